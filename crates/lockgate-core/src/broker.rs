@@ -1,0 +1,100 @@
+//! The broker port: moves messages to workers. A transport, never the truth.
+//!
+//! It may deliver twice, late, or out of order; it may not lose what it confirmed, nor hand one message to two
+//! subscribers at once while both live.
+
+use async_trait::async_trait;
+
+use crate::envelope::Envelope;
+use crate::error::EngineError;
+use crate::name::QueueName;
+
+/// Moves messages to workers.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// Publishes messages. `Ok`: every one is stored where a restart does not lose it. An error: any of them may be.
+    async fn publish(&self, envelopes: &[Envelope]) -> Result<(), EngineError>;
+
+    /// Subscribes to a queue, with at most `window` deliveries unsettled at any time.
+    async fn subscribe(&self, queue: &QueueName, window: u32) -> Result<Box<dyn Deliveries>, EngineError>;
+
+    /// Ends deliveries. One that is no longer this process's (its subscription ended) is passed over.
+    async fn settle(&self, marks: Vec<Mark>) -> Result<(), EngineError>;
+
+    /// How many messages a queue holds.
+    async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError>;
+}
+
+/// A stream of deliveries. Dropping it ends the subscription; what was not settled is delivered again.
+#[async_trait]
+pub trait Deliveries: Send {
+    /// The next deliveries, at least one; waits for them without polling. An error ends the subscription.
+    ///
+    /// Cancel-safe: dropping the future loses no delivery.
+    async fn next(&mut self) -> Result<Vec<Delivery>, EngineError>;
+}
+
+/// One hand-over of a message to a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// What it is settled by.
+    pub tag: DeliveryTag,
+    /// The message, or why it cannot be read.
+    pub message: Result<Envelope, Unreadable>,
+    /// Whether it was, or may have been, delivered before.
+    pub redelivered: bool,
+}
+
+/// What a delivery is settled by; it means something to its engine alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DeliveryTag {
+    /// The subscription, or connection, that it came by.
+    pub generation: u64,
+    /// Its number there.
+    pub number: u64,
+}
+
+/// Why a message cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unreadable message: {reason}")]
+pub struct Unreadable {
+    /// Why.
+    pub reason: String,
+}
+
+/// How a delivery ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// The job's settlement is durable, or there is nothing to settle.
+    Ack(DeliveryTag),
+    /// Nobody can do anything with it: to the dead letters.
+    Reject {
+        /// Which delivery.
+        tag: DeliveryTag,
+        /// Why.
+        reason: String,
+    },
+    /// Back to the queue, for another worker: this one is draining.
+    Return(DeliveryTag),
+}
+
+impl Mark {
+    /// The delivery that it ends.
+    #[must_use]
+    pub fn tag(&self) -> DeliveryTag {
+        match self {
+            Self::Ack(tag) | Self::Return(tag) | Self::Reject { tag, .. } => *tag,
+        }
+    }
+}
+
+/// Messages of a queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Wait for a worker.
+    pub ready: u64,
+    /// With a worker.
+    pub unsettled: u64,
+    /// Dead letters.
+    pub dead: u64,
+}

@@ -1,0 +1,296 @@
+//! A job: one unit of work, its options, its states, and what an attempt of it came to.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{JobId, RunId};
+use crate::name::{Key, Kind, NameError, PoolName, QueueName, Tenant};
+use crate::pool::Need;
+use crate::retry::Backoff;
+use crate::time::Timestamp;
+
+/// Where a job stands. Which jobs run right now is read from the leases, never stored here too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Waits for its batch, or for the time of its next attempt.
+    Scheduled,
+    /// Handed to the broker.
+    Enqueued,
+    /// Done.
+    Succeeded,
+    /// Not done, on purpose and with a reason.
+    Skipped,
+    /// Out of attempts, or failed for good: a dead letter, kept for a person.
+    Failed,
+    /// Ended by an operator.
+    Cancelled,
+}
+
+impl JobState {
+    /// All states, in the order of a job's life.
+    pub const ALL: [Self; 6] =
+        [Self::Scheduled, Self::Enqueued, Self::Succeeded, Self::Skipped, Self::Failed, Self::Cancelled];
+
+    /// Whether a job in this state is over.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        !matches!(self, Self::Scheduled | Self::Enqueued)
+    }
+
+    /// The name in the ledger, in commands and in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Enqueued => "enqueued",
+            Self::Succeeded => "succeeded",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A text that names no job state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a job state; one of scheduled, enqueued, succeeded, skipped, failed, cancelled")]
+pub struct UnknownState(pub String);
+
+impl std::str::FromStr for JobState {
+    type Err = UnknownState;
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        Self::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| UnknownState(text.to_owned()))
+    }
+}
+
+/// What an attempt, or a delivery that came to none, came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Succeeded,
+    /// Went wrong; another attempt after the wait.
+    Retry {
+        /// How long to wait.
+        after: Duration,
+        /// What went wrong.
+        error: String,
+    },
+    /// Again later, and no attempt used: no slot, or the backend is overloaded.
+    Deferred {
+        /// How long to wait.
+        after: Duration,
+        /// Why.
+        reason: String,
+    },
+    /// Not done on purpose.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// Failed for good.
+    Failed {
+        /// What went wrong.
+        error: String,
+    },
+    /// Ended by an operator.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// The name in logs and metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Retry { .. } => "retry",
+            Self::Deferred { .. } => "deferred",
+            Self::Skipped { .. } => "skipped",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+
+    /// The reason or the error, when there is one.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Succeeded => None,
+            Self::Retry { error, .. } | Self::Failed { error } => Some(error),
+            Self::Deferred { reason, .. } | Self::Skipped { reason } | Self::Cancelled { reason } => {
+                Some(reason)
+            }
+        }
+    }
+}
+
+/// What a kind of job asks of the framework, as its author writes it. Checked when the kind is registered.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use lockgate_core::JobOptions;
+/// let options = JobOptions::queue("spikes").pool("clickhouse", 1).deadline(Duration::from_secs(30));
+/// assert_eq!(options.check().unwrap().max_attempts, 3);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct JobOptions {
+    queue: String,
+    pools: Vec<(String, u32)>,
+    max_attempts: u32,
+    deadline: Duration,
+    backoff: Backoff,
+    backend_time: Duration,
+}
+
+impl JobOptions {
+    /// Options with their defaults, for jobs that wait in the queue of this name.
+    pub fn queue(name: impl Into<String>) -> Self {
+        Self {
+            queue: name.into(),
+            pools: Vec::new(),
+            max_attempts: 3,
+            deadline: Duration::from_secs(90),
+            backoff: Backoff::default(),
+            backend_time: Duration::ZERO,
+        }
+    }
+
+    /// Adds a pool of which the job takes `weight` slots (at least 1) before it runs: of all its pools, or of none.
+    ///
+    /// A kind without a pool runs without a lease, and then nothing keeps a job from running twice at once after a
+    /// second delivery.
+    pub fn pool(mut self, name: impl Into<String>, weight: u32) -> Self {
+        self.pools.push((name.into(), weight));
+        self
+    }
+
+    /// Sets how many attempts a job has before it is a dead letter, at least 1. Default 3.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = attempts;
+        self
+    }
+
+    /// Sets how long an attempt may run. Default 90 s.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Sets the wait before the next attempt. Default: from 5 s, doubled, at most 5 min, full jitter.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Sets the longest time that the backend may go on working for an attempt that is gone. The attempt's slots
+    /// drain for as long. Default zero: the work ends with the attempt.
+    pub fn backend_time(mut self, longest: Duration) -> Self {
+        self.backend_time = longest;
+        self
+    }
+
+    /// Takes the pools away: the job runs without slots.
+    pub fn without_pools(mut self) -> Self {
+        self.pools.clear();
+        self
+    }
+
+    /// The same with every name checked.
+    ///
+    /// # Errors
+    /// When the queue or a pool has no proper name.
+    pub fn check(self) -> Result<KindOptions, NameError> {
+        let needs = self
+            .pools
+            .into_iter()
+            .map(|(pool, weight)| Ok(Need { pool: PoolName::new(pool)?, weight: weight.max(1) }))
+            .collect::<Result<_, NameError>>()?;
+        Ok(KindOptions {
+            queue: QueueName::new(self.queue)?,
+            needs,
+            max_attempts: self.max_attempts.max(1),
+            deadline: self.deadline,
+            backoff: self.backoff,
+            backend_time: self.backend_time,
+        })
+    }
+}
+
+/// [`JobOptions`], checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KindOptions {
+    /// Where its messages wait.
+    pub queue: QueueName,
+    /// The slots it takes before it runs, all or none. May be empty.
+    pub needs: Vec<Need>,
+    /// Attempts before it is a dead letter.
+    pub max_attempts: u32,
+    /// How long an attempt may run.
+    pub deadline: Duration,
+    /// The wait before the next attempt.
+    pub backoff: Backoff,
+    /// How long its slots drain when its backend work may go on without it.
+    pub backend_time: Duration,
+}
+
+/// A job as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JobRecord {
+    /// Its id.
+    pub id: JobId,
+    /// Its run, when it belongs to one.
+    pub run: Option<RunId>,
+    /// Its type.
+    pub kind: Kind,
+    /// What it is about.
+    pub key: Key,
+    /// Whom it is charged to.
+    pub tenant: Tenant,
+    /// Where it stands.
+    pub state: JobState,
+    /// Attempts used.
+    pub attempt: u32,
+    /// How often it was started, attempts that were given back included.
+    pub executions: u32,
+    /// How often it was put off without an attempt.
+    pub deferrals: u32,
+    /// The batch that it was dispatched with, from 1.
+    pub batch: Option<u32>,
+    /// When it is due again.
+    pub due_at: Option<Timestamp>,
+    /// Why it stands where it stands.
+    pub reason: Option<String>,
+    /// How long its last execution waited for slots.
+    pub waited: Option<Duration>,
+    /// How long its last execution ran.
+    pub ran: Option<Duration>,
+    /// Last change.
+    pub updated_at: Timestamp,
+    /// Its payload, JSON text.
+    pub payload: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_reads_back_by_its_name() {
+        for state in JobState::ALL {
+            assert_eq!(state.as_str().parse::<JobState>(), Ok(state));
+        }
+        assert!("running".parse::<JobState>().is_err());
+    }
+}

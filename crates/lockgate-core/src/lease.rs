@@ -1,0 +1,206 @@
+//! A lease: a time-bounded, fenced hold on slots by one job, and what is said about it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Fence, LeaseId, SessionId};
+use crate::name::{PoolName, Tenant};
+use crate::pool::Need;
+use crate::timing::SlotTiming;
+
+/// A process's standing with the slot store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// The store's times.
+    pub timing: SlotTiming,
+}
+
+/// A wish for slots, of several pools at once: all or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotRequest {
+    /// The lease that it is to become.
+    pub lease: LeaseId,
+    /// Whom it is charged to.
+    pub tenant: Tenant,
+    /// What it takes.
+    pub needs: Vec<Need>,
+    /// How long its backend work may outlive its process: the slots drain that long. Zero: not at all.
+    pub drain_for: Duration,
+    /// How long it is ready to wait. A store may refuse it at once when it cannot get a slot in that time.
+    pub max_wait: Duration,
+}
+
+/// Slots held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// What was asked for.
+    pub request: SlotRequest,
+    /// Its fence.
+    pub fence: Fence,
+}
+
+impl Lease {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> LeaseId {
+        self.request.lease
+    }
+}
+
+/// A store's answer to a [`SlotRequest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// Held from now on. The same request again from the same session gets the same answer.
+    Granted(Lease),
+    /// In line; a [`Wake`] follows.
+    Queued,
+    /// Not now, or never.
+    Refused(Refusal),
+}
+
+/// Why a request is not even in line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another session holds the lease, or waits for it: the job runs, or is about to, elsewhere.
+    #[error("another process holds this job's slots")]
+    Held {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// The last holder is gone and its backend work may still run.
+    #[error("the backend may still work for an earlier attempt of this job")]
+    Draining {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// From the queue ahead and the time slots were held of late, it will not have a slot within its `max_wait`.
+    #[error("no slot is to be expected within the longest wait")]
+    TooBusy {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// It wants more than the pool, or its tenant, may ever have.
+    #[error(
+        "pool {pool} never grants {weight} slots to one job: it has {most}; lower the weight or raise the pool"
+    )]
+    Never {
+        /// The pool.
+        pool: PoolName,
+        /// What is wanted.
+        weight: u32,
+        /// What there is.
+        most: u32,
+    },
+    /// No such pool.
+    #[error("there is no pool {pool}; name it under [pools] in the config")]
+    UnknownPool {
+        /// The pool.
+        pool: PoolName,
+    },
+}
+
+impl Refusal {
+    /// When to ask again; `None` for a refusal that stays.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Held { retry_after } | Self::Draining { retry_after } | Self::TooBusy { retry_after } => {
+                Some(*retry_after)
+            }
+            Self::Never { .. } | Self::UnknownPool { .. } => None,
+        }
+    }
+}
+
+/// The end of a hold, or of a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// The work is over, at the backend too: the slots are free.
+    Free {
+        /// Which lease.
+        lease: LeaseId,
+        /// By its fence.
+        fence: Fence,
+    },
+    /// The attempt is over, its backend work may not be: the slots drain.
+    Drain {
+        /// Which lease.
+        lease: LeaseId,
+        /// By its fence.
+        fence: Fence,
+        /// For how long at most.
+        longest: Duration,
+    },
+    /// A waiter leaves the line.
+    Leave {
+        /// Which request.
+        lease: LeaseId,
+    },
+}
+
+impl Release {
+    /// The lease it is about.
+    #[must_use]
+    pub fn lease(&self) -> LeaseId {
+        match self {
+            Self::Free { lease, .. } | Self::Drain { lease, .. } | Self::Leave { lease } => *lease,
+        }
+    }
+}
+
+/// A store's answer to a [`Release`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Released {
+    /// Done.
+    Done,
+    /// Nothing is held, or waits, by that name and fence: late, or said twice. Nothing was changed.
+    NotHeld,
+    /// The waiter that wanted to leave had been granted its slots meanwhile, and holds them still.
+    WasGranted(Lease),
+}
+
+/// What a heartbeat brings back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// Leases that the store has for this session and the heartbeat did not name: grants whose wake-up was lost.
+    pub granted: Vec<Lease>,
+    /// Leases that the heartbeat named and the store no longer has: their work must stop at once.
+    pub lost: Vec<LeaseId>,
+    /// Waiters that the heartbeat named and the store no longer has: they must get in line again.
+    pub forgotten: Vec<LeaseId>,
+    /// Leases whose holder is asked to stop, because their pool was reset.
+    pub stop: Vec<LeaseId>,
+}
+
+/// A push from the store to a session. Only a hint: whatever it says, a heartbeat says again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wake {
+    /// A waiter was granted its slots.
+    Granted(Lease),
+    /// A holder is asked to stop.
+    Stop(LeaseId),
+}
+
+/// A lease as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    /// The lease; a job's has the job's id.
+    pub lease: LeaseId,
+    /// Whom it is charged to.
+    pub tenant: Tenant,
+    /// Slots of this pool.
+    pub weight: u32,
+    /// Its fence.
+    pub fence: Fence,
+    /// Who holds it.
+    pub session: SessionId,
+    /// That process, as it called itself.
+    pub process: String,
+    /// How long it has been held.
+    pub held_for: Duration,
+    /// Whether it is draining.
+    pub draining: bool,
+}

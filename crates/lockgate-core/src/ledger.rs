@@ -1,0 +1,275 @@
+//! The ledger port: the durable record of runs and jobs, and the source of truth.
+//!
+//! Every method is one transaction. The store reads its own clock: no caller says what time it is. A call whose
+//! answer is lost may be repeated: each is written so that twice is once.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::cadence::Cadence;
+use crate::envelope::Envelope;
+use crate::error::EngineError;
+use crate::id::{JobId, RunId};
+use crate::job::{JobRecord, JobState, Outcome};
+use crate::name::{Key, RunName, Tenant};
+use crate::run::{RunRecord, RunSpec, RunSummary};
+use crate::time::Timestamp;
+
+/// The durable record of runs and jobs.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// Plans a run, step by step, so that a manifest of any length is planned in little memory, and a planning that
+    /// was cut off is taken up again under the same name.
+    async fn plan(&self, step: PlanStep) -> Result<Planned, EngineError>;
+
+    /// Claims what is due, batches and retries, for this caller to publish within `hold`. What is not reported as
+    /// published by then is due again.
+    async fn claim(&self, limit: u32, hold: Duration) -> Result<Claimed, EngineError>;
+
+    /// Records the starts of jobs, before they run. Answers in the order of the starts.
+    async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError>;
+
+    /// Records what happened to jobs. A report that is late changes nothing, and its answer says so.
+    async fn settle(&self, reports: Vec<Report>) -> Result<Vec<Settled>, EngineError>;
+
+    /// Reads runs, the newest first, each balanced in itself.
+    async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, EngineError>;
+
+    /// Reads jobs, in the order of their planning.
+    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, EngineError>;
+
+    /// Carries out an operator's command; answers how many jobs, or runs, it changed.
+    async fn control(&self, command: RunCommand) -> Result<u64, EngineError>;
+
+    /// One bounded round of the small sweeps.
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, EngineError>;
+}
+
+/// A step of a planning: one `Open`, any number of `Append`s, one `Seal`.
+#[derive(Debug, Clone)]
+pub enum PlanStep {
+    /// Makes the run, or finds the one of that name.
+    Open(RunSpec),
+    /// Adds jobs to a run that is being planned; a key that it has already is passed over. To a run that is sealed
+    /// nothing is added.
+    Append {
+        /// Which run.
+        run: RunId,
+        /// Its next jobs.
+        jobs: Vec<PlannedJob>,
+    },
+    /// Makes the manifest whole: batches are due from now on. A second seal changes nothing.
+    Seal {
+        /// Which run.
+        run: RunId,
+    },
+}
+
+/// A job of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedJob {
+    /// Its id, used when its key is new.
+    pub id: JobId,
+    /// What it is about, unique in its run.
+    pub key: Key,
+    /// Whom it is charged to.
+    pub tenant: Tenant,
+    /// JSON text, at most [`crate::envelope::MAX_PAYLOAD_BYTES`].
+    pub payload: String,
+}
+
+/// The run after a step of its planning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// The run.
+    pub run: RunRecord,
+    /// Whether `Open` found it.
+    pub existed: bool,
+    /// Jobs added by this step.
+    pub added: u64,
+}
+
+/// What is to be published.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claimed {
+    /// The messages. Empty: nothing is due.
+    pub envelopes: Vec<Envelope>,
+    /// How long until something falls due, as far as the ledger knows now.
+    pub next_due: Option<Duration>,
+}
+
+/// A job that a worker is about to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// Which job.
+    pub job: JobId,
+    /// From the delivery of which dispatch.
+    pub dispatch: u32,
+}
+
+/// The ledger's answer to a [`Start`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Started {
+    /// Run it.
+    Run(Execution),
+    /// The job is over, unknown, or a later dispatch of it is on its way: drop this delivery.
+    Stale,
+    /// Its run is paused; the job is back at its place. Drop this delivery.
+    Paused,
+    /// Its run's deadline has passed; the job is skipped now. Drop this delivery.
+    Expired,
+    /// It was started twice and its process died both times; the job is failed now. Drop this delivery.
+    Poisoned,
+}
+
+/// One execution of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Execution {
+    /// The attempt that it is, from 1.
+    pub attempt: u32,
+    /// How often the job was started, this time included. Never goes back, unlike the attempt, which a deferral
+    /// gives back.
+    pub number: u32,
+    /// When it was started.
+    pub started_at: Timestamp,
+}
+
+/// Something that happened to a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// The broker has confirmed the message of this dispatch.
+    Published {
+        /// Which job.
+        job: JobId,
+        /// Which dispatch.
+        dispatch: u32,
+    },
+    /// A delivery of the job came to this.
+    Settled(Settlement),
+}
+
+/// What a delivery of a job came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// Which job.
+    pub job: JobId,
+    /// What gives the right to say so.
+    pub by: Authority,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// How long it waited for slots.
+    pub waited: Duration,
+    /// How long it ran.
+    pub ran: Duration,
+}
+
+/// What gives a settlement the right to change its job: nothing older than the latest may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    /// The delivery of this dispatch, which never started the job.
+    Delivery(u32),
+    /// The execution of this number.
+    Execution(u32),
+}
+
+/// The ledger's answer to a [`Report`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Recorded; the job is now in this state.
+    Recorded(JobState),
+    /// Late: the job is over, unknown, or something newer has happened to it. Nothing was changed.
+    Stale,
+}
+
+/// Which runs to read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunQuery {
+    /// Only the run of this name or id.
+    pub run: Option<RunName>,
+    /// Whether to work out when jobs ran and how long they waited: a look at every job.
+    pub timing: bool,
+    /// At most so many; zero: 100.
+    pub limit: u32,
+}
+
+/// Which jobs to read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobQuery {
+    /// Only of this run.
+    pub run: Option<RunId>,
+    /// Only in one of these states; empty: any.
+    pub states: Vec<JobState>,
+    /// Only with this key.
+    pub key: Option<Key>,
+    /// Only these; empty: any.
+    pub ids: Vec<JobId>,
+    /// Only those whose key this run does not have.
+    pub absent_from: Option<RunId>,
+    /// Only those planned after this one: the last of the page before.
+    pub after: Option<JobId>,
+    /// At most so many; zero: 100.
+    pub limit: u32,
+}
+
+/// What an operator can do to runs and jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunCommand {
+    /// Dispatch and start nothing of it.
+    Pause(RunId),
+    /// Go on where it was paused.
+    Resume(RunId),
+    /// End every job of it that is not over.
+    Cancel {
+        /// Which run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
+    /// Run its jobs in these states again, with all their attempts.
+    Retry {
+        /// Which run.
+        run: RunId,
+        /// Which of its jobs.
+        states: Vec<JobState>,
+    },
+    /// Change its rhythm, from the next batch on.
+    SetCadence {
+        /// Which run.
+        run: RunId,
+        /// The new rhythm.
+        cadence: Cadence,
+    },
+    /// Run one job again.
+    RetryJob(JobId),
+    /// End one job.
+    CancelJob {
+        /// Which job.
+        job: JobId,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One bounded round of the small sweeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// Jobs that were handed to the broker so long ago, and neither started nor settled since, have lost their
+    /// message, and are due again. `None`: the broker may still have them.
+    pub lost_after: Option<Duration>,
+    /// Runs that have been over for so long are forgotten, with their jobs. `None`: kept for ever.
+    pub keep: Option<Duration>,
+    /// At most so many rows of each kind.
+    pub limit: u32,
+}
+
+/// What a [`Sweep`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Jobs skipped because their run's deadline had passed.
+    pub expired: u64,
+    /// Jobs due again because their message was lost.
+    pub lost: u64,
+    /// Jobs forgotten with their runs.
+    pub pruned: u64,
+}

@@ -1,0 +1,36 @@
+//! The words of Lockgate, its pure decisions, and the three ports that an engine implements.
+//!
+//! Nothing here reads a clock, opens a socket, spawns or waits: what decides takes data and returns an answer, and
+//! somebody else acts. Read it in this order:
+//!
+//! - words: [`name`], [`id`], [`time`], [`job`], [`run`], [`pool`], [`envelope`], [`lease`];
+//! - decisions: [`transition`] (the job state machine), [`retry`], [`cadence`] (batches), [`fairness`] (who gets the
+//!   next slot), [`timing`] (leases and heartbeats);
+//! - ports: [`ledger`], [`broker`], [`slots`], held together by [`engine::Engine`].
+
+pub mod broker;
+pub mod cadence;
+pub mod engine;
+pub mod envelope;
+pub mod error;
+pub mod fairness;
+pub mod id;
+pub mod job;
+pub mod lease;
+pub mod ledger;
+pub mod name;
+pub mod pool;
+pub mod retry;
+pub mod run;
+pub mod slots;
+pub mod time;
+pub mod timing;
+pub mod transition;
+
+pub use engine::Engine;
+pub use envelope::Envelope;
+pub use error::{EngineError, ErrorClass, Failure, JobError};
+pub use id::{Fence, JobId, LeaseId, RunId, SessionId};
+pub use job::{JobOptions, JobState, KindOptions, Outcome};
+pub use name::{Key, Kind, PoolName, QueueName, RunName, Tenant};
+pub use time::Timestamp;

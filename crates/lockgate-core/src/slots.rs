@@ -1,0 +1,76 @@
+//! The slots port: a distributed semaphore with leases, fences and a fair line.
+//!
+//! What every store promises (the conformance suite and the property test hold it to this):
+//!
+//! - granted only when held + draining + weight <= slots, and the tenant stays within its cap (S1);
+//! - fences strictly grow (S3); the same request twice is one lease, and a lease has one holder (S4);
+//! - nobody waits while the first in line fits, nobody overtakes it (S5, S6; see [`crate::fairness`]);
+//! - a dead session's slots come back within its ttl and a heartbeat (S7);
+//! - a freed slot is given to the next waiter in the same transaction as the release (S8);
+//! - after a loss of its state a store grants nothing for a ttl, while holders register again (S10);
+//! - expiry is decided by the store's clock alone (invariant 10).
+//!
+//! Waiting, timeouts and coalescing are the runtime's: a store only answers, and pushes wake-ups.
+
+use async_trait::async_trait;
+
+use crate::error::EngineError;
+use crate::lease::{Admission, Holder, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
+use crate::name::PoolName;
+use crate::pool::{PoolCommand, PoolStatus};
+
+/// A store of slots.
+#[async_trait]
+pub trait Slots: Send + Sync + 'static {
+    /// Opens a session for this process, which calls itself `process`.
+    async fn open(&self, process: &str) -> Result<Session, EngineError>;
+
+    /// Asks for slots. Each request is answered on its own, in the order of the requests, at once: a waiter is in
+    /// line when this returns.
+    async fn acquire(
+        &self,
+        session: &Session,
+        requests: Vec<SlotRequest>,
+    ) -> Result<Vec<Admission>, EngineError>;
+
+    /// Ends holds and waits, and grants what they free to whoever is next. Answers in order.
+    async fn release(&self, session: &Session, releases: Vec<Release>) -> Result<Vec<Released>, EngineError>;
+
+    /// Keeps a session alive, with everything that it holds and waits for. After a loss of state this registers the
+    /// leases again, with their fences. A session that the store took for dead is opened again by it; its leases are
+    /// lost.
+    async fn heartbeat(
+        &self,
+        session: &Session,
+        held: Vec<Lease>,
+        waiting: Vec<SlotRequest>,
+    ) -> Result<Pulse, EngineError>;
+
+    /// The pushes to this session.
+    async fn wakeups(&self, session: &Session) -> Result<Box<dyn Wakeups>, EngineError>;
+
+    /// Ends a session: what it still holds drains, or is free.
+    async fn close(&self, session: &Session) -> Result<(), EngineError>;
+
+    /// Reads the pools, or one, with who holds its slots.
+    async fn inspect(&self, pool: Option<&PoolName>) -> Result<Vec<PoolView>, EngineError>;
+
+    /// Makes, changes or resets a pool.
+    async fn control(&self, command: PoolCommand) -> Result<PoolStatus, EngineError>;
+}
+
+/// A stream of pushes. One that is lost costs time, never a slot: the next heartbeat says it again.
+#[async_trait]
+pub trait Wakeups: Send {
+    /// The next pushes, at least one. An error ends the stream; cancel-safe.
+    async fn next(&mut self) -> Result<Vec<Wake>, EngineError>;
+}
+
+/// A pool with its holders.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PoolView {
+    /// The pool.
+    pub status: PoolStatus,
+    /// Who holds its slots, the longest first. Empty unless one pool was asked for.
+    pub holders: Vec<Holder>,
+}

@@ -1,0 +1,211 @@
+//! The job state machine: every legal transition, and nothing else.
+//!
+//! Engines write the same rules as SQL; the conformance suite holds them to this table.
+
+use crate::job::{JobState, Outcome};
+
+/// What may happen to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The broker has confirmed its message.
+    Published,
+    /// An attempt, or a delivery without one, came to this.
+    Ended(Ending),
+    /// An operator, or the end of its run, ended it.
+    Cancelled,
+    /// The run's deadline has passed.
+    Expired,
+    /// It was started twice and its process died both times: it is not started a third time.
+    Poisoned,
+    /// Its message was lost, or its run was paused before it started: back to its place in the ledger.
+    TakenBack,
+    /// An operator runs it again.
+    Revived,
+}
+
+/// Why a job was skipped that its run's deadline overtook.
+pub const DEADLINE_PASSED: &str = "the deadline of its run has passed";
+
+/// Why a job failed that killed its processes.
+pub const POISONED: &str = "its process died twice while it ran; it is not started a third time";
+
+/// An [`Outcome`] without its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Done.
+    Succeeded,
+    /// Again, an attempt used.
+    Retry,
+    /// Again, no attempt used.
+    Deferred,
+    /// Not done on purpose.
+    Skipped,
+    /// Failed for good.
+    Failed,
+    /// Ended by an operator.
+    Cancelled,
+}
+
+impl From<&Outcome> for Ending {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Succeeded => Self::Succeeded,
+            Outcome::Retry { .. } => Self::Retry,
+            Outcome::Deferred { .. } => Self::Deferred,
+            Outcome::Skipped { .. } => Self::Skipped,
+            Outcome::Failed { .. } => Self::Failed,
+            Outcome::Cancelled { .. } => Self::Cancelled,
+        }
+    }
+}
+
+/// The state after the event, or `None` when the event changes nothing there.
+///
+/// A terminal state is left by an operator alone. Everything else that reaches a terminal job is late, and is ignored.
+#[must_use]
+pub fn next(state: JobState, event: Event) -> Option<JobState> {
+    use JobState::{Cancelled, Enqueued, Failed, Scheduled, Skipped, Succeeded};
+    match (state, event) {
+        (Succeeded, Event::Revived) => None,
+        (state, Event::Revived) => state.is_terminal().then_some(Scheduled),
+        (state, _) if state.is_terminal() => None,
+        (Scheduled, Event::Published) => Some(Enqueued),
+        (_, Event::Published) => None,
+        (Enqueued, Event::TakenBack) => Some(Scheduled),
+        (_, Event::TakenBack) => None,
+        (_, Event::Cancelled) => Some(Cancelled),
+        (_, Event::Expired) => Some(Skipped),
+        (_, Event::Poisoned) => Some(Failed),
+        (_, Event::Ended(ending)) => Some(match ending {
+            Ending::Succeeded => Succeeded,
+            Ending::Retry | Ending::Deferred => Scheduled,
+            Ending::Skipped => Skipped,
+            Ending::Failed => Failed,
+            Ending::Cancelled => Cancelled,
+        }),
+    }
+}
+
+/// What the ledger knows of a job when a worker wants to start it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Where the job stands.
+    pub state: JobState,
+    /// The number of its latest dispatch.
+    pub dispatch: u32,
+    /// Whether that dispatch is out: its message was published, or is being published.
+    pub dispatched: bool,
+    /// Starts in a row that were never settled: their processes died.
+    pub unsettled: u32,
+    /// Whether its run is paused.
+    pub paused: bool,
+    /// Whether its run's deadline has passed.
+    pub expired: bool,
+}
+
+/// Starts in a row that may stay unsettled. The next one would be the third.
+pub const MAX_UNSETTLED_STARTS: u32 = 2;
+
+/// Whether a delivery may start its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartVerdict {
+    /// It may.
+    Run,
+    /// The job is over, or a later dispatch of it is on its way: drop this delivery.
+    Stale,
+    /// The run is paused: the job goes back to its place in the ledger.
+    Paused,
+    /// The run's deadline has passed: the job is skipped.
+    Expired,
+    /// It killed its process twice: the job fails.
+    Poisoned,
+}
+
+/// Decides whether the delivery of dispatch number `dispatch` may start its job.
+#[must_use]
+pub fn may_start(standing: &Standing, dispatch: u32) -> StartVerdict {
+    if standing.state.is_terminal() || standing.dispatch != dispatch || !standing.dispatched {
+        StartVerdict::Stale
+    } else if standing.expired {
+        StartVerdict::Expired
+    } else if standing.unsettled >= MAX_UNSETTLED_STARTS {
+        StartVerdict::Poisoned
+    } else if standing.paused {
+        StartVerdict::Paused
+    } else {
+        StartVerdict::Run
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENTS: [Event; 12] = [
+        Event::Published,
+        Event::Cancelled,
+        Event::Expired,
+        Event::Poisoned,
+        Event::TakenBack,
+        Event::Revived,
+        Event::Ended(Ending::Succeeded),
+        Event::Ended(Ending::Retry),
+        Event::Ended(Ending::Deferred),
+        Event::Ended(Ending::Skipped),
+        Event::Ended(Ending::Failed),
+        Event::Ended(Ending::Cancelled),
+    ];
+
+    #[test]
+    fn a_terminal_job_is_moved_by_an_operator_alone() {
+        for state in JobState::ALL.into_iter().filter(|s| s.is_terminal()) {
+            for event in EVENTS.into_iter().filter(|e| *e != Event::Revived) {
+                assert_eq!(next(state, event), None, "{state} {event:?}");
+            }
+        }
+        assert_eq!(next(JobState::Failed, Event::Revived), Some(JobState::Scheduled));
+        assert_eq!(next(JobState::Succeeded, Event::Revived), None);
+    }
+
+    #[test]
+    fn a_waiting_job_can_reach_every_state() {
+        let reached: Vec<_> = EVENTS.into_iter().filter_map(|e| next(JobState::Enqueued, e)).collect();
+        for state in JobState::ALL.into_iter().filter(|s| *s != JobState::Enqueued) {
+            assert!(reached.contains(&state), "{state}");
+        }
+    }
+
+    fn standing() -> Standing {
+        Standing {
+            state: JobState::Enqueued,
+            dispatch: 3,
+            dispatched: true,
+            unsettled: 0,
+            paused: false,
+            expired: false,
+        }
+    }
+
+    #[test]
+    fn only_the_latest_dispatch_starts_its_job() {
+        assert_eq!(may_start(&standing(), 3), StartVerdict::Run);
+        assert_eq!(may_start(&standing(), 2), StartVerdict::Stale);
+        assert_eq!(may_start(&Standing { dispatched: false, ..standing() }, 3), StartVerdict::Stale);
+        assert_eq!(may_start(&Standing { state: JobState::Cancelled, ..standing() }, 3), StartVerdict::Stale);
+    }
+
+    #[test]
+    fn a_job_that_killed_its_process_twice_is_not_started_again() {
+        assert_eq!(may_start(&Standing { unsettled: 1, ..standing() }, 3), StartVerdict::Run);
+        assert_eq!(may_start(&Standing { unsettled: 2, ..standing() }, 3), StartVerdict::Poisoned);
+    }
+
+    #[test]
+    fn a_paused_or_expired_run_starts_nothing() {
+        assert_eq!(may_start(&Standing { paused: true, ..standing() }, 3), StartVerdict::Paused);
+        assert_eq!(
+            may_start(&Standing { paused: true, expired: true, ..standing() }, 3),
+            StartVerdict::Expired
+        );
+    }
+}
