@@ -1,0 +1,260 @@
+//! The list of all cases, as a macro that makes a test of each.
+//!
+//! A case that is not named here is run by nobody: the memory engine's tests look for that.
+
+/// Makes a test of each case, against the fixture that an async function of no arguments gives.
+///
+/// See [`crate::conformance`].
+#[macro_export]
+macro_rules! conformance_suite {
+    ($fixture:ident) => { $crate::conformance_suite!($fixture, ()); };
+    ($fixture:ident, $flavour:tt) => {
+        $crate::conformance_suite!(@ledger $fixture $flavour);
+        $crate::conformance_suite!(@broker $fixture $flavour);
+        $crate::conformance_suite!(@slots $fixture $flavour);
+    };
+    (@ledger $fixture:ident $flavour:tt) => {
+        mod ledger {
+            mod controlling {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::controlling, super::super::$fixture, $flavour, [
+                    a_paused_run_dispatches_nothing_until_it_is_resumed,
+                    what_runs_when_its_run_is_paused_may_end,
+                    a_pause_does_not_save_up_batches,
+                    a_cancelled_run_ends_what_is_not_over,
+                    a_cancelled_run_is_not_resumed,
+                    a_planning_is_not_resumed,
+                    a_retried_job_has_all_its_attempts,
+                    a_retry_takes_the_named_states_alone,
+                    one_job_is_cancelled_and_run_again,
+                    a_job_cancelled_before_its_batch_does_not_go_out,
+                    what_is_retried_in_a_cancelled_run_runs,
+                    a_new_rhythm_counts_from_the_next_batch_on,
+                    what_is_not_there_is_not_found,
+                ]);
+            }
+            mod dispatching {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::dispatching, super::super::$fixture, $flavour, [
+                    a_claimed_batch_is_in_the_order_of_its_planning,
+                    batches_go_out_in_their_rhythm,
+                    a_claim_says_when_to_come_again,
+                    missed_batches_do_not_burst_out_together,
+                    a_run_starts_at_its_time,
+                    two_dispatchers_never_claim_the_same,
+                    a_claim_that_was_not_published_is_due_again,
+                    a_published_claim_is_not_due_again,
+                    a_retry_is_due_at_its_time,
+                    a_claim_keeps_its_limit_of_retries,
+                ]);
+            }
+            mod planning {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::planning, super::super::$fixture, $flavour, [
+                    a_manifest_is_planned_as_it_was_given,
+                    nothing_is_dispatched_before_the_manifest_is_whole,
+                    a_planning_that_was_cut_off_is_taken_up_again,
+                    a_key_is_planned_once,
+                    runs_have_their_own_keys,
+                    a_sealed_run_is_not_changed_by_planning,
+                    a_second_seal_changes_nothing,
+                    a_name_is_not_shared_by_two_kinds_or_hours,
+                    a_run_that_was_never_opened_is_not_found,
+                    an_empty_run_is_over_at_once,
+                    a_planning_can_be_cancelled,
+                    a_batch_size_out_of_range_is_refused,
+                ]);
+            }
+            mod reading {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::reading, super::super::$fixture, $flavour, [
+                    runs_are_read_newest_first,
+                    jobs_are_read_by_what_is_asked,
+                    pages_cover_every_job_once,
+                    a_page_has_a_hundred_jobs_by_default,
+                    two_runs_are_compared_by_their_keys,
+                    a_run_is_finished_when_every_job_is_over,
+                    a_run_tells_its_timing_when_asked,
+                    another_process_reads_the_same,
+                ]);
+            }
+            mod settling {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::settling, super::super::$fixture, $flavour, [
+                    an_outcome_is_recorded_with_its_reason,
+                    a_job_for_later_waits_in_the_ledger,
+                    a_settlement_said_twice_counts_once,
+                    a_put_off_delivery_said_twice_counts_once,
+                    an_older_execution_has_nothing_to_say,
+                    an_older_delivery_has_nothing_to_say,
+                    an_execution_counts_although_another_delivery_was_put_off,
+                    a_late_settlement_of_a_job_that_is_over_changes_nothing,
+                    deferrals_are_counted_by_run,
+                    a_winding_way_ends_once,
+                ]);
+            }
+            mod starting {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::starting, super::super::$fixture, $flavour, [
+                    each_start_is_an_attempt,
+                    a_deferral_uses_no_attempt,
+                    a_delivery_that_is_put_off_uses_no_attempt,
+                    a_stale_delivery_does_not_start,
+                    a_start_may_come_before_the_report_of_publishing,
+                    a_started_job_is_not_claimed_again,
+                    the_third_start_of_a_job_that_kills_its_process_is_refused,
+                    only_unsettled_starts_in_a_row_count_as_poison,
+                    a_paused_run_takes_its_deliveries_back,
+                    a_delivery_after_the_runs_deadline_is_skipped,
+                    many_starts_in_one_call_are_answered_in_order,
+                ]);
+            }
+            mod sweeping {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::sweeping, super::super::$fixture, $flavour, [
+                    a_sweep_leaves_what_goes_on_alone,
+                    what_is_left_after_the_deadline_is_skipped,
+                    the_deadline_of_a_paused_run_passes_too,
+                    a_job_whose_message_was_lost_is_due_again,
+                    a_job_that_was_started_is_not_lost,
+                    runs_that_are_long_over_are_forgotten,
+                    a_sweep_keeps_its_limit,
+                ]);
+            }
+            mod transitions {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::transitions, super::super::$fixture, $flavour, [
+                    every_state_when_its_message_is_confirmed,
+                    every_state_when_a_delivery_ends,
+                    every_state_at_an_operators_command,
+                    every_state_when_the_deadline_passes,
+                    every_state_at_a_third_start,
+                    every_state_when_its_delivery_is_taken_back,
+                ]);
+            }
+        }
+    };
+    (@broker $fixture:ident $flavour:tt) => {
+        mod broker {
+            $crate::conformance_suite!(@tests $crate::conformance::broker, super::$fixture, $flavour, [
+                a_message_arrives_as_it_was_published,
+                a_waiting_subscriber_is_woken_by_a_publication,
+                queues_are_apart,
+                the_window_of_unsettled_deliveries_is_kept,
+                two_subscribers_never_share_a_message,
+                an_acknowledged_message_is_gone,
+                what_a_dropped_subscription_did_not_settle_comes_again,
+                a_late_ack_of_an_ended_subscription_is_passed_over,
+                a_returned_message_is_ready_at_once,
+                a_returned_message_leaves_its_window,
+                a_rejected_message_is_a_dead_letter,
+                a_wait_that_is_given_up_loses_no_delivery,
+            ]);
+        }
+    };
+    (@slots $fixture:ident $flavour:tt) => {
+        mod slots {
+            mod crowds {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::crowds, super::super::$fixture, $flavour, [
+                    a_waiter_behind_many_ineligible_heads_is_granted,
+                    many_tenants_are_served_in_the_order_of_their_coming,
+                    who_holds_nothing_is_before_a_crowd_that_holds_something,
+                ]);
+            }
+            mod granting {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::granting, super::super::$fixture, $flavour, [
+                    slots_are_granted_up_to_the_limit_and_no_further,
+                    a_heavy_lease_takes_its_weight,
+                    two_pools_are_taken_all_or_none,
+                    two_pools_in_opposite_order_do_not_deadlock,
+                    who_waits_for_one_pool_holds_up_only_that_pool,
+                    a_pool_named_twice_counts_twice,
+                    many_requests_in_one_call_are_answered_in_order,
+                    what_can_never_be_granted_is_refused_at_once,
+                    a_tenants_refusal_does_not_charge_the_pool,
+                    a_release_hands_the_slot_to_the_next_waiter,
+                    a_grant_is_pushed_to_the_waiter,
+                    a_release_does_not_wake_everybody,
+                    a_lost_push_is_said_again_by_the_heartbeat,
+                    a_drained_release_keeps_its_slots_until_the_end_is_confirmed,
+                    a_closed_pool_queues_and_opens_again,
+                ]);
+            }
+            mod losing {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::losing, super::super::$fixture, $flavour, [
+                    a_new_store_grants_at_once,
+                    after_a_loss_holders_register_again_and_nobody_else_is_granted,
+                    nothing_is_granted_while_the_store_learns,
+                    waiters_get_in_line_again_after_a_loss,
+                    a_returning_holder_is_before_a_waiter_for_the_same_job,
+                    registered_again_above_the_limit_grants_nothing_until_it_is_below,
+                    fences_grow_beyond_those_that_were_registered_again,
+                ]);
+            }
+            mod order {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::order, super::super::$fixture, $flavour, [
+                    first_come_first_served_among_equals,
+                    asking_again_keeps_the_place_in_line,
+                    a_tenant_with_many_waiters_does_not_stop_another,
+                    tenants_share_by_their_weights,
+                    a_tenant_never_holds_more_than_its_cap,
+                    nobody_overtakes_a_heavy_head,
+                    an_arrival_never_overtakes_an_eligible_waiter,
+                    a_waiter_behind_another_tenants_ineligible_head_is_granted,
+                    a_lifted_cap_grants_at_once,
+                    cancelling_a_heavy_head_wakes_those_behind_it,
+                    a_head_that_closes_wakes_those_behind_it,
+                    a_tenants_own_line_is_kept_at_its_cap,
+                    a_raised_limit_grants_in_order,
+                    a_patient_waiter_is_never_refused_for_a_busy_pool,
+                ]);
+            }
+            mod owning {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::owning, super::super::$fixture, $flavour, [
+                    fences_grow_with_each_grant,
+                    the_same_request_again_is_the_same_lease,
+                    a_lease_that_is_held_is_refused_to_another_process,
+                    a_lease_that_another_process_waits_for_is_refused,
+                    a_lease_that_drains_is_refused_to_everybody,
+                    a_release_with_another_fence_changes_nothing,
+                    another_process_does_not_end_a_hold,
+                    a_late_release_changes_nothing,
+                    a_waiter_that_leaves_is_gone,
+                    a_waiter_that_was_granted_meanwhile_is_told_so,
+                    a_heartbeat_that_names_what_it_holds_brings_nothing_new,
+                    a_lease_that_the_store_does_not_have_is_lost,
+                ]);
+            }
+            mod pools {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::pools, super::super::$fixture, $flavour, [
+                    ensuring_a_pool_never_reverts_it,
+                    a_change_decided_on_an_older_version_is_refused,
+                    a_change_leaves_the_rest_as_it_was,
+                    a_pool_that_is_not_there_is_not_found,
+                    a_lowered_limit_cancels_nothing_and_grants_nothing_until_it_is_below,
+                    a_raised_limit_grants_at_once,
+                    a_reset_asks_holders_to_stop_and_frees_nothing,
+                    the_peak_is_kept_until_a_reset,
+                    reading_a_pool_shows_its_holders,
+                ]);
+            }
+            mod sessions {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::sessions, super::super::$fixture, $flavour, [
+                    a_dead_process_loses_its_slots_after_the_ttl_and_not_before,
+                    a_dead_process_leaves_the_line,
+                    a_slow_but_live_holder_is_never_reclaimed,
+                    a_lease_does_not_end_before_its_first_renewal,
+                    a_leap_of_the_clock_expires_nobody,
+                    a_closed_session_gives_its_slots_back_at_once,
+                    what_may_still_run_drains_before_it_is_free,
+                    a_dead_processs_slots_drain_after_its_ttl,
+                    a_process_that_comes_back_has_lost_its_leases,
+                    a_process_that_comes_back_while_its_lease_drains_has_lost_it,
+                    the_end_of_one_session_leaves_others_alone,
+                ]);
+            }
+        }
+    };
+    (@tests $module:path, $fixture:path, $flavour:tt, [$($case:ident,)*]) => {
+        use $module as cases;
+        $(
+            #[tokio::test $flavour]
+            async fn $case() {
+                let fixture = $fixture().await;
+                cases::$case(&fixture).await;
+            }
+        )*
+    };
+}

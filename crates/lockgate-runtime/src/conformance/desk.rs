@@ -1,0 +1,163 @@
+//! A desk that keeps a ledger: the calls of planners, dispatchers, workers and operators, each followed by a look
+//! whether every run is still balanced (invariant 1).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockgate_core::job::{JobRecord, JobState, Outcome};
+use lockgate_core::ledger::{
+    Authority, Execution, JobQuery, Ledger, PlanStep, Planned, Report, RunCommand, RunQuery, Settled,
+    Settlement, Start, Started, Sweep, Swept,
+};
+use lockgate_core::run::{RunSpec, RunSummary};
+use lockgate_core::{EngineError, Envelope, JobId, RunId, RunName};
+
+use super::Fixture;
+use super::stage::{LONG, manifest};
+
+pub(super) struct Desk {
+    pub(super) ledger: Arc<dyn Ledger>,
+}
+
+impl Desk {
+    pub(super) fn new(fixture: &dyn Fixture) -> Self {
+        Self { ledger: fixture.engine().ledger }
+    }
+
+    pub(super) async fn step(&self, step: PlanStep) -> Planned {
+        let planned = self.ledger.plan(step).await.unwrap();
+        self.check().await;
+        planned
+    }
+
+    /// A sealed run with the keys `k0` to `k<n - 1>`.
+    pub(super) async fn plan(&self, spec: RunSpec, n: u32) -> RunId {
+        let run = self.step(PlanStep::Open(spec)).await.run.id;
+        self.step(PlanStep::Append { run, jobs: manifest(0..n) }).await;
+        self.step(PlanStep::Seal { run }).await;
+        run
+    }
+
+    /// Claims everything that is due.
+    pub(super) async fn claim(&self) -> Vec<Envelope> {
+        self.claim_for(LONG).await
+    }
+
+    pub(super) async fn claim_for(&self, hold: Duration) -> Vec<Envelope> {
+        let claimed = self.ledger.claim(1_000, hold).await.unwrap();
+        self.check().await;
+        claimed.envelopes
+    }
+
+    /// Claims the one job that is due.
+    pub(super) async fn claim_one(&self) -> Envelope {
+        let mut claimed = self.claim().await;
+        assert_eq!(claimed.len(), 1, "one job was due: {claimed:?}");
+        claimed.remove(0)
+    }
+
+    /// Claims, and reports as published, the one job that is due.
+    pub(super) async fn dispatch_one(&self) -> Envelope {
+        let envelope = self.claim_one().await;
+        assert_eq!(self.published(&envelope).await, Settled::Recorded(JobState::Enqueued));
+        envelope
+    }
+
+    pub(super) async fn published(&self, envelope: &Envelope) -> Settled {
+        let report = Report::Published { job: envelope.job, dispatch: envelope.dispatch };
+        self.report(report).await
+    }
+
+    pub(super) async fn start(&self, envelope: &Envelope) -> Started {
+        let start = Start { job: envelope.job, dispatch: envelope.dispatch };
+        let mut answers = self.ledger.start(vec![start]).await.unwrap();
+        self.check().await;
+        assert_eq!(answers.len(), 1, "one answer for one start");
+        answers.remove(0)
+    }
+
+    /// Starts what must start.
+    pub(super) async fn run(&self, envelope: &Envelope) -> Execution {
+        match self.start(envelope).await {
+            Started::Run(execution) => execution,
+            other => panic!("it did not start: {other:?}"),
+        }
+    }
+
+    pub(super) async fn settle(&self, job: JobId, by: Authority, outcome: Outcome) -> Settled {
+        let (waited, ran) = (Duration::from_millis(7), Duration::from_millis(11));
+        self.report(Report::Settled(Settlement { job, by, outcome, waited, ran })).await
+    }
+
+    async fn report(&self, report: Report) -> Settled {
+        let mut answers = self.ledger.settle(vec![report]).await.unwrap();
+        self.check().await;
+        assert_eq!(answers.len(), 1, "one answer for one report");
+        answers.remove(0)
+    }
+
+    /// Takes the one job that is due all the way to this outcome.
+    pub(super) async fn work(&self, outcome: Outcome) -> (Envelope, Settled) {
+        let envelope = self.dispatch_one().await;
+        let execution = self.run(&envelope).await;
+        let settled = self.settle(envelope.job, Authority::Execution(execution.number), outcome).await;
+        (envelope, settled)
+    }
+
+    pub(super) async fn command(&self, command: RunCommand) -> Result<u64, EngineError> {
+        let answer = self.ledger.control(command).await;
+        self.check().await;
+        answer
+    }
+
+    pub(super) async fn sweep(&self, lost_after: Option<Duration>, keep: Option<Duration>) -> Swept {
+        let swept = self.ledger.sweep(Sweep { lost_after, keep, limit: 1_000 }).await.unwrap();
+        self.check().await;
+        swept
+    }
+
+    pub(super) async fn job(&self, id: JobId) -> JobRecord {
+        let query = JobQuery { ids: vec![id], ..JobQuery::default() };
+        let mut found = self.ledger.jobs(query).await.unwrap();
+        assert_eq!(found.len(), 1, "one job has this id");
+        found.remove(0)
+    }
+
+    pub(super) async fn jobs(&self, query: JobQuery) -> Vec<JobRecord> {
+        self.ledger.jobs(query).await.unwrap()
+    }
+
+    pub(super) async fn summary(&self, run: RunId) -> RunSummary {
+        let name = RunName::new(run.to_string()).unwrap();
+        let mut found = self.runs(RunQuery { run: Some(name), ..RunQuery::default() }).await;
+        assert_eq!(found.len(), 1, "one run has this id");
+        found.remove(0)
+    }
+
+    pub(super) async fn runs(&self, query: RunQuery) -> Vec<RunSummary> {
+        self.ledger.runs(query).await.unwrap()
+    }
+
+    /// Every run is balanced, whatever has just happened.
+    async fn check(&self) {
+        for summary in self.runs(RunQuery::default()).await {
+            assert!(summary.balanced(), "{summary:?}");
+        }
+    }
+}
+
+pub(super) fn retry(after: Duration) -> Outcome {
+    Outcome::Retry { after, error: "it went wrong".to_owned() }
+}
+
+pub(super) fn deferred(after: Duration) -> Outcome {
+    Outcome::Deferred { after, reason: "no slot".to_owned() }
+}
+
+pub(super) fn failed() -> Outcome {
+    Outcome::Failed { error: "it went wrong".to_owned() }
+}
+
+pub(super) fn skipped() -> Outcome {
+    Outcome::Skipped { reason: "nothing to do".to_owned() }
+}

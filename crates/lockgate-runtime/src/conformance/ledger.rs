@@ -1,0 +1,10 @@
+//! Cases of the ledger: what [`lockgate_core::ledger`] promises, rule by rule.
+
+pub mod controlling;
+pub mod dispatching;
+pub mod planning;
+pub mod reading;
+pub mod settling;
+pub mod starting;
+pub mod sweeping;
+pub mod transitions;

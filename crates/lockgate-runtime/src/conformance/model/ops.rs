@@ -1,0 +1,119 @@
+//! What may be called, in what proportion. Small numbers, so that calls meet each other.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::{Just, Strategy, prop_oneof};
+
+/// Processes, tenants, leases and pools are numbered.
+pub(super) const PROCESSES: usize = 3;
+pub(super) const TENANTS: usize = 3;
+pub(super) const LEASES: usize = 10;
+pub(super) const POOLS: usize = 2;
+pub(super) const SLOTS: u32 = 4;
+
+/// A call, or something that happens to the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// A process asks for slots of the first pool, of the second, or of both.
+    Acquire {
+        /// Which process.
+        process: usize,
+        /// Which lease.
+        lease: usize,
+        /// For which tenant.
+        tenant: usize,
+        /// Slots of each pool; zero: none of it.
+        weights: [u32; POOLS],
+    },
+    /// A process frees a lease, by the fence that the model knows, or by one off.
+    Free {
+        /// Which process.
+        process: usize,
+        /// Which lease.
+        lease: usize,
+        /// Whether it names another fence.
+        wrong: bool,
+    },
+    /// A process lets a lease drain, for longer than the test lasts.
+    Drain {
+        /// Which process.
+        process: usize,
+        /// Which lease.
+        lease: usize,
+    },
+    /// A process leaves the line.
+    Leave {
+        /// Which process.
+        process: usize,
+        /// Which lease.
+        lease: usize,
+    },
+    /// A process says what it holds and waits for.
+    Beat {
+        /// Which process.
+        process: usize,
+    },
+    /// A process ends, and another takes its number.
+    Close {
+        /// Which process.
+        process: usize,
+    },
+    /// An operator changes a pool.
+    Slots {
+        /// Which pool.
+        pool: usize,
+        /// Its slots from now on.
+        slots: u32,
+    },
+    /// An operator changes a tenant's share of a pool.
+    Share {
+        /// Which pool.
+        pool: usize,
+        /// Which tenant.
+        tenant: usize,
+        /// Its cap.
+        cap: Option<u32>,
+        /// Its weight.
+        weight: u32,
+    },
+    /// The store loses its state; its pools are made again.
+    Lose,
+    /// A ttl passes, while all processes live.
+    Live,
+}
+
+pub(super) fn sequences(calls: usize, losses: bool) -> impl Strategy<Value = Vec<Op>> {
+    vec(op(losses), 1..=calls)
+}
+
+fn op(losses: bool) -> impl Strategy<Value = Op> {
+    let rare = u32::from(losses);
+    prop_oneof![
+        16 => acquire(),
+        8 => (0..PROCESSES, 0..LEASES, proptest::bool::weighted(0.1))
+            .prop_map(|(process, lease, wrong)| Op::Free { process, lease, wrong }),
+        2 => (0..PROCESSES, 0..LEASES).prop_map(|(process, lease)| Op::Drain { process, lease }),
+        4 => (0..PROCESSES, 0..LEASES).prop_map(|(process, lease)| Op::Leave { process, lease }),
+        3 => (0..PROCESSES).prop_map(|process| Op::Beat { process }),
+        1 => (0..PROCESSES).prop_map(|process| Op::Close { process }),
+        2 => (0..POOLS, 0..=SLOTS + 2).prop_map(|(pool, slots)| Op::Slots { pool, slots }),
+        2 => (0..POOLS, 0..TENANTS, option::of(0..=SLOTS), 1..=3_u32)
+            .prop_map(|(pool, tenant, cap, weight)| Op::Share { pool, tenant, cap, weight }),
+        rare => Just(Op::Lose),
+        rare => Just(Op::Live),
+    ]
+}
+
+fn acquire() -> impl Strategy<Value = Op> {
+    let weights = prop_oneof![
+        4 => (1..=3_u32).prop_map(|weight| [weight, 0]),
+        1 => (1..=3_u32).prop_map(|weight| [0, weight]),
+        1 => (1..=2_u32, 1..=2_u32).prop_map(|(one, two)| [one, two]),
+    ];
+    (0..PROCESSES, 0..LEASES, 0..TENANTS, weights).prop_map(|(process, lease, tenant, weights)| Op::Acquire {
+        process,
+        lease,
+        tenant,
+        weights,
+    })
+}

@@ -1,0 +1,169 @@
+//! The model: a bag of leases and a line. Plain lists, looked through from the beginning each time.
+
+use lockgate_core::fairness::{self, Contender, Room, TenantUse};
+use lockgate_core::lease::SlotRequest;
+use lockgate_core::{LeaseId, PoolName, Tenant};
+
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) request: SlotRequest,
+    pub(super) process: usize,
+    pub(super) draining: bool,
+}
+
+/// An answer without the numbers that only a store knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Granted,
+    Queued,
+    Held,
+    Draining,
+    Never,
+    Done,
+    NotHeld,
+    WasGranted,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    pub(super) pools: Vec<(PoolName, u32)>,
+    pub(super) shares: Vec<(PoolName, Tenant, Option<u32>, u32)>,
+    pub(super) held: Vec<Entry>,
+    pub(super) line: Vec<Entry>,
+    pub(super) learning: bool,
+}
+
+impl Truth {
+    pub(super) fn acquire(&mut self, process: usize, request: &SlotRequest) -> Answer {
+        if let Some(held) = find(&self.held, request.lease) {
+            return match (held.draining, held.process == process) {
+                (true, _) => Answer::Draining,
+                (false, true) => Answer::Granted,
+                (false, false) => Answer::Held,
+            };
+        }
+        if let Some(waiter) = find(&self.line, request.lease) {
+            return if waiter.process == process { Answer::Queued } else { Answer::Held };
+        }
+        let never = request.needs.iter().any(|need| {
+            let slots = self.slots(&need.pool);
+            let cap = self.share(&need.pool, &request.tenant).0;
+            (slots > 0 && need.weight > slots) || cap.is_some_and(|cap| need.weight > cap)
+        });
+        if never {
+            return Answer::Never;
+        }
+        self.line.push(Entry { request: request.clone(), process, draining: false });
+        self.grant();
+        if find(&self.held, request.lease).is_some() { Answer::Granted } else { Answer::Queued }
+    }
+
+    pub(super) fn free(&mut self, process: usize, lease: LeaseId, right: bool) -> Answer {
+        let may = |entry: &Entry| entry.draining || entry.process == process;
+        self.end(right && find(&self.held, lease).is_some_and(may), |truth| {
+            truth.held.retain(|entry| entry.request.lease != lease);
+        })
+    }
+
+    pub(super) fn drain(&mut self, process: usize, lease: LeaseId) -> Answer {
+        let may = |entry: &Entry| !entry.draining && entry.process == process;
+        self.end(find(&self.held, lease).is_some_and(may), |truth| {
+            let entries = truth.held.iter_mut();
+            entries.filter(|entry| entry.request.lease == lease).for_each(|entry| entry.draining = true);
+        })
+    }
+
+    pub(super) fn leave(&mut self, process: usize, lease: LeaseId) -> Answer {
+        let own = |entry: &Entry| entry.process == process && !entry.draining;
+        if find(&self.held, lease).is_some_and(own) {
+            return Answer::WasGranted;
+        }
+        self.end(find(&self.line, lease).is_some_and(own), |truth| {
+            truth.line.retain(|entry| entry.request.lease != lease);
+        })
+    }
+
+    fn end(&mut self, may: bool, change: impl FnOnce(&mut Self)) -> Answer {
+        if !may {
+            return Answer::NotHeld;
+        }
+        change(self);
+        self.grant();
+        Answer::Done
+    }
+
+    pub(super) fn close(&mut self, process: usize) {
+        self.line.retain(|entry| entry.process != process);
+        self.held.retain(|entry| entry.process != process || entry.draining);
+        self.grant();
+    }
+
+    /// Leases drain for nobody: who holds one registers it again, and the line is gone.
+    pub(super) fn lose(&mut self) {
+        self.held.retain(|entry| !entry.draining);
+        self.line.clear();
+        self.shares.clear();
+        self.learning = true;
+    }
+
+    pub(super) fn grant(&mut self) {
+        while let Some(next) = self.next().filter(|_| !self.learning) {
+            let entry = self.line.remove(next);
+            self.held.push(entry);
+        }
+    }
+
+    /// Who must not be waiting: its place in line.
+    pub(super) fn next(&self) -> Option<usize> {
+        let heads: Vec<usize> = (0..self.line.len()).filter(|place| self.is_head(*place)).collect();
+        let contenders: Vec<Contender> = heads.iter().map(|place| self.contender(*place)).collect();
+        let room: Room = self
+            .pools
+            .iter()
+            .map(|(pool, slots)| (pool.clone(), slots.saturating_sub(self.in_use(pool))))
+            .collect();
+        fairness::next(&contenders, &room).map(|place| heads[place])
+    }
+
+    /// Nobody of its tenant waits for the same pools before it.
+    fn is_head(&self, place: usize) -> bool {
+        let pools =
+            |entry: &Entry| entry.request.needs.iter().map(|need| need.pool.clone()).collect::<Vec<_>>();
+        let this = &self.line[place];
+        !self.line[..place]
+            .iter()
+            .any(|before| before.request.tenant == this.request.tenant && pools(before) == pools(this))
+    }
+
+    fn contender(&self, place: usize) -> Contender {
+        let SlotRequest { needs, tenant, .. } = &self.line[place].request;
+        let of_pool = |pool: &PoolName| {
+            let (cap, weight) = self.share(pool, tenant);
+            TenantUse { used: self.used(pool, Some(tenant)), cap, weight }
+        };
+        let ticket = u64::try_from(place).unwrap();
+        Contender { ticket, needs: needs.clone(), tenant: needs.iter().map(|n| of_pool(&n.pool)).collect() }
+    }
+
+    pub(super) fn share(&self, pool: &PoolName, tenant: &Tenant) -> (Option<u32>, u32) {
+        let own = self.shares.iter().rev().find(|(p, t, ..)| p == pool && t == tenant);
+        own.map_or((None, 1), |(_, _, cap, weight)| (*cap, *weight))
+    }
+
+    pub(super) fn slots(&self, pool: &PoolName) -> u32 {
+        self.pools.iter().find(|(name, _)| name == pool).map_or(0, |(_, slots)| *slots)
+    }
+
+    pub(super) fn in_use(&self, pool: &PoolName) -> u32 {
+        self.used(pool, None)
+    }
+
+    pub(super) fn used(&self, pool: &PoolName, tenant: Option<&Tenant>) -> u32 {
+        let theirs = self.held.iter().filter(|entry| tenant.is_none_or(|t| entry.request.tenant == *t));
+        theirs.flat_map(|e| &e.request.needs).filter(|need| need.pool == *pool).map(|need| need.weight).sum()
+    }
+}
+
+pub(super) fn find(entries: &[Entry], lease: LeaseId) -> Option<&Entry> {
+    entries.iter().find(|entry| entry.request.lease == lease)
+}

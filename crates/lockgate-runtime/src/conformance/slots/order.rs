@@ -1,0 +1,247 @@
+//! Who is next: first come, first served within a tenant, the smallest share first among tenants (S5, S6).
+
+use lockgate_core::Engine;
+use lockgate_core::lease::{Admission, Released, SlotRequest};
+use lockgate_core::pool::PoolChange;
+
+use super::super::Fixture;
+use super::super::process::{Process, change, ensure, set_slots, share, status};
+use super::super::stage::{LONG, request, soon};
+
+/// A process that holds `n` slots of the pool `p`, one lease each, for a tenant of its own.
+pub(super) async fn occupied(engine: &Engine, n: u32) -> Process {
+    ensure(engine, "p", n).await;
+    let mut holder = Process::open(engine, "holder").await;
+    for _ in 0..n {
+        holder.take(&request("holder", 1)).await;
+    }
+    holder
+}
+
+/// Frees one slot of `holder`.
+pub(super) async fn free_one(holder: &mut Process) {
+    let lease = holder.held.first().unwrap().clone();
+    assert_eq!(holder.free(&lease).await, Released::Done);
+}
+
+/// Which of the requests are held now.
+pub(super) async fn granted(process: &mut Process, requests: &[SlotRequest]) -> Vec<usize> {
+    process.beat().await;
+    let held = |r: &SlotRequest| process.held.iter().any(|lease| lease.id() == r.lease);
+    requests.iter().enumerate().filter(|(_, r)| held(r)).map(|(place, _)| place).collect()
+}
+
+/// Equals are served in the order of their coming.
+pub async fn first_come_first_served_among_equals(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let mut holder = occupied(&engine, 1).await;
+    let mut a = Process::open(&engine, "a").await;
+    let mut b = Process::open(&fixture.second().await, "b").await;
+    let line: Vec<SlotRequest> = (0..6).map(|_| request("t", 1)).collect();
+    for (place, request) in line.iter().enumerate() {
+        if place % 2 == 0 { &mut a } else { &mut b }.wait(request).await;
+    }
+    free_one(&mut holder).await;
+    for (place, request) in line.iter().enumerate() {
+        let process = if place % 2 == 0 { &mut a } else { &mut b };
+        assert!(process.holds(request).await, "number {place} was next");
+        assert_eq!(status(&engine).await.held, 1);
+        free_one(process).await;
+    }
+}
+
+/// Asking again keeps the place.
+pub async fn asking_again_keeps_the_place_in_line(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let mut holder = occupied(&engine, 1).await;
+    let mut a = Process::open(&engine, "a").await;
+    let (first, second) = (request("t", 1), request("t", 1));
+    a.wait(&first).await;
+    a.wait(&second).await;
+    a.wait(&first).await;
+    assert_eq!(status(&engine).await.waiters, 2);
+    free_one(&mut holder).await;
+    assert_eq!(granted(&mut a, &[first, second]).await, [0]);
+}
+
+/// A tenant with a long line does not stop one that has nothing.
+pub async fn a_tenant_with_many_waiters_does_not_stop_another(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 2).await;
+    let mut a = Process::open(&engine, "a").await;
+    a.take(&request("greedy", 1)).await;
+    a.take(&request("greedy", 1)).await;
+    for _ in 0..10 {
+        a.wait(&request("greedy", 1)).await;
+    }
+    let modest = request("modest", 1);
+    a.wait(&modest).await;
+    free_one(&mut a).await;
+    assert_eq!(granted(&mut a, &[modest]).await, [0], "it holds nothing, so it is before all of them");
+}
+
+/// A tenant of weight 2 holds twice as much as one of weight 1 when both wait.
+pub async fn tenants_share_by_their_weights(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let mut holder = occupied(&engine, 6).await;
+    share(&engine, "two", None, 2).await;
+    let mut a = Process::open(&engine, "a").await;
+    for _ in 0..6 {
+        a.wait(&request("one", 1)).await;
+        a.wait(&request("two", 1)).await;
+    }
+    for _ in 0..6 {
+        free_one(&mut holder).await;
+    }
+    a.beat().await;
+    let of_two = a.held.iter().filter(|lease| lease.request.tenant.as_str() == "two").count();
+    assert_eq!((a.held.len(), of_two), (6, 4));
+}
+
+/// A tenant's cap holds, whatever is free, and the cap of its own is before the pool's.
+pub async fn a_tenant_never_holds_more_than_its_cap(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 10).await;
+    change(&engine, "p", PoolChange { per_tenant: Some(Some(2)), ..PoolChange::default() }).await;
+    share(&engine, "own", Some(3), 1).await;
+    let mut a = Process::open(&engine, "a").await;
+    for (name, cap) in [("t", 2), ("own", 3)] {
+        for _ in 0..cap {
+            a.take(&request(name, 1)).await;
+        }
+        a.wait(&request(name, 1)).await;
+    }
+    assert_eq!(status(&engine).await.held, 5);
+    change(&engine, "p", PoolChange { per_tenant: Some(None), ..PoolChange::default() }).await;
+    assert_eq!(status(&engine).await.held, 6, "without the pool's cap, only the tenant's own is left");
+}
+
+/// Nobody overtakes a heavy head, or it would wait for ever.
+pub async fn nobody_overtakes_a_heavy_head(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let mut holder = occupied(&engine, 3).await;
+    let mut a = Process::open(&engine, "a").await;
+    let (heavy, light) = (request("t", 3), request("u", 1));
+    a.wait(&heavy).await;
+    a.wait(&light).await;
+    free_one(&mut holder).await;
+    free_one(&mut holder).await;
+    let line = [heavy, light];
+    assert_eq!(granted(&mut a, &line).await, [] as [usize; 0], "two are free, and kept for the head");
+    free_one(&mut holder).await;
+    assert_eq!(granted(&mut a, &line).await, [0]);
+    free_one(&mut a).await;
+    assert_eq!(granted(&mut a, &line).await, [1]);
+}
+
+/// A newcomer whose weight would fit does not overtake an eligible waiter.
+pub async fn an_arrival_never_overtakes_an_eligible_waiter(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let mut holder = occupied(&engine, 3).await;
+    let mut a = Process::open(&engine, "a").await;
+    a.wait(&request("t", 3)).await;
+    free_one(&mut holder).await;
+    a.wait(&request("u", 1)).await;
+    assert_eq!(status(&engine).await.held, 2);
+}
+
+/// A prototype left this waiter standing behind a head that was not eligible, though it fitted.
+pub async fn a_waiter_behind_another_tenants_ineligible_head_is_granted(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 3).await;
+    share(&engine, "capped", Some(1), 1).await;
+    let mut a = Process::open(&engine, "a").await;
+    a.take(&request("capped", 1)).await;
+    a.wait(&request("capped", 1)).await;
+    a.take(&request("free", 1)).await;
+    assert_eq!(status(&engine).await.held, 2);
+}
+
+/// The cap that held a head up is lifted: it is granted in that transaction, not with the next release.
+pub async fn a_lifted_cap_grants_at_once(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 2).await;
+    share(&engine, "capped", Some(1), 1).await;
+    let mut a = Process::open(&engine, "a").await;
+    a.take(&request("capped", 1)).await;
+    let waiting = request("capped", 1);
+    a.wait(&waiting).await;
+    let after = share(&engine, "capped", Some(2), 1).await;
+    assert_eq!((after.held, after.waiters), (2, 0));
+}
+
+/// A prototype forgot to look again when a heavy head left: those behind it fitted, and slept.
+pub async fn cancelling_a_heavy_head_wakes_those_behind_it(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let mut holder = occupied(&engine, 3).await;
+    let mut a = Process::open(&engine, "a").await;
+    let mut pushes = engine.slots.wakeups(&a.session).await.unwrap();
+    let (heavy, same, other) = (request("t", 3), request("t", 1), request("u", 1));
+    for waiting in [&heavy, &same, &other] {
+        a.wait(waiting).await;
+    }
+    free_one(&mut holder).await;
+    free_one(&mut holder).await;
+    assert_eq!(a.leave(&heavy).await, Released::Done);
+    let mut woken = 0;
+    while woken < 2 {
+        // By pushes alone: no heartbeat may be needed to find it out.
+        woken += soon("a grant behind the head that left", pushes.next()).await.unwrap().len();
+    }
+    assert_eq!(granted(&mut a, &[same, other]).await, [0, 1]);
+}
+
+/// The head's process closes: those behind it are looked at again.
+pub async fn a_head_that_closes_wakes_those_behind_it(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let mut holder = occupied(&engine, 2).await;
+    let mut head = Process::open(&fixture.second().await, "head").await;
+    head.wait(&request("t", 2)).await;
+    let mut a = Process::open(&engine, "a").await;
+    let light = request("u", 1);
+    a.wait(&light).await;
+    free_one(&mut holder).await;
+    assert_eq!(granted(&mut a, std::slice::from_ref(&light)).await, [] as [usize; 0]);
+    head.close().await;
+    assert_eq!(status(&engine).await.held, 2);
+    assert_eq!(granted(&mut a, &[light]).await, [0]);
+}
+
+/// Within a tenant nobody overtakes either, also when the head is over the tenant's cap and the next is not.
+pub async fn a_tenants_own_line_is_kept_at_its_cap(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 10).await;
+    share(&engine, "t", Some(3), 1).await;
+    let mut a = Process::open(&engine, "a").await;
+    a.take(&request("t", 2)).await;
+    let (heavy, light) = (request("t", 2), request("t", 1));
+    a.wait(&heavy).await;
+    a.wait(&light).await;
+    assert_eq!(status(&engine).await.held, 2);
+    free_one(&mut a).await;
+    assert_eq!(granted(&mut a, &[heavy, light]).await, [0, 1]);
+}
+
+/// The line survives a raise of the limit in its order.
+pub async fn a_raised_limit_grants_in_order(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    occupied(&engine, 1).await;
+    let mut a = Process::open(&engine, "a").await;
+    let line: Vec<SlotRequest> = (0..4).map(|_| request("t", 1)).collect();
+    for request in &line {
+        a.wait(request).await;
+    }
+    set_slots(&engine, "p", 3).await;
+    assert_eq!(granted(&mut a, &line).await, [0, 1]);
+}
+
+/// A request that is ready to wait long is put in line, however busy the pool: a refusal is only for the hopeless.
+pub async fn a_patient_waiter_is_never_refused_for_a_busy_pool(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    occupied(&engine, 1).await;
+    let mut a = Process::open(&engine, "a").await;
+    for _ in 0..20 {
+        let patient = SlotRequest { max_wait: LONG, ..request("t", 1) };
+        assert_eq!(a.ask(&patient).await, Admission::Queued);
+    }
+}

@@ -1,0 +1,158 @@
+//! Pools while they are in use: changed, read, reset (invariant 12).
+
+use lockgate_core::EngineError;
+use lockgate_core::lease::{Released, Wake};
+use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec};
+
+use super::super::Fixture;
+use super::super::process::{Process, ensure, set_slots, share, status, view};
+use super::super::stage::{pool, request, soon, tenant};
+
+/// A worker with an old file never reverts what an operator has set.
+pub async fn ensuring_a_pool_never_reverts_it(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let made = ensure(&engine, "p", 5).await;
+    assert_eq!((made.slots, made.per_tenant, made.held, made.draining, made.waiters), (5, None, 0, 0, 0));
+    let set = set_slots(&engine, "p", 2).await;
+    assert!(set.version > made.version);
+    let old_file = PoolSpec { name: pool("p"), slots: 5, per_tenant: Some(1) };
+    let ensured = fixture.second().await.slots.control(PoolCommand::Ensure(old_file)).await.unwrap();
+    assert_eq!(ensured, set);
+    assert_eq!(status(&engine).await, set);
+}
+
+/// A change that was decided on an older version is refused, and changes nothing.
+pub async fn a_change_decided_on_an_older_version_is_refused(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let made = ensure(&engine, "p", 5).await;
+    let set = |slots, version| PoolCommand::Set {
+        pool: pool("p"),
+        change: PoolChange { slots: Some(slots), ..PoolChange::default() },
+        version,
+    };
+    let first = engine.slots.control(set(4, Some(made.version))).await.unwrap();
+    let second = engine.slots.control(set(3, Some(made.version))).await;
+    assert!(matches!(second, Err(EngineError::Conflict { .. })), "{second:?}");
+    assert_eq!(status(&engine).await, first);
+    let third = engine.slots.control(set(2, Some(first.version))).await.unwrap();
+    assert_eq!(third.slots, 2);
+}
+
+/// What a change does not name stays.
+pub async fn a_change_leaves_the_rest_as_it_was(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 5).await;
+    let cap = PoolChange { per_tenant: Some(Some(2)), ..PoolChange::default() };
+    engine.slots.control(PoolCommand::Set { pool: pool("p"), change: cap, version: None }).await.unwrap();
+    let set = set_slots(&engine, "p", 6).await;
+    assert_eq!((set.slots, set.per_tenant), (6, Some(2)));
+    let shared = share(&engine, "t", Some(1), 3).await;
+    assert_eq!((shared.slots, shared.per_tenant), (6, Some(2)));
+}
+
+/// There is no changing or resetting of a pool that is not there.
+pub async fn a_pool_that_is_not_there_is_not_found(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    for command in [
+        PoolCommand::Set { pool: pool("p"), change: PoolChange::default(), version: None },
+        PoolCommand::Reset { pool: pool("p") },
+    ] {
+        let answer = engine.slots.control(command).await;
+        assert!(matches!(answer, Err(EngineError::NotFound { .. })), "{answer:?}");
+    }
+    assert!(engine.slots.inspect(None).await.unwrap().is_empty());
+}
+
+/// A lowered limit cancels nothing, and grants nothing until what is held is below it.
+pub async fn a_lowered_limit_cancels_nothing_and_grants_nothing_until_it_is_below(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 4).await;
+    let mut a = Process::open(&engine, "a").await;
+    for _ in 0..4 {
+        a.take(&request("t", 1)).await;
+    }
+    let wish = request("t", 1);
+    a.wait(&wish).await;
+    let lowered = set_slots(&engine, "p", 2).await;
+    assert_eq!((lowered.held, lowered.over_by()), (4, 2));
+    assert_eq!(a.beat().await, Default::default(), "nobody is told to stop");
+    for held_after in [3, 2, 2] {
+        let lease = a.held[0].clone();
+        assert_eq!(a.free(&lease).await, Released::Done);
+        assert_eq!(view(&engine).await.status.held, held_after);
+    }
+    assert!(a.holds(&wish).await, "granted as soon as it was below");
+}
+
+/// A raised limit grants at once, within the change.
+pub async fn a_raised_limit_grants_at_once(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 1).await;
+    let mut a = Process::open(&engine, "a").await;
+    a.take(&request("t", 1)).await;
+    a.wait(&request("t", 1)).await;
+    let raised = set_slots(&engine, "p", 2).await;
+    assert_eq!((raised.held, raised.waiters, raised.peak), (2, 0, 2));
+}
+
+/// A reset tells the holders to stop, by push and by heartbeat; what they hold counts until it is released.
+pub async fn a_reset_asks_holders_to_stop_and_frees_nothing(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let made = ensure(&engine, "p", 1).await;
+    let mut a = Process::open(&engine, "a").await;
+    let mut pushes = engine.slots.wakeups(&a.session).await.unwrap();
+    let lease = a.take(&request("t", 1)).await;
+    let wish = request("t", 1);
+    a.wait(&wish).await;
+    let reset = fixture.second().await.slots.control(PoolCommand::Reset { pool: pool("p") }).await.unwrap();
+    assert!(reset.epoch > made.epoch);
+    assert_eq!((reset.in_use(), reset.waiters), (1, 1), "nothing is deleted, nothing over-admitted");
+    assert_eq!(soon("the push to stop", pushes.next()).await.unwrap(), [Wake::Stop(lease.id())]);
+    for _ in 0..2 {
+        assert_eq!(a.beat().await.stop, [lease.id()], "said until it has stopped");
+    }
+    assert_eq!(status(&engine).await.in_use(), 1);
+    assert_eq!(a.free(&lease).await, Released::Done);
+    assert!(a.holds(&wish).await);
+    assert!(a.beat().await.stop.is_empty(), "who came after the reset goes on");
+}
+
+/// A reset begins a new peak.
+pub async fn the_peak_is_kept_until_a_reset(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 3).await;
+    let mut a = Process::open(&engine, "a").await;
+    for _ in 0..3 {
+        a.take(&request("t", 1)).await;
+    }
+    for _ in 0..2 {
+        let lease = a.held[0].clone();
+        a.free(&lease).await;
+    }
+    let before = status(&engine).await;
+    assert_eq!((before.held, before.peak), (1, 3));
+    let reset = engine.slots.control(PoolCommand::Reset { pool: pool("p") }).await.unwrap();
+    assert_eq!((reset.in_use(), reset.peak), (1, 1));
+}
+
+/// Reading one pool shows who holds it, the longest first; reading all shows the pools alone.
+pub async fn reading_a_pool_shows_its_holders(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 5).await;
+    ensure(&engine, "r", 1).await;
+    let mut a = Process::open(&engine, "process a").await;
+    let first = a.take(&request("t", 2)).await;
+    fixture.elapse(fixture.timing().heartbeat / 5).await;
+    let mut b = Process::open(&fixture.second().await, "process b").await;
+    b.take(&request("u", 1)).await;
+    let holders = view(&fixture.second().await).await.holders;
+    assert_eq!(holders.len(), 2);
+    let oldest = &holders[0];
+    assert_eq!((oldest.lease, oldest.fence, oldest.weight), (first.id(), first.fence, 2));
+    assert_eq!((&oldest.tenant, oldest.session), (&tenant("t"), a.session.id));
+    assert_eq!((oldest.process.as_str(), oldest.draining), ("process a", false));
+    assert!(oldest.held_for >= holders[1].held_for);
+    let all = engine.slots.inspect(None).await.unwrap();
+    assert_eq!(all.len(), 2);
+    assert!(all.iter().all(|view| view.holders.is_empty()));
+}

@@ -1,0 +1,56 @@
+//! Due batches and due retries, from the ledger to the broker.
+//!
+//! Any number of processes may dispatch: what one has claimed, the others leave alone until the claim runs out. A
+//! crash between publishing and reporting publishes twice; the older message is stale then and does not run.
+
+use std::time::Duration;
+
+use lockgate_core::error::chain;
+use lockgate_core::ledger::Report;
+use lockgate_core::{Engine, EngineError, Envelope};
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry;
+
+/// The most messages claimed at once: one window of publisher confirms.
+const CLAIM: u32 = 1_000;
+/// How long a claim holds: far longer than it takes to publish one, short enough to make up for a crash.
+const HOLD: Duration = Duration::from_secs(60);
+/// The longest nap: how late a run that was just planned, resumed or sped up is seen.
+const NAP: Duration = Duration::from_millis(500);
+/// The shortest nap: a run without a delay must not turn the loop hot when others claim its batches.
+const BREATH: Duration = Duration::from_millis(5);
+/// The wait after a failure, before jitter.
+const RECOVER: Duration = Duration::from_secs(1);
+
+/// Dispatches until `end`.
+pub(crate) async fn dispatch(engine: Engine, end: CancellationToken) {
+    while !end.is_cancelled() {
+        let nap = match round(&engine).await {
+            Ok(None) => continue,
+            Ok(Some(due)) => due.clamp(BREATH, NAP),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "dispatch failed; what was claimed is due again later");
+                RECOVER + RECOVER.mul_f64(fastrand::f64())
+            }
+        };
+        end.run_until_cancelled(tokio::time::sleep(nap)).await;
+    }
+}
+
+/// One round; answers how long until something is due, `None`: look again at once.
+async fn round(engine: &Engine) -> Result<Option<Duration>, EngineError> {
+    let claimed = engine.ledger.claim(CLAIM, HOLD).await?;
+    if claimed.envelopes.is_empty() {
+        return Ok(Some(claimed.next_due.unwrap_or(NAP)));
+    }
+    engine.broker.publish(&claimed.envelopes).await?;
+    engine.ledger.settle(claimed.envelopes.iter().map(published).collect()).await?;
+    tracing::debug!(jobs = claimed.envelopes.len(), "batch dispatched");
+    telemetry::dispatched(claimed.envelopes.len());
+    Ok(None)
+}
+
+fn published(envelope: &Envelope) -> Report {
+    Report::Published { job: envelope.job, dispatch: envelope.dispatch }
+}

@@ -1,0 +1,111 @@
+//! Calls of the same kind travel together: whatever has come in while one call was under way is the next one.
+//!
+//! No timer: alone, an item leaves at once; under load the groups grow by themselves. Order is kept.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use lockgate_core::EngineError;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+/// An error that all items of a group share.
+pub(crate) type GroupError = Arc<EngineError>;
+
+/// The answer to one item of a group.
+pub(crate) type Answer<R> = Result<R, GroupError>;
+
+/// The most items in one call: what a store takes in one transaction without holding up the others for long.
+pub(crate) const MAX_GROUP: usize = 256;
+
+/// A way to make calls that travel together.
+pub(crate) struct Group<T, R> {
+    sender: mpsc::Sender<(T, oneshot::Sender<Answer<R>>)>,
+}
+
+impl<T, R> Group<T, R>
+where
+    T: Send + 'static,
+    R: Send + 'static,
+{
+    /// Starts the group; it ends when its last handle is dropped. `call` answers each item, in order.
+    pub(crate) fn start<F, Fut>(tracker: &TaskTracker, call: F) -> Self
+    where
+        F: Fn(Vec<T>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
+    {
+        let (sender, mut receiver) = mpsc::channel(MAX_GROUP);
+        tracker.spawn(async move {
+            let mut waiting = Vec::new();
+            while receiver.recv_many(&mut waiting, MAX_GROUP).await > 0 {
+                let (items, senders): (Vec<T>, Vec<_>) = waiting.drain(..).unzip();
+                answer(call(items).await, senders);
+            }
+        });
+        Self { sender }
+    }
+
+    /// Makes one call of the group.
+    pub(crate) async fn call(&self, item: T) -> Answer<R> {
+        let (sender, receiver) = oneshot::channel();
+        if self.sender.send((item, sender)).await.is_err() {
+            return Err(ended());
+        }
+        receiver.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+fn answer<R>(answers: Result<Vec<R>, EngineError>, senders: Vec<oneshot::Sender<Answer<R>>>) {
+    // A caller that went away needs no answer: what it asked for has happened, and its own guard puts it right.
+    match answers {
+        Ok(answers) => {
+            for (sender, answer) in senders.into_iter().zip(answers) {
+                drop(sender.send(Ok(answer)));
+            }
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            for sender in senders {
+                drop(sender.send(Err(Arc::clone(&error))));
+            }
+        }
+    }
+}
+
+fn ended() -> GroupError {
+    Arc::new(EngineError::Conflict {
+        reason: String::from("this worker has stopped, or its store answered short"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_in_during_a_call_is_the_next_call() {
+        let sizes = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&sizes);
+        let group = Group::start(&TaskTracker::new(), move |items: Vec<u32>| {
+            seen.lock().unwrap().push(items.len());
+            async move {
+                tokio::task::yield_now().await;
+                Ok(items.into_iter().map(|n| n * 2).collect())
+            }
+        });
+        let answers = join_all((0..100).map(|n| group.call(n))).await;
+        let doubled: Vec<u32> = answers.into_iter().map(Result::unwrap).collect();
+        assert_eq!(doubled, (0..100).map(|n| n * 2).collect::<Vec<_>>());
+        assert!(sizes.lock().unwrap().len() < 10, "{:?}", sizes.lock().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_store_that_answers_short_is_an_error_not_a_hang() {
+        let group = Group::start(&TaskTracker::new(), |_: Vec<u32>| async { Ok(Vec::<u32>::new()) });
+        assert!(group.call(1).await.is_err());
+    }
+}

@@ -1,0 +1,78 @@
+//! Takes deliveries of a queue and hands each to the executor, until the worker drains.
+//!
+//! It never holds more than the broker's window: what is not settled is not replaced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockgate_core::broker::{Deliveries, Delivery, Mark};
+use lockgate_core::error::chain;
+use lockgate_core::{Engine, QueueName};
+use tokio_util::task::TaskTracker;
+
+use crate::executor::Executor;
+
+/// How long to wait before a subscription that ended is made again.
+const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Starts the intake of every queue: each has an equal part of `concurrency`, at least one.
+pub(crate) fn start(engine: &Engine, executor: &Arc<Executor>, concurrency: u32, jobs: &TaskTracker) {
+    let queues = executor.registry.queues();
+    let window = (concurrency / u32::try_from(queues.len().max(1)).unwrap_or(u32::MAX)).max(1);
+    for queue in queues {
+        jobs.spawn(take(engine.clone(), queue, window, Arc::clone(executor), jobs.clone()));
+    }
+}
+
+async fn take(engine: Engine, queue: QueueName, window: u32, executor: Arc<Executor>, jobs: TaskTracker) {
+    let draining = executor.draining.clone();
+    while !draining.is_cancelled() {
+        let subscribing = engine.broker.subscribe(&queue, window);
+        match draining.run_until_cancelled(subscribing).await {
+            None => return,
+            Some(Ok(mut deliveries)) => hand_on(deliveries.as_mut(), &executor, &jobs).await,
+            Some(Err(error)) => {
+                tracing::warn!(%queue, error = chain(&error), "cannot subscribe; trying again")
+            }
+        }
+        draining.run_until_cancelled(tokio::time::sleep(SUBSCRIBE_AGAIN)).await;
+    }
+}
+
+/// Hands deliveries on until the subscription ends or the worker drains; in the second case it is kept until the
+/// last of them is settled, because its end would have them delivered again.
+async fn hand_on(deliveries: &mut dyn Deliveries, executor: &Arc<Executor>, jobs: &TaskTracker) {
+    let mine = TaskTracker::new();
+    loop {
+        match executor.draining.run_until_cancelled(deliveries.next()).await {
+            None => break,
+            Some(Ok(batch)) => {
+                for delivery in batch {
+                    see_through(delivery, executor, jobs, &mine);
+                }
+            }
+            Some(Err(error)) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "subscription ended; what was at hand may be delivered again"
+                );
+                return;
+            }
+        }
+    }
+    mine.close();
+    mine.wait().await;
+}
+
+fn see_through(delivery: Delivery, executor: &Arc<Executor>, jobs: &TaskTracker, mine: &TaskTracker) {
+    let executor = Arc::clone(executor);
+    let token = mine.token();
+    jobs.spawn(async move {
+        if executor.draining.is_cancelled() {
+            executor.records.mark(Mark::Return(delivery.tag)).await;
+        } else {
+            executor.execute(delivery).await;
+        }
+        drop(token);
+    });
+}

@@ -1,0 +1,32 @@
+//! What runs: executor, worker, dispatcher, upkeep, slots as a guard, and the memory engine.
+//!
+//! "What happens to one job" is told by `executor.rs`; who calls it, by `worker.rs`. What decides is pure and stands
+//! beside: `verdict.rs` here, and the core.
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod job;
+pub mod memory;
+pub mod options;
+pub mod registry;
+pub mod slots;
+pub mod tally;
+pub mod telemetry;
+pub mod worker;
+
+mod dispatcher;
+mod executor;
+mod group;
+mod intake;
+mod records;
+mod stop;
+mod upkeep;
+mod verdict;
+mod watch;
+
+pub use job::{Context, Job, MissingState, State};
+pub use options::{PoolPolicy, WorkerOptions};
+pub use registry::{Registry, RegistryError};
+pub use slots::{HeartbeatOn, Hold, SlotClient};
+pub use tally::{Tally, TallyReading};
+pub use worker::Worker;

@@ -1,0 +1,135 @@
+//! Commands of an operator. None of them may lose a job's count of executions, by which late reports are known.
+
+use lockgate_core::cadence::Cadence;
+use lockgate_core::error::EngineError;
+use lockgate_core::job::JobState;
+use lockgate_core::ledger::RunCommand;
+use lockgate_core::run::RunStatus;
+use lockgate_core::transition::Event;
+use lockgate_core::{JobId, RunId, Timestamp};
+
+use super::super::{conflict, not_found};
+use super::plan::check_cadence;
+use super::{Books, Job};
+
+impl Books {
+    pub(super) fn control(&mut self, command: RunCommand) -> Result<u64, EngineError> {
+        match command {
+            RunCommand::Pause(run) => self.pause(run),
+            RunCommand::Resume(run) => self.resume(run),
+            RunCommand::Cancel { run, reason } => self.cancel(run, &reason),
+            RunCommand::Retry { run, states } => self.retry(run, &states),
+            RunCommand::SetCadence { run, cadence } => self.set_cadence(run, cadence),
+            RunCommand::RetryJob(job) => self.retry_job(job),
+            RunCommand::CancelJob { job, reason } => self.cancel_job(job, &reason),
+        }
+    }
+
+    fn pause(&mut self, id: RunId) -> Result<u64, EngineError> {
+        let run = self.run_mut(id)?;
+        match run.record.status {
+            RunStatus::Active => run.record.status = RunStatus::Paused,
+            RunStatus::Paused => return Ok(0),
+            other => return Err(out_of_place("paused", &run.record.name, other)),
+        }
+        Ok(1)
+    }
+
+    fn resume(&mut self, id: RunId) -> Result<u64, EngineError> {
+        let now = self.now;
+        let run = self.run_mut(id)?;
+        match run.record.status {
+            RunStatus::Paused => run.record.status = RunStatus::Active,
+            RunStatus::Active => return Ok(0),
+            other => return Err(out_of_place("resumed", &run.record.name, other)),
+        }
+        // Batches that were missed during the pause do not burst out together.
+        run.record.next_due = run.record.next_due.map(|due| due.max(now));
+        Ok(1)
+    }
+
+    fn cancel(&mut self, id: RunId, reason: &str) -> Result<u64, EngineError> {
+        let now = self.now;
+        let run = self.run_mut(id)?;
+        run.record.status = RunStatus::Cancelled;
+        run.record.next_due = None;
+        Ok(count(self.jobs_of_mut(id), |job| job.end(Event::Cancelled, reason, now)))
+    }
+
+    fn retry(&mut self, id: RunId, states: &[JobState]) -> Result<u64, EngineError> {
+        if let Some(state) = states.iter().find(|s| !s.is_terminal() || **s == JobState::Succeeded) {
+            return Err(conflict(format!(
+                "{state} jobs are not retried; choose skipped, failed or cancelled"
+            )));
+        }
+        let now = self.now;
+        self.run(id)?;
+        let wanted = self.jobs_of_mut(id).filter(|job| states.contains(&job.record.state));
+        let revived = count(wanted, |job| job.revive(now));
+        self.reactivate(id, revived);
+        Ok(revived)
+    }
+
+    fn set_cadence(&mut self, id: RunId, cadence: Cadence) -> Result<u64, EngineError> {
+        check_cadence(&cadence)?;
+        let run = self.run_mut(id)?;
+        run.record.cadence = cadence;
+        run.record.next_due = run.record.next_due.map(|due| cadence.due_after_change(run.last_batch, due));
+        Ok(1)
+    }
+
+    fn retry_job(&mut self, id: JobId) -> Result<u64, EngineError> {
+        let now = self.now;
+        let job = self.job_mut(id).ok_or_else(|| not_found("job", &id))?;
+        let state = job.record.state;
+        if !job.revive(now) {
+            return Err(conflict(format!(
+                "job {id} is {state}; only skipped, failed or cancelled ones are retried"
+            )));
+        }
+        if let Some(run) = job.record.run {
+            self.reactivate(run, 1);
+        }
+        Ok(1)
+    }
+
+    fn cancel_job(&mut self, id: JobId, reason: &str) -> Result<u64, EngineError> {
+        let now = self.now;
+        let job = self.job_mut(id).ok_or_else(|| not_found("job", &id))?;
+        Ok(u64::from(job.end(Event::Cancelled, reason, now)))
+    }
+
+    /// A cancelled run goes on when jobs of it are run again.
+    fn reactivate(&mut self, id: RunId, revived: u64) {
+        if let Ok(run) = self.run_mut(id)
+            && run.record.status == RunStatus::Cancelled
+            && revived > 0
+        {
+            run.record.status = RunStatus::Active;
+        }
+    }
+}
+
+impl Job {
+    fn revive(&mut self, now: Timestamp) -> bool {
+        if self.step(Event::Revived, now).is_none() {
+            return false;
+        }
+        self.record.due_at = Some(now);
+        self.record.attempt = 0;
+        self.record.reason = None;
+        self.unsettled = 0;
+        self.dispatched = false;
+        // An execution that outlived the end of its job has nothing to say about the next.
+        self.executing = false;
+        true
+    }
+}
+
+fn count<'a>(jobs: impl Iterator<Item = &'a mut Job>, change: impl FnMut(&mut Job) -> bool) -> u64 {
+    u64::try_from(jobs.map(change).filter(|changed| *changed).count()).unwrap_or(u64::MAX)
+}
+
+fn out_of_place(wanted: &str, name: &lockgate_core::RunName, status: RunStatus) -> EngineError {
+    conflict(format!("run {name} is {} and cannot be {wanted}", status.as_str()))
+}

@@ -1,0 +1,130 @@
+//! Starts and settlements. Only the latest dispatch may start a job, and only the latest execution, once, may say
+//! what it came to.
+
+use lockgate_core::Timestamp;
+use lockgate_core::job::Outcome;
+use lockgate_core::ledger::{Authority, Execution, Report, Settled, Settlement, Start, Started};
+use lockgate_core::run::RunStatus;
+use lockgate_core::transition::{self, DEADLINE_PASSED, Ending, Event, POISONED, Standing, StartVerdict};
+
+use super::{Books, Job, Run};
+
+impl Books {
+    pub(super) fn start(&mut self, start: Start) -> Started {
+        let now = self.now;
+        let (runs, jobs) = (&self.runs, &mut self.jobs);
+        let Some(job) = self.places.get(&start.job).and_then(|place| jobs.get_mut(place)) else {
+            return Started::Stale;
+        };
+        let run = runs.iter().find(|run| Some(run.record.id) == job.record.run);
+        match transition::may_start(&job.standing(run, now), start.dispatch) {
+            StartVerdict::Stale => Started::Stale,
+            StartVerdict::Run => Started::Run(job.execute(now)),
+            StartVerdict::Paused => {
+                job.take_back(now);
+                Started::Paused
+            }
+            StartVerdict::Expired => {
+                job.end(Event::Expired, DEADLINE_PASSED, now);
+                Started::Expired
+            }
+            StartVerdict::Poisoned => {
+                job.end(Event::Poisoned, POISONED, now);
+                Started::Poisoned
+            }
+        }
+    }
+
+    pub(super) fn settle(&mut self, report: Report) -> Settled {
+        let now = self.now;
+        let id = match &report {
+            Report::Published { job, .. } => *job,
+            Report::Settled(settlement) => settlement.job,
+        };
+        let Some(job) = self.job_mut(id) else { return Settled::Stale };
+        match report {
+            Report::Published { dispatch, .. } => job.published(dispatch, now),
+            Report::Settled(settlement) => job.settle(settlement, now),
+        }
+    }
+}
+
+impl Job {
+    fn standing(&self, run: Option<&Run>, now: Timestamp) -> Standing {
+        Standing {
+            state: self.record.state,
+            dispatch: self.dispatch,
+            dispatched: self.dispatched,
+            unsettled: self.unsettled,
+            paused: run.is_some_and(|run| run.record.status == RunStatus::Paused),
+            expired: run.is_some_and(|run| run.is_expired(now)),
+        }
+    }
+
+    fn execute(&mut self, now: Timestamp) -> Execution {
+        // A fast worker sees the message before its dispatcher could report it as published.
+        self.step(Event::Published, now);
+        self.record.due_at = None;
+        self.record.updated_at = now;
+        self.record.attempt += 1;
+        self.record.executions += 1;
+        self.unsettled += 1;
+        self.executing = true;
+        self.started_at = Some(now);
+        Execution { attempt: self.record.attempt, number: self.record.executions, started_at: now }
+    }
+
+    fn published(&mut self, dispatch: u32, now: Timestamp) -> Settled {
+        // Not dispatched any more: it was taken back, or settled for later, before this report came.
+        if self.dispatch != dispatch || !self.dispatched {
+            return Settled::Stale;
+        }
+        match self.step(Event::Published, now) {
+            Some(state) => {
+                self.record.due_at = None;
+                self.published_at = Some(now);
+                Settled::Recorded(state)
+            }
+            None => Settled::Stale,
+        }
+    }
+
+    fn settle(&mut self, settlement: Settlement, now: Timestamp) -> Settled {
+        let started = match settlement.by {
+            Authority::Execution(number) => {
+                if !self.executing || self.record.executions != number {
+                    return Settled::Stale;
+                }
+                true
+            }
+            Authority::Delivery(dispatch) => {
+                if !self.dispatched || self.dispatch != dispatch {
+                    return Settled::Stale;
+                }
+                false
+            }
+        };
+        let Some(state) = self.step(Event::Ended(Ending::from(&settlement.outcome)), now) else {
+            return Settled::Stale;
+        };
+        self.record.reason = settlement.outcome.reason().map(str::to_owned);
+        self.record.waited = Some(settlement.waited);
+        self.unsettled = 0;
+        self.dispatched = false;
+        self.settled_at = Some(now);
+        if started {
+            self.executing = false;
+            self.record.ran = Some(settlement.ran);
+        }
+        match settlement.outcome {
+            Outcome::Retry { after, .. } => self.record.due_at = Some(now.plus(after)),
+            Outcome::Deferred { after, .. } => {
+                self.record.due_at = Some(now.plus(after));
+                self.record.deferrals += 1;
+                self.record.attempt -= u32::from(started && self.record.attempt > 0);
+            }
+            _ => {}
+        }
+        Settled::Recorded(state)
+    }
+}

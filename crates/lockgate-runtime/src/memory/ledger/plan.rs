@@ -1,0 +1,140 @@
+//! Planning. A run that is sealed, or cancelled, must never get another job.
+
+use std::collections::BTreeSet;
+
+use lockgate_core::cadence::{Cadence, MAX_BATCH_SIZE};
+use lockgate_core::error::EngineError;
+use lockgate_core::job::{JobRecord, JobState};
+use lockgate_core::ledger::{PlanStep, Planned, PlannedJob};
+use lockgate_core::run::{RunRecord, RunSpec, RunStatus};
+use lockgate_core::{Kind, RunId, Timestamp};
+
+use super::super::conflict;
+use super::{Books, Job, Run};
+
+impl Books {
+    pub(super) fn plan(&mut self, step: PlanStep) -> Result<Planned, EngineError> {
+        match step {
+            PlanStep::Open(spec) => self.open(spec),
+            PlanStep::Append { run, jobs } => self.append(run, jobs),
+            PlanStep::Seal { run } => self.seal(run),
+        }
+    }
+
+    fn open(&mut self, spec: RunSpec) -> Result<Planned, EngineError> {
+        check_cadence(&spec.cadence)?;
+        if let Some(found) = self.runs.iter().find(|run| run.record.name == spec.name) {
+            return found.reopened(&spec);
+        }
+        let run = Run::new(spec, self.now);
+        let planned = Planned { run: run.record.clone(), existed: false, added: 0 };
+        self.runs.push(run);
+        Ok(planned)
+    }
+
+    fn append(&mut self, run: RunId, jobs: Vec<PlannedJob>) -> Result<Planned, EngineError> {
+        let now = self.now;
+        let found = self.run_mut(run)?;
+        let mut added = Vec::new();
+        if found.record.status == RunStatus::Planning {
+            added = jobs.into_iter().filter(|job| found.keys.insert(job.key.clone())).collect();
+        }
+        let kind = found.record.kind.clone();
+        let count = u64::try_from(added.len()).unwrap_or(u64::MAX);
+        found.record.planned += count;
+        let record = found.record.clone();
+        for job in added {
+            let place = self.jobs.last_key_value().map_or(1, |(last, _)| last + 1);
+            self.places.insert(job.id, place);
+            self.jobs.insert(place, Job::new(run, kind.clone(), job, now));
+        }
+        Ok(Planned { run: record, existed: true, added: count })
+    }
+
+    fn seal(&mut self, run: RunId) -> Result<Planned, EngineError> {
+        let now = self.now;
+        let run = self.run_mut(run)?;
+        if run.record.status == RunStatus::Planning {
+            let start = run.start_at.unwrap_or(now);
+            run.record.status = RunStatus::Active;
+            run.record.next_due = (run.record.planned > 0).then_some(start);
+            run.record.deadline_at = run.deadline.map(|deadline| start.plus(deadline));
+        }
+        Ok(Planned { run: run.record.clone(), existed: true, added: 0 })
+    }
+}
+
+pub(super) fn check_cadence(cadence: &Cadence) -> Result<(), EngineError> {
+    if (1..=MAX_BATCH_SIZE).contains(&cadence.batch_size) {
+        return Ok(());
+    }
+    let size = cadence.batch_size;
+    Err(conflict(format!("a batch size of {size} is out of range; choose 1 to {MAX_BATCH_SIZE}")))
+}
+
+impl Run {
+    fn new(spec: RunSpec, now: Timestamp) -> Self {
+        let record = RunRecord {
+            id: spec.id,
+            name: spec.name,
+            kind: spec.kind,
+            as_of: spec.as_of,
+            status: RunStatus::Planning,
+            cadence: spec.cadence,
+            planned: 0,
+            batches: 0,
+            next_due: None,
+            deadline_at: None,
+            created_at: now,
+        };
+        Self {
+            record,
+            queue: spec.queue,
+            start_at: spec.start_at,
+            deadline: spec.deadline,
+            last_batch: None,
+            keys: BTreeSet::new(),
+        }
+    }
+
+    fn reopened(&self, spec: &RunSpec) -> Result<Planned, EngineError> {
+        if self.record.kind != spec.kind || self.record.as_of != spec.as_of {
+            let name = &spec.name;
+            return Err(conflict(format!("run {name} exists for another kind or hour; choose another name")));
+        }
+        Ok(Planned { run: self.record.clone(), existed: true, added: 0 })
+    }
+}
+
+impl Job {
+    fn new(run: RunId, kind: Kind, job: PlannedJob, now: Timestamp) -> Self {
+        let record = JobRecord {
+            id: job.id,
+            run: Some(run),
+            kind,
+            key: job.key,
+            tenant: job.tenant,
+            state: JobState::Scheduled,
+            attempt: 0,
+            executions: 0,
+            deferrals: 0,
+            batch: None,
+            due_at: None,
+            reason: None,
+            waited: None,
+            ran: None,
+            updated_at: now,
+            payload: job.payload,
+        };
+        Self {
+            record,
+            dispatch: 0,
+            dispatched: false,
+            executing: false,
+            unsettled: 0,
+            published_at: None,
+            started_at: None,
+            settled_at: None,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The end of holds and waits. A release must never end a hold that it does not name by its fence.
+
+use lockgate_core::lease::{Release, Released};
+use lockgate_core::time::millis;
+use lockgate_core::{Fence, LeaseId, SessionId};
+
+use super::{Ablation, Held, State};
+
+impl State {
+    pub(super) fn release(&mut self, session: SessionId, end: Release) -> Released {
+        let released = match end {
+            Release::Free { lease, fence } => self.free(session, lease, fence),
+            Release::Drain { lease, fence, longest } => {
+                let until = self.now.saturating_add(millis(longest));
+                match self.leases.get_mut(&lease).filter(|held| held.is_with(session, fence)) {
+                    Some(_) if longest.is_zero() => self.free(session, lease, fence),
+                    Some(held) => {
+                        held.draining_until = Some(until);
+                        Released::Done
+                    }
+                    None => Released::NotHeld,
+                }
+            }
+            Release::Leave { lease } => return self.leave(session, lease),
+        };
+        self.grant();
+        released
+    }
+
+    fn free(&mut self, session: SessionId, lease: LeaseId, fence: Fence) -> Released {
+        let may = |held: &&Held| held.is_with(session, fence) || held.drains_under(fence);
+        if self.leases.get(&lease).filter(may).is_none() {
+            return Released::NotHeld;
+        }
+        self.leases.remove(&lease);
+        Released::Done
+    }
+
+    fn leave(&mut self, session: SessionId, lease: LeaseId) -> Released {
+        let held = self.leases.get(&lease).filter(|held| held.is_with(session, held.lease.fence));
+        if let Some(held) = held {
+            return Released::WasGranted(held.lease.clone());
+        }
+        let before = self.waiters.len();
+        self.waiters.retain(|_, waiter| waiter.request.lease != lease || waiter.session != session);
+        if self.waiters.len() == before {
+            return Released::NotHeld;
+        }
+        // It may have been the heavy head that all others stood behind.
+        if self.ablation != Some(Ablation::NoWakeAfterCancel) {
+            self.grant();
+        }
+        Released::Done
+    }
+}
+
+impl Held {
+    pub(super) fn is_with(&self, session: SessionId, fence: Fence) -> bool {
+        self.session == session && self.lease.fence == fence && self.draining_until.is_none()
+    }
+
+    /// Whoever knows that the backend work of a draining lease is over may free it.
+    fn drains_under(&self, fence: Fence) -> bool {
+        self.draining_until.is_some() && self.lease.fence == fence
+    }
+}

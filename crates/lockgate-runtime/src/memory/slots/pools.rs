@@ -1,0 +1,114 @@
+//! Pools: making, changing, resetting, reading. A change must never take away what is held.
+
+use lockgate_core::PoolName;
+use lockgate_core::error::EngineError;
+use lockgate_core::lease::{Holder, Wake};
+use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec, PoolStatus};
+use lockgate_core::slots::PoolView;
+
+use super::super::{conflict, not_found};
+use super::queue::weight_in;
+use super::{Held, Pool, State};
+
+impl State {
+    pub(super) fn control(&mut self, command: PoolCommand) -> Result<PoolStatus, EngineError> {
+        let name = match command {
+            PoolCommand::Ensure(spec) => self.ensure(spec),
+            PoolCommand::Set { pool, change, version } => self.set(pool, change, version)?,
+            PoolCommand::Reset { pool } => self.reset(pool)?,
+        };
+        self.grant();
+        let pool = self.pools.get(&name).ok_or_else(|| not_found("pool", &name))?;
+        Ok(self.status(&name, pool))
+    }
+
+    fn ensure(&mut self, spec: PoolSpec) -> PoolName {
+        // After a loss, leases may be registered before their pool is made again.
+        let in_use = self.in_use(&spec.name);
+        self.pools.entry(spec.name.clone()).or_insert_with(|| Pool {
+            slots: spec.slots,
+            per_tenant: spec.per_tenant,
+            shares: [].into(),
+            version: 1,
+            epoch: 1,
+            peak: in_use,
+        });
+        spec.name
+    }
+
+    fn set(&mut self, name: PoolName, change: PoolChange, at: Option<u64>) -> Result<PoolName, EngineError> {
+        let pool = self.pools.get_mut(&name).ok_or_else(|| not_found("pool", &name))?;
+        let version = pool.version;
+        if at.is_some_and(|at| at != version) {
+            return Err(conflict(format!("pool {name} is at version {version} by now; read it again")));
+        }
+        pool.version += 1;
+        pool.slots = change.slots.unwrap_or(pool.slots);
+        pool.per_tenant = change.per_tenant.unwrap_or(pool.per_tenant);
+        if let Some(share) = change.tenant {
+            pool.shares.insert(share.tenant.clone(), share);
+        }
+        Ok(name)
+    }
+
+    fn reset(&mut self, name: PoolName) -> Result<PoolName, EngineError> {
+        let in_use = self.in_use(&name);
+        let pool = self.pools.get_mut(&name).ok_or_else(|| not_found("pool", &name))?;
+        pool.epoch += 1;
+        pool.peak = in_use;
+        let holders =
+            |held: &&mut Held| weight_in(&held.lease.request, &name) > 0 && held.draining_until.is_none();
+        for held in self.leases.values_mut().filter(holders) {
+            held.stopping = true;
+            self.wakes.push((held.session, Wake::Stop(held.lease.id())));
+        }
+        Ok(name)
+    }
+
+    pub(super) fn inspect(&self, only: Option<&PoolName>) -> Vec<PoolView> {
+        let wanted = self.pools.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
+        wanted
+            .map(|(name, pool)| PoolView {
+                status: self.status(name, pool),
+                holders: only.map(|_| self.holders(name)).unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    fn status(&self, name: &PoolName, pool: &Pool) -> PoolStatus {
+        let draining = self.leases.values().filter(|held| held.draining_until.is_some());
+        let draining = draining.map(|held| weight_in(&held.lease.request, name)).sum();
+        let waiters = || self.waiters.values().filter(|w| weight_in(&w.request, name) > 0);
+        PoolStatus {
+            name: name.clone(),
+            slots: pool.slots,
+            per_tenant: pool.per_tenant,
+            version: pool.version,
+            epoch: pool.epoch,
+            held: self.in_use(name) - draining,
+            draining,
+            peak: pool.peak,
+            waiters: u32::try_from(waiters().count()).unwrap_or(u32::MAX),
+            oldest_wait: waiters().map(|w| self.now - w.since).max().map(|ms| self.until(self.now + ms)),
+            learning: self.learning_until.map(|until| self.until(until)),
+        }
+    }
+
+    fn holders(&self, name: &PoolName) -> Vec<Holder> {
+        let mut held: Vec<&Held> =
+            self.leases.values().filter(|held| weight_in(&held.lease.request, name) > 0).collect();
+        held.sort_by_key(|held| (held.since, held.lease.fence));
+        held.into_iter()
+            .map(|held| Holder {
+                lease: held.lease.id(),
+                tenant: held.lease.request.tenant.clone(),
+                weight: weight_in(&held.lease.request, name),
+                fence: held.lease.fence,
+                session: held.session,
+                process: self.sessions.get(&held.session).map_or_else(String::new, |s| s.process.clone()),
+                held_for: self.until(self.now + (self.now - held.since)),
+                draining: held.draining_until.is_some(),
+            })
+            .collect()
+    }
+}

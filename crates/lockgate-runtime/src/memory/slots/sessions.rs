@@ -1,0 +1,100 @@
+//! Sessions: their heartbeats, their end, and what becomes of what they held. A live holder must never be taken for
+//! dead: only the store's own clock, which does not leap, ends a session.
+
+use lockgate_core::SessionId;
+use lockgate_core::lease::{Lease, Pulse, Session, SlotRequest};
+use lockgate_core::time::millis;
+use uuid::Uuid;
+
+use super::{Known, State};
+
+impl State {
+    pub(super) fn open(&mut self, process: &str) -> Session {
+        self.last_session += 1;
+        let id = SessionId(Uuid::from_u128(self.last_session));
+        self.renew(id);
+        if let Some(known) = self.sessions.get_mut(&id) {
+            process.clone_into(&mut known.process);
+        }
+        Session { id, timing: self.timing }
+    }
+
+    /// Opens a session again that was taken for dead, or forgotten.
+    pub(super) fn meet(&mut self, session: SessionId) {
+        if !self.sessions.contains_key(&session) {
+            self.renew(session);
+        }
+    }
+
+    fn renew(&mut self, session: SessionId) {
+        let deadline = self.now.saturating_add(millis(self.timing.ttl));
+        let known = self.sessions.entry(session);
+        known.or_insert_with(|| Known { process: "opened again".to_owned(), deadline }).deadline = deadline;
+    }
+
+    pub(super) fn heartbeat(&mut self, session: SessionId, held: &[Lease], waiting: &[SlotRequest]) -> Pulse {
+        self.renew(session);
+        if self.learning_until.is_some() {
+            for lease in held {
+                self.register_again(session, lease);
+            }
+        }
+        let mut pulse = Pulse::default();
+        for lease in held {
+            match self.leases.get(&lease.id()).filter(|known| known.is_with(session, lease.fence)) {
+                None => pulse.lost.push(lease.id()),
+                Some(known) if known.stopping => pulse.stop.push(lease.id()),
+                Some(_) => {}
+            }
+        }
+        let theirs = self.leases.values().filter(|h| h.session == session && h.draining_until.is_none());
+        let unnamed =
+            theirs.filter(|h| !held.iter().any(|l| l.id() == h.lease.id() && l.fence == h.lease.fence));
+        pulse.granted = unnamed.map(|h| h.lease.clone()).collect();
+        let known = |request: &SlotRequest| {
+            self.waiters.values().any(|w| w.request.lease == request.lease && w.session == session)
+                || pulse.granted.iter().any(|lease| lease.id() == request.lease)
+        };
+        pulse.forgotten = waiting.iter().filter(|r| !known(r)).map(|r| r.lease).collect();
+        pulse
+    }
+
+    fn register_again(&mut self, session: SessionId, lease: &Lease) {
+        if self.leases.contains_key(&lease.id()) {
+            return;
+        }
+        // Somebody else may have asked for this job while nobody knew that it was held.
+        self.waiters.retain(|_, waiter| waiter.request.lease != lease.id());
+        self.last_fence = self.last_fence.max(lease.fence.0);
+        self.hold(session, lease.clone());
+    }
+
+    pub(super) fn close(&mut self, session: SessionId) {
+        self.end(session);
+        self.grant();
+    }
+
+    /// Ends what has expired: dead sessions, and leases that have drained. Answers whether anything had.
+    pub(super) fn expire(&mut self) -> bool {
+        let now = self.now;
+        let before = (self.sessions.len(), self.leases.len());
+        let dead: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, known)| known.deadline <= now).map(|(id, _)| *id).collect();
+        for session in dead {
+            self.end(session);
+        }
+        self.leases.retain(|_, held| held.draining_until.is_none_or(|until| now < until));
+        before != (self.sessions.len(), self.leases.len())
+    }
+
+    fn end(&mut self, session: SessionId) {
+        let now = self.now;
+        self.sessions.remove(&session);
+        self.waiters.retain(|_, waiter| waiter.session != session);
+        let theirs = |held: &&mut super::Held| held.session == session && held.draining_until.is_none();
+        for held in self.leases.values_mut().filter(theirs) {
+            held.draining_until = Some(now.saturating_add(millis(held.lease.request.drain_for)));
+        }
+        self.leases.retain(|_, held| held.draining_until.is_none_or(|until| now < until));
+    }
+}

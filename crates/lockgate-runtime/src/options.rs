@@ -1,0 +1,77 @@
+//! How a worker works: its size, its patience, and how its jobs wait for slots.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lockgate_core::PoolName;
+use lockgate_core::pool::{OnBusy, PoolSpec};
+
+use crate::slots::HeartbeatOn;
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// What it calls itself to others: host and process id, say.
+    pub process: String,
+    /// Deliveries at hand at once, running or waiting for slots. Default 64.
+    pub concurrency: u32,
+    /// How long running jobs may finish after a stop; then they are handed back. Default 25 s.
+    pub grace: Duration,
+    /// Whether it also dispatches. Default yes.
+    pub dispatch: bool,
+    /// Whether it ends when no job is left that is not over. A paused run's jobs are not over. Default no.
+    pub until_idle: bool,
+    /// How jobs wait for the slots of each pool, and hold them.
+    pub policies: BTreeMap<PoolName, PoolPolicy>,
+    /// The pools that its jobs use: made again when the slot store has lost them.
+    pub pools: Vec<PoolSpec>,
+    /// How long runs that are over are kept. `None`: for ever.
+    pub keep: Option<Duration>,
+    /// Where heartbeats are sent from.
+    pub heartbeat: HeartbeatOn,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            process: String::from("worker"),
+            concurrency: 64,
+            grace: Duration::from_secs(25),
+            dispatch: true,
+            until_idle: false,
+            policies: BTreeMap::new(),
+            pools: Vec::new(),
+            keep: None,
+            heartbeat: HeartbeatOn::default(),
+        }
+    }
+}
+
+/// How jobs wait for the slots of a pool, and hold them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolPolicy {
+    /// The longest wait. Default 60 s.
+    pub max_wait: Duration,
+    /// The longest hold; the job is stopped then. Default 300 s.
+    pub max_hold: Duration,
+    /// What becomes of a job that waited in vain. Default: it is put off.
+    pub on_busy: OnBusy,
+}
+
+impl Default for PoolPolicy {
+    fn default() -> Self {
+        Self { max_wait: Duration::from_secs(60), max_hold: Duration::from_secs(300), on_busy: OnBusy::Defer }
+    }
+}
+
+impl PoolPolicy {
+    /// The shorter times of two; the first's `on_busy`.
+    #[must_use]
+    pub fn strictest(self, other: Self) -> Self {
+        Self {
+            max_wait: self.max_wait.min(other.max_wait),
+            max_hold: self.max_hold.min(other.max_hold),
+            on_busy: self.on_busy,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The kinds that a process knows. A job author's types end here: everything behind it handles envelopes.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+use async_trait::async_trait;
+use lockgate_core::name::NameError;
+use lockgate_core::{Failure, Kind, KindOptions, QueueName};
+
+use crate::job::{Context, Job};
+
+/// The kinds of a process, by name.
+#[derive(Default)]
+pub struct Registry {
+    kinds: BTreeMap<Kind, Entry>,
+}
+
+/// A kind with its options.
+pub struct Entry {
+    /// Its options.
+    pub options: KindOptions,
+    runner: Box<dyn Runner>,
+}
+
+/// Why a kind was not registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// Its name, its queue's or a pool's is none.
+    #[error("cannot register the job kind {kind:?}")]
+    Name {
+        /// The kind.
+        kind: &'static str,
+        /// What is wrong.
+        source: NameError,
+    },
+    /// Two types have the same name.
+    #[error("the job kind {0} is registered twice; each type needs a KIND of its own")]
+    Twice(Kind),
+}
+
+impl Registry {
+    /// Adds a kind.
+    ///
+    /// # Errors
+    /// When a name is none, or the kind is there already.
+    pub fn add<J: Job>(&mut self) -> Result<(), RegistryError> {
+        let named = |source| RegistryError::Name { kind: J::KIND, source };
+        let kind = Kind::new(J::KIND).map_err(named)?;
+        let options = J::options().check().map_err(named)?;
+        let entry = Entry { options, runner: Box::new(Typed::<J>(PhantomData)) };
+        match self.kinds.insert(kind.clone(), entry) {
+            None => Ok(()),
+            Some(_) => Err(RegistryError::Twice(kind)),
+        }
+    }
+
+    /// Changes the options of a kind that is there: a program's config may say otherwise than the type.
+    pub fn adjust(&mut self, kind: &str, change: impl FnOnce(&mut KindOptions)) {
+        if let Some((_, entry)) = self.kinds.iter_mut().find(|(name, _)| name.as_str() == kind) {
+            change(&mut entry.options);
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn get(&self, kind: &Kind) -> Option<&Entry> {
+        self.kinds.get(kind)
+    }
+
+    /// All kinds with their options.
+    pub fn kinds(&self) -> impl Iterator<Item = (&Kind, &KindOptions)> {
+        self.kinds.iter().map(|(kind, entry)| (kind, &entry.options))
+    }
+
+    /// The queues of all kinds, each once.
+    #[must_use]
+    pub fn queues(&self) -> Vec<QueueName> {
+        let mut queues: Vec<_> = self.kinds.values().map(|entry| entry.options.queue.clone()).collect();
+        queues.sort();
+        queues.dedup();
+        queues
+    }
+}
+
+impl Entry {
+    /// Runs the job of this payload.
+    ///
+    /// # Errors
+    /// As the job says; a payload that is not the kind's is permanent.
+    pub async fn run(&self, payload: &str, ctx: &Context) -> Result<(), Failure> {
+        self.runner.run(payload, ctx).await
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.kinds.keys()).finish()
+    }
+}
+
+#[async_trait]
+trait Runner: Send + Sync {
+    async fn run(&self, payload: &str, ctx: &Context) -> Result<(), Failure>;
+}
+
+// `fn() -> J` so that the marker is `Sync` whatever `J` is.
+struct Typed<J>(PhantomData<fn() -> J>);
+
+#[async_trait]
+impl<J: Job> Runner for Typed<J> {
+    async fn run(&self, payload: &str, ctx: &Context) -> Result<(), Failure> {
+        let job: J = serde_json::from_str(payload).map_err(Failure::permanent)?;
+        job.run(ctx).await
+    }
+}

@@ -1,0 +1,232 @@
+//! Slots as a process uses them: a call that waits, and a hold that is given back.
+//!
+//! The store only answers and pushes; waiting, time-outs, grouping and heartbeats are here, once for all engines.
+//! A job is never told that it holds slots unless the store said so, and it is stopped before the store could give
+//! them to somebody else.
+
+mod guard;
+mod heartbeat;
+mod place;
+mod table;
+mod wakeups;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockgate_core::error::chain;
+use lockgate_core::lease::{Admission, Lease, Release, Released, Session, SlotRequest};
+use lockgate_core::slots::Slots;
+use lockgate_core::{EngineError, Fence, LeaseId};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::group::Group;
+use crate::stop::StopSignal;
+use crate::verdict::Denied;
+pub use guard::{NoSlot, SlotAsk};
+use place::Place;
+use table::Table;
+
+/// Where heartbeats are sent from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HeartbeatOn {
+    /// A thread of their own: a job that blocks the async threads does not lose its lease. The default.
+    #[default]
+    OwnThread,
+    /// A task beside the jobs: for a runtime whose clock is paused.
+    Task,
+}
+
+/// A process's way to the slots. Cheap to clone; its session ends with [`SlotClient::close`].
+#[derive(Clone)]
+pub struct SlotClient {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    slots: Arc<dyn Slots>,
+    session: Session,
+    table: Table,
+    acquires: Group<SlotRequest, Admission>,
+    releases: Group<Release, Released>,
+    tracker: TaskTracker,
+    // Ends the heartbeats and the wake-ups with the last handle.
+    alive: CancellationToken,
+    _alive: DropGuard,
+}
+
+/// How long to wait before a store that could not be reached is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+impl SlotClient {
+    /// Opens a session for a process that calls itself `process`.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn open(
+        slots: Arc<dyn Slots>,
+        process: &str,
+        heartbeat: HeartbeatOn,
+    ) -> Result<Self, EngineError> {
+        let sent_at = Instant::now();
+        let session = slots.open(process).await?;
+        let tracker = TaskTracker::new();
+        let alive = CancellationToken::new();
+        let inner = Arc::new(Inner {
+            table: Table::new(sent_at),
+            acquires: acquires(&tracker, &slots, session),
+            releases: releases(&tracker, &slots, session),
+            slots,
+            session,
+            tracker,
+            _alive: alive.clone().drop_guard(),
+            alive,
+        });
+        heartbeat::start(&inner, heartbeat)?;
+        wakeups::start(&inner);
+        Ok(Self { inner })
+    }
+
+    /// Takes the slots of the request, all or none, and waits for them for its `max_wait` at most.
+    ///
+    /// Cancel-safe: dropping the future leaves the line, and gives back what was granted meanwhile.
+    pub(crate) async fn acquire(&self, request: SlotRequest) -> Result<Hold, Denied> {
+        let until = Instant::now() + request.max_wait;
+        let mut place = Place::take(&self.inner, &request)?;
+        loop {
+            match self.inner.acquires.call(request.clone()).await {
+                Ok(Admission::Granted(lease)) => return Ok(place.granted(lease)),
+                Ok(Admission::Refused(refusal)) => return Err(place.refused(refusal)),
+                Ok(Admission::Queued) => return place.wait(until, request.max_wait).await,
+                // Nothing is failed and no attempt used because a store is away: wait for it.
+                Err(error) if Instant::now() + ASK_AGAIN > until => {
+                    return Err(Denied::Unreachable(chain(error.as_ref())));
+                }
+                Err(_) => tokio::time::sleep(ASK_AGAIN).await,
+            }
+        }
+    }
+
+    /// Ends the session: whatever it still holds is given up.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; it takes the session for dead then, after its time.
+    pub async fn close(&self) -> Result<(), EngineError> {
+        self.inner.tracker.close();
+        self.inner.alive.cancel();
+        self.inner.slots.close(&self.inner.session).await
+    }
+}
+
+/// Slots held. Give them back with [`Hold::release`] or [`Hold::drain`]; a hold that is only dropped is given back in
+/// the background, and drains when its request said so.
+#[must_use = "slots are given back when this is dropped"]
+pub struct Hold {
+    inner: Arc<Inner>,
+    lease: Option<Lease>,
+    stop: StopSignal,
+}
+
+impl Hold {
+    /// Its fence.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.lease.as_ref().map_or(Fence(0), |lease| lease.fence)
+    }
+
+    /// Fires when the slots are lost, or must be given back: whatever runs under them must stop at once.
+    #[must_use]
+    pub fn lost(&self) -> &CancellationToken {
+        self.stop.token()
+    }
+
+    pub(crate) fn stop_signal(&self) -> &StopSignal {
+        &self.stop
+    }
+
+    /// Gives the slots back: the work is over, at the backend too.
+    pub async fn release(mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.inner.give_back(Release::Free { lease: lease.id(), fence: lease.fence }).await;
+        }
+    }
+
+    /// Gives the slots back to drain: the backend may work on for `longest`.
+    pub async fn drain(mut self, longest: Duration) {
+        if let Some(lease) = self.lease.take() {
+            self.inner.give_back(Release::Drain { lease: lease.id(), fence: lease.fence, longest }).await;
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        let (inner, longest) = (Arc::clone(&self.inner), lease.request.drain_for);
+        let release = Release::Drain { lease: lease.id(), fence: lease.fence, longest };
+        self.inner.tracker.spawn(async move { inner.give_back(release).await });
+    }
+}
+
+impl Inner {
+    /// Gives slots back. When the store cannot be reached, tries again until it can, or until the session is over
+    /// there anyway: a release that fails must not hold up the job's settlement for ever.
+    async fn give_back(&self, release: Release) {
+        self.table.forget(release.lease());
+        let until = Instant::now() + self.session.timing.stop_after();
+        while let Err(error) = self.releases.call(release).await {
+            tracing::warn!(lease = %release.lease(), error = chain(error.as_ref()), "slots not given back yet");
+            if Instant::now() + ASK_AGAIN > until {
+                return;
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    }
+
+    /// Gives back a grant that nobody here waits for any more.
+    fn give_back_astray(self: &Arc<Self>, lease: Lease) {
+        let inner = Arc::clone(self);
+        let release = Release::Free { lease: lease.id(), fence: lease.fence };
+        self.tracker.spawn(async move { inner.give_back(release).await });
+    }
+
+    /// When every holder must have stopped, unless a heartbeat goes through before.
+    fn stop_at(&self) -> Instant {
+        self.table.stop_at(self.session.timing.stop_after())
+    }
+
+    fn hold(self: &Arc<Self>, lease: Lease) -> Hold {
+        let stop = self.table.held(&lease);
+        Hold { inner: Arc::clone(self), lease: Some(lease), stop }
+    }
+
+    /// Leaves the line; what was granted meanwhile comes back.
+    async fn leave(&self, lease: LeaseId) -> Option<Lease> {
+        match self.releases.call(Release::Leave { lease }).await {
+            Ok(Released::WasGranted(lease)) => Some(lease),
+            // Out of reach: the heartbeat no longer names it, and gives back what the store may have granted.
+            _ => None,
+        }
+    }
+}
+
+fn acquires(
+    tracker: &TaskTracker,
+    slots: &Arc<dyn Slots>,
+    session: Session,
+) -> Group<SlotRequest, Admission> {
+    let slots = Arc::clone(slots);
+    Group::start(tracker, move |requests| {
+        let slots = Arc::clone(&slots);
+        async move { slots.acquire(&session, requests).await }
+    })
+}
+
+fn releases(tracker: &TaskTracker, slots: &Arc<dyn Slots>, session: Session) -> Group<Release, Released> {
+    let slots = Arc::clone(slots);
+    Group::start(tracker, move |releases| {
+        let slots = Arc::clone(&slots);
+        async move { slots.release(&session, releases).await }
+    })
+}

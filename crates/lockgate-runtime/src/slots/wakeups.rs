@@ -1,0 +1,74 @@
+//! The pushes of the store to this process. One that is lost costs time only: the heartbeat says it again.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use lockgate_core::error::chain;
+use lockgate_core::lease::Wake;
+use lockgate_core::slots::Wakeups;
+use tokio_util::sync::CancellationToken;
+
+use super::Inner;
+use crate::stop::StopReason;
+
+/// How long to wait before the pushes are asked for again.
+const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Starts to listen; ends with `inner`.
+pub(super) fn start(inner: &Arc<Inner>) {
+    let (weak, alive) = (Arc::downgrade(inner), inner.alive.clone());
+    inner.tracker.spawn(async move {
+        while let Some(subscribing) = subscribe(&weak).await {
+            if let Some(mut wakeups) = subscribing {
+                listen(&weak, &alive, wakeups.as_mut()).await;
+            }
+            tokio::select! {
+                () = alive.cancelled() => return,
+                () = tokio::time::sleep(SUBSCRIBE_AGAIN) => {}
+            }
+        }
+    });
+}
+
+/// The stream, or nothing for now; `None` when the session is over.
+async fn subscribe(inner: &Weak<Inner>) -> Option<Option<Box<dyn Wakeups>>> {
+    let inner = inner.upgrade()?;
+    match inner.slots.wakeups(&inner.session).await {
+        Ok(wakeups) => Some(Some(wakeups)),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "no pushes from the slot store; heartbeats go on");
+            Some(None)
+        }
+    }
+}
+
+async fn listen(inner: &Weak<Inner>, alive: &CancellationToken, wakeups: &mut dyn Wakeups) {
+    loop {
+        let wakes = tokio::select! {
+            () = alive.cancelled() => return,
+            wakes = wakeups.next() => wakes,
+        };
+        let Some(inner) = inner.upgrade() else { return };
+        match wakes {
+            Ok(wakes) => wakes.into_iter().for_each(|wake| take(&inner, wake)),
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "the pushes from the slot store have ended; asking for them again"
+                );
+                return;
+            }
+        }
+    }
+}
+
+fn take(inner: &Arc<Inner>, wake: Wake) {
+    match wake {
+        Wake::Stop(lease) => inner.table.stop(lease, StopReason::PoolReset),
+        Wake::Granted(lease) => {
+            if let Some(astray) = inner.table.grant(lease) {
+                inner.give_back_astray(astray);
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What an attempt came to, decided from how it ended. Pure; the executor acts on it.
+
+use std::time::Duration;
+
+use lockgate_core::error::chain;
+use lockgate_core::lease::Refusal;
+use lockgate_core::pool::OnBusy;
+use lockgate_core::{ErrorClass, Failure, KindOptions, Outcome};
+
+/// How an execution ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The job returned.
+    Returned(Result<(), Failure>),
+    /// The job panicked.
+    Panicked(String),
+    /// Its deadline passed, and it was dropped.
+    TimedOut(Duration),
+    /// It held its slots longer than its pool allows, and was dropped.
+    HeldTooLong(Duration),
+    /// Its lease was lost, or its pool was reset, and it was dropped.
+    LeaseLost(&'static str),
+    /// An operator ended it, and it was dropped.
+    Cancelled,
+    /// Its process is stopping and the grace is over; it was dropped.
+    Stopped,
+}
+
+impl Ended {
+    /// Whether the backend may still be at work for the execution: then its slots are not free yet.
+    pub(crate) fn backend_may_run(&self) -> bool {
+        match self {
+            Self::Returned(Err(Failure::Error { backend_may_run, .. })) => *backend_may_run,
+            Self::Returned(_) => false,
+            _ => true,
+        }
+    }
+}
+
+/// What the execution came to. `random` is drawn evenly from 0 to 1.
+pub(crate) fn outcome(ended: Ended, attempt: u32, options: &KindOptions, random: f64) -> Outcome {
+    match ended {
+        Ended::Returned(Ok(())) => Outcome::Succeeded,
+        Ended::Returned(Err(Failure::Skip { reason })) => Outcome::Skipped { reason },
+        Ended::Returned(Err(Failure::Error { class, error, .. })) => {
+            let error = chain(error.as_ref());
+            match class {
+                ErrorClass::Retry => again_or_failed(error, attempt, options, random),
+                ErrorClass::Permanent => Outcome::Failed { error },
+                ErrorClass::Overloaded { retry_after } => {
+                    let after = options.backoff.wait(1, random, retry_after.unwrap_or(Duration::ZERO));
+                    Outcome::Deferred { after, reason: format!("overloaded: {error}") }
+                }
+            }
+        }
+        Ended::Panicked(message) => again_or_failed(format!("panicked: {message}"), attempt, options, random),
+        Ended::TimedOut(deadline) => again_or_failed(
+            format!("did not end within its deadline of {deadline:?}"),
+            attempt,
+            options,
+            random,
+        ),
+        Ended::HeldTooLong(most) => again_or_failed(
+            format!("held its slots longer than max_hold, {most:?}"),
+            attempt,
+            options,
+            random,
+        ),
+        Ended::LeaseLost(why) => put_off(options.backoff.wait(1, random, Duration::from_secs(1)), why),
+        Ended::Cancelled => Outcome::Cancelled { reason: String::from("cancelled while it ran") },
+        Ended::Stopped => put_off(Duration::ZERO, "its worker stopped before it was done"),
+    }
+}
+
+fn again_or_failed(error: String, attempt: u32, options: &KindOptions, random: f64) -> Outcome {
+    if attempt < options.max_attempts {
+        Outcome::Retry { after: options.backoff.wait(attempt, random, Duration::ZERO), error }
+    } else {
+        Outcome::Failed { error: format!("{error} (attempt {attempt} of {})", options.max_attempts) }
+    }
+}
+
+fn put_off(after: Duration, reason: &str) -> Outcome {
+    Outcome::Deferred { after, reason: reason.to_owned() }
+}
+
+/// Why a job did not get its slots.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// It waited as long as it may.
+    Busy {
+        /// How long that was.
+        waited: Duration,
+    },
+    /// The store refused it.
+    Refused(Refusal),
+    /// The store could not be reached all the while.
+    Unreachable(String),
+}
+
+/// What a delivery came to that got no slots.
+pub(crate) fn without_slots(denied: Denied, on_busy: OnBusy, options: &KindOptions, random: f64) -> Outcome {
+    let soon = |floor| options.backoff.wait(1, random, floor);
+    match denied {
+        Denied::Busy { waited } | Denied::Refused(Refusal::TooBusy { retry_after: waited })
+            if on_busy == OnBusy::Skip =>
+        {
+            Outcome::Skipped { reason: format!("no slot within {waited:?}") }
+        }
+        Denied::Busy { waited } => put_off(soon(Duration::ZERO), &format!("no slot within {waited:?}")),
+        // Its worker made the pool when it started: the store has lost it since, and upkeep will make it again.
+        Denied::Refused(refusal @ Refusal::UnknownPool { .. }) => {
+            put_off(soon(Duration::from_secs(1)), &refusal.to_string())
+        }
+        Denied::Refused(refusal) => match refusal.retry_after() {
+            Some(after) => put_off(soon(after), &refusal.to_string()),
+            None => Outcome::Failed { error: refusal.to_string() },
+        },
+        Denied::Unreachable(error) => put_off(soon(Duration::ZERO), &format!("no slot store: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockgate_core::JobOptions;
+
+    use super::*;
+
+    fn options() -> KindOptions {
+        JobOptions::queue("q").check().unwrap()
+    }
+
+    fn of(ended: Ended, attempt: u32) -> Outcome {
+        outcome(ended, attempt, &options(), 0.5)
+    }
+
+    #[test]
+    fn an_error_is_retried_until_the_attempts_are_used() {
+        let error = || Ended::Returned(Err(Failure::retry("boom")));
+        assert_eq!(
+            of(error(), 1),
+            Outcome::Retry { after: Duration::from_millis(2_500), error: String::from("boom") }
+        );
+        assert!(matches!(of(error(), 2), Outcome::Retry { .. }));
+        assert_eq!(of(error(), 3), Outcome::Failed { error: String::from("boom (attempt 3 of 3)") });
+    }
+
+    #[test]
+    fn an_overloaded_backend_uses_no_attempt_even_on_the_last_one() {
+        let class = ErrorClass::Overloaded { retry_after: Some(Duration::from_secs(9)) };
+        let failure = Failure::Error { class, error: "429".into(), backend_may_run: false };
+        let Outcome::Deferred { after, .. } = of(Ended::Returned(Err(failure)), 3) else {
+            panic!("not deferred")
+        };
+        assert_eq!(after, Duration::from_secs(9));
+    }
+
+    #[test]
+    fn what_is_not_the_jobs_fault_uses_no_attempt() {
+        for ended in [Ended::LeaseLost("lost"), Ended::Stopped] {
+            assert!(matches!(of(ended, 3), Outcome::Deferred { .. }));
+        }
+    }
+
+    #[test]
+    fn a_dropped_job_may_leave_work_behind_and_a_returned_one_says_so() {
+        assert!(Ended::TimedOut(Duration::ZERO).backend_may_run());
+        assert!(Ended::Panicked(String::new()).backend_may_run());
+        assert!(!Ended::Returned(Ok(())).backend_may_run());
+        assert!(!Ended::Returned(Err(Failure::retry("x"))).backend_may_run());
+    }
+
+    #[test]
+    fn no_slot_is_a_deferral_or_a_skip_but_never_a_failure() {
+        let busy = || Denied::Busy { waited: Duration::from_secs(60) };
+        let told = |denied, on_busy| without_slots(denied, on_busy, &options(), 0.5);
+        assert!(matches!(told(busy(), OnBusy::Defer), Outcome::Deferred { .. }));
+        assert!(matches!(told(busy(), OnBusy::Skip), Outcome::Skipped { .. }));
+        let held = Denied::Refused(Refusal::Held { retry_after: Duration::from_secs(7) });
+        assert!(matches!(told(held, OnBusy::Skip), Outcome::Deferred { after, .. } if after.as_secs() == 7));
+        let pool = lockgate_core::PoolName::new("nowhere").unwrap();
+        let unknown = Denied::Refused(Refusal::UnknownPool { pool: pool.clone() });
+        assert!(matches!(told(unknown, OnBusy::Defer), Outcome::Deferred { .. }));
+        let never = Denied::Refused(Refusal::Never { pool, weight: 9, most: 1 });
+        assert!(matches!(told(never, OnBusy::Defer), Outcome::Failed { .. }));
+    }
+}

@@ -1,0 +1,148 @@
+//! A worker: takes deliveries, sees a bounded number of them through at once, dispatches and sweeps on the side, and
+//! ends in an orderly way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockgate_core::error::chain;
+use lockgate_core::ledger::{JobQuery, Ledger};
+use lockgate_core::{Engine, EngineError, JobState};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::executor::Executor;
+use crate::job::State;
+use crate::options::WorkerOptions;
+use crate::records::Records;
+use crate::registry::Registry;
+use crate::slots::SlotClient;
+use crate::stop::StopReason;
+use crate::tally::{Tally, TallyReading};
+use crate::upkeep::Upkeep;
+use crate::watch::Running;
+use crate::{dispatcher, intake};
+
+/// A worker, ready to run.
+#[derive(Debug)]
+pub struct Worker {
+    engine: Engine,
+    registry: Registry,
+    state: State,
+    options: WorkerOptions,
+    tally: Tally,
+}
+
+/// How long the last reports may still be told after the last job has ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How often a worker that ends when idle looks whether it is.
+const IDLE_LOOK: Duration = Duration::from_millis(100);
+
+impl Worker {
+    /// A worker for these kinds on this engine.
+    #[must_use]
+    pub fn new(engine: Engine, registry: Registry, state: State, options: WorkerOptions) -> Self {
+        Self { engine, registry, state, options, tally: Tally::default() }
+    }
+
+    /// Its counts, readable while it runs.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.tally.clone()
+    }
+
+    /// Works until `stop` fires, or until nothing is left when told so; then drains: nothing new is taken, who waits
+    /// for slots goes back to the queue, running jobs finish within the grace or are handed back.
+    ///
+    /// # Errors
+    /// When the slot store cannot be reached at the start. Later failures are retried, for ever.
+    pub async fn run(self, stop: CancellationToken) -> Result<TallyReading, EngineError> {
+        let Self { engine, registry, state, options, tally } = self;
+        let slots = SlotClient::open(Arc::clone(&engine.slots), &options.process, options.heartbeat).await?;
+        let (jobs, side) = (TaskTracker::new(), TaskTracker::new());
+        let draining = stop.child_token();
+        let executor = Arc::new(Executor {
+            records: Records::start(&side, &engine),
+            registry,
+            state,
+            policies: options.policies.clone(),
+            slots: slots.clone(),
+            running: Running::default(),
+            tally: tally.clone(),
+            draining: draining.clone(),
+        });
+        // Outlives `draining`: a running job can still be cancelled while the worker drains.
+        let end = CancellationToken::new();
+        start_side_tasks(&side, &engine, &executor, &options, &end);
+        intake::start(&engine, &executor, options.concurrency, &jobs);
+        tracing::info!(engine = engine.name, concurrency = options.concurrency, "worker started");
+
+        draining.cancelled().await;
+        drain(&executor.running, &jobs, options.grace).await;
+        end.cancel();
+        // The groups of reports end with the last executor.
+        drop(executor);
+        finish(&side, &slots).await;
+        Ok(tally.read())
+    }
+}
+
+fn start_side_tasks(
+    side: &TaskTracker,
+    engine: &Engine,
+    executor: &Executor,
+    options: &WorkerOptions,
+    end: &CancellationToken,
+) {
+    let draining = &executor.draining;
+    if options.dispatch {
+        side.spawn(dispatcher::dispatch(engine.clone(), draining.clone()));
+    }
+    if options.until_idle {
+        side.spawn(stop_when_idle(Arc::clone(&engine.ledger), draining.clone()));
+    }
+    let upkeep = Upkeep {
+        engine: engine.clone(),
+        queues: executor.registry.queues(),
+        pools: options.pools.clone(),
+        keep: options.keep,
+    };
+    side.spawn(upkeep.sweep(end.clone()));
+    side.spawn(executor.running.clone().watch(Arc::clone(&engine.ledger), end.clone()));
+}
+
+async fn stop_when_idle(ledger: Arc<dyn Ledger>, draining: CancellationToken) {
+    let states = vec![JobState::Scheduled, JobState::Enqueued];
+    let query = JobQuery { states, limit: 1, ..JobQuery::default() };
+    while draining.run_until_cancelled(tokio::time::sleep(IDLE_LOOK)).await.is_some() {
+        match ledger.jobs(query.clone()).await {
+            Ok(left) if left.is_empty() => draining.cancel(),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = chain(&error), "cannot see whether work is left"),
+        }
+    }
+}
+
+/// Lets running jobs finish within the grace, then stops them and waits until they are handed back.
+async fn drain(running: &Running, jobs: &TaskTracker, grace: Duration) {
+    jobs.close();
+    if timeout(grace, jobs.wait()).await.is_ok() {
+        return;
+    }
+    tracing::warn!(jobs = jobs.len(), "the grace is over; jobs that still run are handed back");
+    running.stop_all(StopReason::WorkerStopped);
+    if timeout(LAST_WORDS, jobs.wait()).await.is_err() {
+        tracing::error!(jobs = jobs.len(), "jobs did not stop; their deliveries come again elsewhere");
+    }
+}
+
+async fn finish(side: &TaskTracker, slots: &SlotClient) {
+    side.close();
+    if timeout(LAST_WORDS, side.wait()).await.is_err() {
+        tracing::warn!("the last reports did not get through; their jobs will be delivered again");
+    }
+    if let Err(error) = slots.close().await {
+        tracing::warn!(error = chain(&error), "session not closed; the store takes it for dead in time");
+    }
+    tracing::info!("worker stopped");
+}

@@ -1,0 +1,120 @@
+//! A slot store that can be cut off, and whose pushes can be lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
+use lockgate_core::pool::{PoolCommand, PoolStatus};
+use lockgate_core::slots::{PoolView, Slots, Wakeups};
+use lockgate_core::{Engine, EngineError, PoolName};
+
+pub(crate) struct FaultySlots {
+    inner: Arc<dyn Slots>,
+    cut: AtomicBool,
+    cut_acquires: AtomicBool,
+    lose_pushes: AtomicBool,
+}
+
+impl FaultySlots {
+    /// Puts itself between the engine and its store.
+    pub(crate) fn around(engine: &mut Engine) -> Arc<Self> {
+        let faulty = Arc::new(Self {
+            inner: Arc::clone(&engine.slots),
+            cut: AtomicBool::new(false),
+            cut_acquires: AtomicBool::new(false),
+            lose_pushes: AtomicBool::new(false),
+        });
+        engine.slots = faulty.clone();
+        faulty
+    }
+
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn cut_acquires(&self) {
+        self.cut_acquires.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn mend(&self) {
+        self.cut.store(false, Ordering::SeqCst);
+        self.cut_acquires.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn lose_pushes(&self) {
+        self.lose_pushes.store(true, Ordering::SeqCst);
+    }
+
+    fn reach(&self, cut: &AtomicBool) -> Result<(), EngineError> {
+        if cut.load(Ordering::SeqCst) || self.cut.load(Ordering::SeqCst) {
+            return Err(EngineError::Unavailable {
+                doing: String::from("testing"),
+                source: "cut off".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Slots for FaultySlots {
+    async fn open(&self, process: &str) -> Result<Session, EngineError> {
+        self.inner.open(process).await
+    }
+
+    async fn acquire(
+        &self,
+        session: &Session,
+        requests: Vec<SlotRequest>,
+    ) -> Result<Vec<Admission>, EngineError> {
+        self.reach(&self.cut_acquires)?;
+        self.inner.acquire(session, requests).await
+    }
+
+    async fn release(&self, session: &Session, releases: Vec<Release>) -> Result<Vec<Released>, EngineError> {
+        self.reach(&self.cut)?;
+        self.inner.release(session, releases).await
+    }
+
+    async fn heartbeat(
+        &self,
+        session: &Session,
+        held: Vec<Lease>,
+        waiting: Vec<SlotRequest>,
+    ) -> Result<Pulse, EngineError> {
+        if self.cut.load(Ordering::SeqCst) {
+            // A frozen server: no answer at all, and no error.
+            std::future::pending::<()>().await;
+        }
+        self.inner.heartbeat(session, held, waiting).await
+    }
+
+    async fn wakeups(&self, session: &Session) -> Result<Box<dyn Wakeups>, EngineError> {
+        if self.lose_pushes.load(Ordering::SeqCst) {
+            return Ok(Box::new(Deaf));
+        }
+        self.inner.wakeups(session).await
+    }
+
+    async fn close(&self, session: &Session) -> Result<(), EngineError> {
+        self.inner.close(session).await
+    }
+
+    async fn inspect(&self, pool: Option<&PoolName>) -> Result<Vec<PoolView>, EngineError> {
+        self.inner.inspect(pool).await
+    }
+
+    async fn control(&self, command: PoolCommand) -> Result<PoolStatus, EngineError> {
+        self.inner.control(command).await
+    }
+}
+
+struct Deaf;
+
+#[async_trait]
+impl Wakeups for Deaf {
+    async fn next(&mut self) -> Result<Vec<Wake>, EngineError> {
+        std::future::pending().await
+    }
+}

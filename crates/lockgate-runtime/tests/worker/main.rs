@@ -1,0 +1,10 @@
+//! A worker on the memory engine, in virtual time: what happens to jobs that end well, end badly, or do not end.
+
+#![cfg(test)]
+
+mod faults;
+mod stage;
+
+mod drain;
+mod outcomes;
+mod slots;

@@ -1,0 +1,126 @@
+//! Jobs and their slots: no slot, a lost lease, a store that cannot be reached.
+
+use std::time::Duration;
+
+use lockgate_core::JobState;
+use lockgate_core::pool::{OnBusy, PoolChange, PoolCommand, PoolSpec};
+use lockgate_runtime::PoolPolicy;
+use tokio::time::Instant;
+
+use crate::faults::FaultySlots;
+use crate::stage::{Act, Stage, backend};
+
+fn impatient(on_busy: OnBusy) -> PoolPolicy {
+    PoolPolicy { max_wait: Duration::from_secs(2), on_busy, ..PoolPolicy::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_slot_is_a_deferral_that_uses_no_attempt() {
+    let acts = [Act::Succeed { after: Duration::from_secs(30) }, Act::Succeed { after: Duration::ZERO }];
+    let stage = Stage::new(1, acts).await.policy(impatient(OnBusy::Defer));
+    stage.work().await;
+    let jobs = stage.jobs().await;
+    assert!(jobs.iter().all(|job| job.state == JobState::Succeeded && job.attempt == 1), "{jobs:?}");
+    assert!(jobs.iter().any(|job| job.deferrals >= 1), "{jobs:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_slot_is_a_counted_skip_where_the_pool_says_so() {
+    let acts = [Act::Succeed { after: Duration::from_secs(30) }, Act::Succeed { after: Duration::ZERO }];
+    let stage = Stage::new(1, acts).await.policy(impatient(OnBusy::Skip));
+    stage.work().await;
+    let counts = stage.summary().await.counts;
+    assert_eq!((counts.succeeded, counts.skipped), (1, 1));
+    let skipped = stage.jobs().await.into_iter().find(|job| job.state == JobState::Skipped).unwrap();
+    assert_eq!(skipped.reason.as_deref(), Some("no slot within 2s"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_outstays_max_hold_is_stopped_and_says_so() {
+    let policy = PoolPolicy { max_hold: Duration::from_secs(10), ..PoolPolicy::default() };
+    let stage = Stage::new(1, [Act::Hang]).await.policy(policy);
+    let (_stop, _tasks) = stage.start();
+    stage.until("it is stopped", async |stage| stage.job().await.reason.is_some()).await;
+    assert_eq!(stage.job().await.reason.as_deref(), Some("held its slots longer than max_hold, 10s"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lowered_slots_cancel_nothing_and_grant_nothing_until_below() {
+    let stage = Stage::new(10, vec![Act::Succeed { after: Duration::from_secs(5) }; 40]).await;
+    let (_stop, mut tasks) = stage.start();
+    stage.until_running(10).await;
+    let change = PoolChange { slots: Some(3), ..PoolChange::default() };
+    stage.engine.slots.control(PoolCommand::Set { pool: backend(), change, version: None }).await.unwrap();
+    assert_eq!(stage.pool().await.held, 10);
+    stage.until_running(3).await;
+    let tally = tasks.join_next().await.unwrap().unwrap();
+    assert_eq!((tally.succeeded, tally.deferred, tally.retry), (40, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_pool_stops_its_holders_and_uses_no_attempt() {
+    let stage = Stage::new(2, [Act::Hang, Act::Hang]).await;
+    let (_stop, _tasks) = stage.start();
+    stage.until_running(2).await;
+    let reset_at = Instant::now();
+    stage.engine.slots.control(PoolCommand::Reset { pool: backend() }).await.unwrap();
+    stage.until_running(0).await;
+    assert!(reset_at.elapsed() < Duration::from_secs(4), "{:?}", reset_at.elapsed());
+    stage
+        .until("they are put off", async |stage| {
+            stage.jobs().await.iter().all(|job| job.attempt == 0 && job.state == JobState::Scheduled)
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_out_of_reach_stops_every_holder_before_it_could_give_the_slots_away() {
+    let mut stage = Stage::new(1, [Act::Hang]).await;
+    let faults = FaultySlots::around(&mut stage.engine);
+    let (_stop, _tasks) = stage.start();
+    stage.until_running(1).await;
+    let cut_at = Instant::now();
+    faults.cut();
+    stage.until_running(0).await;
+    // The last heartbeat went through at most 3 s before the cut; stop_after is 8 s.
+    let took = cut_at.elapsed();
+    assert!((5..=8).contains(&took.as_secs()), "{took:?}");
+    assert_eq!(stage.pool().await.held, 1, "the store still holds the slot when the job has stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_out_of_reach_means_wait_and_nothing_is_failed() {
+    let mut stage = Stage::new(1, [Act::Succeed { after: Duration::ZERO }]).await;
+    let faults = FaultySlots::around(&mut stage.engine);
+    let (_stop, mut tasks) = stage.start();
+    faults.cut_acquires();
+    tokio::time::sleep(Duration::from_secs(150)).await; // virtual time
+    let job = stage.job().await;
+    assert!(!job.state.is_terminal() && job.attempt == 0, "{job:?}");
+    faults.mend();
+    tasks.join_next().await.unwrap().unwrap();
+    assert_eq!(stage.job().await.attempt, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_push_costs_at_most_a_heartbeat() {
+    let mut stage = Stage::new(1, vec![Act::Succeed { after: Duration::from_millis(1) }; 2]).await;
+    let faults = FaultySlots::around(&mut stage.engine);
+    faults.lose_pushes();
+    let begun_at = Instant::now();
+    stage.work().await;
+    assert_eq!(stage.summary().await.counts.succeeded, 2);
+    assert!(begun_at.elapsed() <= Duration::from_secs(4), "{:?}", begun_at.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_lost_its_state_is_told_again_and_no_job_notices() {
+    let mut stage = Stage::new(2, vec![Act::Succeed { after: Duration::from_secs(20) }; 4]).await;
+    stage.options.pools = vec![PoolSpec { name: backend(), slots: 2, per_tenant: None }];
+    let (_stop, mut tasks) = stage.start();
+    stage.until_running(2).await;
+    stage.memory.lose_slots();
+    let tally = tasks.join_next().await.unwrap().unwrap();
+    assert_eq!((tally.succeeded, tally.retry, tally.failed), (4, 0, 0));
+    assert_eq!(stage.seen.peak.load(std::sync::atomic::Ordering::SeqCst), 2);
+}

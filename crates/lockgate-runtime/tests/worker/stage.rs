@@ -1,0 +1,224 @@
+//! A run of probe jobs, a worker for them, and looks at what became of them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lockgate_core::cadence::Cadence;
+use lockgate_core::error::ErrorClass;
+use lockgate_core::job::JobRecord;
+use lockgate_core::ledger::{JobQuery, PlanStep, PlannedJob, RunCommand, RunQuery};
+use lockgate_core::pool::{PoolCommand, PoolSpec, PoolStatus};
+use lockgate_core::run::{RunSpec, RunSummary};
+use lockgate_core::timing::SlotTiming;
+use lockgate_core::{
+    Engine, Failure, JobId, JobOptions, JobState, Key, Kind, PoolName, QueueName, RunId, RunName, Tenant,
+    Timestamp,
+};
+use lockgate_runtime::memory::Memory;
+use lockgate_runtime::{
+    Context, HeartbeatOn, Job, PoolPolicy, Registry, State, TallyReading, Worker, WorkerOptions,
+};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// What a probe does when it runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Act {
+    Succeed { after: Duration },
+    Fail,
+    Panic,
+    Skip,
+    Permanent,
+    OverloadedOnce,
+    Hang,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Probe {
+    pub(crate) act: Act,
+}
+
+/// What probes have seen.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) running: AtomicU32,
+    pub(crate) peak: AtomicU32,
+    pub(crate) starts: Mutex<BTreeMap<Key, u32>>,
+    pub(crate) fences: Mutex<Vec<u64>>,
+}
+
+struct Inside<'a>(&'a Seen);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Job for Probe {
+    const KIND: &'static str = "probe";
+
+    fn options() -> JobOptions {
+        JobOptions::queue("probes").pool("backend", 1).backend_time(Duration::from_secs(20))
+    }
+
+    async fn run(self, ctx: &Context) -> Result<(), Failure> {
+        let seen = ctx.state::<Arc<Seen>>()?;
+        let now = seen.running.fetch_add(1, Ordering::SeqCst) + 1;
+        seen.peak.fetch_max(now, Ordering::SeqCst);
+        let _inside = Inside(seen);
+        seen.fences.lock().unwrap().push(ctx.fence().0);
+        let start = {
+            let mut starts = seen.starts.lock().unwrap();
+            let count = starts.entry(ctx.key().clone()).or_default();
+            *count += 1;
+            *count
+        };
+        match self.act {
+            Act::Succeed { after } => tokio::time::sleep(after).await, // virtual time
+            Act::Fail => return Err(Failure::retry("boom")),
+            Act::Panic => panic!("out of cheese"),
+            Act::Skip => return Err(Failure::skip("too little is known")),
+            Act::Permanent => return Err(Failure::permanent("no such table")),
+            Act::OverloadedOnce if start == 1 => {
+                let class = ErrorClass::Overloaded { retry_after: None };
+                return Err(Failure::Error { class, error: "429".into(), backend_may_run: false });
+            }
+            Act::OverloadedOnce => {}
+            Act::Hang => std::future::pending().await,
+        }
+        Ok(())
+    }
+}
+
+pub(crate) struct Stage {
+    pub(crate) memory: Memory,
+    pub(crate) engine: Engine,
+    pub(crate) seen: Arc<Seen>,
+    pub(crate) options: WorkerOptions,
+    pub(crate) run: RunId,
+}
+
+impl Stage {
+    /// A pool `backend` of so many slots, and a run with one probe for each act.
+    pub(crate) async fn new(slots: u32, acts: impl IntoIterator<Item = Act>) -> Self {
+        let memory = Memory::new(SlotTiming::default());
+        let engine = memory.engine();
+        let spec = PoolSpec { name: backend(), slots, per_tenant: None };
+        engine.slots.control(PoolCommand::Ensure(spec)).await.unwrap();
+        let run = plan(&engine, acts).await;
+        let options = WorkerOptions {
+            until_idle: true,
+            concurrency: 16,
+            heartbeat: HeartbeatOn::Task,
+            ..WorkerOptions::default()
+        };
+        Self { memory, engine, seen: Arc::default(), options, run }
+    }
+
+    pub(crate) fn policy(mut self, policy: PoolPolicy) -> Self {
+        self.options.policies.insert(backend(), policy);
+        self
+    }
+
+    pub(crate) fn worker(&self) -> Worker {
+        let mut registry = Registry::default();
+        registry.add::<Probe>().unwrap();
+        let state = State::default().with(Arc::clone(&self.seen));
+        Worker::new(self.engine.clone(), registry, state, self.options.clone())
+    }
+
+    /// Works until nothing is left.
+    pub(crate) async fn work(&self) -> TallyReading {
+        self.worker().run(CancellationToken::new()).await.unwrap()
+    }
+
+    /// Works in the background until told to stop.
+    pub(crate) fn start(&self) -> (CancellationToken, JoinSet<TallyReading>) {
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let (worker, token) = (self.worker(), stop.clone());
+        tasks.spawn(async move { worker.run(token).await.unwrap() });
+        (stop, tasks)
+    }
+
+    pub(crate) async fn summary(&self) -> RunSummary {
+        let name = RunName::new(self.run.to_string()).unwrap();
+        let query = RunQuery { run: Some(name), ..RunQuery::default() };
+        let summary = self.engine.ledger.runs(query).await.unwrap().remove(0);
+        assert!(summary.balanced(), "{summary:?}");
+        summary
+    }
+
+    pub(crate) async fn jobs(&self) -> Vec<JobRecord> {
+        let query = JobQuery { run: Some(self.run), limit: 1_000, ..JobQuery::default() };
+        self.engine.ledger.jobs(query).await.unwrap()
+    }
+
+    /// The only job.
+    pub(crate) async fn job(&self) -> JobRecord {
+        let mut jobs = self.jobs().await;
+        assert_eq!(jobs.len(), 1);
+        jobs.remove(0)
+    }
+
+    pub(crate) async fn pool(&self) -> PoolStatus {
+        self.engine.slots.inspect(Some(&backend())).await.unwrap().remove(0).status
+    }
+
+    pub(crate) async fn command(&self, command: RunCommand) {
+        self.engine.ledger.control(command).await.unwrap();
+    }
+
+    /// Lets virtual time pass until it is so.
+    pub(crate) async fn until(&self, what: &str, mut look: impl AsyncFnMut(&Self) -> bool) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(3_600);
+        while !look(self).await {
+            assert!(tokio::time::Instant::now() < deadline, "not within an hour: {what}");
+            tokio::time::sleep(Duration::from_millis(50)).await; // eventually, in virtual time
+        }
+    }
+
+    pub(crate) async fn until_running(&self, jobs: u32) {
+        self.until("jobs run", async |stage| stage.seen.running.load(Ordering::SeqCst) == jobs).await;
+    }
+}
+
+pub(crate) fn backend() -> PoolName {
+    PoolName::new("backend").unwrap()
+}
+
+pub(crate) fn state_of(jobs: &[JobRecord], state: JobState) -> usize {
+    jobs.iter().filter(|job| job.state == state).count()
+}
+
+async fn plan(engine: &Engine, acts: impl IntoIterator<Item = Act>) -> RunId {
+    let run = RunId(Uuid::now_v7());
+    let spec = RunSpec {
+        id: run,
+        name: RunName::new(run.to_string()).unwrap(),
+        kind: Kind::new(Probe::KIND).unwrap(),
+        queue: QueueName::new("probes").unwrap(),
+        as_of: Timestamp(0),
+        start_at: None,
+        cadence: Cadence { batch_size: 1_000, batch_delay: Duration::ZERO },
+        deadline: None,
+    };
+    let planned = |(n, act)| PlannedJob {
+        id: JobId(Uuid::now_v7()),
+        key: Key::new(format!("org-{n}")).unwrap(),
+        tenant: Tenant::new(format!("org-{n}")).unwrap(),
+        payload: serde_json::to_string(&Probe { act }).unwrap(),
+    };
+    let jobs = acts.into_iter().enumerate().map(planned).collect();
+    for step in [PlanStep::Open(spec), PlanStep::Append { run, jobs }, PlanStep::Seal { run }] {
+        engine.ledger.plan(step).await.unwrap();
+    }
+    run
+}
