@@ -1,0 +1,12 @@
+-- When the next batch, retry or unpublished claim falls due of a run that may dispatch at ?1 (now): one row, ms since 1970,
+-- or null.
+select min(due) as due from (
+    select min(next_due) as due from runs
+    where status = 'active' and next_due is not null and (deadline_at is null or deadline_at > ?1)
+    union all
+    select due_at from (
+        select j.due_at from jobs j cross join runs r on r.number = j.run
+        where j.due_at is not null and r.status = 'active' and (r.deadline_at is null or r.deadline_at > ?1)
+        order by j.due_at limit 1
+    )
+)

@@ -1,0 +1,10 @@
+-- Forgets at most ?2 jobs of runs that have been over since before ?1 (ms since 1970); returns the run of each.
+delete from jobs where seq in (
+    select j.seq
+    from runs r cross join jobs j on j.run = r.number
+    where r.created_at <= ?1 and r.status <> 'planning'
+        and not exists (select 1 from jobs o where o.run = r.number and o.state in ('scheduled', 'enqueued'))
+        and not exists (select 1 from jobs o where o.run = r.number and o.updated_at > ?1)
+    limit ?2
+)
+returning run

@@ -1,0 +1,2 @@
+-- Forgets all leases.
+delete from leases

@@ -1,0 +1,2 @@
+-- Forgets all pools.
+delete from pools

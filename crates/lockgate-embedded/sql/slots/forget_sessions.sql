@@ -1,0 +1,2 @@
+-- Forgets all sessions.
+delete from sessions

@@ -1,0 +1,2 @@
+-- Forgets all shares.
+delete from shares

@@ -1,0 +1,2 @@
+-- Forgets all waiters.
+delete from waiters

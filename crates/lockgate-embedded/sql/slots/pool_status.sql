@@ -1,0 +1,10 @@
+-- The pools, or the one named ?1 (null: all), as they are: slots in use, and who waits since when (virtual ms, or null).
+select p.name, p.slots, p.per_tenant, p.version, p.epoch, p.peak,
+    coalesce((select sum(n.weight) from lease_needs n join leases l on l.id = n.lease
+        where n.pool = p.name and l.draining_until is null), 0) as held,
+    coalesce((select sum(n.weight) from lease_needs n join leases l on l.id = n.lease
+        where n.pool = p.name and l.draining_until is not null), 0) as draining,
+    (select count(*) from waiters w, json_each(w.pools) x where x.value = p.name) as waiters,
+    (select min(w.since) from waiters w, json_each(w.pools) x where x.value = p.name) as since
+from pools p where ?1 is null or p.name = ?1
+order by p.name

@@ -1,0 +1,4 @@
+-- The pools in ?1 (JSON array of names) with what is in use of them; an unknown one has no row.
+select p.name, p.slots, p.per_tenant, p.hold,
+    coalesce((select sum(n.weight) from lease_needs n where n.pool = p.name), 0) as used
+from json_each(?1) x cross join pools p on p.name = x.value

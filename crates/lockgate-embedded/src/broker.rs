@@ -1,0 +1,147 @@
+//! The broker in SQLite: messages wait in a table until a consumer takes them.
+//!
+//! It must never hold the truth about a job. A message belongs to one consumer at a time; one that is dead, or gone,
+//! gives its messages back.
+
+mod subscription;
+
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use lockgate_core::broker::{Broker, Deliveries, Depth, Mark};
+use lockgate_core::envelope::Envelope;
+use lockgate_core::error::EngineError;
+use lockgate_core::name::QueueName;
+use lockgate_core::time::Timestamp;
+use lockgate_core::timing::SlotTiming;
+use serde::Serialize;
+use sqlx::{Row, SqliteConnection};
+
+use crate::columns::{sql, to_json};
+use crate::database::{Database, Doing, Write};
+use subscription::Subscription;
+
+/// The broker of one file.
+pub(crate) struct SqliteBroker {
+    database: Database,
+    timing: SlotTiming,
+}
+
+impl SqliteBroker {
+    pub(crate) fn new(database: Database, timing: SlotTiming) -> Self {
+        Self { database, timing }
+    }
+}
+
+#[async_trait]
+impl Broker for SqliteBroker {
+    async fn publish(&self, envelopes: &[Envelope]) -> Result<(), EngineError> {
+        if envelopes.is_empty() {
+            return Ok(());
+        }
+        let doing = "publishing messages";
+        let envelopes = to_json(envelopes).doing(doing)?;
+        self.database.write(doing, Publish { envelopes }).await
+    }
+
+    async fn subscribe(&self, queue: &QueueName, window: u32) -> Result<Box<dyn Deliveries>, EngineError> {
+        let subscription = Subscription::open(&self.database, self.timing, queue, window).await?;
+        Ok(Box::new(subscription))
+    }
+
+    async fn settle(&self, marks: Vec<Mark>) -> Result<(), EngineError> {
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let now = self.database.now();
+        self.database.write("ending deliveries", Settle { marks, now }).await
+    }
+
+    async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError> {
+        let row = sqlx::query(sql!("broker/depth"))
+            .bind(queue.as_str())
+            .fetch_one(self.database.reader())
+            .await
+            .doing("counting messages")?;
+        let count = |column| row.try_get(column).doing("counting messages");
+        Ok(Depth { ready: count("ready")?, unsettled: count("unsettled")?, dead: count("dead")? })
+    }
+}
+
+/// Stores messages: a JSON array of envelopes.
+struct Publish {
+    envelopes: String,
+}
+
+#[async_trait]
+impl Write for Publish {
+    type Output = ();
+
+    async fn run(&self, tx: &mut SqliteConnection) -> Result<(), EngineError> {
+        sqlx::query(sql!("broker/publish"))
+            .bind(&self.envelopes)
+            .execute(tx)
+            .await
+            .doing("publishing messages")
+            .map(drop)
+    }
+}
+
+/// Ends deliveries.
+struct Settle {
+    marks: Vec<Mark>,
+    now: Timestamp,
+}
+
+/// A delivery as the statements read it.
+#[derive(Serialize)]
+struct MarkRow<'a> {
+    number: u64,
+    consumer: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+#[async_trait]
+impl Write for Settle {
+    type Output = ();
+
+    /// A delivery whose end was lost comes again and finds its job over; a dead letter is all there is of its message.
+    fn is_durable(&self) -> bool {
+        self.marks.iter().any(|mark| matches!(mark, Mark::Reject { .. }))
+    }
+
+    async fn run(&self, tx: &mut SqliteConnection) -> Result<(), EngineError> {
+        self.settle(tx).await.doing("ending deliveries")
+    }
+}
+
+impl Settle {
+    async fn settle(&self, tx: &mut SqliteConnection) -> sqlx::Result<()> {
+        let (mut ended, mut rejected, mut returned) = (Vec::new(), Vec::new(), Vec::new());
+        for mark in &self.marks {
+            let tag = mark.tag();
+            let row = |reason| MarkRow { number: tag.number, consumer: tag.generation, reason };
+            match mark {
+                Mark::Ack(_) => ended.push(row(None)),
+                Mark::Return(_) => returned.push(row(None)),
+                Mark::Reject { reason, .. } => {
+                    rejected.push(row(Some(reason.as_str())));
+                    ended.push(row(None));
+                }
+            }
+        }
+        if !rejected.is_empty() {
+            let rejected = to_json(&rejected)?;
+            sqlx::query(sql!("broker/bury")).bind(rejected).bind(self.now.0).execute(&mut *tx).await?;
+        }
+        if !ended.is_empty() {
+            sqlx::query(sql!("broker/ack")).bind(to_json(&ended)?).execute(&mut *tx).await?;
+        }
+        if !returned.is_empty() {
+            sqlx::query(sql!("broker/return")).bind(to_json(&returned)?).execute(tx).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! The one place that reads the host's clocks.
+//!
+//! It must never decide anything: expiry is decided by the store, from readings that are handed to it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lockgate_core::Timestamp;
+use lockgate_core::time::millis;
+use rustix::time::{ClockId, clock_gettime};
+
+/// The clocks of the host, as one handle sees them.
+#[derive(Debug)]
+pub(super) struct Clock {
+    /// A name of this start of the host.
+    boot: String,
+    /// How far a test has moved it forward, in milliseconds.
+    ahead: AtomicI64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        // Where the kernel has no such file a restart goes unseen, and sessions die by their deadlines alone.
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self { boot: boot.trim().to_owned(), ahead: AtomicI64::new(0) }
+    }
+}
+
+impl Clock {
+    /// The wall clock.
+    pub(super) fn wall(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(millis(now).saturating_add(self.ahead.load(Ordering::Relaxed)))
+    }
+
+    /// Milliseconds since the host was started, sleep included.
+    pub(super) fn uptime(&self) -> i64 {
+        let now = clock_gettime(ClockId::Boottime);
+        let whole = now.tv_sec.saturating_mul(1_000).saturating_add(now.tv_nsec / 1_000_000);
+        whole.saturating_add(self.ahead.load(Ordering::Relaxed))
+    }
+
+    /// Another one than before: every process that was alive then is dead.
+    pub(super) fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    pub(super) fn advance(&self, by: Duration) {
+        self.ahead.fetch_add(millis(by), Ordering::Relaxed);
+    }
+}

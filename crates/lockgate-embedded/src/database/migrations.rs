@@ -1,0 +1,183 @@
+//! Migrations: each component of the file (the engine, a worker's own tables) goes forward on its own, append-only.
+//!
+//! It must never touch tables that are newer than it knows. All that is missing is applied in one write transaction, so
+//! that two processes that start together migrate once.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use lockgate_core::Timestamp;
+use lockgate_core::error::EngineError;
+use sqlx::migrate::MigrationType;
+use sqlx::{Row, SqlSafeStr, SqliteConnection};
+
+use super::clock::Clock;
+use super::{Doing, OpenError, Write};
+use crate::columns::sql;
+
+/// A part of the file with tables and versions of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Component {
+    /// Its name, unique in the file.
+    pub name: &'static str,
+    /// Its migrations, oldest first.
+    pub migrations: &'static [Migration],
+}
+
+/// A step of a component's tables. Once applied anywhere, its text never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migration {
+    /// Grows by one, from 1.
+    pub version: i64,
+    /// What it does.
+    pub name: &'static str,
+    /// One or more statements.
+    pub sql: &'static str,
+}
+
+/// A migration that was just applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// Its version.
+    pub version: i64,
+    /// Its name.
+    pub name: &'static str,
+}
+
+/// How a migration stands in this file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MigrationStatus {
+    /// Its version.
+    pub version: i64,
+    /// Its name.
+    pub name: &'static str,
+    /// When it was applied; `None`: not yet.
+    pub applied_at: Option<Timestamp>,
+}
+
+macro_rules! migration {
+    ($version:literal, $name:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../migrations/sqlite/000",
+                $version,
+                "_",
+                $name,
+                ".sql"
+            )),
+        }
+    };
+}
+
+/// The engine's own tables.
+pub const LOCKGATE: Component = Component {
+    name: "lockgate",
+    migrations: &[migration!(1, "ledger"), migration!(2, "broker"), migration!(3, "slots")],
+};
+
+pub(super) struct Migrate {
+    pub(super) component: Component,
+    pub(super) path: PathBuf,
+}
+
+#[async_trait]
+impl Write for Migrate {
+    // An unfit file is an answer, found before anything is changed; an error of a statement undoes the whole.
+    type Output = Result<Vec<Applied>, OpenError>;
+
+    async fn run(&self, tx: &mut SqliteConnection) -> Result<Self::Output, EngineError> {
+        let found = applied(tx, self.component).await.doing("reading migrations")?;
+        if let Err(unfit) = self.check(&found) {
+            return Ok(Err(unfit));
+        }
+        let newest = found.last().map_or(0, |last| last.version);
+        let mut done = Vec::new();
+        for migration in self.component.migrations.iter().filter(|next| next.version > newest) {
+            apply(tx, self.component, migration)
+                .await
+                .doing(&format!("applying migration {} of {}", migration.version, self.component.name))?;
+            done.push(Applied { version: migration.version, name: migration.name });
+        }
+        Ok(Ok(done))
+    }
+}
+
+impl Migrate {
+    /// Whether what was applied is what we know.
+    fn check(&self, found: &[Found]) -> Result<(), OpenError> {
+        let Component { name, migrations } = self.component;
+        for applied in found {
+            let Some(known) = migrations.iter().find(|known| known.version == applied.version) else {
+                let known = migrations.last().map_or(0, |last| last.version);
+                let (path, component) = (self.path.clone(), name.to_owned());
+                return Err(OpenError::Newer { path, component, found: applied.version, known });
+            };
+            if checksum(known) != applied.checksum {
+                let (path, component) = (self.path.clone(), name.to_owned());
+                return Err(OpenError::Changed { path, component, version: known.version });
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) struct Statuses {
+    pub(super) component: Component,
+}
+
+#[async_trait]
+impl Write for Statuses {
+    type Output = Vec<MigrationStatus>;
+
+    async fn run(&self, tx: &mut SqliteConnection) -> Result<Self::Output, EngineError> {
+        let found = applied(tx, self.component).await.doing("reading migrations")?;
+        let status = |known: &Migration| MigrationStatus {
+            version: known.version,
+            name: known.name,
+            applied_at: found.iter().find(|one| one.version == known.version).map(|one| one.applied_at),
+        };
+        Ok(self.component.migrations.iter().map(status).collect())
+    }
+}
+
+/// A row of `lockgate_migrations`.
+struct Found {
+    version: i64,
+    checksum: Vec<u8>,
+    applied_at: Timestamp,
+}
+
+async fn applied(tx: &mut SqliteConnection, component: Component) -> sqlx::Result<Vec<Found>> {
+    sqlx::query(sql!("database/create_migrations")).execute(&mut *tx).await?;
+    let rows = sqlx::query(sql!("database/applied")).bind(component.name).fetch_all(tx).await?;
+    rows.iter()
+        .map(|row| {
+            let (version, checksum) = (row.try_get("version")?, row.try_get("checksum")?);
+            Ok(Found { version, checksum, applied_at: Timestamp(row.try_get("applied_at")?) })
+        })
+        .collect()
+}
+
+async fn apply(tx: &mut SqliteConnection, component: Component, migration: &Migration) -> sqlx::Result<()> {
+    sqlx::raw_sql(migration.sql).execute(&mut *tx).await?;
+    sqlx::query(sql!("database/record_migration"))
+        .bind(component.name)
+        .bind(migration.version)
+        .bind(migration.name)
+        .bind(checksum(migration))
+        .bind(Clock::default().wall().0)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// The driver's own checksum of a migration.
+fn checksum(migration: &Migration) -> Vec<u8> {
+    let Migration { version, name, sql } = *migration;
+    sqlx::migrate::Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        .checksum
+        .into_owned()
+}

@@ -1,0 +1,92 @@
+//! Opening the file: what is checked before, and how each connection is set up.
+//!
+//! It must never change a file that is not ours.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+
+use super::OpenError;
+use crate::columns::sql;
+
+/// The oldest library that does not corrupt a WAL file under several processes.
+const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
+const BUSY: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+
+/// Checks the path, and makes the folder of the file.
+pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
+    if path.is_dir() {
+        return Err(OpenError::Folder { path: path.to_owned() });
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder)
+        .map_err(|source| OpenError::NoFolder { path: path.to_owned(), source })?;
+    // SQLite would open such a file all the same, and fail at the first write; a superuser's would even succeed.
+    for place in [folder, path] {
+        if std::fs::metadata(place).is_ok_and(|found| found.permissions().readonly()) {
+            return Err(OpenError::ReadOnly { path: place.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// The connection that writes, and the one that looks for the commits of others.
+pub(super) async fn connections(path: &Path) -> Result<(SqliteConnection, SqliteConnection), OpenError> {
+    let refused = |error| OpenError::from_driver(path.to_owned(), error);
+    let mut looker = settings(path).connect().await.map_err(refused)?;
+    check(path, &mut looker).await?;
+    let writer = settings(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("cache_size", "-16000")
+        // The log is copied into the file beside the writer, see `watch`. Only when that falls behind, at 64 MB of log,
+        // the writer does it itself, and everybody waits.
+        .pragma("wal_autocheckpoint", "16000")
+        .pragma("temp_store", "memory")
+        .connect()
+        .await
+        .map_err(refused)?;
+    Ok((writer, looker))
+}
+
+/// Connections that read, made when they are needed.
+pub(super) fn readers(path: &Path) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(BUSY)
+        .test_before_acquire(false)
+        .connect_lazy_with(settings(path).pragma("query_only", "on"))
+}
+
+fn settings(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .busy_timeout(BUSY)
+        .statement_cache_capacity(200)
+        // Rows cross to another thread; each time the buffer is full, both threads stop and start again.
+        .row_buffer_size(1_000)
+        .disable_statement_logging()
+}
+
+/// Whether the library is new enough, and the file ours or empty.
+async fn check(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let path = || PathBuf::from(path);
+    let refused = |error| OpenError::from_driver(path(), error);
+    let found: String =
+        sqlx::query_scalar("select sqlite_version()").fetch_one(&mut *connection).await.map_err(refused)?;
+    let version: Vec<u32> = found.split('.').filter_map(|part| part.parse().ok()).collect();
+    if version.as_slice() < OLDEST_SQLITE.as_slice() {
+        return Err(OpenError::OldSqlite { path: path(), found });
+    }
+    let foreign: bool =
+        sqlx::query_scalar(sql!("database/is_foreign")).fetch_one(connection).await.map_err(refused)?;
+    if foreign { Err(OpenError::Foreign { path: path() }) } else { Ok(()) }
+}

@@ -1,0 +1,219 @@
+//! The writer: a thread of its own with the one connection that writes, and group commit.
+//!
+//! It must never wait for a caller, nor panic when one is gone. It takes whatever waits, runs it in one transaction,
+//! and answers when that is on the disk: under load many writes share one fsync, alone a write waits for nobody.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lockgate_core::error::EngineError;
+use sqlx::{Connection, SqliteConnection};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::{self, Doing, OpenError};
+use super::watch::{self, Bell};
+use super::{Answer, Write, open};
+
+/// Writes that share one transaction at most, and that may wait for it.
+const GROUP: usize = 256;
+
+/// The way to the writer's thread. It ends when this is dropped and all that waits is written.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Box<dyn Pending>>,
+    runtime: Handle,
+}
+
+impl Writer {
+    /// Starts the thread and opens its connection.
+    pub(super) async fn start(path: PathBuf, bell: Bell) -> Result<Self, OpenError> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| OpenError::Thread { source })?;
+        let handle = runtime.handle().clone();
+        let (queue, waiting) = mpsc::channel(GROUP);
+        let (report, opened) = oneshot::channel();
+        let life = async move {
+            match open::connections(&path).await {
+                Err(error) => drop(report.send(Err(error))),
+                Ok((connection, looker)) => {
+                    drop(report.send(Ok(())));
+                    tokio::select! {
+                        () = write_all(connection, waiting, &bell) => {}
+                        () = watch::look_for_commits(looker, bell.clone()) => {}
+                    }
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("lockgate-writer".to_owned())
+            .spawn(move || runtime.block_on(life))
+            .map_err(|source| OpenError::Thread { source })?;
+        opened.await.unwrap_or_else(|_| Err(OpenError::thread_died()))?;
+        Ok(Self { queue, runtime: handle })
+    }
+
+    /// Its runtime, for tasks that nothing else may hold up.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Hands over a write; waits only while [`GROUP`] others wait already.
+    pub(super) async fn submit<W: Write>(
+        &self,
+        doing: &'static str,
+        work: W,
+    ) -> Result<Answer<W::Output>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = Box::new(Asked { doing, work, output: None, reply });
+        self.queue.send(asked).await.map_err(|_| error::writer_is_gone(doing))?;
+        Ok(answer)
+    }
+}
+
+/// Writes whatever comes, until nobody can ask for more.
+async fn write_all(
+    mut connection: SqliteConnection,
+    mut waiting: mpsc::Receiver<Box<dyn Pending>>,
+    bell: &Bell,
+) {
+    let mut group = Vec::with_capacity(GROUP);
+    let mut synced = true;
+    while waiting.recv_many(&mut group, GROUP).await > 0 {
+        let durable = group.iter().any(|pending| pending.is_durable());
+        if durable != synced {
+            match sync_commits(&mut connection, durable).await {
+                Ok(()) => synced = durable,
+                // A sync too many harms nobody; one too few must not be.
+                Err(cause) if durable => {
+                    fail_all(&mut group, cause);
+                    continue;
+                }
+                Err(cause) => tracing::debug!(error = %cause, "commits go on waiting for the disk"),
+            }
+        }
+        write_group(&mut connection, &mut group, bell).await;
+    }
+    if let Err(error) = connection.close().await {
+        tracing::warn!(error = %error, "the database was not closed cleanly");
+    }
+}
+
+/// Whether commits wait for the disk. In WAL mode one that does not can be lost with the power, never broken; the next
+/// one that does takes it along.
+async fn sync_commits(connection: &mut SqliteConnection, durable: bool) -> sqlx::Result<()> {
+    execute(connection, if durable { "pragma synchronous = full" } else { "pragma synchronous = normal" })
+        .await
+}
+
+/// One transaction for all; when one of them fails, one for each.
+async fn write_group(connection: &mut SqliteConnection, group: &mut Vec<Box<dyn Pending>>, bell: &Bell) {
+    if let Err(cause) = execute(connection, "begin immediate").await {
+        return fail_all(group, cause);
+    }
+    match finish(connection, group).await {
+        Ok(()) => answer(group.drain(..), bell),
+        Err(error) => match group.pop() {
+            Some(alone) if group.is_empty() => alone.fail(error),
+            last => {
+                for each in group.drain(..).chain(last).collect::<Vec<_>>() {
+                    Box::pin(write_group(connection, &mut vec![each], bell)).await;
+                }
+            }
+        },
+    }
+}
+
+fn fail_all(group: &mut Vec<Box<dyn Pending>>, cause: sqlx::Error) {
+    let cause = Arc::new(cause);
+    for pending in group.drain(..) {
+        let error = error::store(pending.doing(), Arc::clone(&cause));
+        pending.fail(error);
+    }
+}
+
+fn answer(done: impl Iterator<Item = Box<dyn Pending>>, bell: &Bell) {
+    // First the answers, then the bell: who is answered has no need of it.
+    for each in done {
+        each.succeed();
+    }
+    bell.ring();
+}
+
+/// Runs what was begun, and commits it or rolls it back.
+async fn finish(
+    connection: &mut SqliteConnection,
+    group: &mut [Box<dyn Pending>],
+) -> Result<(), EngineError> {
+    let done = match run_all(connection, group).await {
+        Ok(()) => execute(connection, "commit").await.doing("committing"),
+        Err(error) => Err(error),
+    };
+    if done.is_err() {
+        // SQLite has rolled back by itself after some errors; then this one says that there is nothing to undo.
+        if let Err(error) = execute(connection, "rollback").await {
+            tracing::debug!(error = %error, "nothing to roll back");
+        }
+    }
+    done
+}
+
+async fn run_all(
+    connection: &mut SqliteConnection,
+    group: &mut [Box<dyn Pending>],
+) -> Result<(), EngineError> {
+    for pending in group {
+        pending.run(connection).await?;
+    }
+    Ok(())
+}
+
+async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> sqlx::Result<()> {
+    sqlx::query(statement).execute(connection).await.map(drop)
+}
+
+/// A write whose output type is forgotten.
+#[async_trait]
+trait Pending: Send {
+    fn doing(&self) -> &'static str;
+    fn is_durable(&self) -> bool;
+    async fn run(&mut self, connection: &mut SqliteConnection) -> Result<(), EngineError>;
+    fn succeed(self: Box<Self>);
+    fn fail(self: Box<Self>, error: EngineError);
+}
+
+struct Asked<W: Write> {
+    doing: &'static str,
+    work: W,
+    output: Option<W::Output>,
+    reply: oneshot::Sender<Result<W::Output, EngineError>>,
+}
+
+#[async_trait]
+impl<W: Write> Pending for Asked<W> {
+    fn doing(&self) -> &'static str {
+        self.doing
+    }
+
+    fn is_durable(&self) -> bool {
+        self.work.is_durable()
+    }
+
+    async fn run(&mut self, connection: &mut SqliteConnection) -> Result<(), EngineError> {
+        self.output = Some(self.work.run(connection).await?);
+        Ok(())
+    }
+
+    // Who asked may be gone by now; the write is done all the same.
+    fn succeed(self: Box<Self>) {
+        if let Some(output) = self.output {
+            drop(self.reply.send(Ok(output)));
+        }
+    }
+
+    fn fail(self: Box<Self>, error: EngineError) {
+        drop(self.reply.send(Err(error)));
+    }
+}

@@ -1,0 +1,140 @@
+//! Planning a run: open, append, seal; each step may be repeated.
+//!
+//! It must never add to a run that is sealed, nor dispatch anything of one that is not.
+
+use async_trait::async_trait;
+use lockgate_core::cadence::{Cadence, MAX_BATCH_SIZE};
+use lockgate_core::envelope::MAX_PAYLOAD_BYTES;
+use lockgate_core::error::EngineError;
+use lockgate_core::id::RunId;
+use lockgate_core::ledger::{PlanStep, Planned, PlannedJob};
+use lockgate_core::run::{RunSpec, RunStatus};
+use lockgate_core::time::{Timestamp, millis};
+use serde::Serialize;
+use sqlx::SqliteConnection;
+
+use super::read::{self, Run};
+use crate::columns::{integer, sql, to_json};
+use crate::database::{Doing, Write};
+
+/// One step of a planning.
+pub(super) struct Plan {
+    pub(super) step: PlanStep,
+    pub(super) now: Timestamp,
+}
+
+#[async_trait]
+impl Write for Plan {
+    type Output = Planned;
+
+    async fn run(&self, tx: &mut SqliteConnection) -> Result<Planned, EngineError> {
+        match &self.step {
+            PlanStep::Open(spec) => open(tx, spec, self.now).await,
+            PlanStep::Append { run, jobs } => append(tx, *run, jobs, self.now).await,
+            PlanStep::Seal { run } => seal(tx, *run, self.now).await,
+        }
+    }
+}
+
+async fn open(tx: &mut SqliteConnection, spec: &RunSpec, now: Timestamp) -> Result<Planned, EngineError> {
+    check_cadence(spec.cadence)?;
+    let made = sqlx::query(sql!("ledger/insert_run"))
+        .bind(spec.id.to_string())
+        .bind(spec.name.as_str())
+        .bind(spec.kind.as_str())
+        .bind(spec.queue.as_str())
+        .bind(spec.as_of.0)
+        .bind(spec.cadence.batch_size)
+        .bind(millis(spec.cadence.batch_delay))
+        .bind(spec.start_at.map(|start| start.0))
+        .bind(spec.deadline.map(millis))
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await
+        .doing("making a run")?;
+    let run = read::run_by_name(tx, &spec.name).await.doing("reading the run")?.record;
+    if run.kind != spec.kind || run.as_of != spec.as_of {
+        let reason = format!("run {} exists for another kind or hour; choose another name", run.name);
+        return Err(EngineError::Conflict { reason });
+    }
+    Ok(Planned { run, existed: made.rows_affected() == 0, added: 0 })
+}
+
+async fn append(
+    tx: &mut SqliteConnection,
+    run: RunId,
+    jobs: &[PlannedJob],
+    now: Timestamp,
+) -> Result<Planned, EngineError> {
+    let Run { number, record, .. } = read::run(tx, run).await?;
+    if record.status != RunStatus::Planning {
+        return Ok(Planned { run: record, existed: true, added: 0 });
+    }
+    if let Some(job) = jobs.iter().find(|job| job.payload.len() > MAX_PAYLOAD_BYTES) {
+        let (key, bytes) = (&job.key, job.payload.len());
+        let reason = format!(
+            "the payload of {key} has {bytes} bytes, at most {MAX_PAYLOAD_BYTES} are carried; put a reference in it"
+        );
+        return Err(EngineError::Conflict { reason });
+    }
+    let doing = "adding jobs to a run";
+    let rows: Vec<JobRow> = jobs.iter().map(JobRow::from).collect();
+    let added = sqlx::query(sql!("ledger/append_jobs"))
+        .bind(number)
+        .bind(to_json(&rows).doing(doing)?)
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await
+        .doing(doing)?
+        .rows_affected();
+    let row = sqlx::query(sql!("ledger/count_planned"))
+        .bind(number)
+        .bind(integer(added))
+        .fetch_one(tx)
+        .await
+        .doing(doing)?;
+    let run = Run::from_row(&row).doing(doing)?.record;
+    Ok(Planned { run, existed: true, added })
+}
+
+async fn seal(tx: &mut SqliteConnection, run: RunId, now: Timestamp) -> Result<Planned, EngineError> {
+    let found = read::run(tx, run).await?;
+    let sealed = sqlx::query(sql!("ledger/seal_run"))
+        .bind(found.number)
+        .bind(now.0)
+        .fetch_optional(tx)
+        .await
+        .doing("sealing a run")?;
+    let run = match sealed {
+        Some(row) => Run::from_row(&row).doing("sealing a run")?.record,
+        None => found.record,
+    };
+    Ok(Planned { run, existed: true, added: 0 })
+}
+
+/// A rhythm that can be kept.
+pub(super) fn check_cadence(cadence: Cadence) -> Result<(), EngineError> {
+    if (1..=MAX_BATCH_SIZE).contains(&cadence.batch_size) {
+        return Ok(());
+    }
+    let size = cadence.batch_size;
+    Err(EngineError::Conflict {
+        reason: format!("a batch has 1 to {MAX_BATCH_SIZE} jobs, not {size}; change batch_size"),
+    })
+}
+
+/// A job as `append_jobs` reads it.
+#[derive(Serialize)]
+struct JobRow<'a> {
+    id: lockgate_core::JobId,
+    key: &'a str,
+    tenant: &'a str,
+    payload: &'a str,
+}
+
+impl<'a> From<&'a PlannedJob> for JobRow<'a> {
+    fn from(job: &'a PlannedJob) -> Self {
+        let PlannedJob { id, key, tenant, payload } = job;
+        Self { id: *id, key: key.as_str(), tenant: tenant.as_str(), payload }
+    }
+}

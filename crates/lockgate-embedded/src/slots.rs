@@ -1,0 +1,110 @@
+//! The slots in SQLite: pools, leases, waiters and sessions of all processes on one file.
+//!
+//! It must never keep a count of what is held, in the file or in memory: it is the sum of the leases. Each call is one
+//! write transaction, and leaves nobody waiting who could be granted.
+
+mod acquire;
+mod desk;
+mod heartbeat;
+mod pools;
+mod queue;
+mod release;
+mod rows;
+mod session;
+mod wakeups;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use lockgate_core::error::EngineError;
+use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest};
+use lockgate_core::pool::{PoolCommand, PoolStatus};
+use lockgate_core::slots::{PoolView, Slots, Wakeups};
+use lockgate_core::timing::SlotTiming;
+use lockgate_core::{PoolName, SessionId};
+use uuid::Uuid;
+
+use crate::database::Database;
+use crate::store_clock::Reading;
+use desk::{Call, Caller, Operation};
+
+pub(crate) use session::Forget;
+
+/// The slots of one file.
+pub(crate) struct SqliteSlots {
+    database: Database,
+    timing: SlotTiming,
+    /// How the sessions opened here call themselves: what the store needs to open one again.
+    processes: Mutex<HashMap<SessionId, String>>,
+}
+
+impl SqliteSlots {
+    pub(crate) fn new(database: Database, timing: SlotTiming) -> Self {
+        Self { database, timing, processes: Mutex::default() }
+    }
+
+    async fn call<O: Operation>(&self, doing: &'static str, operation: O) -> Result<O::Answer, EngineError> {
+        let reading = Reading::take(&self.database, self.timing);
+        self.database.write(doing, Call { doing, reading, operation }).await
+    }
+
+    fn caller(&self, session: &Session) -> Caller {
+        let process = self.processes().get(&session.id).cloned().unwrap_or_default();
+        Caller { session: session.id, process }
+    }
+
+    fn processes(&self) -> MutexGuard<'_, HashMap<SessionId, String>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Slots for SqliteSlots {
+    async fn open(&self, process: &str) -> Result<Session, EngineError> {
+        let session = Session { id: SessionId(Uuid::now_v7()), timing: self.timing };
+        self.processes().insert(session.id, process.to_owned());
+        self.call("opening a session", session::Open { caller: self.caller(&session) }).await?;
+        Ok(session)
+    }
+
+    async fn acquire(
+        &self,
+        session: &Session,
+        requests: Vec<SlotRequest>,
+    ) -> Result<Vec<Admission>, EngineError> {
+        self.call("asking for slots", acquire::Acquire::new(self.caller(session), requests)).await
+    }
+
+    async fn release(&self, session: &Session, releases: Vec<Release>) -> Result<Vec<Released>, EngineError> {
+        self.call("releasing slots", release::ReleaseAll { session: session.id, releases }).await
+    }
+
+    async fn heartbeat(
+        &self,
+        session: &Session,
+        held: Vec<Lease>,
+        waiting: Vec<SlotRequest>,
+    ) -> Result<Pulse, EngineError> {
+        let waiting = waiting.into_iter().map(|request| request.lease).collect();
+        let beat = heartbeat::Beat { caller: self.caller(session), held, waiting };
+        self.call("sending a heartbeat", beat).await
+    }
+
+    async fn wakeups(&self, session: &Session) -> Result<Box<dyn Wakeups>, EngineError> {
+        Ok(Box::new(wakeups::Pushes::listen(&self.database, session.id).await?))
+    }
+
+    async fn close(&self, session: &Session) -> Result<(), EngineError> {
+        self.processes().remove(&session.id);
+        self.call("closing a session", session::Close { session: session.id }).await
+    }
+
+    async fn inspect(&self, pool: Option<&PoolName>) -> Result<Vec<PoolView>, EngineError> {
+        self.call("reading the pools", pools::Inspect { pool: pool.cloned() }).await
+    }
+
+    async fn control(&self, command: PoolCommand) -> Result<PoolStatus, EngineError> {
+        self.call("changing a pool", pools::Control { command }).await
+    }
+}

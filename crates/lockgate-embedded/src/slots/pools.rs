@@ -1,0 +1,193 @@
+//! Pools: making, changing, resetting, reading.
+//!
+//! It must never take away what is held.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lockgate_core::error::EngineError;
+use lockgate_core::lease::Holder;
+use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantShare};
+use lockgate_core::slots::PoolView;
+use lockgate_core::{Fence, PoolName};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::desk::{Desk, Operation};
+use crate::columns::{integer, name, sql, text};
+use crate::database::Doing;
+
+const DOING: &str = "changing a pool";
+
+/// Makes, changes or resets a pool.
+pub(super) struct Control {
+    pub(super) command: PoolCommand,
+}
+
+#[async_trait]
+impl Operation for Control {
+    type Answer = PoolStatus;
+
+    /// What an operator has set stays set.
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, desk: &mut Desk<'_>) -> Result<PoolStatus, EngineError> {
+        let pool = match &self.command {
+            PoolCommand::Ensure(spec) => {
+                ensure(desk, spec).await.doing(DOING)?;
+                &spec.name
+            }
+            PoolCommand::Set { pool, change, version } => {
+                set(desk, pool, change, *version).await?;
+                pool
+            }
+            PoolCommand::Reset { pool } => {
+                status(desk, pool).await?;
+                reset(desk, pool).await.doing(DOING)?;
+                pool
+            }
+        };
+        desk.grant().await.doing(DOING)?;
+        status(desk, pool).await
+    }
+}
+
+async fn ensure(desk: &mut Desk<'_>, spec: &PoolSpec) -> sqlx::Result<()> {
+    sqlx::query(sql!("slots/ensure_pool"))
+        .bind(spec.name.as_str())
+        .bind(spec.slots)
+        .bind(spec.per_tenant)
+        .execute(&mut *desk.tx)
+        .await
+        .map(drop)
+}
+
+async fn set(
+    desk: &mut Desk<'_>,
+    pool: &PoolName,
+    change: &PoolChange,
+    version: Option<u64>,
+) -> Result<(), EngineError> {
+    let found = status(desk, pool).await?;
+    if version.is_some_and(|version| version != found.version) {
+        let reason = format!("pool {pool} is at version {} by now; read it again", found.version);
+        return Err(EngineError::Conflict { reason });
+    }
+    sqlx::query(sql!("slots/set_pool"))
+        .bind(pool.as_str())
+        .bind(change.slots.unwrap_or(found.slots))
+        .bind(change.per_tenant.unwrap_or(found.per_tenant))
+        .execute(&mut *desk.tx)
+        .await
+        .doing(DOING)?;
+    if let Some(TenantShare { tenant, cap, weight }) = &change.tenant {
+        sqlx::query(sql!("slots/set_share"))
+            .bind(pool.as_str())
+            .bind(tenant.as_str())
+            .bind(*cap)
+            .bind(*weight)
+            .execute(&mut *desk.tx)
+            .await
+            .doing(DOING)?;
+    }
+    Ok(())
+}
+
+async fn reset(desk: &mut Desk<'_>, pool: &PoolName) -> sqlx::Result<()> {
+    let order = desk.next_number();
+    sqlx::query(sql!("slots/reset_pool")).bind(pool.as_str()).execute(&mut *desk.tx).await?;
+    sqlx::query(sql!("slots/order_stop"))
+        .bind(pool.as_str())
+        .bind(integer(order.0))
+        .execute(&mut *desk.tx)
+        .await
+        .map(drop)
+}
+
+async fn status(desk: &mut Desk<'_>, pool: &PoolName) -> Result<PoolStatus, EngineError> {
+    let mut found = statuses(desk, Some(pool)).await.doing("reading a pool")?;
+    found.pop().ok_or_else(|| EngineError::NotFound { what: "pool", name: pool.to_string() })
+}
+
+/// Reads the pools, or one with its holders. It is a write like all calls: the clock moves, what has expired goes.
+pub(super) struct Inspect {
+    pub(super) pool: Option<PoolName>,
+}
+
+#[async_trait]
+impl Operation for Inspect {
+    type Answer = Vec<PoolView>;
+
+    async fn run(&self, desk: &mut Desk<'_>) -> Result<Vec<PoolView>, EngineError> {
+        self.inspect(desk).await.doing("reading the pools")
+    }
+}
+
+impl Inspect {
+    async fn inspect(&self, desk: &mut Desk<'_>) -> sqlx::Result<Vec<PoolView>> {
+        let mut holders = match &self.pool {
+            Some(pool) => holders(desk, pool).await?,
+            None => Vec::new(),
+        };
+        let statuses = statuses(desk, self.pool.as_ref()).await?;
+        let view = |status| PoolView { status, holders: std::mem::take(&mut holders) };
+        Ok(statuses.into_iter().map(view).collect())
+    }
+}
+
+async fn statuses(desk: &mut Desk<'_>, pool: Option<&PoolName>) -> sqlx::Result<Vec<PoolStatus>> {
+    let rows = sqlx::query(sql!("slots/pool_status"))
+        .bind(pool.map(PoolName::as_str))
+        .fetch_all(&mut *desk.tx)
+        .await?;
+    rows.iter().map(|row| status_of(desk, row)).collect()
+}
+
+fn status_of(desk: &Desk<'_>, row: &SqliteRow) -> sqlx::Result<PoolStatus> {
+    let since: Option<i64> = row.try_get("since")?;
+    Ok(PoolStatus {
+        name: name(row, "name")?,
+        slots: row.try_get("slots")?,
+        per_tenant: row.try_get("per_tenant")?,
+        version: row.try_get("version")?,
+        epoch: row.try_get("epoch")?,
+        held: row.try_get("held")?,
+        draining: row.try_get("draining")?,
+        peak: row.try_get("peak")?,
+        waiters: row.try_get("waiters")?,
+        oldest_wait: since.map(|since| desk.since(since)),
+        learning: desk.learning_until.map(|until| desk.until(until)),
+    })
+}
+
+async fn holders(desk: &mut Desk<'_>, pool: &PoolName) -> sqlx::Result<Vec<Holder>> {
+    let rows = sqlx::query(sql!("slots/holders")).bind(pool.as_str()).fetch_all(&mut *desk.tx).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Holder {
+                lease: name(row, "id")?,
+                tenant: name(row, "tenant")?,
+                weight: row.try_get("weight")?,
+                fence: Fence(row.try_get("fence")?),
+                session: name(row, "session")?,
+                process: text(row, "process")?,
+                held_for: desk.since(row.try_get("granted_at")?),
+                draining: row.try_get("draining")?,
+            })
+        })
+        .collect()
+}
+
+impl Desk<'_> {
+    /// How long from now to a later instant.
+    pub(super) fn until(&self, later: i64) -> Duration {
+        Duration::from_millis(u64::try_from(later.saturating_sub(self.now)).unwrap_or(0))
+    }
+
+    /// How long from an earlier instant to now.
+    fn since(&self, earlier: i64) -> Duration {
+        Duration::from_millis(u64::try_from(self.now.saturating_sub(earlier)).unwrap_or(0))
+    }
+}

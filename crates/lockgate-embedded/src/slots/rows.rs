@@ -1,0 +1,115 @@
+//! Leases and waiters as the statements read and write them.
+//!
+//! It must never decide anything.
+
+use std::collections::HashMap;
+
+use lockgate_core::lease::{Lease, SlotRequest};
+use lockgate_core::time::millis;
+use lockgate_core::{Fence, LeaseId, PoolName, SessionId, Tenant};
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::desk::{Desk, LineKey};
+use crate::columns::{integer, json, name, sql, to_json};
+
+/// A lease as the file has it.
+pub(super) struct HeldRow {
+    pub(super) lease: Lease,
+    pub(super) session: SessionId,
+    pub(super) granted_at: i64,
+    pub(super) stopping: bool,
+    pub(super) draining_until: Option<i64>,
+}
+
+impl HeldRow {
+    pub(super) fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            lease: Lease { request: json(row, "request")?, fence: Fence(row.try_get("fence")?) },
+            session: name(row, "session")?,
+            granted_at: row.try_get("granted_at")?,
+            stopping: row.try_get::<Option<i64>, _>("stop")?.is_some(),
+            draining_until: row.try_get("draining_until")?,
+        })
+    }
+
+    pub(super) fn is_with(&self, session: SessionId, fence: Fence) -> bool {
+        self.session == session && self.lease.fence == fence && self.draining_until.is_none()
+    }
+}
+
+/// The leases of these ids (a JSON array), draining ones included.
+pub(super) async fn leases_by_id(desk: &mut Desk<'_>, ids: &str) -> sqlx::Result<HashMap<LeaseId, HeldRow>> {
+    let rows = sqlx::query(sql!("slots/leases_by_id")).bind(ids).fetch_all(&mut *desk.tx).await?;
+    rows.iter().map(|row| Ok((name(row, "id")?, HeldRow::from_row(row)?))).collect()
+}
+
+/// Writes down leases that did not stand in line in the file: granted at once, or registered again.
+pub(super) async fn register(desk: &mut Desk<'_>, session: SessionId, leases: &[&Lease]) -> sqlx::Result<()> {
+    let rows: Vec<LeaseRow> = leases.iter().map(|lease| LeaseRow::new(lease)).collect::<sqlx::Result<_>>()?;
+    let rows = to_json(&rows)?;
+    sqlx::query(sql!("slots/register_leases"))
+        .bind(session.to_string())
+        .bind(&rows)
+        .bind(desk.now)
+        .execute(&mut *desk.tx)
+        .await?;
+    sqlx::query(sql!("slots/register_needs")).bind(&rows).execute(&mut *desk.tx).await.map(drop)
+}
+
+/// The line that a request stands in.
+pub(super) fn line_of(request: &SlotRequest) -> LineKey {
+    let mut names: Vec<&PoolName> = request.needs.iter().map(|need| &need.pool).collect();
+    names.sort_unstable();
+    // Names are text: this cannot fail.
+    LineKey { tenant: request.tenant.clone(), pools: serde_json::to_string(&names).unwrap_or_default() }
+}
+
+/// A waiter as `insert_waiters` reads it.
+#[derive(Serialize)]
+pub(super) struct WaiterRow<'a> {
+    id: LeaseId,
+    tenant: &'a Tenant,
+    pools: String,
+    needs: String,
+    request: String,
+    drain_for: i64,
+}
+
+impl<'a> WaiterRow<'a> {
+    pub(super) fn new(request: &'a SlotRequest) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: request.lease,
+            tenant: &request.tenant,
+            pools: line_of(request).pools,
+            needs: to_json(&request.needs)?,
+            request: to_json(request)?,
+            drain_for: millis(request.drain_for),
+        })
+    }
+}
+
+/// A lease as `register_leases` and `register_needs` read it.
+#[derive(Serialize)]
+struct LeaseRow<'a> {
+    id: LeaseId,
+    tenant: &'a Tenant,
+    needs: String,
+    request: String,
+    fence: i64,
+    drain_for: i64,
+}
+
+impl<'a> LeaseRow<'a> {
+    fn new(lease: &'a Lease) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: lease.id(),
+            tenant: &lease.request.tenant,
+            needs: to_json(&lease.request.needs)?,
+            request: to_json(&lease.request)?,
+            fence: integer(lease.fence.0),
+            drain_for: millis(lease.request.drain_for),
+        })
+    }
+}
