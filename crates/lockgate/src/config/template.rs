@@ -1,0 +1,79 @@
+//! The config as a documented file: made from the sections' own schemas and defaults, so that it cannot lag behind.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+const HEAD: &str = "\
+# What is not set here, or is commented out, has the default that is shown. Stronger than this file are the
+# environment (LOCKGATE__WORKER__CONCURRENCY=64) and flags (--set worker.concurrency=64).
+";
+
+/// An example of what goes by name, so that its keys are shown at all.
+const EXAMPLE_POOL: &str = "clickhouse";
+
+/// Renders the file.
+pub(super) fn render(schema: &Value, defaults: &Map<String, Value>) -> String {
+    let mut text = String::from(HEAD);
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let (scalars, tables): (Vec<_>, Vec<_>) = defaults.iter().partition(|(_, value)| !value.is_object());
+    for (name, value) in scalars {
+        text.push('\n');
+        key(&mut text, name, value, properties.and_then(|p| p.get(name)));
+    }
+    for (name, value) in tables {
+        let Some(schema) = properties.and_then(|p| p.get(name)) else { continue };
+        table(&mut text, name, value, schema);
+    }
+    text
+}
+
+fn table(text: &mut String, name: &str, defaults: &Value, schema: &Value) {
+    if let Some(each) = schema.get("additionalProperties").filter(|s| s.is_object()) {
+        let example = each.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let example: Map<_, _> = example
+            .map(|(key, schema)| (key.clone(), schema.get("default").cloned().unwrap_or_default()))
+            .collect();
+        text.push('\n');
+        describe(text, schema);
+        text.push_str(&format!("# [{name}.{EXAMPLE_POOL}]\n"));
+        return keys(text, "", &example, each);
+    }
+    if let Some(defaults) = defaults.as_object() {
+        text.push('\n');
+        describe(text, schema);
+        text.push_str(&format!("[{name}]\n"));
+        keys(text, name, defaults, schema);
+    }
+}
+
+fn keys(text: &mut String, name: &str, defaults: &Map<String, Value>, schema: &Value) {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let (scalars, tables): (Vec<_>, Vec<_>) = defaults.iter().partition(|(_, value)| !value.is_object());
+    for (name, value) in scalars {
+        key(text, name, value, properties.and_then(|p| p.get(name)));
+    }
+    for (below, value) in tables {
+        if let Some(schema) = properties.and_then(|p| p.get(below)) {
+            table(text, &format!("{name}.{below}"), value, schema);
+        }
+    }
+}
+
+fn key(text: &mut String, name: &str, value: &Value, schema: Option<&Value>) {
+    if let Some(schema) = schema {
+        describe(text, schema);
+    }
+    // JSON's texts, numbers, flags and lists are TOML's too.
+    let line = match value {
+        Value::Null => format!("# {name} is not set\n"),
+        value => format!("# {name} = {value}\n"),
+    };
+    text.push_str(&line);
+}
+
+fn describe(text: &mut String, schema: &Value) {
+    for line in schema.get("description").and_then(Value::as_str).unwrap_or_default().lines() {
+        let _infallible = writeln!(text, "# {line}");
+    }
+}

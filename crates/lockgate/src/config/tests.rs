@@ -1,0 +1,222 @@
+//! What a config may say, and what is said about a bad one.
+//!
+//! They must never read the environment of the machine.
+
+use std::time::Duration;
+
+use garde::Validate;
+use lockgate_core::pool::OnBusy;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigErrors, Loaded, Secret, Section, Sources, load, schema, template};
+use crate::settings::{Settings, durations};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default)]
+struct Mail {
+    /// Where to.
+    #[garde(length(min = 1))]
+    server: String,
+    /// Again and again.
+    #[garde(range(max = 9))]
+    tries: u8,
+    #[serde(with = "durations")]
+    #[schemars(with = "String")]
+    #[garde(skip)]
+    timeout: Duration,
+    #[garde(skip)]
+    ports: Vec<u16>,
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self { server: "localhost".into(), tries: 3, timeout: Duration::from_secs(2), ports: vec![25] }
+    }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default)]
+struct Vault {
+    #[garde(custom(not_wrong))]
+    password: Secret,
+}
+
+fn not_wrong(secret: &Secret, (): &()) -> garde::Result {
+    if secret.expose() == "wrong" { Err(garde::Error::new("wrong is wrong")) } else { Ok(()) }
+}
+
+struct Given {
+    folder: tempfile::TempDir,
+    sources: Sources,
+}
+
+impl Given {
+    fn file(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lockgate.toml");
+        std::fs::write(&path, text).unwrap();
+        let sections = vec![Section::of::<Mail>("mail"), Section::of::<Vault>("vault")];
+        let environment = Some(std::collections::HashMap::new());
+        Self { folder, sources: Sources { file: Some(path), environment, overrides: vec![], sections } }
+    }
+
+    fn env(mut self, key: &str, value: &str) -> Self {
+        self.sources.environment.as_mut().unwrap().insert(key.into(), value.into());
+        self
+    }
+
+    fn flag(mut self, key: &str, value: &str) -> Self {
+        self.sources.overrides.push((key.into(), value.into()));
+        self
+    }
+
+    fn load(&self) -> Result<Loaded, ConfigErrors> {
+        load(&self.sources)
+    }
+
+    /// The faults, the file's folder taken out.
+    fn faults(&self) -> Vec<String> {
+        let folder = format!("{}/", self.folder.path().display());
+        let faults = self.load().unwrap_err().faults;
+        faults.iter().map(|fault| fault.to_string().replace(&folder, "")).collect()
+    }
+}
+
+#[test]
+fn flags_are_stronger_than_the_environment_and_that_than_the_file() {
+    let given = Given::file("[worker]\nconcurrency = 1\ngrace = '1s'\n[runs]\nbatch_size = 1")
+        .env("LOCKGATE__WORKER__CONCURRENCY", "2")
+        .env("LOCKGATE__WORKER__GRACE", "2s")
+        .flag("worker.concurrency", "3");
+    let settings = given.load().unwrap().settings;
+    assert_eq!(settings.worker.concurrency, 3);
+    assert_eq!(settings.worker.grace, Duration::from_secs(2));
+    assert_eq!(settings.runs.batch_size, 1);
+    assert_eq!(settings.runs.batch_delay, Duration::from_secs(2));
+}
+
+#[test]
+fn a_text_of_the_environment_is_a_number_only_where_the_section_wants_one() {
+    let given = Given::file("")
+        .env("LOCKGATE__VAULT__PASSWORD", "00123")
+        .env("LOCKGATE__EMBEDDED__PATH", "0042")
+        .env("LOCKGATE__MAIL__TRIES", "7")
+        .env("LOCKGATE__MAIL__PORTS", "[25, 26]")
+        .env("LOCKGATE__POOLS__CLICKHOUSE__PER_TENANT", "4")
+        .env("LOCKGATE__POOLS__CLICKHOUSE__ON_BUSY", "skip");
+    let loaded = given.load().unwrap();
+    assert_eq!(loaded.section::<Vault>("vault").unwrap().password.expose(), "00123");
+    assert_eq!(loaded.settings.embedded.path.to_str(), Some("0042"));
+    let mail = loaded.section::<Mail>("mail").unwrap();
+    assert_eq!((mail.tries, mail.ports), (7, vec![25, 26]));
+    let pool = loaded.settings.pools.values().next().unwrap();
+    assert_eq!((pool.per_tenant, pool.on_busy), (Some(4), OnBusy::Skip));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_no_fault_unless_it_was_named() {
+    assert!(Given::file("").load().is_ok());
+    let mut given = Given::file("");
+    given.sources.file = Some("/nowhere/lockgate.toml".into());
+    let faults = given.faults();
+    assert!(faults[0].starts_with("/nowhere/lockgate.toml: cannot read the config file"), "{faults:?}");
+    assert!(faults[0].contains("config init"), "{faults:?}");
+}
+
+#[test]
+fn every_fault_is_named_with_its_value_and_the_way_out() {
+    let given = Given::file(
+        "[worker]\nconcurrency = 0\ngrace = '2'\n[runs]\nbatch_size = 2.5\nbach_delay = '2s'\nkeep = '10s'\n\
+         [pools.clickhouse]\nslots = -1\non_busy = 'wait'\n[mail]\ntries = 10\nserver = ''\n[mial]\ntries = 1",
+    )
+    .env("LOCKGATE__LOG__FILTER", " ")
+    .env("LOCKGATE__RUNS__DEADLINE", "soon")
+    .flag("mail.timeout", "-1s");
+    let faults = given.faults();
+    for part in [
+        "worker.concurrency = 0 (from lockgate.toml): must be 1 to 10000",
+        "worker.grace = \"2\" (from lockgate.toml): \"2\" is not a duration",
+        "write it as \"500ms\", \"2s\" or \"1m 30s\"",
+        "runs.batch_size = 2.5 (from lockgate.toml): invalid type: floating point `2.5`, expected u32",
+        "runs.bach_delay (from lockgate.toml): there is no such key; did you mean \"batch_delay\"?",
+        "runs.keep = \"10s\" (from lockgate.toml): must be 1m to",
+        "pools.clickhouse.slots = -1 (from lockgate.toml): invalid value: integer `-1`, expected u32",
+        "pools.clickhouse.on_busy = \"wait\" (from lockgate.toml): unknown variant `wait`, expected `defer` or `skip`",
+        "mail.tries = 10 (from lockgate.toml): greater than 9",
+        "mail.server = \"\" (from lockgate.toml): length is lower than 1",
+        "mial (from lockgate.toml): there is no such key; did you mean \"mail\"?",
+        "log.filter = \" \" (from the environment): must not be empty",
+        "runs.deadline = \"soon\" (from the environment): \"soon\" is not a duration",
+        "or \"forever\"",
+        "mail.timeout = \"-1s\" (from a flag): \"-1s\" is not a duration",
+    ] {
+        assert!(faults.iter().any(|fault| fault.contains(part)), "{part}\nis not in\n{faults:#?}");
+    }
+    assert_eq!(faults.len(), 13, "{faults:#?}");
+    assert!(faults.iter().all(|fault| !fault.contains('\n')));
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_refused_with_its_line() {
+    let faults = Given::file("[worker]\nconcurrency = = 3\n").faults();
+    assert!(faults[0].starts_with("lockgate.toml: not TOML at line 2:"), "{faults:?}");
+    let faults = Given::file("worker = 3").faults();
+    assert!(faults[0].starts_with("worker = 3 (from lockgate.toml): invalid type: integer"), "{faults:?}");
+    let faults = Given::file("[mail]\nports = [1, 'x']").faults();
+    assert!(faults[0].starts_with("mail.ports.1 = \"x\""), "{faults:?}");
+}
+
+#[test]
+fn times_of_leases_that_do_not_fit_together_are_refused_once() {
+    let faults = Given::file("[slots]\nheartbeat = '7s'").faults();
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].starts_with("slots (from lockgate.toml): slot times need heartbeat <"), "{faults:?}");
+}
+
+#[test]
+fn a_secret_is_neither_shown_nor_named_in_a_fault() {
+    let loaded = Given::file("[vault]\npassword = 'hush'").load().unwrap();
+    let shown = serde_json::to_string(&loaded.show()).unwrap();
+    assert!(shown.contains("\"password\":\"***\"") && !shown.contains("hush"), "{shown}");
+    for bad in ["'wrong'", "[9876]", "9876"] {
+        let faults = Given::file(&format!("[vault]\npassword = {bad}")).faults();
+        assert_eq!(faults.len(), 1);
+        assert!(faults[0].starts_with("vault.password"), "{faults:?}");
+        assert!(!faults[0].contains("wrong") && !faults[0].contains("9876"), "{faults:?}");
+    }
+}
+
+#[test]
+fn the_template_changes_nothing_also_when_every_key_of_it_is_switched_on() {
+    let given = Given::file("");
+    let text = template(&given.sources.sections);
+    assert_eq!(Given::file(&text).load().unwrap().settings, Settings::default());
+    let keys = |line: &str| match line.strip_prefix("# ") {
+        Some(header) if header.starts_with('[') => format!("{header}\n"),
+        Some(key) if key.contains(" = ") && !key.contains(". ") => format!("{key}\n"),
+        _ => format!("{line}\n"),
+    };
+    let on: String = text.lines().map(keys).collect();
+    let loaded = Given::file(&on).load().unwrap_or_else(|error| panic!("{error}\n{on}"));
+    let mut expected = Settings::default();
+    expected.pools.insert("clickhouse".parse().unwrap(), crate::settings::PoolSettings::default());
+    assert_eq!(loaded.settings, expected);
+    assert_eq!(loaded.section::<Mail>("mail").unwrap(), Mail::default());
+    assert!(on.contains("concurrency = 64") && on.contains("ttl = \"15s\""), "{on}");
+}
+
+#[test]
+fn the_schema_knows_the_sections_of_the_program_too() {
+    let schema = schema(&[Section::of::<Mail>("mail")]);
+    assert_eq!(schema.pointer("/properties/mail/properties/tries/type").unwrap(), "integer");
+    assert_eq!(schema.pointer("/properties/runs/properties/batch_delay/type").unwrap(), "string");
+}
+
+#[test]
+fn a_section_that_was_not_declared_is_not_there() {
+    let mut given = Given::file("");
+    given.sources.sections.clear();
+    let error = given.load().unwrap().section::<Mail>("mail").unwrap_err();
+    assert!(error.to_string().contains("declares no such section"), "{error}");
+}

@@ -1,0 +1,157 @@
+//! From settings to an engine: the only place that knows which engines there are.
+
+use std::collections::BTreeSet;
+
+use lockgate_core::pool::{PoolCommand, PoolStatus};
+use lockgate_core::{Engine, EngineError, PoolName, Timestamp};
+use lockgate_embedded::{Component, Database, OpenError, Options};
+use lockgate_runtime::{PoolPolicy, Worker, WorkerOptions};
+
+use crate::app::App;
+use crate::config::{ConfigErrors, Loaded, Typed};
+use crate::settings::{EngineName, PoolSettings, Settings};
+
+/// A connected engine with the settings that it was made from. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Lockgate {
+    /// The engine.
+    pub engine: Engine,
+    /// All settings, with the program's own sections.
+    pub loaded: Loaded,
+    database: Database,
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The database file cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The engine is open, and failed at once.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Connects the engine that the settings name: opens its stores, brings their tables up to date with those of
+/// `components`, and makes the configured pools that are not there yet.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("lockgate.db").display().to_string();
+/// use lockgate::config::{Sources, load};
+///
+/// let overrides = vec![("embedded.path".into(), path), ("pools.clickhouse.slots".into(), "40".into())];
+/// let loaded = load(&Sources { overrides, ..Sources::default() })?;
+/// let lockgate = lockgate::connect(&loaded, &[]).await?;
+/// let pools = lockgate.engine.slots.inspect(None).await?;
+/// assert_eq!(pools[0].status.slots, 40);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// When its stores cannot be opened or their tables are not this program's.
+pub async fn connect(loaded: &Loaded, components: &[Component]) -> Result<Lockgate, ConnectError> {
+    let (engine, database) = match loaded.settings.engine {
+        EngineName::Embedded => {
+            let path = loaded.settings.embedded.path.clone();
+            let options = Options { path, timing: loaded.settings.slots.timing() };
+            let embedded = lockgate_embedded::open(options).await?;
+            for component in components {
+                embedded.database.migrate(component).await?;
+            }
+            (embedded.engine, embedded.database)
+        }
+    };
+    let lockgate = Lockgate { engine, loaded: loaded.clone(), database };
+    lockgate.ensure_pools([]).await?;
+    Ok(lockgate)
+}
+
+impl Lockgate {
+    /// The framework's settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.loaded.settings
+    }
+
+    /// A section of the program's own.
+    ///
+    /// # Errors
+    /// As [`Loaded::section`].
+    pub fn section<T: Typed>(&self, name: &str) -> Result<T, ConfigErrors> {
+        self.loaded.section(name)
+    }
+
+    /// The database, for tables of the program's own; `None` when the engine has none in a file.
+    #[must_use]
+    pub fn database(&self) -> Option<&Database> {
+        Some(&self.database)
+    }
+
+    /// The ledger's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.database.now()
+    }
+
+    /// Makes the configured pools, and those `used` by name, where they are not there yet. A pool that nobody
+    /// configured has the defaults. One that is there stays as its store has it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn ensure_pools(&self, used: impl IntoIterator<Item = PoolName>) -> Result<(), EngineError> {
+        let configured = &self.settings().pools;
+        let there = self.engine.slots.inspect(None).await?;
+        let there: BTreeSet<PoolName> = there.into_iter().map(|view| view.status.name).collect();
+        let names: BTreeSet<PoolName> = configured.keys().cloned().chain(used).collect();
+        for name in names {
+            if !there.contains(&name) {
+                let spec = configured.get(&name).cloned().unwrap_or_default().spec(name);
+                self.engine.slots.control(PoolCommand::Ensure(spec)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A worker for the app's jobs. The pools that they use are made where they are missing; a pool that has other
+    /// slots than the config says is warned of.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn worker(&self, app: App, options: WorkerOptions) -> Result<Worker, EngineError> {
+        let needs = app.registry.kinds().flat_map(|(_, options)| &options.needs);
+        let used: BTreeSet<PoolName> = needs.map(|need| need.pool.clone()).collect();
+        self.ensure_pools(used).await?;
+        for view in self.engine.slots.inspect(None).await? {
+            if let Some(settings) = self.settings().pools.get(&view.status.name) {
+                warn_of_difference(&view.status, settings);
+            }
+        }
+        Ok(Worker::new(self.engine.clone(), app.registry, app.state, options))
+    }
+
+    /// How a worker works by the settings.
+    #[must_use]
+    pub fn worker_options(&self, process: String) -> WorkerOptions {
+        let Settings { worker, pools, runs, .. } = self.settings();
+        let policies = pools.iter().map(|(name, pool)| (name.clone(), policy(pool))).collect();
+        let (concurrency, grace) = (worker.concurrency, worker.grace);
+        WorkerOptions { process, concurrency, grace, policies, keep: runs.keep, ..WorkerOptions::default() }
+    }
+}
+
+fn policy(pool: &PoolSettings) -> PoolPolicy {
+    PoolPolicy { max_wait: pool.max_wait, max_hold: pool.max_hold, on_busy: pool.on_busy }
+}
+
+fn warn_of_difference(status: &PoolStatus, settings: &PoolSettings) {
+    if status.slots != settings.slots || status.per_tenant != settings.per_tenant {
+        tracing::warn!(
+            pool = %status.name,
+            store = status.slots,
+            config = settings.slots,
+            "the pool's slots differ from the config's; the store's hold, and `slots set` changes them"
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! The settings of the framework: one small struct a section, with defaults and bounds. A worker's own sections are
+//! its own, and nothing here reads a file or the environment.
+
+pub mod bounds;
+pub mod durations;
+mod pools;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use garde::Validate;
+use lockgate_core::cadence::{Cadence, MAX_BATCH_SIZE};
+use lockgate_core::timing::SlotTiming;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use bounds::{between, in_order, within, within_or_forever};
+
+pub use pools::{PoolSettings, Pools};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const TEN_YEARS: Duration = Duration::from_secs(315_576_000);
+
+/// All sections of the framework.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default)]
+pub struct Settings {
+    /// Where runs, messages and slots are kept: `embedded` is one SQLite file.
+    #[garde(skip)]
+    pub engine: EngineName,
+    /// The embedded engine.
+    #[garde(dive)]
+    pub embedded: EmbeddedSettings,
+    /// Times of leases and heartbeats.
+    #[garde(custom(in_order))]
+    #[garde(dive)]
+    pub slots: SlotSettings,
+    /// The pools, by name: one for each backend that is to be protected.
+    #[garde(dive)]
+    pub pools: Pools,
+    /// What one worker process does at once.
+    #[garde(dive)]
+    pub worker: WorkerSettings,
+    /// What a run is when it says nothing else.
+    #[garde(dive)]
+    pub runs: RunSettings,
+    /// What is logged.
+    #[garde(dive)]
+    pub log: LogSettings,
+}
+
+/// `engine = ".."`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineName {
+    /// One SQLite file.
+    #[default]
+    Embedded,
+}
+
+/// `[embedded]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default)]
+pub struct EmbeddedSettings {
+    /// The database file; it is made when it is missing.
+    #[garde(custom(bounds::not_empty))]
+    pub path: PathBuf,
+}
+
+/// `[slots]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default)]
+pub struct SlotSettings {
+    /// A process without a heartbeat for this long is dead, and its slots are taken back.
+    #[serde(with = "durations")]
+    #[schemars(with = "String")]
+    #[garde(custom(within(Duration::from_millis(100), DAY)))]
+    pub ttl: Duration,
+    /// Time between heartbeats.
+    #[serde(with = "durations")]
+    #[schemars(with = "String")]
+    #[garde(custom(within(Duration::from_millis(10), DAY)))]
+    pub heartbeat: Duration,
+    /// The longest step of the store's clock: a jump of the machine's clock cannot expire everybody at once.
+    #[serde(with = "durations")]
+    #[schemars(with = "String")]
+    #[garde(custom(within(Duration::from_millis(10), DAY)))]
+    pub clock_cap: Duration,
+    /// How much earlier than it must a process stops when it cannot reach the store.
+    #[serde(with = "durations")]
+    #[schemars(with = "String")]
+    #[garde(custom(within(Duration::ZERO, DAY)))]
+    pub margin: Duration,
+}
+
+/// `[worker]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default)]
+pub struct WorkerSettings {
+    /// Deliveries at hand at once, running or waiting for a slot.
+    #[garde(custom(between(1, 10_000)))]
+    pub concurrency: u32,
+    /// How long running jobs may finish after a stop.
+    #[serde(with = "durations")]
+    #[schemars(with = "String")]
+    #[garde(custom(within(Duration::ZERO, DAY)))]
+    pub grace: Duration,
+}
+
+/// `[runs]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default)]
+pub struct RunSettings {
+    /// Jobs dispatched together.
+    #[garde(custom(between(1, MAX_BATCH_SIZE)))]
+    pub batch_size: u32,
+    /// Time from one batch to the next; `0s` dispatches everything at once.
+    #[serde(with = "durations")]
+    #[schemars(with = "String")]
+    #[garde(custom(within(Duration::ZERO, DAY)))]
+    pub batch_delay: Duration,
+    /// How long after its start a run's jobs are still worth running, or `forever`.
+    #[serde(with = "durations::or_forever")]
+    #[schemars(with = "String")]
+    #[garde(custom(within_or_forever(SECOND, TEN_YEARS)))]
+    pub deadline: Option<Duration>,
+    /// How long finished runs are kept, or `forever`.
+    #[serde(with = "durations::or_forever")]
+    #[schemars(with = "String")]
+    #[garde(custom(within_or_forever(MINUTE, TEN_YEARS)))]
+    pub keep: Option<Duration>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default)]
+pub struct LogSettings {
+    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or pairs such as `info,lockgate=debug`.
+    #[garde(custom(bounds::not_blank))]
+    pub filter: String,
+}
+
+impl SlotSettings {
+    /// The times as the slot store takes them.
+    #[must_use]
+    pub fn timing(&self) -> SlotTiming {
+        let Self { ttl, heartbeat, clock_cap, margin } = *self;
+        SlotTiming { ttl, heartbeat, clock_cap, margin }
+    }
+}
+
+impl RunSettings {
+    /// The rhythm of a run that names none.
+    #[must_use]
+    pub fn cadence(&self) -> Cadence {
+        Cadence { batch_size: self.batch_size, batch_delay: self.batch_delay }
+    }
+}
+
+impl Default for EmbeddedSettings {
+    fn default() -> Self {
+        Self { path: PathBuf::from("lockgate.db") }
+    }
+}
+
+impl Default for SlotSettings {
+    fn default() -> Self {
+        let SlotTiming { ttl, heartbeat, clock_cap, margin } = SlotTiming::default();
+        Self { ttl, heartbeat, clock_cap, margin }
+    }
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self { concurrency: 64, grace: Duration::from_secs(25) }
+    }
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        let Cadence { batch_size, batch_delay } = Cadence::default();
+        Self { batch_size, batch_delay, deadline: None, keep: Some(DAY * 30) }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { filter: String::from("info") }
+    }
+}

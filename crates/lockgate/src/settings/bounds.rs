@@ -1,0 +1,73 @@
+//! Bounds of settings, worded so that the message names the way out. For `#[garde(custom(..))]`.
+//!
+//! They must never depend on another section.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::settings::SlotSettings;
+
+/// A number from `least` to `most`.
+pub fn between(least: u32, most: u32) -> impl Fn(&u32, &()) -> garde::Result {
+    move |value, ()| check((least..=most).contains(value), || format!("must be {least} to {most}"))
+}
+
+/// A number up to `most`.
+pub fn at_most(most: u32) -> impl Fn(&u32, &()) -> garde::Result {
+    move |value, ()| check(*value <= most, || format!("must be at most {most}"))
+}
+
+/// A number from `least`, or nothing.
+pub fn some_at_least(least: u32) -> impl Fn(&Option<u32>, &()) -> garde::Result {
+    move |value, ()| {
+        check(value.is_none_or(|v| v >= least), || {
+            format!("must be at least {least}; leave it out for no cap")
+        })
+    }
+}
+
+/// A duration from `least` to `most`.
+pub fn within(least: Duration, most: Duration) -> impl Fn(&Duration, &()) -> garde::Result {
+    move |value, ()| {
+        let [low, high] = [least, most].map(humantime::format_duration);
+        check((least..=most).contains(value), || format!("must be {low} to {high}"))
+    }
+}
+
+/// The same, or nothing, which is for ever.
+pub fn within_or_forever(
+    least: Duration,
+    most: Duration,
+) -> impl Fn(&Option<Duration>, &()) -> garde::Result {
+    move |value, ()| value.map_or(Ok(()), |value| within(least, most)(&value, &()))
+}
+
+/// A path that names something.
+///
+/// # Errors
+/// When it is empty.
+pub fn not_empty(path: &Path, (): &()) -> garde::Result {
+    check(!path.as_os_str().is_empty(), || {
+        String::from("must not be empty; name a file, such as \"lockgate.db\"")
+    })
+}
+
+/// A text that says something.
+///
+/// # Errors
+/// When it is blank.
+pub fn not_blank(text: &str, (): &()) -> garde::Result {
+    check(!text.trim().is_empty(), || String::from("must not be empty; give a level, such as \"info\""))
+}
+
+/// Times of leases that keep the promise that they are made for.
+///
+/// # Errors
+/// When they do not fit together.
+pub fn in_order(slots: &SlotSettings, (): &()) -> garde::Result {
+    slots.timing().check().map(drop).map_err(garde::Error::new)
+}
+
+fn check(good: bool, problem: impl FnOnce() -> String) -> garde::Result {
+    if good { Ok(()) } else { Err(garde::Error::new(problem())) }
+}

@@ -1,0 +1,104 @@
+//! The pools of the config, by name.
+//!
+//! It must never be taken for what a pool is now: that its store knows, see `slots show`.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use garde::{Path, Report, Validate};
+use lockgate_core::PoolName;
+use lockgate_core::pool::{OnBusy, PoolSpec};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::bounds::{at_most, some_at_least, within};
+use super::durations;
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// `[pools]`: settings by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Pools(#[schemars(with = "BTreeMap<String, PoolSettings>")] BTreeMap<PoolName, PoolSettings>);
+
+/// `[pools.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default)]
+pub struct PoolSettings {
+    /// Its slots when it is first made; later `slots set` changes them, and the store's number holds.
+    #[garde(custom(at_most(1_000_000)))]
+    pub slots: u32,
+    /// The most slots of one tenant. Not set: no cap.
+    #[garde(custom(some_at_least(1)))]
+    pub per_tenant: Option<u32>,
+    /// The longest wait for a slot.
+    #[serde(with = "durations")]
+    #[schemars(with = "String")]
+    #[garde(custom(within(Duration::ZERO, DAY)))]
+    pub max_wait: Duration,
+    /// The longest hold of a slot: the job is cancelled then.
+    #[serde(with = "durations")]
+    #[schemars(with = "String")]
+    #[garde(custom(within(SECOND, DAY)))]
+    pub max_hold: Duration,
+    /// What becomes of a job that got no slot in `max_wait`: `defer` (again later, no attempt used) or `skip`.
+    #[schemars(with = "OnBusyText")]
+    #[garde(skip)]
+    pub on_busy: OnBusy,
+}
+
+impl Deref for Pools {
+    type Target = BTreeMap<PoolName, PoolSettings>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Pools {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+// By hand: a `PoolName` is no path of garde's.
+impl Validate for Pools {
+    type Context = ();
+
+    fn validate_into(&self, ctx: &(), parent: &mut dyn FnMut() -> Path, report: &mut Report) {
+        for (name, pool) in &self.0 {
+            pool.validate_into(ctx, &mut || parent().join(name.as_str()), report);
+        }
+    }
+}
+
+impl PoolSettings {
+    /// The pool of this name as it is first made.
+    #[must_use]
+    pub fn spec(&self, name: PoolName) -> PoolSpec {
+        PoolSpec { name, slots: self.slots, per_tenant: self.per_tenant }
+    }
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            slots: 50,
+            per_tenant: None,
+            max_wait: Duration::from_secs(60),
+            max_hold: Duration::from_secs(300),
+            on_busy: OnBusy::Defer,
+        }
+    }
+}
+
+// The words of core's `OnBusy` for the schema: core itself knows nothing of schemas.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum OnBusyText {
+    Defer,
+    Skip,
+}
