@@ -1,0 +1,31 @@
+//! All commands: the program's own, then the kit's.
+//!
+//! Nothing here carries one out: each has a file of its own.
+
+mod completions;
+mod config;
+mod enqueue;
+mod jobs;
+mod migrate;
+mod runs;
+mod slots;
+mod views;
+mod work;
+
+use crate::program::{Command, Program};
+
+/// All commands of a program, in the order of `--help`.
+pub(crate) fn all(program: &dyn Program) -> Vec<Box<dyn Command>> {
+    let mut commands = program.commands();
+    commands.extend([
+        Box::new(enqueue::Enqueue) as Box<dyn Command>,
+        Box::new(work::Work),
+        Box::new(runs::Runs),
+        Box::new(jobs::Jobs),
+        Box::new(slots::Slots),
+        Box::new(config::Config),
+        Box::new(migrate::Migrate),
+        Box::new(completions::Completions),
+    ]);
+    commands
+}

@@ -1,0 +1,30 @@
+//! What the kit's commands print, with the names that their JSON keeps: durations in milliseconds, times in RFC 3339.
+//!
+//! A name here never changes its meaning: programs read it.
+
+mod job;
+mod pool;
+mod run;
+
+use std::time::Duration;
+
+use crate::times::human;
+
+pub(crate) use job::JobView;
+pub(crate) use pool::{HolderView, PoolView};
+pub(crate) use run::RunView;
+
+/// A duration for JSON.
+pub(crate) fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A duration of JSON for people.
+pub(crate) fn of_ms(milliseconds: u64) -> String {
+    human(Duration::from_millis(milliseconds))
+}
+
+/// What stands where nothing is.
+pub(crate) fn none() -> String {
+    String::from("-")
+}

@@ -1,0 +1,80 @@
+//! A pool and its holders as they are printed.
+//!
+//! It must never compute: the store has counted.
+
+use lockgate::Settings;
+use lockgate::core::lease::Holder;
+use lockgate::core::pool::PoolStatus;
+use serde::Serialize;
+
+use super::ms;
+
+/// A pool.
+#[derive(Debug, Serialize)]
+pub(crate) struct PoolView {
+    pub(crate) name: String,
+    pub(crate) slots: u32,
+    /// What the config says, when it says anything; the store's number holds.
+    pub(crate) configured_slots: Option<u32>,
+    pub(crate) per_tenant: Option<u32>,
+    pub(crate) held: u32,
+    pub(crate) draining: u32,
+    pub(crate) in_use: u32,
+    pub(crate) over_by: u32,
+    pub(crate) peak: u32,
+    pub(crate) waiters: u32,
+    pub(crate) oldest_wait_ms: Option<u64>,
+    pub(crate) learning_ms: Option<u64>,
+    pub(crate) version: u64,
+    pub(crate) epoch: u64,
+}
+
+/// A holder of slots.
+#[derive(Debug, Serialize)]
+pub(crate) struct HolderView {
+    pub(crate) lease: String,
+    pub(crate) tenant: String,
+    pub(crate) weight: u32,
+    pub(crate) fence: u64,
+    pub(crate) process: String,
+    pub(crate) session: String,
+    pub(crate) held_ms: u64,
+    pub(crate) draining: bool,
+}
+
+impl PoolView {
+    /// A pool, and what the config says of it.
+    pub(crate) fn new(pool: &PoolStatus, settings: &Settings) -> Self {
+        Self {
+            name: pool.name.to_string(),
+            slots: pool.slots,
+            configured_slots: settings.pools.get(&pool.name).map(|pool| pool.slots),
+            per_tenant: pool.per_tenant,
+            held: pool.held,
+            draining: pool.draining,
+            in_use: pool.in_use(),
+            over_by: pool.over_by(),
+            peak: pool.peak,
+            waiters: pool.waiters,
+            oldest_wait_ms: pool.oldest_wait.map(ms),
+            learning_ms: pool.learning.map(ms),
+            version: pool.version,
+            epoch: pool.epoch,
+        }
+    }
+}
+
+impl From<&Holder> for HolderView {
+    fn from(holder: &Holder) -> Self {
+        Self {
+            lease: holder.lease.to_string(),
+            tenant: holder.tenant.to_string(),
+            weight: holder.weight,
+            fence: holder.fence.0,
+            process: holder.process.clone(),
+            session: holder.session.to_string(),
+            held_ms: ms(holder.held_for),
+            draining: holder.draining,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What a worker brings along: its jobs, its manifest, its tables, its sections of the config, its own commands.
+//!
+//! It must never name a worker: what is here holds for all of them.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, stdin};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use clap::ArgMatches;
+use lockgate::config::Section;
+use lockgate::core::ledger::PlannedJob;
+use lockgate::{App, Component, Kind, Lockgate, PoolName, QueueName, Timestamp};
+
+use crate::problem::{Exit, Problem};
+use crate::session::Session;
+
+/// A worker's program.
+#[async_trait]
+pub trait Program: Send + Sync + 'static {
+    /// What it is.
+    fn about(&self) -> About;
+
+    /// Its own sections of the config.
+    fn sections(&self) -> Vec<Section> {
+        Vec::new()
+    }
+
+    /// Its own tables.
+    fn components(&self) -> &'static [Component] {
+        &[]
+    }
+
+    /// The pools that its jobs use: they are there from the first command on, not only from the first worker on.
+    fn pools(&self) -> Vec<PoolName> {
+        Vec::new()
+    }
+
+    /// Its jobs, and what they share.
+    async fn app(&self, lockgate: &Lockgate) -> anyhow::Result<App>;
+
+    /// What `enqueue` fans out over.
+    async fn manifest(
+        &self,
+        lockgate: &Lockgate,
+        request: ManifestRequest,
+    ) -> anyhow::Result<Box<dyn Manifest>>;
+
+    /// Its own commands. In `--help` they come before the kit's.
+    fn commands(&self) -> Vec<Box<dyn Command>> {
+        Vec::new()
+    }
+}
+
+/// What a program is, for `--help` and `--version`.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// The name of its binary.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// Command lines to begin with, each with what it does: `("demo", "the whole story in a minute")`.
+    pub examples: &'static [(&'static str, &'static str)],
+}
+
+/// Which jobs a manifest is to hold.
+#[derive(Debug, Clone)]
+pub struct ManifestRequest {
+    /// The hour that they are for.
+    pub as_of: Timestamp,
+    /// Whom they are about; `None`: all that the program knows of.
+    pub keys: Option<Input>,
+}
+
+/// The jobs of a run, chunk by chunk, so that any number of them needs little memory.
+#[async_trait]
+pub trait Manifest: Send {
+    /// The type of its jobs.
+    fn kind(&self) -> Kind;
+
+    /// Where they wait.
+    fn queue(&self) -> QueueName;
+
+    /// The next jobs, at most `most`; empty at the end. The order is the order of their batches.
+    async fn next(&mut self, most: usize) -> anyhow::Result<Vec<PlannedJob>>;
+}
+
+/// A command of the program.
+#[async_trait]
+pub trait Command: Send + Sync {
+    /// Its name, arguments and help.
+    fn spec(&self) -> clap::Command;
+
+    /// Carries it out.
+    async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit>;
+
+    /// Whether it needs a config without faults. A command that does not is handed the defaults in place of a faulty one.
+    fn needs_settings(&self) -> bool {
+        true
+    }
+}
+
+/// A file, or standard input: what a user writes as `FILE|-`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// `-`
+    Stdin,
+    /// A file.
+    File(PathBuf),
+}
+
+impl Input {
+    /// As people call it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Stdin => String::from("standard input"),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// Opens it for reading.
+    ///
+    /// # Errors
+    /// When there is no such file, or it cannot be read.
+    pub fn open(&self) -> Result<Box<dyn BufRead + Send>, Problem> {
+        match self {
+            Self::Stdin => Ok(Box::new(BufReader::new(stdin()))),
+            Self::File(path) if path.is_dir() => Err(Problem::new(
+                Exit::NoInput,
+                format!(
+                    "cannot read {}: it is a folder; name a file, or - for standard input",
+                    path.display()
+                ),
+            )),
+            Self::File(path) => match File::open(path) {
+                Ok(file) => Ok(Box::new(BufReader::new(file))),
+                Err(error) => Err(Problem::new(
+                    Exit::NoInput,
+                    format!(
+                        "cannot read {}: {error}; name a readable file, or - for standard input",
+                        path.display()
+                    ),
+                )),
+            },
+        }
+    }
+}
+
+impl FromStr for Input {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text == "-" { Self::Stdin } else { Self::File(PathBuf::from(text)) })
+    }
+}

@@ -1,0 +1,30 @@
+//! Logs on standard error: for people on a terminal, as JSON otherwise.
+//!
+//! Standard output is data's: no log ever goes there.
+
+use std::panic;
+
+use anyhow::Context;
+use tracing::error;
+use tracing_subscriber::EnvFilter;
+
+use crate::problem::{Exit, Problem, one_line};
+use crate::terminal::Terminal;
+
+/// Starts logging; the filter is checked first.
+pub(crate) fn start(filter: &str, terminal: &Terminal) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        let error = one_line(&error.to_string());
+        let way_out = "write a level such as info, or pairs such as info,lockgate=debug";
+        Problem::new(Exit::Config, format!("log.filter = {filter:?}: {error}; {way_out}"))
+    })?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(terminal.beside());
+    let started = if terminal.is_watched() {
+        logs.compact().try_init()
+    } else {
+        logs.json().flatten_event(true).try_init()
+    };
+    // A job that panics is contained, and told of like everything else.
+    panic::set_hook(Box::new(|panic| error!(panic = one_line(&panic.to_string()), "panicked")));
+    started.map_err(anyhow::Error::from_boxed).context("cannot start logging")
+}

@@ -1,0 +1,186 @@
+//! The commands, as a user runs them: the example program as a process, on a database of its own.
+//!
+//! They must never share a folder.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::greeter::Greeter;
+use serde_json::Value;
+
+#[test]
+fn a_run_goes_from_enqueue_to_a_balanced_account() {
+    let greeter = Greeter::new();
+    let planned = greeter.json(&["enqueue", "--run", "party", "--batch-size", "4", "--batch-delay", "0s"]);
+    assert_eq!((&planned["existed"], &planned["added"]), (&false.into(), &10.into()));
+    assert_eq!(planned["run"]["planned"], 10);
+    let worked = greeter.json(&["work", "--until-idle"]);
+    assert_eq!(worked["succeeded"], 10);
+    let account = greeter.json(&["runs", "verify", "party"]);
+    assert_eq!((&account["balanced"], &account["settled"]), (&true.into(), &true.into()));
+    let run = &greeter.json(&["runs", "show", "party"])["run"];
+    assert_eq!(
+        (&run["status"], &run["batches"], &run["succeeded"]),
+        (&"finished".into(), &3.into(), &10.into())
+    );
+    assert!(run["wait_p99_ms"].is_u64(), "{run}");
+}
+
+#[test]
+fn the_same_name_again_answers_with_the_run_that_exists() {
+    let greeter = Greeter::new();
+    greeter.ok(&["enqueue", "--run", "party"]);
+    let again = greeter.run(&["enqueue", "--run", "party", "--output", "json"]);
+    assert_eq!(again.code, 0);
+    let answer: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&answer["existed"], &answer["added"]), (&true.into(), &0.into()));
+    assert!(again.stderr.contains("the run party exists already"), "{}", again.stderr);
+}
+
+#[test]
+fn a_followed_run_is_shown_until_every_job_is_over() {
+    let greeter = Greeter::new();
+    let mut worker = greeter.command(&["work"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let followed = greeter.run(&["enqueue", "--run", "party", "--follow", "--output", "json"]);
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    assert_eq!(followed.code, 0, "{}", followed.stderr);
+    let answer: Value = serde_json::from_str(&followed.stdout).unwrap();
+    assert_eq!((&answer["run"]["status"], &answer["run"]["succeeded"]), (&"finished".into(), &10.into()));
+    for part in ["party: ", " of 10", "batches ", "scheduled ", "slots door "] {
+        assert!(followed.stderr.contains(part), "{part}: {}", followed.stderr);
+    }
+}
+
+#[test]
+fn guests_come_from_standard_input_too() {
+    let greeter = Greeter::new();
+    let mut command = greeter.command(&["enqueue", "--run", "party", "--orgs", "-", "--output", "json"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"anna\nbert\n").unwrap();
+    let answer: Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!(answer["run"]["planned"], 2);
+}
+
+#[test]
+fn a_run_is_named_after_its_kind_and_hour() {
+    let greeter = Greeter::new();
+    let planned = greeter.json(&["enqueue", "--as-of", "2026-11-22T09"]);
+    assert_eq!(planned["run"]["name"], "greet-2026-11-22T09");
+    assert_eq!(planned["run"]["as_of"], "2026-11-22T09:00:00Z");
+    let again = greeter.fails(&["enqueue", "--run", "greet-2026-11-22T09", "--as-of", "2026-11-22T10"], 1);
+    assert!(again.contains("greet-2026-11-22T09"), "{again}");
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_and_changes_nothing() {
+    let greeter = Greeter::new();
+    let start = ["--start-at", "2030-01-01T00:00:00Z"];
+    let dry = greeter.json(&[&["enqueue", "--dry-run", "--batch-size", "3"], &start[..]].concat());
+    assert_eq!((&dry["planned"], &dry["batches"]), (&10.into(), &4.into()));
+    assert_eq!(dry["last_due"], "2030-01-01T00:00:06Z");
+    assert_eq!(greeter.json(&["runs", "list"])["runs"], Value::Array(vec![]));
+}
+
+#[test]
+fn what_was_skipped_or_failed_is_listed_with_its_reason_and_can_run_again() {
+    let greeter = Greeter::new();
+    let guests = greeter.file("guests", "anna\nshy\nrude\n");
+    greeter.ok(&["enqueue", "--run", "party", "--orgs", &guests]);
+    greeter.ok(&["work", "--until-idle"]);
+    let failed = greeter.json(&["jobs", "list", "--run", "party", "--state", "failed,skipped"]);
+    let reasons: Vec<_> =
+        failed["jobs"].as_array().unwrap().iter().map(|job| job["reason"].clone()).collect();
+    assert_eq!(reasons, ["does not want to be greeted", "shut the door"]);
+    let job = failed["jobs"][1]["id"].as_str().unwrap().to_owned();
+    assert_eq!(greeter.json(&["jobs", "show", &job])["job"]["key"], "rude");
+    assert_eq!(greeter.json(&["runs", "retry", "party", "--state", "failed,skipped"])["changed"], 2);
+    assert_eq!(greeter.json(&["runs", "verify", "party"])["scheduled"], 2);
+    let cancelled = greeter.json(&["jobs", "cancel", &job, "--reason", "enough"]);
+    assert_eq!(
+        (&cancelled["job"]["state"], &cancelled["job"]["reason"]),
+        (&"cancelled".into(), &"enough".into())
+    );
+}
+
+#[test]
+fn a_run_is_paused_changed_resumed_and_cancelled() {
+    let greeter = Greeter::new();
+    greeter.ok(&["enqueue", "--run", "party"]);
+    assert_eq!(greeter.json(&["runs", "pause", "party"])["run"]["status"], "paused");
+    let set = greeter.json(&["runs", "set", "party", "--batch-delay", "500ms"]);
+    assert_eq!((&set["run"]["batch_delay_ms"], &set["run"]["batch_size"]), (&500.into(), &25.into()));
+    assert_eq!(greeter.json(&["runs", "resume", "party"])["run"]["status"], "active");
+    let cancelled = greeter.json(&["runs", "cancel", "party"]);
+    assert_eq!((&cancelled["changed"], &cancelled["run"]["cancelled"]), (&10.into(), &10.into()));
+    assert!(greeter.fails(&["runs", "resume", "party"], 1).contains("party"));
+}
+
+#[test]
+fn a_diff_names_the_keys_that_one_run_has_and_the_other_lacks() {
+    let greeter = Greeter::new();
+    let (a, b) = (greeter.file("a", "anna\nbert\n"), greeter.file("b", "bert\ncleo\n"));
+    greeter.ok(&["enqueue", "--run", "a", "--orgs", &a]);
+    greeter.ok(&["enqueue", "--run", "b", "--orgs", &b]);
+    let diff = greeter.json(&["runs", "diff", "a", "b"]);
+    assert_eq!(diff["only_in_a"], serde_json::json!(["anna"]));
+    assert_eq!(diff["only_in_b"], serde_json::json!(["cleo"]));
+}
+
+#[test]
+fn slots_are_there_before_the_first_worker_and_change_at_once() {
+    let greeter = Greeter::new();
+    let pool = &greeter.json(&["slots", "show"])["pools"][0];
+    assert_eq!((&pool["name"], &pool["slots"], &pool["held"]), (&"door".into(), &50.into(), &0.into()));
+    let set = greeter.json(&["slots", "set", "door", "--slots", "10", "--per-tenant", "3"]);
+    assert_eq!((&set["pool"]["slots"], &set["pool"]["per_tenant"]), (&10.into(), &3.into()));
+    let set =
+        greeter.json(&["slots", "set", "door", "--per-tenant", "none", "--tenant", "anna", "--cap", "1"]);
+    assert_eq!((&set["pool"]["slots"], &set["pool"]["per_tenant"]), (&10.into(), &Value::Null));
+    assert_eq!(greeter.json(&["slots", "holders", "door"])["holders"], Value::Array(vec![]));
+    assert!(greeter.json(&["slots", "reset", "door"])["pool"]["epoch"].as_u64() > pool["epoch"].as_u64());
+}
+
+#[test]
+fn the_stores_slots_hold_and_another_number_in_the_config_is_pointed_out() {
+    let greeter = Greeter::new();
+    greeter.ok(&["slots", "show"]);
+    let config = greeter.file("lockgate.toml", "[pools.door]\nslots = 7\n");
+    let shown = greeter.ok(&["slots", "show", "--config", &config]);
+    assert!(shown.contains("50") && shown.contains("config says 7"), "{shown}");
+    let worked = greeter.run(&["work", "--until-idle", "--config", &config]);
+    assert!(worked.stderr.contains("differ from the config's"), "{}", worked.stderr);
+}
+
+#[test]
+fn a_config_is_made_checked_and_shown() {
+    let greeter = Greeter::new();
+    greeter.ok(&["config", "init"]);
+    assert!(greeter.read("lockgate.toml").contains("[greeter]"));
+    assert!(greeter.fails(&["config", "init"], 73).contains("lockgate.toml"));
+    assert_eq!(greeter.json(&["config", "check"])["ok"], true);
+    let settings = &greeter.json(&["config", "show", "--set", "worker.concurrency=8"])["settings"];
+    assert_eq!((&settings["worker"]["concurrency"], &settings["greeter"]["guests"]), (&8.into(), &10.into()));
+    let bad =
+        greeter.run(&["config", "check", "--set", "worker.concurrency=none", "--set", "greeter.guest=1"]);
+    assert_eq!(bad.code, 78);
+    assert_eq!(bad.stdout.lines().count(), 2, "{}", bad.stdout);
+}
+
+#[test]
+fn the_environment_names_the_database() {
+    let greeter = Greeter::new();
+    let elsewhere = greeter.file("elsewhere.db", "");
+    let listed = greeter.run_with(&["runs", "list"], &[("LOCKGATE__EMBEDDED__PATH", &elsewhere)]);
+    assert_eq!(listed.code, 0, "{}", listed.stderr);
+    assert!(!greeter.read("elsewhere.db").is_empty());
+}
+
+#[test]
+fn migrations_are_listed_with_the_time_they_were_applied() {
+    let greeter = Greeter::new();
+    let status = greeter.json(&["migrate", "status"]);
+    let first = &status["migrations"][0];
+    assert_eq!((&first["component"], &first["version"]), (&"lockgate".into(), &1.into()));
+    assert!(first["applied_at"].is_string(), "{first}");
+}

@@ -1,0 +1,12 @@
+//! The kit as a user meets it: the example program, run as a process.
+//!
+//! It must never call the kit's code itself.
+
+// Tells clippy that the helpers are test code too.
+#![cfg(test)]
+
+mod commands;
+mod greeter;
+mod names;
+mod refusals;
+mod signals;

@@ -1,0 +1,88 @@
+//! The names in JSON, which programs rely on, and the width of tables, which people do. A name that goes away, or
+//! means something else, needs a new `schema_version`.
+
+use serde_json::Value;
+
+use crate::greeter::Greeter;
+
+/// Every name in a document, with its place; a list stands for its first item.
+fn names(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .flat_map(|(key, value)| match names(value) {
+                below if below.is_empty() => vec![key.clone()],
+                below => below.iter().map(|name| format!("{key}.{name}")).collect(),
+            })
+            .collect(),
+        Value::Array(items) => items.first().map(names).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
+fn check(document: &Value, expected: &str) {
+    let expected: Vec<_> = expected.split_whitespace().collect();
+    assert_eq!(names(document), expected);
+}
+
+const RUN: &str = "as_of balanced batch_delay_ms batch_size batches cancelled created_at deadline_at deferrals \
+                   enqueued failed id kind name next_due planned scheduled skipped status succeeded";
+
+fn run(place: &str, more: &str) -> String {
+    let mut names: Vec<_> = RUN.split_whitespace().chain(more.split_whitespace()).collect();
+    names.sort_unstable();
+    names.iter().map(|name| format!("{place}.{name} ")).collect()
+}
+
+#[test]
+fn documents_keep_their_names() {
+    let greeter = Greeter::new();
+    let enqueued = greeter.json(&["enqueue", "--run", "party"]);
+    check(&enqueued, &format!("added existed {} schema_version", run("run", "")));
+    check(
+        &greeter.json(&["enqueue", "--dry-run"]),
+        "as_of batch_delay_ms batch_size batches dry_run first_due kind last_due planned run schema_version",
+    );
+    check(
+        &greeter.json(&["work", "--until-idle"]),
+        "cancelled deferred failed rejected retry schema_version skipped succeeded",
+    );
+    check(&greeter.json(&["runs", "list"]), &format!("{} schema_version", run("runs", "")));
+    let timing = "first_settled jobs_per_second last_settled wait_p50_ms wait_p99_ms";
+    check(&greeter.json(&["runs", "show", "party"]), &format!("{} schema_version", run("run", timing)));
+    check(
+        &greeter.json(&["runs", "verify", "party"]),
+        "balanced cancelled enqueued failed planned run scheduled schema_version settled skipped succeeded total",
+    );
+    check(&greeter.json(&["runs", "diff", "party", "party"]), "a b only_in_a only_in_b schema_version");
+    check(
+        &greeter.json(&["jobs", "list"]),
+        "jobs.attempt jobs.batch jobs.deferrals jobs.due_at jobs.executions jobs.id jobs.key jobs.kind jobs.payload \
+         jobs.ran_ms jobs.reason jobs.run jobs.state jobs.tenant jobs.updated_at jobs.waited_ms schema_version",
+    );
+    check(
+        &greeter.json(&["slots", "show"]),
+        "pools.configured_slots pools.draining pools.epoch pools.held pools.in_use pools.learning_ms pools.name \
+         pools.oldest_wait_ms pools.over_by pools.peak pools.per_tenant pools.slots pools.version pools.waiters \
+         schema_version",
+    );
+    check(&greeter.json(&["slots", "holders", "door"]), "holders pool schema_version");
+    check(
+        &greeter.json(&["migrate", "status"]),
+        "migrations.applied_at migrations.component migrations.name migrations.version schema_version",
+    );
+    check(&greeter.json(&["config", "check"]), "faults ok schema_version");
+}
+
+#[test]
+fn tables_fit_eighty_columns() {
+    let greeter = Greeter::new();
+    let name = "a-run-with-quite-a-long-name-because-somebody-liked-to-write-2026-11-22T09";
+    let guests = greeter.file("guests", &format!("rude\nshy\n{}\n", "guest".repeat(20)));
+    greeter.ok(&["enqueue", "--run", name, "--orgs", &guests]);
+    greeter.ok(&["work", "--until-idle"]);
+    for arguments in [&["runs", "list"][..], &["jobs", "list"], &["slots", "show"], &["migrate", "status"]] {
+        let table = greeter.ok(arguments);
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{arguments:?}\n{table}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Bad input: one line on standard error that names the thing and the way out, and the right exit code.
+//!
+//! It must never panic, nor lose anything.
+
+use crate::greeter::Greeter;
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_refused_on_one_line() {
+    let greeter = Greeter::new();
+    for (arguments, parts) in [
+        (&["enqeue"][..], &["enqeue", "enqueue"][..]),
+        (&[], &["no command given", "--help"]),
+        (&["runs"], &["no command given", "greeter runs --help"]),
+        (&["enqueue", "--batch-size", "0"], &["--batch-size", "from 1 to 1000", "greeter enqueue --help"]),
+        (&["enqueue", "--batch-size", "many"], &["--batch-size", "many"]),
+        (&["enqueue", "--batch-delay", "2"], &["--batch-delay", "time unit needed", "2s"]),
+        (&["enqueue", "--deadline", "0s"], &["--deadline", "from 1s to 10years"]),
+        (&["enqueue", "--as-of", "yesterday"], &["--as-of", "2026-11-22T09 (UTC)"]),
+        (&["enqueue", "--as-of", "2026-11-22T09:30:00Z"], &["is not an hour"]),
+        (&["enqueue", "--start-at", "soon"], &["--start-at", "RFC 3339"]),
+        (&["enqueue", "--run", ""], &["--run"]),
+        (&["enqueue", "--dry-run", "--follow"], &["--dry-run", "--follow"]),
+        (&["enqueue", "--folow"], &["--folow", "--follow"]),
+        (&["work", "--concurrency", "0"], &["--concurrency"]),
+        (&["runs", "show"], &["<RUN>"]),
+        (&["runs", "set", "x"], &["--batch-size", "--batch-delay"]),
+        (
+            &["runs", "retry", "x", "--state", "succeeded"],
+            &["cannot run again", "failed, skipped, cancelled"],
+        ),
+        (&["jobs", "list", "--state", "running"], &["running", "succeeded"]),
+        (&["jobs", "show", "x"], &["is not a job's id", "jobs list"]),
+        (&["slots", "set", "door"], &["--slots"]),
+        (&["slots", "set", "door", "--per-tenant", "0"], &["is not a cap", "none"]),
+        (&["slots", "set", "door", "--cap", "3"], &["--tenant"]),
+        (&["runs", "list", "--output", "xml"], &["xml", "table", "json"]),
+        (&["runs", "list", "--set", "worker"], &["section.key=value"]),
+        (&["completions", "tcsh"], &["tcsh", "bash"]),
+    ] {
+        let line = greeter.fails(arguments, 2);
+        for part in parts {
+            assert!(line.contains(part), "{arguments:?}: {part:?} is not in {line:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_is_named_with_the_way_to_what_is() {
+    let greeter = Greeter::new();
+    for (arguments, parts) in [
+        (&["runs", "show", "nope"][..], &["no run \"nope\"", "runs list"][..]),
+        (&["runs", "verify", "nope"], &["no run \"nope\""]),
+        (&["runs", "diff", "nope", "nope"], &["no run \"nope\""]),
+        (&["jobs", "list", "--run", "nope"], &["no run \"nope\""]),
+        (&["jobs", "show", "0199aaaa-0000-7000-8000-000000000000"], &["no job 0199aaaa", "jobs list"]),
+        (&["slots", "show", "nope"], &["no pool \"nope\"", "slots show"]),
+        (&["slots", "set", "nope", "--slots", "1"], &["no pool \"nope\"", "[pools.NAME]"]),
+        (&["slots", "reset", "nope"], &["no pool \"nope\""]),
+        (&["enqueue", "--orgs", "nope.csv"], &["nope.csv", "- for standard input"]),
+        (&["enqueue", "--orgs", "."], &["is a folder"]),
+    ] {
+        let line = greeter.fails(arguments, 66);
+        for part in parts {
+            assert!(line.contains(part), "{arguments:?}: {part:?} is not in {line:?}");
+        }
+    }
+}
+
+#[test]
+fn a_faulty_config_stops_every_command_that_needs_one() {
+    let greeter = Greeter::new();
+    let config = greeter.file("bad.toml", "[worker]\nconcurrency = 0\n[runs]\nbatch_size = 'x'\n");
+    let line = greeter.fails(&["runs", "list", "--config", &config], 78);
+    assert!(line.contains("worker.concurrency = 0") && line.contains("runs.batch_size = \"x\""), "{line}");
+    let line = greeter.fails(&["runs", "list", "--config", "nope.toml"], 78);
+    assert!(line.contains("nope.toml") && line.contains("config init"), "{line}");
+    let line = greeter.fails(&["runs", "list", "--log", "lockgate=loud"], 78);
+    assert!(line.contains("log.filter") && line.contains("info,lockgate=debug"), "{line}");
+    greeter.ok(&["completions", "bash", "--config", &config]);
+}
+
+#[test]
+fn a_database_that_is_none_is_left_alone() {
+    let greeter = Greeter::new();
+    let text =
+        "this is a letter, not a database; it is long enough to have a header of sixteen bytes\n".repeat(50);
+    let path = greeter.file("letter.txt", &text);
+    let line = greeter.fails(&["runs", "list", "--db", &path], 65);
+    assert!(line.contains("letter.txt"), "{line}");
+    assert_eq!(greeter.read("letter.txt"), text);
+    assert!(greeter.fails(&["runs", "list", "--db", "."], 73).contains("folder"));
+}
+
+#[test]
+fn bad_data_is_named_and_the_planning_goes_on_when_it_is_put_right() {
+    let greeter = Greeter::new();
+    let many: String = (0..1_500).map(|n| format!("guest-{n}\n")).collect();
+    let guests = greeter.file("guests", &format!("{many}\n"));
+    let line = greeter.fails(&["enqueue", "--run", "party", "--orgs", &guests], 65);
+    assert!(line.contains("cannot invite \"\"") && line.contains("must not be empty"), "{line}");
+    let account = greeter.run(&["runs", "verify", "party"]);
+    assert_eq!(account.code, 1);
+    assert!(account.stdout.contains("takes it up again"), "{}", account.stdout);
+    greeter.file("guests", &many);
+    let again = greeter.run(&["enqueue", "--run", "party", "--orgs", &guests]);
+    assert!(again.stderr.contains("cut off, and is whole now: 500 jobs added"), "{}", again.stderr);
+    assert_eq!(greeter.json(&["runs", "verify", "party"])["planned"], 1_500);
+}
+
+#[test]
+fn a_file_that_no_command_may_read_write_or_understand_has_a_code_of_its_own() {
+    let greeter = Greeter::new();
+    let bytes = greeter.file("bytes", "");
+    std::fs::write(&bytes, [0xff, 0xfe, b'\n']).unwrap();
+    assert!(greeter.fails(&["enqueue", "--orgs", &bytes], 65).contains("valid UTF-8"));
+    assert!(greeter.fails(&["runs", "list", "--config", &bytes], 78).contains("valid UTF-8"));
+    assert!(greeter.fails(&["config", "init", "/nowhere/x.toml"], 73).contains("/nowhere/x.toml"));
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let ended = greeter.command(&["runs", "list"]).stdout(full).output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(74), "{said}");
+    assert!(said.contains("cannot write to standard output"), "{said}");
+}
+
+#[test]
+fn an_error_is_json_when_json_was_asked_for() {
+    let greeter = Greeter::new();
+    for (arguments, code) in
+        [(&["runs", "show", "nope", "--output", "json"][..], 66), (&["x", "--output=json"], 2)]
+    {
+        let ended = greeter.run(arguments);
+        let error: serde_json::Value = serde_json::from_str(&ended.stderr).unwrap();
+        assert_eq!(
+            (ended.code, &error["schema_version"], &error["error"]["exit"]),
+            (code, &1.into(), &code.into())
+        );
+        assert!(error["error"]["message"].is_string());
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_nothing() {
+    let greeter = Greeter::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = greeter.command(&["completions", "bash"]).stdout(writer).output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap()), (Some(0), String::new()));
+}
+
+#[test]
+fn help_begins_with_examples_and_ends_with_exit_codes() {
+    let help = Greeter::new().ok(&["--help"]);
+    let places =
+        ["Examples:", "greeter work --until-idle", "Usage:", "Commands:", "--output", "Exit codes:", "78"];
+    let found: Vec<_> =
+        places.iter().map(|part| help.find(part).unwrap_or_else(|| panic!("{part}: {help}"))).collect();
+    assert!(found.is_sorted(), "{found:?}\n{help}");
+    assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+}
