@@ -1,0 +1,9 @@
+-- Organizations::find: the organization of id ?1 with its projects and quotas, as JSON arrays
+-- [[id, active, created], ..] and [[category, quota], ..]. No row when there is none.
+SELECT o.trial,
+       (SELECT json_group_array(json_array(p.id, p.active, p.created))
+        FROM projects p WHERE p.organization = o.number) AS projects,
+       (SELECT json_group_array(json_array(q.category, q.quota))
+        FROM quotas q WHERE q.organization = o.number) AS quotas
+FROM organizations o
+WHERE o.id = ?1;

@@ -1,0 +1,7 @@
+-- Projections::of: the projection of organization ?1, of the project ?2 alone when it is not NULL, in the order of
+-- project, category and hour.
+SELECT project, category, hour, expected, spike_limit, floor, multiplier, reason, generation, method, look_back,
+       version, samples, computed_at, stale
+FROM projections
+WHERE organization = ?1 AND (?2 IS NULL OR project = ?2)
+ORDER BY project, category, hour;

@@ -1,0 +1,126 @@
+//! `orgs`: the organizations that runs are made for.
+
+use async_trait::async_trait;
+use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
+use lockgate_cli::{Command, Exit, Input, Look, Session};
+use serde::Serialize;
+
+use crate::import::{self, Spool};
+use crate::program;
+use crate::store::ListedOrganization;
+
+/// `orgs`
+pub struct Orgs;
+
+#[derive(Debug, Subcommand)]
+enum Arguments {
+    /// Makes or changes organizations, projects and quotas from a file
+    Import(Import),
+    /// Lists organizations, in the order of their import
+    List(List),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Columns, in CSV with a header or as keys of JSON lines; all but the first may be missing:
+  organization_id  its id, the key of its jobs
+  slug             a short name; by default the id
+  project          a project of it, its id unique among all
+  quota            what it may use in 30 days; `unlimited` lifts it; empty leaves it
+  category         of the quota: errors (default), transactions, attachments
+  active           whether runs include it; default true
+  subscribed       whether its subscription is active; default true
+  trial            nothing is projected for a trial; default false
+  project_active   nothing is projected for a disabled project; default true
+  created          the hour in which the project was made; what came before is unknown
+
+Every line is checked before the first is imported. Importing a file twice changes nothing.")]
+struct Import {
+    /// The file, or - for standard input
+    #[arg(value_name = "FILE|-")]
+    from: Input,
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Imported {
+    file: String,
+    lines: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    organizations: Vec<ListedOrganization>,
+    more: bool,
+}
+
+#[async_trait]
+impl Command for Orgs {
+    fn spec(&self) -> clap::Command {
+        let command = clap::Command::new("orgs").about("Imports and lists organizations");
+        Arguments::augment_subcommands(command)
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .before_help(
+                "Examples:\n  {bin} orgs import orgs.csv\n      organization_id,project,quota: one line a project\n  \
+                 {bin} orgs list --output json\n      for a script\n",
+            )
+    }
+
+    async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
+        match Arguments::from_arg_matches(matches)? {
+            Arguments::Import(Import { from }) => import(from, session).await,
+            Arguments::List(List { limit }) => list(limit, session).await,
+        }
+    }
+}
+
+async fn import(from: Input, session: &Session) -> anyhow::Result<Exit> {
+    let spool = Spool::of(from)?;
+    let bar = session.terminal().progress("importing organizations", None);
+    let store = program::store(session.lockgate().await?)?;
+    let lines = import::organizations::import(&spool, &store.organizations, &bar).await?;
+    drop(bar);
+    let imported = Imported { file: spool.name().to_owned(), lines };
+    session.terminal().show(&imported, |_| format!("{lines} lines of organizations imported"))?;
+    Ok(Exit::Ok)
+}
+
+async fn list(limit: u32, session: &Session) -> anyhow::Result<Exit> {
+    let store = program::store(session.lockgate().await?)?;
+    let mut organizations = store.organizations.list(0, limit.saturating_add(1)).await?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = organizations.len() > most;
+    organizations.truncate(most);
+    let listed = Listed { organizations, more };
+    session.terminal().show(&listed, |look| listed.text(look))?;
+    Ok(Exit::Ok)
+}
+
+impl Listed {
+    fn text(&self, look: &Look) -> String {
+        if self.organizations.is_empty() {
+            return String::from("no organizations; `orgs import` makes some");
+        }
+        let truth = |yes: bool| String::from(if yes { "yes" } else { "no" });
+        let row = |organization: &ListedOrganization| {
+            let quotas = organization.quotas.iter().map(|(category, quota)| format!("{category} {quota}"));
+            [
+                organization.organization_id.clone(),
+                organization.slug.clone(),
+                truth(organization.active && organization.subscribed),
+                quotas.collect::<Vec<_>>().join(", "),
+                organization.projected.map_or_else(|| String::from("-"), |hour| hour.to_string()),
+            ]
+        };
+        let headers = ["organization", "slug", "active", "quota", "projected"];
+        let table = look.table(headers, self.organizations.iter().map(row));
+        if self.more { table + "\nthere are more; --limit shows them" } else { table }
+    }
+}

@@ -1,0 +1,172 @@
+//! `projections`: what is stored, how much of it is of this hour, and how good it is.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
+use lockgate::Timestamp;
+use lockgate_cli::{Command, Exit, Look, Problem, Session, times};
+use serde::Serialize;
+
+use super::{gate, plot};
+use crate::category::Category;
+use crate::hour::Hour;
+use crate::program;
+use crate::projection::Usage;
+use crate::store::{Coverage, Store, StoredProjection};
+
+/// `projections`
+pub struct Projections;
+
+#[derive(Debug, Subcommand)]
+enum Arguments {
+    /// Shows the projections of an organization
+    Show(Show),
+    /// Shows how many active organizations have a projection of this hour; exit 1 when not all have
+    Coverage(CoverageArguments),
+    /// Measures the forecasts on real series; exit 1 when a bound is not kept
+    Gate,
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    /// The organization's id
+    organization: String,
+
+    /// Only this project
+    #[arg(long, value_name = "ID")]
+    project: Option<String>,
+
+    /// Draws usage, expected usage and limit
+    #[arg(long)]
+    plot: bool,
+}
+
+#[derive(Debug, Args)]
+struct CoverageArguments {
+    /// The hour: 2026-11-22T09, RFC 3339 on the hour, or now
+    #[arg(long, value_name = "HOUR", default_value = "now", value_parser = times::parse_hour)]
+    as_of: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    organization_id: String,
+    projections: Vec<StoredProjection>,
+}
+
+type SeriesKey<'a> = (&'a str, Category);
+
+#[async_trait]
+impl Command for Projections {
+    fn spec(&self) -> clap::Command {
+        let command = clap::Command::new("projections").about("Shows what is projected, and how well");
+        Arguments::augment_subcommands(command)
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .before_help(
+                "Examples:\n  {bin} projections show demo-00001 --plot\n      usage, expected usage and limit\n  {bin} \
+                 projections coverage\n      active organizations with a projection of this hour\n  {bin} projections \
+                 gate\n      how well it forecasts real series\n",
+            )
+    }
+
+    async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
+        match Arguments::from_arg_matches(matches)? {
+            Arguments::Show(arguments) => show(arguments, session).await,
+            Arguments::Coverage(CoverageArguments { as_of }) => coverage(Hour::of(as_of), session).await,
+            Arguments::Gate => gate::show(session),
+        }
+    }
+}
+
+async fn show(arguments: Show, session: &Session) -> anyhow::Result<Exit> {
+    let Show { organization, project, plot } = arguments;
+    let store = program::store(session.lockgate().await?)?;
+    let projections = store.projections.of(&organization, project.as_deref()).await?;
+    if projections.is_empty() {
+        return Err(nothing(&store, &organization, project.as_deref()).await?.into());
+    }
+    let past = if plot { Some(past(&store, &organization, &projections).await?) } else { None };
+    let shown = Shown { organization_id: organization, projections };
+    session.terminal().show(&shown, |look| shown.text(look, past.as_ref()))?;
+    Ok(Exit::Ok)
+}
+
+/// Why there is nothing to show, and what to do about it.
+async fn nothing(store: &Store, id: &str, project: Option<&str>) -> anyhow::Result<Problem> {
+    let Some(organization) = store.organizations.find(id).await? else {
+        return Ok(Problem::not_found(format!("there is no organization {id:?}; `orgs list` names all")));
+    };
+    if let Some(project) = project.filter(|project| !organization.projects.iter().any(|p| p.id == *project)) {
+        let text = format!("organization {id:?} has no project {project:?}; leave --project out to see all");
+        return Ok(Problem::not_found(text));
+    }
+    let text = format!(
+        "nothing is projected for organization {id:?}; `enqueue` and `work` do it, for an organization with a quota \
+         and an active project that is not on trial"
+    );
+    Ok(Problem::not_found(text))
+}
+
+async fn past(store: &Store, organization: &str, projections: &[StoredProjection]) -> anyhow::Result<Usage> {
+    let now = projections.first().map_or(Hour(0), |first| first.generation);
+    Ok(store.usage.of(organization, now.plus(-plot::PAST)..now).await?)
+}
+
+async fn coverage(hour: Hour, session: &Session) -> anyhow::Result<Exit> {
+    let coverage = program::store(session.lockgate().await?)?.projections.coverage(hour).await?;
+    session.terminal().show(&coverage, |look| coverage_text(&coverage, look))?;
+    Ok(if coverage.covered == coverage.active { Exit::Ok } else { Exit::Negative })
+}
+
+fn coverage_text(coverage: &Coverage, look: &Look) -> String {
+    let freshness = coverage.freshness_seconds.map(std::time::Duration::from_secs).map(times::human);
+    look.pairs(&[
+        ("hour", coverage.hour.to_string()),
+        ("active organizations", coverage.active.to_string()),
+        ("covered", format!("{} ({:.1} %)", coverage.covered, coverage.coverage * 100.0)),
+        ("kept, stale", coverage.stale.to_string()),
+        ("without any", coverage.missing.to_string()),
+        ("oldest computed", freshness.map_or_else(|| String::from("-"), |age| format!("{age} ago"))),
+    ])
+}
+
+impl Shown {
+    fn text(&self, look: &Look, past: Option<&Usage>) -> String {
+        let mut series: BTreeMap<SeriesKey<'_>, Vec<&StoredProjection>> = BTreeMap::new();
+        for row in &self.projections {
+            series.entry((row.project.as_str(), row.category)).or_default().push(row);
+        }
+        let one = |(key, rows): (&SeriesKey<'_>, &Vec<&StoredProjection>)| {
+            let body = match past {
+                Some(usage) => plot::draw(&usage_of(usage, *key), rows, look),
+                None => table(rows, look),
+            };
+            format!("{}\n\n{body}", title(*key, rows))
+        };
+        series.iter().map(one).collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+fn usage_of(usage: &Usage, (project, category): SeriesKey<'_>) -> BTreeMap<Hour, u64> {
+    let counts = usage.series.get(&(project.to_owned(), category)).into_iter().flatten();
+    let counted: BTreeMap<Hour, u64> = counts.map(|count| (count.hour, count.accepted)).collect();
+    usage.known.iter().map(|hour| (*hour, counted.get(hour).copied().unwrap_or(0))).collect()
+}
+
+fn title((project, category): SeriesKey<'_>, rows: &[&StoredProjection]) -> String {
+    let Some(first) = rows.first() else { return String::new() };
+    let stale = first.stale.as_ref().map(|why| format!("\nstale: {why}")).unwrap_or_default();
+    format!(
+        "{project}, {category}: from {} by {} {}h, {} samples, floor {}, multiplier {:.2}{stale}",
+        first.generation, first.method, first.window, first.samples, first.floor, first.multiplier
+    )
+}
+
+fn table(rows: &[&StoredProjection], look: &Look) -> String {
+    let row = |row: &&StoredProjection| {
+        [row.hour.to_string(), format!("{:.1}", row.expected), row.limit.to_string(), row.reason.clone()]
+    };
+    look.table(["hour", "expected", "limit", "reason"], rows.iter().map(row))
+}

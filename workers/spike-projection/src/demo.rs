@@ -1,0 +1,228 @@
+//! `demo`: the whole story in one command, on real usage. It makes a database, cuts the bundled series into
+//! organizations, plans a run over them, works it off against a stand-in for the backend, and sums up.
+//!
+//! It uses what every other command uses, and no back door: the same tables, run, worker and source.
+
+mod fill;
+mod summary;
+mod windows;
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, FromArgMatches};
+use lockgate::core::cadence::Cadence;
+use lockgate::core::pool::{PoolChange, PoolCommand};
+use lockgate::{Job, Lockgate, PoolName, RunName, Timestamp};
+use lockgate_cli::{Command, Exit, Session, Terminal, fanout, follow, signals, times};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bundled;
+use crate::config::{SECTION, SpikeSettings};
+use crate::hour::Hour;
+use crate::job::ProjectSpikes;
+use crate::program;
+use crate::stand_in::{Counts, NOTICE, StandIn, StandInOptions};
+use crate::store::Store;
+use crate::usage::SqlSource;
+use summary::{Evening, Summary};
+use windows::Cut;
+
+/// `demo`
+pub struct Demo;
+
+#[derive(Debug, Args)]
+struct Arguments {
+    /// How many organizations
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    orgs: u32,
+
+    /// Slots of the pool
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    slots: u32,
+
+    /// Jobs at hand at once, running or waiting for a slot
+    #[arg(long, value_name = "N", default_value_t = 159, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    concurrency: u32,
+
+    /// Queries that the stand-in runs at once; it refuses the next one
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    backend_limit: u32,
+
+    /// How long the stand-in takes for a query
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = times::parse_duration)]
+    query_time: Duration,
+
+    /// Jobs dispatched together
+    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    batch_size: u32,
+
+    /// Time from one batch to the next; 100ms by default, and none --without-slots
+    #[arg(long, value_name = "TIME", value_parser = times::parse_duration)]
+    batch_delay: Option<Duration>,
+
+    /// The evening of the 159 queries: the same without the pool, and everything at once
+    #[arg(long)]
+    without_slots: bool,
+}
+
+impl Arguments {
+    fn cadence(&self) -> Cadence {
+        let usual = if self.without_slots { Duration::ZERO } else { Duration::from_millis(100) };
+        Cadence { batch_size: self.batch_size, batch_delay: self.batch_delay.unwrap_or(usual) }
+    }
+}
+
+#[async_trait]
+impl Command for Demo {
+    fn spec(&self) -> clap::Command {
+        let command = clap::Command::new("demo").about("Shows the whole story in a minute, on real usage");
+        Arguments::augment_args(command)
+            .before_help(
+                "Examples:\n  {bin} demo\n      1,000 organizations, 159 jobs at once, 50 slots, none refused\n  {bin} \
+                 demo --without-slots\n      the same without the pool: the backend refuses, jobs come again later\n",
+            )
+            .after_help("The database is a new file in the temporary folder, and is kept; --db names another one.")
+    }
+
+    async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
+        let arguments = Arguments::from_arg_matches(matches)?;
+        let stage = Stage::set(&arguments, database(matches)?, session).await?;
+        let summary = stage.play(&arguments, session).await?;
+        session.terminal().show(&summary, |look| summary.text(look, session.program().about().name))?;
+        Ok(summary.exit())
+    }
+}
+
+/// The file that `--db` names, or a new one. It is kept: the summary's next commands are to find it.
+fn database(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
+    if matches.value_source("db") == Some(ValueSource::CommandLine)
+        && let Some(path) = matches.get_one::<PathBuf>("db")
+    {
+        return Ok(path.clone());
+    }
+    let folder = tempfile::Builder::new().prefix("lockgate-demo-").tempdir();
+    Ok(folder.context("cannot make a temporary folder; name a database with --db")?.keep().join("demo.db"))
+}
+
+/// All that a demo needs, connected.
+struct Stage {
+    lockgate: Lockgate,
+    store: Store,
+    settings: SpikeSettings,
+    database: PathBuf,
+    stand_in: StandIn,
+    as_of: Timestamp,
+}
+
+impl Stage {
+    async fn set(arguments: &Arguments, database: PathBuf, session: &Session) -> anyhow::Result<Self> {
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on this machine")?;
+        let url = format!("http://{}", listener.local_addr().context("cannot see where it listens")?);
+        let section: SpikeSettings = session.loaded().section(SECTION)?;
+        let key = |name: &str| format!("{SECTION}.{name}");
+        let query_time = format!("{}ms", arguments.query_time.as_millis());
+        let overrides = [
+            (String::from("embedded.path"), database.display().to_string()),
+            (format!("pools.{}.slots", section.pool), arguments.slots.to_string()),
+            (String::from("worker.concurrency"), arguments.concurrency.to_string()),
+            (key("source"), String::from("http")),
+            (key("http.url"), url),
+            (key("http.query_timeout"), query_time),
+        ];
+        let overrides: Vec<_> = overrides.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        let lockgate = session.lockgate_with(&overrides).await?;
+        let store = program::store(&lockgate)?;
+        let options = StandInOptions { limit: arguments.backend_limit, query_time: arguments.query_time };
+        let stand_in = StandIn::new(listener, options, SqlSource(store.usage.clone()));
+        let settings: SpikeSettings = lockgate.section(SECTION)?;
+        open_pool(&lockgate, &settings, arguments.slots).await?;
+        let as_of = lockgate.now().hour();
+        Ok(Self { lockgate, store, settings, database, stand_in, as_of })
+    }
+
+    async fn play(self, arguments: &Arguments, session: &Session) -> anyhow::Result<Summary> {
+        let Self { lockgate, store, settings, database, stand_in, as_of } = self;
+        let terminal = session.terminal();
+        terminal.note(NOTICE);
+        let organizations = windows::cut(&bundled::series()?, arguments.orgs, settings.rules().look_back);
+        fill::fill(&store, &organizations, Hour::of(as_of), terminal).await?;
+        let (counts, side, close) = serve(stand_in);
+
+        let run = plan(&lockgate, &organizations, (as_of, arguments.cadence()), terminal).await?;
+        let started = Instant::now();
+        let stop = signals::drain_on_signal(terminal)?;
+        let mut app = program::app(&lockgate)?;
+        if arguments.without_slots {
+            app = app.adjust(ProjectSpikes::KIND, |options| options.needs.clear());
+        }
+        let options = lockgate.worker_options(String::from("demo"));
+        let working = side.spawn(lockgate.worker(app, options).await?.run(stop.clone()));
+        tokio::select! {
+            settled = follow::until_settled(&lockgate, &run, terminal) => drop(settled?),
+            () = stop.cancelled() => terminal.note("stopped before the end; this is how far it came"),
+        }
+        let took = started.elapsed();
+        stop.cancel();
+        working.await.context("the worker's task ended")??;
+        close.cancel();
+        side.close();
+        side.wait().await;
+        let evening = Evening {
+            without_slots: arguments.without_slots,
+            slots: arguments.slots,
+            backend_limit: arguments.backend_limit,
+            backend: counts.read(),
+            took,
+            database,
+        };
+        summary::sum_up(&lockgate, &store, (&run, as_of, &settings.pool), evening).await
+    }
+}
+
+/// A database from before may have a pool of another size.
+async fn open_pool(lockgate: &Lockgate, settings: &SpikeSettings, slots: u32) -> anyhow::Result<()> {
+    let pool = PoolName::new(settings.pool.as_str())?;
+    lockgate.ensure_pools([pool.clone()]).await?;
+    let change = PoolChange { slots: Some(slots), ..PoolChange::default() };
+    lockgate.engine.slots.control(PoolCommand::Set { pool, change, version: None }).await?;
+    Ok(())
+}
+
+fn serve(stand_in: StandIn) -> (Counts, TaskTracker, CancellationToken) {
+    let (counts, side, close) = (stand_in.counts(), TaskTracker::new(), CancellationToken::new());
+    let stop = close.clone();
+    side.spawn(async move {
+        if let Err(error) = stand_in.serve(stop).await {
+            tracing::error!(%error, "the stand-in ended");
+        }
+    });
+    (counts, side, close)
+}
+
+/// Plans a run of its own over the demo's organizations, whatever else the database has.
+async fn plan(
+    lockgate: &Lockgate,
+    organizations: &[Cut],
+    (as_of, cadence): (Timestamp, Cadence),
+    terminal: &Terminal,
+) -> anyhow::Result<RunName> {
+    let kind = program::kind()?;
+    let mut manifest = fill::DemoManifest::new(organizations, as_of, kind);
+    let mut spec = fanout::spec(lockgate, &manifest, as_of)?;
+    let after = lockgate.now().since(as_of).as_millis();
+    spec.name = RunName::new(format!("demo-{}-{after}", times::hour_name(as_of)))?;
+    spec.cadence = cadence;
+    let name = spec.name.clone();
+    let bar = terminal.progress("planning", organizations.len().try_into().ok());
+    fanout::plan(lockgate, spec, &mut manifest, &bar).await?;
+    Ok(name)
+}

@@ -1,0 +1,191 @@
+//! What the demo came to: every organization accounted for, and what the backend saw. It only reads.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lockgate::core::job::JobRecord;
+use lockgate::core::ledger::{JobQuery, RunQuery};
+use lockgate::core::run::{Counts, RunSummary};
+use lockgate::{JobId, Lockgate, PoolName, RunId, RunName, Timestamp};
+use lockgate_cli::{Exit, Look, Problem};
+use serde::Serialize;
+
+use crate::hour::Hour;
+use crate::stand_in::Reading;
+use crate::store::Store;
+
+/// What happened outside the ledger.
+pub(super) struct Evening {
+    pub(super) without_slots: bool,
+    pub(super) slots: u32,
+    pub(super) backend_limit: u32,
+    pub(super) backend: Reading,
+    pub(super) took: Duration,
+    pub(super) database: PathBuf,
+}
+
+/// The figures. The names are stable.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Summary {
+    run: RunName,
+    database: PathBuf,
+    planned: u64,
+    #[serde(flatten)]
+    counts: Counts,
+    balanced: bool,
+    slots: Option<u32>,
+    peak_slots: u32,
+    backend: Backend,
+    refused: u64,
+    deferrals: Deferrals,
+    wait_p50_ms: Option<u64>,
+    wait_p99_ms: Option<u64>,
+    seconds: f64,
+    jobs_per_second: f64,
+    coverage: f64,
+}
+
+/// What the stand-in counted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Backend {
+    stand_in: bool,
+    limit: u32,
+    peak: u32,
+    served: u64,
+}
+
+/// How often organizations were put off without using an attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+struct Deferrals {
+    all: u64,
+    organizations: u64,
+    most_of_one: u32,
+}
+
+/// Reads the ledger, the pool and the projections.
+pub(super) async fn sum_up(
+    lockgate: &Lockgate,
+    store: &Store,
+    (run, as_of, pool): (&RunName, Timestamp, &str),
+    evening: Evening,
+) -> anyhow::Result<Summary> {
+    let query = RunQuery { run: Some(run.clone()), timing: true, limit: 1 };
+    let found = lockgate.engine.ledger.runs(query).await?.pop();
+    let found = found.ok_or_else(|| Problem::not_found(format!("the run {run} is gone")))?;
+    let pool = lockgate.engine.slots.inspect(Some(&PoolName::new(pool)?)).await?.pop();
+    let Evening { without_slots, slots, backend_limit, backend, took, database } = evening;
+    let done = f64::from(u32::try_from(found.counts.terminal()).unwrap_or(u32::MAX));
+    let RunSummary { timing, counts, .. } = found;
+    Ok(Summary {
+        run: run.clone(),
+        database,
+        planned: found.run.planned,
+        counts,
+        balanced: found.balanced(),
+        slots: (!without_slots).then_some(slots),
+        peak_slots: if without_slots { 0 } else { pool.map_or(0, |pool| pool.status.peak) },
+        backend: Backend { stand_in: true, limit: backend_limit, peak: backend.peak, served: backend.served },
+        refused: backend.refused,
+        deferrals: deferrals(lockgate, found.run.id).await?,
+        wait_p50_ms: timing.map(|timing| millis(timing.wait_p50)),
+        wait_p99_ms: timing.map(|timing| millis(timing.wait_p99)),
+        seconds: rounded(took.as_secs_f64()),
+        jobs_per_second: rounded(done / took.as_secs_f64().max(0.001)),
+        coverage: store.projections.coverage(Hour::of(as_of)).await?.coverage,
+    })
+}
+
+impl Summary {
+    /// Whether nothing is left, or lost; with slots, also whether everything succeeded.
+    pub(super) fn exit(&self) -> Exit {
+        let over = self.balanced && self.counts.terminal() == self.planned;
+        let good = self.slots.is_none() || self.counts.succeeded == self.planned;
+        if over && good { Exit::Ok } else { Exit::Negative }
+    }
+
+    pub(super) fn text(&self, look: &Look, binary: &str) -> String {
+        let Self { counts, backend, deferrals, .. } = self;
+        let slots = match self.slots {
+            Some(slots) => format!("peak {} of {slots}", self.peak_slots),
+            None => String::from("none: jobs went to the backend unguarded"),
+        };
+        let waits = match (self.wait_p50_ms, self.wait_p99_ms, self.slots) {
+            (Some(p50), Some(p99), Some(_)) => format!("p50 {p50} ms, p99 {p99} ms"),
+            _ => String::from("-"),
+        };
+        let mut text = look.pairs(&[
+            ("organizations", format!("{} planned, {} succeeded", self.planned, counts.succeeded)),
+            (
+                "",
+                format!(
+                    "{} skipped, {} failed, {} cancelled",
+                    counts.skipped, counts.failed, counts.cancelled
+                ),
+            ),
+            ("", format!("{} scheduled, {} enqueued", counts.scheduled, counts.enqueued)),
+            ("account", String::from(if self.balanced { "balanced" } else { "NOT balanced" })),
+            ("slots", slots),
+            ("waits for a slot", waits),
+            (
+                "backend (stand-in)",
+                format!("peak {} of {}, {} served", backend.peak, backend.limit, backend.served),
+            ),
+            ("refused queries", self.refused.to_string()),
+            ("pace", format!("{:.1} jobs/s, {:.1} s in all", self.jobs_per_second, self.seconds)),
+            (
+                "coverage",
+                format!("{:.1} % of the organizations have this hour's projection", self.coverage * 100.0),
+            ),
+        ]);
+        if deferrals.all > 0 {
+            let Deferrals { all, organizations, most_of_one } = deferrals;
+            let _infallible = write!(
+                text,
+                "\n{organizations} organizations were put off without using an attempt, {all} times in all, one of \
+                 them {most_of_one} times.\n"
+            );
+        }
+        text + &self.next(binary)
+    }
+
+    fn next(&self, binary: &str) -> String {
+        let (db, run) = (self.database.display(), &self.run);
+        let other = if self.slots.is_some() { " --without-slots" } else { "" };
+        format!(
+            "\nWhat to try next:\n  {binary} --db {db} projections show demo-00001 --plot\n  {binary} --db {db} runs \
+             verify {run}\n  {binary} --db {db} orgs list\n  {binary} demo{other}\n"
+        )
+    }
+}
+
+/// Every job of the run, page by page.
+async fn jobs(lockgate: &Lockgate, run: RunId, mut see: impl FnMut(&JobRecord)) -> anyhow::Result<()> {
+    let mut after: Option<JobId> = None;
+    loop {
+        let query = JobQuery { run: Some(run), after, limit: 1_000, ..JobQuery::default() };
+        let page = lockgate.engine.ledger.jobs(query).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id);
+        page.iter().for_each(&mut see);
+    }
+}
+
+async fn deferrals(lockgate: &Lockgate, run: RunId) -> anyhow::Result<Deferrals> {
+    let mut seen = Deferrals::default();
+    jobs(lockgate, run, |job| {
+        seen.all += u64::from(job.deferrals);
+        seen.organizations += u64::from(job.deferrals > 0);
+        seen.most_of_one = seen.most_of_one.max(job.deferrals);
+    })
+    .await?;
+    Ok(seen)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

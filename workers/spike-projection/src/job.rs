@@ -1,0 +1,73 @@
+//! The job: the usage of one organization in, its projections out. It reads as its steps and holds no rule of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lockgate::core::retry::Backoff;
+use lockgate::{Context, Failure, Job, JobOptions, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::hour::Hour;
+use crate::projection::{Rules, project};
+use crate::store::{Organizations, Projections, Provenance, Replaced};
+use crate::usage::UsageSource;
+
+/// Projects the usage of one organization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectSpikes {
+    /// The organization.
+    pub organization_id: String,
+    /// The hour to project from.
+    pub as_of: Hour,
+}
+
+impl ProjectSpikes {
+    /// The job of this organization in the run for this hour.
+    #[must_use]
+    pub fn new(organization_id: impl Into<String>, as_of: Timestamp) -> Self {
+        Self { organization_id: organization_id.into(), as_of: Hour::of(as_of) }
+    }
+}
+
+#[async_trait]
+impl Job for ProjectSpikes {
+    const KIND: &'static str = "spike-projection";
+
+    fn options() -> JobOptions {
+        let backoff = Backoff { base: Duration::from_secs(5), ..Backoff::default() };
+        JobOptions::queue("spikes")
+            .pool("clickhouse", 1)
+            .max_attempts(3)
+            .deadline(Duration::from_secs(90))
+            .backoff(backoff)
+    }
+
+    async fn run(self, ctx: &Context) -> Result<(), Failure> {
+        let Some(organization) = ctx.state::<Organizations>()?.find(&self.organization_id).await? else {
+            return Err(Failure::permanent(format!("there is no organization {}", self.organization_id)));
+        };
+        let rules = ctx.state::<Rules>()?;
+        let source = ctx.state::<Arc<dyn UsageSource>>()?;
+        let look_back = self.as_of.plus(-rules.look_back)..self.as_of;
+        let usage = source.hourly(&self.organization_id, look_back).await?;
+        let projections = ctx.state::<Projections>()?;
+        match project(&organization, &usage, self.as_of, rules) {
+            Ok(rows) => {
+                let from = Provenance { generation: self.as_of, fence: ctx.fence(), rules };
+                let replaced = projections.replace(&self.organization_id, from, &rows).await?;
+                if replaced == Replaced::Superseded {
+                    tracing::info!(as_of = %self.as_of, "a newer projection is stored; this one is dropped");
+                }
+                Ok(())
+            }
+            Err(unknown) => {
+                projections.mark_stale(&self.organization_id, self.as_of, &unknown.to_string()).await?;
+                Err(Failure::skip(format!("{unknown}; the projection before is kept, marked stale")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

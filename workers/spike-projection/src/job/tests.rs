@@ -1,0 +1,114 @@
+//! The job as a worker runs it, on an engine of its own.
+
+use lockgate::config::{Section, Sources};
+use lockgate::core::job::JobRecord;
+use lockgate::core::ledger::JobQuery;
+use lockgate::{JobState, Lockgate};
+use lockgate_cli::{Manifest, Program, fanout};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{SECTION, SpikeSettings};
+use crate::hour::Hour;
+use crate::job::ProjectSpikes;
+use crate::program::{self, SpikeProjection};
+use crate::projection::Count;
+use crate::store::tests::imported;
+use crate::store::{Store, UsageRow};
+
+const NOW: Hour = Hour(480_000);
+
+struct Stage {
+    _folder: TempDir,
+    lockgate: Lockgate,
+    store: Store,
+}
+
+struct Ids(Vec<&'static str>, Hour);
+
+#[async_trait::async_trait]
+impl Manifest for Ids {
+    fn kind(&self) -> lockgate::Kind {
+        program::kind().unwrap().0
+    }
+
+    fn queue(&self) -> lockgate::QueueName {
+        program::kind().unwrap().1
+    }
+
+    async fn next(&mut self, _: usize) -> anyhow::Result<Vec<lockgate::core::ledger::PlannedJob>> {
+        let of = |id| fanout::job(id, &ProjectSpikes { organization_id: String::from(id), as_of: self.1 });
+        std::mem::take(&mut self.0).into_iter().map(of).collect()
+    }
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db").display().to_string();
+        let sources = Sources {
+            overrides: vec![("embedded.path".to_owned(), path)],
+            sections: vec![Section::of::<SpikeSettings>(SECTION)],
+            ..Sources::default()
+        };
+        let loaded = lockgate::config::load(&sources).unwrap();
+        let lockgate = lockgate::connect(&loaded, SpikeProjection.components()).await.unwrap();
+        let store = program::store(&lockgate).unwrap();
+        Self { _folder: folder, lockgate, store }
+    }
+
+    async fn with_a_week_of_usage() -> Self {
+        let stage = Self::new().await;
+        stage.store.organizations.import(&[imported("o")]).await.unwrap();
+        let count = |hour| Count { hour, accepted: 100, dropped: 0 };
+        let row =
+            |hour| UsageRow { project: "o".to_owned(), category: Default::default(), count: count(hour) };
+        let rows: Vec<_> = NOW.plus(-168).until(NOW).map(row).collect();
+        stage.store.usage.import(&rows).await.unwrap();
+        stage
+    }
+
+    /// Runs the job of each organization for this hour, to its end.
+    async fn run(&self, organizations: &[&'static str], as_of: Hour) -> Vec<JobRecord> {
+        let mut manifest = Ids(organizations.to_vec(), as_of);
+        let spec = fanout::spec(&self.lockgate, &manifest, as_of.start()).unwrap();
+        let bar = lockgate_cli::Terminal::new(lockgate_cli::Output::Json).progress("", None);
+        let run = fanout::plan(&self.lockgate, spec, &mut manifest, &bar).await.unwrap().run.id;
+        let options = self.lockgate.worker_options("test".to_owned());
+        let options = lockgate::runtime::WorkerOptions { until_idle: true, ..options };
+        let worker = self.lockgate.worker(program::app(&self.lockgate).unwrap(), options).await.unwrap();
+        let worked =
+            tokio::time::timeout(std::time::Duration::from_secs(60), worker.run(CancellationToken::new()));
+        worked.await.expect("the worker ends").unwrap();
+        let query = JobQuery { run: Some(run), ..JobQuery::default() };
+        self.lockgate.engine.ledger.jobs(query).await.unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_leaves_a_projection_for_each_hour_of_the_week_to_come() {
+    let stage = Stage::with_a_week_of_usage().await;
+    let jobs = stage.run(&["o"], NOW).await;
+    assert_eq!(jobs[0].state, JobState::Succeeded, "{:?}", jobs[0].reason);
+    let rows = stage.store.projections.of("o", None).await.unwrap();
+    assert_eq!((rows.len(), rows[0].generation, rows[0].expected), (168, NOW, 100.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_little_known_is_skipped_with_its_reason_and_the_projection_before_is_kept() {
+    let stage = Stage::with_a_week_of_usage().await;
+    stage.run(&["o"], NOW).await;
+    let jobs = stage.run(&["o"], NOW.plus(100)).await;
+    assert_eq!(jobs[0].state, JobState::Skipped);
+    assert!(jobs[0].reason.as_deref().unwrap().contains("only 68 of the 168 hours"), "{:?}", jobs[0].reason);
+    let kept = stage.store.projections.of("o", None).await.unwrap();
+    assert_eq!((kept.len(), kept[0].generation, kept[0].stale.is_some()), (168, NOW, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organization_that_is_not_there_fails_at_its_first_attempt() {
+    let stage = Stage::with_a_week_of_usage().await;
+    let jobs = stage.run(&["nobody"], NOW).await;
+    assert_eq!((jobs[0].state, jobs[0].attempt), (JobState::Failed, 1));
+    assert!(jobs[0].reason.as_deref().unwrap().contains("there is no organization nobody"));
+}

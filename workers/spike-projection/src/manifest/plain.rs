@@ -1,0 +1,115 @@
+//! One id a line, as `cut` and `comm` write them. A blank line is passed over; an id that cannot be a key is refused
+//! with its line.
+
+use std::io::{BufRead, Cursor, Read};
+
+use lockgate::Key;
+use lockgate_cli::{Exit, Problem};
+
+/// The lines of an input, the first of them already seen.
+pub(super) struct PlainLines {
+    name: String,
+    first: String,
+    rest: Box<dyn BufRead + Send>,
+    line: u64,
+}
+
+/// No id is so long; no line may fill the memory.
+const MAX_LINE: u64 = 1 << 20;
+
+impl PlainLines {
+    pub(super) fn open(name: &str, mut rest: Box<dyn BufRead + Send>) -> Result<Self, Problem> {
+        let first = read(name, &mut rest)?;
+        if first.is_empty() {
+            let text = format!("{name} is empty; give one organization id a line, CSV or JSON lines");
+            return Err(Problem::data(text));
+        }
+        Ok(Self { name: name.to_owned(), first, rest, line: 0 })
+    }
+
+    /// Whether the first line is an object, or names this column.
+    pub(super) fn has_columns(&self, column: &str) -> bool {
+        let first = self.first.trim_start_matches('\u{feff}').trim();
+        first.starts_with('{') || first.split(',').any(|name| name.trim().trim_matches('"') == column)
+    }
+
+    /// The whole input again.
+    pub(super) fn into_reader(self) -> Box<dyn BufRead + Send> {
+        Box::new(Cursor::new(self.first.into_bytes()).chain(self.rest))
+    }
+
+    pub(super) fn next_ids(&mut self, most: usize) -> Result<Vec<String>, Problem> {
+        let mut ids = Vec::new();
+        while ids.len() < most {
+            self.line += 1;
+            let text = match self.line {
+                1 => std::mem::take(&mut self.first),
+                _ => read(&self.name, &mut self.rest)?,
+            };
+            if text.is_empty() {
+                break;
+            }
+            let id = text.trim_start_matches('\u{feff}').trim();
+            if id.is_empty() {
+                continue;
+            }
+            if let Err(error) = Key::new(id) {
+                let text =
+                    format!("{}, line {}: {error}; give one organization id a line", self.name, self.line);
+                return Err(Problem::data(text));
+            }
+            ids.push(id.to_owned());
+        }
+        Ok(ids)
+    }
+}
+
+/// The next line with its end; empty at the end of the input.
+fn read(name: &str, from: &mut Box<dyn BufRead + Send>) -> Result<String, Problem> {
+    let mut text = String::new();
+    match from.by_ref().take(MAX_LINE).read_line(&mut text) {
+        Ok(_) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Err(Problem::data(format!("cannot read {name}: it is not UTF-8 text; convert it first")))
+        }
+        Err(error) => Err(Problem::new(
+            Exit::Io,
+            format!("cannot read {name}: {error}; check that it is whole and readable"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &'static str) -> PlainLines {
+        PlainLines::open("f", Box::new(text.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn ids_come_in_order_and_in_pages() {
+        let mut ids = lines("\u{feff}a\r\n\n b \nc");
+        assert_eq!(ids.next_ids(2).unwrap(), ["a", "b"]);
+        assert_eq!(ids.next_ids(2).unwrap(), ["c"]);
+        assert!(ids.next_ids(2).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_header_or_an_object_tells_columns_from_plain_ids() {
+        for text in ["organization_id\na", "slug, organization_id\nx,a", "{\"organization_id\":\"a\"}"] {
+            assert!(lines(text).has_columns("organization_id"), "{text}");
+        }
+        assert!(!lines("a\nb").has_columns("organization_id"));
+        let mut whole = String::new();
+        lines("organization_id\na\n").into_reader().read_to_string(&mut whole).unwrap();
+        assert_eq!(whole, "organization_id\na\n");
+    }
+
+    #[test]
+    fn an_id_that_cannot_be_a_key_is_refused_with_its_line() {
+        let error = lines("a\nb\u{7}c\n").next_ids(9).unwrap_err().to_string();
+        assert!(error.starts_with("f, line 2: "), "{error}");
+        assert!(PlainLines::open("f", Box::new(&b""[..])).is_err());
+    }
+}

@@ -1,0 +1,121 @@
+//! The program: its jobs, its tables, its section of the config and its own commands, handed to the kit.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lockgate::config::Section;
+use lockgate::{App, Component, Job, Kind, Lockgate, PoolName, QueueName};
+use lockgate_cli::{About, Command, Exit, Manifest, ManifestRequest, Problem, Program};
+
+use crate::commands;
+use crate::config::{SECTION, SourceName, SpikeSettings};
+use crate::demo::Demo;
+use crate::job::ProjectSpikes;
+use crate::manifest::OrganizationManifest;
+use crate::store::{COMPONENT, Store};
+use crate::usage::{HttpSource, SqlSource, UsageSource};
+
+/// The program `spike-projection`.
+pub struct SpikeProjection;
+
+#[async_trait]
+impl Program for SpikeProjection {
+    fn about(&self) -> About {
+        About {
+            name: "spike-projection",
+            version: env!("CARGO_PKG_VERSION"),
+            summary: "Projects usage spikes for every organization, under a limit of slots",
+            examples: &[
+                ("demo", "the whole story in a minute, on real usage"),
+                ("enqueue --follow", "plan the run of this hour, and watch it"),
+                ("work", "work it off, in as many processes as you like"),
+            ],
+        }
+    }
+
+    fn sections(&self) -> Vec<Section> {
+        vec![Section::of::<SpikeSettings>(SECTION)]
+    }
+
+    fn components(&self) -> &'static [Component] {
+        &[COMPONENT]
+    }
+
+    fn pools(&self) -> Vec<PoolName> {
+        PoolName::new(SpikeSettings::default().pool).into_iter().collect()
+    }
+
+    async fn app(&self, lockgate: &Lockgate) -> anyhow::Result<App> {
+        app(lockgate)
+    }
+
+    async fn manifest(
+        &self,
+        lockgate: &Lockgate,
+        request: ManifestRequest,
+    ) -> anyhow::Result<Box<dyn Manifest>> {
+        let ManifestRequest { as_of, keys } = request;
+        let manifest = match keys {
+            Some(input) => OrganizationManifest::named(&input, as_of, kind()?)?,
+            None => OrganizationManifest::active(store(lockgate)?.organizations, as_of, kind()?),
+        };
+        Ok(Box::new(manifest))
+    }
+
+    fn commands(&self) -> Vec<Box<dyn Command>> {
+        vec![
+            Box::new(Demo),
+            Box::new(commands::Orgs),
+            Box::new(commands::Usage),
+            Box::new(commands::Projections),
+            Box::new(commands::StandIn),
+        ]
+    }
+}
+
+/// The job, with what it shares.
+///
+/// # Errors
+/// When the section of the config is faulty, or its source cannot be made.
+pub fn app(lockgate: &Lockgate) -> anyhow::Result<App> {
+    let settings: SpikeSettings = lockgate.section(SECTION)?;
+    let store = store(lockgate)?;
+    let source: Arc<dyn UsageSource> = match settings.source {
+        SourceName::Sql => Arc::new(SqlSource(store.usage)),
+        SourceName::Http => Arc::new(HttpSource::new(&settings.http)?),
+    };
+    let pool = PoolName::new(settings.pool.as_str())?;
+    let backend_time = settings.backend_time();
+    Ok(App::new()
+        .job::<ProjectSpikes>()?
+        .adjust(ProjectSpikes::KIND, |options| {
+            options.backend_time = backend_time;
+            options.needs.iter_mut().for_each(|need| need.pool = pool.clone());
+        })
+        .state(store.organizations)
+        .state(store.projections)
+        .state(settings.rules())
+        .state(source))
+}
+
+/// The worker's own tables.
+///
+/// # Errors
+/// When the engine has no database file.
+pub fn store(lockgate: &Lockgate) -> anyhow::Result<Store> {
+    let database = lockgate.database().ok_or_else(|| {
+        Problem::new(
+            Exit::Config,
+            "this program keeps its tables in the embedded engine's file; set engine = \"embedded\"",
+        )
+    })?;
+    Ok(Store::new(database))
+}
+
+/// The job's kind, and where it waits.
+///
+/// # Errors
+/// Never: the names are constants.
+pub fn kind() -> anyhow::Result<(Kind, QueueName)> {
+    Ok((Kind::new(ProjectSpikes::KIND)?, ProjectSpikes::options().check()?.queue))
+}

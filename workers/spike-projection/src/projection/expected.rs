@@ -1,0 +1,118 @@
+//! The usage to be expected at each hour of the week, by two methods. Never by fitting: a week of hours holds one
+//! weekly cycle, and one unknown hour would fail the fit.
+
+use super::Method;
+use super::window::Window;
+use crate::hour::Hour;
+
+/// Width of the kernel, in hours of the day.
+const WIDTH: f64 = 1.5;
+
+/// What another weekday counts beside the same one.
+const OTHER_WEEKDAY: f64 = 0.25;
+
+/// Expected usage by hour of the week.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Week(Vec<f64>);
+
+impl Week {
+    /// What is to be expected in this hour.
+    #[must_use]
+    pub fn at(&self, hour: Hour) -> f64 {
+        self.0.get(hour.of_week()).copied().unwrap_or(0.0)
+    }
+}
+
+/// What the method expects after this window.
+#[must_use]
+pub fn of(method: Method, window: &Window) -> Week {
+    let kernel = kernel(window);
+    match method {
+        Method::Kernel => kernel,
+        Method::Median => median(window, &kernel),
+    }
+}
+
+/// The weighted mean of the known hours: near hours of the day weigh more, and so does the same weekday.
+///
+/// Hours are summed by their place in the week first: 168 sums and 24 of the day instead of 168 * 168 weights.
+fn kernel(window: &Window) -> Week {
+    let mut weeks = [Cell::default(); 168];
+    let mut days = [Cell::default(); 24];
+    for &(hour, used) in window.known() {
+        weeks.iter_mut().skip(hour.of_week()).take(1).for_each(|cell| cell.add(used));
+        days.iter_mut().skip(hour.of_day()).take(1).for_each(|cell| cell.add(used));
+    }
+    let weights: Vec<f64> = (0..24).map(nearness).collect();
+    let at = |place: usize| {
+        let weekday = weeks.iter().skip(place / 24 * 24).take(24);
+        let mut weighted = Cell::default();
+        for (of_day, (same, all)) in weekday.zip(&days).enumerate() {
+            let weight = weights.get(of_day.abs_diff(place % 24)).copied().unwrap_or(0.0);
+            weighted.sum += weight * (OTHER_WEEKDAY * all.sum + (1.0 - OTHER_WEEKDAY) * same.sum);
+            weighted.weight += weight * (OTHER_WEEKDAY * all.weight + (1.0 - OTHER_WEEKDAY) * same.weight);
+        }
+        weighted.mean()
+    };
+    Week((0..168).map(at).collect())
+}
+
+/// The weight of an hour of the day so far from another, around the clock.
+fn nearness(apart: u8) -> f64 {
+    let distance = f64::from(apart.min(24 - apart));
+    (-distance.powi(2) / (2.0 * WIDTH.powi(2))).exp()
+}
+
+/// The median of what is known of each hour of the week; an hour never seen is left to `otherwise`.
+fn median(window: &Window, otherwise: &Week) -> Week {
+    let mut seen: Vec<Vec<f64>> = vec![Vec::new(); 168];
+    for &(hour, used) in window.known() {
+        seen.iter_mut().skip(hour.of_week()).take(1).for_each(|values| values.push(used));
+    }
+    let of_place = |(values, otherwise): (Vec<f64>, &f64)| middle(values).unwrap_or(*otherwise);
+    Week(seen.into_iter().zip(&otherwise.0).map(of_place).collect())
+}
+
+fn middle(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    let lower = *values.get(values.len().saturating_sub(1) / 2)?;
+    Some(f64::midpoint(lower, upper))
+}
+
+/// A sum with the weight of what was summed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cell {
+    sum: f64,
+    weight: f64,
+}
+
+impl Cell {
+    fn add(&mut self, used: f64) {
+        self.sum += used;
+        self.weight += 1.0;
+    }
+
+    fn mean(self) -> f64 {
+        if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_near_around_midnight() {
+        assert!((nearness(1) - nearness(23)).abs() < 1e-12);
+        assert!(nearness(0) > nearness(1) && nearness(1) > nearness(12));
+    }
+
+    #[test]
+    fn a_median_lies_in_the_middle_of_what_there_is() {
+        assert_eq!(middle(vec![]), None);
+        assert_eq!(middle(vec![9.0]), Some(9.0));
+        assert_eq!(middle(vec![9.0, 1.0]), Some(5.0));
+        assert_eq!(middle(vec![100.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+}

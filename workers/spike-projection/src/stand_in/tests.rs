@@ -1,0 +1,112 @@
+//! The stand-in, asked over HTTP.
+
+use std::time::Duration;
+
+use lockgate::{ErrorClass, JobError};
+use tempfile::TempDir;
+
+use super::*;
+use crate::category::Category;
+use crate::config::HttpSettings;
+use crate::hour::Hour;
+use crate::projection::Count;
+use crate::store::UsageRow;
+use crate::store::tests::{imported, store};
+use crate::usage::HttpSource;
+
+const NOW: Hour = Hour(480_000);
+
+struct Running {
+    _folder: TempDir,
+    url: String,
+    counts: Counts,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Running {
+    async fn new(limit: u32, query_time: Duration) -> Self {
+        let (folder, _, store) = store().await;
+        store.organizations.import(&[imported("o")]).await.unwrap();
+        let count = Count { hour: NOW.plus(-1), accepted: 9, dropped: 2 };
+        let row = UsageRow { project: "o".to_owned(), category: Category::Errors, count };
+        store.usage.import(&[row]).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let stand_in = StandIn::new(listener, StandInOptions { limit, query_time }, SqlSource(store.usage));
+        let (counts, tasks, stop) = (stand_in.counts(), TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(stand_in.serve(stop.clone()));
+        Self { _folder: folder, url, counts, tasks, stop }
+    }
+
+    fn source(&self, timeout: Duration) -> HttpSource {
+        let settings = HttpSettings { url: self.url.clone(), timeout, ..HttpSettings::default() };
+        HttpSource::new(&settings).unwrap()
+    }
+
+    async fn eventually(&self, what: &str, holds: impl Fn(Reading) -> bool) {
+        let wait = async {
+            let mut look = tokio::time::interval(Duration::from_millis(2));
+            while !holds(self.counts.read()) {
+                look.tick().await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(10), wait).await;
+        assert!(waited.is_ok(), "{what}: {:?}", self.counts.read());
+    }
+}
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn it_serves_the_same_usage_as_the_database() {
+    let running = Running::new(1, Duration::ZERO).await;
+    let usage = running.source(LONG).hourly("o", NOW.plus(-168)..NOW).await.unwrap();
+    assert_eq!(usage.known, [NOW.plus(-1)].into());
+    let counts = &usage.series[&("o".to_owned(), Category::Errors)];
+    assert_eq!(counts[..], [Count { hour: NOW.plus(-1), accepted: 9, dropped: 2 }]);
+}
+
+#[tokio::test]
+async fn the_query_above_the_limit_is_refused_at_once_as_overload() {
+    let running = Running::new(2, LONG).await;
+    let source = running.source(LONG);
+    let tasks = TaskTracker::new();
+    for _ in 0..2 {
+        let source = source.clone();
+        tasks.spawn(async move { source.hourly("o", NOW.plus(-1)..NOW).await });
+    }
+    running.eventually("two run", |reading| reading.running == 2).await;
+    let error = source.hourly("o", NOW.plus(-1)..NOW).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Overloaded { retry_after: None });
+    assert_eq!(running.counts.read(), Reading { running: 2, peak: 2, refused: 1, served: 0 });
+}
+
+#[tokio::test]
+async fn a_query_whose_caller_is_gone_counts_until_its_time_has_passed() {
+    let running = Running::new(1, Duration::from_secs(2)).await;
+    let gone = running.source(Duration::from_millis(50)).hourly("o", NOW.plus(-1)..NOW).await.unwrap_err();
+    assert!(gone.backend_may_run());
+    assert_eq!(running.counts.read().running, 1);
+    running.eventually("it ends by itself", |reading| reading.running == 0 && reading.served == 1).await;
+}
+
+#[tokio::test]
+async fn it_says_in_every_answer_that_it_is_a_stand_in() {
+    let running = Running::new(1, Duration::ZERO).await;
+    crate::usage::http::one_tls_provider();
+    let client = reqwest::Client::new();
+    let usage = "/usage?organization_id=o&from=2024-10-01T00:00:00Z&to=2024-10-02T00:00:00Z";
+    for path in [usage, "/status", "/usage?from=x", "/elsewhere"] {
+        let answer = client.get(format!("{}{path}", running.url)).send().await.unwrap();
+        assert_eq!(answer.headers()["x-lockgate-stand-in"], "true");
+        let body: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!((&body["stand_in"], body["notice"].as_str()), (&true.into(), Some(NOTICE)), "{path}");
+    }
+    let reset = client.post(format!("{}/reset", running.url)).send().await.unwrap();
+    let body: serde_json::Value = reset.json().await.unwrap();
+    assert_eq!((&body["served"], &body["refused"], &body["running"]), (&0.into(), &0.into(), &0.into()));
+    running.stop.cancel();
+    running.tasks.close();
+    running.tasks.wait().await;
+}

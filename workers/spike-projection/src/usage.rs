@@ -1,0 +1,100 @@
+//! Where the usage of an organization comes from. A source answers with all of it or with an error, never with a part.
+//!
+//! A source of your own is one method; its errors say what they mean for the job.
+
+pub mod http;
+pub mod sql;
+pub mod wire;
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use lockgate::core::error::Source as Cause;
+use lockgate::{EngineError, ErrorClass, JobError};
+
+use crate::hour::Hour;
+use crate::projection::Usage;
+
+pub use http::HttpSource;
+pub use sql::SqlSource;
+
+/// A source of hourly usage.
+#[async_trait]
+pub trait UsageSource: Send + Sync + 'static {
+    /// What an organization used in these hours, and of which of them anything is known.
+    ///
+    /// # Errors
+    /// When the answer is not whole: see [`UsageError`].
+    async fn hourly(&self, organization_id: &str, hours: Range<Hour>) -> Result<Usage, UsageError>;
+}
+
+/// Why there is no usage.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// The backend has as many queries as it takes.
+    #[error("the usage backend refused the query: {message}")]
+    Overloaded {
+        /// Its own words.
+        message: String,
+    },
+    /// The backend does not take this query, and will not.
+    #[error("the usage backend answered {status}: {message}; check `url` in [spike_projection.http]")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// Its own words, shortened.
+        message: String,
+    },
+    /// The backend failed.
+    #[error("the usage backend answered {status}: {message}")]
+    Failed {
+        /// The status.
+        status: u16,
+        /// Its own words, shortened.
+        message: String,
+    },
+    /// The backend cannot be reached: no query was sent.
+    #[error("cannot reach the usage backend")]
+    Unreachable(#[source] Cause),
+    /// No whole answer came in time, or the connection broke: the query may still run.
+    #[error("no whole answer from the usage backend")]
+    NoAnswer(#[source] Cause),
+    /// An answer came that is not what was asked for.
+    #[error("the usage backend's answer is broken: {0}")]
+    Broken(String),
+    /// The answer is larger than it may be.
+    #[error(
+        "the usage backend's answer has more than {most} bytes; raise `max_answer_bytes` in [spike_projection.http]"
+    )]
+    TooLarge {
+        /// The most it may have.
+        most: usize,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] EngineError),
+}
+
+impl JobError for UsageError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Overloaded { .. } => ErrorClass::Overloaded { retry_after: None },
+            Self::Refused { .. } | Self::TooLarge { .. } => ErrorClass::Permanent,
+            Self::Failed { .. }
+            | Self::Unreachable(_)
+            | Self::NoAnswer(_)
+            | Self::Broken(_)
+            | Self::Store(_) => ErrorClass::Retry,
+        }
+    }
+
+    fn backend_may_run(&self) -> bool {
+        // A gateway that gave up says nothing of the query behind it.
+        let gave_up = |status: &u16| [408, 502, 504].contains(status);
+        match self {
+            Self::NoAnswer(_) | Self::TooLarge { .. } => true,
+            Self::Failed { status, .. } => gave_up(status),
+            _ => false,
+        }
+    }
+}

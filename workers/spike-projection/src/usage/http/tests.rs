@@ -1,0 +1,130 @@
+//! The source against servers that answer, refuse, break off and hang.
+
+use std::time::Duration;
+
+use lockgate::{ErrorClass, JobError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+
+const HOURS: Range<Hour> = Hour(480_000)..Hour(480_168);
+
+/// Asks a server that says this, byte for byte, and then closes or, with `hangs`, says nothing more.
+async fn ask(said: &'static str, hangs: bool) -> Result<Usage, UsageError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = TaskTracker::new();
+    server.spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1_024];
+        let read = socket.read(&mut request).await.unwrap();
+        assert!(
+            request[..read].starts_with(b"GET /usage?organization_id=o&from=2024-10-04T00%3A00%3A00Z&to=")
+        );
+        socket.write_all(said.as_bytes()).await.unwrap();
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+    });
+    let timeout = if hangs { Duration::from_millis(300) } else { Duration::from_secs(30) };
+    let settings = HttpSettings { url, timeout, max_answer_bytes: 2_000, ..HttpSettings::default() };
+    HttpSource::new(&settings).unwrap().hourly("o", HOURS).await
+}
+
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+
+macro_rules! says {
+    ($status:literal, $body:literal) => {
+        concat!("HTTP/1.1 ", $status, "\r\nconnection: close\r\n\r\n", $body)
+    };
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_usage() {
+    let usage = ask(
+        says!(
+            "200 OK",
+            r#"{"rows":1,"known":[["2024-10-04T00:00:00Z","2024-10-04T02:00:00Z"]],
+                "data":[{"project":"p","category":"errors","hour":"2024-10-04T01:00:00Z","accepted":7}]}"#
+        ),
+        false,
+    );
+    let usage = usage.await.unwrap();
+    assert_eq!(usage.known, [Hour(480_000), Hour(480_001)].into());
+    assert_eq!(usage.series.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_for_too_many_queries_is_overload_and_uses_no_attempt() {
+    let body = says!("429 Too Many Requests", r#"{"error":{"type":"rate-limited","message":"too many"}}"#);
+    let error = ask(body, false).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Overloaded { retry_after: None });
+    assert!(!error.backend_may_run());
+}
+
+#[tokio::test]
+async fn other_refusals_are_permanent() {
+    for said in [
+        says!("400 Bad Request", r#"{"error":{"type":"invalid","message":"no such column"}}"#),
+        says!("404 Not Found", ""),
+        says!("302 Found", ""),
+        says!("429 Too Many Requests", r#"{"error":{"type":"quota","message":"bill unpaid"}}"#),
+    ] {
+        let error = ask(said, false).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Permanent, "{said}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_of_the_backend_is_worth_another_attempt() {
+    for said in [says!("500 Oops", "no"), says!("503 Later", ""), says!("429 Too Many Requests", "<html>")] {
+        let error = ask(said, false).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Retry, "{said}");
+        assert!(!error.backend_may_run(), "{said}");
+    }
+    assert!(ask(says!("504 Gateway Timeout", ""), false).await.unwrap_err().backend_may_run());
+}
+
+#[tokio::test]
+async fn a_part_of_an_answer_is_never_usage() {
+    for said in [
+        says!("200 OK", r#"{"rows":2,"known":[],"data":[]}"#),
+        says!("200 OK", r#"{"rows":1,"known":[],"data":[{"project":"#),
+        says!("200 OK", "not json"),
+        "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"rows\":0,\"known\":[],\"data\":[]}",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1f\r\n{\"rows\":0,\"known\":[],\"data\":[]}\r\n",
+    ] {
+        let error = ask(said, false).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Retry, "{said}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_hanging_backend_is_given_up_and_may_still_be_at_work() {
+    for said in ["", ANSWER] {
+        let error = ask(said, true).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Retry);
+        assert!(error.backend_may_run(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_means_no_query_was_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let source = HttpSource::new(&HttpSettings { url, ..HttpSettings::default() }).unwrap();
+    let error = source.hourly("o", HOURS).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Retry);
+    assert!(!error.backend_may_run());
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_cut_off_and_fails() {
+    let long: &'static str = Box::leak(format!("{ANSWER}{}", " ".repeat(3_000)).into_boxed_str());
+    let error = ask(long, false).await.unwrap_err();
+    assert!(matches!(error, UsageError::TooLarge { most: 2_000 }), "{error}");
+    assert_eq!(error.class(), ErrorClass::Permanent);
+}

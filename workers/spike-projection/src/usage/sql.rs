@@ -1,0 +1,21 @@
+//! Usage from the table `hourly_usage` of this database, which `usage import` fills.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+
+use super::{UsageError, UsageSource};
+use crate::hour::Hour;
+use crate::projection::Usage;
+use crate::store::HourlyUsage;
+
+/// The source `sql`.
+#[derive(Debug, Clone)]
+pub struct SqlSource(pub HourlyUsage);
+
+#[async_trait]
+impl UsageSource for SqlSource {
+    async fn hourly(&self, organization_id: &str, hours: Range<Hour>) -> Result<Usage, UsageError> {
+        Ok(self.0.of(organization_id, hours).await?)
+    }
+}

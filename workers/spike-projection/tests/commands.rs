@@ -1,0 +1,213 @@
+//! The program's own commands, as a user runs them.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic, and so may what it is made of"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with(arguments, "")
+    }
+
+    fn run_with(&self, arguments: &[&str], input: &str) -> Output {
+        use std::io::Write;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_spike-projection"))
+            .args(arguments)
+            .current_dir(self.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[arguments, &["--output", "json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Runs what must fail, and checks its exit code and its one line.
+    fn refused(&self, arguments: &[&str], exit: i32, said: &str) {
+        let output = self.run(arguments);
+        let text = String::from_utf8_lossy(&output.stderr);
+        let errors: Vec<_> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!((output.status.code(), errors.len()), (Some(exit), 1), "{arguments:?}: {text}");
+        assert!(errors[0].contains(said), "{arguments:?}: {text}");
+        assert!(!text.contains("panicked"), "{text}");
+    }
+}
+
+const ORGANIZATIONS: &str = "organization_id,slug,project,quota\no1,one,p1,500000\no2,two,p2,\no3,three,,7\n";
+
+/// A week of usage of `p1`, up to the hour of the run.
+fn a_week() -> String {
+    let hour = |n: u32| format!("p1,2026-11-{:02}T{:02}:00:00Z,{}\n", 15 + n / 24, n % 24, 100 + n % 24);
+    "project,hour,accepted\n".to_owned() + &(0..168).map(hour).collect::<String>()
+}
+
+#[test]
+fn organizations_and_usage_go_in_and_projections_come_out() {
+    let folder = Folder::new();
+    let organizations = folder.file("orgs.csv", ORGANIZATIONS);
+    assert_eq!(folder.json(&["orgs", "import", &organizations])["lines"], 3);
+    let output = folder.run_with(&["usage", "import", "-"], &a_week());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(folder.run(&["enqueue", "--as-of", "2026-11-22T00", "--batch-delay", "0s"]).status.success());
+    assert!(folder.run(&["work", "--until-idle"]).status.success());
+
+    let coverage = folder.json(&["projections", "coverage", "--as-of", "2026-11-22T00"]);
+    assert_eq!((&coverage["active"], &coverage["covered"]), (&3.into(), &3.into()));
+    let shown = folder.json(&["projections", "show", "o1"]);
+    let rows = shown["projections"].as_array().unwrap();
+    assert_eq!(rows.len(), 168);
+    assert_eq!(rows[0]["hour"], "2026-11-22T00:00:00Z");
+    assert_eq!(
+        (&rows[0]["floor"], &rows[0]["reason"], &rows[0]["samples"]),
+        (&2083.into(), &"floor".into(), &168.into())
+    );
+    let listed = folder.json(&["orgs", "list"]);
+    assert_eq!(listed["organizations"][0]["quotas"]["errors"], 500_000);
+    folder.refused(&["projections", "show", "o2"], 66, "nothing is projected for organization \"o2\"");
+
+    let plot = folder.run(&["projections", "show", "o1", "--plot"]);
+    let plot = String::from_utf8(plot.stdout).unwrap();
+    assert!(plot.contains('•') && plot.contains('─') && !plot.contains('\u{1b}'), "{plot}");
+    assert!(plot.lines().all(|line| line.chars().count() <= 100), "{plot}");
+}
+
+#[test]
+fn only_the_organizations_of_a_list_are_fanned_out_over() {
+    let folder = Folder::new();
+    for (name, text) in [
+        ("plain", "o1\no3\n"),
+        ("columns", "slug,organization_id,else\nx,o1,1\ny,o3,2\n"),
+        ("json", "{\"organization_id\":\"o1\"}\n{\"organization_id\":\"o3\",\"else\":1}\n"),
+    ] {
+        let list = folder.file(name, text);
+        folder.json(&["enqueue", "--orgs", &list, "--run", name]);
+        let jobs = folder.json(&["jobs", "list", "--run", name]);
+        let keys: Vec<_> =
+            jobs["jobs"].as_array().unwrap().iter().map(|job| job["key"].as_str().unwrap()).collect();
+        assert_eq!(keys, ["o1", "o3"], "{name}");
+    }
+}
+
+#[test]
+fn a_bad_line_leaves_nothing_half_imported() {
+    let folder = Folder::new();
+    let orgs = folder.file("orgs.csv", ORGANIZATIONS);
+    let bad_orgs = folder.file("bad.csv", "organization_id,quota\nx1,1\nx2,many\n");
+    folder.refused(
+        &["orgs", "import", &bad_orgs],
+        65,
+        "bad.csv, line 3: column quota: \"many\" is not a whole number",
+    );
+    let twice = folder.file("twice.csv", "organization_id,project\nx1,web\nx2,web\n");
+    folder.refused(
+        &["orgs", "import", &twice],
+        65,
+        "twice.csv, line 3: column project: \"web\" belongs to organization \"x1\"",
+    );
+    assert_eq!(folder.json(&["orgs", "list"])["organizations"].as_array().unwrap().len(), 0);
+    folder.json(&["orgs", "import", &orgs]);
+    let good = "project,hour,accepted\np1,2026-11-22T08:00:00Z,1\n";
+    for (line, said) in [
+        (
+            "p1,2026-11-22T09:30:00Z,1",
+            "line 3: column hour: \"2026-11-22T09:30:00Z\" is not a full hour in UTC",
+        ),
+        ("p1,2026-11-22T09:00:00Z,-1", "line 3: column accepted: \"-1\" is not a whole number"),
+        (
+            "p9,2026-11-22T09:00:00Z,1",
+            "line 3: column project: there is no project \"p9\"; import its organization first",
+        ),
+        ("p1,2026-11-22T09:00:00Z", "line 3"),
+        (",2026-11-22T09:00:00Z,1", "line 3: column project: is missing"),
+    ] {
+        let file = folder.file("usage.csv", format!("{good}{line}\n"));
+        folder.refused(&["usage", "import", &file], 65, said);
+    }
+    folder.refused(&["usage", "import", "nowhere.csv"], 66, "nowhere.csv");
+    let empty = folder.file("empty.csv", "");
+    folder.refused(&["orgs", "import", &empty], 65, "is empty");
+}
+
+#[test]
+fn what_is_not_there_is_named_with_the_way_out() {
+    let folder = Folder::new();
+    folder.refused(
+        &["projections", "show", "o9"],
+        66,
+        "there is no organization \"o9\"; `orgs list` names all",
+    );
+    folder.refused(&["projections", "coverage", "--as-of", "yesterday"], 2, "is not an hour");
+    folder.refused(&["stand-in", "--listen", "192.0.2.1:9"], 69, "cannot listen at 192.0.2.1:9");
+    folder.refused(&["demo", "--orgs", "0"], 2, "--orgs");
+    let set = ["--set", "spike_projection.source=ftp", "orgs", "list"];
+    folder.refused(&set, 78, "spike_projection.source");
+    let set = ["--set", "spike_projection.http.url=localhost", "orgs", "list"];
+    folder.refused(&set, 78, "http://127.0.0.1:8123");
+}
+
+#[test]
+fn the_demo_projects_every_organization_and_none_is_refused() {
+    let folder = Folder::new();
+    let shown =
+        folder.json(&["--db", "demo.db", "demo", "--orgs", "60", "--slots", "5", "--query-time", "5ms"]);
+    for (name, value) in [("planned", 60), ("succeeded", 60), ("refused", 0), ("failed", 0), ("enqueued", 0)]
+    {
+        assert_eq!(shown[name], value, "{shown}");
+    }
+    assert_eq!((&shown["coverage"], &shown["balanced"]), (&1.0.into(), &true.into()));
+    assert!(shown["peak_slots"].as_u64().unwrap() <= 5 && shown["backend"]["peak"].as_u64().unwrap() <= 5);
+}
+
+#[test]
+fn the_evening_without_slots_has_refusals_and_still_loses_nobody() {
+    let folder = Folder::new();
+    let shown =
+        folder.json(&["--db", "demo.db", "demo", "--orgs", "60", "--backend-limit", "5", "--without-slots"]);
+    assert!(shown["refused"].as_u64().unwrap() > 20, "{shown}");
+    assert_eq!((&shown["planned"], &shown["balanced"]), (&60.into(), &true.into()));
+    assert_eq!(shown["succeeded"].as_u64().unwrap() + shown["failed"].as_u64().unwrap(), 60, "{shown}");
+    assert!(shown["deferrals"]["organizations"].as_u64().unwrap() > 20, "{shown}");
+}
+
+#[test]
+fn the_gate_is_a_command_and_says_yes() {
+    let folder = Folder::new();
+    let gate = folder.json(&["projections", "gate"]);
+    assert_eq!(gate["passed"], true);
+    let table = String::from_utf8(folder.run(&["projections", "gate"]).stdout).unwrap();
+    assert!(
+        table.contains("every bound is kept") && table.lines().all(|line| line.chars().count() <= 90),
+        "{table}"
+    );
+}
