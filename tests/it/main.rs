@@ -1,0 +1,12 @@
+//! The system tests: binaries as a user runs them, and the rules of the house. One file a behaviour.
+
+#![cfg(test)]
+
+mod bad_input;
+mod crash;
+mod demo;
+mod operate;
+mod organizations;
+mod planning;
+mod stop;
+mod tidy;

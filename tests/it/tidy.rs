@@ -1,0 +1,140 @@
+//! The rules of the house, held by a test: edges between crates, heads and lengths of files, no sleeping in tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+use support::{Context, Result};
+
+/// Which of the workspace's crates each crate may depend on, outside its tests. A new edge is a design change: it
+/// needs a reason in ARCHITECTURE.md.
+const EDGES: &[(&str, &[&str])] = &[
+    ("lockgate-core", &[]),
+    ("lockgate-runtime", &["lockgate-core"]),
+    ("lockgate-embedded", &["lockgate-core"]),
+    ("lockgate", &["lockgate-core", "lockgate-runtime", "lockgate-embedded"]),
+    ("lockgate-cli", &["lockgate"]),
+    ("spike-projection", &["lockgate", "lockgate-cli"]),
+    ("lockgate-tests", &["lockgate"]),
+];
+
+/// Dependencies that a crate must never have, whatever the reason.
+const FORBIDDEN: &[(&str, &[&str])] = &[
+    ("lockgate-core", &["tokio", "sqlx", "tracing", "serde_json"]),
+    ("lockgate-runtime", &["sqlx", "clap", "redis", "lapin"]),
+    ("lockgate", &["clap", "axum"]),
+    ("lockgate-cli", &["sqlx"]),
+];
+
+/// The longest file, its tests not counted.
+const LONGEST_FILE: usize = 300;
+
+#[test]
+fn crates_depend_on_each_other_as_the_architecture_draws_it() -> Result {
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec()?;
+    let names: BTreeSet<&str> = metadata.packages.iter().map(|p| p.name.as_str()).collect();
+    let edges: BTreeMap<&str, &[&str]> = EDGES.iter().copied().collect();
+    assert_eq!(names, edges.keys().copied().collect(), "a crate that the list of edges does not know");
+    for package in &metadata.packages {
+        let normal: Vec<&str> = package
+            .dependencies
+            .iter()
+            .filter(|d| d.kind == DependencyKind::Normal)
+            .map(|d| d.name.as_str())
+            .collect();
+        let allowed = edges[package.name.as_str()];
+        for name in normal.iter().filter(|n| names.contains(**n)) {
+            assert!(allowed.contains(name), "{} must not depend on {name}", package.name);
+        }
+        let forbidden =
+            FORBIDDEN.iter().find(|(of, _)| *of == package.name.as_str()).map_or(&[][..], |(_, f)| f);
+        for name in forbidden {
+            assert!(!normal.contains(name), "{} must never depend on {name}", package.name);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_file_says_what_it_is_and_none_is_too_long() -> Result {
+    let mut bad = Vec::new();
+    for file in rust_files()? {
+        let text = std::fs::read_to_string(&file)?;
+        if !text.starts_with("//!") {
+            bad.push(format!("{} does not begin with //!", file.display()));
+        }
+        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
+        let is_test = file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "it");
+        if lines > LONGEST_FILE && !is_test {
+            bad.push(format!("{} has {lines} lines, at most {LONGEST_FILE}", file.display()));
+        }
+        if file.file_name().is_some_and(|name| name == "mod.rs") {
+            bad.push(format!("{}: `foo.rs` beside `foo/`, never mod.rs", file.display()));
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn no_file_is_named_for_nothing() -> Result {
+    for file in rust_files()? {
+        let stem = file.file_stem().context("a file without a name")?.to_string_lossy().into_owned();
+        assert!(
+            !["utils", "util", "common", "helpers", "manager", "misc"].contains(&stem.as_str()),
+            "{file:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn tests_wait_for_events_and_take_no_naps() -> Result {
+    for file in rust_files()? {
+        let text = std::fs::read_to_string(&file)?;
+        let in_tests = file.components().any(|part| part.as_os_str() == "tests");
+        let tests =
+            if in_tests { text.as_str() } else { text.split_once("\n#[cfg(test)]\n").map_or("", |s| s.1) };
+        // `eventually` waits between two looks, and a paused clock makes a sleep a step; both say so.
+        let told = |line: &str| line.contains("// eventually") || line.contains("// virtual time");
+        let naps = tests.lines().filter(|line| line.contains("sleep(") && !told(line));
+        let naps: Vec<&str> = naps.filter(|line| !line.contains("contains(\"")).collect();
+        assert!(naps.is_empty(), "{}: {naps:?}", file.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn every_sql_file_says_what_it_does() -> Result {
+    for file in files("sql")? {
+        let text = std::fs::read_to_string(&file)?;
+        assert!(text.starts_with("--"), "{} does not begin with a comment", file.display());
+    }
+    Ok(())
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn rust_files() -> Result<Vec<PathBuf>> {
+    files("rs")
+}
+
+fn files(extension: &str) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> =
+        ["crates", "workers", "tests", "migrations"].iter().map(|d| root().join(d)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                found.push(path);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no .{extension} files found: the test looks in the wrong place");
+    Ok(found)
+}
