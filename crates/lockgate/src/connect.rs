@@ -114,21 +114,28 @@ impl Lockgate {
         Ok(())
     }
 
-    /// A worker for the app's jobs. The pools that they use are made where they are missing; a pool that has other
-    /// slots than the config says is warned of.
+    /// A worker for the app's jobs. The pools that they use are made where they are missing, now and whenever the slot
+    /// store has lost them; a pool that has other slots than the config says is warned of.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn worker(&self, app: App, options: WorkerOptions) -> Result<Worker, EngineError> {
         let needs = app.registry.kinds().flat_map(|(_, options)| &options.needs);
         let used: BTreeSet<PoolName> = needs.map(|need| need.pool.clone()).collect();
-        self.ensure_pools(used).await?;
+        self.ensure_pools(used.iter().cloned()).await?;
         for view in self.engine.slots.inspect(None).await? {
             if let Some(settings) = self.settings().pools.get(&view.status.name) {
                 warn_of_difference(&view.status, settings);
             }
         }
+        let pools = used.into_iter().map(|name| self.pool(&name).spec(name)).collect();
+        let options = WorkerOptions { pools, ..options };
         Ok(Worker::new(self.engine.clone(), app.registry, app.state, options))
+    }
+
+    /// The settings of a pool; the defaults when nobody configured it.
+    fn pool(&self, name: &PoolName) -> PoolSettings {
+        self.settings().pools.get(name).cloned().unwrap_or_default()
     }
 
     /// How a worker works by the settings.
