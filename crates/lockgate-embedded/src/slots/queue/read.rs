@@ -13,8 +13,8 @@ use super::{ARRIVALS, Line, Pool, Queue, Set, Share, Waiting, names_of};
 use crate::columns::{integer, json, name, sql, text, to_json};
 use crate::slots::desk::{Desk, LineKey};
 
-/// Heads that are read beyond the room: some of them may be at their cap.
-const SPARE: u32 = 32;
+/// Heads that are read beyond the room: some of them may be at their cap. When that is not enough, more are read.
+const SPARE: u32 = 6;
 /// Waiters behind a granted head that are read at once.
 const FOLLOWERS: u32 = 32;
 
