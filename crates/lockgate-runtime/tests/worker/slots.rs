@@ -103,6 +103,16 @@ async fn a_store_out_of_reach_means_wait_and_nothing_is_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_waiter_is_woken_by_the_release_and_not_by_the_next_heartbeat() {
+    let stage = Stage::new(1, vec![Act::Succeed { after: Duration::from_millis(50) }; 15]).await;
+    let begun_at = Instant::now();
+    stage.work().await;
+    assert_eq!(stage.summary().await.counts.succeeded, 15);
+    // 15 times 50 ms, and a look whether anything is left; a heartbeat is 3 s.
+    assert!(begun_at.elapsed() < Duration::from_secs(2), "{:?}", begun_at.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_push_costs_at_most_a_heartbeat() {
     let mut stage = Stage::new(1, vec![Act::Succeed { after: Duration::from_millis(1) }; 2]).await;
     let faults = FaultySlots::around(&mut stage.engine);
