@@ -76,6 +76,8 @@ impl Executor {
             job = %taken.envelope.job,
             key = %taken.envelope.key,
             run = taken.envelope.run.map(tracing::field::display),
+            pool = taken.kind.options.needs.first().map(|need| tracing::field::display(&need.pool)),
+            attempt = tracing::field::Empty,
         );
         self.see_through(taken).instrument(span).await;
     }
@@ -93,6 +95,7 @@ impl Executor {
         let waited = asked_at.elapsed();
         telemetry::waited(&taken.envelope.kind, waited);
         let Some(execution) = self.start(&taken).await else { return release(hold, None).await };
+        tracing::Span::current().record("attempt", execution.attempt);
         let started_at = Instant::now();
         let ended = self.run(&taken, execution, hold.as_ref()).await;
         let ran = started_at.elapsed();
