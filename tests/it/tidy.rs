@@ -12,7 +12,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lockgate-core", &[]),
     ("lockgate-runtime", &["lockgate-core"]),
     ("lockgate-embedded", &["lockgate-core"]),
-    ("lockgate", &["lockgate-core", "lockgate-runtime", "lockgate-embedded"]),
+    ("lockgate-distributed", &["lockgate-core"]),
+    ("lockgate", &["lockgate-core", "lockgate-runtime", "lockgate-embedded", "lockgate-distributed"]),
     ("lockgate-cli", &["lockgate"]),
     ("spike-projection", &["lockgate", "lockgate-cli"]),
     ("lockgate-tests", &["lockgate"]),
@@ -106,8 +107,8 @@ fn tests_wait_for_events_and_take_no_naps() -> Result {
 }
 
 #[test]
-fn every_sql_file_says_what_it_does() -> Result {
-    for file in files("sql")? {
+fn every_sql_and_lua_file_says_what_it_does() -> Result {
+    for file in files("sql")?.into_iter().chain(files("lua")?) {
         let text = std::fs::read_to_string(&file)?;
         assert!(text.starts_with("--"), "{} does not begin with a comment", file.display());
     }

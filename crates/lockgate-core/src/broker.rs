@@ -5,6 +5,8 @@
 
 use async_trait::async_trait;
 
+pub use crate::dead::Unreadable;
+use crate::dead::{DeadEnd, DeadLetter, DeadQuery};
 use crate::envelope::Envelope;
 use crate::error::EngineError;
 use crate::name::QueueName;
@@ -23,6 +25,13 @@ pub trait Broker: Send + Sync + 'static {
 
     /// How many messages a queue holds.
     async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError>;
+
+    /// Reads dead letters of a queue. They stay where they are.
+    async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError>;
+
+    /// Ends the dead letters of these ids (empty: all that lie there now); answers how many. One that is gone is
+    /// passed over; a replayed one is stored in its queue before it leaves here.
+    async fn bury(&self, queue: &QueueName, ids: Vec<String>, end: DeadEnd) -> Result<u64, EngineError>;
 }
 
 /// A stream of deliveries. Dropping it ends the subscription; what was not settled is delivered again.
@@ -41,8 +50,19 @@ pub struct Delivery {
     pub tag: DeliveryTag,
     /// The message, or why it cannot be read.
     pub message: Result<Envelope, Unreadable>,
+    /// Who sent it.
+    pub origin: Origin,
     /// Whether it was, or may have been, delivered before.
     pub redelivered: bool,
+}
+
+/// Who sent a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The dispatcher: the ledger has its job.
+    Dispatcher,
+    /// Some client of the broker: the ledger must adopt its job before it runs.
+    Client,
 }
 
 /// What a delivery is settled by; it means something to its engine alone.
@@ -52,14 +72,6 @@ pub struct DeliveryTag {
     pub generation: u64,
     /// Its number there.
     pub number: u64,
-}
-
-/// Why a message cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unreadable message: {reason}")]
-pub struct Unreadable {
-    /// Why.
-    pub reason: String,
 }
 
 /// How a delivery ends.
@@ -72,7 +84,7 @@ pub enum Mark {
         /// Which delivery.
         tag: DeliveryTag,
         /// Why.
-        reason: String,
+        why: Unreadable,
     },
     /// Back to the queue, for another worker: this one is draining.
     Return(DeliveryTag),

@@ -3,13 +3,15 @@
 //! Nothing here reads a clock, opens a socket, spawns or waits: what decides takes data and returns an answer, and
 //! somebody else acts. Read it in this order:
 //!
-//! - words: [`name`], [`id`], [`time`], [`job`], [`run`], [`pool`], [`envelope`], [`lease`];
+//! - words: [`name`], [`id`], [`time`], [`job`], [`run`], [`pool`], [`envelope`], [`dead`],
+//!   [`lease`];
 //! - decisions: [`transition`] (the job state machine), [`retry`], [`cadence`] (batches), [`fairness`] (who gets the
 //!   next slot), [`timing`] (leases and heartbeats);
 //! - ports: [`ledger`], [`broker`], [`slots`], held together by [`engine::Engine`].
 
 pub mod broker;
 pub mod cadence;
+pub mod dead;
 pub mod engine;
 pub mod envelope;
 pub mod error;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::cadence::Cadence;
 use crate::id::RunId;
 use crate::job::JobState;
-use crate::name::{Kind, QueueName, RunName};
+use crate::name::{Kind, MAX_NAME_BYTES, NameError, QueueName, RunName};
 use crate::time::Timestamp;
 
 /// What a run is to be.
@@ -29,6 +29,22 @@ pub struct RunSpec {
     pub cadence: Cadence,
     /// How long after its start its jobs are still worth running; what is left then is skipped. `None`: for ever.
     pub deadline: Option<Duration>,
+}
+
+/// The run that messages of clients belong to: one for each kind and day, so that they are listed, paused, retried,
+/// verified and forgotten as all others are. `now` is the ledger's.
+///
+/// # Errors
+/// Never: the name is as long as a name may be, at most.
+pub fn inbox(id: RunId, kind: Kind, queue: QueueName, now: Timestamp) -> Result<RunSpec, NameError> {
+    let (year, month, day) = now.date();
+    let mut name = format!("inbox-{year:04}-{month:02}-{day:02}-{kind}");
+    while name.len() > MAX_NAME_BYTES {
+        name.pop();
+    }
+    let name = RunName::new(name.trim_end())?;
+    let cadence = Cadence::default();
+    Ok(RunSpec { id, name, kind, queue, as_of: now.day(), start_at: None, cadence, deadline: None })
 }
 
 /// How an operator, or its planning, left a run. Whether it is finished is read from its jobs, not stored.
@@ -181,5 +197,20 @@ impl RunSummary {
             RunStatus::Active | RunStatus::Paused if self.settled() => RunStatus::Finished,
             stored => stored,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inbox_is_named_after_its_day_and_its_kind() {
+        let name = |kind: &str, now| {
+            let (kind, queue) = (Kind::new(kind).unwrap(), QueueName::new("q").unwrap());
+            inbox(RunId(uuid::Uuid::nil()), kind, queue, Timestamp(now)).unwrap().name
+        };
+        assert_eq!(name("report", 1_795_478_400_001).as_str(), "inbox-2026-11-24-report");
+        assert_eq!(name(&"ü".repeat(100), 0).as_str().len(), 199);
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub i64);
 
 const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 impl Timestamp {
     /// The instant `after` later; the end of time when it does not fit.
@@ -38,6 +39,28 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// The start of the UTC day that holds this instant.
+    #[must_use]
+    pub fn day(self) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(DAY_MS)))
+    }
+
+    /// Year, month and day, in UTC. The arithmetic is Howard Hinnant's `civil_from_days`, which counts years from
+    /// March so that a leap day is the last one.
+    #[must_use]
+    pub fn date(self) -> (i64, i64, i64) {
+        let days = self.0.div_euclid(DAY_MS).saturating_add(719_468);
+        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let date = day - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        (era * 400 + year + i64::from(month <= 2), month, date)
+    }
+}
+
 /// A duration in whole milliseconds, saturating: what a store can hold.
 #[must_use]
 pub fn millis(duration: Duration) -> i64 {
@@ -58,6 +81,16 @@ mod tests {
     fn the_hour_is_floored_also_before_1970() {
         assert_eq!(Timestamp(HOUR_MS + 1).hour(), Timestamp(HOUR_MS));
         assert_eq!(Timestamp(-1).hour(), Timestamp(-HOUR_MS));
+    }
+
+    #[test]
+    fn a_day_has_its_date() {
+        let date = |seconds: i64| Timestamp(seconds * 1_000).date();
+        assert_eq!(date(0), (1970, 1, 1));
+        assert_eq!(date(951_782_400), (2000, 2, 29));
+        assert_eq!(date(1_795_478_400), (2026, 11, 24));
+        assert_eq!(date(-1), (1969, 12, 31));
+        assert_eq!(Timestamp(1_795_478_400_001).day(), Timestamp(1_795_478_400_000));
     }
 
     #[test]

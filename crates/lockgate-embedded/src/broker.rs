@@ -3,6 +3,7 @@
 //! It must never hold the truth about a job. A message belongs to one consumer at a time; one that is dead, or gone,
 //! gives its messages back.
 
+mod dead;
 mod subscription;
 
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 
 use async_trait::async_trait;
 use lockgate_core::broker::{Broker, Deliveries, Depth, Mark};
+use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery, DeadReason};
 use lockgate_core::envelope::Envelope;
 use lockgate_core::error::EngineError;
 use lockgate_core::name::QueueName;
@@ -67,6 +69,14 @@ impl Broker for SqliteBroker {
         let count = |column| row.try_get(column).doing("counting messages");
         Ok(Depth { ready: count("ready")?, unsettled: count("unsettled")?, dead: count("dead")? })
     }
+
+    async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError> {
+        dead::read(&self.database, &query).await.doing("reading dead letters")
+    }
+
+    async fn bury(&self, queue: &QueueName, ids: Vec<String>, end: DeadEnd) -> Result<u64, EngineError> {
+        self.database.write("ending dead letters", dead::Bury { queue: queue.clone(), ids, end }).await
+    }
 }
 
 /// Stores messages: a JSON array of envelopes.
@@ -95,12 +105,14 @@ struct Settle {
 }
 
 /// A delivery as the statements read it.
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 struct MarkRow<'a> {
     number: u64,
     consumer: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+    reason: Option<DeadReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
 }
 
 #[async_trait]
@@ -122,19 +134,19 @@ impl Settle {
         let (mut ended, mut rejected, mut returned) = (Vec::new(), Vec::new(), Vec::new());
         for mark in &self.marks {
             let tag = mark.tag();
-            let row = |reason| MarkRow { number: tag.number, consumer: tag.generation, reason };
+            let row = MarkRow { number: tag.number, consumer: tag.generation, reason: None, detail: None };
             match mark {
-                Mark::Ack(_) => ended.push(row(None)),
-                Mark::Return(_) => returned.push(row(None)),
-                Mark::Reject { reason, .. } => {
-                    rejected.push(row(Some(reason.as_str())));
-                    ended.push(row(None));
+                Mark::Ack(_) => ended.push(row),
+                Mark::Return(_) => returned.push(row),
+                Mark::Reject { why, .. } => {
+                    rejected.push(MarkRow { reason: Some(why.reason), detail: Some(&why.detail), ..row });
+                    ended.push(row);
                 }
             }
         }
         if !rejected.is_empty() {
             let rejected = to_json(&rejected)?;
-            sqlx::query(sql!("broker/bury")).bind(rejected).bind(self.now.0).execute(&mut *tx).await?;
+            sqlx::query(sql!("broker/reject")).bind(rejected).bind(self.now.0).execute(&mut *tx).await?;
         }
         if !ended.is_empty() {
             sqlx::query(sql!("broker/ack")).bind(to_json(&ended)?).execute(&mut *tx).await?;

@@ -1,6 +1,6 @@
 //! What happens to one job, from the hand-over of its message to the end of its delivery:
 //!
-//! 1. **read** the message and find its kind;
+//! 1. **read** the message and find its kind; the ledger **adopts** the job of one that the dispatcher did not send;
 //! 2. **admit** it: wait for its slots;
 //! 3. **start** it in the ledger, which may refuse a delivery that is stale;
 //! 4. **run** it, under its deadline, stopped when its lease is lost, when it is cancelled, or when its worker ends;
@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use lockgate_core::broker::{Delivery, Mark};
+use lockgate_core::broker::{Delivery, Mark, Origin, Unreadable};
+use lockgate_core::dead::DeadReason;
 use lockgate_core::lease::SlotRequest;
 use lockgate_core::ledger::{Authority, Execution, Settlement, Start, Started};
 use lockgate_core::{Envelope, Fence, Outcome, PoolName};
@@ -108,18 +109,37 @@ impl Executor {
 
     /// Step 1. A message that nobody here can handle is a dead letter, with its reason.
     async fn read(&self, delivery: Delivery) -> Option<Taken<'_>> {
-        let tag = delivery.tag;
-        let reason = match &delivery.message {
-            Err(unreadable) => unreadable.to_string(),
-            Ok(envelope) => match self.registry.get(&envelope.kind) {
-                Some(kind) => return Some(Taken { envelope: Arc::new(envelope.clone()), kind, delivery }),
-                None => format!("no job kind {} is registered with this worker", envelope.kind),
-            },
+        match self.kind_of(&delivery) {
+            Ok((envelope, kind)) => {
+                let envelope = Arc::new(envelope.clone());
+                if delivery.origin == Origin::Client {
+                    self.records.adopted(&envelope).await;
+                }
+                Some(Taken { envelope, kind, delivery })
+            }
+            Err(why) => {
+                tracing::error!(reason = %why.reason, detail = why.detail, "message rejected to the dead letters");
+                self.tally.rejected();
+                telemetry::rejected(why.reason);
+                self.records.mark(Mark::Reject { tag: delivery.tag, why }).await;
+                None
+            }
+        }
+    }
+
+    fn kind_of<'a>(&self, delivery: &'a Delivery) -> Result<(&'a Envelope, &Entry), Unreadable> {
+        let envelope = delivery.message.as_ref().map_err(Clone::clone)?;
+        let Some(kind) = self.registry.get(&envelope.kind) else {
+            let detail = format!("no job kind {} is registered with this worker", envelope.kind);
+            return Err(Unreadable::new(DeadReason::UnknownKind, detail));
         };
-        tracing::error!(reason, "message rejected to the dead letters");
-        self.tally.rejected();
-        self.records.mark(Mark::Reject { tag, reason }).await;
-        None
+        // What the dispatcher sends was made from a job of the kind; what anybody else sends is looked at before it
+        // gets a row.
+        if delivery.origin == Origin::Client {
+            let bad = |error: serde_json::Error| Unreadable::new(DeadReason::BadPayload, error.to_string());
+            kind.reads(&envelope.payload).map_err(bad)?;
+        }
+        Ok((envelope, kind))
     }
 
     /// Step 2.

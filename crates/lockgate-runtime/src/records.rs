@@ -1,20 +1,24 @@
-//! What workers tell the ledger and the broker, in groups: starts, settlements, acknowledgements.
+//! What workers tell the ledger and the broker, in groups: adoptions, starts, settlements, acknowledgements.
 //!
 //! A settlement is told until it is durable; its delivery is acknowledged only then.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockgate_core::Engine;
 use lockgate_core::broker::Mark;
 use lockgate_core::error::chain;
-use lockgate_core::ledger::{Report, Settled, Settlement, Start, Started};
+use lockgate_core::ledger::{
+    Adoption, Ledger, PlanStep, PlannedJob, Report, Settled, Settlement, Start, Started,
+};
+use lockgate_core::{Engine, EngineError, Envelope, RunId};
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::group::{Answer, Group};
 
 /// The ways to the ledger and the broker that all executions of a worker share.
 pub(crate) struct Records {
+    adoptions: Group<Arc<Envelope>, ()>,
     starts: Group<Start, Started>,
     reports: Group<Report, Settled>,
     marks: Group<Mark, ()>,
@@ -27,8 +31,15 @@ const SLOWEST: Duration = Duration::from_secs(5);
 impl Records {
     pub(crate) fn start(tracker: &TaskTracker, engine: &Engine) -> Self {
         let (ledger, reports_ledger) = (Arc::clone(&engine.ledger), Arc::clone(&engine.ledger));
-        let broker = Arc::clone(&engine.broker);
+        let (adoptions_ledger, broker) = (Arc::clone(&engine.ledger), Arc::clone(&engine.broker));
         Self {
+            adoptions: Group::start(tracker, move |envelopes: Vec<Arc<Envelope>>| {
+                let ledger = Arc::clone(&adoptions_ledger);
+                async move {
+                    adopt(ledger.as_ref(), &envelopes).await?;
+                    Ok(vec![(); envelopes.len()])
+                }
+            }),
             starts: Group::start(tracker, move |starts| {
                 let ledger = Arc::clone(&ledger);
                 async move { ledger.start(starts).await }
@@ -47,6 +58,12 @@ impl Records {
         }
     }
 
+    /// Takes in the job of a message that the dispatcher did not send; ends when that is durable. Only then has the
+    /// job a row that can be started and settled.
+    pub(crate) async fn adopted(&self, envelope: &Arc<Envelope>) {
+        until_durable(|| self.adoptions.call(Arc::clone(envelope))).await;
+    }
+
     /// Records the start of a job, before it runs; ends when that is durable.
     pub(crate) async fn started(&self, start: Start) -> Started {
         until_durable(|| self.starts.call(start)).await
@@ -61,6 +78,29 @@ impl Records {
     pub(crate) async fn mark(&self, mark: Mark) {
         until_durable(|| self.marks.call(mark.clone())).await;
     }
+}
+
+/// One call for each kind and queue among the messages; usually there is one.
+async fn adopt(ledger: &dyn Ledger, envelopes: &[Arc<Envelope>]) -> Result<(), EngineError> {
+    let mut adoptions: Vec<Adoption> = Vec::new();
+    for envelope in envelopes {
+        let Envelope { job, kind, key, tenant, queue, payload, .. } = envelope.as_ref();
+        let (key, tenant, payload) = (key.clone(), tenant.clone(), payload.clone());
+        let job = PlannedJob { id: *job, key, tenant, payload };
+        match adoptions.iter_mut().find(|known| known.kind == *kind && known.queue == *queue) {
+            Some(known) => known.jobs.push(job),
+            None => adoptions.push(Adoption {
+                inbox: RunId(Uuid::now_v7()),
+                kind: kind.clone(),
+                queue: queue.clone(),
+                jobs: vec![job],
+            }),
+        }
+    }
+    for adoption in adoptions {
+        ledger.plan(PlanStep::Adopt(adoption)).await?;
+    }
+    Ok(())
 }
 
 async fn until_durable<R, Fut>(tell: impl Fn() -> Fut) -> R

@@ -83,6 +83,14 @@ impl Registry {
 }
 
 impl Entry {
+    /// Whether this payload is one of the kind, and what is wrong when it is not.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn reads(&self, payload: &str) -> Result<(), serde_json::Error> {
+        self.runner.reads(payload)
+    }
+
     /// Runs the job of this payload.
     ///
     /// # Errors
@@ -100,6 +108,7 @@ impl std::fmt::Debug for Registry {
 
 #[async_trait]
 trait Runner: Send + Sync {
+    fn reads(&self, payload: &str) -> Result<(), serde_json::Error>;
     async fn run(&self, payload: &str, ctx: &Context) -> Result<(), Failure>;
 }
 
@@ -108,6 +117,10 @@ struct Typed<J>(PhantomData<fn() -> J>);
 
 #[async_trait]
 impl<J: Job> Runner for Typed<J> {
+    fn reads(&self, payload: &str) -> Result<(), serde_json::Error> {
+        serde_json::from_str::<J>(payload).map(drop)
+    }
+
     async fn run(&self, payload: &str, ctx: &Context) -> Result<(), Failure> {
         let job: J = serde_json::from_str(payload).map_err(Failure::permanent)?;
         job.run(ctx).await

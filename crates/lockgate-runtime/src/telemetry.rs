@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use lockgate_core::dead::DeadReason;
 use lockgate_core::pool::PoolStatus;
 use lockgate_core::{Kind, Outcome};
 use metrics::{counter, gauge, histogram};
@@ -12,6 +13,8 @@ use metrics::{counter, gauge, histogram};
 pub const SETTLED: &str = "lockgate_jobs_settled_total";
 /// Counter: messages published by the dispatcher.
 pub const DISPATCHED: &str = "lockgate_jobs_dispatched_total";
+/// Counter: messages that nobody could handle, by `reason`.
+pub const REJECTED: &str = "lockgate_messages_rejected_total";
 /// Histogram, seconds: from asking for slots to holding them, by `kind`.
 pub const WAIT: &str = "lockgate_slot_wait_seconds";
 /// Histogram, seconds: one execution, by `kind`.
@@ -33,6 +36,10 @@ pub const OLDEST: &str = "lockgate_slot_oldest_wait_seconds";
 
 pub(crate) fn settled(kind: &Kind, outcome: &Outcome) {
     counter!(SETTLED, "kind" => kind.to_string(), "outcome" => outcome.as_str()).increment(1);
+}
+
+pub(crate) fn rejected(reason: DeadReason) {
+    counter!(REJECTED, "reason" => reason.as_str()).increment(1);
 }
 
 pub(crate) fn dispatched(jobs: usize) {

@@ -75,7 +75,12 @@ macro_rules! migration {
 /// The engine's own tables.
 pub const LOCKGATE: Component = Component {
     name: "lockgate",
-    migrations: &[migration!(1, "ledger"), migration!(2, "broker"), migration!(3, "slots")],
+    migrations: &[
+        migration!(1, "ledger"),
+        migration!(2, "broker"),
+        migration!(3, "slots"),
+        migration!(4, "dead_letters"),
+    ],
 };
 
 pub(super) struct Migrate {

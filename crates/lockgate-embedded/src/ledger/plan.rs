@@ -7,8 +7,9 @@ use lockgate_core::cadence::{Cadence, MAX_BATCH_SIZE};
 use lockgate_core::envelope::MAX_PAYLOAD_BYTES;
 use lockgate_core::error::EngineError;
 use lockgate_core::id::RunId;
-use lockgate_core::ledger::{PlanStep, Planned, PlannedJob};
-use lockgate_core::run::{RunSpec, RunStatus};
+use lockgate_core::ledger::{self, Adoption, PlanStep, Planned, PlannedJob};
+use lockgate_core::name::{Key, NameError};
+use lockgate_core::run::{self, RunSpec, RunStatus};
 use lockgate_core::time::{Timestamp, millis};
 use serde::Serialize;
 use sqlx::SqliteConnection;
@@ -32,6 +33,7 @@ impl Write for Plan {
             PlanStep::Open(spec) => open(tx, spec, self.now).await,
             PlanStep::Append { run, jobs } => append(tx, *run, jobs, self.now).await,
             PlanStep::Seal { run } => seal(tx, *run, self.now).await,
+            PlanStep::Adopt(adoption) => adopt(tx, adoption, self.now).await,
         }
     }
 }
@@ -110,6 +112,46 @@ async fn seal(tx: &mut SqliteConnection, run: RunId, now: Timestamp) -> Result<P
         None => found.record,
     };
     Ok(Planned { run, existed: true, added: 0 })
+}
+
+async fn adopt(
+    tx: &mut SqliteConnection,
+    adoption: &Adoption,
+    now: Timestamp,
+) -> Result<Planned, EngineError> {
+    let doing = "adopting jobs";
+    let Adoption { inbox, kind, queue, jobs } = adoption;
+    let refused = |error: NameError| EngineError::Conflict { reason: error.to_string() };
+    let spec = run::inbox(*inbox, kind.clone(), queue.clone(), now).map_err(refused)?;
+    let Planned { run, existed, .. } = open(tx, &spec, now).await?;
+    let Run { number, .. } = read::run(tx, run.id).await?;
+    let mut added = 0;
+    // The second round takes those whose key was taken, by a key of their own; what is there by its id is passed over
+    // in both.
+    for key in [|job: &PlannedJob| job.key.clone(), |job: &PlannedJob| ledger::adopted_key(&job.key, job.id)]
+    {
+        let keys: Vec<Key> = jobs.iter().map(key).collect();
+        let rows: Vec<JobRow> = jobs
+            .iter()
+            .zip(&keys)
+            .map(|(job, key)| JobRow { key: key.as_str(), ..JobRow::from(job) })
+            .collect();
+        added += sqlx::query(sql!("ledger/adopt_jobs"))
+            .bind(number)
+            .bind(to_json(&rows).doing(doing)?)
+            .bind(now.0)
+            .execute(&mut *tx)
+            .await
+            .doing(doing)?
+            .rows_affected();
+    }
+    let row = sqlx::query(sql!("ledger/open_inbox"))
+        .bind(number)
+        .bind(integer(added))
+        .fetch_one(tx)
+        .await
+        .doing(doing)?;
+    Ok(Planned { run: Run::from_row(&row).doing(doing)?.record, existed, added })
 }
 
 /// A rhythm that can be kept.

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lockgate_core::broker::{Deliveries, Delivery, Depth, Mark};
+use lockgate_core::broker::{Deliveries, Delivery, Depth, Mark, Unreadable};
+use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery, DeadReason};
 use lockgate_core::{Engine, Envelope};
 use tokio::time::timeout;
 
@@ -175,10 +176,68 @@ pub async fn a_rejected_message_is_a_dead_letter(fixture: &dyn Fixture) {
     publish(&engine, 2).await;
     let mut deliveries = subscribe(&engine, 1).await;
     let received = receive(&mut *deliveries, 1).await;
-    mark(&engine, &received, |d| Mark::Reject { tag: d.tag, reason: "unreadable".to_owned() }).await;
+    mark(&engine, &received, |d| Mark::Reject { tag: d.tag, why: unreadable() }).await;
     let next = receive(&mut *deliveries, 1).await;
     assert!(keys(&next).is_disjoint(&keys(&received)));
     assert_eq!(depth(&engine).await, Depth { ready: 0, unsettled: 1, dead: 1 });
+}
+
+fn unreadable() -> Unreadable {
+    Unreadable::new(DeadReason::Malformed, "no JSON")
+}
+
+/// `n` messages, all of them dead letters; in the order of their dying.
+async fn dead_letters(engine: &Engine, n: u32) -> Vec<DeadLetter> {
+    publish(engine, n).await;
+    let mut deliveries = subscribe(engine, n).await;
+    let received = receive(&mut *deliveries, usize::try_from(n).unwrap()).await;
+    mark(engine, &received, |d| Mark::Reject { tag: d.tag, why: unreadable() }).await;
+    dead(engine, None).await
+}
+
+async fn dead(engine: &Engine, id: Option<String>) -> Vec<DeadLetter> {
+    engine.broker.dead(DeadQuery { queue: queue("q"), id, limit: 0 }).await.unwrap()
+}
+
+/// A dead letter says why it is one, and shows its body to whoever asks for it by its id; reading takes nothing away.
+pub async fn a_dead_letter_says_why_it_is_one(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let listed = dead_letters(&engine, 2).await;
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    for letter in &listed {
+        assert_eq!((letter.reason, letter.detail.as_str()), (DeadReason::Malformed, "no JSON"));
+        assert_eq!((letter.kind.as_deref(), letter.body.as_ref()), (Some("kind"), None));
+    }
+    let shown = dead(&engine, Some(listed[1].id.clone())).await;
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert!(shown[0].body.as_ref().is_some_and(|body| body.starts_with("{\"n\":")), "{shown:?}");
+    assert_eq!(dead(&engine, None).await, listed);
+    assert_eq!(dead(&engine, Some("nobody".to_owned())).await, []);
+}
+
+/// A replayed dead letter is delivered again, as it came.
+pub async fn a_replayed_dead_letter_is_delivered_again(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let listed = dead_letters(&engine, 3).await;
+    let ids = vec![listed[1].id.clone(), "nobody".to_owned()];
+    assert_eq!(engine.broker.bury(&queue("q"), ids, DeadEnd::Replay).await.unwrap(), 1);
+    let mut deliveries = subscribe(&engine, 10).await;
+    let again = receive(&mut *deliveries, 1).await;
+    assert_eq!(again[0].message.as_ref().unwrap().job.to_string(), listed[1].message_id.clone().unwrap());
+    let left = dead(&engine, None).await;
+    assert_eq!(left.iter().map(|d| &d.id).collect::<Vec<_>>(), [&listed[0].id, &listed[2].id]);
+}
+
+/// Dropped dead letters are gone; no ids means all that lie there.
+pub async fn dropped_dead_letters_are_gone(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let listed = dead_letters(&engine, 3).await;
+    let one = vec![listed[0].id.clone()];
+    assert_eq!(engine.broker.bury(&queue("q"), one.clone(), DeadEnd::Drop).await.unwrap(), 1);
+    assert_eq!(engine.broker.bury(&queue("q"), one, DeadEnd::Drop).await.unwrap(), 0);
+    assert_eq!(engine.broker.bury(&queue("q"), Vec::new(), DeadEnd::Drop).await.unwrap(), 2);
+    assert_eq!(dead(&engine, None).await, []);
+    eventually_depth(fixture, Depth::default()).await;
 }
 
 /// A wait for deliveries that is given up loses none.

@@ -62,6 +62,16 @@ macro_rules! conformance_suite {
                     a_batch_size_out_of_range_is_refused,
                 ]);
             }
+            mod adopting {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::adopting, super::super::$fixture, $flavour, [
+                    an_adopted_job_is_started_and_settled_like_any_other,
+                    an_adopted_job_is_adopted_once,
+                    two_adopted_jobs_may_have_one_key,
+                    a_retry_of_an_adopted_job_goes_out_by_the_dispatcher,
+                    a_paused_inbox_starts_nothing,
+                    a_cancelled_inbox_is_open_for_what_comes_after,
+                ]);
+            }
             mod reading {
                 $crate::conformance_suite!(@tests $crate::conformance::ledger::reading, super::super::$fixture, $flavour, [
                     runs_are_read_newest_first,
@@ -141,6 +151,9 @@ macro_rules! conformance_suite {
                 a_returned_message_leaves_its_window,
                 a_rejected_message_is_a_dead_letter,
                 a_wait_that_is_given_up_loses_no_delivery,
+                a_dead_letter_says_why_it_is_one,
+                a_replayed_dead_letter_is_delivered_again,
+                dropped_dead_letters_are_gone,
             ]);
         }
     };

@@ -1,5 +1,6 @@
 //! Cases of the ledger: what [`lockgate_core::ledger`] promises, rule by rule.
 
+pub mod adopting;
 pub mod controlling;
 pub mod dispatching;
 pub mod planning;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use lockgate_core::broker::{Broker, Deliveries, Delivery, DeliveryTag, Depth, Mark};
+use lockgate_core::broker::{Broker, Deliveries, Delivery, DeliveryTag, Depth, Mark, Origin, Unreadable};
+use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery};
 use lockgate_core::error::EngineError;
 use lockgate_core::{Envelope, QueueName};
 use tokio::sync::Notify;
@@ -29,7 +30,8 @@ struct Shared {
 struct Store {
     /// By number: the order of publishing, which a message keeps when it comes back.
     messages: BTreeMap<u64, Message>,
-    dead: BTreeMap<QueueName, u64>,
+    /// By number, as the messages were.
+    dead: BTreeMap<u64, Dead>,
     last_number: u64,
     last_subscription: u64,
 }
@@ -41,15 +43,18 @@ struct Message {
     delivered: bool,
 }
 
+#[derive(Debug)]
+struct Dead {
+    envelope: Envelope,
+    why: Unreadable,
+}
+
 #[async_trait]
 impl Broker for MemoryBroker {
     async fn publish(&self, envelopes: &[Envelope]) -> Result<(), EngineError> {
         let mut store = lock(&self.shared.store);
         for envelope in envelopes {
-            store.last_number += 1;
-            let number = store.last_number;
-            let message = Message { envelope: envelope.clone(), taken_by: None, delivered: false };
-            store.messages.insert(number, message);
+            store.put(envelope.clone());
         }
         drop(store);
         self.shared.bell.notify_waiters();
@@ -79,7 +84,8 @@ impl Broker for MemoryBroker {
 
     async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError> {
         let store = lock(&self.shared.store);
-        let mut depth = Depth { dead: store.dead.get(queue).copied().unwrap_or(0), ..Depth::default() };
+        let dead = store.dead.values().filter(|dead| dead.envelope.queue == *queue).count();
+        let mut depth = Depth { dead: u64::try_from(dead).unwrap_or(u64::MAX), ..Depth::default() };
         for message in store.messages.values().filter(|m| m.envelope.queue == *queue) {
             match message.taken_by {
                 None => depth.ready += 1,
@@ -88,9 +94,62 @@ impl Broker for MemoryBroker {
         }
         Ok(depth)
     }
+
+    async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError> {
+        let limit = if query.limit == 0 { 100 } else { query.limit };
+        let store = lock(&self.shared.store);
+        let asked = store.dead.iter().filter(|(number, dead)| {
+            dead.envelope.queue == query.queue && query.id.as_ref().is_none_or(|id| *id == number.to_string())
+        });
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(asked.take(limit).map(|(number, dead)| dead.letter(*number, query.id.is_some())).collect())
+    }
+
+    async fn bury(&self, queue: &QueueName, ids: Vec<String>, end: DeadEnd) -> Result<u64, EngineError> {
+        let mut store = lock(&self.shared.store);
+        let asked: Vec<u64> = store
+            .dead
+            .iter()
+            .filter(|(_, dead)| dead.envelope.queue == *queue)
+            .map(|(number, _)| *number)
+            .filter(|number| ids.is_empty() || ids.contains(&number.to_string()))
+            .collect();
+        for number in &asked {
+            if let Some(dead) = store.dead.remove(number)
+                && end == DeadEnd::Replay
+            {
+                store.put(dead.envelope);
+            }
+        }
+        drop(store);
+        self.shared.bell.notify_waiters();
+        Ok(u64::try_from(asked.len()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Dead {
+    fn letter(&self, number: u64, with_body: bool) -> DeadLetter {
+        DeadLetter {
+            id: number.to_string(),
+            queue: self.envelope.queue.clone(),
+            reason: self.why.reason,
+            detail: self.why.detail.clone(),
+            kind: Some(self.envelope.kind.to_string()),
+            message_id: Some(self.envelope.job.to_string()),
+            died_at: None,
+            bytes: u64::try_from(self.envelope.payload.len()).unwrap_or(u64::MAX),
+            body: with_body.then(|| self.envelope.payload.clone()),
+        }
+    }
 }
 
 impl Store {
+    fn put(&mut self, envelope: Envelope) {
+        self.last_number += 1;
+        let message = Message { envelope, taken_by: None, delivered: false };
+        self.messages.insert(self.last_number, message);
+    }
+
     fn end(&mut self, mark: &Mark) {
         let DeliveryTag { generation, number } = mark.tag();
         let Some(message) = self.messages.get_mut(&number).filter(|m| m.taken_by == Some(generation)) else {
@@ -101,9 +160,10 @@ impl Store {
             Mark::Ack(_) => {
                 self.messages.remove(&number);
             }
-            Mark::Reject { .. } => {
-                *self.dead.entry(message.envelope.queue.clone()).or_default() += 1;
-                self.messages.remove(&number);
+            Mark::Reject { why, .. } => {
+                if let Some(message) = self.messages.remove(&number) {
+                    self.dead.insert(number, Dead { envelope: message.envelope, why: why.clone() });
+                }
             }
         }
     }
@@ -119,6 +179,7 @@ impl Store {
                 Delivery {
                     tag: DeliveryTag { generation: subscription, number: *number },
                     message: Ok(message.envelope.clone()),
+                    origin: Origin::Dispatcher,
                     redelivered: std::mem::replace(&mut message.delivered, true),
                 }
             })

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use lockgate_core::cadence::{Cadence, MAX_BATCH_SIZE};
 use lockgate_core::error::EngineError;
 use lockgate_core::job::{JobRecord, JobState};
-use lockgate_core::ledger::{PlanStep, Planned, PlannedJob};
-use lockgate_core::run::{RunRecord, RunSpec, RunStatus};
+use lockgate_core::ledger::{self, Adoption, PlanStep, Planned, PlannedJob};
+use lockgate_core::run::{self, RunRecord, RunSpec, RunStatus};
 use lockgate_core::{Kind, RunId, Timestamp};
 
 use super::super::conflict;
@@ -18,6 +18,7 @@ impl Books {
             PlanStep::Open(spec) => self.open(spec),
             PlanStep::Append { run, jobs } => self.append(run, jobs),
             PlanStep::Seal { run } => self.seal(run),
+            PlanStep::Adopt(adoption) => self.adopt(adoption),
         }
     }
 
@@ -44,11 +45,45 @@ impl Books {
         found.record.planned += count;
         let record = found.record.clone();
         for job in added {
-            let place = self.jobs.last_key_value().map_or(1, |(last, _)| last + 1);
-            self.places.insert(job.id, place);
-            self.jobs.insert(place, Job::new(run, kind.clone(), job, now));
+            self.put(Job::new(run, kind.clone(), job, now));
         }
         Ok(Planned { run: record, existed: true, added: count })
+    }
+
+    fn adopt(&mut self, adoption: Adoption) -> Result<Planned, EngineError> {
+        let now = self.now;
+        let Adoption { inbox, kind, queue, jobs } = adoption;
+        let spec =
+            run::inbox(inbox, kind.clone(), queue, now).map_err(|error| conflict(error.to_string()))?;
+        let Planned { run: RunRecord { id, .. }, existed, .. } = self.open(spec)?;
+        let mut jobs: Vec<PlannedJob> =
+            jobs.into_iter().filter(|job| !self.places.contains_key(&job.id)).collect();
+        let inbox = self.run_mut(id)?;
+        inbox.record.status = match inbox.record.status {
+            RunStatus::Paused => RunStatus::Paused,
+            _ => RunStatus::Active,
+        };
+        let mut seen = BTreeSet::new();
+        jobs.retain(|job| seen.insert(job.id));
+        for job in &mut jobs {
+            if inbox.keys.contains(&job.key) {
+                job.key = ledger::adopted_key(&job.key, job.id);
+            }
+            inbox.keys.insert(job.key.clone());
+        }
+        let added = u64::try_from(jobs.len()).unwrap_or(u64::MAX);
+        inbox.record.planned += added;
+        let record = inbox.record.clone();
+        for job in jobs {
+            self.put(Job::adopted(Job::new(id, kind.clone(), job, now), now));
+        }
+        Ok(Planned { run: record, existed, added })
+    }
+
+    fn put(&mut self, job: Job) {
+        let place = self.jobs.last_key_value().map_or(1, |(last, _)| last + 1);
+        self.places.insert(job.record.id, place);
+        self.jobs.insert(place, job);
     }
 
     fn seal(&mut self, run: RunId) -> Result<Planned, EngineError> {
@@ -136,5 +171,14 @@ impl Job {
             started_at: None,
             settled_at: None,
         }
+    }
+
+    /// As if its first dispatch had just been published.
+    fn adopted(mut self, now: Timestamp) -> Self {
+        self.record.state = JobState::Enqueued;
+        self.dispatch = 1;
+        self.dispatched = true;
+        self.published_at = Some(now);
+        self
     }
 }

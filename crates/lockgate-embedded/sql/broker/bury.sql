@@ -1,5 +1,0 @@
--- Copies rejected messages to the dead letters at ?2 (ms since 1970): ?1 is a JSON array of {number, consumer, reason}.
-insert into dead_letters (queue, envelope, reason, died_at)
-select m.queue, m.envelope, x.value ->> 'reason', ?2
-from json_each(?1) x cross join messages m
-    on m.number = x.value ->> 'number' and m.consumer = x.value ->> 'consumer'
