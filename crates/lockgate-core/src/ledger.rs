@@ -136,6 +136,9 @@ pub struct Start {
     pub job: JobId,
     /// From the delivery of which dispatch.
     pub dispatch: u32,
+    /// Drawn at random for this start. The same token again, while the execution that it began is unsettled, is the same
+    /// start said twice, because its answer was lost: it is answered with the same execution, and uses no attempt.
+    pub token: i64,
 }
 
 /// The ledger's answer to a [`Start`].

@@ -162,7 +162,7 @@ async fn run(engine: &Engine, session: &Session, taken: &[Delivery], group: &[Le
     };
     let mine: Vec<(&Delivery, &Envelope)> =
         group.iter().filter_map(of).filter_map(|d| Some((d, d.message.as_ref().ok()?))).collect();
-    let starts = mine.iter().map(|(_, e)| Start { job: e.job, dispatch: e.dispatch }).collect();
+    let starts = mine.iter().map(|(_, e)| Start { job: e.job, dispatch: e.dispatch, token: 1 }).collect();
     let started = engine.ledger.start(starts).await?;
     let releases = group.iter().map(|l| Release::Free { lease: l.id(), fence: l.fence }).collect();
     engine.slots.release(session, releases).await?;

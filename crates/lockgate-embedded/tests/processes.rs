@@ -97,7 +97,7 @@ async fn dispatchers_and_workers_of_many_processes_share_a_run_without_overlap()
                 let taken: Vec<Delivery> = taken.unwrap();
                 let starts = taken.iter().map(|delivery| {
                     let envelope = delivery.message.as_ref().unwrap();
-                    Start { job: envelope.job, dispatch: envelope.dispatch }
+                    Start { job: envelope.job, dispatch: envelope.dispatch, token: 1 }
                 });
                 for answer in engine.ledger.start(starts.collect()).await.unwrap() {
                     assert!(matches!(answer, Started::Run(execution) if execution.number == 1), "{answer:?}");

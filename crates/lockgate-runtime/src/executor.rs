@@ -171,7 +171,8 @@ impl Executor {
 
     /// Step 3. `None`: the ledger has dealt with the job otherwise, and the delivery is ended.
     async fn start(&self, taken: &Taken<'_>) -> Option<Execution> {
-        let start = Start { job: taken.envelope.job, dispatch: taken.envelope.dispatch };
+        let token = fastrand::i64(..);
+        let start = Start { job: taken.envelope.job, dispatch: taken.envelope.dispatch, token };
         match self.records.started(start).await {
             Started::Run(execution) => Some(execution),
             refused => {

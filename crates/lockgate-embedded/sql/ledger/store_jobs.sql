@@ -1,13 +1,14 @@
 -- Writes back the standing of jobs: ?1 is a JSON array of objects with these names, ?2 is now (ms since 1970).
 update jobs set
     state = x.state, dispatch = x.dispatch, dispatched = x.dispatched, started = x.started,
-    executing = x.executing, due_at = x.due_at, attempt = x.attempt,
+    executing = x.executing, started_by = x.started_by, due_at = x.due_at, attempt = x.attempt,
     executions = x.executions, unsettled = x.unsettled, deferrals = x.deferrals, reason = x.reason,
     waited = x.waited, ran = x.ran, settled_at = x.settled_at, updated_at = ?2
 from (
     select value ->> 'seq' as seq, value ->> 'state' as state, value ->> 'dispatch' as dispatch,
         value ->> 'dispatched' as dispatched, value ->> 'started' as started,
-        value ->> 'executing' as executing, value ->> 'due_at' as due_at, value ->> 'attempt' as attempt,
+        value ->> 'executing' as executing, value ->> 'started_by' as started_by, value ->> 'due_at' as due_at,
+        value ->> 'attempt' as attempt,
         value ->> 'executions' as executions, value ->> 'unsettled' as unsettled,
         value ->> 'deferrals' as deferrals, value ->> 'reason' as reason, value ->> 'waited' as waited,
         value ->> 'ran' as ran, value ->> 'settled_at' as settled_at

@@ -80,6 +80,7 @@ pub const LOCKGATE: Component = Component {
         migration!(2, "broker"),
         migration!(3, "slots"),
         migration!(4, "dead_letters"),
+        migration!(5, "start_tokens"),
     ],
 };
 

@@ -34,9 +34,7 @@ impl Write for StartJobs {
         let answers = self
             .starts
             .iter()
-            .map(|start| {
-                jobs.find(start.job).map_or(Started::Stale, |job| job.start(start.dispatch, self.now))
-            })
+            .map(|start| jobs.find(start.job).map_or(Started::Stale, |job| job.start(*start, self.now)))
             .collect();
         jobs.store(tx, self.now).await.doing("starting jobs")?;
         Ok(answers)
@@ -120,6 +118,7 @@ pub(super) struct Standing {
     dispatched: bool,
     started: bool,
     executing: bool,
+    started_by: i64,
     due_at: Option<i64>,
     attempt: u32,
     executions: u32,
@@ -146,6 +145,7 @@ impl Standing {
             dispatched: row.try_get("dispatched")?,
             started: row.try_get("started")?,
             executing: row.try_get("executing")?,
+            started_by: row.try_get("started_by")?,
             due_at: row.try_get("due_at")?,
             attempt: row.try_get("attempt")?,
             executions: row.try_get("executions")?,
@@ -162,7 +162,12 @@ impl Standing {
     }
 
     /// A delivery of this dispatch wants to start the job.
-    fn start(&mut self, dispatch: u32, now: Timestamp) -> Started {
+    fn start(&mut self, start: Start, now: Timestamp) -> Started {
+        let Start { dispatch, token, .. } = start;
+        let said_before = self.executing && self.started_by == token && self.dispatch == dispatch;
+        if said_before && !self.state.is_terminal() {
+            return Started::Run(self.execution(now));
+        }
         let standing = transition::Standing {
             state: self.state,
             dispatch: self.dispatch,
@@ -187,19 +192,24 @@ impl Standing {
                 self.dispatched = false;
                 Started::Paused
             }
-            StartVerdict::Run => self.run(now),
+            StartVerdict::Run => self.run(token, now),
         }
     }
 
-    fn run(&mut self, now: Timestamp) -> Started {
+    fn run(&mut self, token: i64, now: Timestamp) -> Started {
         // Also from `scheduled`: a fast worker has the message before the dispatcher has reported it as published.
         self.put(JobState::Enqueued, None, None);
         self.started = true;
         self.executing = true;
+        self.started_by = token;
         self.attempt += 1;
         self.executions += 1;
         self.unsettled += 1;
-        Started::Run(Execution { attempt: self.attempt, number: self.executions, started_at: now })
+        Started::Run(self.execution(now))
+    }
+
+    fn execution(&self, now: Timestamp) -> Execution {
+        Execution { attempt: self.attempt, number: self.executions, started_at: now }
     }
 
     fn report(&mut self, report: &Report, now: Timestamp) -> Settled {

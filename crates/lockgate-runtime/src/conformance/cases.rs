@@ -101,6 +101,7 @@ macro_rules! conformance_suite {
             mod starting {
                 $crate::conformance_suite!(@tests $crate::conformance::ledger::starting, super::super::$fixture, $flavour, [
                     each_start_is_an_attempt,
+                    a_start_that_is_said_twice_is_one_start,
                     a_deferral_uses_no_attempt,
                     a_delivery_that_is_put_off_uses_no_attempt,
                     a_stale_delivery_does_not_start,

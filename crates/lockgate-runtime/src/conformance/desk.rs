@@ -2,6 +2,7 @@
 //! whether every run is still balanced (invariant 1).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use lockgate_core::job::{JobRecord, JobState, Outcome};
@@ -68,8 +69,14 @@ impl Desk {
         self.report(report).await
     }
 
+    /// A delivery wants to start its job: each call is a start of its own.
     pub(super) async fn start(&self, envelope: &Envelope) -> Started {
-        let start = Start { job: envelope.job, dispatch: envelope.dispatch };
+        static LAST: AtomicI64 = AtomicI64::new(1_000);
+        self.start_by(envelope, LAST.fetch_add(1, Ordering::Relaxed)).await
+    }
+
+    pub(super) async fn start_by(&self, envelope: &Envelope, token: i64) -> Started {
+        let start = Start { job: envelope.job, dispatch: envelope.dispatch, token };
         let mut answers = self.ledger.start(vec![start]).await.unwrap();
         self.check().await;
         assert_eq!(answers.len(), 1, "one answer for one start");

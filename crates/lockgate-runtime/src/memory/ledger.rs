@@ -62,6 +62,8 @@ struct Job {
     dispatched: bool,
     /// Whether its latest execution is unsettled.
     executing: bool,
+    /// The token of its latest start.
+    started_by: i64,
     /// Starts in a row that were never settled.
     unsettled: u32,
     published_at: Option<Timestamp>,

@@ -25,6 +25,26 @@ pub async fn each_start_is_an_attempt(fixture: &dyn Fixture) {
     }
 }
 
+/// An answer that was lost is asked for again: the same start is one execution, and counts for no poison. Once it is
+/// settled, or its job is over, the start is as stale as any other.
+pub async fn a_start_that_is_said_twice_is_one_start(fixture: &dyn Fixture) {
+    let desk = Desk::new(fixture);
+    let run = desk.plan(spec("r"), 1).await;
+    let envelope = desk.dispatch_one().await;
+    for _ in 0..5 {
+        let Started::Run(execution) = desk.start_by(&envelope, 7).await else { panic!("it did not start") };
+        assert_eq!((execution.attempt, execution.number), (1, 1));
+    }
+    let Started::Run(other) = desk.start_by(&envelope, 8).await else { panic!("it did not start") };
+    assert_eq!((other.attempt, other.number), (2, 2), "another delivery is another start");
+    desk.settle(envelope.job, Authority::Execution(2), retry(Duration::ZERO)).await;
+    assert_eq!(desk.start_by(&envelope, 8).await, Started::Stale);
+    let again = desk.dispatch_one().await;
+    assert!(matches!(desk.start_by(&again, 9).await, Started::Run(_)));
+    desk.command(RunCommand::Cancel { run, reason: "enough".to_owned() }).await.unwrap();
+    assert_eq!(desk.start_by(&again, 9).await, Started::Stale);
+}
+
 /// A deferral gives the attempt back; the count of executions never goes back.
 pub async fn a_deferral_uses_no_attempt(fixture: &dyn Fixture) {
     let desk = Desk::new(fixture);
@@ -168,8 +188,8 @@ pub async fn many_starts_in_one_call_are_answered_in_order(fixture: &dyn Fixture
     desk.plan(spec("r"), 3).await;
     let claimed = desk.claim().await;
     let mut starts: Vec<Start> =
-        claimed.iter().rev().map(|e| Start { job: e.job, dispatch: e.dispatch }).collect();
-    starts.insert(1, Start { job: JobId(id()), dispatch: 1 });
+        claimed.iter().rev().map(|e| Start { job: e.job, dispatch: e.dispatch, token: 1 }).collect();
+    starts.insert(1, Start { job: JobId(id()), dispatch: 1, token: 1 });
     let answers = desk.ledger.start(starts).await.unwrap();
     let ran: Vec<bool> = answers.iter().map(|answer| matches!(answer, Started::Run(_))).collect();
     assert_eq!(ran, [true, false, true, true]);

@@ -16,10 +16,13 @@ impl Books {
         let Some(job) = self.places.get(&start.job).and_then(|place| jobs.get_mut(place)) else {
             return Started::Stale;
         };
+        if let Some(execution) = job.started_already(start, now) {
+            return Started::Run(execution);
+        }
         let run = runs.iter().find(|run| Some(run.record.id) == job.record.run);
         match transition::may_start(&job.standing(run, now), start.dispatch) {
             StartVerdict::Stale => Started::Stale,
-            StartVerdict::Run => Started::Run(job.execute(now)),
+            StartVerdict::Run => Started::Run(job.execute(start.token, now)),
             StartVerdict::Paused => {
                 job.take_back(now);
                 Started::Paused
@@ -61,7 +64,15 @@ impl Job {
         }
     }
 
-    fn execute(&mut self, now: Timestamp) -> Execution {
+    /// The execution that this very start began, when it is said again.
+    fn started_already(&self, start: Start, now: Timestamp) -> Option<Execution> {
+        let same = self.executing && self.started_by == start.token && self.dispatch == start.dispatch;
+        let (attempt, number) = (self.record.attempt, self.record.executions);
+        let started_at = self.started_at.unwrap_or(now);
+        (same && !self.record.state.is_terminal()).then_some(Execution { attempt, number, started_at })
+    }
+
+    fn execute(&mut self, token: i64, now: Timestamp) -> Execution {
         // A fast worker sees the message before its dispatcher could report it as published.
         self.step(Event::Published, now);
         self.record.due_at = None;
@@ -70,6 +81,7 @@ impl Job {
         self.record.executions += 1;
         self.unsettled += 1;
         self.executing = true;
+        self.started_by = token;
         self.started_at = Some(now);
         Execution { attempt: self.record.attempt, number: self.record.executions, started_at: now }
     }

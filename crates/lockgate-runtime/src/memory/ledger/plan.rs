@@ -166,6 +166,7 @@ impl Job {
             dispatch: 0,
             dispatched: false,
             executing: false,
+            started_by: 0,
             unsettled: 0,
             published_at: None,
             started_at: None,
