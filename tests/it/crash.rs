@@ -61,13 +61,13 @@ fn workers_killed_at_random_lose_nothing_and_leak_nothing() -> Result {
     Ok(())
 }
 
-/// A job whose process was killed under it twice in a row is not started a third time: it fails, with that reason and no
+/// A job whose process was killed under it three times in a row is not started again: it fails, with that reason and no
 /// other. Its operator knows better and runs it again.
 fn again_what_was_taken_for_poison(place: &Place) -> Result {
     let failed = place.json(&["jobs", "list", "--run", "r", "--state", "failed"])?["jobs"].take();
     for job in failed.as_array().context("no list of jobs")? {
         let reason = job["reason"].as_str().unwrap_or_default();
-        assert!(reason.contains("its process died twice"), "{job:#}");
+        assert!(reason.contains("its process died three times"), "{job:#}");
     }
     if failed.as_array().is_some_and(|failed| !failed.is_empty()) {
         place.run(&["runs", "retry", "r", "--state", "failed"])?.succeeded()?;

@@ -152,7 +152,7 @@ pub enum Started {
     Paused,
     /// Its run's deadline has passed; the job is skipped now. Drop this delivery.
     Expired,
-    /// It was started twice and its process died both times; the job is failed now. Drop this delivery.
+    /// It was started three times and its process died each time; the job is failed now. Drop this delivery.
     Poisoned,
 }
 

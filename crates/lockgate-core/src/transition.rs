@@ -15,7 +15,7 @@ pub enum Event {
     Cancelled,
     /// The run's deadline has passed.
     Expired,
-    /// It was started twice and its process died both times: it is not started a third time.
+    /// It was started three times and its process died each time: it is not started again.
     Poisoned,
     /// Its message was lost, or its run was paused before it started: back to its place in the ledger.
     TakenBack,
@@ -27,7 +27,7 @@ pub enum Event {
 pub const DEADLINE_PASSED: &str = "the deadline of its run has passed";
 
 /// Why a job failed that killed its processes.
-pub const POISONED: &str = "its process died twice while it ran; it is not started a third time";
+pub const POISONED: &str = "its process died three times while it ran; it is not started again";
 
 /// An [`Outcome`] without its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +95,8 @@ pub struct Standing {
     pub dispatch: u32,
     /// Whether that dispatch is out: its message was published, or is being published.
     pub dispatched: bool,
-    /// Starts in a row that were never settled: their processes died.
+    /// Starts in a row that were never settled: their processes died. A delivery that is put off before it starts says
+    /// nothing about them.
     pub unsettled: u32,
     /// Whether its run is paused.
     pub paused: bool,
@@ -103,8 +104,9 @@ pub struct Standing {
     pub expired: bool,
 }
 
-/// Starts in a row that may stay unsettled. The next one would be the third.
-pub const MAX_UNSETTLED_STARTS: u32 = 2;
+/// Starts in a row that may stay unsettled. Whatever a dying process ran is hit with it, guilty or not: two deaths in a row
+/// do happen to innocent jobs where many workers are killed, three hardly.
+pub const MAX_UNSETTLED_STARTS: u32 = 3;
 
 /// Whether a delivery may start its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +119,7 @@ pub enum StartVerdict {
     Paused,
     /// The run's deadline has passed: the job is skipped.
     Expired,
-    /// It killed its process twice: the job fails.
+    /// It killed its process three times: the job fails.
     Poisoned,
 }
 
@@ -195,9 +197,9 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_killed_its_process_twice_is_not_started_again() {
-        assert_eq!(may_start(&Standing { unsettled: 1, ..standing() }, 3), StartVerdict::Run);
-        assert_eq!(may_start(&Standing { unsettled: 2, ..standing() }, 3), StartVerdict::Poisoned);
+    fn a_job_that_killed_its_process_three_times_is_not_started_again() {
+        assert_eq!(may_start(&Standing { unsettled: 2, ..standing() }, 3), StartVerdict::Run);
+        assert_eq!(may_start(&Standing { unsettled: 3, ..standing() }, 3), StartVerdict::Poisoned);
     }
 
     #[test]

@@ -245,12 +245,12 @@ impl Standing {
             self.deferrals += 1;
             self.attempt = self.attempt.saturating_sub(u32::from(by_execution));
         }
-        self.unsettled = 0;
         self.dispatched = false;
         self.settled_at = Some(now.0);
         self.waited = Some(millis(settlement.waited));
         if by_execution {
             self.executing = false;
+            self.unsettled = 0;
             self.ran = Some(millis(settlement.ran));
         }
         settled

@@ -1,13 +1,16 @@
-//! A slot store that can be cut off, and whose pushes can be lost.
+//! A slot store that can be cut off, and whose pushes can be lost; a broker that fails to publish, and one with messages
+//! of other clients.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use lockgate_core::broker::{Broker, Deliveries, Delivery, Depth, Mark, Origin};
+use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery};
 use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
 use lockgate_core::pool::{PoolCommand, PoolStatus};
 use lockgate_core::slots::{PoolView, Slots, Wakeups};
-use lockgate_core::{Engine, EngineError, PoolName};
+use lockgate_core::{Engine, EngineError, Envelope, PoolName, QueueName};
 
 pub(crate) struct FaultySlots {
     inner: Arc<dyn Slots>,
@@ -116,5 +119,74 @@ struct Deaf;
 impl Wakeups for Deaf {
     async fn next(&mut self) -> Result<Vec<Wake>, EngineError> {
         std::future::pending().await
+    }
+}
+
+/// A broker whose next publications fail, and which can pass its messages off as those of other clients.
+pub(crate) struct FaultyBroker {
+    inner: Arc<dyn Broker>,
+    failures: AtomicU32,
+    origin: Origin,
+}
+
+impl FaultyBroker {
+    /// Puts itself between the engine and its broker.
+    pub(crate) fn around(engine: &mut Engine, failures: u32, origin: Origin) -> Arc<Self> {
+        let inner = Arc::clone(&engine.broker);
+        let faulty = Arc::new(Self { inner, failures: AtomicU32::new(failures), origin });
+        engine.broker = faulty.clone();
+        faulty
+    }
+}
+
+#[async_trait]
+impl Broker for FaultyBroker {
+    async fn publish(&self, envelopes: &[Envelope]) -> Result<(), EngineError> {
+        let left = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        // Of what fails, one is lost and the next is not: nobody knows.
+        if left.is_err() || left.is_ok_and(|left| left % 2 == 0) {
+            self.inner.publish(envelopes).await?;
+        }
+        match left {
+            Err(_) => Ok(()),
+            Ok(_) => {
+                Err(EngineError::Unavailable { doing: String::from("testing"), source: "cut off".into() })
+            }
+        }
+    }
+
+    async fn subscribe(&self, queue: &QueueName, window: u32) -> Result<Box<dyn Deliveries>, EngineError> {
+        let inner = self.inner.subscribe(queue, window).await?;
+        Ok(Box::new(Passed { inner, origin: self.origin }))
+    }
+
+    async fn settle(&self, marks: Vec<Mark>) -> Result<(), EngineError> {
+        self.inner.settle(marks).await
+    }
+
+    async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError> {
+        self.inner.depth(queue).await
+    }
+
+    async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError> {
+        self.inner.dead(query).await
+    }
+
+    async fn bury(&self, queue: &QueueName, ids: Vec<String>, end: DeadEnd) -> Result<u64, EngineError> {
+        self.inner.bury(queue, ids, end).await
+    }
+}
+
+struct Passed {
+    inner: Box<dyn Deliveries>,
+    origin: Origin,
+}
+
+#[async_trait]
+impl Deliveries for Passed {
+    async fn next(&mut self) -> Result<Vec<Delivery>, EngineError> {
+        let origin = self.origin;
+        let received = self.inner.next().await?;
+        Ok(received.into_iter().map(|delivery| Delivery { origin, ..delivery }).collect())
     }
 }

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod faults;
+mod messages;
 mod stage;
 
 mod drain;

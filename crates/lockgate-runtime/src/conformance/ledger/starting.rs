@@ -115,25 +115,40 @@ pub async fn a_started_job_is_not_claimed_again(fixture: &dyn Fixture) {
     assert!(desk.claim().await.is_empty());
 }
 
-/// A second delivery, after its process died, starts the job again; the third start is refused: it kills.
-pub async fn the_third_start_of_a_job_that_kills_its_process_is_refused(fixture: &dyn Fixture) {
+/// Another delivery, after its process died, starts the job again, and once more; the fourth start is refused: it kills.
+pub async fn the_fourth_start_of_a_job_that_kills_its_process_is_refused(fixture: &dyn Fixture) {
     let desk = Desk::new(fixture);
     let run = desk.plan(spec("r"), 1).await;
     let envelope = desk.dispatch_one().await;
     assert_eq!(desk.run(&envelope).await.number, 1);
     assert_eq!(desk.run(&envelope).await.number, 2);
+    assert_eq!(desk.run(&envelope).await.number, 3);
     assert_eq!(desk.start(&envelope).await, Started::Poisoned);
     let job = desk.job(envelope.job).await;
-    assert_eq!((job.state, job.executions, job.reason.is_some()), (JobState::Failed, 2, true));
+    assert_eq!((job.state, job.executions, job.reason.is_some()), (JobState::Failed, 3, true));
     assert_eq!(desk.start(&envelope).await, Started::Stale, "it is over");
     assert_eq!(desk.summary(run).await.counts.failed, 1);
+}
+
+/// Between two deaths its deliveries are put off, because the dead process still holds its slots: that does not wash it
+/// clean.
+pub async fn a_delivery_that_is_put_off_forgives_no_start(fixture: &dyn Fixture) {
+    let desk = Desk::new(fixture);
+    desk.plan(spec("r"), 1).await;
+    let mut envelope = desk.dispatch_one().await;
+    for number in 1..=3 {
+        assert_eq!(desk.run(&envelope).await.number, number);
+        desk.settle(envelope.job, Authority::Delivery(envelope.dispatch), deferred(Duration::ZERO)).await;
+        envelope = desk.dispatch_one().await;
+    }
+    assert_eq!(desk.start(&envelope).await, Started::Poisoned);
 }
 
 /// Starts that were settled are not held against a job, however many.
 pub async fn only_unsettled_starts_in_a_row_count_as_poison(fixture: &dyn Fixture) {
     let desk = Desk::new(fixture);
     desk.plan(spec("r"), 1).await;
-    for _ in 0..3 {
+    for _ in 0..4 {
         let envelope = desk.dispatch_one().await;
         desk.run(&envelope).await;
         let second = desk.run(&envelope).await;

@@ -74,7 +74,7 @@ impl Subject {
                 desk.sweep(None, None).await;
             }
             Event::Poisoned => {
-                for _ in 0..3 {
+                for _ in 0..4 {
                     desk.start(&self.envelope).await;
                 }
             }

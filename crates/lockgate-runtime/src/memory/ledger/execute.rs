@@ -121,11 +121,11 @@ impl Job {
         };
         self.record.reason = settlement.outcome.reason().map(str::to_owned);
         self.record.waited = Some(settlement.waited);
-        self.unsettled = 0;
         self.dispatched = false;
         self.settled_at = Some(now);
         if started {
             self.executing = false;
+            self.unsettled = 0;
             self.record.ran = Some(settlement.ran);
         }
         match settlement.outcome {
