@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lockgate-cli", &["lockgate"]),
     ("spike-projection", &["lockgate", "lockgate-cli"]),
     ("lockgate-tests", &["lockgate"]),
+    ("lockgate-benches", &[]),
 ];
 
 /// Dependencies that a crate must never have, whatever the reason.
