@@ -4,6 +4,7 @@
 //! Only processes that a test started are ever signalled, by their pid.
 
 pub mod program;
+pub mod proxy;
 pub mod servers;
 pub mod wait;
 
