@@ -8,5 +8,6 @@ mod demo;
 mod operate;
 mod organizations;
 mod planning;
+mod servers;
 mod stop;
 mod tidy;

@@ -1,8 +1,11 @@
-//! What system tests share: the program under test, private folders, processes that end with their test.
+//! What system tests share: the program under test, private folders and servers, processes that end with their
+//! test.
 //!
 //! Only processes that a test started are ever signalled, by their pid.
 
 pub mod program;
+pub mod proxy;
+pub mod servers;
 pub mod wait;
 
 pub use anyhow::{Context, bail, ensure};

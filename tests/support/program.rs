@@ -49,6 +49,10 @@ impl Place {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary("spike-projection"));
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
+        let ours = std::env::vars_os().map(|(name, _)| name);
+        for name in ours.filter(|name| name.to_string_lossy().starts_with("LOCKGATE__")) {
+            command.env_remove(name);
+        }
         command.env("LOCKGATE__EMBEDDED__PATH", self.path("lockgate.db")).env("NO_COLOR", "1");
         command
     }
@@ -93,8 +97,12 @@ impl Place {
     }
 }
 
-/// The program, found beside the tests' own binary.
-fn binary(name: &str) -> PathBuf {
+/// A program of this workspace, found beside the tests' own binary.
+///
+/// # Panics
+/// When it is not built.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap_or_default();
     let folder = tests.parent().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
     let path = folder.join(name);

@@ -24,6 +24,19 @@ pub fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Res
     }
 }
 
+/// Does asynchronous work to its end, from a test that is not asynchronous itself, or from one that is: it runs on a
+/// thread of its own.
+///
+/// # Errors
+/// When the work fails.
+pub fn block_on<T: Send>(work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let done = scope.spawn(move || runtime()?.block_on(work));
+        done.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the work panicked")))
+    })
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one nap of the system tests, between two looks")]
 fn nap() {
     std::thread::sleep(LOOK); // eventually

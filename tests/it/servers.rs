@@ -1,0 +1,139 @@
+//! The harness of the other tests: private servers answer, die, come back and stand still when told to, and leave
+//! nothing behind.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use sqlx::{Connection, PgConnection};
+use support::servers::{self, Postgres, Private, Redis, Servers};
+use support::wait::{block_on, eventually};
+use support::{Context, Result, ensure};
+
+const SOON: Duration = Duration::from_secs(30);
+
+#[test]
+fn each_server_dies_and_comes_back_with_what_it_had_committed() -> Result {
+    if !servers::available()? {
+        return Ok(());
+    }
+    let mut servers = Servers::start()?;
+    assert!(servers.rabbitmq.vhost("kept")?.ends_with("/kept"));
+    let database = servers.postgres.database("kept")?;
+    redis(&servers.redis, &["SET", "kept", "1"])?;
+    killed_and_back(&mut servers.rabbitmq)?;
+    killed_and_back(&mut servers.postgres)?;
+    killed_and_back(&mut servers.redis)?;
+    assert!(servers.rabbitmq.rabbitmqctl(&["list_vhosts"])?.contains("kept"));
+    assert_eq!(redis(&servers.redis, &["GET", "kept"])?, "1");
+    block_on(async { Ok(PgConnection::connect(&database).await?.close().await?) })?;
+    servers.redis.restart_empty()?;
+    assert_eq!(redis(&servers.redis, &["GET", "kept"])?, "");
+    Ok(())
+}
+
+fn killed_and_back(server: &mut Private) -> Result {
+    let pid = server.pid().context("it does not run")?;
+    server.kill();
+    ensure!(!alive(pid), "{pid} is still there");
+    ensure!(connect(server.port()).is_err(), "somebody still listens");
+    server.restart()
+}
+
+#[test]
+fn a_frozen_server_is_silent_with_all_its_processes_and_answers_again_when_thawed() -> Result {
+    if !servers::available()? {
+        return Ok(());
+    }
+    let redis_server = Redis::start()?;
+    redis_server.freeze()?;
+    ensure!(redis(&redis_server, &["PING"]).is_err(), "a frozen Redis answers");
+    redis_server.thaw()?;
+    assert_eq!(redis(&redis_server, &["PING"])?, "PONG");
+
+    let postgres = Postgres::start()?;
+    let url = postgres.url();
+    block_on(async {
+        let mut connection = PgConnection::connect(&url).await?;
+        postgres.freeze()?;
+        let mut ask = Box::pin(sqlx::query("SELECT 1").execute(&mut connection));
+        let silent = tokio::time::timeout(Duration::from_millis(500), &mut ask).await.is_err();
+        ensure!(silent, "a frozen PostgreSQL answers on a connection that it has");
+        postgres.thaw()?;
+        tokio::time::timeout(SOON, ask).await??;
+        Ok(())
+    })
+}
+
+#[test]
+fn servers_end_with_whoever_started_them_even_by_sigkill() -> Result {
+    if !servers::available()? {
+        return Ok(());
+    }
+    for signal in [Signal::TERM, Signal::KILL] {
+        let place = tempfile::tempdir()?;
+        let (environment, mut wrapper) = wrapped(place.path())?;
+        let folders: Vec<PathBuf> =
+            std::fs::read_dir(place.path())?.map(|e| Ok(e?.path())).collect::<Result<_>>()?;
+        assert_eq!(folders.iter().filter(|folder| folder.is_dir()).count(), 3, "{folders:?}");
+        let wrapper_id = i32::try_from(wrapper.id()).ok().and_then(Pid::from_raw).context("no pid")?;
+        kill_process(wrapper_id, signal)?;
+        let status = wrapper.wait()?;
+        // Its command's end is its own, unless it cannot say anything any more.
+        assert_eq!(status.code(), (signal == Signal::TERM).then_some(128 + 15));
+        eventually("nobody listens any more", SOON, || {
+            Ok(environment.iter().all(|port| connect(*port).is_err()).then_some(()))
+        })?;
+        eventually("their folders are gone", SOON, || {
+            Ok(folders.iter().all(|folder| !folder.is_dir()).then_some(()))
+        })?;
+    }
+    Ok(())
+}
+
+/// `private-servers` around a command that waits, with its temporary folders in this one: the ports of the servers.
+fn wrapped(folder: &Path) -> Result<(Vec<u16>, std::process::Child)> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
+    let told = folder.join("told");
+    let script = format!("env | grep _URL= > {0}.part; mv {0}.part {0}; exec cat", told.display());
+    let wrapper = Command::new(support::program::binary("private-servers"))
+        .args(["sh", "-c", &script])
+        .env("TMPDIR", folder)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let text = eventually("the servers are up", SOON * 3, || Ok(std::fs::read_to_string(&told).ok()))?;
+    let urls = text.lines().filter(|line| line.starts_with("LOCKGATE_TEST_"));
+    let port = |url: &str| url.rsplit_once("127.0.0.1:")?.1.split('/').next()?.parse().ok();
+    let ports: Vec<u16> = urls.filter_map(port).collect();
+    assert_eq!(ports.len(), 3, "{text}");
+    std::fs::remove_file(told)?;
+    Ok((ports, wrapper))
+}
+
+fn redis(server: &Redis, args: &[&str]) -> Result<String> {
+    use std::io::{BufRead, BufReader, Write};
+    let mut stream = connect(server.port())?;
+    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+    stream.write_all(format!("{}\r\n", args.join(" ")).as_bytes())?;
+    let mut lines = BufReader::new(stream).lines();
+    let first = lines.next().context("no answer")??;
+    // A text comes as its length and then itself; `$-1` is none.
+    let text = if first.starts_with('$') && first != "$-1" {
+        lines.next().context("half an answer")??
+    } else {
+        first
+    };
+    Ok(text.trim_start_matches('+').trim_start_matches("$-1").to_owned())
+}
+
+fn connect(port: u16) -> Result<TcpStream> {
+    Ok(TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SOON)?)
+}
+
+fn alive(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
