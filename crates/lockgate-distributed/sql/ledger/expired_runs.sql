@@ -1,0 +1,6 @@
+-- Numbers of runs whose deadline has passed, and that have jobs which are not over; at most $1.
+select r.number from runs r
+where r.deadline_at <= ledger_now()
+    and exists (
+        select from tallies t where t.run = r.number and t.state in ('scheduled', 'enqueued') and t.jobs > 0)
+order by r.deadline_at limit $1

@@ -1,0 +1,12 @@
+-- Records that the messages of jobs were confirmed, and returns the id of each for which that was news: $1 ids, each
+-- once, $2 dispatches: arrays of one length.
+-- Keeps: only the latest dispatch counts, and not when it was taken back, started or settled before this report came.
+with taken as (
+    update standings s set state = 'enqueued', due_at = null, reason = null, updated_at = ledger_now()
+    from unnest($1::uuid[], $2::integer[]) as x (id, dispatch)
+    where s.id = x.id and s.dispatch = x.dispatch and s.dispatched and s.state = 'scheduled'
+    returning s.id, s.run
+), noted as (
+    insert into publications (at, run, jobs) select ledger_now(), run, array_agg(id) from taken group by run
+)
+select id from taken

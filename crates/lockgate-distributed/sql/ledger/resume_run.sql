@@ -1,0 +1,3 @@
+-- Makes run number $1 active again. Batches that were missed meanwhile do not burst out together.
+update runs set status = 'active', next_due = greatest(next_due, case when next_due is not null then ledger_now() end)
+where number = $1

@@ -1,0 +1,2 @@
+-- The run of id $1, or no row.
+select * from runs where id = $1

@@ -1,0 +1,2 @@
+-- The run named $1, or no row.
+select * from runs where name = $1

@@ -1,0 +1,23 @@
+-- At most $3 runs, the newest first, with their jobs by state and their deferrals; only the one whose name is $1 or whose
+-- id is $2, unless $1 is null. `changes`: how many rows wait to be folded into the counts.
+-- Keeps: one statement sees one instant, so each run is balanced in itself.
+select r.*, t.*
+from (
+    select * from runs where $1::text is null or name = $1 or id = $2::uuid order by number desc limit $3
+) r cross join lateral (
+    select
+        coalesce(sum(jobs) filter (where state = 'scheduled'), 0)::bigint as scheduled,
+        coalesce(sum(jobs) filter (where state = 'enqueued'), 0)::bigint as enqueued,
+        coalesce(sum(jobs) filter (where state = 'succeeded'), 0)::bigint as succeeded,
+        coalesce(sum(jobs) filter (where state = 'skipped'), 0)::bigint as skipped,
+        coalesce(sum(jobs) filter (where state = 'failed'), 0)::bigint as failed,
+        coalesce(sum(jobs) filter (where state = 'cancelled'), 0)::bigint as cancelled,
+        coalesce(sum(deferrals), 0)::bigint as deferrals,
+        count(*) as changes
+    from (
+        select state, jobs, deferrals from counts where run = r.number
+        union all
+        select state, jobs, deferrals from count_changes where run = r.number
+    ) x
+) t
+order by r.number desc

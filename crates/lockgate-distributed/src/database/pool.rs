@@ -1,0 +1,152 @@
+//! Connections: how they are made, how long each may be silent, and what becomes of one that is.
+//!
+//! It must never hand a connection on that is in the middle of something.
+
+use std::time::Duration;
+
+use lockgate_core::error::EngineError;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool, Postgres};
+use tokio::time::timeout;
+
+use super::Doing;
+use super::error::{OpenError, silent};
+
+/// Where the database is.
+#[derive(Debug, Clone)]
+pub struct DatabaseOptions {
+    /// `postgres://user:password@host:5432/name`, with `?sslmode=verify-full` where it goes through a network.
+    pub url: SecretString,
+    /// Connections of this process, at most. Default 8: a worker's calls go in groups.
+    pub max_connections: u32,
+}
+
+impl DatabaseOptions {
+    /// The database at `url`, with the defaults.
+    pub fn new(url: impl Into<SecretString>) -> Self {
+        Self { url: url.into(), max_connections: 8 }
+    }
+}
+
+/// How long a connection may be waited for, made or taken from the pool.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long a statement may take.
+const STATEMENT: Duration = Duration::from_secs(5);
+/// A connection that was idle for so long is asked whether it is alive before it is used.
+const IDLE: Duration = Duration::from_secs(1);
+/// Beyond the server's own time-out: only a server that is frozen, or cut off, lets ours come first.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How long a piece of work may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// The work of every moment: 5 s a statement, and in all.
+    Short,
+    /// Work that grows with a run, such as planning, cancelling or forgetting it: 60 s a statement, 10 min in all.
+    Long,
+}
+
+impl Patience {
+    /// For one statement.
+    pub(super) fn statement(self) -> Duration {
+        match self {
+            Self::Short => STATEMENT,
+            Self::Long => Duration::from_secs(60),
+        }
+    }
+
+    fn in_all(self) -> Duration {
+        match self {
+            Self::Short => STATEMENT + GRACE,
+            Self::Long => Duration::from_secs(600),
+        }
+    }
+}
+
+/// The pool of one process. No connection is made yet.
+pub(super) fn open(options: &DatabaseOptions) -> Result<(PgPool, String), OpenError> {
+    let connect: PgConnectOptions =
+        options.url.expose_secret().parse().map_err(|source| OpenError::BadUrl { source })?;
+    let place = place(&connect);
+    let connect = connect.application_name("lockgate").statement_cache_capacity(256).options([
+        ("search_path", "lockgate,public"),
+        ("statement_timeout", "5000"),
+        // A process that is frozen in a transaction must not keep others from its rows.
+        ("idle_in_transaction_session_timeout", "10000"),
+        ("synchronous_commit", "on"),
+        // For the server, which notices in its turn that we are gone.
+        ("tcp_keepalives_idle", "15"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
+        // Compiling a plan takes longer than any of ours runs.
+        ("jit", "off"),
+        // A plan that was made when the tables were small would be kept when they are large.
+        ("plan_cache_mode", "force_custom_plan"),
+    ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(options.max_connections.max(1))
+        .acquire_timeout(CONNECT)
+        .idle_timeout(Duration::from_secs(60))
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move {
+                if about.idle_for > IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(connect);
+    Ok((pool, place))
+}
+
+/// What may be said of where the database is: no user, no password.
+fn place(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or("postgres");
+    match options.get_socket() {
+        Some(socket) => format!("{}/{database}", socket.display()),
+        None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
+    }
+}
+
+/// Does something with a connection of the pool, within `patience`. When it takes longer, or is dropped, or the way to
+/// the server is broken, the connection is closed, and the pool makes another.
+pub(super) async fn with_connection<T>(
+    pool: &PgPool,
+    doing: &str,
+    patience: Patience,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    let mut held = Held(Some(pool.acquire().await.doing(doing)?));
+    let Some(connection) = held.0.as_mut() else { return Err(silent(doing, 0)) };
+    let limit = patience.in_all();
+    let Ok(answer) = timeout(limit, work(connection)).await else {
+        return Err(silent(doing, limit.as_secs()));
+    };
+    if !matches!(answer, Err(EngineError::Unavailable { .. })) {
+        held.give_back().await;
+    }
+    answer
+}
+
+/// A connection that is closed unless it is given back.
+struct Held(Option<PoolConnection<Postgres>>);
+
+impl Held {
+    async fn give_back(&mut self) {
+        let Some(mut connection) = self.0.take() else { return };
+        // The pool asks whether it is alive. A server that falls silent right now must not keep its place for ever.
+        timeout(CONNECT, connection.return_to_pool()).await.ok();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            // Without a farewell: who does not listen cannot be waited for.
+            drop(connection.detach());
+        }
+    }
+}

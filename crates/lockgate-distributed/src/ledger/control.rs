@@ -1,0 +1,206 @@
+//! What an operator can do to runs and jobs. The same command twice is once.
+//!
+//! It must never move a job in a way that the state machine has not. Each command locks the run first, so that no two
+//! change it at once.
+
+use async_trait::async_trait;
+use lockgate_core::cadence::Cadence;
+use lockgate_core::error::EngineError;
+use lockgate_core::id::{JobId, RunId};
+use lockgate_core::job::JobState;
+use lockgate_core::ledger::RunCommand;
+use lockgate_core::run::RunStatus;
+use lockgate_core::time::{Timestamp, millis};
+use lockgate_core::transition::{self, Event};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row};
+
+use super::plan::check_cadence;
+use super::read::{self, Run};
+use super::standing::Standings;
+use crate::columns::{count, integer, sql, storable};
+use crate::database::{Doing, Patience, Work};
+
+/// Jobs that one statement of a command changes: its memory, and that of the counting, do not grow with the run.
+const STEP: i64 = 20_000;
+
+/// Carries out a command; answers how many jobs, or runs, it changed.
+pub(super) struct Control {
+    pub(super) command: RunCommand,
+}
+
+#[async_trait]
+impl Work for Control {
+    type Output = u64;
+
+    fn patience(&self) -> Patience {
+        match self.command {
+            RunCommand::Cancel { .. } | RunCommand::Retry { .. } => Patience::Long,
+            _ => Patience::Short,
+        }
+    }
+
+    async fn run(&self, tx: &mut PgConnection) -> Result<u64, EngineError> {
+        match &self.command {
+            RunCommand::Pause(run) => pause(tx, *run).await,
+            RunCommand::Resume(run) => resume(tx, *run).await,
+            RunCommand::Cancel { run, reason } => cancel(tx, *run, &storable(reason)).await,
+            RunCommand::Retry { run, states } => retry(tx, *run, states).await,
+            RunCommand::SetCadence { run, cadence } => set_cadence(tx, *run, *cadence).await,
+            RunCommand::RetryJob(job) => retry_job(tx, *job).await,
+            RunCommand::CancelJob { job, reason } => cancel_job(tx, *job, storable(reason)).await,
+        }
+    }
+}
+
+async fn pause(tx: &mut PgConnection, run: RunId) -> Result<u64, EngineError> {
+    let run = read::lock_run(tx, run).await?;
+    match run.record.status {
+        RunStatus::Active => set_status(tx, &run, RunStatus::Paused, run.record.next_due).await,
+        RunStatus::Paused => Ok(0),
+        _ => Err(senseless(&run, "paused")),
+    }
+}
+
+async fn resume(tx: &mut PgConnection, run: RunId) -> Result<u64, EngineError> {
+    let run = read::lock_run(tx, run).await?;
+    match run.record.status {
+        RunStatus::Paused => {
+            let resumed = sqlx::query(sql!("ledger/resume_run")).bind(run.number).execute(tx).await;
+            Ok(resumed.doing("resuming a run")?.rows_affected())
+        }
+        RunStatus::Active => Ok(0),
+        _ => Err(senseless(&run, "resumed")),
+    }
+}
+
+async fn cancel(tx: &mut PgConnection, run: RunId, reason: &str) -> Result<u64, EngineError> {
+    let run = read::lock_run(tx, run).await?;
+    let cancelled = step_by_step(tx, "cancelling jobs", |after| {
+        sqlx::query(sql!("ledger/cancel_jobs")).bind(run.number).bind(after).bind(reason)
+    })
+    .await?;
+    set_status(tx, &run, RunStatus::Cancelled, None).await?;
+    Ok(cancelled)
+}
+
+async fn retry(tx: &mut PgConnection, run: RunId, states: &[JobState]) -> Result<u64, EngineError> {
+    let run = read::lock_run(tx, run).await?;
+    if let Some(state) = states.iter().find(|state| transition::next(**state, Event::Revived).is_none()) {
+        let reason =
+            format!("jobs that are {state} cannot be run again; choose failed, skipped or cancelled");
+        return Err(EngineError::Conflict { reason });
+    }
+    let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+    let revived = step_by_step(tx, "running jobs again", |after| {
+        sqlx::query(sql!("ledger/retry_jobs")).bind(run.number).bind(after).bind(states.clone())
+    })
+    .await?;
+    reopen(tx, &run, revived).await
+}
+
+/// Goes through the jobs of a run by a statement that is told after which job to go on.
+async fn step_by_step<'q>(
+    tx: &mut PgConnection,
+    doing: &str,
+    step: impl Fn(i64) -> Query<'q, Postgres, PgArguments>,
+) -> Result<u64, EngineError> {
+    let (mut changed, mut after) = (0, Some(0));
+    while let Some(from) = after {
+        let row = step(from).bind(STEP).fetch_one(&mut *tx).await.doing(doing)?;
+        changed += count::<u64>(&row, "changed").doing(doing)?;
+        after = row.try_get("last").doing(doing)?;
+    }
+    Ok(changed)
+}
+
+async fn set_cadence(tx: &mut PgConnection, run: RunId, cadence: Cadence) -> Result<u64, EngineError> {
+    let run = read::lock_run(tx, run).await?;
+    check_cadence(cadence)?;
+    let due = run.record.next_due.map(|due| cadence.due_after_change(run.last_batch_at, due).0);
+    sqlx::query(sql!("ledger/set_cadence"))
+        .bind(run.number)
+        .bind(integer(cadence.batch_size))
+        .bind(millis(cadence.batch_delay))
+        .bind(due)
+        .execute(tx)
+        .await
+        .doing("changing the rhythm of a run")?;
+    Ok(1)
+}
+
+async fn retry_job(tx: &mut PgConnection, job: JobId) -> Result<u64, EngineError> {
+    let run = lock_run_of(tx, job).await?;
+    let mut jobs = Standings::load(tx, vec![job]).await.doing("reading a job")?;
+    let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
+    let before = standing.state;
+    if !standing.revive() {
+        let reason = format!("job {job} is {before}; only skipped, failed or cancelled ones are run again");
+        return Err(EngineError::Conflict { reason });
+    }
+    jobs.store(tx).await.doing("running a job again")?;
+    reopen(tx, &run, 1).await
+}
+
+async fn cancel_job(tx: &mut PgConnection, job: JobId, reason: String) -> Result<u64, EngineError> {
+    let mut jobs = Standings::load(tx, vec![job]).await.doing("reading a job")?;
+    let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
+    if !standing.step(Event::Cancelled, None, Some(reason)) {
+        return Ok(0);
+    }
+    jobs.store(tx).await.doing("cancelling a job")?;
+    Ok(1)
+}
+
+async fn set_status(
+    tx: &mut PgConnection,
+    run: &Run,
+    status: RunStatus,
+    next_due: Option<Timestamp>,
+) -> Result<u64, EngineError> {
+    let done = sqlx::query(sql!("ledger/set_status"))
+        .bind(run.number)
+        .bind(status.as_str())
+        .bind(next_due.map(|due| due.0))
+        .execute(tx)
+        .await
+        .doing("changing the status of a run")?;
+    Ok(done.rows_affected())
+}
+
+/// A cancelled run with jobs that run again is active: all its other jobs are over.
+async fn reopen(tx: &mut PgConnection, run: &Run, revived: u64) -> Result<u64, EngineError> {
+    if revived > 0 && run.record.status == RunStatus::Cancelled {
+        set_status(tx, run, RunStatus::Active, None).await?;
+    }
+    Ok(revived)
+}
+
+async fn lock_run_of(tx: &mut PgConnection, job: JobId) -> Result<Run, EngineError> {
+    sqlx::query(sql!("ledger/lock_run_of_job"))
+        .bind(job.0)
+        .fetch_optional(tx)
+        .await
+        .and_then(|row| row.as_ref().map(Run::from_row).transpose())
+        .doing("reading the run of a job")?
+        .ok_or_else(|| unknown_job(job))
+}
+
+fn unknown_job(job: JobId) -> EngineError {
+    EngineError::NotFound { what: "job", name: job.to_string() }
+}
+
+fn senseless(run: &Run, verb: &str) -> EngineError {
+    let name = &run.record.name;
+    let reason = match run.record.status {
+        RunStatus::Planning => {
+            format!("run {name} is still being planned; it can be {verb} once its plan is whole")
+        }
+        status => format!(
+            "run {name} is {} and cannot be {verb}; run its jobs again, or plan a new run",
+            status.as_str()
+        ),
+    };
+    EngineError::Conflict { reason }
+}

@@ -1,0 +1,172 @@
+//! Planning a run: open, append, seal; each step may be repeated.
+//!
+//! It must never add to a run that is sealed, nor dispatch anything of one that is not.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use lockgate_core::cadence::{Cadence, MAX_BATCH_SIZE};
+use lockgate_core::envelope::MAX_PAYLOAD_BYTES;
+use lockgate_core::error::EngineError;
+use lockgate_core::ledger::{self, Adoption, PlanStep, Planned, PlannedJob};
+use lockgate_core::name::NameError;
+use lockgate_core::run::{self, RunSpec};
+use lockgate_core::time::{Timestamp, millis};
+use lockgate_core::{JobId, RunId};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row};
+
+use super::read::{self, Run};
+use crate::columns::{count, integer, rows, sql};
+use crate::database::{Doing, Patience, Work};
+
+/// One step of a planning.
+pub(super) struct Plan {
+    pub(super) step: PlanStep,
+    /// The ledger's time, for the name of an inbox.
+    pub(super) now: Timestamp,
+}
+
+#[async_trait]
+impl Work for Plan {
+    type Output = Planned;
+
+    fn patience(&self) -> Patience {
+        match self.step {
+            PlanStep::Append { .. } => Patience::Long,
+            _ => Patience::Short,
+        }
+    }
+
+    async fn run(&self, tx: &mut PgConnection) -> Result<Planned, EngineError> {
+        match &self.step {
+            PlanStep::Open(spec) => open(tx, spec).await,
+            PlanStep::Append { run, jobs } => append(tx, *run, jobs).await,
+            PlanStep::Seal { run } => seal(tx, *run).await,
+            PlanStep::Adopt(adoption) => adopt(tx, adoption, self.now).await,
+        }
+    }
+}
+
+async fn open(tx: &mut PgConnection, spec: &RunSpec) -> Result<Planned, EngineError> {
+    check_cadence(spec.cadence)?;
+    let made = sqlx::query(sql!("ledger/insert_run"))
+        .bind(spec.id.0)
+        .bind(spec.name.as_str())
+        .bind(spec.kind.as_str())
+        .bind(spec.queue.as_str())
+        .bind(spec.as_of.0)
+        .bind(integer(spec.cadence.batch_size))
+        .bind(millis(spec.cadence.batch_delay))
+        .bind(spec.start_at.map(|start| start.0))
+        .bind(spec.deadline.map(millis))
+        .execute(&mut *tx)
+        .await
+        .doing("making a run")?;
+    let run = read::run_by_name(tx, &spec.name).await.doing("reading the run")?.record;
+    if run.kind != spec.kind || run.as_of != spec.as_of {
+        let reason = format!("run {} exists for another kind or hour; choose another name", run.name);
+        return Err(EngineError::Conflict { reason });
+    }
+    Ok(Planned { run, existed: made.rows_affected() == 0, added: 0 })
+}
+
+async fn append(tx: &mut PgConnection, run: RunId, jobs: &[PlannedJob]) -> Result<Planned, EngineError> {
+    let doing = "adding jobs to a run";
+    check_payloads(jobs)?;
+    let jobs: Vec<&PlannedJob> = jobs.iter().collect();
+    let query = bind_jobs(sqlx::query(sql!("ledger/append_jobs")).bind(run.0), &jobs);
+    let Some(row) = query.fetch_optional(&mut *tx).await.doing(doing)? else {
+        let run = read::run(tx, run).await?.record;
+        return Ok(Planned { run, existed: true, added: 0 });
+    };
+    let run = Run::from_row(&row).doing(doing)?.record;
+    Ok(Planned { run, existed: true, added: count(&row, "added").doing(doing)? })
+}
+
+async fn seal(tx: &mut PgConnection, run: RunId) -> Result<Planned, EngineError> {
+    let doing = "sealing a run";
+    let sealed = sqlx::query(sql!("ledger/seal_run")).bind(run.0).fetch_optional(&mut *tx).await;
+    let run = match sealed.doing(doing)? {
+        Some(row) => Run::from_row(&row).doing(doing)?.record,
+        None => read::run(tx, run).await?.record,
+    };
+    Ok(Planned { run, existed: true, added: 0 })
+}
+
+async fn adopt(tx: &mut PgConnection, adoption: &Adoption, now: Timestamp) -> Result<Planned, EngineError> {
+    let doing = "adopting jobs";
+    let Adoption { inbox, kind, queue, jobs } = adoption;
+    check_payloads(jobs)?;
+    let refused = |error: NameError| EngineError::Conflict { reason: error.to_string() };
+    let spec = run::inbox(*inbox, kind.clone(), queue.clone(), now).map_err(refused)?;
+    let Planned { run, existed, .. } = open(tx, &spec).await?;
+    let Run { number, .. } = read::lock_run(tx, run.id).await?;
+    let mut seen = HashSet::new();
+    let mut left: Vec<PlannedJob> = jobs.iter().filter(|job| seen.insert(job.id)).cloned().collect();
+    let mut added = 0;
+    // The second round takes those whose key was taken, by a key of their own; what is there by its id is passed over
+    // in both.
+    for _ in 0..2 {
+        let query = sqlx::query(sql!("ledger/adopt_jobs")).bind(number);
+        let jobs: Vec<&PlannedJob> = left.iter().collect();
+        let taken = bind_jobs(query, &jobs).fetch_all(&mut *tx).await.doing(doing)?;
+        let taken: HashSet<JobId> =
+            taken.iter().map(|row| row.try_get("id").map(JobId)).collect::<sqlx::Result<_>>().doing(doing)?;
+        added += taken.len();
+        left.retain(|job| !taken.contains(&job.id));
+        left.iter_mut().for_each(|job| job.key = ledger::adopted_key(&job.key, job.id));
+        if left.is_empty() {
+            break;
+        }
+    }
+    let row = sqlx::query(sql!("ledger/open_inbox"))
+        .bind(number)
+        .bind(rows(added))
+        .fetch_one(tx)
+        .await
+        .doing(doing)?;
+    let run = Run::from_row(&row).doing(doing)?.record;
+    Ok(Planned { run, existed, added: u64::try_from(added).unwrap_or(u64::MAX) })
+}
+
+type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// The four arrays of jobs.
+fn bind_jobs<'q>(query: Statement<'q>, jobs: &[&'q PlannedJob]) -> Statement<'q> {
+    query
+        .bind(jobs.iter().map(|job| job.id.0).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| job.key.as_str()).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| job.tenant.as_str()).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| job.payload.as_str()).collect::<Vec<_>>())
+}
+
+/// Payloads that can be carried, and stored.
+fn check_payloads(jobs: &[PlannedJob]) -> Result<(), EngineError> {
+    for PlannedJob { key, payload, .. } in jobs {
+        let bytes = payload.len();
+        let reason = if bytes > MAX_PAYLOAD_BYTES {
+            format!(
+                "the payload of {key} has {bytes} bytes, at most {MAX_PAYLOAD_BYTES} are carried; put a reference in it"
+            )
+        } else if payload.contains('\0') {
+            format!("the payload of {key} holds a zero character; write it as \\u0000")
+        } else {
+            continue;
+        };
+        return Err(EngineError::Conflict { reason });
+    }
+    Ok(())
+}
+
+/// A rhythm that can be kept.
+pub(super) fn check_cadence(cadence: Cadence) -> Result<(), EngineError> {
+    if (1..=MAX_BATCH_SIZE).contains(&cadence.batch_size) {
+        return Ok(());
+    }
+    let size = cadence.batch_size;
+    Err(EngineError::Conflict {
+        reason: format!("a batch has 1 to {MAX_BATCH_SIZE} jobs, not {size}; change batch_size"),
+    })
+}

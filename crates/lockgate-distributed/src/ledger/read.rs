@@ -1,0 +1,219 @@
+//! Reading runs and jobs.
+//!
+//! It must never write.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lockgate_core::cadence::Cadence;
+use lockgate_core::error::EngineError;
+use lockgate_core::id::{JobId, RunId};
+use lockgate_core::job::{JobRecord, JobState};
+use lockgate_core::ledger::{JobQuery, RunQuery};
+use lockgate_core::name::RunName;
+use lockgate_core::run::{Counts, RunRecord, RunStatus, RunSummary, RunTiming};
+use lockgate_core::time::Timestamp;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use crate::columns::{count, maybe_small, name, small, sql};
+use crate::database::{Doing, Patience, Work};
+
+/// Rows of an answer, when the query names no limit.
+const PAGE: u32 = 100;
+
+/// A run as its row has it: what all may know, and what the dispatcher keeps.
+pub(super) struct Run {
+    pub(super) number: i32,
+    pub(super) record: RunRecord,
+    pub(super) last_batch_at: Option<Timestamp>,
+}
+
+impl Run {
+    pub(super) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let time = |column| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp));
+        let record = RunRecord {
+            id: RunId(row.try_get("id")?),
+            name: name(row, "name")?,
+            kind: name(row, "kind")?,
+            as_of: Timestamp(row.try_get("as_of")?),
+            status: status(row.try_get("status")?)?,
+            cadence: Cadence {
+                batch_size: small(row, "batch_size")?,
+                batch_delay: Duration::from_millis(count(row, "batch_delay")?),
+            },
+            planned: count(row, "planned")?,
+            batches: small(row, "batches")?,
+            next_due: time("next_due")?,
+            deadline_at: time("deadline_at")?,
+            created_at: Timestamp(row.try_get("created_at")?),
+        };
+        Ok(Self { number: row.try_get("number")?, record, last_batch_at: time("last_batch_at")? })
+    }
+}
+
+fn status(text: &str) -> sqlx::Result<RunStatus> {
+    [RunStatus::Planning, RunStatus::Active, RunStatus::Paused, RunStatus::Cancelled]
+        .into_iter()
+        .find(|status| status.as_str() == text)
+        .ok_or_else(|| sqlx::Error::Decode(format!("{text:?} is no status of a run").into()))
+}
+
+/// The run of this id.
+pub(super) async fn run(connection: &mut PgConnection, id: RunId) -> Result<Run, EngineError> {
+    found(sqlx::query(sql!("ledger/run_by_id")).bind(id.0).fetch_optional(connection).await, id)
+}
+
+/// The run of this id, which nobody else changes until the transaction ends.
+pub(super) async fn lock_run(tx: &mut PgConnection, id: RunId) -> Result<Run, EngineError> {
+    found(sqlx::query(sql!("ledger/lock_run")).bind(id.0).fetch_optional(tx).await, id)
+}
+
+fn found(row: sqlx::Result<Option<PgRow>>, id: RunId) -> Result<Run, EngineError> {
+    row.and_then(|row| row.as_ref().map(Run::from_row).transpose())
+        .doing("reading a run")?
+        .ok_or_else(|| EngineError::NotFound { what: "run", name: id.to_string() })
+}
+
+/// The run of this name, which is there.
+pub(super) async fn run_by_name(connection: &mut PgConnection, name: &RunName) -> sqlx::Result<Run> {
+    let row = sqlx::query(sql!("ledger/run_by_name")).bind(name.as_str()).fetch_one(connection).await?;
+    Run::from_row(&row)
+}
+
+/// Reads runs.
+pub(super) struct Runs {
+    pub(super) query: RunQuery,
+}
+
+/// Runs, and how many changes had to be summed up for the one that had the most.
+pub(super) struct Summaries {
+    pub(super) summaries: Vec<RunSummary>,
+    pub(super) changes: i64,
+}
+
+#[async_trait]
+impl Work for Runs {
+    type Output = Summaries;
+
+    fn patience(&self) -> Patience {
+        if self.query.timing { Patience::Long } else { Patience::Short }
+    }
+
+    async fn run(&self, connection: &mut PgConnection) -> Result<Summaries, EngineError> {
+        self.read(connection).await.doing("reading runs")
+    }
+}
+
+impl Runs {
+    async fn read(&self, connection: &mut PgConnection) -> sqlx::Result<Summaries> {
+        let wanted = self.query.run.as_ref().map(RunName::as_str);
+        let rows = sqlx::query(sql!("ledger/runs"))
+            .bind(wanted)
+            .bind(wanted.and_then(|text| text.parse::<RunId>().ok()).map(|id| id.0))
+            .bind(page(self.query.limit))
+            .fetch_all(&mut *connection)
+            .await?;
+        let mut summaries = Vec::with_capacity(rows.len());
+        let mut changes = 0;
+        for row in &rows {
+            let Run { number, record, .. } = Run::from_row(row)?;
+            let timing = if self.query.timing { timing(connection, number).await? } else { None };
+            let deferrals = count(row, "deferrals")?;
+            summaries.push(RunSummary { run: record, counts: counts(row)?, deferrals, timing });
+            changes = changes.max(row.try_get("changes")?);
+        }
+        Ok(Summaries { summaries, changes })
+    }
+}
+
+fn counts(row: &PgRow) -> sqlx::Result<Counts> {
+    let mut counts = Counts::default();
+    for state in JobState::ALL {
+        counts.add(state, count(row, state.as_str())?);
+    }
+    Ok(counts)
+}
+
+async fn timing(connection: &mut PgConnection, run: i32) -> sqlx::Result<Option<RunTiming>> {
+    let row = sqlx::query(sql!("ledger/timing")).bind(run).fetch_one(connection).await?;
+    let (Some(first), Some(last)) = (row.try_get("first")?, row.try_get("last")?) else {
+        return Ok(None);
+    };
+    let wait = |column| Ok::<_, sqlx::Error>(Duration::from_millis(u64::from(small(&row, column)?)));
+    Ok(Some(RunTiming {
+        first: Timestamp(first),
+        last: Timestamp(last),
+        wait_p50: wait("p50")?,
+        wait_p99: wait("p99")?,
+    }))
+}
+
+/// Reads jobs.
+pub(super) struct Jobs {
+    pub(super) query: JobQuery,
+}
+
+#[async_trait]
+impl Work for Jobs {
+    type Output = Vec<JobRecord>;
+
+    fn patience(&self) -> Patience {
+        // Few failures, or few differences, may lie far apart in a long manifest.
+        Patience::Long
+    }
+
+    async fn run(&self, tx: &mut PgConnection) -> Result<Vec<JobRecord>, EngineError> {
+        self.read(tx).await.doing("reading jobs")
+    }
+}
+
+impl Jobs {
+    async fn read(&self, tx: &mut PgConnection) -> sqlx::Result<Vec<JobRecord>> {
+        let query = &self.query;
+        let statement = match (query.ids.is_empty(), query.run) {
+            (false, _) => sql!("ledger/jobs_by_id"),
+            (true, Some(_)) => sql!("ledger/jobs_of_run"),
+            (true, None) => sql!("ledger/jobs_of_any_run"),
+        };
+        let mut asked = sqlx::query(statement)
+            .bind(query.run.map(|run| run.0))
+            .bind(query.states.iter().map(|state| state.as_str()).collect::<Vec<_>>())
+            .bind(query.key.as_ref().map(|key| key.as_str()))
+            .bind(query.absent_from.map(|run| run.0))
+            .bind(query.after.map(|job| job.0))
+            .bind(page(query.limit));
+        if !query.ids.is_empty() {
+            asked = asked.bind(query.ids.iter().map(|job| job.0).collect::<Vec<_>>());
+        }
+        asked.fetch_all(tx).await?.iter().map(job).collect()
+    }
+}
+
+fn page(limit: u32) -> i64 {
+    i64::from(if limit == 0 { PAGE } else { limit })
+}
+
+fn job(row: &PgRow) -> sqlx::Result<JobRecord> {
+    let duration = |column| {
+        Ok::<_, sqlx::Error>(maybe_small(row, column)?.map(|millis| Duration::from_millis(millis.into())))
+    };
+    Ok(JobRecord {
+        id: JobId(row.try_get("id")?),
+        run: Some(RunId(row.try_get("run_id")?)),
+        kind: name(row, "kind")?,
+        key: name(row, "key")?,
+        tenant: name(row, "tenant")?,
+        state: name(row, "state")?,
+        attempt: small(row, "attempt")?,
+        executions: small(row, "executions")?,
+        deferrals: small(row, "deferrals")?,
+        batch: maybe_small(row, "batch")?,
+        due_at: row.try_get::<Option<i64>, _>("due_at")?.map(Timestamp),
+        reason: row.try_get("reason")?,
+        waited: duration("waited")?,
+        ran: duration("ran")?,
+        updated_at: Timestamp(row.try_get("updated_at")?),
+        payload: row.try_get("payload")?,
+    })
+}

@@ -1,0 +1,183 @@
+//! Where jobs stand: what is not decided by a statement's conditions is decided here, on rows that are locked, which are
+//! then written back together.
+//!
+//! It must never decide on anything but the latest dispatch and the latest execution of a job.
+
+use std::collections::HashMap;
+
+use lockgate_core::JobId;
+use lockgate_core::job::JobState;
+use lockgate_core::ledger::{Execution, Start, Started};
+use lockgate_core::time::Timestamp;
+use lockgate_core::transition::{self, DEADLINE_PASSED, Event, POISONED, StartVerdict};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use crate::columns::{integer, name, small, sql};
+
+/// The jobs of one call, by id.
+pub(super) struct Standings(HashMap<JobId, Standing>);
+
+impl Standings {
+    /// Reads and locks them.
+    pub(super) async fn load(tx: &mut PgConnection, mut ids: Vec<JobId>) -> sqlx::Result<Self> {
+        ids.sort_unstable();
+        ids.dedup();
+        let ids: Vec<uuid::Uuid> = ids.into_iter().map(|id| id.0).collect();
+        let rows = sqlx::query(sql!("ledger/load_jobs")).bind(ids).fetch_all(tx).await?;
+        rows.iter()
+            .map(|row| Ok((JobId(row.try_get("id")?), Standing::from_row(row)?)))
+            .collect::<sqlx::Result<_>>()
+            .map(Self)
+    }
+
+    pub(super) fn find(&mut self, job: JobId) -> Option<&mut Standing> {
+        self.0.get_mut(&job)
+    }
+
+    pub(super) async fn store(self, tx: &mut PgConnection) -> sqlx::Result<()> {
+        let mut changed: Vec<(JobId, Standing)> = self.0.into_iter().filter(|(_, job)| job.changed).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        changed.sort_unstable_by_key(|(id, _)| *id);
+        sqlx::query(sql!("ledger/store_jobs"))
+            .bind(column(&changed, |id, _| id.0))
+            .bind(column(&changed, |_, job| job.state.as_str()))
+            .bind(column(&changed, |_, job| job.dispatched))
+            .bind(column(&changed, |_, job| job.started))
+            .bind(column(&changed, |_, job| job.executing))
+            .bind(column(&changed, |_, job| job.started_by))
+            .bind(column(&changed, |_, job| job.due_at))
+            .bind(column(&changed, |_, job| integer(job.attempt)))
+            .bind(column(&changed, |_, job| integer(job.executions)))
+            .bind(column(&changed, |_, job| i16::try_from(job.unsettled).unwrap_or(i16::MAX)))
+            .bind(column(&changed, |_, job| job.reason.clone()))
+            .execute(tx)
+            .await
+            .map(drop)
+    }
+}
+
+fn column<T>(jobs: &[(JobId, Standing)], of: impl Fn(&JobId, &Standing) -> T) -> Vec<T> {
+    jobs.iter().map(|(id, job)| of(id, job)).collect()
+}
+
+/// A job as the state machine needs it.
+pub(super) struct Standing {
+    pub(super) state: JobState,
+    dispatch: u32,
+    dispatched: bool,
+    started: bool,
+    executing: bool,
+    started_by: i64,
+    due_at: Option<i64>,
+    attempt: u32,
+    executions: u32,
+    unsettled: u32,
+    reason: Option<String>,
+    paused: bool,
+    expired: bool,
+    now: Timestamp,
+    changed: bool,
+}
+
+impl Standing {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            state: name(row, "state")?,
+            dispatch: small(row, "dispatch")?,
+            dispatched: row.try_get("dispatched")?,
+            started: row.try_get("started")?,
+            executing: row.try_get("executing")?,
+            started_by: row.try_get("started_by")?,
+            due_at: row.try_get("due_at")?,
+            attempt: small(row, "attempt")?,
+            executions: small(row, "executions")?,
+            unsettled: u32::try_from(row.try_get::<i16, _>("unsettled")?).unwrap_or(0),
+            reason: row.try_get("reason")?,
+            paused: row.try_get("paused")?,
+            expired: row.try_get("expired")?,
+            now: Timestamp(row.try_get("now")?),
+            changed: false,
+        })
+    }
+
+    /// A delivery of this dispatch wants to start the job.
+    pub(super) fn start(&mut self, start: Start) -> Started {
+        let Start { dispatch, token, .. } = start;
+        let said_before = self.executing && self.started_by == token && self.dispatch == dispatch;
+        if said_before && !self.state.is_terminal() {
+            return Started::Run(self.execution());
+        }
+        let standing = transition::Standing {
+            state: self.state,
+            dispatch: self.dispatch,
+            dispatched: self.dispatched,
+            unsettled: self.unsettled,
+            paused: self.paused,
+            expired: self.expired,
+        };
+        match transition::may_start(&standing, dispatch) {
+            StartVerdict::Stale => Started::Stale,
+            StartVerdict::Expired => {
+                self.step(Event::Expired, None, Some(DEADLINE_PASSED.to_owned()));
+                Started::Expired
+            }
+            StartVerdict::Poisoned => {
+                self.step(Event::Poisoned, None, Some(POISONED.to_owned()));
+                Started::Poisoned
+            }
+            StartVerdict::Paused => {
+                // From `scheduled`, its message before its report, there is no event: it is there already.
+                self.put(JobState::Scheduled, Some(self.now), None);
+                self.dispatched = false;
+                Started::Paused
+            }
+            StartVerdict::Run => self.run(token),
+        }
+    }
+
+    fn run(&mut self, token: i64) -> Started {
+        // Also from `scheduled`: a fast worker has the message before the dispatcher has reported it as published.
+        self.put(JobState::Enqueued, None, None);
+        self.started = true;
+        self.executing = true;
+        self.started_by = token;
+        self.attempt += 1;
+        self.executions += 1;
+        self.unsettled += 1;
+        Started::Run(self.execution())
+    }
+
+    fn execution(&self) -> Execution {
+        Execution { attempt: self.attempt, number: self.executions, started_at: self.now }
+    }
+
+    /// Goes where the state machine says, if anywhere; answers whether it went.
+    pub(super) fn step(&mut self, event: Event, due: Option<Timestamp>, reason: Option<String>) -> bool {
+        let Some(next) = transition::next(self.state, event) else { return false };
+        self.put(next, due, reason);
+        true
+    }
+
+    /// An operator runs it again, now, with all its attempts; answers whether that may be.
+    pub(super) fn revive(&mut self) -> bool {
+        if !self.step(Event::Revived, Some(self.now), None) {
+            return false;
+        }
+        self.attempt = 0;
+        self.unsettled = 0;
+        self.dispatched = false;
+        // An execution that outlived the end of its job has nothing to say about the next.
+        self.executing = false;
+        true
+    }
+
+    fn put(&mut self, state: JobState, due: Option<Timestamp>, reason: Option<String>) {
+        self.state = state;
+        self.due_at = due.map(|due| due.0);
+        self.reason = reason;
+        self.changed = true;
+    }
+}
