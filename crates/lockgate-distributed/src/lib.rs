@@ -1,3 +1,5 @@
 //! The distributed engine: ledger on PostgreSQL, broker on RabbitMQ, slots on Redis.
 //!
 //! It must never hold truth in a process: what is in memory may be lost with it at any instant.
+
+pub mod slots;
