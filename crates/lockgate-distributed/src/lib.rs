@@ -6,9 +6,11 @@ pub mod database;
 
 mod columns;
 mod ledger;
+mod slots;
 
 pub use database::{
     Applied, Component, Database, DatabaseOptions, Doing, LOCKGATE, Migration, MigrationStatus, OpenError,
     Patience, Work,
 };
 pub use ledger::PostgresLedger;
+pub use slots::{RedisOptions, RedisSlots};

@@ -1,0 +1,128 @@
+-- Asks for slots. Each request is answered on its own, in order, as if it had come alone.
+--
+-- KEYS as desk.lua. ARGV from 8: the process's name, the number n of pools that are named, their n names ("p" \1 pool); then of
+-- each request: lease, tenant, how long it may drain ms, the longest wait ms, the request (opaque), its number of pools, and for
+-- each of them, sorted, its name and weight.
+--
+-- Returns {"ok", answers, told}, in the order of the requests:
+--   {"g", fence, request} held; {"q"} in line; {"h", ms} held elsewhere; {"d", ms} draining; {"b", ms} too busy;
+--   {"n", pool, weight, most} never; {"u", pool} unknown pool. `told` are grants to earlier requests of the session.
+--
+-- Keeps: an arrival is never granted before an eligible waiter, nor a lease to two holders.
+local names, at = {}, 10 + tonumber(ARGV[9])
+for i = 10, at - 1 do names[#names + 1] = ARGV[i] end
+local stop = open(names)
+if stop then return stop end
+sweep()
+meet(ARGV[8])
+
+-- The answer to a request whose lease is held, drains, or waits already.
+local function known(id)
+  local l = store.leases > 0 and lease_of(id)
+  if l then
+    if l.draining > 0 then return { 'd', l.draining - now } end
+    if l.session == SELF then return { 'g', l.fence, l.request } end
+    return { 'h', TTL }
+  end
+  local w = store.waiting > 0 and line().waiter_of(id)
+  if w then return w.session == SELF and { 'q' } or { 'h', TTL } end
+end
+
+-- The answer to a request that no pool will ever grant, and whether it fits now.
+local function never(w)
+  local fits, eligible = true, true
+  for i = 1, #w.needs, 2 do
+    local name, weight = w.needs[i], w.needs[i + 1]
+    local p = pool_of(name)
+    if not p or p.slots < 0 then return { 'u', name } end
+    local cap = p.per_tenant
+    if p.shares > 0 then cap = line().share_of(name, w.tenant) end
+    local most = p.slots
+    -- A closed pool opens again: there one waits.
+    if cap >= 0 and (cap < most or most == 0) then most = cap end
+    if (p.slots > 0 or cap >= 0) and weight > most then return { 'n', name, weight, most } end
+    if p.slots - p.held - p.draining < weight then fits = false end
+    if cap >= 0 then eligible = false end
+  end
+  return nil, fits, eligible
+end
+
+-- Whether so many stand before it that it cannot have a slot in time: twice the slots or more, and at the pace of late they
+-- take longer than it is ready to wait. Answers when to ask again, between 1 and 60 s.
+local function hopeless(w, first)
+  local crowd = first and first.behind + 1 or 0
+  local ahead = crowd + (line().sets()[w.set] or 0)
+  local longest = 0
+  for i = 1, #w.needs, 2 do
+    local p = pool_of(w.needs[i])
+    if p.hold >= 0 then
+      local cap = line().share_of(w.needs[i], w.tenant)
+      if cap > 0 and crowd >= 2 * cap then longest = math.max(longest, floor(p.hold * crowd / cap)) end
+      if p.slots > 0 and ahead >= 2 * p.slots then longest = math.max(longest, floor(p.hold * ahead / p.slots)) end
+    end
+  end
+  local excess = longest - w.max_wait
+  if excess > 0 then return { 'b', math.min(math.max(excess, 1000), 60000) } end
+end
+
+local function granted(id, w)
+  w.fence = next_number()
+  call('ZADD', MEMBERS, 0, SELF .. '\1' .. id)
+  hold(id, w)
+  return { 'g', w.fence, w.request }
+end
+
+local function ask(id, w)
+  local answer = known(id)
+  if answer then return answer end
+  local refusal, fits, uncapped = never(w)
+  if refusal then return refusal end
+  local alone = store.waiting == 0
+  -- Nobody waits, and no cap binds: nothing else need be read.
+  if fits and uncapped and alone and store.learning == 0 then return granted(id, w) end
+  local first = not alone and line().first_of(w.set, w.tenant)
+  if fits and not first and store.learning == 0 then
+    local share, eligible = line().rank(w.tenant, w.needs)
+    local arrival = { set = w.set, share = share, ticket = math.huge, needs = w.needs }
+    if eligible and (alone or line().next(arrival) == arrival) then
+      answer = granted(id, w)
+      line().move(w.tenant, w.needs)
+      line().grant()
+      return answer
+    end
+  end
+  local busy = hopeless(w, first)
+  if busy then return busy end
+  line().enqueue(id, w)
+  line().grant()
+  return { 'q' }
+end
+
+local answers, asked, of_call = {}, {}, {}
+while at <= #ARGV do
+  local id, n = ARGV[at], tonumber(ARGV[at + 5])
+  local w = { session = SELF, tenant = ARGV[at + 1], drain_for = tonumber(ARGV[at + 2]), max_wait = tonumber(ARGV[at + 3]),
+    request = ARGV[at + 4], needs = {}, set = '' }
+  at = at + 6
+  local set = {}
+  for i = 1, n do
+    set[i] = ARGV[at]
+    w.needs[2 * i - 1], w.needs[2 * i] = ARGV[at], tonumber(ARGV[at + 1])
+    at = at + 2
+  end
+  w.set = n == 1 and set[1] or table.concat(set, '\2')
+  asked[#asked + 1], of_call[id] = id, true
+  answers[#asked] = ask(id, w)
+end
+-- Who was queued, and granted behind a later request of the same call, is told so in its own answer.
+if #told > 0 then
+  local others = {}
+  for _, grant in ipairs(told) do
+    if of_call[grant[3]] then of_call[grant[3]] = { 'g', grant[1], grant[2] } else others[#others + 1] = grant end
+  end
+  for i, id in ipairs(asked) do
+    if answers[i][1] == 'q' and of_call[id] ~= true then answers[i] = of_call[id] end
+  end
+  told = others
+end
+return done(answers)

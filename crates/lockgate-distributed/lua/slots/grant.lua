@@ -1,0 +1,157 @@
+-- Granting, and the end of what is over: who leaves, or dies, leaves slots that are granted in the same call.
+--
+-- Keeps: held + draining <= slots after a grant; nobody waits who could be granted; counters are the sums of the leases. Slots
+-- are not granted to a session that listened and is gone.
+
+-- The most sessions, leases, waiters and grants of one call; the next call goes on.
+local MOST = 1000
+
+local function add_grants(M)
+  local budget = MOST
+
+  -- Tells the session of a waiter. Answers false when it listened and is gone: slots are not for the dead.
+  local function tell(id, session, fence, request)
+    if session == SELF then
+      told[#told + 1] = { fence, request, id }
+      return true
+    end
+    local raw = call('HGET', SESSIONS, session)
+    if not raw then return true end
+    local process, listens = unpacked(raw)
+    if listens == 0 then return true end
+    if listens == 1 and call('PUBLISH', ARGV[6] .. session, string.format('g%.0f\1', fence) .. request) > 0 then return true end
+    if listens == 1 then call('HSET', SESSIONS, session, pack(process, 2)) end
+    return false
+  end
+
+  -- Whether this call has done its share; the next goes on.
+  local function spent()
+    budget = budget - 1
+    if budget >= 0 then return false end
+    store.due = now
+    return true
+  end
+
+  -- Grants until nobody who may have slots waits for free ones.
+  function M.grant()
+    if store.learning > 0 or store.waiting == 0 then return end
+    while M.may_grant() do
+      local head = M.next()
+      if not head or spent() then return end
+      local w = M.waiter_of(head.lease)
+      local fence = next_number()
+      if tell(head.lease, w.session, fence, w.request) then
+        w.fence = fence
+        hold(head.lease, w)
+        M.leave(head.lease, w, true)
+        M.move(w.tenant, w.needs)
+      else
+        M.leave(head.lease, w)
+      end
+    end
+  end
+
+  -- Takes a lease out of the books.
+  function M.free(id, l)
+    call('HDEL', LEASES, id)
+    store.leases = store.leases - 1
+    if l.draining > 0 then
+      call('ZREM', DRAINING, id)
+    else
+      call('ZREM', MEMBERS, l.session .. '\1' .. id)
+    end
+    local needs = l.needs
+    for i = 1, #needs, 2 do
+      local name, weight = needs[i], needs[i + 1]
+      local p = pool_of(name)
+      if l.draining > 0 then p.draining = p.draining - weight else p.held = p.held - weight end
+      touched[name] = true
+      use(name, l.tenant, -weight)
+    end
+    M.move(l.tenant, needs)
+  end
+
+  -- Lets a lease drain. It counts until it has.
+  function M.drain(id, l, longest)
+    l.draining = now + longest
+    write_lease(id, l)
+    call('ZADD', DRAINING, l.draining, id)
+    call('ZREM', MEMBERS, l.session .. '\1' .. id)
+    store.due = math.min(store.due, l.draining)
+    for i = 1, #l.needs, 2 do
+      local p = pool_of(l.needs[i])
+      p.held, p.draining = p.held - l.needs[i + 1], p.draining + l.needs[i + 1]
+      touched[l.needs[i]] = true
+    end
+  end
+
+  -- Ends a session: what it holds drains or is free, its waiters leave. Answers false when there is more than one call does.
+  function M.end_session(session)
+    local members = call('ZRANGEBYLEX', MEMBERS, '[' .. session .. '\1', '(' .. session .. '\2', 'LIMIT', 0, MOST)
+    local raw = call('HGET', SESSIONS, session)
+    local process = raw and unpacked(raw) or ''
+    for _, member in ipairs(members) do
+      if spent() then return false end
+      local id = string.sub(member, #session + 2)
+      local l = lease_of(id)
+      if not l then
+        M.leave(id, M.waiter_of(id))
+      elseif l.drain_for > 0 then
+        l.process = process
+        M.drain(id, l, l.drain_for)
+      else
+        M.free(id, l)
+      end
+    end
+    if #members == MOST then return false end
+    call('HDEL', SESSIONS, session)
+    call('ZREM', DEADLINES, session)
+    return true
+  end
+
+  -- Ends dead sessions, frees what has drained, and grants what they leave.
+  function M.sweep()
+    if store.learning > 0 and store.learning <= now then store.learning = 0 end
+    for _, session in ipairs(call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, MOST)) do
+      if not M.end_session(session) then break end
+    end
+    for _, id in ipairs(call('ZRANGEBYSCORE', DRAINING, '-inf', now, 'LIMIT', 0, MOST)) do
+      if spent() then break end
+      M.free(id, lease_of(id))
+    end
+    local due = store.learning > 0 and store.learning or now + TTL
+    local dead = call('ZRANGE', DEADLINES, 0, 0, 'WITHSCORES')[2]
+    local drained = call('ZRANGE', DRAINING, 0, 0, 'WITHSCORES')[2]
+    store.due = math.min(due, tonumber(dead or due), tonumber(drained or due))
+    M.grant()
+    if budget < 0 then store.due = now end
+  end
+
+  return M
+end
+
+local made
+local function line()
+  made = made or add_grants(make_line())
+  return made
+end
+
+-- What every operation does before its own: ends what is over.
+local function sweep()
+  if now >= store.due then line().sweep() end
+end
+
+-- Opens a session that is not known, or that has begun or ceased to listen.
+local function meet(process)
+  local raw = call('HGET', SESSIONS, SELF)
+  local listens = tonumber(ARGV[7])
+  if raw then
+    local name, knows = unpacked(raw)
+    if knows == listens then return end
+    call('HSET', SESSIONS, SELF, pack(name, listens))
+    return
+  end
+  call('HSET', SESSIONS, SELF, pack(process, listens))
+  call('ZADD', DEADLINES, now + TTL, SELF)
+  store.due = math.min(store.due, now + TTL)
+end

@@ -1,0 +1,83 @@
+-- Keeps a session alive, whatever its deadline: a slow but live holder is not reclaimed. With nothing named it opens one.
+--
+-- KEYS as desk.lua. ARGV from 8: the process's name, the number n of leases held, their n pairs of lease and fence, then the
+-- waiters, one lease each.
+--
+-- Returns {"ok", {learning, granted, lost, unknown, stop, forgotten}, told}:
+--   learning   1 while the store learns: then leases in `unknown` may be registered again
+--   granted    {fence, request} of leases that the heartbeat did not name
+--   lost       places (from 1) of named leases that are not the session's
+--   unknown    places of named leases that nobody holds
+--   stop       places of named leases whose holder is asked to stop
+--   forgotten  places of waiters that are neither in line nor granted
+--
+-- Keeps: nothing is registered here.
+local stop = open({})
+if stop then return stop end
+
+-- Part of the state is gone (evicted, or deleted by hand): what is left is not to be trusted, but what operators have set is.
+if call('HLEN', LEASES) ~= store.leases or call('HLEN', WAITERS) ~= store.waiting then
+  for _, field in ipairs(call('HKEYS', STATE)) do
+    local name = string.match(field, '^p\1(.*)$')
+    if name then
+      local p = pool_of(name)
+      p.held, p.draining, p.waiting = 0, 0, 0
+      touched[name] = true
+    end
+  end
+  call('UNLINK', unpack(KEYS, 2, 11))
+  sets, sets_changed, store.leases, store.waiting = {}, true, 0, 0
+  learn()
+end
+
+meet(ARGV[8])
+call('ZADD', DEADLINES, now + TTL, SELF)
+sweep()
+
+local CHUNK = 1000
+
+-- Calls `each` with the place and record of the leases with these ids.
+local function leases(ids, each)
+  for from = 1, #ids, CHUNK do
+    local raw = call('HMGET', LEASES, unpack(ids, from, math.min(from + CHUNK - 1, #ids)))
+    for i = 1, #raw do each(from + i - 1, raw[i] and read_lease(raw[i])) end
+  end
+end
+
+local n = tonumber(ARGV[9])
+local ids, fences, named = {}, {}, {}
+for i = 1, n do
+  ids[i], fences[i] = ARGV[8 + 2 * i], tonumber(ARGV[9 + 2 * i])
+end
+
+local lost, unknown, stopping = {}, {}, {}
+leases(ids, function(place, l)
+  if l and l.session == SELF and l.fence == fences[place] and l.draining == 0 then
+    named[ids[place]] = true
+    if l.stop == 1 then stopping[#stopping + 1] = place end
+  elseif l then
+    lost[#lost + 1] = place
+  else
+    unknown[#unknown + 1] = place
+  end
+end)
+
+local ours, rest = {}, {}
+for _, member in ipairs(call('ZRANGEBYLEX', MEMBERS, '[' .. SELF .. '\1', '(' .. SELF .. '\2')) do
+  local id = string.sub(member, #SELF + 2)
+  ours[id] = true
+  if not named[id] then rest[#rest + 1] = id end
+end
+local granted = {}
+leases(rest, function(_, l)
+  if l then granted[#granted + 1] = { l.fence, l.request } end
+end)
+
+local forgotten = {}
+local before = 9 + 2 * n
+for at = before + 1, #ARGV do
+  if not ours[ARGV[at]] then forgotten[#forgotten + 1] = at - before end
+end
+-- All of it was said above, as whatever was granted by this very call.
+told = {}
+return done({ store.learning > 0 and 1 or 0, granted, lost, unknown, stopping, forgotten })

@@ -1,0 +1,264 @@
+-- The line: who waits, and in what order. All of it is made when it is first needed: a call that finds nobody waiting needs none.
+--
+-- The order is that of core's fairness: a tenant's share is its slots in use by its weight, the largest of its pools; the
+-- smallest share is first, then the oldest. Who is first and does not fit keeps the pools that are too short for it. A line is
+-- a tenant and a set of pools; of each line only the first contends. In a set, only its first eligible head can matter: when
+-- it does not fit, it keeps a pool that all of its set want.
+--
+-- Keeps: a line that is not empty has one first, its oldest, and that stands in `heads` by what its tenant has in use now.
+local function make_line()
+  local FIRSTS, BEHIND, HEADS, USES, SHARES = KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
+  local M, pools_in, first_heads = {}, {}, {}
+
+  -- The pools of a set.
+  function M.pools_of(set)
+    local names = pools_in[set]
+    if not names then
+      names = {}
+      for name in string.gmatch(set, '[^\2]+') do names[#names + 1] = name end
+      pools_in[set] = names
+    end
+    return names
+  end
+
+  function M.wants(set, name)
+    for _, one in ipairs(M.pools_of(set)) do
+      if one == name then return true end
+    end
+    return false
+  end
+
+  -- How many lines wait for each set of pools.
+  function M.sets()
+    if not sets then
+      local raw = call('HGET', STATE, 'sets')
+      sets = raw and unpacked(raw) or {}
+    end
+    return sets
+  end
+
+  local function add_line(set, n)
+    local all = M.sets()
+    local lines = (all[set] or 0) + n
+    all[set] = lines > 0 and lines or nil
+    sets_changed = true
+  end
+
+  function M.share_of(name, tenant)
+    local p = pool_of(name)
+    if not p then return -1, 1 end
+    if p.shares > 0 then
+      local raw = call('HGET', SHARES, name .. '\1' .. tenant)
+      if raw then
+        local cap, weight = unpacked(raw)
+        return cap < 0 and p.per_tenant or cap, math.max(weight, 1)
+      end
+    end
+    return p.per_tenant, 1
+  end
+
+  -- The share of a tenant that wants `needs`, and whether its caps let it have them.
+  function M.rank(tenant, needs)
+    local share, eligible = 0, true
+    for i = 1, #needs, 2 do
+      local used = tonumber(call('HGET', USES, needs[i] .. '\1' .. tenant) or 0)
+      local cap, weight = M.share_of(needs[i], tenant)
+      share = math.max(share, floor(used * 1000 / weight))
+      if cap >= 0 and used + needs[i + 1] > cap then eligible = false end
+    end
+    return share, eligible
+  end
+
+  local function head_member(set, tenant, first)
+    return string.format('%s\1%s\1%016.0f\1%016.0f\1%s', set, first.eligible == 1 and 'e' or 'p', first.share, first.ticket, tenant)
+  end
+
+  local function read_first(raw)
+    if not raw then return false end
+    local first = { lease = 0, ticket = 0, share = 0, eligible = 0, behind = 0, needs = 0 }
+    first.lease, first.ticket, first.share, first.eligible, first.behind, first.needs = unpacked(raw)
+    return first
+  end
+
+  function M.first_of(set, tenant)
+    return read_first(call('HGET', FIRSTS, set .. '\1' .. tenant))
+  end
+
+  local function write_first(set, tenant, first)
+    call('HSET', FIRSTS, set .. '\1' .. tenant,
+      pack(first.lease, first.ticket, first.share, first.eligible, first.behind, first.needs))
+  end
+
+  -- Puts the first of a line where it belongs by what its tenant has in use now.
+  local function place(set, tenant, first, before)
+    local share, eligible = M.rank(tenant, first.needs)
+    first.share, first.eligible = share, eligible and 1 or 0
+    local member = head_member(set, tenant, first)
+    if member ~= before then
+      if before then call('ZREM', HEADS, before) end
+      call('ZADD', HEADS, 0, member)
+      first_heads[set] = nil
+      write_first(set, tenant, first)
+    end
+  end
+
+  -- After a change of what a tenant has in use of these pools (or of its share), moves its heads.
+  function M.move(tenant, needs)
+    if store.waiting == 0 then return end
+    local lines, of = {}, {}
+    for set in pairs(M.sets()) do
+      local touches = false
+      for i = 1, #needs, 2 do touches = touches or M.wants(set, needs[i]) end
+      if touches then
+        lines[#lines + 1] = set .. '\1' .. tenant
+        of[#of + 1] = set
+      end
+    end
+    if #lines == 0 then return end
+    local raw = call('HMGET', FIRSTS, unpack(lines))
+    for i = 1, #of do
+      local first = read_first(raw[i])
+      if first then place(of[i], tenant, first, head_member(of[i], tenant, first)) end
+    end
+  end
+
+  -- After a change of a pool's cap, moves the heads of all who wait for it.
+  function M.move_all(name)
+    for set in pairs(M.sets()) do
+      if M.wants(set, name) then
+        for _, member in ipairs(call('ZRANGEBYLEX', HEADS, '[' .. set .. '\1', '(' .. set .. '\2')) do
+          local tenant = string.sub(member, #set + 38)
+          place(set, tenant, M.first_of(set, tenant), member)
+        end
+      end
+    end
+  end
+
+  local function count_waiter(needs, n)
+    store.waiting = store.waiting + n
+    for i = 1, #needs, 2 do
+      local p = pool_of(needs[i])
+      p.waiting = p.waiting + n
+      touched[needs[i]] = true
+    end
+  end
+
+  -- The last of its line. `w` has session, drain_for, tenant, set, needs, request.
+  function M.enqueue(id, w)
+    store.ticket = store.ticket + 1
+    call('HSET', WAITERS, id, pack(w.session, store.ticket, now, w.drain_for, w.tenant, w.set, w.needs, w.request))
+    call('ZADD', MEMBERS, 0, w.session .. '\1' .. id)
+    count_waiter(w.needs, 1)
+    local first = M.first_of(w.set, w.tenant)
+    if first then
+      first.behind = first.behind + 1
+      write_first(w.set, w.tenant, first)
+      call('ZADD', BEHIND, 0, string.format('%s\1%s\1%016.0f\1%s', w.set, w.tenant, store.ticket, id))
+    else
+      place(w.set, w.tenant, { lease = id, ticket = store.ticket, behind = 0, needs = w.needs })
+      add_line(w.set, 1)
+    end
+  end
+
+  local function read_waiter(raw)
+    local w = { session = 0, ticket = 0, since = 0, drain_for = 0, tenant = 0, set = 0, needs = 0, request = 0 }
+    w.session, w.ticket, w.since, w.drain_for, w.tenant, w.set, w.needs, w.request = unpacked(raw)
+    return w
+  end
+
+  function M.waiter_of(id)
+    local raw = call('HGET', WAITERS, id)
+    return raw and read_waiter(raw)
+  end
+
+  -- Names the next in line first, when the first has gone.
+  local function advance(set, tenant, gone)
+    local line = set .. '\1' .. tenant
+    if gone.behind == 0 then
+      call('HDEL', FIRSTS, line)
+      call('ZREM', HEADS, head_member(set, tenant, gone))
+      first_heads[set] = nil
+      add_line(set, -1)
+      return
+    end
+    local member = call('ZRANGEBYLEX', BEHIND, '[' .. line .. '\1', '(' .. line .. '\2', 'LIMIT', 0, 1)[1]
+    call('ZREM', BEHIND, member)
+    local ticket, id = string.match(member, '\1(%d+)\1([^\1]+)$')
+    local w = M.waiter_of(id)
+    local first = { lease = id, ticket = tonumber(ticket), behind = gone.behind - 1, needs = w.needs }
+    place(set, tenant, first, head_member(set, tenant, gone))
+  end
+
+  -- Takes a waiter out of line. It stays a member of its session when it becomes a lease.
+  function M.leave(id, w, stays)
+    call('HDEL', WAITERS, id)
+    if not stays then call('ZREM', MEMBERS, w.session .. '\1' .. id) end
+    count_waiter(w.needs, -1)
+    local first = M.first_of(w.set, w.tenant)
+    if first.lease == id then return advance(w.set, w.tenant, first) end
+    first.behind = first.behind - 1
+    write_first(w.set, w.tenant, first)
+    call('ZREM', BEHIND, string.format('%s\1%s\1%016.0f\1%s', w.set, w.tenant, w.ticket, id))
+  end
+
+  -- The first eligible head of a set, or false.
+  local function first_head(set)
+    local head = first_heads[set]
+    if head == nil then
+      local member = call('ZRANGEBYLEX', HEADS, '[' .. set .. '\1e\1', '(' .. set .. '\1e\2', 'LIMIT', 0, 1)[1]
+      head = false
+      if member then
+        local at = #set + 4
+        local tenant = string.sub(member, at + 34)
+        local first = M.first_of(set, tenant)
+        head = { set = set, tenant = tenant, share = first.share, ticket = first.ticket, needs = first.needs, lease = first.lease }
+      end
+      first_heads[set] = head
+    end
+    return head
+  end
+
+  -- Whether any set has some room in all of its pools: else nobody can be granted, and nothing need be read.
+  function M.may_grant()
+    for set in pairs(M.sets()) do
+      local open = true
+      for _, name in ipairs(M.pools_of(set)) do open = open and room_of(name) > 0 end
+      if open then return true end
+    end
+    return false
+  end
+
+  local function fits(needs)
+    for i = 1, #needs, 2 do
+      if room_of(needs[i]) < needs[i + 1] then return false end
+    end
+    return true
+  end
+
+  -- Who is granted next, or nothing. `arrival` (set, share, needs) contends behind all of its share.
+  function M.next(arrival)
+    local heads = {}
+    for set in pairs(M.sets()) do
+      local head = first_head(set)
+      if head then heads[#heads + 1] = head end
+    end
+    if arrival then heads[#heads + 1] = arrival end
+    table.sort(heads, function(a, b)
+      if a.share ~= b.share then return a.share < b.share end
+      return a.ticket < b.ticket
+    end)
+    local spoken_for = {}
+    for _, head in ipairs(heads) do
+      local passed = false
+      for i = 1, #head.needs, 2 do passed = passed or spoken_for[head.needs[i]] end
+      if not passed then
+        if fits(head.needs) then return head end
+        for i = 1, #head.needs, 2 do
+          if room_of(head.needs[i]) < head.needs[i + 1] then spoken_for[head.needs[i]] = true end
+        end
+      end
+    end
+  end
+
+  return M
+end

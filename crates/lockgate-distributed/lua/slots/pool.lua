@@ -1,0 +1,45 @@
+-- What the operations on pools share: this file stands between `line.lua` and the operation.
+--
+-- A pool is shown as {name, slots, most of a tenant (-1: all), version, epoch, held, draining, peak, waiters, the oldest wait ms
+-- (-1: nobody waits), ms that the store still learns (-1: it does not)}.
+
+-- Since when the oldest waiter of a pool waits, or nothing. Heads are in the order of their shares, so it looks at the first of
+-- each share: there are as many as tenants have different numbers of slots in use.
+local function oldest(name)
+  local best
+  for set in pairs(line().sets()) do
+    for _, kind in ipairs(line().wants(set, name) and { 'e', 'p' } or {}) do
+      local from, last = '[' .. set .. '\1' .. kind .. '\1', '(' .. set .. '\1' .. kind .. '\2'
+      while from do
+        local member = call('ZRANGEBYLEX', KEYS[10], from, last, 'LIMIT', 0, 1)[1]
+        from = nil
+        if member then
+          local at = #set + 4
+          local ticket, tenant = string.sub(member, at + 17, at + 32), string.sub(member, at + 34)
+          if not best or ticket < best.ticket then best = { ticket = ticket, set = set, tenant = tenant } end
+          from = '(' .. string.sub(member, 1, at + 15) .. '\2'
+        end
+      end
+    end
+  end
+  if best then return line().waiter_of(line().first_of(best.set, best.tenant).lease).since end
+end
+
+local function status_of(name)
+  local p = pool_of(name)
+  if not p or p.slots < 0 then return nil end
+  local since = p.waiting > 0 and oldest(name)
+  return { name, p.slots, p.per_tenant, p.version, p.epoch, p.held, p.draining, p.peak, p.waiting, since and now - since or -1,
+    store.learning > 0 and store.learning - now or -1 }
+end
+
+-- Calls `each` with the id, record and weight of all leases of a pool.
+local function each_holder(name, each)
+  local all = call('HGETALL', LEASES)
+  for i = 1, #all, 2 do
+    local l = read_lease(all[i + 1])
+    for k = 1, #l.needs, 2 do
+      if l.needs[k] == name then each(all[i], l, l.needs[k + 1]) end
+    end
+  end
+end

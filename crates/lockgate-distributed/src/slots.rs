@@ -1,0 +1,116 @@
+//! The slots in Redis: pools, leases, waiters and sessions of all processes of a namespace.
+//!
+//! It must never decide here what a script decides there: each call is one script, which leaves nobody waiting who could
+//! be granted. What a process remembers is how to say it again.
+
+mod acquire;
+mod call;
+mod heartbeat;
+mod link;
+mod live;
+mod options;
+mod pools;
+mod release;
+mod reply;
+mod request;
+mod script;
+mod session;
+mod wakeups;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use lockgate_core::error::EngineError;
+use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest};
+use lockgate_core::pool::{PoolCommand, PoolStatus};
+use lockgate_core::slots::{PoolView, Slots, Wakeups};
+use lockgate_core::timing::SlotTiming;
+use lockgate_core::{PoolName, SessionId};
+
+use call::Caller;
+use link::Link;
+pub use options::RedisOptions;
+
+/// The slots of one namespace. Any number of sessions may share it, from any number of async runtimes.
+pub struct RedisSlots {
+    link: Link,
+    timing: SlotTiming,
+    /// How the sessions opened here call themselves: what the store needs to open one again.
+    processes: Mutex<HashMap<SessionId, String>>,
+}
+
+impl RedisSlots {
+    /// Connects, and keeps the connection up from then on, on a thread of its own: a runtime that is blocked by a job
+    /// does not stop the heartbeats of another one.
+    ///
+    /// A store that was never used, like one that lost its state, grants nothing for one ttl.
+    ///
+    /// # Errors
+    /// When the first connection fails, or the times do not fit together.
+    pub async fn connect(options: RedisOptions) -> Result<Self, EngineError> {
+        let timing =
+            options.timing.check().map_err(|bad| EngineError::Conflict { reason: bad.to_string() })?;
+        let link = Link::open(&options).await?;
+        Ok(Self { link, timing, processes: Mutex::default() })
+    }
+
+    fn caller(&self, session: &Session) -> Caller {
+        let process = self.processes().get(&session.id).cloned().unwrap_or_default();
+        Caller { session: session.id, process }
+    }
+
+    fn processes(&self) -> MutexGuard<'_, HashMap<SessionId, String>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for RedisSlots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisSlots").field("timing", &self.timing).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Slots for RedisSlots {
+    async fn open(&self, process: &str) -> Result<Session, EngineError> {
+        self.open_session(process).await
+    }
+
+    async fn acquire(
+        &self,
+        session: &Session,
+        requests: Vec<SlotRequest>,
+    ) -> Result<Vec<Admission>, EngineError> {
+        acquire::acquire(&self.link, &self.caller(session), requests).await
+    }
+
+    async fn release(&self, session: &Session, releases: Vec<Release>) -> Result<Vec<Released>, EngineError> {
+        release::release(&self.link, session.id, &releases).await
+    }
+
+    async fn heartbeat(
+        &self,
+        session: &Session,
+        held: Vec<Lease>,
+        waiting: Vec<SlotRequest>,
+    ) -> Result<Pulse, EngineError> {
+        heartbeat::beat(&self.link, &self.caller(session), &held, &waiting).await
+    }
+
+    async fn wakeups(&self, session: &Session) -> Result<Box<dyn Wakeups>, EngineError> {
+        self.link.listen(session.id).await
+    }
+
+    async fn close(&self, session: &Session) -> Result<(), EngineError> {
+        self.close_session(session).await
+    }
+
+    async fn inspect(&self, pool: Option<&PoolName>) -> Result<Vec<PoolView>, EngineError> {
+        pools::inspect(&self.link, pool).await
+    }
+
+    async fn control(&self, command: PoolCommand) -> Result<PoolStatus, EngineError> {
+        pools::control(&self.link, command).await
+    }
+}

@@ -1,0 +1,164 @@
+//! One call of a script: its keys, the head of its arguments, and what can go wrong.
+//!
+//! It must never take longer than the response timeout, whatever the connection does, nor repeat a call whose outcome it
+//! does not know.
+
+use lockgate_core::SessionId;
+use lockgate_core::error::EngineError;
+use lockgate_core::time::millis;
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::time::timeout;
+
+use super::link::{Link, State};
+use super::live::Live;
+use super::reply;
+use super::script::Script;
+
+/// The keys of a namespace, in the order of `desk.lua`.
+const KEYS: [&str; 12] = [
+    "state",
+    "leases",
+    "waiters",
+    "sessions",
+    "deadlines",
+    "draining",
+    "members",
+    "firsts",
+    "behind",
+    "heads",
+    "uses",
+    "shares",
+];
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) session: SessionId,
+    pub(super) process: String,
+}
+
+/// What a script is told, apart from its keys and head.
+#[derive(Debug, Default)]
+pub(super) struct Args(Vec<Vec<u8>>);
+
+impl Args {
+    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+        self.0.push(text.as_bytes().to_vec());
+        self
+    }
+
+    pub(super) fn show(&mut self, value: impl std::fmt::Display) -> &mut Self {
+        self.0.push(value.to_string().into_bytes());
+        self
+    }
+}
+
+impl Link {
+    /// Calls a script; answers what it says behind its "ok".
+    pub(super) async fn call(
+        &self,
+        script: Script,
+        session: Option<SessionId>,
+        args: &Args,
+    ) -> Result<Value, EngineError> {
+        let answer = match timeout(self.response, self.ask(script, session, args)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(RedisError::from((ErrorKind::Io, "no answer in time"))),
+        };
+        let answer = answer.map_err(|error| {
+            if error.is_io_error() || error.is_unrecoverable_error() {
+                self.doubt.notify_one();
+            }
+            engine_error(script.doing(), error)
+        })?;
+        let mut parts = reply::list(script.doing(), answer)?.into_iter().skip(1);
+        let said = parts.next().unwrap_or(Value::Nil);
+        if let (Some(session), Some(told)) = (session, parts.next()) {
+            self.board.hand_over(session, told);
+        }
+        Ok(said)
+    }
+
+    async fn ask(&self, script: Script, session: Option<SessionId>, args: &Args) -> RedisResult<Value> {
+        let live = self.live().await?;
+        let answer = self.send(&live, script, self.command(script, &live, session, args, false)).await?;
+        if !reply::is_identity(&answer) {
+            return Ok(answer);
+        }
+        // The state is another server's, or what this connection knows of its server is old. It is asked, and believed.
+        live.read_identity().await?;
+        self.send(&live, script, self.command(script, &live, session, args, true)).await
+    }
+
+    async fn send(&self, live: &Live, script: Script, command: Cmd) -> RedisResult<Value> {
+        let mut connection = live.connection.clone();
+        match connection.send_packed_command(&command).await.and_then(Value::extract_error) {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                live.load(script).await?;
+                connection.send_packed_command(&command).await.and_then(Value::extract_error)
+            }
+            answer => answer,
+        }
+    }
+
+    /// The connection, when there is one, or as soon as there is.
+    pub(super) async fn live(&self) -> RedisResult<Live> {
+        let mut state = self.state.clone();
+        let closed = || RedisError::from((ErrorKind::Io, "the connection is closed"));
+        let wait = state.wait_for(|state| matches!(state, State::Up(_)));
+        match timeout(self.response / 2, wait).await {
+            Ok(Ok(state)) => match &*state {
+                State::Up(live) => Ok(live.clone()),
+                State::Down(error) => Err(error.clone()),
+            },
+            Ok(Err(_)) => Err(closed()),
+            Err(_) => match &*self.state.borrow() {
+                State::Up(live) => Ok(live.clone()),
+                State::Down(error) => Err(error.clone()),
+            },
+        }
+    }
+
+    fn command(
+        &self,
+        script: Script,
+        live: &Live,
+        session: Option<SessionId>,
+        args: &Args,
+        sure: bool,
+    ) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(script.text().get_hash()).arg(KEYS.len());
+        for key in KEYS {
+            command.arg(format!("{{lockgate:{}}}:{key}", self.namespace));
+        }
+        command.arg(millis(self.timing.ttl)).arg(millis(self.timing.clock_cap));
+        command.arg(live.identity()).arg(u8::from(sure));
+        command.arg(session.map(|session| session.to_string()).unwrap_or_default());
+        command.arg(self.board.channel_of(None));
+        command.arg(u8::from(session.is_some_and(|session| self.board.listens(session))));
+        for arg in &args.0 {
+            command.arg(arg.as_slice());
+        }
+        command
+    }
+}
+
+/// What a failed call means to its caller.
+pub(super) fn engine_error(doing: &str, error: RedisError) -> EngineError {
+    let later = error.is_io_error()
+        || error.is_connection_dropped()
+        || error.code() == Some("OOM")
+        || matches!(
+            error.kind(),
+            ErrorKind::Server(
+                ServerErrorKind::BusyLoading
+                    | ServerErrorKind::ReadOnly
+                    | ServerErrorKind::MasterDown
+                    | ServerErrorKind::TryAgain
+                    | ServerErrorKind::ClusterDown
+            )
+        );
+    let (doing, source) = (doing.to_owned(), Box::new(error));
+    if later { EngineError::Unavailable { doing, source } } else { EngineError::Failed { doing, source } }
+}

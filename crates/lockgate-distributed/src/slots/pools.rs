@@ -1,0 +1,113 @@
+//! Pools: making, changing, resetting, reading. It must never take away what is held.
+
+use lockgate_core::PoolName;
+use lockgate_core::error::EngineError;
+use lockgate_core::lease::Holder;
+use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec, PoolStatus};
+use lockgate_core::slots::PoolView;
+use redis::Value;
+
+use super::call::Args;
+use super::link::Link;
+use super::reply::{self, Row};
+use super::script::Script;
+
+const DOING: &str = "reading the pools";
+
+pub(super) async fn control(link: &Link, command: PoolCommand) -> Result<PoolStatus, EngineError> {
+    let mut args = Args::default();
+    let (script, pool) = match command {
+        PoolCommand::Ensure(PoolSpec { name, slots, per_tenant }) => {
+            args.text(name.as_str()).show(slots).show(or_none(per_tenant));
+            (Script::Ensure, name)
+        }
+        PoolCommand::Set { pool, change, version } => {
+            put_change(&mut args, &pool, &change, version);
+            (Script::Set, pool)
+        }
+        PoolCommand::Reset { pool } => {
+            args.text(pool.as_str());
+            (Script::Reset, pool)
+        }
+    };
+    let said = link.call(script, None, &args).await?;
+    answered(&pool, said)
+}
+
+fn put_change(args: &mut Args, pool: &PoolName, change: &PoolChange, version: Option<u64>) {
+    args.text(pool.as_str());
+    args.show(version.map_or(-1, |version| i64::try_from(version).unwrap_or(i64::MAX)));
+    args.show(or_none(change.slots));
+    args.show(change.per_tenant.map_or(-2, or_none));
+    match &change.tenant {
+        Some(share) => args.text(share.tenant.as_str()).show(or_none(share.cap)).show(share.weight),
+        None => args.text("").show(-1).show(1),
+    };
+}
+
+fn or_none(number: Option<u32>) -> i64 {
+    number.map_or(-1, i64::from)
+}
+
+fn answered(pool: &PoolName, said: Value) -> Result<PoolStatus, EngineError> {
+    let parts = reply::list(DOING, said)?;
+    let word = match parts.first() {
+        Some(Value::BulkString(word)) if parts.len() <= 2 => word.clone(),
+        _ => return status(&mut reply::row(DOING, Value::Array(parts))?),
+    };
+    let mut row = reply::row(DOING, Value::Array(parts))?;
+    row.value();
+    match word.as_slice() {
+        b"missing" => Err(EngineError::NotFound { what: "pool", name: pool.to_string() }),
+        _ => {
+            let version: u64 = row.number()?;
+            let reason = format!("pool {pool} is at version {version} by now; read it again");
+            Err(EngineError::Conflict { reason })
+        }
+    }
+}
+
+fn status(row: &mut Row) -> Result<PoolStatus, EngineError> {
+    Ok(PoolStatus {
+        name: row.parsed()?,
+        slots: row.number()?,
+        per_tenant: row.perhaps()?,
+        version: row.number()?,
+        epoch: row.number()?,
+        held: row.number()?,
+        draining: row.number()?,
+        peak: row.number()?,
+        waiters: row.number()?,
+        oldest_wait: row.perhaps()?.map(std::time::Duration::from_millis),
+        learning: row.perhaps()?.map(std::time::Duration::from_millis),
+    })
+}
+
+pub(super) async fn inspect(link: &Link, pool: Option<&PoolName>) -> Result<Vec<PoolView>, EngineError> {
+    let mut args = Args::default();
+    args.text(pool.map_or("", PoolName::as_str));
+    let mut row = reply::row(DOING, link.call(Script::Inspect, None, &args).await?)?;
+    let mut found: Vec<PoolStatus> = reply::rows(DOING, row.value())?
+        .into_iter()
+        .map(|mut row| status(&mut row))
+        .collect::<Result<_, _>>()?;
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut holders: Vec<Holder> =
+        reply::rows(DOING, row.value())?.into_iter().map(holder).collect::<Result<_, _>>()?;
+    holders.sort_by_key(|holder| (std::cmp::Reverse(holder.held_for), holder.fence));
+    let view = |status| PoolView { status, holders: std::mem::take(&mut holders) };
+    Ok(found.into_iter().map(view).collect())
+}
+
+fn holder(mut row: Row) -> Result<Holder, EngineError> {
+    Ok(Holder {
+        lease: row.parsed()?,
+        tenant: row.parsed()?,
+        weight: row.number()?,
+        fence: row.fence()?,
+        session: row.parsed()?,
+        process: row.text()?,
+        held_for: row.time()?,
+        draining: row.integer()? == 1,
+    })
+}

@@ -1,0 +1,113 @@
+//! Reading what scripts answer. An answer that makes no sense is an error, never a guess.
+
+use std::time::Duration;
+
+use lockgate_core::error::EngineError;
+use lockgate_core::lease::{Lease, SlotRequest};
+use lockgate_core::{Fence, LeaseId};
+use redis::Value;
+
+/// A row of an answer, read from left to right.
+pub(super) struct Row {
+    doing: &'static str,
+    parts: std::vec::IntoIter<Value>,
+}
+
+pub(super) fn senseless(doing: &'static str, what: &str) -> EngineError {
+    EngineError::Failed {
+        doing: doing.to_owned(),
+        source: format!(
+            "the slot store's answer is not understood: {what}; is another version of lockgate at work?"
+        )
+        .into(),
+    }
+}
+
+pub(super) fn list(doing: &'static str, value: Value) -> Result<Vec<Value>, EngineError> {
+    match value {
+        Value::Array(list) => Ok(list),
+        // An empty Lua table may come as nothing.
+        Value::Nil => Ok(Vec::new()),
+        other => Err(senseless(doing, &format!("{other:?} instead of a list"))),
+    }
+}
+
+pub(super) fn rows(doing: &'static str, value: Value) -> Result<Vec<Row>, EngineError> {
+    list(doing, value)?.into_iter().map(|value| row(doing, value)).collect()
+}
+
+pub(super) fn row(doing: &'static str, value: Value) -> Result<Row, EngineError> {
+    Ok(Row { doing, parts: list(doing, value)?.into_iter() })
+}
+
+/// Whether a script did nothing because the server is another than the caller thought.
+pub(super) fn is_identity(answer: &Value) -> bool {
+    match answer {
+        Value::Array(parts) => matches!(parts.as_slice(), [Value::BulkString(word)] if word == b"identity"),
+        _ => false,
+    }
+}
+
+impl Row {
+    pub(super) fn value(&mut self) -> Value {
+        self.parts.next().unwrap_or(Value::Nil)
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, EngineError> {
+        let value = self.value();
+        redis::from_redis_value(value).map_err(|error| senseless(self.doing, &error.to_string()))
+    }
+
+    pub(super) fn integer(&mut self) -> Result<i64, EngineError> {
+        match self.value() {
+            Value::Int(number) => Ok(number),
+            other => Err(senseless(self.doing, &format!("{other:?} instead of a number"))),
+        }
+    }
+
+    /// A number that is not below zero and fits.
+    pub(super) fn number<N: TryFrom<i64>>(&mut self) -> Result<N, EngineError> {
+        let number = self.integer()?;
+        N::try_from(number).map_err(|_| senseless(self.doing, &format!("the number {number}")))
+    }
+
+    /// A number, or nothing when it is below zero.
+    pub(super) fn perhaps<N: TryFrom<i64>>(&mut self) -> Result<Option<N>, EngineError> {
+        let number = self.integer()?;
+        Ok(if number < 0 { None } else { N::try_from(number).ok() })
+    }
+
+    pub(super) fn time(&mut self) -> Result<Duration, EngineError> {
+        // Clocks of one call may be a step apart: never below zero.
+        Ok(Duration::from_millis(u64::try_from(self.integer()?).unwrap_or(0)))
+    }
+
+    pub(super) fn parsed<T: std::str::FromStr>(&mut self) -> Result<T, EngineError> {
+        let text = self.text()?;
+        text.parse().map_err(|_| senseless(self.doing, &format!("{text:?}")))
+    }
+
+    pub(super) fn fence(&mut self) -> Result<Fence, EngineError> {
+        self.number().map(Fence)
+    }
+
+    /// A fence and a request.
+    pub(super) fn lease(&mut self) -> Result<Lease, EngineError> {
+        let fence = self.fence()?;
+        let request: SlotRequest =
+            serde_json::from_str(&self.text()?).map_err(|error| senseless(self.doing, &error.to_string()))?;
+        Ok(Lease { request, fence })
+    }
+
+    /// Of `named`, those at the places that come next, counted from 1.
+    pub(super) fn places(&mut self, named: &[LeaseId]) -> Result<Vec<LeaseId>, EngineError> {
+        let mut row = row(self.doing, self.value())?;
+        let mut found = Vec::with_capacity(row.parts.len());
+        while row.parts.len() > 0 {
+            let place: usize = row.number()?;
+            let id = place.checked_sub(1).and_then(|place| named.get(place));
+            found.push(*id.ok_or_else(|| senseless(self.doing, "a place out of range"))?);
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,84 @@
+//! The scripts, each an operation in a file of its own. A script must never be built from data: data are arguments.
+
+use std::sync::LazyLock;
+
+use redis::Script as Text;
+
+/// An operation of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Script {
+    Acquire,
+    Close,
+    Ensure,
+    Heartbeat,
+    Inspect,
+    Register,
+    Release,
+    Reset,
+    Set,
+}
+
+// `#!lua`: a server that is out of memory refuses such a script whole, before its first command, instead of breaking it
+// off half-way. What gives memory back, or keeps holders alive, goes on then.
+macro_rules! script {
+    ($flags:literal, $($part:literal),+) => {
+        LazyLock::new(|| Text::new(concat!(
+            "#!lua", $flags, "\n",
+            include_str!("../../lua/slots/desk.lua"),
+            include_str!("../../lua/slots/line.lua"),
+            include_str!("../../lua/slots/grant.lua"),
+            $(include_str!(concat!("../../lua/slots/", $part, ".lua"))),+
+        )))
+    };
+}
+
+static ACQUIRE: LazyLock<Text> = script!("", "acquire");
+static CLOSE: LazyLock<Text> = script!(" flags=allow-oom", "close");
+static ENSURE: LazyLock<Text> = script!("", "pool", "ensure");
+static HEARTBEAT: LazyLock<Text> = script!(" flags=allow-oom", "heartbeat");
+static INSPECT: LazyLock<Text> = script!(" flags=allow-oom", "pool", "inspect");
+static REGISTER: LazyLock<Text> = script!(" flags=allow-oom", "register");
+static RELEASE: LazyLock<Text> = script!(" flags=allow-oom", "release");
+static RESET: LazyLock<Text> = script!(" flags=allow-oom", "pool", "reset");
+static SET: LazyLock<Text> = script!(" flags=allow-oom", "pool", "set");
+
+impl Script {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Acquire,
+        Self::Close,
+        Self::Ensure,
+        Self::Heartbeat,
+        Self::Inspect,
+        Self::Register,
+        Self::Release,
+        Self::Reset,
+        Self::Set,
+    ];
+
+    pub(super) fn text(self) -> &'static Text {
+        match self {
+            Self::Acquire => &ACQUIRE,
+            Self::Close => &CLOSE,
+            Self::Ensure => &ENSURE,
+            Self::Heartbeat => &HEARTBEAT,
+            Self::Inspect => &INSPECT,
+            Self::Register => &REGISTER,
+            Self::Release => &RELEASE,
+            Self::Reset => &RESET,
+            Self::Set => &SET,
+        }
+    }
+
+    /// What we are doing, in errors.
+    pub(super) fn doing(self) -> &'static str {
+        match self {
+            Self::Acquire => "asking for slots",
+            Self::Close => "closing a session",
+            Self::Ensure | Self::Set | Self::Reset => "changing a pool",
+            Self::Heartbeat => "sending a heartbeat",
+            Self::Inspect => "reading the pools",
+            Self::Register => "registering leases again",
+            Self::Release => "releasing slots",
+        }
+    }
+}
