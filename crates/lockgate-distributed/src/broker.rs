@@ -153,7 +153,7 @@ impl RabbitBroker {
     /// Replays or drops letters round by round: what is replayed is confirmed before it leaves.
     async fn end_letters(
         &self,
-        look: &Look,
+        look: &mut Look,
         queue: &QueueName,
         (ids, end, mut left): (&BTreeSet<String>, DeadEnd, u64),
     ) -> Result<u64, EngineError> {
@@ -234,12 +234,12 @@ impl Broker for RabbitBroker {
         let live =
             self.reached(&self.consume, within(DEADLINE, doing, self.consume.live(doing)).await, doing)?;
         let reading = async {
-            let Some((look, _)) = Look::open(&live, &self.names, &query.queue).await? else {
+            let Some((mut look, _)) = Look::open(&live, &self.names, &query.queue).await? else {
                 return Ok(Vec::new());
             };
-            let read = look.read(&query).await;
-            look.close().await;
-            read
+            let read = look.read(&query).await?;
+            look.close().await?;
+            Ok(read)
         };
         within(LOOK_THROUGH, doing, reading).await
     }
@@ -250,14 +250,14 @@ impl Broker for RabbitBroker {
         let live =
             self.reached(&self.consume, within(DEADLINE, doing, self.consume.live(doing)).await, doing)?;
         let ending = async {
-            let Some((look, count)) = Look::open(&live, &self.names, queue).await? else { return Ok(0) };
+            let Some((mut look, count)) = Look::open(&live, &self.names, queue).await? else { return Ok(0) };
             let ids = BTreeSet::from_iter(ids);
             let ended = match end {
-                DeadEnd::Drop if ids.is_empty() => look.purge().await,
-                _ => self.end_letters(&look, queue, (&ids, end, count)).await,
+                DeadEnd::Drop if ids.is_empty() => look.purge().await?,
+                _ => self.end_letters(&mut look, queue, (&ids, end, count)).await?,
             };
-            look.close().await;
-            ended
+            look.close().await?;
+            Ok(ended)
         };
         within(LOOK_THROUGH, doing, ending).await
     }

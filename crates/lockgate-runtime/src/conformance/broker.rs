@@ -135,7 +135,8 @@ pub async fn what_a_dropped_subscription_did_not_settle_comes_again(fixture: &dy
     let mut next = subscribe(&other, 10).await;
     let again = receive(&mut *next, 3).await;
     let redelivered: Vec<Delivery> = again.into_iter().filter(|d| d.redelivered).collect();
-    assert_eq!(keys(&redelivered), keys(&received[1..]));
+    // Also what was on its way to it, and never came out, may say so.
+    assert!(keys(&redelivered).is_superset(&keys(&received[1..])), "{redelivered:?}");
 }
 
 /// A tag of a subscription that has ended settles nothing: its message is with somebody else by now.
