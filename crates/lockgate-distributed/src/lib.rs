@@ -6,6 +6,7 @@ pub mod database;
 
 mod columns;
 mod ledger;
+mod open;
 mod slots;
 
 pub use database::{
@@ -13,4 +14,5 @@ pub use database::{
     Patience, Work,
 };
 pub use ledger::PostgresLedger;
+pub use open::{Distributed, Options, open};
 pub use slots::{RedisOptions, RedisSlots};
