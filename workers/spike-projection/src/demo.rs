@@ -140,7 +140,7 @@ impl Stage {
         ];
         let overrides: Vec<_> = overrides.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
         let lockgate = session.lockgate_with(&overrides).await?;
-        let store = program::store(&lockgate)?;
+        let store = program::store(&lockgate);
         let options = StandInOptions { limit: arguments.backend_limit, query_time: arguments.query_time };
         let stand_in = StandIn::new(listener, options, SqlSource(store.usage.clone()));
         let settings: SpikeSettings = lockgate.section(SECTION)?;

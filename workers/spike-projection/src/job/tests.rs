@@ -52,8 +52,8 @@ impl Stage {
             ..Sources::default()
         };
         let loaded = lockgate::config::load(&sources).unwrap();
-        let lockgate = lockgate::connect(&loaded, SpikeProjection.components()).await.unwrap();
-        let store = program::store(&lockgate).unwrap();
+        let lockgate = lockgate::connect(&loaded, SpikeProjection.tables()).await.unwrap();
+        let store = program::store(&lockgate);
         Self { _folder: folder, lockgate, store }
     }
 
