@@ -10,7 +10,7 @@ use lockgate_cli::{About, Command, Manifest, ManifestRequest, Program};
 use crate::commands;
 use crate::config::{SECTION, SourceName, SpikeSettings};
 use crate::demo::Demo;
-use crate::job::ProjectSpikes;
+use crate::job::{LedgerClock, ProjectSpikes};
 use crate::manifest::OrganizationManifest;
 use crate::store::{Store, TABLES};
 use crate::usage::{HttpSource, SqlSource, UsageSource};
@@ -95,6 +95,7 @@ pub fn app(lockgate: &Lockgate) -> anyhow::Result<App> {
         .state(store.organizations)
         .state(store.projections)
         .state(settings.rules())
+        .state(LedgerClock(lockgate.database().clone()))
         .state(source))
 }
 
