@@ -40,8 +40,7 @@ fn a_demo_without_slots_is_refused_and_still_loses_nobody() -> Result {
 
 #[test]
 fn a_demo_on_several_processes_shares_one_pool_among_them() -> Result {
-    let args =
-        ["demo", "--orgs", "300", "--slots", "20", "--batch-delay", "20ms", "--processes", "3"];
+    let args = ["demo", "--orgs", "300", "--slots", "20", "--batch-delay", "20ms", "--processes", "3"];
     let summary = Place::new()?.json(&args)?;
     assert_eq!((figure(&summary, "processes")?, figure(&summary, "succeeded")?), (3, 300));
     let peak = summary["backend"]["peak"].as_u64().context("no peak of the backend")?;

@@ -112,9 +112,9 @@ impl Command for Demo {
             ]))
             .after_help(
                 "On the embedded engine the database is a new file in the temporary folder, and is kept; --db names \
-                 another one.\nOn the distributed engine queues and slots are in a new namespace, demo-.., and the \
-                 PostgreSQL database is that of the\nconfig: it must be one that only demos use. Runs have names of \
-                 their own; what they leave stays there.",
+                 another one.\n\nOn the distributed engine queues and slots are in a new namespace, demo-.., and the \
+                 PostgreSQL database is that of the config: it must be one that only demos use. Runs have names of \
+                 their own. What a demo leaves stays there.",
             )
     }
 
