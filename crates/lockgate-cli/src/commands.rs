@@ -4,6 +4,7 @@
 
 mod completions;
 mod config;
+mod dead;
 mod enqueue;
 mod jobs;
 mod migrate;
@@ -22,6 +23,7 @@ pub(crate) fn all(program: &dyn Program) -> Vec<Box<dyn Command>> {
         Box::new(work::Work),
         Box::new(runs::Runs),
         Box::new(jobs::Jobs),
+        Box::new(dead::Dead),
         Box::new(slots::Slots),
         Box::new(config::Config),
         Box::new(migrate::Migrate),

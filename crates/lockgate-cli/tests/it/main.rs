@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod commands;
+mod dead;
 mod greeter;
 mod names;
 mod refusals;
