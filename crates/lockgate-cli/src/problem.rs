@@ -129,6 +129,15 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     error.chain().find_map(exit_of_cause).unwrap_or(Exit::Internal)
 }
 
+/// Whether the same may go through later: a store or a server is away, locked or full.
+pub(crate) fn is_transient(error: &anyhow::Error) -> bool {
+    let transient = |cause: &(dyn Error + 'static)| match cause.downcast_ref::<ConnectError>() {
+        Some(ConnectError::Engine(error)) => error.is_transient(),
+        _ => cause.downcast_ref::<EngineError>().is_some_and(EngineError::is_transient),
+    };
+    exit_of(error) == Exit::Unavailable || error.chain().any(transient)
+}
+
 /// An error with its causes, on one line.
 #[must_use]
 pub fn line_of(error: &anyhow::Error) -> String {

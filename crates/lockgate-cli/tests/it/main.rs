@@ -7,6 +7,7 @@
 
 mod commands;
 mod dead;
+mod endpoints;
 mod greeter;
 mod names;
 mod refusals;
