@@ -2,6 +2,7 @@
 //!
 //! Nothing here carries one out: each has a file of its own.
 
+mod bench;
 mod completions;
 mod config;
 mod dead;
@@ -25,6 +26,8 @@ pub(crate) fn all(program: &dyn Program) -> Vec<Box<dyn Command>> {
         Box::new(jobs::Jobs),
         Box::new(dead::Dead),
         Box::new(slots::Slots),
+        Box::new(bench::Bench),
+        Box::new(bench::BenchWorker),
         Box::new(config::Config),
         Box::new(migrate::Migrate),
         Box::new(completions::Completions),

@@ -5,6 +5,7 @@
 // Tells clippy that the helpers are test code too.
 #![cfg(test)]
 
+mod bench;
 mod commands;
 mod dead;
 mod endpoints;
