@@ -40,3 +40,17 @@ pub(super) async fn upkeep(handle: PrometheusHandle, end: CancellationToken) {
         handle.run_upkeep();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_handbook_names_every_metric() {
+        let handbook = include_str!("../../../../docs/operating.md");
+        let named = [&telemetry::COUNTERS[..], &telemetry::HISTOGRAMS, &telemetry::GAUGES].concat();
+        let missing: Vec<_> =
+            named.iter().filter(|(name, _)| !handbook.contains(&format!("`{name}`"))).collect();
+        assert!(missing.is_empty() && handbook.contains(BUILD), "{missing:?}");
+    }
+}

@@ -2,9 +2,12 @@
 //!
 //! It must never leave anything behind.
 
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::greeter::Greeter;
+use crate::signals::send;
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
@@ -43,8 +46,26 @@ fn a_run_is_measured_with_its_slots_and_nothing_is_left() {
         "{report}"
     );
     assert_eq!(greeter.json(&["runs", "list"])["runs"].as_array().unwrap().len(), 1);
+    assert!(!leaves_something(&greeter));
+}
+
+fn leaves_something(greeter: &Greeter) -> bool {
     let files = std::fs::read_dir(greeter.database().parent().unwrap()).unwrap();
-    assert!(files.flatten().all(|file| !file.file_name().to_string_lossy().contains("bench")));
+    files.flatten().any(|file| file.file_name().to_string_lossy().contains("bench"))
+}
+
+#[test]
+fn a_measurement_that_is_stopped_leaves_nothing_either() {
+    let greeter = Greeter::new();
+    let mut command = greeter.command(&["bench", "--jobs", "2", "--sleep", "10m"]);
+    let mut bench = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    greeter.eventually("it has begun", || {
+        greeter.ok(&["runs", "list"]);
+        leaves_something(&greeter)
+    });
+    send(&bench, "TERM");
+    assert_eq!(bench.wait().unwrap().code(), Some(130));
+    assert!(!leaves_something(&greeter));
 }
 
 #[test]
