@@ -24,7 +24,7 @@ pub enum Exit {
     Usage = 2,
     /// Input data, or a database, that cannot be read.
     Data = 65,
-    /// A file, run, job or pool that was named is not there.
+    /// A file, run, job, pool or dead letter that was named is not there.
     NoInput = 66,
     /// A store or a server cannot be reached or written to; the same command may go through later.
     Unavailable = 69,
@@ -50,7 +50,7 @@ pub const EXITS: [(Exit, &str); 13] = [
     (Exit::Negative, "the answer is no: an account does not balance, or things stand otherwise"),
     (Exit::Usage, "the command line makes no sense"),
     (Exit::Data, "input data, or a database, that cannot be read"),
-    (Exit::NoInput, "a file, run, job or pool that was named is not there"),
+    (Exit::NoInput, "a file, run, job, pool or dead letter that was named is not there"),
     (Exit::Unavailable, "a store cannot be reached or written to (locked, disk full); later it may"),
     (Exit::Internal, "a fault of this program"),
     (Exit::CantCreate, "a file cannot be made"),
