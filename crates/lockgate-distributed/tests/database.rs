@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::{EngineError, chain};
-use lockgate_distributed::{
-    Component, Database, DatabaseOptions, Doing, LOCKGATE, Migration, OpenError, Work,
-};
+use lockgate_distributed::database::OpenError;
+use lockgate_distributed::{Component, Database, DatabaseOptions, Doing, LOCKGATE, Migration, Work};
 use sqlx::{AssertSqlSafe, Executor, PgConnection, SqlSafeStr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
