@@ -10,6 +10,8 @@
 mod conformance;
 mod drift;
 mod losses;
+mod order;
 mod pushes;
+mod rights;
 mod server;
 mod stage;
