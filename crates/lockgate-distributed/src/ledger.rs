@@ -87,7 +87,7 @@ impl Ledger for PostgresLedger {
             true => self.database.transact("reading runs", &runs).await?,
             false => self.database.call("reading runs", &runs).await?,
         };
-        if read.changes > sweep::FOLD {
+        if read.changes > sweep::MANY {
             // Whoever finds many changes folds them, so that the next reader does not; that it fails costs only time.
             if let Err(error) = self.database.call("folding counts", &sweep::Fold).await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "counts were not folded");

@@ -1,6 +1,6 @@
 //! The ledger in PostgreSQL against the public suite of all engines, on a real server and the real clock.
 
-#![expect(clippy::unwrap_used, reason = "these are tests, their helpers included")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests, their helpers included")]
 
 #[path = "servers/postgres.rs"]
 mod postgres;
