@@ -1,6 +1,6 @@
 //! The database itself: what is refused, what is migrated, and what becomes of a connection that breaks or falls silent.
 
-#![expect(clippy::unwrap_used, reason = "these are tests, their helpers included")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests, their helpers included")]
 
 #[path = "servers/postgres.rs"]
 mod postgres;
