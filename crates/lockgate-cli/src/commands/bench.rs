@@ -96,7 +96,7 @@ impl Command for Bench {
             ]))
             .after_help(
                 "What each figure means, and how it is measured, is in docs/tuning.md. The embedded engine is \
-                 measured on a\ndatabase file of its own beside the configured one, which is removed at the end.",
+                 measured on a\ndatabase file in a folder of its own beside the configured one, which is removed at the end.",
             )
     }
 

@@ -1,4 +1,4 @@
-//! Where a measurement takes place: on a database of its own where the engine is a file, else under names of its own.
+//! Where a measurement takes place: in a folder of its own where the engine is a file, else under names of its own.
 //!
 //! It must never remove a file that it did not make.
 
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use lockgate::Lockgate;
 use lockgate::settings::EngineName;
 
+use crate::problem::{Exit, Problem};
 use crate::session::Session;
 
 /// Where a measurement takes place.
@@ -17,7 +18,8 @@ pub(super) struct Ground {
     scratch: Option<Scratch>,
 }
 
-/// A database file; gone when this is dropped.
+/// A folder for a database file; gone when this is dropped. A folder, so that a connection which is still being opened
+/// then finds no place to make the file again.
 struct Scratch(PathBuf);
 
 impl Ground {
@@ -29,9 +31,8 @@ impl Ground {
             return Ok(Self { lockgate, overrides: Vec::new(), scratch: None });
         }
         // Beside the configured one: on the same disk.
-        let path = beside(&settings.embedded.path);
-        let scratch = Scratch(path.clone());
-        let path = path.display().to_string();
+        let scratch = Scratch::make(beside(&settings.embedded.path))?;
+        let path = scratch.0.join("lockgate.db").display().to_string();
         let lockgate = session.lockgate_with(&[("embedded.path", path.clone())]).await?;
         Ok(Self { lockgate, overrides: vec![(String::from("embedded.path"), path)], scratch: Some(scratch) })
     }
@@ -58,13 +59,24 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+impl Scratch {
+    fn make(path: PathBuf) -> Result<Self, Problem> {
+        let refused = |error| {
+            let way_out = "the engine is measured beside the configured file; name one in a folder that can be written to";
+            Problem::new(
+                Exit::CantCreate,
+                format!("cannot make the folder {}: {error}; {way_out}", path.display()),
+            )
+        };
+        // It must be new: what is there already is not ours to remove.
+        std::fs::create_dir(&path).map_err(refused)?;
+        Ok(Self(path))
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
-        for suffix in ["", "-wal", "-shm"] {
-            let mut name = self.0.as_os_str().to_owned();
-            name.push(suffix);
-            // Not there, or not to be removed: nobody could do anything about it here.
-            drop(std::fs::remove_file(name));
-        }
+        // Once more when a file came into being in between. After that nobody could do anything about it here.
+        let _gone = (0..3).any(|_| std::fs::remove_dir_all(&self.0).is_ok());
     }
 }
