@@ -12,7 +12,7 @@ use lockgate_core::pool::{Need, PoolCommand, PoolSpec};
 use lockgate_core::slots::Slots;
 use lockgate_core::timing::SlotTiming;
 use lockgate_core::{LeaseId, PoolName, Tenant};
-use lockgate_distributed::slots::{RedisOptions, RedisSlots};
+use lockgate_distributed::{RedisOptions, RedisSlots};
 use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 

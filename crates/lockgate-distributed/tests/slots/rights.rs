@@ -3,7 +3,7 @@
 use lockgate_core::lease::{Admission, Release, Released, Wake};
 use lockgate_core::pool::{PoolChange, PoolCommand};
 use lockgate_core::slots::Slots;
-use lockgate_distributed::slots::{RedisOptions, RedisSlots};
+use lockgate_distributed::{RedisOptions, RedisSlots};
 use tokio::time::timeout;
 
 use super::server::{NAMESPACE, PATIENCE, Server};
