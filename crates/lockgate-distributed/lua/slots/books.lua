@@ -7,10 +7,8 @@ local store = { fence = fence, ticket = ticket, learning = learning, waiting = w
 -- The records of pools, as far as they were read; false: there is none.
 local pools, touched = {}, {}
 -- How many lines wait for each set of pools, when it was read; what tenants have in use, as far as it was read.
-local sets, sets_changed
+local sets
 local uses = {}
--- Grants to the caller's own session: told in the answer, not pushed.
-local told = {}
 
 local function pool_from(record)
   if not record then return false end
@@ -94,12 +92,15 @@ local function hold(id, l)
   end
 end
 
+-- What grant.lua is for: made when it is first needed.
+local line
+
 -- Writes down what the call has changed, and answers.
 local function done(answer)
   local args = { 'store', write(STORE, now, real, store.fence, store.ticket, store.learning, store.waiting, store.leases, store.due, ARGV[3]) }
   local n = 2
   if sets_changed then
-    args[3], args[4] = 'sets', pack(sets)
+    args[3], args[4] = 'sets', pack(line().sets())
     n = 4
   end
   for name in pairs(touched) do
@@ -111,6 +112,3 @@ local function done(answer)
   call('HSET', STATE, unpack(args))
   return { 'ok', answer, told }
 end
-
--- What grant.lua is for: made when it is first needed.
-local line

@@ -66,5 +66,7 @@ if learning < 0 then
   learning = now + TTL
   due = math.min(due, learning)
 end
--- The pool that the easy part has changed, and its record then.
-local changed, changed_to
+-- What the easy part leaves to the general way: the pool that it has changed, its record then, and whether it changed the sets.
+local changed, changed_to, sets_changed
+-- Grants to the caller's own session: told in the answer, not pushed.
+local told = {}
