@@ -33,7 +33,11 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The database file, stronger than embedded.path in the config
+    /// Where runs, messages and slots are kept, stronger than engine in the config
+    #[arg(long, global = true, value_name = "ENGINE", value_parser = ["embedded", "distributed"])]
+    engine: Option<String>,
+
+    /// The database file of the embedded engine, stronger than embedded.path in the config
     #[arg(long, global = true, value_name = "FILE")]
     db: Option<PathBuf>,
 
@@ -66,7 +70,8 @@ impl Global {
     pub(crate) fn sources(&self, program: &dyn Program) -> Sources {
         let db = self.db.as_ref().map(|path| (String::from("embedded.path"), path.display().to_string()));
         let log = self.log.as_ref().map(|filter| (String::from("log.filter"), filter.clone()));
-        let overrides = self.settings.iter().cloned().chain(db).chain(log).collect();
+        let engine = self.engine.as_ref().map(|name| (String::from("engine"), name.clone()));
+        let overrides = self.settings.iter().cloned().chain(engine).chain(db).chain(log).collect();
         Sources { file: self.config.clone(), overrides, sections: program.sections(), environment: None }
     }
 }

@@ -9,8 +9,7 @@ use std::io;
 use lockgate::config::ConfigErrors;
 use lockgate::core::error::chain;
 use lockgate::core::name::NameError;
-use lockgate::embedded::OpenError;
-use lockgate::{ConnectError, EngineError};
+use lockgate::{ConnectError, EngineError, distributed, embedded};
 
 /// Exit codes, after `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,11 +154,10 @@ fn exit_of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref::<ConnectError>() {
         return Some(match error {
             ConnectError::Engine(error) => exit_of_engine(error),
-            ConnectError::Open(error) => exit_of_open(error),
+            ConnectError::Embedded(error) => exit_of_file(error),
+            ConnectError::Distributed(error) => exit_of_servers(error),
+            ConnectError::NotBuilt(_) => Exit::Config,
         });
-    }
-    if let Some(error) = cause.downcast_ref::<OpenError>() {
-        return Some(exit_of_open(error));
     }
     let error = cause.downcast_ref::<io::Error>()?;
     Some(if error.kind() == io::ErrorKind::InvalidData { Exit::Data } else { Exit::Io })
@@ -174,7 +172,8 @@ fn exit_of_engine(error: &EngineError) -> Exit {
     }
 }
 
-fn exit_of_open(error: &OpenError) -> Exit {
+fn exit_of_file(error: &embedded::OpenError) -> Exit {
+    use embedded::OpenError;
     match error {
         OpenError::Folder { .. } | OpenError::NoFolder { .. } => Exit::CantCreate,
         OpenError::ReadOnly { .. } | OpenError::Denied { .. } => Exit::NoPermission,
@@ -187,4 +186,11 @@ fn exit_of_open(error: &OpenError) -> Exit {
         OpenError::OldSqlite { .. } | OpenError::Thread { .. } => Exit::Internal,
         OpenError::Store { source, .. } => exit_of_engine(source),
     }
+}
+
+/// A server that cannot be used is mostly one that is not up: what is beneath says when it is something else.
+fn exit_of_servers(error: &distributed::OpenError) -> Exit {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let engine = causes.filter_map(|cause| cause.downcast_ref::<EngineError>()).next();
+    engine.map_or(Exit::Unavailable, exit_of_engine)
 }

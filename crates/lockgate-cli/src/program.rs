@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use clap::ArgMatches;
 use lockgate::config::Section;
 use lockgate::core::ledger::PlannedJob;
-use lockgate::{App, Component, Kind, Lockgate, PoolName, QueueName, Timestamp};
+use lockgate::{App, Kind, Lockgate, PoolName, QueueName, Tables, Timestamp};
 
 use crate::problem::{Exit, Problem};
 use crate::session::Session;
@@ -27,8 +27,8 @@ pub trait Program: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Its own tables.
-    fn components(&self) -> &'static [Component] {
+    /// Its own tables, for each engine that it runs on.
+    fn tables(&self) -> &'static [Tables] {
         &[]
     }
 

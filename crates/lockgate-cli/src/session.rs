@@ -61,7 +61,7 @@ impl Session {
     }
 
     async fn connect(&self, loaded: &Loaded) -> anyhow::Result<Lockgate> {
-        let lockgate = lockgate::connect(loaded, self.program.components()).await?;
+        let lockgate = lockgate::connect(loaded, self.program.tables()).await?;
         lockgate.ensure_pools(self.program.pools()).await?;
         Ok(lockgate)
     }

@@ -9,9 +9,6 @@ mod error;
 mod migrations;
 mod pool;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 
 use async_trait::async_trait;

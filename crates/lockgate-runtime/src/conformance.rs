@@ -74,13 +74,15 @@ pub struct Capabilities {
     pub clock_leaps: bool,
     /// [`Fixture::lose_slots`] can be called.
     pub loses_slots: bool,
+    /// A queue's depth counts the deliveries that any process has unsettled; without it, those of the asking process.
+    pub counts_unsettled: bool,
 }
 
 impl Capabilities {
     /// All of them.
     #[must_use]
     pub fn all() -> Self {
-        Self { virtual_time: true, clock_leaps: true, loses_slots: true }
+        Self { virtual_time: true, clock_leaps: true, loses_slots: true, counts_unsettled: true }
     }
 }
 

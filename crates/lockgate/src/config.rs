@@ -7,11 +7,13 @@ mod fault;
 mod merge;
 mod secret;
 mod section;
+mod servers;
 mod template;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,11 +24,12 @@ use merge::Tree;
 
 pub use fault::{ConfigErrors, Fault};
 pub use merge::{DEFAULT_FILE, PREFIX};
-pub use secret::Secret;
+pub use secret::{Secret, SecretUrl};
 pub use section::{Section, Typed};
+pub use servers::Servers;
 
 /// Where settings come from.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The file. It must be there when it is named; by default `lockgate.toml`, when there is one.
     pub file: Option<PathBuf>,
@@ -38,6 +41,14 @@ pub struct Sources {
     pub sections: Vec<Section>,
 }
 
+// By hand: a value may be a secret, wherever it comes from.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set: Vec<&str> = self.overrides.iter().map(|(key, _)| key.as_str()).collect();
+        f.debug_struct("Sources").field("file", &self.file).field("overrides", &set).finish_non_exhaustive()
+    }
+}
+
 /// Settings, read and checked.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -45,6 +56,7 @@ pub struct Loaded {
     pub settings: Settings,
     /// Where they came from. With more overrides they can be loaded again.
     pub sources: Sources,
+    servers: Option<Servers>,
     own: Arc<BTreeMap<&'static str, Tree>>,
 }
 
@@ -70,9 +82,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
             section.check(tree, &mut faults);
         }
     }
+    let servers = settings.as_ref().and_then(|settings| servers::find(settings, &framework, &mut faults));
     match settings {
         Some(settings) if faults.is_empty() => {
-            Ok(Loaded { settings, sources: sources.clone(), own: Arc::new(own) })
+            Ok(Loaded { settings, sources: sources.clone(), servers, own: Arc::new(own) })
         }
         _ => Err(ConfigErrors::new(faults)),
     }
@@ -82,7 +95,13 @@ impl Loaded {
     /// The defaults, whatever the sources say: for what must work beside a faulty config.
     #[must_use]
     pub fn defaults(sources: Sources) -> Self {
-        Self { settings: Settings::default(), sources, own: Arc::default() }
+        Self { settings: Settings::default(), sources, servers: None, own: Arc::default() }
+    }
+
+    /// The addresses of the distributed engine's servers, those from files included; `None` when the engine is another.
+    #[must_use]
+    pub fn servers(&self) -> Option<&Servers> {
+        self.servers.as_ref()
     }
 
     /// A worker's own section.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use lockgate_core::pool::{PoolCommand, PoolStatus};
 use lockgate_core::{Engine, EngineError, PoolName, Timestamp};
-use lockgate_embedded::{Component, Database, OpenError, Options};
 use lockgate_runtime::{PoolPolicy, Worker, WorkerOptions};
 
 use crate::app::App;
 use crate::config::{ConfigErrors, Loaded, Typed};
+use crate::database::{Database, Tables};
 use crate::settings::{EngineName, PoolSettings, Settings};
 
 /// A connected engine with the settings that it was made from. Cheap to clone.
@@ -25,15 +25,25 @@ pub struct Lockgate {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The database file cannot be used.
+    #[cfg(feature = "embedded")]
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Embedded(#[from] lockgate_embedded::OpenError),
+    /// A server cannot be used.
+    #[cfg(feature = "distributed")]
+    #[error(transparent)]
+    Distributed(#[from] lockgate_distributed::OpenError),
+    /// The program was built without this engine.
+    #[error(
+        "this program was built without the engine {0:?}; choose another one, or build it with lockgate's feature {0:?}"
+    )]
+    NotBuilt(&'static str),
     /// The engine is open, and failed at once.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
 
-/// Connects the engine that the settings name: opens its stores, brings their tables up to date with those of
-/// `components`, and makes the configured pools that are not there yet.
+/// Connects the engine that the settings name: opens its stores, brings their tables and the program's own up to date,
+/// and makes the configured pools that are not there yet.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -51,21 +61,43 @@ pub enum ConnectError {
 ///
 /// # Errors
 /// When its stores cannot be opened or their tables are not this program's.
-pub async fn connect(loaded: &Loaded, components: &[Component]) -> Result<Lockgate, ConnectError> {
-    let (engine, database) = match loaded.settings.engine {
-        EngineName::Embedded => {
-            let path = loaded.settings.embedded.path.clone();
-            let options = Options { path, timing: loaded.settings.slots.timing() };
-            let embedded = lockgate_embedded::open(options).await?;
-            for component in components {
-                embedded.database.migrate(component).await?;
-            }
-            (embedded.engine, embedded.database)
-        }
-    };
+pub async fn connect(loaded: &Loaded, tables: &[Tables]) -> Result<Lockgate, ConnectError> {
+    let (engine, database) = open(loaded).await?;
+    for tables in tables {
+        database.migrate(tables).await?;
+    }
     let lockgate = Lockgate { engine, loaded: loaded.clone(), database };
     lockgate.ensure_pools([]).await?;
     Ok(lockgate)
+}
+
+/// The one place that chooses the engine.
+async fn open(loaded: &Loaded) -> Result<(Engine, Database), ConnectError> {
+    let settings = &loaded.settings;
+    let timing = settings.slots.timing();
+    match (settings.engine, loaded.servers()) {
+        #[cfg(feature = "embedded")]
+        (EngineName::Embedded, _) => {
+            let options = lockgate_embedded::Options { path: settings.embedded.path.clone(), timing };
+            let opened = lockgate_embedded::open(options).await?;
+            Ok((opened.engine, Database::Embedded(opened.database)))
+        }
+        #[cfg(feature = "distributed")]
+        (EngineName::Distributed, Some(servers)) => {
+            let options = lockgate_distributed::Options {
+                postgres: servers.postgres.clone(),
+                amqp: servers.amqp.clone(),
+                redis: servers.redis.clone(),
+                namespace: settings.distributed.namespace.clone(),
+                timing,
+                process: crate::process_name(),
+            };
+            let opened = lockgate_distributed::open(options).await?;
+            Ok((opened.engine, Database::Distributed(opened.database)))
+        }
+        // Settings that were loaded have servers for this engine; only those that nobody loaded have none.
+        (engine, _) => Err(ConnectError::NotBuilt(engine.as_str())),
+    }
 }
 
 impl Lockgate {
@@ -83,10 +115,10 @@ impl Lockgate {
         self.loaded.section(name)
     }
 
-    /// The database, for tables of the program's own; `None` when the engine has none in a file.
+    /// The database beneath the engine, for tables of the program's own.
     #[must_use]
-    pub fn database(&self) -> Option<&Database> {
-        Some(&self.database)
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     /// The ledger's clock.

@@ -2,24 +2,29 @@
 
 pub mod app;
 pub mod config;
-#[cfg(feature = "embedded")]
 pub mod connect;
+mod database;
+mod process;
 pub mod settings;
+
+#[cfg(not(any(feature = "embedded", feature = "distributed")))]
+compile_error!("lockgate needs an engine: switch on the feature `embedded`, `distributed`, or both");
 
 pub use lockgate_core as core;
 pub use lockgate_core::{
     Engine, EngineError, ErrorClass, Failure, Fence, JobError, JobId, JobOptions, JobState, Key, Kind,
     PoolName, QueueName, RunId, RunName, Tenant, Timestamp,
 };
+#[cfg(feature = "distributed")]
+pub use lockgate_distributed as distributed;
 #[cfg(feature = "embedded")]
 pub use lockgate_embedded as embedded;
-#[cfg(feature = "embedded")]
-pub use lockgate_embedded::Component;
 pub use lockgate_runtime as runtime;
 pub use lockgate_runtime::{Context, Job, MissingState, State};
 
 pub use app::App;
 pub use config::Loaded;
-#[cfg(feature = "embedded")]
 pub use connect::{ConnectError, Lockgate, connect};
+pub use database::{Database, MigrationStatus, Tables};
+pub use process::process_name;
 pub use settings::Settings;

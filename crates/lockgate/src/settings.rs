@@ -2,6 +2,7 @@
 //! its own, and nothing here reads a file or the environment.
 
 pub mod bounds;
+mod distributed;
 pub mod durations;
 mod pools;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use bounds::{between, in_order, within, within_or_forever};
 
+pub use distributed::{DistributedSettings, ServerSettings};
 pub use pools::{PoolSettings, Pools};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,12 +29,16 @@ const TEN_YEARS: Duration = Duration::from_secs(315_576_000);
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct Settings {
-    /// Where runs, messages and slots are kept: `embedded` is one SQLite file.
+    /// Where runs, messages and slots are kept: `embedded` is one SQLite file, `distributed` is PostgreSQL, RabbitMQ and
+    /// Redis.
     #[garde(skip)]
     pub engine: EngineName,
     /// The embedded engine.
     #[garde(dive)]
     pub embedded: EmbeddedSettings,
+    /// The distributed engine.
+    #[garde(dive)]
+    pub distributed: DistributedSettings,
     /// Times of leases and heartbeats.
     #[garde(custom(in_order))]
     #[garde(dive)]
@@ -58,6 +64,19 @@ pub enum EngineName {
     /// One SQLite file.
     #[default]
     Embedded,
+    /// PostgreSQL, RabbitMQ and Redis.
+    Distributed,
+}
+
+impl EngineName {
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Distributed => "distributed",
+        }
+    }
 }
 
 /// `[embedded]`

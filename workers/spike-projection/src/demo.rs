@@ -4,21 +4,21 @@
 //! It uses what every other command uses, and no back door: the same tables, run, worker and source.
 
 mod fill;
+mod place;
 mod summary;
 mod windows;
+mod workers;
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches};
 use lockgate::core::cadence::Cadence;
 use lockgate::core::pool::{PoolChange, PoolCommand};
 use lockgate::{Job, Lockgate, PoolName, RunName, Timestamp};
-use lockgate_cli::{Command, Exit, Session, Terminal, fanout, follow, signals, times};
+use lockgate_cli::{Command, Exit, Session, Terminal, examples, fanout, follow, signals, times};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,8 +32,13 @@ use crate::program;
 use crate::stand_in::{Counts, NOTICE, StandIn, StandInOptions};
 use crate::store::Store;
 use crate::usage::SqlSource;
+use place::Place;
 use summary::{Evening, Summary};
 use windows::Cut;
+use workers::Workers;
+
+/// Slots of a pool that holds nobody up: worker processes of their own take slots like any other.
+const NO_LIMIT: u32 = 1_000_000;
 
 /// `demo`
 pub struct Demo;
@@ -48,7 +53,11 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     slots: u32,
 
-    /// Jobs at hand at once, running or waiting for a slot
+    /// Worker processes. One on the embedded engine is this process; others are started and ended by it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    processes: u32,
+
+    /// Jobs at hand at once in all processes together, running or waiting for a slot
     #[arg(long, value_name = "N", default_value_t = 159, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     concurrency: u32,
 
@@ -78,6 +87,16 @@ impl Arguments {
         let usual = if self.without_slots { Duration::ZERO } else { Duration::from_millis(100) };
         Cadence { batch_size: self.batch_size, batch_delay: self.batch_delay.unwrap_or(usual) }
     }
+
+    /// What the pool has, for the workers at this place.
+    fn pool_slots(&self, place: &Place) -> u32 {
+        if self.without_slots && self.apart(place) { NO_LIMIT } else { self.slots }
+    }
+
+    /// Whether the workers are processes of their own.
+    fn apart(&self, place: &Place) -> bool {
+        self.processes > 1 || matches!(place, Place::Servers { .. })
+    }
 }
 
 #[async_trait]
@@ -85,31 +104,27 @@ impl Command for Demo {
     fn spec(&self) -> clap::Command {
         let command = clap::Command::new("demo").about("Shows the whole story in a minute, on real usage");
         Arguments::augment_args(command)
-            .before_help(
-                "Examples:\n  {bin} demo\n      1,000 organizations, 159 jobs at once, 50 slots, none refused\n  {bin} \
-                 demo --without-slots\n      the same without the pool: the backend refuses, jobs come again later\n",
+            .before_help(examples(&[
+                ("{bin} demo", "1,000 organizations, 159 jobs at once, 50 slots, none refused"),
+                ("{bin} demo --without-slots", "the same without the pool: the backend refuses, jobs come again later"),
+                ("{bin} demo --orgs 5000 --processes 4", "four worker processes that share the slots"),
+                ("{bin} --engine distributed demo --processes 4", "the same on the servers that the config names"),
+            ]))
+            .after_help(
+                "On the embedded engine the database is a new file in the temporary folder, and is kept; --db names \
+                 another one.\n\nOn the distributed engine queues and slots are in a new namespace, demo-.., and the \
+                 PostgreSQL database is that of the config: it must be one that only demos use. Runs have names of \
+                 their own. What a demo leaves stays there.",
             )
-            .after_help("The database is a new file in the temporary folder, and is kept; --db names another one.")
     }
 
     async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
         let arguments = Arguments::from_arg_matches(matches)?;
-        let stage = Stage::set(&arguments, database(matches)?, session).await?;
+        let stage = Stage::set(&arguments, Place::of(session, matches)?, session).await?;
         let summary = stage.play(&arguments, session).await?;
         session.terminal().show(&summary, |look| summary.text(look, session.program().about().name))?;
         Ok(summary.exit())
     }
-}
-
-/// The file that `--db` names, or a new one. It is kept: the summary's next commands are to find it.
-fn database(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
-    if matches.value_source("db") == Some(ValueSource::CommandLine)
-        && let Some(path) = matches.get_one::<PathBuf>("db")
-    {
-        return Ok(path.clone());
-    }
-    let folder = tempfile::Builder::new().prefix("lockgate-demo-").tempdir();
-    Ok(folder.context("cannot make a temporary folder; name a database with --db")?.keep().join("demo.db"))
 }
 
 /// All that a demo needs, connected.
@@ -117,40 +132,44 @@ struct Stage {
     lockgate: Lockgate,
     store: Store,
     settings: SpikeSettings,
-    database: PathBuf,
+    place: Place,
+    overrides: Vec<(String, String)>,
     stand_in: StandIn,
     as_of: Timestamp,
 }
 
 impl Stage {
-    async fn set(arguments: &Arguments, database: PathBuf, session: &Session) -> anyhow::Result<Self> {
+    async fn set(arguments: &Arguments, place: Place, session: &Session) -> anyhow::Result<Self> {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on this machine")?;
         let url = format!("http://{}", listener.local_addr().context("cannot see where it listens")?);
         let section: SpikeSettings = session.loaded().section(SECTION)?;
         let key = |name: &str| format!("{SECTION}.{name}");
         let query_time = format!("{}ms", arguments.query_time.as_millis());
-        let overrides = [
-            (String::from("embedded.path"), database.display().to_string()),
-            (format!("pools.{}.slots", section.pool), arguments.slots.to_string()),
-            (String::from("worker.concurrency"), arguments.concurrency.to_string()),
+        let slots = arguments.pool_slots(&place);
+        let concurrency = arguments.concurrency.div_ceil(arguments.processes);
+        let overrides = vec![
+            place.setting(),
+            (format!("pools.{}.slots", section.pool), slots.to_string()),
+            (String::from("worker.concurrency"), concurrency.to_string()),
             (key("source"), String::from("http")),
             (key("http.url"), url),
             (key("http.query_timeout"), query_time),
         ];
-        let overrides: Vec<_> = overrides.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
-        let lockgate = session.lockgate_with(&overrides).await?;
-        let store = program::store(&lockgate)?;
+        let set: Vec<_> = overrides.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        let lockgate = session.lockgate_with(&set).await?;
+        let store = program::store(&lockgate);
+        place.check(&lockgate, &store).await?;
         let options = StandInOptions { limit: arguments.backend_limit, query_time: arguments.query_time };
         let stand_in = StandIn::new(listener, options, SqlSource(store.usage.clone()));
         let settings: SpikeSettings = lockgate.section(SECTION)?;
-        open_pool(&lockgate, &settings, arguments.slots).await?;
+        open_pool(&lockgate, &settings, slots).await?;
         let as_of = lockgate.now().hour();
-        Ok(Self { lockgate, store, settings, database, stand_in, as_of })
+        Ok(Self { lockgate, store, settings, place, overrides, stand_in, as_of })
     }
 
     async fn play(self, arguments: &Arguments, session: &Session) -> anyhow::Result<Summary> {
-        let Self { lockgate, store, settings, database, stand_in, as_of } = self;
+        let Self { lockgate, store, settings, place, overrides, stand_in, as_of } = self;
         let terminal = session.terminal();
         terminal.note(NOTICE);
         let organizations = windows::cut(&bundled::series()?, arguments.orgs, settings.rules().look_back);
@@ -160,32 +179,50 @@ impl Stage {
         let run = plan(&lockgate, &organizations, (as_of, arguments.cadence()), terminal).await?;
         let started = Instant::now();
         let stop = signals::drain_on_signal(terminal)?;
-        let mut app = program::app(&lockgate)?;
-        if arguments.without_slots {
-            app = app.adjust(ProjectSpikes::KIND, |options| options.needs.clear());
-        }
-        let options = lockgate.worker_options(String::from("demo"));
-        let working = side.spawn(lockgate.worker(app, options).await?.run(stop.clone()));
+        let mut workers = if arguments.apart(&place) {
+            Workers::start(arguments.processes, &session.loaded().sources, &overrides)?
+        } else {
+            work_here(&lockgate, arguments, &side, &stop).await?
+        };
         tokio::select! {
             settled = follow::until_settled(&lockgate, &run, terminal) => drop(settled?),
             () = stop.cancelled() => terminal.note("stopped before the end; this is how far it came"),
+            // They end when nothing is left; what they left undone, the summary says.
+            () = workers.ended() => {}
         }
         let took = started.elapsed();
         stop.cancel();
-        working.await.context("the worker's task ended")??;
+        workers.stop(lockgate.settings().worker.grace, terminal).await?;
         close.cancel();
         side.close();
         side.wait().await;
         let evening = Evening {
             without_slots: arguments.without_slots,
             slots: arguments.slots,
+            processes: arguments.processes,
             backend_limit: arguments.backend_limit,
             backend: counts.read(),
             took,
-            database,
+            place,
         };
         summary::sum_up(&lockgate, &store, (&run, as_of, &settings.pool), evening).await
     }
+}
+
+/// A worker in this process. Without slots its jobs do not ask for any.
+async fn work_here(
+    lockgate: &Lockgate,
+    arguments: &Arguments,
+    side: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<Workers> {
+    let mut app = program::app(lockgate)?;
+    if arguments.without_slots {
+        app = app.adjust(ProjectSpikes::KIND, |options| options.needs.clear());
+    }
+    let options = lockgate.worker_options(String::from("demo"));
+    let worker = lockgate.worker(app, options).await?;
+    Ok(Workers::Here(side.spawn(worker.run(stop.clone()))))
 }
 
 /// A database from before may have a pool of another size.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate::core::retry::Backoff;
-use lockgate::{Context, Failure, Job, JobOptions, Timestamp};
+use lockgate::{Context, Database, Failure, Job, JobOptions, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::hour::Hour;
@@ -13,20 +13,36 @@ use crate::projection::{Rules, project};
 use crate::store::{Organizations, Projections, Provenance, Replaced};
 use crate::usage::UsageSource;
 
-/// Projects the usage of one organization.
+mod id;
+
+/// Projects the usage of one organization. Anybody may send one as a message: `{"organization_id": 7}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectSpikes {
-    /// The organization.
+    /// The organization. In a message it may be a number.
+    #[serde(deserialize_with = "id::text")]
     pub organization_id: String,
-    /// The hour to project from.
-    pub as_of: Hour,
+    /// The hour to project from; none: the one in which the job runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Hour>,
+}
+
+/// What the job's state has for a job that names no hour: the ledger's clock, the same for all workers of an engine.
+#[derive(Debug, Clone)]
+pub struct LedgerClock(pub Database);
+
+impl LedgerClock {
+    /// The hour that it is now.
+    #[must_use]
+    pub fn hour(&self) -> Hour {
+        Hour::of(self.0.now())
+    }
 }
 
 impl ProjectSpikes {
     /// The job of this organization in the run for this hour.
     #[must_use]
     pub fn new(organization_id: impl Into<String>, as_of: Timestamp) -> Self {
-        Self { organization_id: organization_id.into(), as_of: Hour::of(as_of) }
+        Self { organization_id: organization_id.into(), as_of: Some(Hour::of(as_of)) }
     }
 }
 
@@ -47,22 +63,26 @@ impl Job for ProjectSpikes {
         let Some(organization) = ctx.state::<Organizations>()?.find(&self.organization_id).await? else {
             return Err(Failure::permanent(format!("there is no organization {}", self.organization_id)));
         };
+        let as_of = match self.as_of {
+            Some(as_of) => as_of,
+            None => ctx.state::<LedgerClock>()?.hour(),
+        };
         let rules = ctx.state::<Rules>()?;
         let source = ctx.state::<Arc<dyn UsageSource>>()?;
-        let look_back = self.as_of.plus(-rules.look_back)..self.as_of;
+        let look_back = as_of.plus(-rules.look_back)..as_of;
         let usage = source.hourly(&self.organization_id, look_back).await?;
         let projections = ctx.state::<Projections>()?;
-        match project(&organization, &usage, self.as_of, rules) {
+        match project(&organization, &usage, as_of, rules) {
             Ok(rows) => {
-                let from = Provenance { generation: self.as_of, fence: ctx.fence(), rules };
+                let from = Provenance { generation: as_of, fence: ctx.fence(), rules };
                 let replaced = projections.replace(&self.organization_id, from, &rows).await?;
                 if replaced == Replaced::Superseded {
-                    tracing::info!(as_of = %self.as_of, "a newer projection is stored; this one is dropped");
+                    tracing::info!(%as_of, "a newer projection is stored; this one is dropped");
                 }
                 Ok(())
             }
             Err(unknown) => {
-                projections.mark_stale(&self.organization_id, self.as_of, &unknown.to_string()).await?;
+                projections.mark_stale(&self.organization_id, as_of, &unknown.to_string()).await?;
                 Err(Failure::skip(format!("{unknown}; the projection before is kept, marked stale")))
             }
         }

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lockgate::config::Section;
-use lockgate::{App, Component, Job, Kind, Lockgate, PoolName, QueueName};
-use lockgate_cli::{About, Command, Exit, Manifest, ManifestRequest, Problem, Program};
+use lockgate::{App, Job, Kind, Lockgate, PoolName, QueueName, Tables};
+use lockgate_cli::{About, Command, Manifest, ManifestRequest, Program};
 
 use crate::commands;
 use crate::config::{SECTION, SourceName, SpikeSettings};
 use crate::demo::Demo;
-use crate::job::ProjectSpikes;
+use crate::job::{LedgerClock, ProjectSpikes};
 use crate::manifest::OrganizationManifest;
-use crate::store::{COMPONENT, Store};
+use crate::store::{Store, TABLES};
 use crate::usage::{HttpSource, SqlSource, UsageSource};
 
 /// The program `spike-projection`.
@@ -37,8 +37,8 @@ impl Program for SpikeProjection {
         vec![Section::of::<SpikeSettings>(SECTION)]
     }
 
-    fn components(&self) -> &'static [Component] {
-        &[COMPONENT]
+    fn tables(&self) -> &'static [Tables] {
+        &[TABLES]
     }
 
     fn pools(&self) -> Vec<PoolName> {
@@ -57,7 +57,7 @@ impl Program for SpikeProjection {
         let ManifestRequest { as_of, keys } = request;
         let manifest = match keys {
             Some(input) => OrganizationManifest::named(&input, as_of, kind()?)?,
-            None => OrganizationManifest::active(store(lockgate)?.organizations, as_of, kind()?),
+            None => OrganizationManifest::active(store(lockgate).organizations, as_of, kind()?),
         };
         Ok(Box::new(manifest))
     }
@@ -79,7 +79,7 @@ impl Program for SpikeProjection {
 /// When the section of the config is faulty, or its source cannot be made.
 pub fn app(lockgate: &Lockgate) -> anyhow::Result<App> {
     let settings: SpikeSettings = lockgate.section(SECTION)?;
-    let store = store(lockgate)?;
+    let store = store(lockgate);
     let source: Arc<dyn UsageSource> = match settings.source {
         SourceName::Sql => Arc::new(SqlSource(store.usage)),
         SourceName::Http => Arc::new(HttpSource::new(&settings.http)?),
@@ -95,21 +95,14 @@ pub fn app(lockgate: &Lockgate) -> anyhow::Result<App> {
         .state(store.organizations)
         .state(store.projections)
         .state(settings.rules())
+        .state(LedgerClock(lockgate.database().clone()))
         .state(source))
 }
 
 /// The worker's own tables.
-///
-/// # Errors
-/// When the engine has no database file.
-pub fn store(lockgate: &Lockgate) -> anyhow::Result<Store> {
-    let database = lockgate.database().ok_or_else(|| {
-        Problem::new(
-            Exit::Config,
-            "this program keeps its tables in the embedded engine's file; set engine = \"embedded\"",
-        )
-    })?;
-    Ok(Store::new(database))
+#[must_use]
+pub fn store(lockgate: &Lockgate) -> Store {
+    Store::new(lockgate.database())
 }
 
 /// The job's kind, and where it waits.

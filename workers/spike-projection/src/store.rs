@@ -1,27 +1,42 @@
-//! The worker's own tables, in the file of the embedded engine: organizations, their usage, their projections.
+//! The worker's own tables, in the database of the engine: organizations, their usage, their projections.
 //!
-//! SQL lies in `sql/`, one operation a file; no statement is put together from text. Every write goes through the
-//! engine's writer, and so shares its transactions.
+//! SQL lies in `sql/sqlite` and `sql/postgres`, one operation a file; no statement is put together from text. Each group
+//! of tables is one type with the same promises on both, whose statements are in [`sqlite`] and [`postgres`].
 
+mod columns;
 mod organizations;
+mod postgres;
 mod projections;
-mod rows;
+mod sqlite;
 mod usage;
 
-use lockgate::embedded::{Component, Database, Migration};
+use lockgate::{Database, Tables, distributed, embedded};
 
 pub use organizations::{ImportedProject, ImportedQuota, ImportedRow, ListedOrganization, Organizations};
 pub use projections::{Coverage, Projections, Provenance, Replaced, StoredProjection};
 pub use usage::{HourlyUsage, UsageRow};
 
-/// The worker's tables.
-pub const COMPONENT: Component = Component {
-    name: "spike-projection",
-    migrations: &[Migration {
-        version: 1,
-        name: "spike_projection",
-        sql: include_str!("../../../migrations/sqlite/spike-projection/0001_spike_projection.sql"),
-    }],
+/// The name under which either database knows these tables.
+const NAME: &str = "spike-projection";
+
+/// The worker's tables, as each engine's database has them.
+pub const TABLES: Tables = Tables {
+    embedded: embedded::Component {
+        name: NAME,
+        migrations: &[embedded::Migration {
+            version: 1,
+            name: "spike_projection",
+            sql: include_str!("../../../migrations/sqlite/spike-projection/0001_spike_projection.sql"),
+        }],
+    },
+    distributed: distributed::Component {
+        name: NAME,
+        migrations: &[distributed::Migration {
+            version: 1,
+            name: "spike_projection",
+            sql: include_str!("../../../migrations/postgres/spike-projection/0001_spike_projection.sql"),
+        }],
+    },
 };
 
 /// All tables of one database.
@@ -39,10 +54,9 @@ impl Store {
     /// The tables of this database, which has been migrated.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self {
-            organizations: Organizations::new(database.clone()),
-            usage: HourlyUsage::new(database.clone()),
-            projections: Projections::new(database.clone()),
+        match database {
+            Database::Embedded(database) => sqlite::store(database),
+            Database::Distributed(database) => postgres::store(database),
         }
     }
 }

@@ -5,8 +5,7 @@
 
 use async_trait::async_trait;
 use clap::{ArgMatches, FromArgMatches, Subcommand};
-use lockgate::embedded::LOCKGATE;
-use lockgate::{Component, Lockgate};
+use lockgate::MigrationStatus;
 use serde::Serialize;
 
 use super::views::none;
@@ -54,7 +53,8 @@ impl Command for Migrate {
     async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
         let arguments = Arguments::from_arg_matches(matches)?;
         let lockgate = session.lockgate().await?;
-        let status = status(lockgate, session.program().components()).await?;
+        let found = lockgate.database().migrations(session.program().tables()).await?;
+        let status = Status { migrations: found.into_iter().map(MigrationView::from).collect() };
         session.terminal().show(&status, |look| match arguments {
             Arguments::Up => String::from("the tables are up to date"),
             Arguments::Status => {
@@ -74,18 +74,9 @@ impl Command for Migrate {
     }
 }
 
-async fn status(lockgate: &Lockgate, components: &[Component]) -> anyhow::Result<Status> {
-    let mut migrations = Vec::new();
-    if let Some(database) = lockgate.database() {
-        for component in std::iter::once(&LOCKGATE).chain(components) {
-            let found = database.migrations(component).await?;
-            migrations.extend(found.into_iter().map(|migration| MigrationView {
-                component: component.name,
-                version: migration.version,
-                name: migration.name.to_string(),
-                applied_at: migration.applied_at.map(rfc3339),
-            }));
-        }
+impl From<MigrationStatus> for MigrationView {
+    fn from(status: MigrationStatus) -> Self {
+        let MigrationStatus { component, version, name, applied_at } = status;
+        Self { component, version, name: name.to_owned(), applied_at: applied_at.map(rfc3339) }
     }
-    Ok(Status { migrations })
 }

@@ -64,7 +64,7 @@ impl Command for Work {
         let stop = signals::drain_on_signal(session.terminal())?;
         let lockgate = session.lockgate().await?;
         let app = session.program().app(lockgate).await?;
-        let defaults = lockgate.worker_options(process());
+        let defaults = lockgate.worker_options(lockgate::process_name());
         let options = WorkerOptions {
             concurrency: arguments.concurrency.unwrap_or(defaults.concurrency),
             dispatch: !arguments.no_dispatch,
@@ -91,10 +91,4 @@ impl Command for Work {
         })?;
         Ok(Exit::Ok)
     }
-}
-
-/// What this process calls itself to others.
-fn process() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{host}:{}", std::process::id())
 }

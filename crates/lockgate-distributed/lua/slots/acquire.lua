@@ -13,7 +13,6 @@ local names, at = {}, 10 + tonumber(ARGV[9])
 for i = 10, at - 1 do names[#names + 1] = ARGV[i] end
 local stop = open(names)
 if stop then return stop end
-sweep()
 meet(ARGV[8])
 
 -- The answer to a request whose lease is held, drains, or waits already.
@@ -47,24 +46,6 @@ local function never(w)
   return nil, fits, eligible
 end
 
--- Whether so many stand before it that it cannot have a slot in time: twice the slots or more, and at the pace of late they
--- take longer than it is ready to wait. Answers when to ask again, between 1 and 60 s.
-local function hopeless(w, first)
-  local crowd = first and first.behind + 1 or 0
-  local ahead = crowd + (line().sets()[w.set] or 0)
-  local longest = 0
-  for i = 1, #w.needs, 2 do
-    local p = pool_of(w.needs[i])
-    if p.hold >= 0 then
-      local cap = line().share_of(w.needs[i], w.tenant)
-      if cap > 0 and crowd >= 2 * cap then longest = math.max(longest, floor(p.hold * crowd / cap)) end
-      if p.slots > 0 and ahead >= 2 * p.slots then longest = math.max(longest, floor(p.hold * ahead / p.slots)) end
-    end
-  end
-  local excess = longest - w.max_wait
-  if excess > 0 then return { 'b', math.min(math.max(excess, 1000), 60000) } end
-end
-
 local function granted(id, w)
   w.fence = next_number()
   call('ZADD', MEMBERS, 0, SELF .. '\1' .. id)
@@ -91,7 +72,7 @@ local function ask(id, w)
       return answer
     end
   end
-  local busy = hopeless(w, first)
+  local busy = line().hopeless(w, first)
   if busy then return busy end
   line().enqueue(id, w)
   line().grant()

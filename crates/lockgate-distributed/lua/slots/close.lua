@@ -7,7 +7,6 @@
 -- Keeps: what may still run at the backend is not free.
 local stop = open({})
 if stop then return stop end
-sweep()
 local over = line().end_session(SELF)
 line().grant()
 return done({ over and 0 or 1 })

@@ -1,5 +1,5 @@
 -- The desk: what each operation begins and ends with. Every script is this file, `line.lua`, `grant.lua`, and one
--- operation.
+-- operation; before it, `session.lua` when a session calls, `pool.lua` when it is about pools.
 --
 -- KEYS, all with the hash tag of the namespace, none with an expiry of Redis; times are virtual ms, "\1" and "\2" separate
 -- (no name holds a control character), records are packed with cmsgpack:
@@ -35,26 +35,19 @@ local pools, touched = {}, {}
 -- Grants to the caller's own session: told in the answer, not pushed.
 local told = {}
 
-local function read_pool(raw)
-  if not raw then return false end
-  local p = { slots = 0, per_tenant = 0, version = 0, epoch = 0, peak = 0, hold = 0, held = 0, draining = 0, waiting = 0, shares = 0 }
-  p.slots, p.per_tenant, p.version, p.epoch, p.peak, p.hold, p.held, p.draining, p.waiting, p.shares = unpacked(raw)
-  return p
-end
-
 -- A pool's record, or false. One with slots -1 was never made: leases of it were registered again after a loss.
-local function pool_of(name)
+local function pool_of(name, raw)
   local p = pools[name]
   if p == nil then
-    p = read_pool(call('HGET', STATE, 'p\1' .. name))
+    if raw == nil then raw = call('HGET', STATE, 'p\1' .. name) end
+    p = false
+    if raw then
+      p = { slots = 0, per_tenant = 0, version = 0, epoch = 0, peak = 0, hold = 0, held = 0, draining = 0, waiting = 0, shares = 0 }
+      p.slots, p.per_tenant, p.version, p.epoch, p.peak, p.hold, p.held, p.draining, p.waiting, p.shares = unpacked(raw)
+    end
     pools[name] = p
   end
   return p
-end
-
-local function room_of(name)
-  local p = pool_of(name)
-  return p and p.slots - p.held - p.draining or 0
 end
 
 local function next_number()
@@ -62,7 +55,10 @@ local function next_number()
   return store.fence
 end
 
-local function read_lease(raw)
+-- A lease's record, or false.
+local function lease_of(id, raw)
+  if raw == nil then raw = call('HGET', LEASES, id) end
+  if not raw then return false end
   local l = { session = 0, fence = 0, since = 0, draining = 0, stop = 0, drain_for = 0, tenant = 0, process = 0, needs = 0, request = 0 }
   l.session, l.fence, l.since, l.draining, l.stop, l.drain_for, l.tenant, l.process, l.needs, l.request = unpacked(raw)
   return l
@@ -71,17 +67,6 @@ end
 local function write_lease(id, l)
   call('HSET', LEASES, id,
     pack(l.session, l.fence, l.since, l.draining, l.stop, l.drain_for, l.tenant, l.process, l.needs, l.request))
-end
-
-local function lease_of(id)
-  local raw = call('HGET', LEASES, id)
-  return raw and read_lease(raw)
-end
-
--- Adds to what a tenant has in use of a pool.
-local function use(name, tenant, weight)
-  local field = name .. '\1' .. tenant
-  if call('HINCRBY', KEYS[11], field, weight) <= 0 then call('HDEL', KEYS[11], field) end
 end
 
 -- Adds a lease to the books. `l` has session, fence, drain_for, tenant, needs {pool, weight, pool, weight ..}, request.
@@ -100,13 +85,8 @@ local function hold(id, l)
     p.held = p.held + weight
     if p.held + p.draining > p.peak then p.peak = p.held + p.draining end
     touched[name] = true
-    use(name, l.tenant, weight)
+    call('HINCRBY', KEYS[11], name .. '\1' .. l.tenant, weight)
   end
-end
-
-local function say(answer)
-  if SELF ~= '' then return { 'ok', answer, told } end
-  return { 'ok', answer }
 end
 
 -- Writes down what the call has changed, and answers.
@@ -125,17 +105,15 @@ local function done(answer)
     n = n + 2
   end
   call('HSET', STATE, unpack(args))
-  return say(answer)
+  return { 'ok', answer, told }
 end
 
--- From now on nothing is granted for one ttl, while holders register again.
-local function learn()
-  store.learning = now + TTL
-  store.due = math.min(store.due, store.learning)
-end
+-- What grant.lua is for: made when it is first needed.
+local line
 
--- Reads the store's record and these pools, and moves the clock. Answers what to return at once, or nothing.
-local function open(names)
+-- Reads the store's record and these pools, moves the clock, and ends what is over (unless that is to be done later). Answers
+-- what to return at once, or nothing.
+local function open(names, sweep_later)
   local raw = call('HMGET', STATE, 'store', unpack(names))
   local time = call('TIME')
   local seconds, rest = tonumber(time[1]), tonumber(time[2])
@@ -145,12 +123,11 @@ local function open(names)
   if not raw[1] then
     -- The state is lost, or was never there: whatever is left of it would be a part of the truth.
     call('UNLINK', unpack(KEYS))
-    store.clock, store.real, store.identity, store.due, now = real, real, ARGV[3], math.huge, real
-    learn()
-    return
+    store.clock, store.real, store.identity, store.due, store.learning = real, real, ARGV[3], math.huge, -1
+  else
+    store.clock, store.real, store.fence, store.ticket, store.learning, store.identity, store.waiting, store.leases, store.due = unpacked(raw[1])
+    for i = 1, #names do pool_of(string.sub(names[i], 3), raw[i + 1]) end
   end
-  store.clock, store.real, store.fence, store.ticket, store.learning, store.identity, store.waiting, store.leases, store.due = unpacked(raw[1])
-  for i = 1, #names do pools[string.sub(names[i], 3)] = read_pool(raw[i + 1]) end
   if store.identity ~= ARGV[3] then
     if ARGV[4] ~= '1' then return { 'identity' } end
     -- Another server, or this one started again: what it has may be older than what was granted.
@@ -158,5 +135,10 @@ local function open(names)
   end
   store.clock = store.clock + math.max(0, math.min(real - store.real, CAP))
   store.real, now = real, store.clock
-  if store.learning < 0 then learn() end
+  if store.learning < 0 then
+    -- From now on nothing is granted for one ttl, while holders register again.
+    store.learning = now + TTL
+    store.due = math.min(store.due, store.learning)
+  end
+  if now >= store.due and not sweep_later then line().sweep() end
 end

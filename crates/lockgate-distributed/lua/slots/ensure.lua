@@ -7,7 +7,6 @@
 -- Keeps: what an operator has set is not reverted. Leases that were registered before their pool count.
 local stop = open({})
 if stop then return stop end
-sweep()
 local name = ARGV[8]
 local p = pool_of(name)
 if not p or p.slots < 0 then

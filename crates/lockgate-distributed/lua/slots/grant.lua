@@ -6,6 +6,27 @@
 -- The most sessions, leases, waiters and grants of one call; the next call goes on.
 local MOST = 1000
 
+-- Takes a lease out of the books.
+local function free(id, l)
+  call('HDEL', LEASES, id)
+  store.leases = store.leases - 1
+  if l.draining > 0 then
+    call('ZREM', DRAINING, id)
+  else
+    call('ZREM', MEMBERS, l.session .. '\1' .. id)
+  end
+  local needs = l.needs
+  for i = 1, #needs, 2 do
+    local name, weight = needs[i], needs[i + 1]
+    local p = pool_of(name)
+    if l.draining > 0 then p.draining = p.draining - weight else p.held = p.held - weight end
+    touched[name] = true
+    local field = name .. '\1' .. l.tenant
+    if call('HINCRBY', KEYS[11], field, -weight) <= 0 then call('HDEL', KEYS[11], field) end
+  end
+  if store.waiting > 0 then line().move(l.tenant, needs) end
+end
+
 local function add_grants(M)
   local budget = MOST
 
@@ -51,26 +72,6 @@ local function add_grants(M)
     end
   end
 
-  -- Takes a lease out of the books.
-  function M.free(id, l)
-    call('HDEL', LEASES, id)
-    store.leases = store.leases - 1
-    if l.draining > 0 then
-      call('ZREM', DRAINING, id)
-    else
-      call('ZREM', MEMBERS, l.session .. '\1' .. id)
-    end
-    local needs = l.needs
-    for i = 1, #needs, 2 do
-      local name, weight = needs[i], needs[i + 1]
-      local p = pool_of(name)
-      if l.draining > 0 then p.draining = p.draining - weight else p.held = p.held - weight end
-      touched[name] = true
-      use(name, l.tenant, -weight)
-    end
-    M.move(l.tenant, needs)
-  end
-
   -- Lets a lease drain. It counts until it has.
   function M.drain(id, l, longest)
     l.draining = now + longest
@@ -100,7 +101,7 @@ local function add_grants(M)
         l.process = process
         M.drain(id, l, l.drain_for)
       else
-        M.free(id, l)
+        free(id, l)
       end
     end
     if #members == MOST then return false end
@@ -117,7 +118,7 @@ local function add_grants(M)
     end
     for _, id in ipairs(call('ZRANGEBYSCORE', DRAINING, '-inf', now, 'LIMIT', 0, MOST)) do
       if spent() then break end
-      M.free(id, lease_of(id))
+      free(id, lease_of(id))
     end
     local due = store.learning > 0 and store.learning or now + TTL
     local dead = call('ZRANGE', DEADLINES, 0, 0, 'WITHSCORES')[2]
@@ -127,31 +128,29 @@ local function add_grants(M)
     if budget < 0 then store.due = now end
   end
 
+  -- Whether so many stand before it that it cannot have a slot in time: twice the slots or more, and at the pace of late they
+  -- take longer than it is ready to wait. Answers when to ask again, between 1 and 60 s.
+  function M.hopeless(w, first)
+    local crowd = first and first.behind + 1 or 0
+    local ahead = crowd + (M.sets()[w.set] or 0)
+    local longest = 0
+    for i = 1, #w.needs, 2 do
+      local p = pool_of(w.needs[i])
+      if p.hold >= 0 then
+        local cap = M.share_of(w.needs[i], w.tenant)
+        if cap > 0 and crowd >= 2 * cap then longest = math.max(longest, floor(p.hold * crowd / cap)) end
+        if p.slots > 0 and ahead >= 2 * p.slots then longest = math.max(longest, floor(p.hold * ahead / p.slots)) end
+      end
+    end
+    local excess = longest - w.max_wait
+    if excess > 0 then return { 'b', math.min(math.max(excess, 1000), 60000) } end
+  end
+
   return M
 end
 
 local made
-local function line()
+line = function()
   made = made or add_grants(make_line())
   return made
-end
-
--- What every operation does before its own: ends what is over.
-local function sweep()
-  if now >= store.due then line().sweep() end
-end
-
--- Opens a session that is not known, or that has begun or ceased to listen.
-local function meet(process)
-  local raw = call('HGET', SESSIONS, SELF)
-  local listens = tonumber(ARGV[7])
-  if raw then
-    local name, knows = unpacked(raw)
-    if knows == listens then return end
-    call('HSET', SESSIONS, SELF, pack(name, listens))
-    return
-  end
-  call('HSET', SESSIONS, SELF, pack(process, listens))
-  call('ZADD', DEADLINES, now + TTL, SELF)
-  store.due = math.min(store.due, now + TTL)
 end

@@ -12,7 +12,7 @@
 --   forgotten  places of waiters that are neither in line nor granted
 --
 -- Keeps: nothing is registered here.
-local stop = open({})
+local stop = open({}, true)
 if stop then return stop end
 
 -- Part of the state is gone (evicted, or deleted by hand): what is left is not to be trusted, but what operators have set is.
@@ -27,12 +27,13 @@ if call('HLEN', LEASES) ~= store.leases or call('HLEN', WAITERS) ~= store.waitin
   end
   call('UNLINK', unpack(KEYS, 2, 11))
   sets, sets_changed, store.leases, store.waiting = {}, true, 0, 0
-  learn()
+  store.learning = now + TTL
+  store.due = math.min(store.due, store.learning)
 end
 
 meet(ARGV[8])
 call('ZADD', DEADLINES, now + TTL, SELF)
-sweep()
+if now >= store.due then line().sweep() end
 
 local CHUNK = 1000
 
@@ -40,7 +41,7 @@ local CHUNK = 1000
 local function leases(ids, each)
   for from = 1, #ids, CHUNK do
     local raw = call('HMGET', LEASES, unpack(ids, from, math.min(from + CHUNK - 1, #ids)))
-    for i = 1, #raw do each(from + i - 1, raw[i] and read_lease(raw[i])) end
+    for i = 1, #raw do each(from + i - 1, lease_of(nil, raw[i])) end
   end
 end
 

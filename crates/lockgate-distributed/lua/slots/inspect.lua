@@ -6,7 +6,6 @@
 -- process, held for ms, 1 when it drains}, in no order.
 local stop = open({})
 if stop then return stop end
-sweep()
 local wanted = ARGV[8]
 local found = {}
 if wanted ~= '' then

@@ -10,6 +10,11 @@ local function make_line()
   local FIRSTS, BEHIND, HEADS, USES, SHARES = KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
   local M, pools_in, first_heads = {}, {}, {}
 
+  local function room_of(name)
+    local p = pool_of(name)
+    return p and p.slots - p.held - p.draining or 0
+  end
+
   -- The pools of a set.
   function M.pools_of(set)
     local names = pools_in[set]

@@ -9,7 +9,6 @@
 -- Keeps: nothing is registered in normal service. Slots may be above the limit by it, never by a grant.
 local stop = open({})
 if stop then return stop end
-sweep()
 meet(ARGV[8])
 
 local lost, place, at = {}, 0, 9

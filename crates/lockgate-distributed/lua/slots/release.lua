@@ -8,7 +8,6 @@
 -- Keeps: a hold ends by its holder and its fence; one that drains, by anybody who knows its fence.
 local stop = open({})
 if stop then return stop end
-sweep()
 
 -- Slots were held so long: moves the average of their pools by an eighth towards it.
 local function learn_hold(l)
@@ -19,8 +18,8 @@ local function learn_hold(l)
   end
 end
 
-local function free(id, l)
-  line().free(id, l)
+local function give_back(id, l)
+  free(id, l)
   learn_hold(l)
   return { 'd' }
 end
@@ -39,7 +38,7 @@ local function over(what, id, fence, longest)
   if not l or l.fence ~= fence then return { 'n' } end
   local ours = l.session == SELF and l.draining == 0
   if what == 'f' or longest == 0 then
-    if ours or (what == 'f' and l.draining > 0) then return free(id, l) end
+    if ours or (what == 'f' and l.draining > 0) then return give_back(id, l) end
     return { 'n' }
   end
   if not ours then return { 'n' } end
@@ -51,5 +50,5 @@ local answers = {}
 for at = 8, #ARGV, 4 do
   answers[#answers + 1] = over(ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]))
 end
-line().grant()
+if store.waiting > 0 then line().grant() end
 return done(answers)

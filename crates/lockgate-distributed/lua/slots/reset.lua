@@ -7,7 +7,6 @@
 -- Keeps: what is held counts until it is released or expired; nothing is deleted.
 local stop = open({})
 if stop then return stop end
-sweep()
 local name = ARGV[8]
 local p = pool_of(name)
 if not p or p.slots < 0 then return done({ 'missing' }) end

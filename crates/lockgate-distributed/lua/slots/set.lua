@@ -8,7 +8,6 @@
 -- Keeps: nothing held is taken away. A cap that rises lets its tenant in at once.
 local stop = open({})
 if stop then return stop end
-sweep()
 local name = ARGV[8]
 local p = pool_of(name)
 if not p or p.slots < 0 then return done({ 'missing' }) end

@@ -112,6 +112,16 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether the same may go through later: the server is down, or on its way.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::DiskFull { .. } => true,
+            Self::Store { source, .. } => source.is_transient(),
+            _ => false,
+        }
+    }
+
     /// What a failure of an engine's call means for somebody who opens the database.
     pub(super) fn from_store(place: &str, error: EngineError) -> Self {
         let place = place.to_owned();

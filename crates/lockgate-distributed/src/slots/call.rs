@@ -81,13 +81,14 @@ impl Link {
 
     async fn ask(&self, script: Script, session: Option<SessionId>, args: &Args) -> RedisResult<Value> {
         let live = self.live().await?;
-        let answer = self.send(&live, script, self.command(script, &live, session, args, false)).await?;
+        let answer =
+            self.send(&live, script, self.command(script, session, args, (live.identity(), false))).await?;
         if !reply::is_identity(&answer) {
             return Ok(answer);
         }
         // The state is another server's, or what this connection knows of its server is old. It is asked, and believed.
         live.read_identity().await?;
-        self.send(&live, script, self.command(script, &live, session, args, true)).await
+        self.send(&live, script, self.command(script, session, args, (live.identity(), true))).await
     }
 
     async fn send(&self, live: &Live, script: Script, command: Cmd) -> RedisResult<Value> {
@@ -122,10 +123,9 @@ impl Link {
     fn command(
         &self,
         script: Script,
-        live: &Live,
         session: Option<SessionId>,
         args: &Args,
-        sure: bool,
+        (server, sure): (String, bool),
     ) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(script.text().get_hash()).arg(KEYS.len());
@@ -133,7 +133,7 @@ impl Link {
             command.arg(format!("{{lockgate:{}}}:{key}", self.namespace));
         }
         command.arg(millis(self.timing.ttl)).arg(millis(self.timing.clock_cap));
-        command.arg(live.identity()).arg(u8::from(sure));
+        command.arg(server).arg(u8::from(sure));
         command.arg(session.map(|session| session.to_string()).unwrap_or_default());
         command.arg(self.board.channel_of(None));
         command.arg(u8::from(session.is_some_and(|session| self.board.listens(session))));

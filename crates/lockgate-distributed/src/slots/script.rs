@@ -32,12 +32,12 @@ macro_rules! script {
     };
 }
 
-static ACQUIRE: LazyLock<Text> = script!("", "acquire");
+static ACQUIRE: LazyLock<Text> = script!("", "session", "acquire");
 static CLOSE: LazyLock<Text> = script!(" flags=allow-oom", "close");
 static ENSURE: LazyLock<Text> = script!("", "pool", "ensure");
-static HEARTBEAT: LazyLock<Text> = script!(" flags=allow-oom", "heartbeat");
+static HEARTBEAT: LazyLock<Text> = script!(" flags=allow-oom", "session", "heartbeat");
 static INSPECT: LazyLock<Text> = script!(" flags=allow-oom", "pool", "inspect");
-static REGISTER: LazyLock<Text> = script!(" flags=allow-oom", "register");
+static REGISTER: LazyLock<Text> = script!(" flags=allow-oom", "session", "register");
 static RELEASE: LazyLock<Text> = script!(" flags=allow-oom", "release");
 static RESET: LazyLock<Text> = script!(" flags=allow-oom", "pool", "reset");
 static SET: LazyLock<Text> = script!(" flags=allow-oom", "pool", "set");

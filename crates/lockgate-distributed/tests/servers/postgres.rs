@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-use lockgate_distributed::DatabaseOptions;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection};
 
 /// The URL of a new, empty database; `None`, told on standard error: there is no server on this machine.
 pub(crate) async fn database() -> Option<String> {
@@ -27,8 +26,10 @@ pub(crate) async fn database() -> Option<String> {
     Some(url.to_string())
 }
 
-pub(crate) fn options(url: &str) -> DatabaseOptions {
-    DatabaseOptions::new(url)
+/// A connection of the test's own, that knows nothing of ours.
+#[allow(dead_code, reason = "not every test binary needs one")]
+pub(crate) async fn raw(url: &str) -> PgConnection {
+    url.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
 }
 
 /// A server, while this is held: it ends when its standard input does, with the process at the latest.

@@ -1,7 +1,6 @@
 //! The public conformance suite and the model, against a real Redis.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::Engine;
@@ -49,10 +48,6 @@ impl Fixture for Store {
 
     async fn lose_slots(&self) {
         redis::cmd("FLUSHALL").query_async::<()>(&mut self.server.connect().await).await.unwrap();
-    }
-
-    async fn elapse(&self, time: Duration) {
-        tokio::time::sleep(time).await;
     }
 }
 

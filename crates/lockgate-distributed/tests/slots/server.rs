@@ -52,6 +52,7 @@ impl Server {
         self.stop();
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args(["--enable-debug-command", "local"])
             .arg("--dir")
             .arg(self.folder.path())
             .args(&self.more)
@@ -68,6 +69,24 @@ impl Server {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Makes it a replica of `leader`, and waits until it has all of it.
+    pub(crate) async fn follow(&self, leader: &Self) {
+        let mut redis = self.connect().await;
+        let port = leader.port.to_string();
+        redis::cmd("REPLICAOF").arg("127.0.0.1").arg(port).query_async::<()>(&mut redis).await.unwrap();
+        eventually("the replica is in step", async || {
+            let info: String = redis::cmd("INFO").arg("replication").query_async(&mut redis).await.unwrap();
+            info.contains("master_link_status:up").then_some(())
+        })
+        .await;
+    }
+
+    /// Ends its being a replica.
+    pub(crate) async fn lead(&self) {
+        let mut redis = self.connect().await;
+        redis::cmd("REPLICAOF").arg("NO").arg("ONE").query_async::<()>(&mut redis).await.unwrap();
     }
 
     pub(crate) fn url(&self) -> String {
@@ -102,8 +121,10 @@ impl Server {
     async fn try_connect(&self) -> Option<MultiplexedConnection> {
         let client = redis::Client::open(self.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.ok()?;
-        redis::cmd("PING").query_async::<()>(&mut connection).await.ok()?;
-        Some(connection)
+        match redis::cmd("PING").query_async::<redis::Value>(&mut connection).await {
+            Err(error) if error.code() != Some("NOAUTH") => None,
+            _ => Some(connection),
+        }
     }
 
     async fn learning(&self) -> i64 {
@@ -135,6 +156,6 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
             return found;
         }
         assert!(Instant::now() < deadline, "did not come to pass: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await; // eventually
     }
 }

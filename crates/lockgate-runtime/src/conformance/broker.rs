@@ -26,9 +26,16 @@ async fn depth(engine: &Engine) -> Depth {
     engine.broker.depth(&queue("q")).await.unwrap()
 }
 
+/// Looks again, because a store may count behind; at what is unsettled only where the engine counts it for everybody.
 async fn eventually_depth(fixture: &dyn Fixture, wanted: Depth) {
     let engine = fixture.engine();
-    eventually(fixture, "the queue's depth", async || (depth(&engine).await == wanted).then_some(())).await;
+    let counts_unsettled = fixture.capabilities().counts_unsettled;
+    eventually(fixture, "the queue's depth", async || {
+        let Depth { ready, unsettled, dead } = depth(&engine).await;
+        let unsettled = if counts_unsettled { unsettled } else { wanted.unsettled };
+        (Depth { ready, unsettled, dead } == wanted).then_some(())
+    })
+    .await;
 }
 
 async fn mark(engine: &Engine, deliveries: &[Delivery], mark: impl Fn(&Delivery) -> Mark) {
@@ -89,7 +96,7 @@ pub async fn the_window_of_unsettled_deliveries_is_kept(fixture: &dyn Fixture) {
     let mut deliveries = subscribe(&engine, 2).await;
     let first = receive(&mut *deliveries, 2).await;
     nothing_comes(&mut *deliveries).await;
-    assert_eq!(depth(&engine).await, Depth { ready: 3, unsettled: 2, dead: 0 });
+    eventually_depth(fixture, Depth { ready: 3, unsettled: 2, dead: 0 }).await;
     mark(&engine, &first[..1], ack).await;
     let second = receive(&mut *deliveries, 1).await;
     nothing_comes(&mut *deliveries).await;
@@ -128,7 +135,8 @@ pub async fn what_a_dropped_subscription_did_not_settle_comes_again(fixture: &dy
     let mut next = subscribe(&other, 10).await;
     let again = receive(&mut *next, 3).await;
     let redelivered: Vec<Delivery> = again.into_iter().filter(|d| d.redelivered).collect();
-    assert_eq!(keys(&redelivered), keys(&received[1..]));
+    // Also what was on its way to it, and never came out, may say so.
+    assert!(keys(&redelivered).is_superset(&keys(&received[1..])), "{redelivered:?}");
 }
 
 /// A tag of a subscription that has ended settles nothing: its message is with somebody else by now.
@@ -141,7 +149,9 @@ pub async fn a_late_ack_of_an_ended_subscription_is_passed_over(fixture: &dyn Fi
     let mut next = subscribe(&engine, 1).await;
     receive(&mut *next, 1).await;
     mark(&engine, &late, ack).await;
-    assert_eq!(depth(&engine).await, Depth { ready: 0, unsettled: 1, dead: 0 });
+    eventually_depth(fixture, Depth { ready: 0, unsettled: 1, dead: 0 }).await;
+    drop(next);
+    receive(&mut *subscribe(&engine, 1).await, 1).await;
 }
 
 /// A returned message is ready for another at once.
@@ -179,7 +189,7 @@ pub async fn a_rejected_message_is_a_dead_letter(fixture: &dyn Fixture) {
     mark(&engine, &received, |d| Mark::Reject { tag: d.tag, why: unreadable() }).await;
     let next = receive(&mut *deliveries, 1).await;
     assert!(keys(&next).is_disjoint(&keys(&received)));
-    assert_eq!(depth(&engine).await, Depth { ready: 0, unsettled: 1, dead: 1 });
+    eventually_depth(fixture, Depth { ready: 0, unsettled: 1, dead: 1 }).await;
 }
 
 fn unreadable() -> Unreadable {
@@ -258,5 +268,5 @@ pub async fn a_wait_that_is_given_up_loses_no_delivery(fixture: &dyn Fixture) {
         assert_eq!(received.len(), 1);
         mark(&engine, &received, ack).await;
     }
-    assert_eq!(depth(&engine).await, Depth::default());
+    eventually_depth(fixture, Depth::default()).await;
 }

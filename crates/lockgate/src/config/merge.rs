@@ -1,6 +1,7 @@
 //! Lays the sources over each other: file, environment, flags. It decides nothing about what is in them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,13 +19,19 @@ pub const PREFIX: &str = "LOCKGATE";
 const FLAG: &str = "a flag";
 
 /// A part of the merged config.
-#[derive(Debug)]
 pub(super) struct Tree {
     /// Its place, with dots; empty for the root.
     pub(super) place: String,
     /// Its values.
     pub(super) value: Value,
     origins: Arc<BTreeMap<String, Origin>>,
+}
+
+// By hand: a value may be a secret.
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tree").field("place", &self.place).finish_non_exhaustive()
+    }
 }
 
 /// Where a value came from.

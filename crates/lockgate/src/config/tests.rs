@@ -179,6 +179,7 @@ fn a_secret_is_neither_shown_nor_named_in_a_fault() {
     let loaded = Given::file("[vault]\npassword = 'hush'").load().unwrap();
     let shown = serde_json::to_string(&loaded.show()).unwrap();
     assert!(shown.contains("\"password\":\"***\"") && !shown.contains("hush"), "{shown}");
+    assert!(!format!("{loaded:?}").contains("hush"), "{loaded:?}");
     for bad in ["'wrong'", "[9876]", "9876"] {
         let faults = Given::file(&format!("[vault]\npassword = {bad}")).faults();
         assert_eq!(faults.len(), 1);

@@ -84,7 +84,7 @@ impl Command for Orgs {
 async fn import(from: Input, session: &Session) -> anyhow::Result<Exit> {
     let spool = Spool::of(from)?;
     let bar = session.terminal().progress("importing organizations", None);
-    let store = program::store(session.lockgate().await?)?;
+    let store = program::store(session.lockgate().await?);
     let lines = import::organizations::import(&spool, &store.organizations, &bar).await?;
     drop(bar);
     let imported = Imported { file: spool.name().to_owned(), lines };
@@ -93,7 +93,7 @@ async fn import(from: Input, session: &Session) -> anyhow::Result<Exit> {
 }
 
 async fn list(limit: u32, session: &Session) -> anyhow::Result<Exit> {
-    let store = program::store(session.lockgate().await?)?;
+    let store = program::store(session.lockgate().await?);
     let mut organizations = store.organizations.list(0, limit.saturating_add(1)).await?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = organizations.len() > most;

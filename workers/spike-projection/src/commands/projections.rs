@@ -82,7 +82,7 @@ impl Command for Projections {
 
 async fn show(arguments: Show, session: &Session) -> anyhow::Result<Exit> {
     let Show { organization, project, plot } = arguments;
-    let store = program::store(session.lockgate().await?)?;
+    let store = program::store(session.lockgate().await?);
     let projections = store.projections.of(&organization, project.as_deref()).await?;
     if projections.is_empty() {
         return Err(nothing(&store, &organization, project.as_deref()).await?.into());
@@ -115,7 +115,7 @@ async fn past(store: &Store, organization: &str, projections: &[StoredProjection
 }
 
 async fn coverage(hour: Hour, session: &Session) -> anyhow::Result<Exit> {
-    let coverage = program::store(session.lockgate().await?)?.projections.coverage(hour).await?;
+    let coverage = program::store(session.lockgate().await?).projections.coverage(hour).await?;
     session.terminal().show(&coverage, |look| coverage_text(&coverage, look))?;
     Ok(if coverage.covered == coverage.active { Exit::Ok } else { Exit::Negative })
 }

@@ -58,7 +58,7 @@ impl Command for StandIn {
 
     async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
         let Arguments { listen, limit, query_time } = Arguments::from_arg_matches(matches)?;
-        let store = program::store(session.lockgate().await?)?;
+        let store = program::store(session.lockgate().await?);
         let stop = signals::drain_on_signal(session.terminal())?;
         let refused = |error: std::io::Error| {
             let text =

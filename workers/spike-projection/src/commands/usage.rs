@@ -56,7 +56,7 @@ impl Command for Usage {
         let Arguments::Import(Import { from }) = Arguments::from_arg_matches(matches)?;
         let spool = Spool::of(from)?;
         let bar = session.terminal().progress("importing usage", None);
-        let store = program::store(session.lockgate().await?)?;
+        let store = program::store(session.lockgate().await?);
         let lines = import::usage::import(&spool, &store.usage, &bar).await?;
         drop(bar);
         let imported = Imported { file: spool.name().to_owned(), lines };

@@ -1,7 +1,6 @@
 //! What the demo came to: every organization accounted for, and what the backend saw. It only reads.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use lockgate::core::job::JobRecord;
@@ -11,6 +10,7 @@ use lockgate::{JobId, Lockgate, PoolName, RunId, RunName, Timestamp};
 use lockgate_cli::{Exit, Look, Problem};
 use serde::Serialize;
 
+use super::place::Place;
 use crate::hour::Hour;
 use crate::stand_in::Reading;
 use crate::store::Store;
@@ -19,17 +19,20 @@ use crate::store::Store;
 pub(super) struct Evening {
     pub(super) without_slots: bool,
     pub(super) slots: u32,
+    pub(super) processes: u32,
     pub(super) backend_limit: u32,
     pub(super) backend: Reading,
     pub(super) took: Duration,
-    pub(super) database: PathBuf,
+    pub(super) place: Place,
 }
 
 /// The figures. The names are stable.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Summary {
     run: RunName,
-    database: PathBuf,
+    engine: &'static str,
+    database: String,
+    processes: u32,
     planned: u64,
     #[serde(flatten)]
     counts: Counts,
@@ -44,6 +47,8 @@ pub(super) struct Summary {
     seconds: f64,
     jobs_per_second: f64,
     coverage: f64,
+    #[serde(skip)]
+    flags: String,
 }
 
 /// What the stand-in counted.
@@ -74,12 +79,14 @@ pub(super) async fn sum_up(
     let found = lockgate.engine.ledger.runs(query).await?.pop();
     let found = found.ok_or_else(|| Problem::not_found(format!("the run {run} is gone")))?;
     let pool = lockgate.engine.slots.inspect(Some(&PoolName::new(pool)?)).await?.pop();
-    let Evening { without_slots, slots, backend_limit, backend, took, database } = evening;
+    let Evening { without_slots, slots, processes, backend_limit, backend, took, place } = evening;
     let done = f64::from(u32::try_from(found.counts.terminal()).unwrap_or(u32::MAX));
     let RunSummary { timing, counts, .. } = found;
     Ok(Summary {
         run: run.clone(),
-        database,
+        engine: lockgate.engine.name,
+        database: place.database(),
+        processes,
         planned: found.run.planned,
         counts,
         balanced: found.balanced(),
@@ -93,6 +100,7 @@ pub(super) async fn sum_up(
         seconds: rounded(took.as_secs_f64()),
         jobs_per_second: rounded(done / took.as_secs_f64().max(0.001)),
         coverage: store.projections.coverage(Hour::of(as_of)).await?.coverage,
+        flags: place.flags(),
     })
 }
 
@@ -150,11 +158,11 @@ impl Summary {
     }
 
     fn next(&self, binary: &str) -> String {
-        let (db, run) = (self.database.display(), &self.run);
+        let Self { flags, run, .. } = self;
         let other = if self.slots.is_some() { " --without-slots" } else { "" };
         format!(
-            "\nWhat to try next:\n  {binary} --db {db} projections show demo-00001 --plot\n  {binary} --db {db} runs \
-             verify {run}\n  {binary} --db {db} orgs list\n  {binary} demo{other}\n"
+            "\nWhat to try next:\n  {binary} {flags} projections show demo-00001 --plot\n  {binary} {flags} runs verify \
+             {run}\n  {binary} {flags} orgs list\n  {binary} demo{other}\n"
         )
     }
 }

@@ -1,6 +1,7 @@
 //! Organizations out of real series: each is a window of one of them, moved in time, its counts unchanged. Which series
 //! and which window, the slug says. The same number of organizations is always cut in the same way.
 
+use super::place::PREFIX;
 use crate::bundled::Series;
 
 /// An organization of the demo.
@@ -33,7 +34,7 @@ pub(super) fn cut(series: &[Series], organizations: u32, hours: i64) -> Vec<Cut>
     let nth = |n: usize| {
         let (turn, place) = (n % usable.len(), n / usable.len());
         let rounds = usable.get(turn).map_or(0, |series| place / windows_of(series, hours));
-        let id = format!("demo-{:05}", n + 1);
+        let id = format!("{PREFIX}{:05}", n + 1);
         let parts = (0..=rounds).filter_map(|round| {
             let series = usable.get((turn + round) % usable.len())?;
             part(series, (place, each), hours)

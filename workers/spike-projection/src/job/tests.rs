@@ -2,7 +2,7 @@
 
 use lockgate::config::{Section, Sources};
 use lockgate::core::job::JobRecord;
-use lockgate::core::ledger::JobQuery;
+use lockgate::core::ledger::{JobQuery, PlannedJob};
 use lockgate::{JobState, Lockgate};
 use lockgate_cli::{Manifest, Program, fanout};
 use tempfile::TempDir;
@@ -24,10 +24,10 @@ struct Stage {
     store: Store,
 }
 
-struct Ids(Vec<&'static str>, Hour);
+struct Jobs(Vec<PlannedJob>);
 
 #[async_trait::async_trait]
-impl Manifest for Ids {
+impl Manifest for Jobs {
     fn kind(&self) -> lockgate::Kind {
         program::kind().unwrap().0
     }
@@ -36,9 +36,8 @@ impl Manifest for Ids {
         program::kind().unwrap().1
     }
 
-    async fn next(&mut self, _: usize) -> anyhow::Result<Vec<lockgate::core::ledger::PlannedJob>> {
-        let of = |id| fanout::job(id, &ProjectSpikes { organization_id: String::from(id), as_of: self.1 });
-        std::mem::take(&mut self.0).into_iter().map(of).collect()
+    async fn next(&mut self, _: usize) -> anyhow::Result<Vec<PlannedJob>> {
+        Ok(std::mem::take(&mut self.0))
     }
 }
 
@@ -52,8 +51,8 @@ impl Stage {
             ..Sources::default()
         };
         let loaded = lockgate::config::load(&sources).unwrap();
-        let lockgate = lockgate::connect(&loaded, SpikeProjection.components()).await.unwrap();
-        let store = program::store(&lockgate).unwrap();
+        let lockgate = lockgate::connect(&loaded, SpikeProjection.tables()).await.unwrap();
+        let store = program::store(&lockgate);
         Self { _folder: folder, lockgate, store }
     }
 
@@ -70,7 +69,13 @@ impl Stage {
 
     /// Runs the job of each organization for this hour, to its end.
     async fn run(&self, organizations: &[&'static str], as_of: Hour) -> Vec<JobRecord> {
-        let mut manifest = Ids(organizations.to_vec(), as_of);
+        let of = |id: &&str| fanout::job(id, &ProjectSpikes::new(*id, as_of.start())).unwrap();
+        self.work_off(organizations.iter().map(of).collect(), as_of).await
+    }
+
+    /// Runs these jobs to their end.
+    async fn work_off(&self, jobs: Vec<PlannedJob>, as_of: Hour) -> Vec<JobRecord> {
+        let mut manifest = Jobs(jobs);
         let spec = fanout::spec(&self.lockgate, &manifest, as_of.start()).unwrap();
         let bar = lockgate_cli::Terminal::new(lockgate_cli::Output::Json).progress("", None);
         let run = fanout::plan(&self.lockgate, spec, &mut manifest, &bar).await.unwrap().run.id;
@@ -83,6 +88,40 @@ impl Stage {
         let query = JobQuery { run: Some(run), ..JobQuery::default() };
         self.lockgate.engine.ledger.jobs(query).await.unwrap()
     }
+}
+
+#[test]
+fn a_message_names_its_organization_as_a_text_or_a_number_and_need_not_name_an_hour() {
+    let read = |text: &str| serde_json::from_str::<ProjectSpikes>(text).map_err(|error| error.to_string());
+    for (text, id) in [(r#"{"organization_id": 7}"#, "7"), (r#"{"organization_id": "a-7"}"#, "a-7")] {
+        assert_eq!(read(text), Ok(ProjectSpikes { organization_id: id.to_owned(), as_of: None }), "{text}");
+    }
+    let at = read(r#"{"organization_id": "7", "as_of": "2026-11-22T09:00:00Z"}"#).unwrap();
+    assert_eq!(at.as_of, "2026-11-22T09".parse().ok());
+    assert_eq!(read(&serde_json::to_string(&at).unwrap()), Ok(at), "what is planned reads back");
+    for bad in ["7.5", "true", "[7]", "null"] {
+        let error = read(&format!(r#"{{"organization_id": {bad}}}"#)).unwrap_err();
+        assert!(error.contains("an id, as a text or a whole number"), "{bad}: {error}");
+    }
+    assert!(read("{}").unwrap_err().contains("organization_id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_another_client_is_projected_from_the_hour_in_which_it_runs() {
+    let stage = Stage::new().await;
+    stage.store.organizations.import(&[imported("7")]).await.unwrap();
+    let now = Hour::of(stage.lockgate.now());
+    let count = |hour| Count { hour, accepted: 100, dropped: 0 };
+    let row = |hour| UsageRow { project: "7".to_owned(), category: Default::default(), count: count(hour) };
+    // One hour more, should the next one begin meanwhile.
+    let rows: Vec<_> = now.plus(-168).until(now.plus(1)).map(row).collect();
+    stage.store.usage.import(&rows).await.unwrap();
+    let message = fanout::job("7", &serde_json::json!({"organization_id": 7})).unwrap();
+    let jobs = stage.work_off(vec![message], now).await;
+    assert_eq!(jobs[0].state, JobState::Succeeded, "{:?}", jobs[0].reason);
+    let rows = stage.store.projections.of("7", None).await.unwrap();
+    assert_eq!(rows.len(), 168);
+    assert!([now, now.plus(1)].contains(&rows[0].generation), "{:?}", rows[0].generation);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use lockgate::{ErrorClass, JobError};
-use tempfile::TempDir;
 
 use super::*;
 use crate::category::Category;
@@ -11,13 +10,13 @@ use crate::config::HttpSettings;
 use crate::hour::Hour;
 use crate::projection::Count;
 use crate::store::UsageRow;
-use crate::store::tests::{imported, store};
+use crate::store::tests::{Stage, imported};
 use crate::usage::HttpSource;
 
 const NOW: Hour = Hour(480_000);
 
 struct Running {
-    _folder: TempDir,
+    _stage: Stage,
     url: String,
     counts: Counts,
     tasks: TaskTracker,
@@ -26,7 +25,8 @@ struct Running {
 
 impl Running {
     async fn new(limit: u32, query_time: Duration) -> Self {
-        let (folder, _, store) = store().await;
+        let stage = Stage::sqlite().await;
+        let store = stage.store.clone();
         store.organizations.import(&[imported("o")]).await.unwrap();
         let count = Count { hour: NOW.plus(-1), accepted: 9, dropped: 2 };
         let row = UsageRow { project: "o".to_owned(), category: Category::Errors, count };
@@ -36,7 +36,7 @@ impl Running {
         let stand_in = StandIn::new(listener, StandInOptions { limit, query_time }, SqlSource(store.usage));
         let (counts, tasks, stop) = (stand_in.counts(), TaskTracker::new(), CancellationToken::new());
         tasks.spawn(stand_in.serve(stop.clone()));
-        Self { _folder: folder, url, counts, tasks, stop }
+        Self { _stage: stage, url, counts, tasks, stop }
     }
 
     fn source(&self, timeout: Duration) -> HttpSource {

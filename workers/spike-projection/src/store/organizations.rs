@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
 use lockgate::EngineError;
-use lockgate::embedded::{Database, Doing, Write};
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
-use super::rows::{json, sql, to_json};
+use super::columns::{Columns, count, json};
+use super::{postgres, sqlite};
 use crate::category::Category;
 use crate::hour::Hour;
 use crate::projection::{Organization, Project};
@@ -17,7 +14,13 @@ use crate::projection::{Organization, Project};
 /// The tables `organizations`, `subscriptions`, `projects` and `quotas`.
 #[derive(Debug, Clone)]
 pub struct Organizations {
-    database: Database,
+    tables: Tables,
+}
+
+#[derive(Debug, Clone)]
+enum Tables {
+    Sqlite(sqlite::organizations::Tables),
+    Postgres(postgres::organizations::Tables),
 }
 
 /// One line of an import: an organization, with at most one of its projects and one of its quotas.
@@ -87,22 +90,15 @@ pub struct ListedOrganization {
 }
 
 impl Organizations {
-    pub(super) fn new(database: Database) -> Self {
-        Self { database }
-    }
-
     /// The organization of this id, with all that its projection depends on.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn find(&self, id: &str) -> Result<Option<Organization>, EngineError> {
-        let doing = "reading an organization";
-        let row = sqlx::query(sql!("organizations/find"))
-            .bind(id)
-            .fetch_optional(self.database.reader())
-            .await
-            .doing(doing)?;
-        row.map(|row| organization(id, &row)).transpose().doing(doing)
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.find(id).await,
+            Tables::Postgres(tables) => tables.find(id).await,
+        }
     }
 
     /// Numbers and ids of active organizations with an active subscription, after the one of this number.
@@ -110,12 +106,10 @@ impl Organizations {
     /// # Errors
     /// When the database cannot be read.
     pub async fn active_after(&self, number: i64, most: u32) -> Result<Vec<(i64, String)>, EngineError> {
-        sqlx::query_as(sql!("organizations/active"))
-            .bind(number)
-            .bind(most)
-            .fetch_all(self.database.reader())
-            .await
-            .doing("reading active organizations")
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.active_after(number, most).await,
+            Tables::Postgres(tables) => tables.active_after(number, most).await,
+        }
     }
 
     /// Organizations in the order of their import, after the one of this number; zero: from the first.
@@ -123,10 +117,10 @@ impl Organizations {
     /// # Errors
     /// When the database cannot be read.
     pub async fn list(&self, after: i64, most: u32) -> Result<Vec<ListedOrganization>, EngineError> {
-        let doing = "listing organizations";
-        let query = sqlx::query(sql!("organizations/list")).bind(after).bind(most);
-        let rows = query.fetch_all(self.database.reader()).await.doing(doing)?;
-        rows.iter().map(listed).collect::<sqlx::Result<_>>().doing(doing)
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.list(after, most).await,
+            Tables::Postgres(tables) => tables.list(after, most).await,
+        }
     }
 
     /// Makes or changes organizations, all of these rows or none. The same rows twice leave what they leave once.
@@ -134,36 +128,27 @@ impl Organizations {
     /// # Errors
     /// When the database cannot be written.
     pub async fn import(&self, rows: &[ImportedRow]) -> Result<(), EngineError> {
-        let doing = "importing organizations";
-        let rows = to_json(rows).doing(doing)?;
-        self.database.write(doing, Import { doing, rows }).await
-    }
-}
-
-struct Import {
-    doing: &'static str,
-    rows: String,
-}
-
-#[async_trait]
-impl Write for Import {
-    type Output = ();
-
-    async fn run(&self, transaction: &mut SqliteConnection) -> Result<(), EngineError> {
-        for statement in [
-            sql!("organizations/put"),
-            sql!("organizations/put_subscriptions"),
-            sql!("organizations/put_projects"),
-            sql!("organizations/put_quotas"),
-            sql!("organizations/drop_quotas"),
-        ] {
-            sqlx::query(statement).bind(&self.rows).execute(&mut *transaction).await.doing(self.doing)?;
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.import(rows).await,
+            Tables::Postgres(tables) => tables.import(rows).await,
         }
-        Ok(())
     }
 }
 
-fn organization(id: &str, row: &SqliteRow) -> sqlx::Result<Organization> {
+impl From<sqlite::organizations::Tables> for Organizations {
+    fn from(tables: sqlite::organizations::Tables) -> Self {
+        Self { tables: Tables::Sqlite(tables) }
+    }
+}
+
+impl From<postgres::organizations::Tables> for Organizations {
+    fn from(tables: postgres::organizations::Tables) -> Self {
+        Self { tables: Tables::Postgres(tables) }
+    }
+}
+
+/// From a row of `organizations/find`.
+pub(super) fn organization(id: &str, row: &dyn Columns) -> sqlx::Result<Organization> {
     let projects: Vec<(String, i64, Option<i64>)> = json(row, "projects")?;
     let quotas: Vec<(i64, u64)> = json(row, "quotas")?;
     let project = |(id, active, created): (String, i64, Option<i64>)| Project {
@@ -173,22 +158,23 @@ fn organization(id: &str, row: &SqliteRow) -> sqlx::Result<Organization> {
     };
     Ok(Organization {
         id: id.to_owned(),
-        trial: row.try_get("trial")?,
+        trial: row.flag("trial")?,
         projects: projects.into_iter().map(project).collect(),
         quotas: quotas.into_iter().filter_map(|(c, quota)| Some((Category::numbered(c)?, quota))).collect(),
     })
 }
 
-fn listed(row: &SqliteRow) -> sqlx::Result<ListedOrganization> {
+/// From a row of `organizations/list`.
+pub(super) fn listed(row: &dyn Columns) -> sqlx::Result<ListedOrganization> {
     Ok(ListedOrganization {
-        number: row.try_get("number")?,
-        organization_id: row.try_get("id")?,
-        slug: row.try_get("slug")?,
-        active: row.try_get("active")?,
-        trial: row.try_get("trial")?,
-        subscribed: row.try_get("subscribed")?,
-        projects: row.try_get("projects")?,
+        number: row.number("number")?,
+        organization_id: row.text("id")?,
+        slug: row.text("slug")?,
+        active: row.flag("active")?,
+        trial: row.flag("trial")?,
+        subscribed: row.flag("subscribed")?,
+        projects: count(row, "projects")?,
         quotas: json(row, "quotas")?,
-        projected: row.try_get::<Option<i64>, _>("generation")?.map(Hour),
+        projected: row.maybe_number("generation")?.map(Hour),
     })
 }

@@ -2,24 +2,25 @@
 //!
 //! An organization's projection is replaced as a whole, in one transaction: there is never a part of one.
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use lockgate::embedded::{Database, Doing, Write};
 use lockgate::{EngineError, Fence, Timestamp};
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
-use super::rows::{count, integer, sql, to_json, word};
+use super::columns::{Columns, count, integer, word};
+use super::{postgres, sqlite};
 use crate::category::Category;
 use crate::hour::Hour;
-use crate::projection::{ALGORITHM_VERSION, Expectation, Projection, Reason, Rules};
+use crate::projection::{Expectation, Projection, Reason, Rules};
 
 /// The tables `projected`, `projected_series` and `projected_hours`, and the view `projections` over them.
 #[derive(Debug, Clone)]
 pub struct Projections {
-    database: Database,
+    tables: Tables,
+}
+
+#[derive(Debug, Clone)]
+enum Tables {
+    Sqlite(sqlite::projections::Tables),
+    Postgres(postgres::projections::Tables),
 }
 
 /// Where a projection comes from.
@@ -97,10 +98,6 @@ pub struct Coverage {
 }
 
 impl Projections {
-    pub(super) fn new(database: Database) -> Self {
-        Self { database }
-    }
-
     /// Makes these the projections of the organization, and removes what it had besides, unless a newer one is there.
     ///
     /// # Errors
@@ -111,16 +108,10 @@ impl Projections {
         from: Provenance<'_>,
         projections: &[Projection],
     ) -> Result<Replaced, EngineError> {
-        let series: Vec<_> = projections.iter().map(series).collect();
-        let replace = Replace {
-            organization: organization.to_owned(),
-            generation: from.generation,
-            fence: integer(from.fence.0),
-            rules: from.rules.clone(),
-            now: self.database.now(),
-            series: to_json(&series).doing(REPLACING)?,
-        };
-        self.database.write(REPLACING, replace).await
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.replace(organization, from, projections).await,
+            Tables::Postgres(tables) => tables.replace(organization, from, projections).await,
+        }
     }
 
     /// Says that the run for this hour could not replace what the organization has, and why.
@@ -128,8 +119,10 @@ impl Projections {
     /// # Errors
     /// When the database cannot be written.
     pub async fn mark_stale(&self, organization: &str, hour: Hour, why: &str) -> Result<(), EngineError> {
-        let mark = MarkStale { organization: organization.to_owned(), hour, why: why.to_owned() };
-        self.database.write(MARKING, mark).await
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.mark_stale(organization, hour, why).await,
+            Tables::Postgres(tables) => tables.mark_stale(organization, hour, why).await,
+        }
     }
 
     /// The stored rows of an organization, of one project alone when it is named.
@@ -141,9 +134,10 @@ impl Projections {
         organization: &str,
         project: Option<&str>,
     ) -> Result<Vec<StoredProjection>, EngineError> {
-        let query = sqlx::query(sql!("projections/show")).bind(organization).bind(project);
-        let rows = query.fetch_all(self.database.reader()).await.doing(READING)?;
-        rows.iter().map(stored).collect::<sqlx::Result<_>>().doing(READING)
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.of(organization, project).await,
+            Tables::Postgres(tables) => tables.of(organization, project).await,
+        }
     }
 
     /// How well the active organizations are covered in this hour.
@@ -151,99 +145,33 @@ impl Projections {
     /// # Errors
     /// When the database cannot be read.
     pub async fn coverage(&self, hour: Hour) -> Result<Coverage, EngineError> {
-        let query = sqlx::query(sql!("projections/coverage")).bind(hour.0);
-        let row = query.fetch_one(self.database.reader()).await.doing(READING)?;
-        let (active, covered) =
-            (count(&row, "active").doing(READING)?, count(&row, "covered").doing(READING)?);
-        let oldest: Option<i64> = row.try_get("oldest").doing(READING)?;
-        Ok(Coverage {
-            hour,
-            active,
-            covered,
-            stale: count(&row, "stale").doing(READING)?,
-            missing: count(&row, "missing").doing(READING)?,
-            coverage: share(covered, active),
-            freshness_seconds: oldest
-                .map(|at| self.database.now().since(Timestamp(at)))
-                .map(|age: Duration| age.as_secs()),
-        })
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.coverage(hour).await,
+            Tables::Postgres(tables) => tables.coverage(hour).await,
+        }
     }
 }
 
-const REPLACING: &str = "storing projections";
-const MARKING: &str = "marking a projection stale";
-const READING: &str = "reading projections";
-
-struct Replace {
-    organization: String,
-    generation: Hour,
-    fence: i64,
-    rules: Rules,
-    now: Timestamp,
-    series: String,
-}
-
-#[async_trait]
-impl Write for Replace {
-    type Output = Replaced;
-
-    async fn run(&self, transaction: &mut SqliteConnection) -> Result<Replaced, EngineError> {
-        let Some(organization) = self.claim(transaction).await.doing(REPLACING)? else {
-            return Ok(Replaced::Superseded);
-        };
-        self.write(transaction, organization).await.doing(REPLACING)?;
-        Ok(Replaced::Yes)
+impl From<sqlite::projections::Tables> for Projections {
+    fn from(tables: sqlite::projections::Tables) -> Self {
+        Self { tables: Tables::Sqlite(tables) }
     }
 }
 
-impl Replace {
-    async fn claim(&self, transaction: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
-        sqlx::query_scalar(sql!("projections/claim"))
-            .bind(&self.organization)
-            .bind(self.generation.0)
-            .bind(self.fence)
-            .bind(self.rules.method.as_str())
-            .bind(self.rules.look_back)
-            .bind(ALGORITHM_VERSION)
-            .bind(self.now.0)
-            .fetch_optional(transaction)
-            .await
-    }
-
-    async fn write(&self, transaction: &mut SqliteConnection, organization: i64) -> sqlx::Result<()> {
-        let drop_series = sqlx::query(sql!("projections/drop_series"));
-        drop_series.bind(organization).bind(&self.series).execute(&mut *transaction).await?;
-        let put_series = sqlx::query(sql!("projections/put_series"));
-        put_series.bind(organization).bind(&self.series).execute(&mut *transaction).await?;
-        let put_hours = sqlx::query(sql!("projections/put_hours")).bind(organization).bind(&self.series);
-        put_hours.bind(self.generation.0).execute(&mut *transaction).await?;
-        let drop_past = sqlx::query(sql!("projections/drop_past"));
-        drop_past.bind(organization).bind(self.generation.0).execute(&mut *transaction).await?;
-        Ok(())
+impl From<postgres::projections::Tables> for Projections {
+    fn from(tables: postgres::projections::Tables) -> Self {
+        Self { tables: Tables::Postgres(tables) }
     }
 }
 
-struct MarkStale {
-    organization: String,
-    hour: Hour,
-    why: String,
-}
-
-#[async_trait]
-impl Write for MarkStale {
-    type Output = ();
-
-    async fn run(&self, transaction: &mut SqliteConnection) -> Result<(), EngineError> {
-        let mark = sqlx::query(sql!("projections/mark_stale")).bind(&self.organization).bind(self.hour.0);
-        mark.bind(&self.why).execute(transaction).await.doing(MARKING)?;
-        Ok(())
-    }
-}
+pub(super) const REPLACING: &str = "storing projections";
+pub(super) const MARKING: &str = "marking a projection stale";
+pub(super) const READING: &str = "reading projections";
 
 /// Project, category, floor, multiplier, samples, and for each hour: expected usage, limit, reason.
-type SeriesColumns<'a> = (&'a str, i64, i64, f64, u32, Vec<(f64, i64, i64)>);
+pub(super) type SeriesColumns<'a> = (&'a str, i64, i64, f64, u32, Vec<(f64, i64, i64)>);
 
-fn series(projection: &Projection) -> SeriesColumns<'_> {
+pub(super) fn series(projection: &Projection) -> SeriesColumns<'_> {
     let hour = |hour: &Expectation| {
         let reason = match hour.reason {
             Reason::Floor => 1,
@@ -266,27 +194,42 @@ fn thousandths(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
 }
 
+/// From the row of `projections/coverage`, whose ages each database gives in its own way.
+pub(super) fn coverage(row: &dyn Columns, hour: Hour, age: Option<u64>) -> sqlx::Result<Coverage> {
+    let (active, covered) = (count(row, "active")?, count(row, "covered")?);
+    Ok(Coverage {
+        hour,
+        active,
+        covered,
+        stale: count(row, "stale")?,
+        missing: count(row, "missing")?,
+        coverage: share(covered, active),
+        freshness_seconds: age,
+    })
+}
+
 fn share(part: u64, whole: u64) -> f64 {
     use crate::projection::number::float;
     if whole == 0 { 1.0 } else { float(part) / float(whole) }
 }
 
-fn stored(row: &SqliteRow) -> sqlx::Result<StoredProjection> {
+/// From a row of `projections/show`.
+pub(super) fn stored(row: &dyn Columns) -> sqlx::Result<StoredProjection> {
     Ok(StoredProjection {
-        project: row.try_get("project")?,
+        project: row.text("project")?,
         category: word(row, "category")?,
-        hour: Hour(row.try_get("hour")?),
-        expected: row.try_get("expected")?,
+        hour: Hour(row.number("hour")?),
+        expected: row.real("expected")?,
         limit: count(row, "spike_limit")?,
         floor: count(row, "floor")?,
-        multiplier: row.try_get("multiplier")?,
-        reason: row.try_get("reason")?,
-        generation: Hour(row.try_get("generation")?),
-        method: row.try_get("method")?,
-        window: row.try_get("look_back")?,
-        version: row.try_get("version")?,
-        samples: row.try_get("samples")?,
-        computed_at: Timestamp(row.try_get("computed_at")?),
-        stale: row.try_get("stale")?,
+        multiplier: row.real("multiplier")?,
+        reason: row.text("reason")?,
+        generation: Hour(row.number("generation")?),
+        method: row.text("method")?,
+        window: count(row, "look_back")?,
+        version: count(row, "version")?,
+        samples: count(row, "samples")?,
+        computed_at: Timestamp(row.number("computed_at")?),
+        stale: row.maybe_text("stale")?,
     })
 }

@@ -1,26 +1,123 @@
-//! The tables, on a database of their own.
+//! The tables: one list of cases, each on a database of its own, in SQLite and in PostgreSQL.
+
+mod server;
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
 
 use lockgate::Fence;
-use lockgate::embedded::{Database, Options, open};
-use sqlx::{Executor, SqlSafeStr, Statement};
+use lockgate::embedded::{Options, open};
+use sqlx::{AssertSqlSafe, Executor, PgPool, SqlSafeStr};
 use tempfile::TempDir;
 
 use super::*;
 use crate::category::Category;
 use crate::hour::Hour;
 use crate::projection::{Count, Method, Organization, Projection, Rules, Usage, project};
+use server::Server;
 
 const NOW: Hour = Hour(480_000);
 
-/// An empty database with the worker's tables. The folder goes with the value.
-pub(crate) async fn store() -> (TempDir, Database, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let database = open(Options::new(folder.path().join("test.db"))).await.unwrap().database;
-    database.migrate(&COMPONENT).await.unwrap();
-    let store = Store::new(&database);
-    (folder, database, store)
+/// Runs every case on both databases. In PostgreSQL all of them share one test: a server is started once.
+macro_rules! on_both {
+    ($($case:ident),+ $(,)?) => {
+        mod in_sqlite {
+            use super::Stage;
+
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(Stage::sqlite().await).await;
+            })+
+        }
+
+        #[tokio::test]
+        async fn every_case_holds_in_postgres() {
+            let Some(server) = Server::find() else { return };
+            $(
+                println!("case {}", stringify!($case));
+                $case(Stage::postgres(&server).await).await;
+            )+
+        }
+    };
+}
+
+on_both![
+    every_statement_prepares_against_the_migrated_tables,
+    what_is_imported_is_found_again,
+    of_several_rows_of_one_thing_the_last_holds,
+    organizations_are_listed_in_the_order_of_their_import,
+    an_empty_quota_leaves_it_and_unlimited_lifts_it,
+    only_active_organizations_with_an_active_subscription_are_fanned_out_over,
+    an_hour_is_known_when_any_organization_has_a_row_in_it,
+    usage_imported_twice_is_once_and_the_last_row_of_an_hour_holds,
+    a_projection_written_twice_leaves_the_same_rows_as_once,
+    an_older_fence_and_an_older_generation_change_nothing,
+    a_newer_generation_wins_with_any_fence_and_past_hours_go,
+    of_many_writers_at_once_the_largest_fence_wins,
+    rows_of_what_has_no_projection_any_more_are_removed,
+    a_projection_that_could_not_be_replaced_is_kept_and_marked,
+    coverage_counts_active_organizations_and_the_oldest_age,
+];
+
+/// Empty tables of one of the databases.
+pub(crate) struct Stage {
+    pub(crate) store: Store,
+    raw: Raw,
+}
+
+/// The database itself, for what no table's type tells.
+enum Raw {
+    Sqlite { _folder: TempDir, database: embedded::Database },
+    Postgres(PgPool),
+}
+
+impl Stage {
+    pub(crate) async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(Options::new(folder.path().join("test.db"))).await.unwrap().database;
+        database.migrate(&TABLES.embedded).await.unwrap();
+        let store = Store::new(&Database::Embedded(database.clone()));
+        Self { store, raw: Raw::Sqlite { _folder: folder, database } }
+    }
+
+    async fn postgres(server: &Server) -> Self {
+        let database = server.database().await;
+        database.migrate(&TABLES.distributed).await.unwrap();
+        let (store, pool) = (Store::new(&Database::Distributed(database.clone())), database.pool().clone());
+        Self { store, raw: Raw::Postgres(pool) }
+    }
+
+    async fn rows_of(&self, table: &str) -> i64 {
+        let query = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        match &self.raw {
+            Raw::Sqlite { database, .. } => {
+                sqlx::query_scalar(query).fetch_one(database.reader()).await.unwrap()
+            }
+            Raw::Postgres(pool) => sqlx::query_scalar(query).fetch_one(pool).await.unwrap(),
+        }
+    }
+
+    /// As if so much time had passed since everything was projected.
+    async fn let_pass(&self, time: Duration) {
+        match &self.raw {
+            Raw::Sqlite { database, .. } => database.advance(time),
+            Raw::Postgres(pool) => {
+                let older = "UPDATE projected SET computed_at = computed_at - $1";
+                let millis = i64::try_from(time.as_millis()).unwrap();
+                sqlx::query(older).bind(millis).execute(pool).await.unwrap();
+            }
+        }
+    }
+
+    /// The error of a statement that does not fit the tables.
+    async fn unfit(&self, text: String) -> Option<sqlx::Error> {
+        let text = AssertSqlSafe(text).into_sql_str();
+        match &self.raw {
+            Raw::Sqlite { database, .. } => database.reader().prepare(text).await.err(),
+            Raw::Postgres(pool) => pool.prepare(text).await.err(),
+        }
+    }
 }
 
 /// An active organization with one project of the same id and a quota of errors.
@@ -48,9 +145,7 @@ fn rows(organization: &Organization, usage: &Usage, now: Hour) -> Vec<Projection
 }
 
 struct Projected {
-    _folder: TempDir,
-    database: Database,
-    store: Store,
+    stage: Stage,
     organization: Organization,
     usage: Usage,
     rules: Rules,
@@ -58,13 +153,13 @@ struct Projected {
 
 impl Projected {
     /// An organization `o` with a week of usage.
-    async fn new() -> Self {
-        let (folder, database, store) = store().await;
+    async fn on(stage: Stage) -> Self {
+        let store = &stage.store;
         store.organizations.import(&[imported("o")]).await.unwrap();
         store.usage.import(&hours_of("o", 100, NOW.plus(-168).until(NOW))).await.unwrap();
         let organization = store.organizations.find("o").await.unwrap().unwrap();
         let usage = store.usage.of("o", NOW.plus(-168)..NOW).await.unwrap();
-        Self { _folder: folder, database, store, organization, usage, rules: Rules::of(Method::Kernel) }
+        Self { stage, organization, usage, rules: Rules::of(Method::Kernel) }
     }
 
     async fn replace(&self, now: Hour, fence: u64) -> Replaced {
@@ -75,11 +170,11 @@ impl Projected {
 
     async fn put(&self, generation: Hour, fence: u64, rows: &[Projection]) -> Replaced {
         let from = Provenance { generation, fence: Fence(fence), rules: &self.rules };
-        self.store.projections.replace("o", from, rows).await.unwrap()
+        self.stage.store.projections.replace("o", from, rows).await.unwrap()
     }
 
     async fn stored(&self) -> Vec<StoredProjection> {
-        self.store.projections.of("o", None).await.unwrap()
+        self.stage.store.projections.of("o", None).await.unwrap()
     }
 }
 
@@ -90,27 +185,30 @@ fn moved(mut projection: Projection, now: Hour) -> Projection {
     projection
 }
 
-#[tokio::test]
-async fn every_statement_prepares_against_the_migrated_file() {
-    let (_folder, database, _) = store().await;
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
-    let mut prepared = 0;
+async fn every_statement_prepares_against_the_migrated_tables(stage: Stage) {
+    let (engine, mut prepared) = (
+        match stage.raw {
+            Raw::Sqlite { .. } => "sqlite",
+            Raw::Postgres(_) => "postgres",
+        },
+        0,
+    );
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql").join(engine);
     for part in std::fs::read_dir(folder).unwrap() {
         for file in std::fs::read_dir(part.unwrap().path()).unwrap() {
             let path = file.unwrap().path();
             let text = std::fs::read_to_string(&path).unwrap();
-            let statement = database.reader().prepare(sqlx::AssertSqlSafe(text).into_sql_str()).await;
-            assert!(statement.is_ok(), "{}: {:?}", path.display(), statement.err());
-            assert!(statement.unwrap().sql().as_str().starts_with("-- "), "{} has no header", path.display());
+            assert!(text.starts_with("-- "), "{} has no header", path.display());
+            let unfit = stage.unfit(text).await;
+            assert!(unfit.is_none(), "{}: {unfit:?}", path.display());
             prepared += 1;
         }
     }
     assert!(prepared >= 18);
 }
 
-#[tokio::test]
-async fn what_is_imported_is_found_again() {
-    let (_folder, _, store) = store().await;
+async fn what_is_imported_is_found_again(stage: Stage) {
+    let store = &stage.store;
     let mut second = imported("o");
     second.project = Some(ImportedProject { id: "p2".to_owned(), active: false, created: Some(NOW.0) });
     second.quota = ImportedQuota { category: Category::Attachments.number(), quota: Some(7), lift: false };
@@ -122,9 +220,8 @@ async fn what_is_imported_is_found_again() {
     assert_eq!(store.organizations.find("other").await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn an_empty_quota_leaves_it_and_unlimited_lifts_it() {
-    let (_folder, _, store) = store().await;
+async fn an_empty_quota_leaves_it_and_unlimited_lifts_it(stage: Stage) {
+    let store = &stage.store;
     let mut row = imported("o");
     store.organizations.import(&[row.clone()]).await.unwrap();
     row.quota.quota = None;
@@ -135,9 +232,8 @@ async fn an_empty_quota_leaves_it_and_unlimited_lifts_it() {
     assert!(store.organizations.find("o").await.unwrap().unwrap().quotas.is_empty());
 }
 
-#[tokio::test]
-async fn only_active_organizations_with_an_active_subscription_are_fanned_out_over() {
-    let (_folder, _, store) = store().await;
+async fn only_active_organizations_with_an_active_subscription_are_fanned_out_over(stage: Stage) {
+    let store = &stage.store;
     let (mut gone, mut unsubscribed) = (imported("gone"), imported("unsubscribed"));
     gone.active = false;
     unsubscribed.subscribed = false;
@@ -148,9 +244,8 @@ async fn only_active_organizations_with_an_active_subscription_are_fanned_out_ov
     assert_eq!(ids, ["a", "b"]);
 }
 
-#[tokio::test]
-async fn an_hour_is_known_when_any_organization_has_a_row_in_it() {
-    let (_folder, _, store) = store().await;
+async fn an_hour_is_known_when_any_organization_has_a_row_in_it(stage: Stage) {
+    let store = &stage.store;
     store.organizations.import(&[imported("a"), imported("b")]).await.unwrap();
     store.usage.import(&hours_of("a", 5, [NOW.plus(-2), NOW].into_iter())).await.unwrap();
     let usage = store.usage.of("b", NOW.plus(-3)..NOW).await.unwrap();
@@ -160,9 +255,8 @@ async fn an_hour_is_known_when_any_organization_has_a_row_in_it() {
     assert_eq!(store.usage.unknown_projects(&["a", "nobody"]).await.unwrap(), ["nobody"]);
 }
 
-#[tokio::test]
-async fn a_projection_written_twice_leaves_the_same_rows_as_once() {
-    let projected = Projected::new().await;
+async fn a_projection_written_twice_leaves_the_same_rows_as_once(stage: Stage) {
+    let projected = Projected::on(stage).await;
     assert_eq!(projected.replace(NOW, 5).await, Replaced::Yes);
     let once = projected.stored().await;
     assert_eq!((once.len(), once[0].hour, once[167].hour), (168, NOW, NOW.plus(167)));
@@ -177,9 +271,8 @@ async fn a_projection_written_twice_leaves_the_same_rows_as_once() {
     assert_eq!(without_time(once), without_time(twice));
 }
 
-#[tokio::test]
-async fn an_older_fence_and_an_older_generation_change_nothing() {
-    let projected = Projected::new().await;
+async fn an_older_fence_and_an_older_generation_change_nothing(stage: Stage) {
+    let projected = Projected::on(stage).await;
     assert_eq!(projected.replace(NOW, 5).await, Replaced::Yes);
     let before = projected.stored().await;
     assert_eq!(projected.put(NOW, 4, &[]).await, Replaced::Superseded);
@@ -187,57 +280,108 @@ async fn an_older_fence_and_an_older_generation_change_nothing() {
     assert_eq!(projected.stored().await, before);
 }
 
-#[tokio::test]
-async fn a_newer_generation_wins_with_any_fence_and_past_hours_go() {
-    let projected = Projected::new().await;
+async fn a_newer_generation_wins_with_any_fence_and_past_hours_go(stage: Stage) {
+    let projected = Projected::on(stage).await;
     projected.replace(NOW, 5).await;
     assert_eq!(projected.replace(NOW.plus(1), 1).await, Replaced::Yes);
     let rows = projected.stored().await;
     assert_eq!((rows.len(), rows[0].hour, rows[0].generation), (168, NOW.plus(1), NOW.plus(1)));
 }
 
-#[tokio::test]
-async fn rows_of_what_has_no_projection_any_more_are_removed() {
-    let mut projected = Projected::new().await;
+async fn rows_of_what_has_no_projection_any_more_are_removed(stage: Stage) {
+    let mut projected = Projected::on(stage).await;
     projected.replace(NOW, 5).await;
     projected.organization.projects[0].active = false;
     let none = rows(&projected.organization, &projected.usage, NOW);
     assert_eq!(projected.put(NOW, 6, &none).await, Replaced::Yes);
     assert!(projected.stored().await.is_empty());
-    let hours: i64 = sqlx::query_scalar("SELECT count(*) FROM projected_hours")
-        .fetch_one(projected.database.reader())
-        .await
-        .unwrap();
-    assert_eq!(hours, 0);
+    assert_eq!(projected.stage.rows_of("projected_hours").await, 0);
 }
 
-#[tokio::test]
-async fn a_projection_that_could_not_be_replaced_is_kept_and_marked() {
-    let projected = Projected::new().await;
+async fn a_projection_that_could_not_be_replaced_is_kept_and_marked(stage: Stage) {
+    let projected = Projected::on(stage).await;
     projected.replace(NOW, 5).await;
-    projected.store.projections.mark_stale("o", NOW, "not of an earlier run").await.unwrap();
+    projected.stage.store.projections.mark_stale("o", NOW, "not of an earlier run").await.unwrap();
     assert_eq!(projected.stored().await[0].stale, None);
-    projected.store.projections.mark_stale("o", NOW.plus(1), "nothing known").await.unwrap();
+    projected.stage.store.projections.mark_stale("o", NOW.plus(1), "nothing known").await.unwrap();
     let kept = projected.stored().await;
     assert_eq!((kept.len(), kept[0].stale.as_deref()), (168, Some("nothing known")));
     projected.replace(NOW.plus(2), 1).await;
     assert_eq!(projected.stored().await[0].stale, None);
 }
 
-#[tokio::test]
-async fn coverage_counts_active_organizations_and_the_oldest_age() {
-    let projected = Projected::new().await;
+async fn coverage_counts_active_organizations_and_the_oldest_age(stage: Stage) {
+    let projected = Projected::on(stage).await;
     let mut inactive = imported("inactive");
     inactive.active = false;
-    projected.store.organizations.import(&[imported("second"), inactive]).await.unwrap();
-    let empty = projected.store.projections.coverage(NOW).await.unwrap();
+    projected.stage.store.organizations.import(&[imported("second"), inactive]).await.unwrap();
+    let empty = projected.stage.store.projections.coverage(NOW).await.unwrap();
     assert_eq!((empty.active, empty.covered, empty.missing, empty.freshness_seconds), (2, 0, 2, None));
     projected.replace(NOW, 1).await;
-    projected.database.advance(std::time::Duration::from_secs(3_600));
-    let half = projected.store.projections.coverage(NOW).await.unwrap();
+    projected.stage.let_pass(Duration::from_secs(3_600)).await;
+    let half = projected.stage.store.projections.coverage(NOW).await.unwrap();
     assert_eq!((half.active, half.covered, half.missing), (2, 1, 1));
     assert!((half.coverage - 0.5).abs() < 1e-9);
     assert!(half.freshness_seconds.unwrap() >= 3_600);
-    let later = projected.store.projections.coverage(NOW.plus(1)).await.unwrap();
+    let later = projected.stage.store.projections.coverage(NOW.plus(1)).await.unwrap();
     assert_eq!(later.covered, 0);
+}
+
+async fn of_several_rows_of_one_thing_the_last_holds(stage: Stage) {
+    let store = &stage.store;
+    let (mut first, mut last) = (imported("o"), imported("o"));
+    first.slug = String::from("before");
+    first.project = Some(ImportedProject { id: String::from("p"), active: false, created: Some(7) });
+    first.quota.quota = Some(1);
+    last.project = Some(ImportedProject { id: String::from("p"), active: true, created: None });
+    last.quota.quota = Some(2);
+    store.organizations.import(&[first, imported("between"), last]).await.unwrap();
+    let found = store.organizations.find("o").await.unwrap().unwrap();
+    assert_eq!(found.quotas, [(Category::Errors, 2)].into());
+    let projects: Vec<_> = found.projects.iter().map(|p| (p.id.as_str(), p.active, p.created)).collect();
+    assert_eq!(projects, [("p", true, Some(Hour(7)))], "an empty `created` leaves the one before");
+    assert_eq!(store.organizations.list(0, 1).await.unwrap()[0].slug, "o");
+}
+
+async fn organizations_are_listed_in_the_order_of_their_import(stage: Stage) {
+    let store = &stage.store;
+    store.organizations.import(&[imported("z"), imported("b")]).await.unwrap();
+    store.organizations.import(&[imported("a"), imported("z")]).await.unwrap();
+    let first = store.organizations.list(0, 2).await.unwrap();
+    let rest = store.organizations.list(first[1].number, 9).await.unwrap();
+    let ids: Vec<_> = first.iter().chain(&rest).map(|o| o.organization_id.as_str()).collect();
+    assert_eq!(ids, ["z", "b", "a"]);
+    assert_eq!((first[0].projects, first[0].quotas.len(), first[0].projected), (1, 1, None));
+}
+
+async fn usage_imported_twice_is_once_and_the_last_row_of_an_hour_holds(stage: Stage) {
+    let store = &stage.store;
+    store.organizations.import(&[imported("o")]).await.unwrap();
+    let mut rows = hours_of("o", 5, [NOW, NOW].into_iter());
+    rows[1].count.accepted = 6;
+    for _ in 0..2 {
+        assert_eq!(store.usage.import(&rows).await.unwrap(), 2, "both rows are of a known project");
+    }
+    let usage = store.usage.of("o", NOW..NOW.plus(1)).await.unwrap();
+    let counts: Vec<u64> = usage.series.values().flatten().map(|count| count.accepted).collect();
+    assert_eq!((counts, stage.rows_of("hourly_usage").await), (vec![6], 1));
+}
+
+async fn of_many_writers_at_once_the_largest_fence_wins(stage: Stage) {
+    let projected = Projected::on(stage).await;
+    let fences = [3, 9, 1, 7, 5, 8, 2, 6, 4];
+    let none: [Projection; 0] = [];
+    let rows = rows(&projected.organization, &projected.usage, NOW);
+    // Only the largest leaves rows: whoever came last, its rows are there.
+    let mut writers = tokio::task::JoinSet::new();
+    for fence in fences {
+        let store = projected.stage.store.projections.clone();
+        let (rows, rules) = (if fence == 9 { rows.clone() } else { none.to_vec() }, projected.rules.clone());
+        writers.spawn(async move {
+            let from = Provenance { generation: NOW, fence: Fence(fence), rules: &rules };
+            store.replace("o", from, &rows).await.unwrap()
+        });
+    }
+    writers.join_all().await;
+    assert_eq!(projected.stored().await.len(), 168);
 }

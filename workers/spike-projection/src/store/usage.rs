@@ -2,13 +2,10 @@
 
 use std::ops::Range;
 
-use async_trait::async_trait;
 use lockgate::EngineError;
-use lockgate::embedded::{Database, Doing, Write};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
-use super::rows::{category, count, integer, sql, to_json};
+use super::columns::{Columns, category, count, integer};
+use super::{postgres, sqlite};
 use crate::category::Category;
 use crate::hour::Hour;
 use crate::projection::{Count, Usage};
@@ -16,7 +13,13 @@ use crate::projection::{Count, Usage};
 /// The tables `hourly_usage` and `known_hours`.
 #[derive(Debug, Clone)]
 pub struct HourlyUsage {
-    database: Database,
+    tables: Tables,
+}
+
+#[derive(Debug, Clone)]
+enum Tables {
+    Sqlite(sqlite::usage::Tables),
+    Postgres(postgres::usage::Tables),
 }
 
 /// One hour of one project.
@@ -31,27 +34,15 @@ pub struct UsageRow {
 }
 
 impl HourlyUsage {
-    pub(super) fn new(database: Database) -> Self {
-        Self { database }
-    }
-
     /// The usage of an organization in these hours. An organization that is unknown has none.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn of(&self, organization: &str, hours: Range<Hour>) -> Result<Usage, EngineError> {
-        let doing = "reading hourly usage";
-        let reader = self.database.reader();
-        let known = sqlx::query(sql!("usage/known_hours")).bind(hours.start.0).bind(hours.end.0);
-        let known = known.fetch_all(reader).await.doing(doing)?;
-        let rows = sqlx::query(sql!("usage/of_organization"))
-            .bind(organization)
-            .bind(hours.start.0)
-            .bind(hours.end.0)
-            .fetch_all(reader)
-            .await
-            .doing(doing)?;
-        usage(&known, &rows).doing(doing)
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.of(organization, hours).await,
+            Tables::Postgres(tables) => tables.of(organization, hours).await,
+        }
     }
 
     /// Writes hours of usage, all of them or none; answers how many belong to a project that is known.
@@ -59,13 +50,10 @@ impl HourlyUsage {
     /// # Errors
     /// When the database cannot be written.
     pub async fn import(&self, rows: &[UsageRow]) -> Result<u64, EngineError> {
-        let doing = "importing hourly usage";
-        let columns = |row: &UsageRow| {
-            let Count { hour, accepted, dropped } = row.count;
-            (row.project.clone(), row.category.number(), hour.0, integer(accepted), integer(dropped))
-        };
-        let rows = to_json(&rows.iter().map(columns).collect::<Vec<_>>()).doing(doing)?;
-        self.database.write(doing, Import { doing, rows }).await
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.import(rows).await,
+            Tables::Postgres(tables) => tables.import(rows).await,
+        }
     }
 
     /// Which of these projects are not there.
@@ -73,39 +61,45 @@ impl HourlyUsage {
     /// # Errors
     /// When the database cannot be read.
     pub async fn unknown_projects(&self, projects: &[&str]) -> Result<Vec<String>, EngineError> {
-        let doing = "looking for projects";
-        let query = sqlx::query_scalar(sql!("usage/unknown_projects")).bind(to_json(projects).doing(doing)?);
-        query.fetch_all(self.database.reader()).await.doing(doing)
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.unknown_projects(projects).await,
+            Tables::Postgres(tables) => tables.unknown_projects(projects).await,
+        }
     }
 }
 
-struct Import {
-    doing: &'static str,
-    rows: String,
-}
-
-#[async_trait]
-impl Write for Import {
-    type Output = u64;
-
-    async fn run(&self, transaction: &mut SqliteConnection) -> Result<u64, EngineError> {
-        let put = sqlx::query(sql!("usage/put")).bind(&self.rows);
-        let written = put.execute(&mut *transaction).await.doing(self.doing)?.rows_affected();
-        let known = sqlx::query(sql!("usage/put_known")).bind(&self.rows);
-        known.execute(&mut *transaction).await.doing(self.doing)?;
-        Ok(written)
+impl From<sqlite::usage::Tables> for HourlyUsage {
+    fn from(tables: sqlite::usage::Tables) -> Self {
+        Self { tables: Tables::Sqlite(tables) }
     }
 }
 
-fn usage(known: &[SqliteRow], rows: &[SqliteRow]) -> sqlx::Result<Usage> {
+impl From<postgres::usage::Tables> for HourlyUsage {
+    fn from(tables: postgres::usage::Tables) -> Self {
+        Self { tables: Tables::Postgres(tables) }
+    }
+}
+
+/// Project, category, hour, accepted, dropped: what `usage/put` reads.
+pub(super) fn columns(rows: &[UsageRow]) -> Vec<(&str, i64, i64, i64, i64)> {
+    rows.iter()
+        .map(|UsageRow { project, category, count }| {
+            let Count { hour, accepted, dropped } = *count;
+            (project.as_str(), category.number(), hour.0, integer(accepted), integer(dropped))
+        })
+        .collect()
+}
+
+/// From the rows of `usage/known_hours` and `usage/of_organization`.
+pub(super) fn usage<R: Columns>(known: &[R], rows: &[R]) -> sqlx::Result<Usage> {
     let mut usage = Usage::default();
     for row in known {
-        usage.known.insert(Hour(row.try_get("hour")?));
+        usage.known.insert(Hour(row.number("hour")?));
     }
     for row in rows {
-        let hour = Hour(row.try_get("hour")?);
+        let hour = Hour(row.number("hour")?);
         let counted = Count { hour, accepted: count(row, "accepted")?, dropped: count(row, "dropped")? };
-        let series = (row.try_get("project")?, category(row, "category")?);
+        let series = (row.text("project")?, category(row, "category")?);
         usage.series.entry(series).or_default().push(counted);
     }
     Ok(usage)

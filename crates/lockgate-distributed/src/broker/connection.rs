@@ -1,0 +1,158 @@
+//! The way to the broker: a supervised connection, made again for ever, each time as a new generation.
+//!
+//! It must never hand out a connection that its supervisor has given up, nor make a caller wait beyond its deadline.
+//!
+//! A process has two: the server stops reading from a connection that publishes while it is short of memory or disk,
+//! and acknowledgements must not wait behind that.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use lapin::{Channel, Connection};
+use lockgate_core::QueueName;
+use lockgate_core::error::EngineError;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, Notify, OnceCell, mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::failure::{driver, unavailable};
+use super::publisher::Publisher;
+use super::supervisor::{Dial, Supervisor};
+use super::topology::Names;
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Publish,
+    Consume,
+}
+
+impl Role {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Consume => "consume",
+        }
+    }
+}
+
+/// A supervised connection. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Link {
+    states: watch::Receiver<State>,
+    _end: DropGuard,
+}
+
+/// How it is with the connection now.
+#[derive(Debug, Clone)]
+pub(super) enum State {
+    /// There is none, and why.
+    Down(Arc<str>),
+    Up(Arc<Live>),
+}
+
+impl Link {
+    /// Starts the supervisor's thread. It does not wait for the server.
+    pub(super) fn start(dial: Dial) -> io::Result<Self> {
+        let end = CancellationToken::new();
+        let (report, states) = watch::channel(State::Down("no attempt has ended yet".into()));
+        Supervisor::start(dial, report, end.clone())?;
+        Ok(Self { states, _end: end.drop_guard() })
+    }
+
+    /// The connection; waits for one. Dropping the future is how a deadline ends the wait, see [`Self::why_not`].
+    pub(super) async fn live(&self, doing: &str) -> Result<Arc<Live>, EngineError> {
+        let mut states = self.states.clone();
+        loop {
+            if let State::Up(live) = states.borrow_and_update().clone() {
+                return Ok(live);
+            }
+            if states.changed().await.is_err() {
+                return Err(unavailable(doing, "the supervisor of the connection has ended"));
+            }
+        }
+    }
+
+    /// Why there is no connection, when there is none.
+    pub(super) fn why_not(&self) -> Option<Arc<str>> {
+        match &*self.states.borrow() {
+            State::Down(why) => Some(Arc::clone(why)),
+            State::Up(_) => None,
+        }
+    }
+}
+
+/// A connection of one generation.
+pub(super) struct Live {
+    pub(super) connection: Connection,
+    generation: u64,
+    runtime: Handle,
+    tasks: TaskTracker,
+    condemned: mpsc::Sender<String>,
+    /// Rung when somebody met a failure: the supervisor looks at once.
+    pub(super) suspicion: Notify,
+    /// What this generation has declared. A server that comes back may have lost everything.
+    declared: Mutex<BTreeSet<QueueName>>,
+    pub(super) publisher: OnceCell<Publisher>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+impl Live {
+    /// The second answer tells why somebody condemned it.
+    pub(super) fn new(connection: Connection, generation: u64) -> (Self, mpsc::Receiver<String>) {
+        let (condemned, why) = mpsc::channel(1);
+        let live = Self {
+            connection,
+            generation,
+            runtime: Handle::current(),
+            tasks: TaskTracker::new(),
+            condemned,
+            suspicion: Notify::new(),
+            declared: Mutex::default(),
+            publisher: OnceCell::new(),
+        };
+        (live, why)
+    }
+
+    /// Runs a task on the connection's own runtime. It is dropped when this generation ends.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.tasks.spawn_on(task, &self.runtime));
+    }
+
+    /// Ends this generation.
+    pub(super) fn condemn(&self, why: String) {
+        // Somebody was first when this does not fit: it ends anyway.
+        drop(self.condemned.try_send(why));
+    }
+
+    /// Whether an alarm keeps the server from taking messages.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
+    pub(super) async fn channel(&self, doing: &str) -> Result<Channel, EngineError> {
+        self.connection.create_channel().await.map_err(|error| driver(doing, error))
+    }
+
+    /// Declares a queue, once a generation.
+    pub(super) async fn declare(&self, names: &Names, queue: &QueueName) -> Result<(), EngineError> {
+        let mut declared = self.declared.lock().await;
+        if !declared.contains(queue) {
+            names.declare(&self.channel("declaring a queue").await?, queue).await?;
+            declared.insert(queue.clone());
+        }
+        Ok(())
+    }
+
+    /// A queue turned out to be gone: the next caller declares it again.
+    pub(super) async fn undeclare(&self, queue: &QueueName) {
+        self.declared.lock().await.remove(queue);
+    }
+}

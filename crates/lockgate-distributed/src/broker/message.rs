@@ -1,0 +1,193 @@
+//! The open message contract: how an envelope becomes an AMQP message, and any AMQP message an envelope or the reason
+//! why not. Pure functions; `docs/messages.md` says the same to a person, `docs/messages.asyncapi.yaml` to a machine.
+//!
+//! It must never panic, whatever came in, nor look further into a message after the first thing that is wrong.
+
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+use lockgate_core::broker::{Origin, Unreadable};
+use lockgate_core::dead::DeadReason;
+use lockgate_core::{Envelope, JobId, Key, Kind, QueueName, RunId, Tenant};
+use uuid::Uuid;
+
+use super::payload;
+
+/// Its run: a UUID.
+pub(super) const RUN: &str = "lockgate-run";
+/// What it is about: text.
+pub(super) const KEY: &str = "lockgate-key";
+/// Whom it is charged to: text.
+pub(super) const TENANT: &str = "lockgate-tenant";
+/// The n-th dispatch of its job: an integer from 1. The dispatcher alone sets it.
+pub(super) const DISPATCH: &str = "lockgate-dispatch";
+/// Reserved: carried, not read.
+pub(super) const ATTEMPT: &str = "lockgate-attempt";
+/// W3C trace context: carried, not read.
+pub(super) const TRACEPARENT: &str = "traceparent";
+/// All of them.
+pub(super) const HEADERS: [&str; 6] = [RUN, KEY, TENANT, DISPATCH, ATTEMPT, TRACEPARENT];
+
+/// Written to the disk before it is confirmed.
+pub(super) const PERSISTENT: u8 = 2;
+
+/// What ids that are no UUIDs are hashed in. It must never change: a message that comes again must get its id again.
+pub(super) const NAMESPACE: Uuid = Uuid::from_u128(0x8974115c64e04e3f902e3e75f7f289ef);
+
+/// A message as the broker has it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Raw {
+    pub(super) properties: BasicProperties,
+    pub(super) body: Vec<u8>,
+}
+
+/// How a message came here: what tells it from another that reads the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival<'a> {
+    pub(super) queue: &'a QueueName,
+    /// Another one for each subscription, in any process.
+    pub(super) subscription: Uuid,
+    pub(super) number: u64,
+}
+
+/// An envelope as a message. It is read back as it was.
+pub(super) fn write(envelope: &Envelope) -> Raw {
+    let mut headers = FieldTable::default();
+    headers.insert(KEY.into(), text(envelope.key.as_str()));
+    headers.insert(TENANT.into(), text(envelope.tenant.as_str()));
+    headers.insert(DISPATCH.into(), AMQPValue::LongLongInt(envelope.dispatch.into()));
+    if let Some(run) = envelope.run {
+        headers.insert(RUN.into(), text(&run.to_string()));
+    }
+    // A kind is a name of at most 200 bytes, an id has 36: both fit a short string.
+    let properties = BasicProperties::default()
+        .with_type(envelope.kind.as_str().into())
+        .with_message_id(envelope.job.to_string().into())
+        .with_content_type("application/json".into())
+        .with_delivery_mode(PERSISTENT)
+        .with_headers(headers);
+    Raw { properties, body: envelope.payload.clone().into_bytes() }
+}
+
+/// What a message says, or the first thing that is wrong with it; and who sent it.
+pub(super) fn read(raw: &Raw, arrival: Arrival<'_>) -> (Origin, Result<Envelope, Unreadable>) {
+    let headers = Headers(raw.properties.headers().as_ref());
+    let origin = if headers.get(DISPATCH).is_some() { Origin::Dispatcher } else { Origin::Client };
+    (origin, envelope(raw, headers, origin, arrival))
+}
+
+fn envelope(
+    raw: &Raw,
+    headers: Headers<'_>,
+    origin: Origin,
+    arrival: Arrival<'_>,
+) -> Result<Envelope, Unreadable> {
+    let payload = payload::check(&raw.body)?;
+    let kind = kind(&raw.properties)?;
+    let run = headers.uuid(RUN)?.map(RunId);
+    let (job, dispatch) = match origin {
+        Origin::Dispatcher => (dispatched_job(&raw.properties)?, headers.dispatch()?),
+        Origin::Client => (client_job(raw, arrival), 1),
+    };
+    let key = match headers.text(KEY)? {
+        Some(text) => Key::new(text).map_err(|error| bad(KEY, error))?,
+        None => Key::new(job.to_string()).map_err(|error| bad(KEY, error))?,
+    };
+    let tenant = headers.text(TENANT)?.unwrap_or_else(|| key.as_str().to_owned());
+    let tenant = Tenant::new(tenant).map_err(|error| bad(TENANT, error))?;
+    let (queue, payload) = (arrival.queue.clone(), payload.to_owned());
+    Ok(Envelope { job, kind, key, tenant, run, queue, dispatch, payload })
+}
+
+fn kind(properties: &BasicProperties) -> Result<Kind, Unreadable> {
+    let named = properties.kind().as_ref().map(ShortString::as_str).filter(|text| !text.is_empty());
+    let Some(named) = named else {
+        let detail = "it has no property `type`, which names the kind of its job";
+        return Err(Unreadable::new(DeadReason::NoKind, detail));
+    };
+    Kind::new(named).map_err(|error| bad("type", error))
+}
+
+/// The dispatcher's own messages have the id of their job.
+fn dispatched_job(properties: &BasicProperties) -> Result<JobId, Unreadable> {
+    let id = message_id(properties).unwrap_or_default();
+    let job = Uuid::parse_str(id);
+    job.map(JobId).map_err(|_| bad("message_id", format!("with {DISPATCH} it is the job's UUID, not {id:?}")))
+}
+
+/// The same message id in the same queue is the same job. A message without one is told from its like by how it came,
+/// so that two which read the same are two jobs; one that comes again is another then.
+fn client_job(raw: &Raw, arrival: Arrival<'_>) -> JobId {
+    let queue = Uuid::new_v5(&NAMESPACE, arrival.queue.as_str().as_bytes());
+    JobId(match message_id(&raw.properties) {
+        Some(id) => Uuid::parse_str(id).unwrap_or_else(|_| Uuid::new_v5(&queue, id.as_bytes())),
+        None => {
+            let mut content = Vec::with_capacity(raw.body.len().saturating_add(24));
+            content.extend_from_slice(arrival.subscription.as_bytes());
+            content.extend_from_slice(&arrival.number.to_be_bytes());
+            content.extend_from_slice(&raw.body);
+            Uuid::new_v5(&queue, &content)
+        }
+    })
+}
+
+pub(super) fn message_id(properties: &BasicProperties) -> Option<&str> {
+    properties.message_id().as_ref().map(ShortString::as_str).filter(|text| !text.is_empty())
+}
+
+pub(super) fn text(text: &str) -> AMQPValue {
+    AMQPValue::LongString(LongString::from(text))
+}
+
+fn bad(header: &str, why: impl std::fmt::Display) -> Unreadable {
+    Unreadable::new(DeadReason::BadHeader, format!("`{header}`: {why}"))
+}
+
+/// The headers of a message, read by what the contract says they are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Headers<'a>(pub(super) Option<&'a FieldTable>);
+
+impl<'a> Headers<'a> {
+    pub(super) fn get(self, name: &str) -> Option<&'a AMQPValue> {
+        self.0?.inner().get(name)
+    }
+
+    fn text(self, name: &str) -> Result<Option<String>, Unreadable> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(AMQPValue::ShortString(text)) => Ok(Some(text.to_string())),
+            Some(AMQPValue::LongString(text)) => match std::str::from_utf8(text.as_bytes()) {
+                Ok(text) => Ok(Some(text.to_owned())),
+                Err(error) => Err(bad(name, error)),
+            },
+            Some(other) => Err(bad(name, format!("it must be text, not of the type {}", other.get_type()))),
+        }
+    }
+
+    fn uuid(self, name: &str) -> Result<Option<Uuid>, Unreadable> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        Uuid::parse_str(&text).map(Some).map_err(|_| bad(name, format!("it must be a UUID, not {text:?}")))
+    }
+
+    fn dispatch(self) -> Result<u32, Unreadable> {
+        let number = self.get(DISPATCH).and_then(integer).and_then(|number| u32::try_from(number).ok());
+        number
+            .filter(|number| *number > 0)
+            .ok_or_else(|| bad(DISPATCH, format!("it must be an integer from 1 to {}", u32::MAX)))
+    }
+}
+
+fn integer(value: &AMQPValue) -> Option<i64> {
+    match value {
+        AMQPValue::ShortShortInt(number) => Some(i64::from(*number)),
+        AMQPValue::ShortShortUInt(number) => Some(i64::from(*number)),
+        AMQPValue::ShortInt(number) => Some(i64::from(*number)),
+        AMQPValue::ShortUInt(number) => Some(i64::from(*number)),
+        AMQPValue::LongInt(number) => Some(i64::from(*number)),
+        AMQPValue::LongUInt(number) => Some(i64::from(*number)),
+        AMQPValue::LongLongInt(number) => Some(*number),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! Every metric of the broker: its name, its unit, its labels.
+//!
+//! It must never carry a queue's or a message's name: their number has no bound.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+
+/// Counter: connections that were made again after one was lost, by `connection` (`publish`, `consume`).
+pub(super) const RECONNECTS: &str = "lockgate_broker_reconnects_total";
+/// Gauge: 1 while a connection is up, else 0, by `connection`.
+pub(super) const CONNECTED: &str = "lockgate_broker_connected";
+/// Gauge: 1 while the broker takes no messages because of an alarm, else 0.
+pub(super) const BLOCKED: &str = "lockgate_broker_blocked";
+/// Counter: messages that the broker returned because no queue takes them.
+pub(super) const RETURNED: &str = "lockgate_broker_returned_total";
+/// Counter: messages that the broker refused because their queue is full.
+pub(super) const REFUSED: &str = "lockgate_broker_refused_total";
+/// Histogram, seconds: from handing a group of messages to the broker to the last confirmation.
+pub(super) const CONFIRM: &str = "lockgate_broker_confirm_seconds";
+
+pub(super) fn connected(connection: &'static str, up: bool) {
+    gauge!(CONNECTED, "connection" => connection).set(if up { 1.0 } else { 0.0 });
+}
+
+pub(super) fn reconnected(connection: &'static str) {
+    counter!(RECONNECTS, "connection" => connection).increment(1);
+}
+
+pub(super) fn blocked(blocked: bool) {
+    gauge!(BLOCKED).set(if blocked { 1.0 } else { 0.0 });
+}
+
+pub(super) fn returned() {
+    counter!(RETURNED).increment(1);
+}
+
+pub(super) fn refused() {
+    counter!(REFUSED).increment(1);
+}
+
+pub(super) fn confirmed(took: Duration) {
+    histogram!(CONFIRM).record(took.as_secs_f64());
+}

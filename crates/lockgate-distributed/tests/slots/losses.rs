@@ -1,0 +1,187 @@
+//! A server that is lost, replaced, emptied or full: nothing more is granted than there is, and it goes on by itself (S10).
+
+use std::time::Duration;
+
+use lockgate_core::lease::{Admission, Released, Wake};
+use lockgate_core::slots::Slots;
+use lockgate_core::{EngineError, Fence};
+use tokio::time::{Instant, timeout};
+
+use super::server::{PATIENCE, Server, eventually, key};
+use super::stage::{ask, beat, books, ensure, free, request, status, take};
+
+#[tokio::test]
+async fn a_server_that_comes_back_empty_is_found_again_and_learns() {
+    let server = Server::start().await;
+    let slots = server.learned().await;
+    ensure(&slots, "p", 1).await;
+    let session = slots.open("holder").await.unwrap();
+    let mut pushes = slots.wakeups(&session).await.unwrap();
+    let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
+    server.stop();
+    let down = slots.heartbeat(&session, vec![lease.clone()], vec![]).await.unwrap_err();
+    assert!(matches!(&down, EngineError::Unavailable { .. }), "{down:?}");
+    server.restart().await;
+    let back = Instant::now();
+    let pulse = eventually("a heartbeat goes through", async || {
+        slots.heartbeat(&session, vec![lease.clone()], vec![]).await.ok()
+    })
+    .await;
+    assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+    assert_eq!(pulse, Default::default(), "the lease is registered again, with its fence");
+    let status = ensure(&slots, "p", 1).await;
+    assert_eq!((status.held, status.peak), (1, 1), "it counts, also before its pool was made again");
+    assert!(status.learning.is_some());
+    let next = request("u", &[("p", 1)]);
+    assert_eq!(ask(&slots, &session, &next).await, Admission::Queued);
+    until_learned(&slots, &session, &lease).await;
+    assert_eq!(free(&slots, &session, &lease).await, Released::Done);
+    let wakes = timeout(PATIENCE, pushes.next()).await.unwrap().unwrap();
+    assert!(matches!(&wakes[..], [Wake::Granted(granted)] if granted.fence > lease.fence), "{wakes:?}");
+}
+
+async fn until_learned(
+    slots: &dyn Slots,
+    session: &lockgate_core::lease::Session,
+    lease: &lockgate_core::lease::Lease,
+) {
+    eventually("the store has learned", async || {
+        beat(slots, session, std::slice::from_ref(lease), &[]).await;
+        status(slots, "p").await.learning.is_none().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_with_what_it_had_learns_too() {
+    let server = Server::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let slots = server.learned().await;
+    ensure(&slots, "p", 2).await;
+    let session = slots.open("holder").await.unwrap();
+    let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
+    server.stop();
+    server.restart().await;
+    let status = eventually("it answers", async || slots.inspect(None).await.ok()).await.remove(0).status;
+    assert_eq!((status.held, status.slots), (1, 2), "what it had is there");
+    assert!(status.learning.is_some(), "and may be older than what was granted");
+    assert_eq!(ask(&slots, &session, &request("u", &[("p", 1)])).await, Admission::Queued);
+    assert_eq!(beat(&slots, &session, &[lease], &[]).await.lost, []);
+}
+
+#[tokio::test]
+async fn a_replica_that_is_promoted_learns_what_it_may_have_missed() {
+    let (first, second) = (Server::start().await, Server::start().await);
+    let slots = first.learned().await;
+    ensure(&slots, "p", 2).await;
+    let session = slots.open("holder").await.unwrap();
+    let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
+    second.follow(&first).await;
+    second.lead().await;
+    first.stop();
+    let there = second.slots().await;
+    let found = status(&there, "p").await;
+    assert_eq!(found.held, 1);
+    assert!(found.learning.is_some());
+    assert_eq!(ask(&there, &session, &request("u", &[("p", 1)])).await, Admission::Queued);
+    assert_eq!(beat(&there, &session, &[lease], &[]).await.lost, []);
+}
+
+#[tokio::test]
+async fn who_knows_an_older_name_of_the_server_does_not_begin_the_learning_again() {
+    let server = Server::start().await;
+    let slots = server.learned().await;
+    let other = server.slots().await;
+    ensure(&slots, "p", 1).await;
+    // As when a server without replicas gives up its history: clients that were connected before know the older name.
+    let mut redis = server.connect().await;
+    redis::cmd("DEBUG").arg("CHANGE-REPL-ID").query_async::<()>(&mut redis).await.unwrap();
+    let third = server.slots().await;
+    assert!(status(&third, "p").await.learning.is_some(), "it cannot know better");
+    eventually("the store has learned", async || status(&third, "p").await.learning.is_none().then_some(()))
+        .await;
+    for slots in [&slots, &other, &third] {
+        assert_eq!(status(slots, "p").await.learning, None, "the older clients have asked for its name");
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_the_state_that_is_gone_is_noticed_by_the_next_heartbeat() {
+    let server = Server::start().await;
+    let slots = server.learned().await;
+    let mut redis = server.connect().await;
+    ensure(&slots, "p", 3).await;
+    let session = slots.open("holder").await.unwrap();
+    let lease = take(&slots, &session, &request("t", &[("p", 2)])).await;
+    let waiting = request("u", &[("p", 2)]);
+    assert_eq!(ask(&slots, &session, &waiting).await, Admission::Queued);
+    redis::cmd("DEL").arg(key("leases")).query_async::<()>(&mut redis).await.unwrap();
+    let pulse = beat(&slots, &session, std::slice::from_ref(&lease), std::slice::from_ref(&waiting)).await;
+    assert_eq!((pulse.lost, pulse.forgotten), (vec![], vec![waiting.lease]));
+    let found = status(&slots, "p").await;
+    assert_eq!(
+        (found.slots, found.held, found.waiters),
+        (3, 2, 0),
+        "what was set stays, what is held counts again"
+    );
+    assert!(found.learning.is_some());
+    let (said, summed) = books(&mut redis).await;
+    assert_eq!(said, summed);
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_its_scripts_is_told_them_again() {
+    let server = Server::start().await;
+    let slots = server.learned().await;
+    ensure(&slots, "p", 1).await;
+    redis::cmd("SCRIPT").arg("FLUSH").query_async::<()>(&mut server.connect().await).await.unwrap();
+    let session = slots.open("a").await.unwrap();
+    take(&slots, &session, &request("t", &[("p", 1)])).await;
+}
+
+#[tokio::test]
+async fn a_server_without_memory_grants_nothing_and_takes_everything_back() {
+    let server = Server::start().await;
+    let slots = server.learned().await;
+    let mut redis = server.connect().await;
+    ensure(&slots, "p", 3).await;
+    let session = slots.open("a").await.unwrap();
+    let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
+    let set = |limit: &'static str| {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("maxmemory").arg(limit);
+        set
+    };
+    set("1mb").query_async::<()>(&mut redis).await.unwrap();
+    let refused = slots.acquire(&session, vec![request("t", &[("p", 1)])]).await.unwrap_err();
+    assert!(refused.is_transient(), "{refused:?}");
+    let (said, summed) = books(&mut redis).await;
+    assert_eq!(said, summed, "it is refused whole, not broken off");
+    assert_eq!(beat(&slots, &session, std::slice::from_ref(&lease), &[]).await, Default::default());
+    assert_eq!(free(&slots, &session, &lease).await, Released::Done);
+    set("0").query_async::<()>(&mut redis).await.unwrap();
+    take(&slots, &session, &request("t", &[("p", 3)])).await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_no_outage() {
+    let server = Server::start_with(&["--requirepass", "secret"]).await;
+    let wrong = lockgate_distributed::slots::RedisSlots::connect(server.options()).await.unwrap_err();
+    assert!(matches!(&wrong, EngineError::Failed { .. }), "{wrong:?}");
+    assert!(!lockgate_core::error::chain(&wrong).contains("secret"));
+}
+
+#[tokio::test]
+async fn fences_grow_when_the_clock_of_the_new_server_is_behind() {
+    let server = Server::start().await;
+    let slots = server.learned().await;
+    ensure(&slots, "p", 2).await;
+    let session = slots.open("a").await.unwrap();
+    let mut lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
+    lease.fence = Fence(lease.fence.0 + 3_600_000_000);
+    redis::cmd("FLUSHALL").query_async::<()>(&mut server.connect().await).await.unwrap();
+    beat(&slots, &session, std::slice::from_ref(&lease), &[]).await;
+    ensure(&slots, "p", 2).await;
+    until_learned(&slots, &session, &lease).await;
+    let next = take(&slots, &session, &request("t", &[("p", 1)])).await;
+    assert!(next.fence > lease.fence);
+}

@@ -1,0 +1,86 @@
+//! What the tests of this store share: requests, pools, and the sums of the books.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest};
+use lockgate_core::pool::{Need, PoolCommand, PoolSpec, PoolStatus};
+use lockgate_core::slots::Slots;
+use lockgate_core::{LeaseId, PoolName, Tenant};
+use redis::aio::MultiplexedConnection;
+use uuid::Uuid;
+
+use super::server::key;
+
+pub(crate) fn pool(name: &str) -> PoolName {
+    PoolName::new(name).unwrap()
+}
+
+pub(crate) fn request(tenant: &str, needs: &[(&str, u32)]) -> SlotRequest {
+    SlotRequest {
+        lease: LeaseId(Uuid::now_v7()),
+        tenant: Tenant::new(tenant).unwrap(),
+        needs: needs.iter().map(|(name, weight)| Need { pool: pool(name), weight: *weight }).collect(),
+        drain_for: Duration::ZERO,
+        max_wait: Duration::from_secs(3_600),
+    }
+}
+
+pub(crate) async fn ensure(slots: &dyn Slots, name: &str, n: u32) -> PoolStatus {
+    let spec = PoolSpec { name: pool(name), slots: n, per_tenant: None };
+    slots.control(PoolCommand::Ensure(spec)).await.unwrap()
+}
+
+pub(crate) async fn status(slots: &dyn Slots, name: &str) -> PoolStatus {
+    slots.inspect(Some(&pool(name))).await.unwrap().remove(0).status
+}
+
+pub(crate) async fn ask(slots: &dyn Slots, session: &Session, request: &SlotRequest) -> Admission {
+    slots.acquire(session, vec![request.clone()]).await.unwrap().remove(0)
+}
+
+pub(crate) async fn take(slots: &dyn Slots, session: &Session, request: &SlotRequest) -> Lease {
+    match ask(slots, session, request).await {
+        Admission::Granted(lease) => lease,
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
+pub(crate) async fn free(slots: &dyn Slots, session: &Session, lease: &Lease) -> Released {
+    let end = Release::Free { lease: lease.id(), fence: lease.fence };
+    slots.release(session, vec![end]).await.unwrap().remove(0)
+}
+
+pub(crate) async fn beat(
+    slots: &dyn Slots,
+    session: &Session,
+    held: &[Lease],
+    waiting: &[SlotRequest],
+) -> Pulse {
+    slots.heartbeat(session, held.to_vec(), waiting.to_vec()).await.unwrap()
+}
+
+/// What the books say, and what the leases and waiters add up to: for each pool (held, draining, waiting), for each pool and
+/// tenant what is in use, the numbers of leases and waiters, and how many firsts and heads there are.
+pub(crate) async fn books(redis: &mut MultiplexedConnection) -> (Books, Books) {
+    let said: Vec<(String, i64)> = eval(redis, include_str!("books.lua")).await;
+    let summed: Vec<(String, i64)> = eval(redis, include_str!("sums.lua")).await;
+    (said.into_iter().collect(), summed.into_iter().collect())
+}
+
+pub(crate) type Books = BTreeMap<String, i64>;
+
+async fn eval(redis: &mut MultiplexedConnection, text: &str) -> Vec<(String, i64)> {
+    let mut eval = redis::cmd("EVAL");
+    eval.arg(text).arg(7);
+    for name in ["state", "leases", "waiters", "uses", "firsts", "heads", "behind"] {
+        eval.arg(key(name));
+    }
+    let flat: Vec<redis::Value> = eval.query_async(redis).await.unwrap();
+    let pair = |pair: &[redis::Value]| {
+        let [name, number] = pair else { panic!("{pair:?}") };
+        let name: String = redis::from_redis_value(name.clone()).unwrap();
+        (name, redis::from_redis_value(number.clone()).unwrap())
+    };
+    flat.chunks(2).map(pair).collect()
+}

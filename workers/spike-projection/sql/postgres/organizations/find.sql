@@ -1,0 +1,9 @@
+-- Organizations::find: the organization of id $1 with its projects and quotas, as JSON arrays
+-- [[id, active, created], ..] and [[category, quota], ..]. No row when there is none.
+SELECT o.trial,
+       (SELECT coalesce(json_agg(json_build_array(p.id, p.active::integer, p.created) ORDER BY p.number), '[]')::text
+        FROM projects p WHERE p.organization = o.number) AS projects,
+       (SELECT coalesce(json_agg(json_build_array(q.category, q.quota)), '[]')::text
+        FROM quotas q WHERE q.organization = o.number) AS quotas
+FROM organizations o
+WHERE o.id = $1;

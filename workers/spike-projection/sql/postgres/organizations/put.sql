@@ -1,0 +1,13 @@
+-- Organizations::import, step 1: makes or changes organizations, in the order in which they are first named.
+--
+-- $1 JSON [{id, slug, active, trial, ..}, ..]; of several rows of one organization the last holds.
+WITH given AS (
+    SELECT DISTINCT ON (r ->> 'id')
+           r ->> 'id' AS id, r ->> 'slug' AS slug, (r ->> 'active')::boolean AS active,
+           (r ->> 'trial')::boolean AS trial, min(n) OVER (PARTITION BY r ->> 'id') AS first
+    FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS rows (r, n)
+    ORDER BY r ->> 'id', n DESC
+)
+INSERT INTO organizations (id, slug, active, trial)
+SELECT id, slug, active, trial FROM given ORDER BY first
+ON CONFLICT (id) DO UPDATE SET slug = excluded.slug, active = excluded.active, trial = excluded.trial;

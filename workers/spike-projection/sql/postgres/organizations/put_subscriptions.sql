@@ -1,0 +1,9 @@
+-- Organizations::import, step 2: says which organizations are subscribed.
+--
+-- $1 JSON [{id, subscribed, ..}, ..]; of several rows of one organization the last holds.
+INSERT INTO subscriptions (organization, active)
+SELECT DISTINCT ON (o.number) o.number, (r ->> 'subscribed')::boolean
+FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS rows (r, n)
+JOIN organizations o ON o.id = r ->> 'id'
+ORDER BY o.number, n DESC
+ON CONFLICT (organization) DO UPDATE SET active = excluded.active;

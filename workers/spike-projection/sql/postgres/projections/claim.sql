@@ -1,0 +1,21 @@
+-- Projections::replace, step 1: makes this projection the organization's, unless a newer one is there.
+--
+-- $1 organization id; $2 generation, an hour; $3 fence; $4 method; $5 hours of look-back; $6 algorithm version.
+-- Returns the organization's number; no row when it is unknown or a newer projection is stored.
+-- Keeps: a newer generation wins, and of one generation an older fence changes nothing. Two at once: the second waits
+-- for the first, and is judged by what that left.
+INSERT INTO projected (organization, generation, fence, method, look_back, version, computed_at, stale)
+SELECT number, $2, $3, $4, $5, $6, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, NULL
+FROM organizations
+WHERE id = $1
+ON CONFLICT (organization) DO UPDATE SET
+    generation = excluded.generation,
+    fence = excluded.fence,
+    method = excluded.method,
+    look_back = excluded.look_back,
+    version = excluded.version,
+    computed_at = excluded.computed_at,
+    stale = NULL
+WHERE excluded.generation > projected.generation
+   OR (excluded.generation = projected.generation AND excluded.fence >= projected.fence)
+RETURNING organization;

@@ -1,0 +1,12 @@
+-- Projections::replace, step 2: removes the series that the new projection lacks, with their hours.
+--
+-- $1 organization number; $2 JSON [[project id, category, floor, multiplier, samples, ..], ..].
+-- Keeps: what has no projection any more (a disabled project, a trial, an unlimited category) has no rows.
+DELETE FROM projected_series s
+WHERE s.organization = $1
+  AND NOT EXISTS (
+      SELECT 1
+      FROM jsonb_array_elements($2::jsonb) r
+      JOIN projects p ON p.id = r ->> 0
+      WHERE p.number = s.project AND (r ->> 1)::smallint = s.category
+  );

@@ -1,0 +1,6 @@
+-- SqlSource::hourly: the usage of organization $1 from hour $2 to before hour $3, in no order.
+SELECT p.id AS project, u.category::bigint AS category, u.hour::bigint AS hour, u.accepted, u.dropped
+FROM organizations o
+JOIN projects p ON p.organization = o.number
+JOIN hourly_usage u ON u.project = p.number
+WHERE o.id = $1 AND u.category IN (1, 2, 3) AND u.hour >= $2 AND u.hour < $3;

@@ -1,0 +1,20 @@
+//! The worker's tables in PostgreSQL, in the database of the distributed engine.
+//!
+//! It must never read a clock of this host: times are those of the server.
+
+pub(super) mod organizations;
+pub(super) mod projections;
+pub(super) mod usage;
+
+use lockgate::distributed::Database;
+
+use super::Store;
+
+/// All tables of this database.
+pub(super) fn store(database: &Database) -> Store {
+    Store {
+        organizations: organizations::Tables { database: database.clone() }.into(),
+        usage: usage::Tables { database: database.clone() }.into(),
+        projections: projections::Tables { database: database.clone() }.into(),
+    }
+}

@@ -1,0 +1,115 @@
+//! Projections in PostgreSQL.
+//!
+//! It must never promise anything: what these calls do is said where both databases are, in `store/projections.rs`.
+
+use async_trait::async_trait;
+use lockgate::EngineError;
+use lockgate::distributed::{Database, Doing, Work};
+use sqlx::PgConnection;
+
+use crate::hour::Hour;
+use crate::projection::{ALGORITHM_VERSION, Projection, Rules};
+use crate::store::columns::{Columns, integer, sql, to_json};
+use crate::store::projections::{
+    Coverage, MARKING, Provenance, READING, REPLACING, Replaced, StoredProjection, coverage, series, stored,
+};
+
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Tables {
+    pub(in crate::store) database: Database,
+}
+
+impl Tables {
+    pub(in crate::store) async fn replace(
+        &self,
+        organization: &str,
+        from: Provenance<'_>,
+        projections: &[Projection],
+    ) -> Result<Replaced, EngineError> {
+        let series: Vec<_> = projections.iter().map(series).collect();
+        let replace = Replace {
+            organization: organization.to_owned(),
+            generation: from.generation,
+            fence: integer(from.fence.0),
+            rules: from.rules.clone(),
+            series: to_json(&series).doing(REPLACING)?,
+        };
+        self.database.transact(REPLACING, &replace).await
+    }
+
+    pub(in crate::store) async fn mark_stale(
+        &self,
+        organization: &str,
+        hour: Hour,
+        why: &str,
+    ) -> Result<(), EngineError> {
+        let mark = sqlx::query(sql!("postgres/projections/mark_stale")).bind(organization);
+        mark.bind(hour.0).bind(why).execute(self.database.pool()).await.doing(MARKING)?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn of(
+        &self,
+        organization: &str,
+        project: Option<&str>,
+    ) -> Result<Vec<StoredProjection>, EngineError> {
+        let query = sqlx::query(sql!("postgres/projections/show")).bind(organization).bind(project);
+        let rows = query.fetch_all(self.database.pool()).await.doing(READING)?;
+        rows.iter().map(|row| stored(row)).collect::<sqlx::Result<_>>().doing(READING)
+    }
+
+    pub(in crate::store) async fn coverage(&self, hour: Hour) -> Result<Coverage, EngineError> {
+        let query = sqlx::query(sql!("postgres/projections/coverage")).bind(hour.0);
+        let row = query.fetch_one(self.database.pool()).await.doing(READING)?;
+        let age = row.maybe_number("age").doing(READING)?;
+        coverage(&row, hour, age.and_then(|age| u64::try_from(age).ok())).doing(READING)
+    }
+}
+
+struct Replace {
+    organization: String,
+    generation: Hour,
+    fence: i64,
+    rules: Rules,
+    series: String,
+}
+
+#[async_trait]
+impl Work for Replace {
+    type Output = Replaced;
+
+    async fn run(&self, transaction: &mut PgConnection) -> Result<Replaced, EngineError> {
+        let Some(organization) = self.claim(transaction).await.doing(REPLACING)? else {
+            return Ok(Replaced::Superseded);
+        };
+        self.write(transaction, organization).await.doing(REPLACING)?;
+        Ok(Replaced::Yes)
+    }
+}
+
+impl Replace {
+    async fn claim(&self, transaction: &mut PgConnection) -> sqlx::Result<Option<i64>> {
+        sqlx::query_scalar(sql!("postgres/projections/claim"))
+            .bind(&self.organization)
+            .bind(self.generation.0)
+            .bind(self.fence)
+            .bind(self.rules.method.as_str())
+            .bind(self.rules.look_back)
+            .bind(ALGORITHM_VERSION)
+            .fetch_optional(transaction)
+            .await
+    }
+
+    async fn write(&self, transaction: &mut PgConnection, organization: i64) -> sqlx::Result<()> {
+        let drop_series = sqlx::query(sql!("postgres/projections/drop_series"));
+        drop_series.bind(organization).bind(&self.series).execute(&mut *transaction).await?;
+        let put_series = sqlx::query(sql!("postgres/projections/put_series"));
+        put_series.bind(organization).bind(&self.series).execute(&mut *transaction).await?;
+        let put_hours = sqlx::query(sql!("postgres/projections/put_hours"));
+        let put_hours = put_hours.bind(organization).bind(&self.series).bind(self.generation.0);
+        put_hours.execute(&mut *transaction).await?;
+        let drop_past = sqlx::query(sql!("postgres/projections/drop_past"));
+        drop_past.bind(organization).bind(self.generation.0).execute(&mut *transaction).await?;
+        Ok(())
+    }
+}

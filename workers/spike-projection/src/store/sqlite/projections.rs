@@ -1,0 +1,135 @@
+//! Projections in SQLite.
+//!
+//! It must never promise anything: what these calls do is said where both databases are, in `store/projections.rs`.
+
+use async_trait::async_trait;
+use lockgate::embedded::{Database, Doing, Write};
+use lockgate::{EngineError, Timestamp};
+use sqlx::SqliteConnection;
+
+use crate::hour::Hour;
+use crate::projection::{ALGORITHM_VERSION, Projection, Rules};
+use crate::store::columns::{Columns, integer, sql, to_json};
+use crate::store::projections::{
+    Coverage, MARKING, Provenance, READING, REPLACING, Replaced, StoredProjection, coverage, series, stored,
+};
+
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Tables {
+    pub(in crate::store) database: Database,
+}
+
+impl Tables {
+    pub(in crate::store) async fn replace(
+        &self,
+        organization: &str,
+        from: Provenance<'_>,
+        projections: &[Projection],
+    ) -> Result<Replaced, EngineError> {
+        let series: Vec<_> = projections.iter().map(series).collect();
+        let replace = Replace {
+            organization: organization.to_owned(),
+            generation: from.generation,
+            fence: integer(from.fence.0),
+            rules: from.rules.clone(),
+            now: self.database.now(),
+            series: to_json(&series).doing(REPLACING)?,
+        };
+        self.database.write(REPLACING, replace).await
+    }
+
+    pub(in crate::store) async fn mark_stale(
+        &self,
+        organization: &str,
+        hour: Hour,
+        why: &str,
+    ) -> Result<(), EngineError> {
+        let mark = MarkStale { organization: organization.to_owned(), hour, why: why.to_owned() };
+        self.database.write(MARKING, mark).await
+    }
+
+    pub(in crate::store) async fn of(
+        &self,
+        organization: &str,
+        project: Option<&str>,
+    ) -> Result<Vec<StoredProjection>, EngineError> {
+        let query = sqlx::query(sql!("sqlite/projections/show")).bind(organization).bind(project);
+        let rows = query.fetch_all(self.database.reader()).await.doing(READING)?;
+        rows.iter().map(|row| stored(row)).collect::<sqlx::Result<_>>().doing(READING)
+    }
+
+    pub(in crate::store) async fn coverage(&self, hour: Hour) -> Result<Coverage, EngineError> {
+        let query = sqlx::query(sql!("sqlite/projections/coverage")).bind(hour.0);
+        let row = query.fetch_one(self.database.reader()).await.doing(READING)?;
+        let oldest = row.maybe_number("oldest").doing(READING)?;
+        let age = oldest.map(|at| self.database.now().since(Timestamp(at)).as_secs());
+        coverage(&row, hour, age).doing(READING)
+    }
+}
+
+struct Replace {
+    organization: String,
+    generation: Hour,
+    fence: i64,
+    rules: Rules,
+    now: Timestamp,
+    series: String,
+}
+
+#[async_trait]
+impl Write for Replace {
+    type Output = Replaced;
+
+    async fn run(&self, transaction: &mut SqliteConnection) -> Result<Replaced, EngineError> {
+        let Some(organization) = self.claim(transaction).await.doing(REPLACING)? else {
+            return Ok(Replaced::Superseded);
+        };
+        self.write(transaction, organization).await.doing(REPLACING)?;
+        Ok(Replaced::Yes)
+    }
+}
+
+impl Replace {
+    async fn claim(&self, transaction: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
+        sqlx::query_scalar(sql!("sqlite/projections/claim"))
+            .bind(&self.organization)
+            .bind(self.generation.0)
+            .bind(self.fence)
+            .bind(self.rules.method.as_str())
+            .bind(self.rules.look_back)
+            .bind(ALGORITHM_VERSION)
+            .bind(self.now.0)
+            .fetch_optional(transaction)
+            .await
+    }
+
+    async fn write(&self, transaction: &mut SqliteConnection, organization: i64) -> sqlx::Result<()> {
+        let drop_series = sqlx::query(sql!("sqlite/projections/drop_series"));
+        drop_series.bind(organization).bind(&self.series).execute(&mut *transaction).await?;
+        let put_series = sqlx::query(sql!("sqlite/projections/put_series"));
+        put_series.bind(organization).bind(&self.series).execute(&mut *transaction).await?;
+        let put_hours =
+            sqlx::query(sql!("sqlite/projections/put_hours")).bind(organization).bind(&self.series);
+        put_hours.bind(self.generation.0).execute(&mut *transaction).await?;
+        let drop_past = sqlx::query(sql!("sqlite/projections/drop_past"));
+        drop_past.bind(organization).bind(self.generation.0).execute(&mut *transaction).await?;
+        Ok(())
+    }
+}
+
+struct MarkStale {
+    organization: String,
+    hour: Hour,
+    why: String,
+}
+
+#[async_trait]
+impl Write for MarkStale {
+    type Output = ();
+
+    async fn run(&self, transaction: &mut SqliteConnection) -> Result<(), EngineError> {
+        let mark = sqlx::query(sql!("sqlite/projections/mark_stale")).bind(&self.organization);
+        mark.bind(self.hour.0).bind(&self.why).execute(transaction).await.doing(MARKING)?;
+        Ok(())
+    }
+}
