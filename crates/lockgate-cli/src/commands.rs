@@ -2,8 +2,10 @@
 //!
 //! Nothing here carries one out: each has a file of its own.
 
+mod bench;
 mod completions;
 mod config;
+mod dead;
 mod enqueue;
 mod jobs;
 mod migrate;
@@ -22,7 +24,10 @@ pub(crate) fn all(program: &dyn Program) -> Vec<Box<dyn Command>> {
         Box::new(work::Work),
         Box::new(runs::Runs),
         Box::new(jobs::Jobs),
+        Box::new(dead::Dead),
         Box::new(slots::Slots),
+        Box::new(bench::Bench),
+        Box::new(bench::BenchWorker),
         Box::new(config::Config),
         Box::new(migrate::Migrate),
         Box::new(completions::Completions),

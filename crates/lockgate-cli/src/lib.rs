@@ -6,9 +6,11 @@
 
 mod arguments;
 mod commands;
+mod endpoints;
 pub mod fanout;
 pub mod follow;
 pub mod problem;
+mod procfs;
 pub mod program;
 mod run;
 pub mod session;

@@ -9,6 +9,7 @@ use std::io;
 use lockgate::config::ConfigErrors;
 use lockgate::core::error::chain;
 use lockgate::core::name::NameError;
+use lockgate::distributed::{BrokerOpenError, database};
 use lockgate::{ConnectError, EngineError, distributed, embedded};
 
 /// Exit codes, after `sysexits.h`.
@@ -23,7 +24,7 @@ pub enum Exit {
     Usage = 2,
     /// Input data, or a database, that cannot be read.
     Data = 65,
-    /// A file, run, job or pool that was named is not there.
+    /// A file, run, job, pool or dead letter that was named is not there.
     NoInput = 66,
     /// A store or a server cannot be reached or written to; the same command may go through later.
     Unavailable = 69,
@@ -49,7 +50,7 @@ pub const EXITS: [(Exit, &str); 13] = [
     (Exit::Negative, "the answer is no: an account does not balance, or things stand otherwise"),
     (Exit::Usage, "the command line makes no sense"),
     (Exit::Data, "input data, or a database, that cannot be read"),
-    (Exit::NoInput, "a file, run, job or pool that was named is not there"),
+    (Exit::NoInput, "a file, run, job, pool or dead letter that was named is not there"),
     (Exit::Unavailable, "a store cannot be reached or written to (locked, disk full); later it may"),
     (Exit::Internal, "a fault of this program"),
     (Exit::CantCreate, "a file cannot be made"),
@@ -128,6 +129,15 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     error.chain().find_map(exit_of_cause).unwrap_or(Exit::Internal)
 }
 
+/// Whether the same may go through later: a store or a server is away, locked or full.
+pub(crate) fn is_transient(error: &anyhow::Error) -> bool {
+    let transient = |cause: &(dyn Error + 'static)| match cause.downcast_ref::<ConnectError>() {
+        Some(error) => error.is_transient(),
+        None => cause.downcast_ref::<EngineError>().is_some_and(EngineError::is_transient),
+    };
+    exit_of(error) == Exit::Unavailable || error.chain().any(transient)
+}
+
 /// An error with its causes, on one line.
 #[must_use]
 pub fn line_of(error: &anyhow::Error) -> String {
@@ -188,9 +198,24 @@ fn exit_of_file(error: &embedded::OpenError) -> Exit {
     }
 }
 
-/// A server that cannot be used is mostly one that is not up: what is beneath says when it is something else.
 fn exit_of_servers(error: &distributed::OpenError) -> Exit {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    let engine = causes.filter_map(|cause| cause.downcast_ref::<EngineError>()).next();
-    engine.map_or(Exit::Unavailable, exit_of_engine)
+    use distributed::OpenError;
+    match error {
+        OpenError::Database(error) => exit_of_database(error),
+        OpenError::Broker(BrokerOpenError::Thread { .. }) => Exit::Internal,
+        OpenError::Broker(_) => Exit::Config,
+        OpenError::Slots(error) => exit_of_engine(error),
+    }
+}
+
+fn exit_of_database(error: &database::OpenError) -> Exit {
+    use database::OpenError;
+    match error {
+        OpenError::Denied { .. } | OpenError::MayNotMigrate { .. } => Exit::NoPermission,
+        OpenError::BadUrl { .. } | OpenError::NoDatabase { .. } | OpenError::OldServer { .. } => Exit::Config,
+        OpenError::BadEncoding { .. } => Exit::Config,
+        OpenError::Newer { .. } | OpenError::Changed { .. } => Exit::Data,
+        OpenError::Unreachable { .. } | OpenError::DiskFull { .. } => Exit::Unavailable,
+        OpenError::Store { source, .. } => exit_of_engine(source),
+    }
 }

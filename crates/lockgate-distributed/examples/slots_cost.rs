@@ -12,12 +12,12 @@ use lockgate_core::pool::{Need, PoolCommand, PoolSpec};
 use lockgate_core::slots::Slots;
 use lockgate_core::timing::SlotTiming;
 use lockgate_core::{LeaseId, PoolName, Tenant};
-use lockgate_distributed::slots::{RedisOptions, RedisSlots};
+use lockgate_distributed::{RedisOptions, RedisSlots};
 use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 
 const SLOTS: u32 = 100;
-const ROUNDS: u32 = 1_000;
+const ROUNDS: u32 = 300;
 
 struct Bench {
     slots: RedisSlots,
@@ -65,7 +65,7 @@ impl Bench {
             lease: LeaseId(Uuid::now_v7()),
             tenant: Tenant::new(format!("organization-{}", self.tenants)).unwrap(),
             needs: vec![Need { pool: pool(), weight: 1 }],
-            drain_for: Duration::from_secs(30),
+            drain_for: Duration::ZERO,
             max_wait: Duration::from_secs(3_600),
         }
     }
@@ -93,7 +93,7 @@ impl Bench {
         let mut calls = futures_util::stream::iter(calls).buffered(64);
         let mut held = Vec::new();
         while let Some(answer) = calls.next().await {
-            if let Admission::Granted(lease) = &answer.unwrap()[0] {
+            if let Some(Admission::Granted(lease)) = answer.unwrap().first() {
                 held.push(lease.clone());
             }
         }
@@ -105,17 +105,33 @@ impl Bench {
         futures_util::stream::iter(calls).buffered(64).for_each(|()| async {}).await;
     }
 
-    /// Prints what was done since the last reset, and begins anew.
+    /// Prints what calls took since the last reset, for each of `items` of a call, and begins anew. The least and the middle:
+    /// on a machine that does other things too, the sum says more about those.
     async fn report(&mut self, what: &str, items: u32) {
-        let info: String = redis::cmd("INFO").arg("commandstats").query_async(&mut self.stats).await.unwrap();
-        let line = info.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap_or("");
-        let usec = line.split("usec=").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or("0");
-        println!("{what:<60} {:>8.1} us", usec.parse::<f64>().unwrap() / f64::from(items));
+        let log: Vec<(i64, i64, i64, Vec<redis::Value>, String, String)> =
+            redis::cmd("SLOWLOG").arg("GET").arg(300).query_async(&mut self.stats).await.unwrap();
+        let mut took: Vec<f64> = log
+            .into_iter()
+            .filter(|(_, _, _, command, ..)| matches!(command.first(), Some(redis::Value::BulkString(name)) if name == b"EVALSHA"))
+            .map(|(_, _, usec, ..)| f64::from(u32::try_from(usec).unwrap()) / f64::from(items))
+            .collect();
+        took.sort_by(f64::total_cmp);
+        let at = |place: usize| took.get(place).copied().unwrap_or(f64::NAN);
+        println!("{what:<60} least {:>8.1} us, middle {:>8.1} us", at(0), at(took.len() / 2));
         self.reset().await;
     }
 
     async fn reset(&mut self) {
-        redis::cmd("CONFIG").arg("RESETSTAT").query_async::<()>(&mut self.stats).await.unwrap();
+        for (name, value) in [("slowlog-log-slower-than", "0"), ("slowlog-max-len", "300")] {
+            redis::cmd("CONFIG")
+                .arg("SET")
+                .arg(name)
+                .arg(value)
+                .query_async::<()>(&mut self.stats)
+                .await
+                .unwrap();
+        }
+        redis::cmd("SLOWLOG").arg("RESET").query_async::<()>(&mut self.stats).await.unwrap();
     }
 
     async fn uncontended(&mut self) {
@@ -123,10 +139,10 @@ impl Bench {
         let mut held = Vec::new();
         for _ in 0..ROUNDS / SLOTS {
             held.extend(self.ask_apart(self.one, SLOTS).await);
-            self.report("acquire, uncontended", SLOTS).await;
+            self.report("acquire, uncontended", 1).await;
             self.free_apart(self.one, &held).await;
             held.clear();
-            self.report("release, uncontended", SLOTS).await;
+            self.report("release, uncontended", 1).await;
         }
     }
 
@@ -143,9 +159,9 @@ impl Bench {
         let mut held = self.ask(self.one, SLOTS).await;
         self.reset().await;
         self.ask_apart(self.other, waiters).await;
-        self.report(&format!("acquire, getting in line, up to {waiters} waiters"), waiters).await;
+        self.report(&format!("acquire, getting in line, up to {waiters} waiters"), 1).await;
         self.free_apart(self.one, &held).await;
-        self.report(&format!("release, hand-off by push, {waiters} waiters"), SLOTS).await;
+        self.report(&format!("release, hand-off by push, {waiters} waiters"), 1).await;
         held = self.slots.heartbeat(&self.other, vec![], vec![]).await.unwrap().granted;
         self.reset().await;
         self.free(self.other, &held).await;

@@ -21,6 +21,9 @@ mod telemetry;
 mod topology;
 mod window;
 
+#[cfg(test)]
+mod documents;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

@@ -19,6 +19,7 @@ use sqlx::{Connection, PgConnection, PgPool, Row};
 use crate::columns::sql;
 use clock::Clock;
 use migrations::{Migrate, Statuses};
+use pool::Pools;
 
 pub use error::{Doing, OpenError};
 pub use migrations::{Applied, Component, LOCKGATE, Migration, MigrationStatus};
@@ -54,8 +55,7 @@ pub struct Database {
 }
 
 struct Inner {
-    pool: PgPool,
-    place: String,
+    pools: Pools,
     clock: Clock,
 }
 
@@ -71,21 +71,22 @@ impl Database {
     /// # Errors
     /// When it cannot be used; the error names it and the way out.
     pub async fn connect(options: DatabaseOptions) -> Result<Self, OpenError> {
-        let (pool, place) = pool::open(&options)?;
-        let greeting = greet(&pool, &place).await.map_err(|error| OpenError::from_store(&place, error))?;
+        let pools = pool::open(&options)?;
+        let greeting = greet(&pools).await.map_err(|error| OpenError::from_store(&pools.place, error))?;
+        let place = pools.place.clone();
         if greeting.version < OLDEST {
             return Err(OpenError::OldServer { place, found: greeting.version });
         }
         if greeting.encoding != "UTF8" {
             return Err(OpenError::BadEncoding { place, found: greeting.encoding });
         }
-        Ok(Self { inner: Arc::new(Inner { pool, place, clock: Clock::new(greeting.now) }) })
+        Ok(Self { inner: Arc::new(Inner { pools, clock: Clock::new(greeting.now) }) })
     }
 
-    /// The connections, for a worker's own statements.
+    /// Connections for a worker's own statements: not the ledger's, so that neither waits for the other.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
-        &self.inner.pool
+        &self.inner.pools.worker
     }
 
     /// The server's clock, as it was last read, and the time that has passed since.
@@ -97,7 +98,7 @@ impl Database {
     /// Host, port and name.
     #[must_use]
     pub fn place(&self) -> &str {
-        &self.inner.place
+        &self.inner.pools.place
     }
 
     /// Brings the tables of a component up to date; answers what was applied.
@@ -106,10 +107,10 @@ impl Database {
     /// When the tables are of a newer version, were made by a different text of a migration, or when there is something
     /// to do and this user may not.
     pub async fn migrate(&self, component: &Component) -> Result<Vec<Applied>, OpenError> {
-        let work = Migrate { component: *component, place: self.inner.place.clone() };
+        let work = Migrate { component: *component, place: self.inner.pools.place.clone() };
         self.transact("migrating the database", &work)
             .await
-            .map_err(|error| OpenError::from_migration(&self.inner.place, component.name, error))?
+            .map_err(|error| OpenError::from_migration(&self.inner.pools.place, component.name, error))?
     }
 
     /// The migrations of a component, and when each was applied.
@@ -119,7 +120,7 @@ impl Database {
     pub async fn migrations(&self, component: &Component) -> Result<Vec<MigrationStatus>, OpenError> {
         self.call("reading migrations", &Statuses { component: *component })
             .await
-            .map_err(|error| OpenError::from_store(&self.inner.place, error))
+            .map_err(|error| OpenError::from_store(&self.inner.pools.place, error))
     }
 
     /// Runs work whose statements are each a transaction of its own.
@@ -127,7 +128,7 @@ impl Database {
     /// # Errors
     /// The work's own, or the store's.
     pub async fn call<W: Work>(&self, doing: &'static str, work: &W) -> Result<W::Output, EngineError> {
-        let pool = &self.inner.pool;
+        let pool = &self.inner.pools.ledger;
         for _ in 1..COLLISIONS {
             match pool::with_connection(pool, doing, work.patience(), async |c| work.run(c).await).await {
                 Err(error) if error::is_collision(&error) => {
@@ -155,7 +156,7 @@ impl Database {
 
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Database").field("place", &self.inner.place).finish_non_exhaustive()
+        f.debug_struct("Database").field("place", &self.inner.pools.place).finish_non_exhaustive()
     }
 }
 
@@ -191,9 +192,9 @@ struct Greeting {
     now: Timestamp,
 }
 
-async fn greet(pool: &PgPool, place: &str) -> Result<Greeting, EngineError> {
-    tracing::debug!(place, "connecting to the ledger's database");
-    pool::with_connection(pool, "connecting", Patience::Short, async |connection| {
+async fn greet(pools: &Pools) -> Result<Greeting, EngineError> {
+    tracing::debug!(place = pools.place, "connecting to the ledger's database");
+    pool::with_connection(&pools.ledger, "connecting", Patience::Short, async |connection| {
         let row = sqlx::query(sql!("database/greet")).fetch_one(connection).await.doing("connecting")?;
         let read = || {
             let now = Timestamp(row.try_get("now")?);

@@ -80,8 +80,14 @@ impl Ledger for PostgresLedger {
     }
 
     async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, EngineError> {
-        let read = self.database.call("reading runs", &read::Runs { query }).await?;
-        if read.changes > sweep::FOLD {
+        let timing = query.timing;
+        let runs = read::Runs { query };
+        let read = match timing {
+            // A look at every job needs more time than a statement has by itself.
+            true => self.database.transact("reading runs", &runs).await?,
+            false => self.database.call("reading runs", &runs).await?,
+        };
+        if read.changes > sweep::MANY {
             // Whoever finds many changes folds them, so that the next reader does not; that it fails costs only time.
             if let Err(error) = self.database.call("folding counts", &sweep::Fold).await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "counts were not folded");

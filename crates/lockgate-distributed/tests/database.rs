@@ -1,6 +1,6 @@
 //! The database itself: what is refused, what is migrated, and what becomes of a connection that breaks or falls silent.
 
-#![expect(clippy::unwrap_used, reason = "these are tests, their helpers included")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests, their helpers included")]
 
 #[path = "servers/postgres.rs"]
 mod postgres;
@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::{EngineError, chain};
-use lockgate_distributed::{
-    Component, Database, DatabaseOptions, Doing, LOCKGATE, Migration, OpenError, Work,
-};
+use lockgate_distributed::database::OpenError;
+use lockgate_distributed::{Component, Database, DatabaseOptions, Doing, LOCKGATE, Migration, Work};
 use sqlx::{AssertSqlSafe, Executor, PgConnection, SqlSafeStr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

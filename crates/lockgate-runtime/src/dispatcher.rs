@@ -32,7 +32,7 @@ const RECOVER: Duration = Duration::from_secs(1);
 /// Dispatches until `end`.
 pub(crate) async fn dispatch(engine: Engine, end: CancellationToken) {
     while !end.is_cancelled() {
-        let nap = match round(&engine, &end).await {
+        let nap = match dispatch_due(&engine, &end).await {
             Ok(None) => continue,
             Ok(Some(due)) => due.clamp(BREATH, NAP),
             Err(error) => {
@@ -44,8 +44,17 @@ pub(crate) async fn dispatch(engine: Engine, end: CancellationToken) {
     }
 }
 
-/// One round; answers how long until something is due, `None`: look again at once.
-async fn round(engine: &Engine, end: &CancellationToken) -> Result<Option<Duration>, EngineError> {
+/// One round of a dispatcher: claims what is due, publishes it and records that; answers how long until something is
+/// due, `None`: look again at once. For a process that dispatches without a worker.
+///
+/// A publication that fails is repeated until `end`, or until the claim is about to run out.
+///
+/// # Errors
+/// When a store fails. What was claimed is due again later.
+pub async fn dispatch_due(
+    engine: &Engine,
+    end: &CancellationToken,
+) -> Result<Option<Duration>, EngineError> {
     let claimed = engine.ledger.claim(CLAIM, HOLD).await?;
     if claimed.envelopes.is_empty() {
         return Ok(Some(claimed.next_due.unwrap_or(NAP)));

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::job::{Context, State};
+use crate::observe::{Observer, Steps};
 use crate::options::PoolPolicy;
 use crate::records::Records;
 use crate::registry::{Entry, Registry};
@@ -46,6 +47,7 @@ pub(crate) struct Executor {
     pub(crate) records: Records,
     pub(crate) running: Running,
     pub(crate) tally: Tally,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
     /// Fires when the worker takes nothing new: who still waits for slots goes back to the queue.
     pub(crate) draining: CancellationToken,
 }
@@ -93,13 +95,18 @@ impl Executor {
             }
             Admitted::Return => return self.records.mark(Mark::Return(taken.delivery.tag)).await,
         };
-        let waited = asked_at.elapsed();
+        let admitted_at = Instant::now();
+        let waited = admitted_at.duration_since(asked_at);
         telemetry::waited(&taken.envelope.kind, waited);
         let Some(execution) = self.start(&taken).await else { return release(hold, None).await };
         tracing::Span::current().record("attempt", execution.attempt);
         let started_at = Instant::now();
         let ended = self.run(&taken, execution, hold.as_ref()).await;
-        let ran = started_at.elapsed();
+        let ended_at = Instant::now();
+        if let Some(observer) = &self.observer {
+            observer.executed(&Steps { asked_at, admitted_at, started_at, ended_at });
+        }
+        let ran = ended_at.duration_since(started_at);
         telemetry::ran(&taken.envelope.kind, ran);
         let backend_time = ended.backend_may_run().then_some(taken.kind.options.backend_time);
         release(hold, backend_time).await;
@@ -253,7 +260,7 @@ fn stopped(reason: StopReason) -> Ended {
         StopReason::Cancelled => Ended::Cancelled,
         StopReason::WorkerStopped => Ended::Stopped,
         StopReason::LeaseLost | StopReason::NoHeartbeat | StopReason::PoolReset => {
-            telemetry::lease_lost();
+            telemetry::lease_lost(reason);
             Ended::LeaseLost(reason.as_str())
         }
     }

@@ -7,9 +7,12 @@
 pub mod conformance;
 pub mod job;
 pub mod memory;
+pub mod observe;
 pub mod options;
+pub mod patience;
 pub mod registry;
 pub mod slots;
+pub mod standing;
 pub mod tally;
 pub mod telemetry;
 pub mod worker;
@@ -24,9 +27,13 @@ mod upkeep;
 mod verdict;
 mod watch;
 
+pub use dispatcher::dispatch_due;
 pub use job::{Context, Job, MissingState, State};
+pub use observe::{Observer, Steps};
 pub use options::{PoolPolicy, WorkerOptions};
+pub use patience::Patience;
 pub use registry::{Registry, RegistryError};
 pub use slots::{HeartbeatOn, Hold, SlotClient};
+pub use standing::Standing;
 pub use tally::{Tally, TallyReading};
 pub use worker::Worker;

@@ -1,11 +1,13 @@
 //! How a worker works: its size, its patience, and how its jobs wait for slots.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_core::PoolName;
 use lockgate_core::pool::{OnBusy, PoolSpec};
 
+use crate::observe::Observer;
 use crate::slots::HeartbeatOn;
 
 /// How a worker works.
@@ -29,6 +31,8 @@ pub struct WorkerOptions {
     pub keep: Option<Duration>,
     /// Where heartbeats are sent from.
     pub heartbeat: HeartbeatOn,
+    /// Who looks on. Default: nobody.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Default for WorkerOptions {
@@ -43,6 +47,7 @@ impl Default for WorkerOptions {
             pools: Vec::new(),
             keep: None,
             heartbeat: HeartbeatOn::default(),
+            observer: None,
         }
     }
 }

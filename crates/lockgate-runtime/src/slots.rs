@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::group::Group;
 use crate::stop::StopSignal;
+use crate::telemetry;
 use crate::verdict::Denied;
 pub use guard::{NoSlot, SlotAsk};
 use place::Place;
@@ -92,13 +93,29 @@ impl SlotClient {
     ///
     /// Cancel-safe: dropping the future leaves the line, and gives back what was granted meanwhile.
     pub(crate) async fn acquire(&self, request: SlotRequest) -> Result<Hold, Denied> {
+        let needs = request.needs.clone();
+        let taken = self.take(request).await;
+        if let Err(denied) = &taken {
+            telemetry::denied(&needs, denied);
+        }
+        taken
+    }
+
+    async fn take(&self, request: SlotRequest) -> Result<Hold, Denied> {
         let until = Instant::now() + request.max_wait;
         let mut place = Place::take(&self.inner, &request)?;
         loop {
             match self.inner.acquires.call(request.clone()).await {
-                Ok(Admission::Granted(lease)) => return Ok(place.granted(lease)),
+                Ok(Admission::Granted(lease)) => {
+                    telemetry::granted(&request.needs, "at-once");
+                    return Ok(place.granted(lease));
+                }
                 Ok(Admission::Refused(refusal)) => return Err(place.refused(refusal)),
-                Ok(Admission::Queued) => return place.wait(until, request.max_wait).await,
+                Ok(Admission::Queued) => {
+                    let hold = place.wait(until, request.max_wait).await?;
+                    telemetry::granted(&request.needs, "after-wait");
+                    return Ok(hold);
+                }
                 // Nothing is failed and no attempt used because a store is away: wait for it.
                 Err(error) if Instant::now() + ASK_AGAIN > until => {
                     return Err(Denied::Unreachable(chain(error.as_ref())));
@@ -126,6 +143,7 @@ pub struct Hold {
     inner: Arc<Inner>,
     lease: Option<Lease>,
     stop: StopSignal,
+    since: Instant,
 }
 
 impl Hold {
@@ -147,22 +165,29 @@ impl Hold {
 
     /// Gives the slots back: the work is over, at the backend too.
     pub async fn release(mut self) {
-        if let Some(lease) = self.lease.take() {
+        if let Some(lease) = self.taken() {
             self.inner.give_back(Release::Free { lease: lease.id(), fence: lease.fence }).await;
         }
     }
 
     /// Gives the slots back to drain: the backend may work on for `longest`.
     pub async fn drain(mut self, longest: Duration) {
-        if let Some(lease) = self.lease.take() {
+        if let Some(lease) = self.taken() {
             self.inner.give_back(Release::Drain { lease: lease.id(), fence: lease.fence, longest }).await;
         }
+    }
+
+    /// The lease, once: whoever takes it gives it back.
+    fn taken(&mut self) -> Option<Lease> {
+        let lease = self.lease.take()?;
+        telemetry::held(&lease.request.needs, self.since.elapsed());
+        Some(lease)
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let Some(lease) = self.lease.take() else { return };
+        let Some(lease) = self.taken() else { return };
         let (inner, longest) = (Arc::clone(&self.inner), lease.request.drain_for);
         let release = Release::Drain { lease: lease.id(), fence: lease.fence, longest };
         self.inner.tracker.spawn(async move { inner.give_back(release).await });
@@ -186,6 +211,7 @@ impl Inner {
 
     /// Gives back a grant that nobody here waits for any more.
     fn give_back_astray(self: &Arc<Self>, lease: Lease) {
+        telemetry::astray();
         let inner = Arc::clone(self);
         let release = Release::Free { lease: lease.id(), fence: lease.fence };
         self.tracker.spawn(async move { inner.give_back(release).await });
@@ -198,7 +224,7 @@ impl Inner {
 
     fn hold(self: &Arc<Self>, lease: Lease) -> Hold {
         let stop = self.table.held(&lease);
-        Hold { inner: Arc::clone(self), lease: Some(lease), stop }
+        Hold { inner: Arc::clone(self), lease: Some(lease), stop, since: Instant::now() }
     }
 
     /// Leaves the line; what was granted meanwhile comes back.

@@ -20,6 +20,17 @@ pub(crate) enum StopReason {
 }
 
 impl StopReason {
+    /// The word in metrics.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::LeaseLost => "lost",
+            Self::NoHeartbeat => "no-heartbeat",
+            Self::PoolReset => "reset",
+            Self::Cancelled => "cancelled",
+            Self::WorkerStopped => "worker-stopped",
+        }
+    }
+
     /// In words, for the ledger.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

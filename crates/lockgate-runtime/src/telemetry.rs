@@ -1,26 +1,48 @@
 //! Every metric of the framework, in one place: its name, its unit, its labels.
 //!
-//! They go to whatever recorder the program installs; without one they cost next to nothing.
+//! They go to whatever recorder the program installs; without one they cost next to nothing. No label here ever holds
+//! a job, a key or a tenant: a million of them would be a million series.
 
 use std::time::Duration;
 
+use lockgate_core::broker::Depth;
 use lockgate_core::dead::DeadReason;
-use lockgate_core::pool::PoolStatus;
-use lockgate_core::{Kind, Outcome};
-use metrics::{counter, gauge, histogram};
+use lockgate_core::ledger::Swept;
+use lockgate_core::pool::{Need, PoolStatus};
+use lockgate_core::{Kind, Outcome, QueueName};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::stop::StopReason;
+use crate::verdict::Denied;
 
 /// Counter: deliveries that ended, by `kind` and `outcome`.
 pub const SETTLED: &str = "lockgate_jobs_settled_total";
 /// Counter: messages published by the dispatcher.
 pub const DISPATCHED: &str = "lockgate_jobs_dispatched_total";
+/// Counter: jobs that upkeep moved, by `what`.
+pub const SWEPT: &str = "lockgate_jobs_swept_total";
 /// Counter: messages that nobody could handle, by `reason`.
 pub const REJECTED: &str = "lockgate_messages_rejected_total";
 /// Histogram, seconds: from asking for slots to holding them, by `kind`.
 pub const WAIT: &str = "lockgate_slot_wait_seconds";
 /// Histogram, seconds: one execution, by `kind`.
 pub const RUN: &str = "lockgate_job_run_seconds";
-/// Counter: leases that were lost while their job ran.
+/// Histogram, seconds: from the grant of slots to their return, by `pool`.
+pub const HOLD: &str = "lockgate_slot_hold_seconds";
+/// Histogram, seconds: one heartbeat to the slot store and back.
+pub const BEAT: &str = "lockgate_heartbeat_seconds";
+/// Counter: heartbeats that did not get through.
+pub const MISSED: &str = "lockgate_heartbeats_failed_total";
+/// Counter: requests that were granted, by `pool` and `how`: at once, or after a wait.
+pub const GRANTED: &str = "lockgate_slots_granted_total";
+/// Counter: requests that got no slots, by `pool` and `reason`.
+pub const DENIED: &str = "lockgate_slots_denied_total";
+/// Counter: leases that were lost while their job ran, by `reason`.
 pub const LOST: &str = "lockgate_leases_lost_total";
+/// Counter: grants that nobody waited for any more, given back.
+pub const ASTRAY: &str = "lockgate_leases_astray_total";
+/// Counter: waiters that the store had forgotten, put in line again.
+pub const AGAIN: &str = "lockgate_slot_waiters_registered_again_total";
 /// Gauge: slots held, by `pool`.
 pub const HELD: &str = "lockgate_slots_held";
 /// Gauge: slots draining, by `pool`.
@@ -29,10 +51,74 @@ pub const DRAINING: &str = "lockgate_slots_draining";
 pub const LIMIT: &str = "lockgate_slots_limit";
 /// Gauge: how far the pool is above its slots, by `pool`.
 pub const OVER: &str = "lockgate_slots_over";
+/// Gauge, seconds: how long nothing is granted yet because the store lost its state, by `pool`.
+pub const LEARNING: &str = "lockgate_slots_learning_seconds";
 /// Gauge: requests in line, by `pool`.
 pub const WAITERS: &str = "lockgate_slot_waiters";
 /// Gauge, seconds: how long the oldest of them has waited, by `pool`.
 pub const OLDEST: &str = "lockgate_slot_oldest_wait_seconds";
+/// Gauge: messages that wait for a worker, by `queue`.
+pub const READY: &str = "lockgate_queue_ready";
+/// Gauge: messages with a worker, by `queue`.
+pub const UNSETTLED: &str = "lockgate_queue_unsettled";
+/// Gauge: dead letters, by `queue`.
+pub const DEAD: &str = "lockgate_queue_dead";
+
+/// The counters, with their help.
+pub const COUNTERS: [(&str, &str); 10] = [
+    (SETTLED, "Deliveries that ended"),
+    (DISPATCHED, "Messages published by the dispatcher"),
+    (SWEPT, "Jobs that upkeep skipped past their deadline, dispatched again, or forgot"),
+    (REJECTED, "Messages that nobody could handle"),
+    (MISSED, "Heartbeats that did not get through"),
+    (GRANTED, "Requests for slots that were granted"),
+    (DENIED, "Requests for slots that were not granted"),
+    (LOST, "Leases that were lost while their job ran"),
+    (ASTRAY, "Grants that nobody waited for any more"),
+    (AGAIN, "Waiters that the slot store had forgotten, put in line again"),
+];
+
+/// The histograms, all in seconds, with their help: an exporter needs buckets for each.
+pub const HISTOGRAMS: [(&str, &str); 4] = [
+    (WAIT, "From asking for slots to holding them"),
+    (RUN, "One execution of a job"),
+    (HOLD, "From the grant of slots to their return"),
+    (BEAT, "One heartbeat to the slot store and back"),
+];
+
+/// The gauges, with their help. Upkeep sets them, every ten seconds.
+pub const GAUGES: [(&str, &str); 10] = [
+    (HELD, "Slots held"),
+    (DRAINING, "Slots whose holder is gone while its backend work may still run"),
+    (LIMIT, "Slots of the pool"),
+    (OVER, "How far the pool is above its slots"),
+    (LEARNING, "How long nothing is granted yet because the slot store lost its state"),
+    (WAITERS, "Requests in line"),
+    (OLDEST, "How long the oldest request in line has waited"),
+    (READY, "Messages that wait for a worker"),
+    (UNSETTLED, "Messages with a worker"),
+    (DEAD, "Dead letters"),
+];
+
+/// Tells the recorder that is installed what each metric means, and that counters are there, at zero, before anything
+/// happens: an alert on a rate needs the first step too.
+pub fn describe() {
+    for (name, help) in COUNTERS {
+        describe_counter!(name, help);
+    }
+    for (name, help) in HISTOGRAMS {
+        describe_histogram!(name, metrics::Unit::Seconds, help);
+    }
+    for (name, help) in GAUGES {
+        describe_gauge!(name, help);
+    }
+    for name in [DISPATCHED, MISSED, ASTRAY, AGAIN] {
+        counter!(name).absolute(0);
+    }
+    for reason in [StopReason::LeaseLost, StopReason::NoHeartbeat, StopReason::PoolReset] {
+        counter!(LOST, "reason" => reason.word()).absolute(0);
+    }
+}
 
 pub(crate) fn settled(kind: &Kind, outcome: &Outcome) {
     counter!(SETTLED, "kind" => kind.to_string(), "outcome" => outcome.as_str()).increment(1);
@@ -46,6 +132,12 @@ pub(crate) fn dispatched(jobs: usize) {
     counter!(DISPATCHED).increment(jobs.try_into().unwrap_or(u64::MAX));
 }
 
+pub(crate) fn swept(swept: Swept) {
+    for (what, jobs) in [("expired", swept.expired), ("lost", swept.lost), ("pruned", swept.pruned)] {
+        counter!(SWEPT, "what" => what).increment(jobs);
+    }
+}
+
 pub(crate) fn waited(kind: &Kind, waited: Duration) {
     histogram!(WAIT, "kind" => kind.to_string()).record(waited.as_secs_f64());
 }
@@ -54,8 +146,42 @@ pub(crate) fn ran(kind: &Kind, ran: Duration) {
     histogram!(RUN, "kind" => kind.to_string()).record(ran.as_secs_f64());
 }
 
-pub(crate) fn lease_lost() {
-    counter!(LOST).increment(1);
+pub(crate) fn granted(needs: &[Need], how: &'static str) {
+    for need in needs {
+        counter!(GRANTED, "pool" => need.pool.to_string(), "how" => how).increment(1);
+    }
+}
+
+pub(crate) fn denied(needs: &[Need], denied: &Denied) {
+    for need in needs {
+        counter!(DENIED, "pool" => need.pool.to_string(), "reason" => denied.word()).increment(1);
+    }
+}
+
+pub(crate) fn held(needs: &[Need], held: Duration) {
+    for need in needs {
+        histogram!(HOLD, "pool" => need.pool.to_string()).record(held.as_secs_f64());
+    }
+}
+
+pub(crate) fn beat(took: Duration) {
+    histogram!(BEAT).record(took.as_secs_f64());
+}
+
+pub(crate) fn beat_missed() {
+    counter!(MISSED).increment(1);
+}
+
+pub(crate) fn lease_lost(reason: StopReason) {
+    counter!(LOST, "reason" => reason.word()).increment(1);
+}
+
+pub(crate) fn astray() {
+    counter!(ASTRAY).increment(1);
+}
+
+pub(crate) fn registered_again() {
+    counter!(AGAIN).increment(1);
 }
 
 pub(crate) fn pool(status: &PoolStatus) {
@@ -64,6 +190,14 @@ pub(crate) fn pool(status: &PoolStatus) {
     gauge!(DRAINING, "pool" => label()).set(f64::from(status.draining));
     gauge!(LIMIT, "pool" => label()).set(f64::from(status.slots));
     gauge!(OVER, "pool" => label()).set(f64::from(status.over_by()));
+    gauge!(LEARNING, "pool" => label()).set(status.learning.unwrap_or_default().as_secs_f64());
     gauge!(WAITERS, "pool" => label()).set(f64::from(status.waiters));
     gauge!(OLDEST, "pool" => label()).set(status.oldest_wait.unwrap_or_default().as_secs_f64());
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; no queue holds 2^53 messages")]
+pub(crate) fn queue(queue: &QueueName, depth: Depth) {
+    for (name, messages) in [(READY, depth.ready), (UNSETTLED, depth.unsettled), (DEAD, depth.dead)] {
+        gauge!(name, "queue" => queue.to_string()).set(messages as f64);
+    }
 }

@@ -46,9 +46,11 @@ impl Upkeep {
 
     async fn round(&self) -> Result<(), EngineError> {
         self.look_after_pools().await?;
-        let lost_after = self.no_message_waits().await?.then_some(LOST_AFTER);
+        let lost_after = self.look_at_queues().await?.then_some(LOST_AFTER);
         let sweep = Sweep { lost_after, keep: self.keep, limit: MOST };
-        let Swept { expired, lost, pruned } = self.engine.ledger.sweep(sweep).await?;
+        let swept = self.engine.ledger.sweep(sweep).await?;
+        telemetry::swept(swept);
+        let Swept { expired, lost, pruned } = swept;
         if expired + lost + pruned > 0 {
             tracing::info!(expired, lost, pruned, "swept");
         }
@@ -68,13 +70,15 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Whether the queues are empty. While one is not, a job that is long in coming is only behind others, not lost.
-    async fn no_message_waits(&self) -> Result<bool, EngineError> {
+    /// Gauges of the queues; answers whether they are empty. While one is not, a job that is long in coming is only
+    /// behind others, not lost.
+    async fn look_at_queues(&self) -> Result<bool, EngineError> {
+        let mut empty = true;
         for queue in &self.queues {
-            if self.engine.broker.depth(queue).await?.ready > 0 {
-                return Ok(false);
-            }
+            let depth = self.engine.broker.depth(queue).await?;
+            telemetry::queue(queue, depth);
+            empty &= depth.ready == 0;
         }
-        Ok(true)
+        Ok(empty)
     }
 }

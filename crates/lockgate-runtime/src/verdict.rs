@@ -98,6 +98,21 @@ pub(crate) enum Denied {
     Unreachable(String),
 }
 
+impl Denied {
+    /// The word in metrics.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "busy",
+            Self::Refused(Refusal::TooBusy { .. }) => "too-busy",
+            Self::Refused(Refusal::Held { .. }) => "held",
+            Self::Refused(Refusal::Draining { .. }) => "draining",
+            Self::Refused(Refusal::Never { .. }) => "never",
+            Self::Refused(Refusal::UnknownPool { .. }) => "unknown-pool",
+            Self::Unreachable(_) => "unreachable",
+        }
+    }
+}
+
 /// What a delivery came to that got no slots.
 pub(crate) fn without_slots(denied: Denied, on_busy: OnBusy, options: &KindOptions, random: f64) -> Outcome {
     let soon = |floor| options.backoff.wait(1, random, floor);

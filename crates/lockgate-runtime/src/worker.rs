@@ -7,6 +7,7 @@ use std::time::Duration;
 use lockgate_core::error::chain;
 use lockgate_core::ledger::{JobQuery, Ledger};
 use lockgate_core::{Engine, EngineError, JobState};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,9 +15,11 @@ use tokio_util::task::TaskTracker;
 use crate::executor::Executor;
 use crate::job::State;
 use crate::options::WorkerOptions;
+use crate::patience::Patience;
 use crate::records::Records;
 use crate::registry::Registry;
 use crate::slots::SlotClient;
+use crate::standing::Standing;
 use crate::stop::StopReason;
 use crate::tally::{Tally, TallyReading};
 use crate::upkeep::Upkeep;
@@ -31,6 +34,7 @@ pub struct Worker {
     state: State,
     options: WorkerOptions,
     tally: Tally,
+    standing: watch::Sender<Standing>,
 }
 
 /// How long the last reports may still be told after the last job has ended.
@@ -42,7 +46,8 @@ impl Worker {
     /// A worker for these kinds on this engine.
     #[must_use]
     pub fn new(engine: Engine, registry: Registry, state: State, options: WorkerOptions) -> Self {
-        Self { engine, registry, state, options, tally: Tally::default() }
+        let standing = watch::Sender::new(Standing::Starting);
+        Self { engine, registry, state, options, tally: Tally::default(), standing }
     }
 
     /// Its counts, readable while it runs.
@@ -51,14 +56,20 @@ impl Worker {
         self.tally.clone()
     }
 
+    /// How it stands, now and later.
+    #[must_use]
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
     /// Works until `stop` fires, or until nothing is left when told so; then drains: nothing new is taken, who waits
     /// for slots goes back to the queue, running jobs finish within the grace or are handed back.
     ///
     /// # Errors
-    /// When the slot store cannot be reached at the start. Later failures are retried, for ever.
+    /// When the slot store refuses the session. One that is away is waited for, at the start and later, for ever.
     pub async fn run(self, stop: CancellationToken) -> Result<TallyReading, EngineError> {
-        let Self { engine, registry, state, options, tally } = self;
-        let slots = SlotClient::open(Arc::clone(&engine.slots), &options.process, options.heartbeat).await?;
+        let Self { engine, registry, state, options, tally, standing } = self;
+        let Some(slots) = open(&engine, &options, &standing, &stop).await? else { return Ok(tally.read()) };
         let (jobs, side) = (TaskTracker::new(), TaskTracker::new());
         let draining = stop.child_token();
         let executor = Arc::new(Executor {
@@ -69,6 +80,7 @@ impl Worker {
             slots: slots.clone(),
             running: Running::default(),
             tally: tally.clone(),
+            observer: options.observer.clone(),
             draining: draining.clone(),
         });
         // Outlives `draining`: a running job can still be cancelled while the worker drains.
@@ -76,14 +88,41 @@ impl Worker {
         start_side_tasks(&side, &engine, &executor, &options, &end);
         intake::start(&engine, &executor, options.concurrency, &jobs);
         tracing::info!(engine = engine.name, concurrency = options.concurrency, "worker started");
+        standing.send_replace(Standing::Running);
 
         draining.cancelled().await;
+        standing.send_replace(Standing::Draining);
         drain(&executor.running, &jobs, options.grace).await;
         end.cancel();
         // The groups of reports end with the last executor.
         drop(executor);
         finish(&side, &slots).await;
         Ok(tally.read())
+    }
+}
+
+/// Opens the session with the slot store, however long that takes; `None`: `stop` fired first.
+async fn open(
+    engine: &Engine,
+    options: &WorkerOptions,
+    standing: &watch::Sender<Standing>,
+    stop: &CancellationToken,
+) -> Result<Option<SlotClient>, EngineError> {
+    let mut patience = Patience::default();
+    loop {
+        let opening = SlotClient::open(Arc::clone(&engine.slots), &options.process, options.heartbeat);
+        match stop.run_until_cancelled(opening).await {
+            None => return Ok(None),
+            Some(Ok(slots)) => return Ok(Some(slots)),
+            Some(Err(error)) if error.is_transient() => {
+                let why = chain(&error);
+                standing.send_replace(Standing::Waiting(why.clone()));
+                if !patience.wait(why, stop).await {
+                    return Ok(None);
+                }
+            }
+            Some(Err(error)) => return Err(error),
+        }
     }
 }
 

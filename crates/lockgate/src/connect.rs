@@ -42,6 +42,19 @@ pub enum ConnectError {
     Engine(#[from] EngineError),
 }
 
+impl ConnectError {
+    /// Whether the same may go through later: a store is down, or on its way.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            #[cfg(feature = "distributed")]
+            Self::Distributed(error) => error.is_transient(),
+            Self::Engine(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+}
+
 /// Connects the engine that the settings name: opens its stores, brings their tables and the program's own up to date,
 /// and makes the configured pools that are not there yet.
 ///

@@ -62,7 +62,7 @@ impl Database {
             #[cfg(feature = "embedded")]
             Self::Embedded(database) => drop(database.migrate(&tables.embedded).await?),
             #[cfg(feature = "distributed")]
-            Self::Distributed(database) => drop(database.migrate(&tables.distributed).await?),
+            Self::Distributed(database) => drop(database.migrate(&tables.distributed).await.map_err(distributed)?),
         }
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Database {
             Self::Distributed(database) => {
                 let own = tables.iter().map(|tables| &tables.distributed);
                 for component in std::iter::once(&lockgate_distributed::LOCKGATE).chain(own) {
-                    let found = database.migrations(component).await?;
+                    let found = database.migrations(component).await.map_err(distributed)?;
                     all.extend(found.into_iter().map(|one| MigrationStatus {
                         component: component.name,
                         version: one.version,
@@ -103,4 +103,9 @@ impl Database {
         }
         Ok(all)
     }
+}
+
+#[cfg(feature = "distributed")]
+fn distributed(error: lockgate_distributed::database::OpenError) -> ConnectError {
+    ConnectError::Distributed(error.into())
 }

@@ -6,6 +6,7 @@ mod distributed;
 pub mod durations;
 mod pools;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use lockgate_core::timing::SlotTiming;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use bounds::{between, in_order, within, within_or_forever};
+use bounds::{address_or_nothing, between, in_order, within, within_or_forever};
 
 pub use distributed::{DistributedSettings, ServerSettings};
 pub use pools::{PoolSettings, Pools};
@@ -126,6 +127,9 @@ pub struct WorkerSettings {
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::ZERO, DAY)))]
     pub grace: Duration,
+    /// Where a worker process tells its metrics and whether it is ready, such as `127.0.0.1:9464`. Empty: nowhere.
+    #[garde(custom(address_or_nothing))]
+    pub listen: String,
 }
 
 /// `[runs]`
@@ -170,6 +174,14 @@ impl SlotSettings {
     }
 }
 
+impl WorkerSettings {
+    /// Where a worker process listens; `None`: nowhere.
+    #[must_use]
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.listen.parse().ok()
+    }
+}
+
 impl RunSettings {
     /// The rhythm of a run that names none.
     #[must_use]
@@ -193,7 +205,7 @@ impl Default for SlotSettings {
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        Self { concurrency: 64, grace: Duration::from_secs(25) }
+        Self { concurrency: 64, grace: Duration::from_secs(25), listen: String::new() }
     }
 }
 

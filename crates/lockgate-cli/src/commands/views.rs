@@ -2,6 +2,7 @@
 //!
 //! A name here never changes its meaning: programs read it.
 
+mod dead;
 mod job;
 mod pool;
 mod run;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use crate::times::human;
 
+pub(crate) use dead::DeadView;
 pub(crate) use job::JobView;
 pub(crate) use pool::{HolderView, PoolView};
 pub(crate) use run::RunView;

@@ -87,6 +87,11 @@ impl Greeter {
         path.display().to_string()
     }
 
+    /// Where its database is.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("lockgate.db")
+    }
+
     /// A file's text.
     pub(crate) fn read(&self, name: &str) -> String {
         String::from_utf8_lossy(&std::fs::read(self.folder.path().join(name)).unwrap()).into_owned()

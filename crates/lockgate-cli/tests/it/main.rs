@@ -5,7 +5,10 @@
 // Tells clippy that the helpers are test code too.
 #![cfg(test)]
 
+mod bench;
 mod commands;
+mod dead;
+mod endpoints;
 mod greeter;
 mod names;
 mod refusals;

@@ -71,7 +71,29 @@ fn documents_keep_their_names() {
         &greeter.json(&["migrate", "status"]),
         "migrations.applied_at migrations.component migrations.name migrations.version schema_version",
     );
+    check(&greeter.json(&["dead", "list"]), "letters schema_version");
     check(&greeter.json(&["config", "check"]), "faults ok schema_version");
+}
+
+#[test]
+fn measurements_keep_their_names() {
+    let greeter = Greeter::new();
+    let spread = |name: &str| format!("{name}.count {name}.p50_us {name}.p99_us");
+    let (wait, hand_off, to_work) = (spread("wait"), spread("hand_off"), spread("hand_off_to_work"));
+    check(
+        &greeter.json(&["bench", "--jobs", "50", "--slots", "2"]),
+        &format!(
+            "batch_size concurrency costs.cpu_ms costs.cpu_seconds_per_10k_jobs costs.peak_bytes costs.process \
+             costs.resident_bytes deferred dispatched_per_second drain_ms drained_per_second engine {hand_off} \
+             {to_work} jobs planned_per_second processes schema_version sleep_ms slots slots_held_percent \
+             slots_working_percent succeeded {wait}"
+        ),
+    );
+    check(
+        &greeter.json(&["bench", "--idle", "100ms"]),
+        "costs.cpu_ms costs.cpu_percent costs.peak_bytes costs.process costs.resident_bytes engine idle_ms \
+         schema_version",
+    );
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn busy_worker(greeter: &Greeter, takes: &str) -> (Child, BufReader<ChildStderr>
     (worker, said)
 }
 
-fn send(worker: &Child, signal: &str) {
+pub(crate) fn send(worker: &Child, signal: &str) {
     let sent = Command::new("kill").args(["-s", signal, &worker.id().to_string()]).status().unwrap();
     assert!(sent.success());
 }

@@ -28,5 +28,6 @@ with recursive t as (select ledger_now() as now), waiting (run) as (
     select t.now + $2, k.run, array_agg(k.id) from taken k cross join t group by t.now, k.run
 )
 select k.id, k.dispatch, r.id as run_id, r.kind, r.queue, j.key, j.tenant, j.payload
-from taken k join jobs j on j.seq = k.seq join runs r on r.number = k.run
+from taken k join runs r on r.number = k.run
+cross join lateral (select key, tenant, payload from jobs where seq = k.seq limit 1) j
 order by k.seq

@@ -83,7 +83,8 @@ impl Supervisor {
             self.complain(why);
             let wait = self.wait.mul_f64(0.5 + fastrand::f64() / 2.0);
             self.wait = (self.wait * 2).min(SLOWEST);
-            waiting.block_on(self.end.run_until_cancelled(tokio::time::sleep(wait)));
+            let end = self.end.clone();
+            waiting.block_on(async move { end.run_until_cancelled(tokio::time::sleep(wait)).await });
         }
     }
 

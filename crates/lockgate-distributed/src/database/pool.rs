@@ -19,7 +19,8 @@ use super::error::{OpenError, silent};
 pub struct DatabaseOptions {
     /// `postgres://user:password@host:5432/name`, with `?sslmode=verify-full` where it goes through a network.
     pub url: SecretString,
-    /// Connections of this process, at most. Default 8: a worker's calls go in groups.
+    /// Connections of this process for the ledger, at most, and as many again for a worker's own statements, where it
+    /// has any. Default 8: a worker's calls go in groups.
     pub max_connections: u32,
 }
 
@@ -65,28 +66,55 @@ impl Patience {
     }
 }
 
-/// The pool of one process. No connection is made yet.
-pub(super) fn open(options: &DatabaseOptions) -> Result<(PgPool, String), OpenError> {
+/// The connections of one process.
+pub(super) struct Pools {
+    /// For the ledger.
+    pub(super) ledger: PgPool,
+    /// For a worker's own statements, which must not hold the ledger up.
+    pub(super) worker: PgPool,
+    /// Where they lead.
+    pub(super) place: String,
+}
+
+/// What every connection is told.
+const SESSION: [(&str, &str); 8] = [
+    ("search_path", "lockgate,public"),
+    ("statement_timeout", "5000"),
+    // A process that is frozen in a transaction must not keep others from its rows.
+    ("idle_in_transaction_session_timeout", "10000"),
+    ("synchronous_commit", "on"),
+    // For the server, which notices in its turn that we are gone.
+    ("tcp_keepalives_idle", "15"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    // Compiling a plan takes longer than any of ours runs.
+    ("jit", "off"),
+];
+
+/// What the ledger's connections are told besides: its statements of every moment are look-ups by an index, one for
+/// each job. A plan is kept, so it must be that one from the first job on, when the tables are still so small that
+/// reading them whole is cheaper. [`Patience::Long`] takes this back for its transaction.
+const LOOK_UPS: [(&str, &str); 4] = [
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
+
+/// The pools of one process. No connection is made yet.
+pub(super) fn open(options: &DatabaseOptions) -> Result<Pools, OpenError> {
     let connect: PgConnectOptions =
         options.url.expose_secret().parse().map_err(|source| OpenError::BadUrl { source })?;
     let place = place(&connect);
-    let connect = connect.application_name("lockgate").statement_cache_capacity(256).options([
-        ("search_path", "lockgate,public"),
-        ("statement_timeout", "5000"),
-        // A process that is frozen in a transaction must not keep others from its rows.
-        ("idle_in_transaction_session_timeout", "10000"),
-        ("synchronous_commit", "on"),
-        // For the server, which notices in its turn that we are gone.
-        ("tcp_keepalives_idle", "15"),
-        ("tcp_keepalives_interval", "5"),
-        ("tcp_keepalives_count", "3"),
-        // Compiling a plan takes longer than any of ours runs.
-        ("jit", "off"),
-        // A plan that was made when the tables were small would be kept when they are large.
-        ("plan_cache_mode", "force_custom_plan"),
-    ]);
-    let pool = PgPoolOptions::new()
-        .max_connections(options.max_connections.max(1))
+    let connect = connect.application_name("lockgate").statement_cache_capacity(256).options(SESSION);
+    let most = options.max_connections.max(1);
+    let ledger = pool(most).connect_lazy_with(connect.clone().options(LOOK_UPS));
+    Ok(Pools { ledger, worker: pool(most).connect_lazy_with(connect), place })
+}
+
+fn pool(most: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(most)
         .acquire_timeout(CONNECT)
         .idle_timeout(Duration::from_secs(60))
         .test_before_acquire(false)
@@ -98,8 +126,6 @@ pub(super) fn open(options: &DatabaseOptions) -> Result<(PgPool, String), OpenEr
                 Ok(true)
             })
         })
-        .connect_lazy_with(connect);
-    Ok((pool, place))
 }
 
 /// What may be said of where the database is: no user, no password.

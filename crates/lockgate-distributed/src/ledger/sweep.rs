@@ -14,8 +14,10 @@ use sqlx::PgConnection;
 use crate::columns::sql;
 use crate::database::{Database, Doing, Patience, Work};
 
-/// Changes of counts that are folded at once, and that a reader may find before it folds them itself.
-pub(super) const FOLD: i64 = 10_000;
+/// Changes of counts that a reader may find before it folds them itself: a few milliseconds of reading.
+pub(super) const MANY: i64 = 2_000;
+/// Changes that are folded at once.
+const FOLD: i64 = 20_000;
 /// The number of the lock under which counts are folded.
 const FOLDING: i64 = 0x666f_6c64;
 /// Runs that one round looks at.

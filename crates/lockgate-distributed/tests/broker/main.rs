@@ -3,4 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, their helpers included")]
 
 mod conformance;
+mod faults;
+mod letters;
 mod rabbit;

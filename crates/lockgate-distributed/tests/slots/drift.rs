@@ -4,7 +4,7 @@ use lockgate_core::Tenant;
 use lockgate_core::lease::{Admission, Lease, Release, Session, SlotRequest};
 use lockgate_core::pool::{PoolChange, PoolCommand, TenantShare};
 use lockgate_core::slots::Slots;
-use lockgate_distributed::slots::RedisSlots;
+use lockgate_distributed::RedisSlots;
 
 use super::server::Server;
 use super::stage::{beat, books, ensure, pool, request};

@@ -165,7 +165,7 @@ async fn a_server_without_memory_grants_nothing_and_takes_everything_back() {
 #[tokio::test]
 async fn a_wrong_password_is_no_outage() {
     let server = Server::start_with(&["--requirepass", "secret"]).await;
-    let wrong = lockgate_distributed::slots::RedisSlots::connect(server.options()).await.unwrap_err();
+    let wrong = lockgate_distributed::RedisSlots::connect(server.options()).await.unwrap_err();
     assert!(matches!(&wrong, EngineError::Failed { .. }), "{wrong:?}");
     assert!(!lockgate_core::error::chain(&wrong).contains("secret"));
 }

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use lockgate_core::slots::Slots;
 use lockgate_core::timing::SlotTiming;
 use lockgate_distributed::{RedisOptions, RedisSlots};
 use redis::aio::MultiplexedConnection;
@@ -101,15 +102,17 @@ impl Server {
         RedisSlots::connect(self.options()).await.unwrap()
     }
 
-    /// Slots of a store that has learned already that nobody held anything.
+    /// Slots of a store that has learned already that nobody held anything: it is told so, not waited for.
     pub(crate) async fn learned(&self) -> RedisSlots {
-        use lockgate_core::slots::Slots;
         let slots = self.slots().await;
-        eventually("the store has learned", async || {
-            slots.inspect(None).await.unwrap();
-            (self.learning().await == 0).then_some(())
-        })
-        .await;
+        slots.inspect(None).await.unwrap();
+        redis::cmd("EVAL")
+            .arg(include_str!("learned.lua"))
+            .arg(1)
+            .arg(key("state"))
+            .query_async::<()>(&mut self.connect().await)
+            .await
+            .unwrap();
         slots
     }
 
@@ -125,16 +128,6 @@ impl Server {
             Err(error) if error.code() != Some("NOAUTH") => None,
             _ => Some(connection),
         }
-    }
-
-    async fn learning(&self) -> i64 {
-        redis::cmd("EVAL")
-            .arg("return select(5, cmsgpack.unpack(redis.call('HGET', KEYS[1], 'store')))")
-            .arg(1)
-            .arg(key("state"))
-            .query_async(&mut self.connect().await)
-            .await
-            .unwrap()
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::table::Snapshot;
 use super::{HeartbeatOn, Inner};
 use crate::stop::StopReason;
+use crate::telemetry;
 
 /// Starts the heartbeats; they end with `inner`.
 pub(super) fn start(inner: &Arc<Inner>, on: HeartbeatOn) -> Result<(), EngineError> {
@@ -69,8 +70,12 @@ async fn send(inner: &Arc<Inner>, sent_at: Instant, stop_at: Instant) {
         }
     };
     match answer {
-        Ok(pulse) => take(inner, &said, sent_at, pulse),
+        Ok(pulse) => {
+            telemetry::beat(sent_at.elapsed());
+            take(inner, &said, sent_at, pulse);
+        }
         Err(error) => {
+            telemetry::beat_missed();
             tracing::warn!(error = chain(&error), "heartbeat failed");
             if Instant::now() >= stop_at {
                 give_up(inner);
@@ -85,6 +90,7 @@ fn take(inner: &Arc<Inner>, said: &Snapshot, sent_at: Instant, pulse: Pulse) {
         inner.give_back_astray(lease);
     }
     for request in again {
+        telemetry::registered_again();
         get_in_line(inner, request);
     }
 }

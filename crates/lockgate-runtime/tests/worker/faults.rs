@@ -63,6 +63,7 @@ impl FaultySlots {
 #[async_trait]
 impl Slots for FaultySlots {
     async fn open(&self, process: &str) -> Result<Session, EngineError> {
+        self.reach(&self.cut)?;
         self.inner.open(process).await
     }
 

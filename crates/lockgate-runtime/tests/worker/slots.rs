@@ -1,11 +1,14 @@
 //! Jobs and their slots: no slot, a lost lease, a store that cannot be reached.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lockgate_core::JobState;
 use lockgate_core::pool::{OnBusy, PoolChange, PoolCommand, PoolSpec};
-use lockgate_runtime::PoolPolicy;
+use lockgate_runtime::{Observer, PoolPolicy, Standing, Steps};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::faults::FaultySlots;
 use crate::stage::{Act, Stage, backend};
@@ -133,4 +136,63 @@ async fn a_store_that_lost_its_state_is_told_again_and_no_job_notices() {
     let tally = tasks.join_next().await.unwrap().unwrap();
     assert_eq!((tally.succeeded, tally.retry, tally.failed), (4, 0, 0));
     assert_eq!(stage.seen.peak.load(std::sync::atomic::Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_slot_store_is_away_at_its_start_waits_for_it() {
+    let mut stage = Stage::new(1, [Act::Succeed { after: Duration::ZERO }]).await;
+    let faults = FaultySlots::around(&mut stage.engine);
+    faults.cut();
+    let worker = stage.worker();
+    let standing = worker.standing();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(worker.run(CancellationToken::new()));
+    stage
+        .until(
+            "it waits and says why",
+            async |_| matches!(&*standing.borrow(), Standing::Waiting(why) if why.contains("cut off")),
+        )
+        .await;
+    faults.mend();
+    let tally = tasks.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(tally.succeeded, 1);
+    assert_eq!(*standing.borrow(), Standing::Draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_the_wait_for_a_store_at_once() {
+    let mut stage = Stage::new(1, []).await;
+    FaultySlots::around(&mut stage.engine).cut();
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(stage.worker().run(stop.clone()));
+    tokio::time::sleep(Duration::from_secs(60)).await; // virtual time: it waits for long already
+    let asked = Instant::now();
+    stop.cancel();
+    assert!(tasks.join_next().await.unwrap().unwrap().is_ok());
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+}
+
+#[derive(Debug, Default)]
+struct Lookout(Mutex<Vec<Steps>>);
+
+impl Observer for Lookout {
+    fn executed(&self, steps: &Steps) {
+        self.0.lock().unwrap().push(*steps);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_sees_the_steps_of_each_execution_in_their_order() {
+    let mut stage = Stage::new(1, [Act::Succeed { after: Duration::from_secs(3) }, Act::Fail]).await;
+    let lookout = Arc::new(Lookout::default());
+    stage.options.observer = Some(lookout.clone());
+    stage.work().await;
+    let seen = lookout.0.lock().unwrap();
+    assert_eq!(seen.len(), 4, "one and its three attempts: {seen:?}");
+    for steps in seen.iter() {
+        assert!(steps.asked_at <= steps.admitted_at && steps.started_at <= steps.ended_at, "{steps:?}");
+    }
+    let longest = seen.iter().map(|steps| steps.ended_at - steps.started_at).max();
+    assert_eq!(longest, Some(Duration::from_secs(3)));
 }

@@ -2,6 +2,7 @@
 //!
 //! They must never depend on another section.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -58,6 +59,16 @@ pub fn not_empty(path: &Path, (): &()) -> garde::Result {
 /// When it is blank.
 pub fn not_blank(text: &str, (): &()) -> garde::Result {
     check(!text.trim().is_empty(), || String::from("must not be empty; give a level, such as \"info\""))
+}
+
+/// An address with a port, or nothing.
+///
+/// # Errors
+/// When it is neither.
+pub fn address_or_nothing(text: &str, (): &()) -> garde::Result {
+    check(text.is_empty() || text.parse::<SocketAddr>().is_ok(), || {
+        String::from("must be an address with a port, such as \"127.0.0.1:9464\", or empty")
+    })
 }
 
 /// Times of leases that keep the promise that they are made for.

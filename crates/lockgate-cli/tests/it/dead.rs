@@ -1,0 +1,112 @@
+//! Dead letters, as an operator meets them: listed, shown, replayed and dropped.
+//!
+//! They must never be made by the kit: a worker would put them there.
+
+use lockgate::core::broker::{Mark, Unreadable};
+use lockgate::core::dead::DeadReason;
+use lockgate::core::{Envelope, JobId};
+use lockgate::embedded::{Options, open};
+use lockgate::{Key, Kind, QueueName, Tenant};
+use serde_json::{Value, json};
+
+use crate::greeter::Greeter;
+
+/// Puts messages into the queue of the greeter, and rejects each for its reason.
+async fn dead(greeter: &Greeter, letters: &[(DeadReason, &str)]) {
+    greeter.ok(&["migrate", "up"]);
+    let options = Options { path: greeter.database(), timing: Default::default() };
+    let broker = open(options).await.unwrap().engine.broker;
+    let queue = QueueName::new("greetings").unwrap();
+    let mut deliveries = broker.subscribe(&queue, 1).await.unwrap();
+    for (reason, payload) in letters {
+        let envelope = Envelope {
+            job: JobId(uuid::Uuid::now_v7()),
+            kind: Kind::new("wave").unwrap(),
+            key: Key::new("anna").unwrap(),
+            tenant: Tenant::new("anna").unwrap(),
+            run: None,
+            queue: queue.clone(),
+            dispatch: 1,
+            payload: (*payload).to_owned(),
+        };
+        broker.publish(&[envelope]).await.unwrap();
+        let tag = deliveries.next().await.unwrap().remove(0).tag;
+        let why = Unreadable::new(*reason, "no job kind wave is registered with this worker");
+        broker.settle(vec![Mark::Reject { tag, why }]).await.unwrap();
+    }
+}
+
+fn letters(greeter: &Greeter) -> Vec<Value> {
+    greeter.json(&["dead", "list"])["letters"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_with_their_reason_and_shown_with_their_body() {
+    let greeter = Greeter::new();
+    assert!(greeter.ok(&["dead", "list"]).contains("jobs list --state failed"));
+    dead(&greeter, &[(DeadReason::UnknownKind, r#"{"name":"anna"}"#), (DeadReason::BadPayload, "1")]).await;
+    let listed = letters(&greeter);
+    assert_eq!((&listed[0]["reason"], &listed[1]["reason"]), (&json!("unknown-kind"), &json!("bad-payload")));
+    assert_eq!((&listed[0]["queue"], &listed[0]["bytes"]), (&json!("greetings"), &json!(15)));
+    assert!(listed[0].get("body").is_none(), "{listed:?}");
+    let table = greeter.ok(&["dead", "list", "--limit", "1"]);
+    assert!(
+        table.contains("unknown-kind") && table.contains("15 B") && !table.contains("bad-payload"),
+        "{table}"
+    );
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    let id = listed[0]["id"].as_str().unwrap();
+    let shown = greeter.ok(&["dead", "show", id]);
+    assert!(shown.contains("wave") && shown.ends_with("{\"name\":\"anna\"}\n"), "{shown}");
+    assert_eq!(greeter.json(&["dead", "show", id])["letter"]["body"], r#"{"name":"anna"}"#);
+}
+
+#[tokio::test]
+async fn what_is_replayed_is_back_in_its_queue_and_the_rest_stays() {
+    let greeter = Greeter::new();
+    let (unknown, bad) = (DeadReason::UnknownKind, DeadReason::BadPayload);
+    dead(&greeter, &[(unknown, "1"), (bad, "2"), (bad, "3"), (unknown, "4")]).await;
+    assert_eq!(greeter.json(&["dead", "replay", "--all", "--reason", "too-deep"])["replayed"], 0);
+    assert_eq!(letters(&greeter).len(), 4);
+    assert_eq!(greeter.json(&["dead", "replay", "--all", "--reason", "unknown-kind"])["replayed"], 2);
+    let left = letters(&greeter);
+    assert!(left.len() == 2 && left.iter().all(|letter| letter["reason"] == "bad-payload"), "{left:?}");
+    let id = left[0]["id"].as_str().unwrap();
+    assert!(greeter.ok(&["dead", "replay", id]).contains("1 dead letters are back"));
+    let still: Vec<Value> = letters(&greeter).iter().map(|letter| letter["id"].clone()).collect();
+    assert_eq!(still, [left[1]["id"].clone()]);
+}
+
+#[tokio::test]
+async fn what_is_dropped_is_gone_and_all_of_it_only_when_one_is_sure() {
+    let greeter = Greeter::new();
+    dead(&greeter, &[(DeadReason::NoKind, "1"), (DeadReason::NoKind, "2"), (DeadReason::NoKind, "3")]).await;
+    let ids: Vec<String> = letters(&greeter).iter().map(|l| l["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(greeter.json(&["dead", "drop", &ids[0]])["dropped"], 1);
+    let unknown = greeter.fails(&["dead", "drop", &ids[1], "4711"], 66);
+    assert!(unknown.contains("4711") && unknown.contains("`dead list`"), "{unknown}");
+    assert_eq!(letters(&greeter).len(), 2, "nothing is dropped when one of them is not there");
+    let unsure = greeter.fails(&["dead", "drop", "--all"], 2);
+    assert!(unsure.contains("--yes") && unsure.contains("dead list"), "{unsure}");
+    assert_eq!(greeter.json(&["dead", "drop", "--all", "--yes"])["dropped"], 2);
+    assert_eq!(letters(&greeter), Vec::<Value>::new());
+}
+
+#[test]
+fn dead_letters_that_are_not_there_or_make_no_sense_are_refused_with_the_way_out() {
+    let greeter = Greeter::new();
+    for (arguments, code, part) in [
+        (&["dead", "show", "17"][..], 66, "`dead list`"),
+        (&["dead", "show", "17", "--queue", "other"], 66, "17"),
+        (&["dead", "replay"], 2, "--all"),
+        (&["dead", "replay", "17", "--all"], 2, "--all"),
+        (&["dead", "replay", "17", "--reason", "no-kind"], 2, "--all"),
+        (&["dead", "replay", "--all", "--reason", "bored"], 2, "unknown-kind"),
+        (&["dead", "drop", "17", "--yes"], 2, "--all"),
+    ] {
+        let line = greeter.fails(arguments, code);
+        assert!(line.contains(part), "{arguments:?}: {line}");
+    }
+    let help = greeter.ok(&["dead", "--help"]);
+    assert!(help.starts_with("Shows messages") && help.contains("jobs list --state failed"), "{help}");
+}

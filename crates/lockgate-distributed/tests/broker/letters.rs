@@ -1,0 +1,150 @@
+//! Messages of other clients, and what becomes of those that nobody can handle.
+
+use std::time::Duration;
+
+use lapin::BasicProperties;
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lockgate_core::broker::{Broker, Delivery, Depth, Mark, Origin};
+use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery, DeadReason};
+
+use crate::faults::{envelopes, queue, receive};
+use crate::rabbit::{Place, eventually, shared};
+
+async fn send(place: &Place, properties: BasicProperties, body: &[u8]) {
+    let foreigner = place.foreigner().await;
+    let options = BasicPublishOptions::default();
+    let sent = foreigner.basic_publish("".into(), place.queue("q"), options, body, properties).await.unwrap();
+    sent.await.unwrap();
+    // A channel's end is answered after what was sent by it.
+    foreigner.close(200, "".into()).await.unwrap();
+}
+
+fn text(text: &str) -> AMQPValue {
+    AMQPValue::LongString(text.into())
+}
+
+async fn reject(place: &Place, delivery: &Delivery) {
+    let why = delivery.message.clone().unwrap_err();
+    place.broker.settle(vec![Mark::Reject { tag: delivery.tag, why }]).await.unwrap();
+}
+
+async fn dead(place: &Place, limit: u32) -> Vec<DeadLetter> {
+    place.broker.dead(DeadQuery { queue: queue(), id: None, limit }).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_message_of_any_client_is_a_job() {
+    let Some((rabbit, _undisturbed)) = shared().await else { return };
+    let place = rabbit.broker();
+    let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
+    let properties = BasicProperties::default().with_type("mail".into()).with_message_id("order-42".into());
+    send(&place, properties.clone(), b"{\"to\": 1}").await;
+    send(&place, properties, b"{\"to\": 1}").await;
+    let received = receive(deliveries.as_mut(), 2).await;
+    let first = received[0].message.as_ref().unwrap();
+    assert_eq!((received[0].origin, first.kind.as_str()), (Origin::Client, "mail"));
+    assert_eq!(first.job, received[1].message.as_ref().unwrap().job);
+}
+
+#[tokio::test]
+async fn what_would_offend_the_broker_does_not_hinder_a_rejection() {
+    let Some((rabbit, _undisturbed)) = shared().await else { return };
+    let place = rabbit.broker();
+    let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
+    let foreigner = place.foreigner().await;
+    let copy = place.queue("copy");
+    foreigner
+        .queue_declare(copy.clone(), QueueDeclareOptions::durable(), FieldTable::default())
+        .await
+        .unwrap();
+    let mut headers = FieldTable::default();
+    headers.insert("CC".into(), AMQPValue::FieldArray(vec![text(copy.as_str())].into()));
+    headers.insert("big".into(), text(&"x".repeat(100_000)));
+    let offending = BasicProperties::default()
+        .with_user_id("guest".into())
+        .with_expiration("600000".into())
+        .with_headers(headers);
+    send(&place, offending, b"{}").await;
+    let received = receive(deliveries.as_mut(), 1).await;
+    reject(&place, &received[0]).await;
+    let letters = dead(&place, 0).await;
+    assert_eq!((letters.len(), letters[0].reason), (1, DeadReason::NoKind));
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
+    let copies = foreigner.queue_declare(copy, passive, FieldTable::default()).await.unwrap();
+    assert_eq!(copies.message_count(), 1, "copied again by its death");
+}
+
+#[tokio::test]
+async fn a_message_of_a_megabyte_is_a_dead_letter() {
+    let Some((rabbit, _undisturbed)) = shared().await else { return };
+    let place = rabbit.broker();
+    let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
+    let properties = BasicProperties::default().with_type("kind".into());
+    send(&place, properties, &vec![b' '; 1_000_000]).await;
+    let received = receive(deliveries.as_mut(), 1).await;
+    reject(&place, &received[0]).await;
+    let letters = dead(&place, 0).await;
+    assert_eq!((letters[0].reason, letters[0].bytes), (DeadReason::Oversized, 1_000_000));
+}
+
+#[tokio::test]
+async fn what_is_delivered_again_and_again_is_a_dead_letter_with_that_reason() {
+    let Some((rabbit, _undisturbed)) = shared().await else { return };
+    let place = rabbit.broker();
+    let published = envelopes(1);
+    place.broker.publish(&published).await.unwrap();
+    let mut deliveries = place.broker.subscribe(&queue(), 1).await.unwrap();
+    for _ in 0..=20 {
+        let received = receive(deliveries.as_mut(), 1).await;
+        place.broker.settle(vec![Mark::Return(received[0].tag)]).await.unwrap();
+    }
+    let wait = Duration::from_secs(10);
+    let letter = eventually("a dead letter", wait, async || dead(&place, 0).await.pop()).await;
+    assert_eq!(letter.reason, DeadReason::DeliveryLimit);
+    assert_eq!(letter.message_id, Some(published[0].job.to_string()));
+    assert!(letter.died_at.is_some());
+    let ids = vec![letter.id];
+    assert_eq!(place.broker.bury(&queue(), ids, DeadEnd::Replay).await.unwrap(), 1);
+    let again = receive(deliveries.as_mut(), 1).await;
+    assert_eq!(again[0].message.as_ref().unwrap(), &published[0]);
+}
+
+#[tokio::test]
+async fn looking_at_some_dead_letters_does_not_change_their_order() {
+    let Some((rabbit, _undisturbed)) = shared().await else { return };
+    let place = rabbit.broker();
+    let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
+    for n in 0..7 {
+        let properties = BasicProperties::default().with_message_id(format!("m{n}").into());
+        send(&place, properties, b"{}").await;
+        let received = receive(deliveries.as_mut(), 1).await;
+        reject(&place, &received[0]).await;
+    }
+    let order = async |limit| {
+        let ids = dead(&place, limit).await.into_iter().map(|letter| letter.message_id.unwrap());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(order(2).await, ["m0", "m1"]);
+    assert_eq!(order(1).await, ["m0"]);
+    assert_eq!(order(3).await, ["m0", "m1", "m2"]);
+    let third = dead(&place, 3).await.remove(2).id;
+    assert_eq!(place.broker.bury(&queue(), vec![third], DeadEnd::Drop).await.unwrap(), 1);
+    assert_eq!(order(0).await, ["m0", "m1", "m3", "m4", "m5", "m6"]);
+}
+
+#[tokio::test]
+async fn all_dead_letters_are_replayed_once() {
+    let Some((rabbit, _undisturbed)) = shared().await else { return };
+    let place = rabbit.broker();
+    let mut deliveries = place.broker.subscribe(&queue(), 500).await.unwrap();
+    place.broker.publish(&envelopes(300)).await.unwrap();
+    let why = lockgate_core::broker::Unreadable::new(DeadReason::UnknownKind, "none");
+    let received = receive(deliveries.as_mut(), 300).await;
+    let rejects = received.iter().map(|d| Mark::Reject { tag: d.tag, why: why.clone() });
+    place.broker.settle(rejects.collect()).await.unwrap();
+    assert_eq!(place.broker.bury(&queue(), Vec::new(), DeadEnd::Replay).await.unwrap(), 300);
+    receive(deliveries.as_mut(), 300).await;
+    let depth = place.broker.depth(&queue()).await.unwrap();
+    assert_eq!(depth, Depth { ready: 0, unsettled: 300, dead: 0 });
+}

@@ -1,0 +1,60 @@
+//! The least that a user of Redis must be allowed: with exactly this, everything works.
+
+use lockgate_core::lease::{Admission, Release, Released, Wake};
+use lockgate_core::pool::{PoolChange, PoolCommand};
+use lockgate_core::slots::Slots;
+use lockgate_distributed::{RedisOptions, RedisSlots};
+use tokio::time::timeout;
+
+use super::server::{NAMESPACE, PATIENCE, Server};
+use super::stage::{ask, beat, ensure, free, pool, request, take};
+
+/// What a connection says for itself.
+const CONNECTION: &str = "hello auth ping info script|load evalsha subscribe unsubscribe";
+/// What the scripts do.
+const SCRIPTS: &str = "time publish unlink hget hmget hset hdel hlen hkeys hgetall hincrby zadd zrem zrange \
+                       zrangebylex zrangebyscore";
+
+#[tokio::test]
+async fn a_user_with_the_documented_rights_can_do_everything() {
+    let server = Server::start().await;
+    let learned = server.learned().await;
+    let mut allow = redis::cmd("ACL");
+    allow.arg("SETUSER").arg("lockgate").arg("reset").arg("on").arg(">password");
+    allow.arg(format!("~{{lockgate:{NAMESPACE}}}:*")).arg(format!("&{{lockgate:{NAMESPACE}}}:*"));
+    for command in CONNECTION.split_whitespace().chain(SCRIPTS.split_whitespace()) {
+        allow.arg(format!("+{command}"));
+    }
+    allow.query_async::<()>(&mut server.connect().await).await.unwrap();
+    let url = server.url().replace("redis://", "redis://lockgate:password@");
+    let slots = RedisSlots::connect(RedisOptions { url: url.into(), ..server.options() }).await.unwrap();
+
+    ensure(&slots, "p", 1).await;
+    let set = |change| PoolCommand::Set { pool: pool("p"), change, version: None };
+    slots.control(set(PoolChange { per_tenant: Some(Some(1)), ..PoolChange::default() })).await.unwrap();
+    let session = slots.open("a").await.unwrap();
+    let mut pushes = slots.wakeups(&session).await.unwrap();
+    let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
+    let (next, leaves) = (request("u", &[("p", 1)]), request("u", &[("p", 1)]));
+    assert_eq!(ask(&slots, &session, &next).await, Admission::Queued);
+    assert_eq!(ask(&slots, &session, &leaves).await, Admission::Queued);
+    beat(&slots, &session, std::slice::from_ref(&lease), &[next, leaves.clone()]).await;
+    slots.control(PoolCommand::Reset { pool: pool("p") }).await.unwrap();
+    let wakes = timeout(PATIENCE, pushes.next()).await.unwrap().unwrap();
+    assert_eq!(wakes, [Wake::Stop(lease.id())]);
+    let leave = Release::Leave { lease: leaves.lease };
+    assert_eq!(slots.release(&session, vec![leave]).await.unwrap(), [Released::Done]);
+    assert_eq!(free(&slots, &session, &lease).await, Released::Done);
+    let wakes = timeout(PATIENCE, pushes.next()).await.unwrap().unwrap();
+    let [Wake::Granted(second)] = wakes.as_slice() else { panic!("{wakes:?}") };
+    let longest = std::time::Duration::from_secs(60);
+    let drain = Release::Drain { lease: second.id(), fence: second.fence, longest };
+    assert_eq!(slots.release(&session, vec![drain]).await.unwrap(), [Released::Done]);
+    assert_eq!(slots.inspect(Some(&pool("p"))).await.unwrap()[0].holders.len(), 1);
+    slots.inspect(None).await.unwrap();
+    slots.close(&session).await.unwrap();
+
+    redis::cmd("FLUSHALL").query_async::<()>(&mut server.connect().await).await.unwrap();
+    assert_eq!(beat(&slots, &session, std::slice::from_ref(second), &[]).await, Default::default());
+    drop(learned);
+}
