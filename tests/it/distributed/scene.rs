@@ -25,10 +25,9 @@ const WORK: [&str; 3] = ["work", "--concurrency", "16"];
 /// Far longer than a run takes on a busy machine: a run that hangs is to be told from a slow one.
 const TO_THE_END: Duration = Duration::from_secs(180);
 
-/// Times of slots that are as short as they may be on a busy machine: a store that has lost its state grants nothing
-/// for one ttl.
-const TIMES: &str =
-    "[slots]\nttl = \"3500ms\"\nheartbeat = \"600ms\"\nclock_cap = \"1200ms\"\nmargin = \"500ms\"\n";
+/// How long a worker is thought to live without a sign of life: as short as it may be on a busy machine.
+pub(super) const TTL: Duration = Duration::from_millis(3_500);
+const TIMES: &str = "heartbeat = \"600ms\"\nclock_cap = \"1200ms\"\nmargin = \"500ms\"\n";
 
 /// What a scene is made of.
 #[derive(Debug, Clone, Copy)]
@@ -148,11 +147,13 @@ impl Scene {
             "[spike_projection]\nsource = \"http\"\n[spike_projection.http]\nurl = \"{}\"\nquery_timeout = \"1s\"\n",
             self.backend_url
         );
-        self.place.write("lockgate.toml", &format!("engine = \"distributed\"\n{servers}{TIMES}{backend}"))?;
+        // In the config, not by `slots set`: a store that comes back empty makes the pools that the config has.
+        let pool = format!("[pools.clickhouse]\nslots = {}\n", self.stage.slots);
+        let times = format!("[slots]\nttl = \"{}ms\"\n{TIMES}", TTL.as_millis());
+        let config = format!("engine = \"distributed\"\n{servers}{times}{pool}{backend}");
+        self.place.write("lockgate.toml", &config)?;
         let list = self.place.write("orgs.csv", &organizations::list(self.stage.organizations))?;
         self.place.run(&["orgs", "import", list.to_str().context("a path that is no text")?])?.succeeded()?;
-        let slots = self.stage.slots.to_string();
-        self.place.run(&["slots", "set", "clickhouse", "--slots", &slots])?.succeeded()?;
         Ok(())
     }
 
@@ -255,6 +256,7 @@ impl Scene {
         let url = self.postgres.url();
         block_on(async {
             let mut connection = PgConnection::connect(&url).await?;
+            sqlx::query("SET search_path = lockgate").execute(&mut connection).await?;
             let rows = sqlx::query(include_str!("projections.sql")).fetch_all(&mut connection).await?;
             rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
         })
