@@ -13,8 +13,10 @@ use super::scene::{Scene, Stage, lasts};
 
 const SOON: Duration = Duration::from_secs(30);
 
+const SERVERS: [Server; 3] = [Server::Postgres, Server::RabbitMq, Server::Redis];
+
 /// A server, as the far end of a connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Server {
     Postgres,
     RabbitMq,
@@ -30,94 +32,91 @@ impl Server {
             Self::Redis => ("distributed.redis.url", scene.redis.url()),
         })
     }
+}
 
-    /// How soon a worker is to work again when it can reach the server again.
-    fn back(self) -> Duration {
-        Duration::from_secs(if matches!(self, Self::RabbitMq) { 10 } else { 5 })
+/// A run with three workers, of which the first reaches each server through a proxy.
+struct Cut {
+    scene: Scene,
+    proxies: Vec<(Server, Proxy)>,
+}
+
+impl Cut {
+    /// The others go on through all of the outages, and must leave something to do: 100 organizations a second are
+    /// dispatched.
+    fn set(outages: Duration) -> Result<Option<Self>> {
+        let organizations = 600 + 100 * u32::try_from(outages.as_secs())?;
+        let stage = Stage { organizations, ..Stage::default() };
+        let Some(mut scene) = Scene::set(stage)? else { return Ok(None) };
+        let (mut proxies, mut flags) = (Vec::new(), Vec::new());
+        for server in SERVERS {
+            let (key, url) = server.place(&scene)?;
+            let port =
+                url.rsplit_once("127.0.0.1:").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
+            let proxy = Proxy::to(port.context("a url without a port")?)?;
+            flags.extend(["--set".to_owned(), format!("{key}={}", proxy.url(&url)?)]);
+            proxies.push((server, proxy));
+        }
+        scene.enqueue()?;
+        scene.work(&flags.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let cut = Self { scene, proxies };
+        for (server, proxy) in &cut.proxies {
+            eventually(&format!("it is connected to {server:?}"), SOON, || {
+                Ok((proxy.open() > 0).then_some(()))
+            })?;
+        }
+        cut.scene.some_more_is_done(40, SOON)?;
+        Ok(Some(cut))
+    }
+
+    /// The first worker can reach everything again: alone, it works on.
+    fn the_first_worker_goes_on(&mut self, server: Server) -> Result {
+        for mut other in self.scene.workers.drain(1..) {
+            other.signal(Signal::TERM)?;
+            other.wait(SOON)?;
+        }
+        let back = Duration::from_secs(if server == Server::RabbitMq { 10 } else { 5 });
+        self.scene.is_back_at_work_within(back).with_context(|| format!("after a fault of {server:?}"))
     }
 }
 
-/// A run with three workers, of which the first reaches one server through a proxy.
-fn through_a_proxy(server: Server) -> Result<Option<(Scene, Proxy)>> {
-    let Some(mut scene) = Scene::set(Stage::default())? else { return Ok(None) };
-    let (key, url) = server.place(&scene)?;
-    let port = url.rsplit_once("127.0.0.1:").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
-    let proxy = Proxy::to(port.context("a url without a port")?)?;
-    scene.enqueue()?;
-    scene.work(&["--set", &format!("{key}={}", proxy.url(&url)?)])?;
-    scene.work(&[])?;
-    scene.work(&[])?;
-    eventually("the first worker is connected", SOON, || Ok((proxy.open() > 0).then_some(())))?;
-    scene.some_more_is_done(60, SOON)?;
-    Ok(Some((scene, proxy)))
-}
-
-/// The first worker can reach everything again: alone, it works on and brings the run to its end.
-fn the_first_worker_goes_on(mut scene: Scene, server: Server) -> Result {
-    for mut other in scene.workers.drain(1..) {
-        other.signal(Signal::TERM)?;
-        other.wait(SOON)?;
+#[test]
+fn a_worker_outlives_resets_of_its_connections_to_each_server() -> Result {
+    let Some(mut cut) = Cut::set(Duration::ZERO)? else { return Ok(()) };
+    for (at, server) in SERVERS.into_iter().enumerate() {
+        let proxy = &cut.proxies[at].1;
+        proxy.set(Fault::Reset);
+        eventually("every connection is gone", SOON, || Ok((proxy.open() == 0).then_some(())))?;
+        proxy.set(Fault::None);
+        cut.the_first_worker_goes_on(server)?;
     }
-    scene.is_back_at_work_within(server.back())?;
-    scene.ends_well()
-}
-
-fn outlives_a_reset(server: Server) -> Result {
-    let Some((scene, proxy)) = through_a_proxy(server)? else { return Ok(()) };
-    let before = proxy.accepted();
-    proxy.set(Fault::Reset);
-    eventually("every connection is gone", SOON, || Ok((proxy.open() == 0).then_some(())))?;
-    proxy.set(Fault::None);
-    eventually("it connects again", server.back(), || Ok((proxy.accepted() > before).then_some(())))?;
-    the_first_worker_goes_on(scene, server)
-}
-
-fn outlives_silence(server: Server) -> Result {
-    let Some((scene, proxy)) = through_a_proxy(server)? else { return Ok(()) };
-    proxy.set(Fault::BlackHole);
-    lasts(outage(Duration::from_secs(6), Duration::from_secs(40)))?;
-    // The others went on, and were granted what the silent one could not keep: not one more than there are.
-    scene.backend_agrees()?;
-    proxy.set(Fault::None);
-    the_first_worker_goes_on(scene, server)
+    cut.scene.ends_well()
 }
 
 #[test]
-fn a_worker_outlives_a_reset_of_its_connections_to_the_ledger() -> Result {
-    outlives_a_reset(Server::Postgres)
-}
-
-#[test]
-fn a_worker_outlives_a_reset_of_its_connections_to_the_broker() -> Result {
-    outlives_a_reset(Server::RabbitMq)
-}
-
-#[test]
-fn a_worker_outlives_a_reset_of_its_connections_to_the_slots() -> Result {
-    outlives_a_reset(Server::Redis)
-}
-
-#[test]
-fn a_worker_outlives_silence_of_the_ledger() -> Result {
-    outlives_silence(Server::Postgres)
-}
-
-#[test]
-fn a_worker_outlives_silence_of_the_broker() -> Result {
-    outlives_silence(Server::RabbitMq)
-}
-
-#[test]
-fn a_worker_outlives_silence_of_the_slots() -> Result {
-    outlives_silence(Server::Redis)
+fn a_worker_outlives_silence_of_each_server_while_others_go_on() -> Result {
+    let silence = outage(Duration::from_secs(5), Duration::from_secs(40));
+    let Some(mut cut) = Cut::set(silence * 3)? else { return Ok(()) };
+    for (at, server) in SERVERS.into_iter().enumerate() {
+        cut.scene.work(&[])?;
+        cut.scene.work(&[])?;
+        cut.proxies[at].1.set(Fault::BlackHole);
+        lasts(silence)?;
+        // The others went on, and were granted what the silent one could not keep: not one more than there are.
+        cut.scene.backend_agrees()?;
+        cut.proxies[at].1.set(Fault::None);
+        cut.the_first_worker_goes_on(server)?;
+    }
+    cut.scene.ends_well()
 }
 
 #[test]
 fn a_commit_whose_answer_is_lost_counts_once() -> Result {
-    let Some((scene, proxy)) = through_a_proxy(Server::Postgres)? else { return Ok(()) };
-    for cut in 1..=10 {
+    let Some(mut cut) = Cut::set(Duration::ZERO)? else { return Ok(()) };
+    let proxy = &cut.proxies[0].1;
+    for cuts in 1..=10 {
         proxy.set(Fault::CutAfter(b"COMMIT"));
-        eventually("a commit loses its answer", SOON, || Ok((proxy.cuts() == cut).then_some(())))?;
+        eventually("a commit loses its answer", SOON, || Ok((proxy.cuts() == cuts).then_some(())))?;
     }
-    the_first_worker_goes_on(scene, Server::Postgres)
+    cut.the_first_worker_goes_on(Server::Postgres)?;
+    cut.scene.ends_well()
 }
