@@ -11,9 +11,14 @@ use tracing_subscriber::EnvFilter;
 use crate::problem::{Exit, Problem, one_line};
 use crate::terminal::Terminal;
 
+/// The AMQP driver logs an error for each connection that ends, and we tell that ourselves, once and with what follows. A
+/// filter that names it is obeyed.
+const DRIVER: &str = "lapin";
+
 /// Starts logging; the filter is checked first.
 pub(crate) fn start(filter: &str, terminal: &Terminal) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
+    let quiet = if filter.contains(DRIVER) { filter.to_owned() } else { format!("{filter},{DRIVER}=off") };
+    let filter = EnvFilter::try_new(&quiet).map_err(|error| {
         let error = one_line(&error.to_string());
         let way_out = "write a level such as info, or pairs such as info,lockgate=debug";
         Problem::new(Exit::Config, format!("log.filter = {filter:?}: {error}; {way_out}"))

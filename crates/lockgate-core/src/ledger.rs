@@ -12,8 +12,9 @@ use crate::envelope::Envelope;
 use crate::error::EngineError;
 use crate::id::{JobId, RunId};
 use crate::job::{JobRecord, JobState, Outcome};
-use crate::name::{Key, Kind, MAX_NAME_BYTES, QueueName, RunName, Tenant};
-use crate::run::{RunRecord, RunSpec, RunSummary};
+use crate::name::{Key, RunName};
+pub use crate::planning::{Adoption, PlanStep, Planned, PlannedJob, adopted_key};
+use crate::run::RunSummary;
 use crate::time::Timestamp;
 
 /// The durable record of runs and jobs.
@@ -44,80 +45,6 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// One bounded round of the small sweeps.
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, EngineError>;
-}
-
-/// A step of a planning: one `Open`, any number of `Append`s, one `Seal`; or an `Adopt`, which is all three at once.
-#[derive(Debug, Clone)]
-pub enum PlanStep {
-    /// Makes the run, or finds the one of that name.
-    Open(RunSpec),
-    /// Adds jobs to a run that is being planned; a key that it has already is passed over. To a run that is sealed
-    /// nothing is added.
-    Append {
-        /// Which run.
-        run: RunId,
-        /// Its next jobs.
-        jobs: Vec<PlannedJob>,
-    },
-    /// Makes the manifest whole: batches are due from now on. A second seal changes nothing.
-    Seal {
-        /// Which run.
-        run: RunId,
-    },
-    /// Takes in jobs whose messages came from elsewhere than the dispatcher, as if their first dispatch had been
-    /// published. They belong to the [`crate::run::inbox`] of their kind and of the ledger's day, which is made when
-    /// it is not there, and is active again when it was cancelled. A job that is there already, by its id, is passed
-    /// over; a key that another job of the inbox has gets the job's id behind it.
-    Adopt(Adoption),
-}
-
-/// Jobs of one kind, out of one queue, whose messages came from elsewhere than the dispatcher.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Adoption {
-    /// The id of the inbox, used when it is new.
-    pub inbox: RunId,
-    /// Their kind.
-    pub kind: Kind,
-    /// Where they came from, and where their retries go.
-    pub queue: QueueName,
-    /// The jobs.
-    pub jobs: Vec<PlannedJob>,
-}
-
-/// A job of a manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedJob {
-    /// Its id, used when its key is new.
-    pub id: JobId,
-    /// What it is about, unique in its run.
-    pub key: Key,
-    /// Whom it is charged to.
-    pub tenant: Tenant,
-    /// JSON text, at most [`crate::envelope::MAX_PAYLOAD_BYTES`].
-    pub payload: String,
-}
-
-/// The key of an adopted job whose own key another job of its inbox has.
-#[must_use]
-pub fn adopted_key(key: &Key, job: JobId) -> Key {
-    let mut text = key.as_str().to_owned();
-    let id = job.to_string();
-    while text.len() + id.len() + 1 > MAX_NAME_BYTES {
-        text.pop();
-    }
-    // The parts are names, so the whole is one; were it none, the key itself would be the honest answer.
-    Key::new(format!("{text}/{id}")).unwrap_or_else(|_| key.clone())
-}
-
-/// The run after a step of its planning.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Planned {
-    /// The run.
-    pub run: RunRecord,
-    /// Whether `Open` found it.
-    pub existed: bool,
-    /// Jobs added by this step.
-    pub added: u64,
 }
 
 /// What is to be published.

@@ -7,7 +7,7 @@
 //!   [`lease`];
 //! - decisions: [`transition`] (the job state machine), [`retry`], [`cadence`] (batches), [`fairness`] (who gets the
 //!   next slot), [`timing`] (leases and heartbeats);
-//! - ports: [`ledger`], [`broker`], [`slots`], held together by [`engine::Engine`].
+//! - ports: [`ledger`] (with [`planning`]), [`broker`], [`slots`], held together by [`engine::Engine`].
 
 pub mod broker;
 pub mod cadence;
@@ -21,6 +21,7 @@ pub mod job;
 pub mod lease;
 pub mod ledger;
 pub mod name;
+pub mod planning;
 pub mod pool;
 pub mod retry;
 pub mod run;

@@ -37,9 +37,7 @@ impl Timestamp {
     pub fn hour(self) -> Self {
         Self(self.0.saturating_sub(self.0.rem_euclid(HOUR_MS)))
     }
-}
 
-impl Timestamp {
     /// The start of the UTC day that holds this instant.
     #[must_use]
     pub fn day(self) -> Self {

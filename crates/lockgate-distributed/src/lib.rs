@@ -15,7 +15,8 @@ mod slots;
 
 pub use broker::{BrokerOpenError, BrokerOptions, MAX_PREFIX_BYTES, RabbitBroker};
 pub use database::{
-    Applied, Component, Database, DatabaseOptions, Doing, LOCKGATE, Migration, MigrationStatus, Patience, Work,
+    Applied, Component, Database, DatabaseOptions, Doing, LOCKGATE, Migration, MigrationStatus, Patience,
+    Work,
 };
 pub use ledger::PostgresLedger;
 pub use open::{Distributed, OpenError, Options, open};

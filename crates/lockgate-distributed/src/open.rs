@@ -2,6 +2,8 @@
 //!
 //! It must never take a server that cannot be reached for a mistake: its caller is told which of both it is.
 
+mod namespace;
+
 use std::sync::Arc;
 
 use lockgate_core::Engine;
@@ -50,7 +52,9 @@ pub enum OpenError {
     #[error(transparent)]
     Broker(#[from] BrokerOpenError),
     /// The slot store cannot be used.
-    #[error("cannot use the slot store; check that Redis runs where distributed.redis says, and who may use it")]
+    #[error(
+        "cannot use the slot store; check that Redis runs where distributed.redis says, and who may use it"
+    )]
     Slots(#[source] EngineError),
 }
 
@@ -73,11 +77,13 @@ impl OpenError {
 /// When a server cannot be reached ([`OpenError::is_transient`]), or cannot be used; the error names it and the way out.
 pub async fn open(options: Options) -> Result<Distributed, OpenError> {
     let Options { postgres, amqp, redis, namespace, timing, process } = options;
-    let broker = RabbitBroker::connect(BrokerOptions { url: amqp, prefix: format!("{namespace}."), process })?;
-    let slots = RedisOptions { timing, ..RedisOptions::new(redis, namespace) };
+    let broker =
+        RabbitBroker::connect(BrokerOptions { url: amqp, prefix: format!("{namespace}."), process })?;
+    let slots = RedisOptions { timing, ..RedisOptions::new(redis, namespace.as_str()) };
     let slots = RedisSlots::connect(slots).await.map_err(OpenError::Slots)?;
     let database = Database::connect(DatabaseOptions::new(postgres)).await?;
     database.migrate(&LOCKGATE).await?;
+    namespace::found(&database, &slots, &namespace).await?;
     let engine = Engine {
         name: "distributed",
         ledger: Arc::new(PostgresLedger::new(database.clone())),

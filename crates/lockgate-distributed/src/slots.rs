@@ -28,9 +28,10 @@ use lockgate_core::slots::{PoolView, Slots, Wakeups};
 use lockgate_core::timing::SlotTiming;
 use lockgate_core::{PoolName, SessionId};
 
-use call::Caller;
+use call::{Args, Caller};
 use link::Link;
 pub use options::RedisOptions;
+use script::Script;
 
 /// The slots of one namespace. Any number of sessions may share it, from any number of async runtimes.
 pub struct RedisSlots {
@@ -44,7 +45,8 @@ impl RedisSlots {
     /// Connects, and keeps the connection up from then on, on a thread of its own: a runtime that is blocked by a job
     /// does not stop the heartbeats of another one.
     ///
-    /// A store that was never used, like one that lost its state, grants nothing for one ttl.
+    /// A store that was never used, like one that lost its state, grants nothing for one ttl, unless it is
+    /// [founded](Self::found).
     ///
     /// # Errors
     /// When the first connection fails, or the times do not fit together.
@@ -53,6 +55,16 @@ impl RedisSlots {
             options.timing.check().map_err(|bad| EngineError::Conflict { reason: bad.to_string() })?;
         let link = Link::open(&options).await?;
         Ok(Self { link, timing, processes: Mutex::default() })
+    }
+
+    /// Says that nobody can hold anything in this namespace yet, so that a store without state is new, and not one that
+    /// lost it. Answers whether it was without.
+    ///
+    /// # Errors
+    /// When the store fails. It learns for a ttl then, which is always safe.
+    pub async fn found(&self) -> Result<bool, EngineError> {
+        let said = self.link.call(Script::Found, None, &Args::default()).await?;
+        Ok(reply::row(Script::Found.doing(), said)?.integer()? == 1)
     }
 
     fn caller(&self, session: &Session) -> Caller {

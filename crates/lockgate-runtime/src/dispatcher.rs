@@ -51,10 +51,7 @@ pub(crate) async fn dispatch(engine: Engine, end: CancellationToken) {
 ///
 /// # Errors
 /// When a store fails. What was claimed is due again later.
-pub async fn dispatch_due(
-    engine: &Engine,
-    end: &CancellationToken,
-) -> Result<Option<Duration>, EngineError> {
+pub async fn dispatch_due(engine: &Engine, end: &CancellationToken) -> Result<Option<Duration>, EngineError> {
     let claimed = engine.ledger.claim(CLAIM, HOLD).await?;
     if claimed.envelopes.is_empty() {
         return Ok(Some(claimed.next_due.unwrap_or(NAP)));

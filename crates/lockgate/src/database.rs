@@ -62,7 +62,9 @@ impl Database {
             #[cfg(feature = "embedded")]
             Self::Embedded(database) => drop(database.migrate(&tables.embedded).await?),
             #[cfg(feature = "distributed")]
-            Self::Distributed(database) => drop(database.migrate(&tables.distributed).await.map_err(distributed)?),
+            Self::Distributed(database) => {
+                drop(database.migrate(&tables.distributed).await.map_err(distributed)?)
+            }
         }
         Ok(())
     }

@@ -123,7 +123,7 @@ impl OpenError {
     }
 
     /// What a failure of an engine's call means for somebody who opens the database.
-    pub(super) fn from_store(place: &str, error: EngineError) -> Self {
+    pub(crate) fn from_store(place: &str, error: EngineError) -> Self {
         let place = place.to_owned();
         let code = sql_state(&error).unwrap_or_default().to_owned();
         match error {

@@ -70,7 +70,8 @@ macro_rules! migration {
 }
 
 /// The engine's own tables.
-pub const LOCKGATE: Component = Component { name: "lockgate", migrations: &[migration!(1, "ledger")] };
+pub const LOCKGATE: Component =
+    Component { name: "lockgate", migrations: &[migration!(1, "ledger"), migration!(2, "namespaces")] };
 
 /// The number of the lock under which a database is migrated: any, if no other program takes it for its own.
 const LOCK: i64 = 0x6c6f_636b_6761_7465;

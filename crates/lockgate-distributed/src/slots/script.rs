@@ -10,6 +10,7 @@ pub(super) enum Script {
     Acquire,
     Close,
     Ensure,
+    Found,
     Heartbeat,
     Inspect,
     Register,
@@ -35,6 +36,7 @@ macro_rules! script {
 static ACQUIRE: LazyLock<Text> = script!("", "session", "acquire");
 static CLOSE: LazyLock<Text> = script!(" flags=allow-oom", "close");
 static ENSURE: LazyLock<Text> = script!("", "pool", "ensure");
+static FOUND: LazyLock<Text> = script!("", "found");
 static HEARTBEAT: LazyLock<Text> = script!(" flags=allow-oom", "session", "heartbeat");
 static INSPECT: LazyLock<Text> = script!(" flags=allow-oom", "pool", "inspect");
 static REGISTER: LazyLock<Text> = script!(" flags=allow-oom", "session", "register");
@@ -43,10 +45,11 @@ static RESET: LazyLock<Text> = script!(" flags=allow-oom", "pool", "reset");
 static SET: LazyLock<Text> = script!(" flags=allow-oom", "pool", "set");
 
 impl Script {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Acquire,
         Self::Close,
         Self::Ensure,
+        Self::Found,
         Self::Heartbeat,
         Self::Inspect,
         Self::Register,
@@ -60,6 +63,7 @@ impl Script {
             Self::Acquire => &ACQUIRE,
             Self::Close => &CLOSE,
             Self::Ensure => &ENSURE,
+            Self::Found => &FOUND,
             Self::Heartbeat => &HEARTBEAT,
             Self::Inspect => &INSPECT,
             Self::Register => &REGISTER,
@@ -75,6 +79,7 @@ impl Script {
             Self::Acquire => "asking for slots",
             Self::Close => "closing a session",
             Self::Ensure | Self::Set | Self::Reset => "changing a pool",
+            Self::Found => "founding the slot store",
             Self::Heartbeat => "sending a heartbeat",
             Self::Inspect => "reading the pools",
             Self::Register => "registering leases again",

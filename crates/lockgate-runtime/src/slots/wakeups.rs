@@ -44,7 +44,9 @@ async fn subscribe(inner: &Weak<Inner>) -> Option<Option<Box<dyn Wakeups>>> {
 
 async fn listen(inner: &Weak<Inner>, alive: &CancellationToken, wakeups: &mut dyn Wakeups) {
     loop {
+        // In this order: the end of a session ends its pushes too, and is no failure of theirs.
         let wakes = tokio::select! {
+            biased;
             () = alive.cancelled() => return,
             wakes = wakeups.next() => wakes,
         };

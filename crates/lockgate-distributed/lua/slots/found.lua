@@ -1,0 +1,14 @@
+-- Founds the state of a namespace that the ledger has never heard of: nobody can hold anything there, so nothing needs to be
+-- learned. A state that is there already is left as it is: then somebody holds, or has lost, something.
+--
+-- ARGV: none of its own.
+--
+-- Returns 1: founded; 0: it was there.
+--
+-- Keeps: S10. Only who is sure that the namespace is new may call this.
+local there = call('HGET', STATE, 'store')
+local early = open({}, true)
+if early then return early end
+if there then return done(0) end
+store.learning, store.due = 0, math.huge
+return done(1)
