@@ -9,6 +9,6 @@
 local there = call('HGET', STATE, 'store')
 local early = open({}, true)
 if early then return early end
-if there then return done(0) end
+if there then return done({ 0 }) end
 store.learning, store.due = 0, math.huge
-return done(1)
+return done({ 1 })
