@@ -86,7 +86,7 @@ fn undisturbed() -> Result<Vec<String>> {
     rows(&place)
 }
 
-fn stand_in(place: &Place) -> Result<(Running, String)> {
+pub(crate) fn stand_in(place: &Place) -> Result<(Running, String)> {
     let mut process =
         place.start(&["stand-in", "--query-time", "50ms", "--limit", "100", "--output", "json"])?;
     let banner = process.first_json()?;
@@ -106,14 +106,14 @@ fn done(place: &Place) -> Result<u64> {
     Ok(of("succeeded") + of("skipped") + of("failed") + of("cancelled"))
 }
 
-fn status(url: &str) -> Result<Value> {
+pub(crate) fn status(url: &str) -> Result<Value> {
     // Nothing is encrypted here, and yet the client wants to know how it would be. A second call changes nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
     block_on(async { Ok(reqwest::get(format!("{url}/status")).await?.json().await?) })
 }
 
 /// What the jobs have stored, without what tells one execution from another.
-fn rows(place: &Place) -> Result<Vec<String>> {
+pub(crate) fn rows(place: &Place) -> Result<Vec<String>> {
     block_on(async {
         let options = SqliteConnectOptions::new().filename(place.path("lockgate.db")).read_only(true);
         let mut connection = SqliteConnection::connect_with(&options).await?;

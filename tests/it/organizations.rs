@@ -15,11 +15,10 @@ const USAGE_HEAD: &str = "project,hour,accepted\n";
 /// A database with organizations, each with some hours of a real series; the same each time.
 pub(crate) fn imported(organizations: u32) -> Result<Place> {
     let place = Place::new()?;
-    let (mut list, mut usage) = (String::from(ORGS_HEAD), String::from(USAGE_HEAD));
+    let (list, mut usage) = (list(organizations), String::from(USAGE_HEAD));
     let counts = real_counts()?;
     let last = AS_OF_EPOCH_HOUR - 1;
     for id in 1..=organizations {
-        writeln!(list, "{id},org-{id},{id},500000,true")?;
         // The first has the whole window, so that the pipeline is known to have run in every hour.
         let step = if id == 1 { 1 } else { 14 };
         for age in (0..WINDOW_HOURS).step_by(step) {
@@ -32,6 +31,12 @@ pub(crate) fn imported(organizations: u32) -> Result<Place> {
         place.run(&[what, "import", file.to_str().context("a path that is no text")?])?.succeeded()?;
     }
     Ok(place)
+}
+
+/// The organizations alone, as a file to import.
+pub(crate) fn list(organizations: u32) -> String {
+    let lines = (1..=organizations).map(|id| format!("{id},org-{id},{id},500000,true\n"));
+    std::iter::once(ORGS_HEAD.to_owned()).chain(lines).collect()
 }
 
 /// The counts of a real series, in their order.

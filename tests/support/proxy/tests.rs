@@ -97,11 +97,13 @@ fn without_a_fault_everything_passes_and_an_end_is_an_end() -> Result {
 fn latency_delays_each_byte_and_loses_none() -> Result {
     let mut pair = Pair::new()?;
     pair.proxy.set(Fault::Latency(QUIET));
-    let sent_at = Instant::now();
-    for _ in 0..10 {
-        pair.client.write_all(b"0123456789")?;
-    }
-    assert_eq!(said(&mut pair.server, 100)?, "0123456789".repeat(10));
+    let (text, sent_at) = ("x".repeat(300_000), Instant::now());
+    std::thread::scope(|scope| {
+        let heard = scope.spawn(|| said(&mut pair.server, text.len()));
+        pair.client.write_all(text.as_bytes())?;
+        assert!(heard.join().is_ok_and(|heard| heard.is_ok_and(|heard| heard == text)));
+        Ok::<_, anyhow::Error>(())
+    })?;
     let took = sent_at.elapsed();
     assert!(took >= QUIET, "{took:?} is too early");
     assert!(took < QUIET * 5, "{took:?}: each chunk waited for the one before");

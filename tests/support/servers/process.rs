@@ -306,5 +306,5 @@ pub(super) fn find(program: &str, places: &[PathBuf]) -> Option<PathBuf> {
 
 fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
-    lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
+    lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n")
 }

@@ -91,6 +91,15 @@ impl RabbitMq {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port())
     }
 
+    /// What the node itself has logged.
+    ///
+    /// # Errors
+    /// When it has no log.
+    pub fn node_log(&self) -> Result<String> {
+        let name = format!("lockgate{}@localhost.log", self.port());
+        Ok(std::fs::read_to_string(self.folder().join("log").join(name))?)
+    }
+
     /// A script that runs `rabbitmqctl` against this node.
     #[must_use]
     pub fn rabbitmqctl_path(&self) -> PathBuf {

@@ -1,0 +1,63 @@
+//! What happens to RabbitMQ: killed, frozen, out of memory, impatient with slow consumers.
+
+use std::time::Duration;
+
+use support::servers::RabbitMq;
+use support::{Result, bail, ensure};
+
+use super::outage;
+use super::scene::{Broker, Scene, Stage, lasts, outlives};
+
+const BACK: Duration = Duration::from_secs(10);
+const OWN: Stage = Stage { organizations: 600, broker: Some(""), slots: super::scene::SLOTS };
+
+#[test]
+fn a_run_outlives_a_broker_that_is_killed() -> Result {
+    outlives(OWN, BACK, |scene| {
+        own(scene)?.kill();
+        own(scene)?.restart()
+    })
+}
+
+#[test]
+fn a_run_outlives_a_broker_that_freezes() -> Result {
+    outlives(OWN, BACK, |scene| {
+        own(scene)?.freeze()?;
+        lasts(outage(Duration::from_secs(10), Duration::from_secs(40)))?;
+        own(scene)?.thaw()
+    })
+}
+
+#[test]
+fn a_run_outlives_a_broker_without_memory() -> Result {
+    // Much to do: an alarm takes its time to be set, and has to come before all is published.
+    outlives(Stage { organizations: 1_500, ..OWN }, BACK, |scene| {
+        scene.broker.rabbitmqctl(&["set_vm_memory_high_watermark", "0.000001"])?;
+        lasts(outage(Duration::from_secs(8), Duration::from_secs(30)))?;
+        let alarms = scene.broker.rabbitmqctl(&["eval", "rabbit_alarm:get_alarms()."])?;
+        ensure!(alarms.contains("memory"), "there was no alarm: {alarms}");
+        scene.broker.rabbitmqctl(&["set_vm_memory_high_watermark", "0.4"])?;
+        Ok(())
+    })
+}
+
+/// Few slots, so that deliveries wait at their worker for longer than the broker thinks is right.
+#[test]
+fn a_run_outlives_a_broker_that_takes_slow_consumers_for_dead() -> Result {
+    let stage = Stage { organizations: 200, broker: Some("consumer_timeout = 1000\n"), slots: 1 };
+    let Some(mut scene) = Scene::set(stage)? else { return Ok(()) };
+    // How often it looks is no key of its config: a minute.
+    scene.broker.rabbitmqctl(&["eval", "application:set_env(rabbit, channel_tick_interval, 500)."])?;
+    scene.under_load()?;
+    scene.some_more_is_done(60, Duration::from_secs(60))?;
+    let said = own(&mut scene)?.node_log()?;
+    ensure!(said.contains("timed out"), "no consumer was taken for dead: nothing was tested");
+    scene.ends_well()
+}
+
+fn own(scene: &mut Scene) -> Result<&mut RabbitMq> {
+    match &mut scene.broker {
+        Broker::Own(own) => Ok(own),
+        Broker::Shared(..) => bail!("this test harms its broker, and needs one of its own"),
+    }
+}

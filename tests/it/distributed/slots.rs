@@ -1,0 +1,94 @@
+//! What happens to Redis: killed and empty, frozen, flushed, its clock moved.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use support::{Context, Result, ensure};
+
+use super::outage;
+use super::scene::{Scene, Stage, TTL, lasts, outlives, say};
+
+const BACK: Duration = Duration::from_secs(5);
+/// A store that has lost its state grants nothing for one ttl, so that holders can say what they hold.
+const BACK_WITHOUT_STATE: Duration = TTL.saturating_add(BACK);
+const SHIM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/support/shifted_clock.c");
+
+#[test]
+fn a_run_outlives_slots_that_are_killed_and_come_back_empty() -> Result {
+    outlives(Stage::default(), BACK_WITHOUT_STATE, |scene| {
+        scene.redis.kill();
+        scene.redis.restart_empty()
+    })
+}
+
+#[test]
+fn a_run_outlives_slots_that_freeze() -> Result {
+    outlives(Stage::default(), BACK, |scene| {
+        scene.redis.freeze()?;
+        lasts(outage(Duration::from_secs(10), Duration::from_secs(40)))?;
+        scene.redis.thaw()
+    })
+}
+
+#[test]
+fn a_run_outlives_slots_that_somebody_flushes() -> Result {
+    outlives(Stage::default(), BACK_WITHOUT_STATE, |scene| ask(scene, "FLUSHALL").map(drop))
+}
+
+#[test]
+fn a_run_outlives_a_clock_of_the_slots_that_jumps_by_an_hour() -> Result {
+    let Some(mut scene) = Scene::set(Stage::default())? else { return Ok(()) };
+    let Some(shim) = shim(scene.place.path("shim.so"))? else { return Ok(()) };
+    let shift = scene.place.write("shift", "0        ")?;
+    scene.redis.set_environment("LD_PRELOAD", shim.to_str().context("a path that is no text")?);
+    scene.redis.set_environment("SHIFTED_CLOCK", shift.to_str().context("a path that is no text")?);
+    scene.redis.restart()?;
+    scene.under_load()?;
+    for seconds in ["3600", "0", "-3600", "0"] {
+        let before = time(&scene)?;
+        // Of the same length each time, written in place: who reads meanwhile reads the one or the other.
+        std::fs::write(&shift, format!("{seconds:<9}"))?;
+        let jumped = time(&scene)?.abs_diff(before);
+        ensure!((3_590..=3_700).contains(&jumped), "the clock jumped by {jumped} s instead of an hour");
+        scene.some_more_is_done(40, BACK)?;
+    }
+    scene.ends_well()
+}
+
+/// The seconds of its clock.
+fn time(scene: &Scene) -> Result<u64> {
+    // An array of two texts: `*2`, `$10`, the seconds, ..
+    let answer = ask(scene, "TIME")?;
+    Ok(answer.lines().nth(2).context("no time")?.trim().parse()?)
+}
+
+fn ask(scene: &Scene, command: &str) -> Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, scene.redis.port()))?;
+    stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(!answer.starts_with('-'), "{command}: {answer}");
+    Ok(answer)
+}
+
+/// A library that shifts the clock of whoever is started with it. `None` without a compiler for C, said aloud.
+fn shim(library: PathBuf) -> Result<Option<PathBuf>> {
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O2", "-o"])
+        .arg(&library)
+        .arg(Path::new(SHIM))
+        .output();
+    let Ok(output) = compiled else {
+        ensure!(
+            std::env::var_os("CI").is_none(),
+            "cc is not here; install the Debian package build-essential"
+        );
+        say("SKIPPED: a shifted clock needs cc; install the Debian package build-essential");
+        return Ok(None);
+    };
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(Some(library))
+}
