@@ -25,12 +25,10 @@ const ENDING: &str = "ending dead letters";
 /// Rows of an answer, when the query names no limit.
 const PAGE: u32 = 100;
 
-/// Letters that are ended at once: each round is confirmed before they leave here.
-const ROUND: usize = 256;
-
-/// The same when others lie between them, so that each is acknowledged alone. The server keeps acknowledgements back
-/// while more than 32 are under way, and forgets those when the channel ends; each taking of a letter waits for them.
-const SCATTERED: usize = 16;
+/// Letters that are ended at once: each round is confirmed before they leave here. The server makes one command of each
+/// acknowledgement of a letter, keeps those beyond 32 back until others are done, and forgets what it keeps back when
+/// the channel ends: the letters would be there again. The takes of the next round wait for the commands of this one.
+const ROUND: usize = 16;
 
 /// How long the broker may take until letters that were given back are there again, and how often it is asked.
 const BACK: Duration = Duration::from_secs(1);
@@ -105,7 +103,7 @@ impl Look {
         Ok(found)
     }
 
-    /// Takes some letters of these ids among the next `left`; empty: any. `left` counts down what was looked
+    /// Takes up to [`ROUND`] letters of these ids among the next `left`; empty: any. `left` counts down what was looked
     /// at, so that a letter which dies again at once is not put back again and again.
     pub(super) async fn round(
         &mut self,
@@ -113,8 +111,7 @@ impl Look {
         left: &mut u64,
     ) -> Result<Vec<Taken>, EngineError> {
         let mut round = Vec::new();
-        let most = if ids.is_empty() { ROUND } else { SCATTERED };
-        while *left > 0 && round.len() < most {
+        while *left > 0 && round.len() < ROUND {
             let Some(taken) = self.take().await? else {
                 *left = 0;
                 break;
@@ -127,12 +124,10 @@ impl Look {
         Ok(round)
     }
 
-    /// Ends letters for good. When nothing else was taken, one acknowledgement is for all.
+    /// Ends letters for good.
     pub(super) async fn end(&mut self, round: &[Taken]) -> Result<(), EngineError> {
-        let multiple = u64::try_from(round.len()) == Ok(self.taken);
-        let ends = if multiple { round.get(round.len().saturating_sub(1)..) } else { round.get(..) };
-        for taken in ends.unwrap_or_default() {
-            let ended = self.channel.basic_ack(taken.number, BasicAckOptions { multiple }).await;
+        for taken in round {
+            let ended = self.channel.basic_ack(taken.number, BasicAckOptions::default()).await;
             ended.map_err(|error| driver(ENDING, error))?;
         }
         self.taken = self.taken.saturating_sub(u64::try_from(round.len()).unwrap_or(u64::MAX));
