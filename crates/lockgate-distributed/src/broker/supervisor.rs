@@ -134,6 +134,7 @@ impl Supervisor {
         };
         // First nobody gets it any more, then it goes.
         self.report.send_replace(State::Down("it was just lost".into()));
+        live.ended.cancel();
         if born.elapsed() >= GOOD {
             self.wait = AGAIN;
         }

@@ -213,6 +213,13 @@ impl Place {
         connection.create_channel().await.unwrap()
     }
 
+    /// The user of the url.
+    pub(crate) fn user(&self) -> String {
+        use secrecy::ExposeSecret;
+        let url: lapin::uri::AMQPUri = self.options.url.expose_secret().parse().unwrap();
+        url.authority.userinfo.username
+    }
+
     pub(crate) fn queue(&self, name: &str) -> lapin::types::ShortString {
         format!("{}{name}", self.options.prefix).into()
     }
