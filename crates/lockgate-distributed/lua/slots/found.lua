@@ -6,7 +6,7 @@
 -- Returns 1: founded; 0: it was there.
 --
 -- Keeps: S10. Only who is sure that the namespace is new may call this.
-local there = call('HEXISTS', STATE, 'store') == 1
+local there = call('HGET', STATE, 'store')
 local early = open({}, true)
 if early then return early end
 if there then return done(0) end
