@@ -3,12 +3,12 @@
 --
 -- ARGV: none of its own.
 --
--- Returns 1: founded; 0: it was there.
+-- Returns {"ok", {founded}, told}: founded is 1, or 0 when it was there.
 --
 -- Keeps: S10. Only who is sure that the namespace is new may call this.
 local there = call('HGET', STATE, 'store')
 local early = open({}, true)
 if early then return early end
-if there then return done(0) end
+if there then return done({ 0 }) end
 store.learning, store.due = 0, math.huge
-return done(1)
+return done({ 1 })
