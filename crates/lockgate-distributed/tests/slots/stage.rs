@@ -10,7 +10,7 @@ use lockgate_core::{LeaseId, PoolName, Tenant};
 use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 
-use super::server::key;
+use super::server::Server;
 
 pub(crate) fn pool(name: &str) -> PoolName {
     PoolName::new(name).unwrap()
@@ -62,19 +62,19 @@ pub(crate) async fn beat(
 
 /// What the books say, and what the leases and waiters add up to: for each pool (held, draining, waiting), for each pool and
 /// tenant what is in use, the numbers of leases and waiters, and how many firsts and heads there are.
-pub(crate) async fn books(redis: &mut MultiplexedConnection) -> (Books, Books) {
-    let said: Vec<(String, i64)> = eval(redis, include_str!("books.lua")).await;
-    let summed: Vec<(String, i64)> = eval(redis, include_str!("sums.lua")).await;
+pub(crate) async fn books(server: &Server, redis: &mut MultiplexedConnection) -> (Books, Books) {
+    let said: Vec<(String, i64)> = eval(server, redis, include_str!("books.lua")).await;
+    let summed: Vec<(String, i64)> = eval(server, redis, include_str!("sums.lua")).await;
     (said.into_iter().collect(), summed.into_iter().collect())
 }
 
 pub(crate) type Books = BTreeMap<String, i64>;
 
-async fn eval(redis: &mut MultiplexedConnection, text: &str) -> Vec<(String, i64)> {
+async fn eval(server: &Server, redis: &mut MultiplexedConnection, text: &str) -> Vec<(String, i64)> {
     let mut eval = redis::cmd("EVAL");
     eval.arg(text).arg(7);
     for name in ["state", "leases", "waiters", "uses", "firsts", "heads", "behind"] {
-        eval.arg(key(name));
+        eval.arg(server.key(name));
     }
     let flat: Vec<redis::Value> = eval.query_async(redis).await.unwrap();
     let pair = |pair: &[redis::Value]| {
