@@ -6,7 +6,8 @@ update standings s set
     state = x.state::job_state, due_at = ledger_now() + x.after, reason = x.reason,
     deferrals = s.deferrals + x.deferred::integer,
     attempt = case when x.deferred and x.executed then greatest(s.attempt - 1, 0) else s.attempt end,
-    unsettled = 0, dispatched = false, executing = s.executing and not x.executed,
+    unsettled = case when x.executed then 0 else s.unsettled end, dispatched = false,
+    executing = s.executing and not x.executed,
     waited = x.waited, ran = case when x.executed then x.ran else s.ran end,
     settled_at = ledger_now(), updated_at = ledger_now()
 from unnest($1::uuid[], $2::boolean[], $3::integer[], $4::text[], $5::bigint[], $6::boolean[], $7::text[], $8::integer[], $9::integer[])
