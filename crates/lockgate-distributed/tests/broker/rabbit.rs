@@ -17,13 +17,13 @@ const QUEUES: [&str; 4] = ["q", "other", "fine", "copy"];
 
 /// Queues of our own on a server that nobody breaks meanwhile; `None`, said aloud: there are no servers on this machine.
 pub(crate) fn shared() -> Option<Place> {
-    Some(Place::on(servers::shared().unwrap()?.amqp_url()))
+    Some(Place::on(servers::shared().unwrap()?.amqp_url(), true))
 }
 
 /// A server to break.
 pub(crate) fn to_break() -> Option<(RabbitMq, Place)> {
     let rabbit = servers::available().unwrap().then(|| RabbitMq::start().unwrap())?;
-    let place = Place::on(&rabbit.url());
+    let place = Place::on(&rabbit.url(), false);
     Some((rabbit, place))
 }
 
@@ -31,14 +31,15 @@ pub(crate) fn to_break() -> Option<(RabbitMq, Place)> {
 pub(crate) struct Place {
     pub(crate) broker: Arc<RabbitBroker>,
     options: BrokerOptions,
+    is_shared: bool,
 }
 
 impl Place {
     /// A new prefix: no other test sees its queues.
-    fn on(url: &str) -> Self {
+    fn on(url: &str, is_shared: bool) -> Self {
         let prefix = format!("{}.", Uuid::now_v7().simple());
         let options = BrokerOptions { prefix, ..BrokerOptions::new(url, "test") };
-        Self { broker: Arc::new(RabbitBroker::connect(options.clone()).unwrap()), options }
+        Self { broker: Arc::new(RabbitBroker::connect(options.clone()).unwrap()), options, is_shared }
     }
 
     /// A foreign client, with the driver alone.
@@ -56,6 +57,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        // A private server goes with its queues, and may not answer any more.
+        if !self.is_shared {
+            return;
+        }
         queues::delete(self.options.url.expose_secret(), &self.options.prefix, &QUEUES);
     }
 }
