@@ -5,6 +5,7 @@
 mod bad_input;
 mod crash;
 mod demo;
+mod foreign;
 mod operate;
 mod organizations;
 mod planning;
