@@ -6,6 +6,7 @@ mod bad_input;
 mod crash;
 mod demo;
 mod distributed;
+mod foreign;
 mod operate;
 mod organizations;
 mod planning;

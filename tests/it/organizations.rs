@@ -15,9 +15,15 @@ const USAGE_HEAD: &str = "project,hour,accepted\n";
 /// A database with organizations, each with some hours of a real series; the same each time.
 pub(crate) fn imported(organizations: u32) -> Result<Place> {
     let place = Place::new()?;
+    import(&place, organizations, AS_OF_EPOCH_HOUR)?;
+    Ok(place)
+}
+
+/// Imports organizations with usage of the week before this hour.
+pub(crate) fn import(place: &Place, organizations: u32, as_of: i64) -> Result {
     let (list, mut usage) = (list(organizations), String::from(USAGE_HEAD));
     let counts = real_counts()?;
-    let last = AS_OF_EPOCH_HOUR - 1;
+    let last = as_of - 1;
     for id in 1..=organizations {
         // The first has the whole window, so that the pipeline is known to have run in every hour.
         let step = if id == 1 { 1 } else { 14 };
@@ -30,7 +36,7 @@ pub(crate) fn imported(organizations: u32) -> Result<Place> {
         let file = place.write(&format!("{what}.csv"), &text)?;
         place.run(&[what, "import", file.to_str().context("a path that is no text")?])?.succeeded()?;
     }
-    Ok(place)
+    Ok(())
 }
 
 /// The organizations alone, as a file to import.
@@ -47,7 +53,17 @@ fn real_counts() -> Result<Vec<u64>> {
 }
 
 fn hour(epoch_hour: i64) -> String {
-    let day = epoch_hour.div_euclid(24) - AS_OF_EPOCH_HOUR / 24;
-    // Within one month: the window of a week ends on the 22nd.
-    format!("2026-11-{:02}T{:02}:00:00Z", 22 + day, epoch_hour.rem_euclid(24))
+    let (year, month, day) = date(epoch_hour.div_euclid(24));
+    format!("{year:04}-{month:02}-{day:02}T{:02}:00:00Z", epoch_hour.rem_euclid(24))
+}
+
+/// The date so many days after the first of 1970. Years are counted from March, so that a leap day is a year's last.
+fn date(day: i64) -> (i64, i64, i64) {
+    let day = day + 719_468;
+    let (era, day) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let is_next_year = i64::from(month >= 10);
+    (era * 400 + year + is_next_year, month + 3 - 12 * is_next_year, day - (153 * month + 2) / 5 + 1)
 }

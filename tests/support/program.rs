@@ -124,7 +124,11 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn of(command: &mut Command, args: &[&str]) -> Result<Self> {
+    /// Runs a command to its end; `args` are what it is called by in errors.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not print text.
+    pub fn of(command: &mut Command, args: &[&str]) -> Result<Self> {
         let output: Output = command.output().with_context(|| format!("running {args:?}"))?;
         Ok(Self {
             code: output.status.code(),

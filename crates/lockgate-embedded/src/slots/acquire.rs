@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Admission, Lease, Refusal, SlotRequest};
 use lockgate_core::pool::Need;
-use lockgate_core::{LeaseId, PoolName, SessionId};
+use lockgate_core::{LeaseId, PoolName, SessionId, Tenant};
 use sqlx::Row;
 
 use super::desk::{Caller, Desk, LineKey, Operation};
@@ -50,13 +50,24 @@ impl Acquire {
         desk.meet(&self.caller).await?;
         let needs = self.requests.iter().flat_map(|request| &request.needs);
         let pools: BTreeSet<PoolName> = needs.map(|need| need.pool.clone()).collect();
-        let tenants = self.requests.iter().map(|request| request.tenant.clone()).collect();
-        let mut queue = Queue::load(desk, pools.clone(), tenants).await?;
-        queue.settle(desk).await?;
-        let mut counter = Counter::open(desk, self, queue).await?;
-        let answers = self.requests.iter().map(|request| counter.ask(desk, request)).collect();
-        counter.store(desk, &self.caller, &pools).await?;
-        Ok(answers)
+        let tenants: BTreeSet<Tenant> = self.requests.iter().map(|request| request.tenant.clone()).collect();
+        let mut answers = Vec::with_capacity(self.requests.len());
+        let mut requests = self.requests.iter();
+        loop {
+            let mut queue = Queue::load(desk, pools.clone(), tenants.clone()).await?;
+            queue.settle(desk).await?;
+            let mut counter = Counter::open(desk, self, queue).await?;
+            let mut lets_in = false;
+            while !lets_in && let Some(request) = requests.next() {
+                answers.push(counter.ask(desk, request));
+                lets_in = counter.lets_another_in(desk);
+            }
+            counter.store(desk, &self.caller, &pools).await?;
+            // Rare: who is let in is granted before the next one asks, and after the last one too.
+            if !lets_in {
+                return Ok(answers);
+            }
+        }
     }
 }
 
@@ -121,6 +132,12 @@ impl Counter {
         self.queued.push(request.clone());
         *self.crowds.entry(line).or_default() += 1;
         Admission::Queued
+    }
+
+    /// Whether the last arrival has changed the order or the room so that somebody who waits is granted now: one that is
+    /// granted may stand further behind with its others, one that waits may take room upon itself.
+    fn lets_another_in(&self, desk: &Desk<'_>) -> bool {
+        desk.learning_until.is_none() && self.queue.may_grant()
     }
 
     /// The answer to a request whose lease is held, drains, or waits already.

@@ -132,12 +132,17 @@ impl Queue {
         }
         self.renew_head(place);
         let fits = needs.iter().all(|need| self.room_of(&need.pool) >= need.weight);
-        // Nobody else could be granted before, so nobody else can be now.
+        // Whether it lets another one in is asked afterwards: see `may_grant`.
         let granted = fits && self.next() == Some(place) && self.take_head(place).is_some();
         if granted {
             self.renew_heads(place);
         }
         granted
+    }
+
+    /// Whether there is somebody to grant to, or to read: after an arrival there may be.
+    pub(super) fn may_grant(&self) -> bool {
+        self.next().is_some() || self.has_unread()
     }
 
     /// The last arrival in this line goes away again.

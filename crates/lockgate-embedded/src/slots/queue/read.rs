@@ -82,11 +82,14 @@ impl Queue {
         Ok(())
     }
 
-    /// Reads the heads that may matter for each set of pools with any room.
+    /// Reads the heads that may matter: for each set of pools with any room, and for each that shares a pool with one of
+    /// those, because who waits there may be before others for the pool without room.
     pub(super) async fn read_heads(&mut self, desk: &mut Desk<'_>, page: u32) -> sqlx::Result<()> {
         let mut read: HashMap<LineKey, Line> = HashMap::new();
+        let with_room = self.sets.iter().filter(|set| set.pools.iter().any(|pool| self.room_of(pool) > 0));
+        let matter: BTreeSet<PoolName> = with_room.flat_map(|set| set.pools.clone()).collect();
         for mut set in std::mem::take(&mut self.sets) {
-            if set.pools.is_empty() || set.pools.iter().any(|pool| self.room_of(pool) > 0) {
+            if set.pools.is_empty() || set.pools.iter().any(|pool| matter.contains(pool)) {
                 for row in self.heads_for(desk, &mut set, page).await? {
                     let line = Line::from_row(&row)?;
                     read.insert(line.key.clone(), line);
