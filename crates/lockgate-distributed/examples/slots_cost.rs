@@ -1,12 +1,15 @@
 //! What the slots cost a Redis: microseconds of its time, by what is done and how many wait.
 //!
+//! It is the server's own sum over small batches of calls. On a busy machine look at the least, and at how many times it is what
+//! a script takes that does nothing, with the same keys, at the same time.
+//!
 //! Run it against a server that nobody else uses: `cargo run --example slots_cost -- redis://127.0.0.1:6379`.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement for people")]
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::future::join_all;
 use lockgate_core::lease::{Admission, Lease, Release, Session, SlotRequest};
 use lockgate_core::pool::{Need, PoolCommand, PoolSpec};
 use lockgate_core::slots::Slots;
@@ -17,14 +20,18 @@ use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 
 const SLOTS: u32 = 100;
-const ROUNDS: u32 = 300;
+/// Calls on their way at once, and measured together: a server that is at work, not one that is woken for each call.
+const BATCH: usize = 20;
 
 struct Bench {
     slots: RedisSlots,
     stats: MultiplexedConnection,
+    namespace: String,
     one: Session,
     other: Session,
     tenants: u32,
+    /// Microseconds of a call, by batch.
+    took: Vec<f64>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -36,154 +43,223 @@ async fn main() {
     // Nobody dies, and no heartbeat is in the sums.
     let hour = Duration::from_secs(3_600);
     let timing = SlotTiming { ttl: hour, clock_cap: hour / 2, ..SlotTiming::default() };
-    // The first one is there only to learn, in a short time, that nobody held anything.
-    let first = RedisOptions { timing: SlotTiming::fast(), ..RedisOptions::new(url, namespace) };
-    let slots = RedisSlots::connect(first.clone()).await.unwrap();
-    let pool = PoolSpec { name: pool(), slots: SLOTS, per_tenant: None };
-    while slots.control(PoolCommand::Ensure(pool.clone())).await.unwrap().learning.is_some() {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+    let options = RedisOptions {
+        timing,
+        response_timeout: Duration::from_secs(10),
+        ..RedisOptions::new(url, namespace.clone())
+    };
+    let slots = RedisSlots::connect(options).await.unwrap();
+    slots.found().await.unwrap();
+    for (name, slots_of_it) in [("clickhouse", SLOTS), ("beats", 256)] {
+        let pool = PoolSpec { name: pool(name), slots: slots_of_it, per_tenant: None };
+        slots.control(PoolCommand::Ensure(pool)).await.unwrap();
     }
-    let slots = RedisSlots::connect(RedisOptions { timing, ..first }).await.unwrap();
     let (one, other) = (slots.open("one").await.unwrap(), slots.open("other").await.unwrap());
-    let _heard = (slots.wakeups(&one).await.unwrap(), slots.wakeups(&other).await.unwrap());
-    let mut bench = Bench { slots, stats, one, other, tenants: 0 };
+    let mut bench = Bench { slots, stats, namespace, one, other, tenants: 0, took: Vec::new() };
     bench.uncontended().await;
     bench.coalesced(50).await;
     for waiters in [100, 1_000, 10_000] {
         bench.contended(waiters).await;
     }
+    bench.beat().await;
 }
 
-fn pool() -> PoolName {
-    PoolName::new("clickhouse").unwrap()
+fn pool(name: &str) -> PoolName {
+    PoolName::new(name).unwrap()
 }
 
 impl Bench {
-    fn request(&mut self) -> SlotRequest {
-        self.tenants += 1;
-        SlotRequest {
+    fn requests(&mut self, name: &str, n: u32) -> Vec<SlotRequest> {
+        let before = self.tenants;
+        self.tenants += n;
+        let request = |tenant| SlotRequest {
             lease: LeaseId(Uuid::now_v7()),
-            tenant: Tenant::new(format!("organization-{}", self.tenants)).unwrap(),
-            needs: vec![Need { pool: pool(), weight: 1 }],
+            tenant: Tenant::new(format!("organization-{tenant}")).unwrap(),
+            needs: vec![Need { pool: pool(name), weight: 1 }],
             drain_for: Duration::ZERO,
             max_wait: Duration::from_secs(3_600),
-        }
+        };
+        (before..self.tenants).map(request).collect()
     }
 
+    /// Each request in a call of its own.
     async fn ask(&mut self, session: Session, n: u32) -> Vec<Lease> {
-        let requests = (0..n).map(|_| self.request()).collect();
-        let answers = self.slots.acquire(&session, requests).await.unwrap();
-        let held = answers.into_iter().filter_map(|answer| match answer {
-            Admission::Granted(lease) => Some(lease),
-            _ => None,
-        });
-        held.collect()
-    }
-
-    async fn free(&self, session: Session, leases: &[Lease]) {
-        let ends =
-            leases.iter().map(|lease| Release::Free { lease: lease.id(), fence: lease.fence }).collect();
-        self.slots.release(&session, ends).await.unwrap();
-    }
-
-    /// Each in a call of its own, many on their way: a server that is at work, not one that is woken for each call.
-    async fn ask_apart(&mut self, session: Session, n: u32) -> Vec<Lease> {
-        let requests: Vec<SlotRequest> = (0..n).map(|_| self.request()).collect();
-        let calls = requests.into_iter().map(|request| self.slots.acquire(&session, vec![request]));
-        let mut calls = futures_util::stream::iter(calls).buffered(64);
+        let requests = self.requests("clickhouse", n);
         let mut held = Vec::new();
-        while let Some(answer) = calls.next().await {
-            if let Some(Admission::Granted(lease)) = answer.unwrap().first() {
-                held.push(lease.clone());
+        for batch in requests.chunks(BATCH) {
+            let before = self.spent().await;
+            let calls = batch.iter().map(|request| self.slots.acquire(&session, vec![request.clone()]));
+            for answer in join_all(calls).await {
+                held.extend(granted(answer.unwrap()));
             }
+            self.note(before).await;
         }
         held
     }
 
-    async fn free_apart(&self, session: Session, leases: &[Lease]) {
-        let calls = leases.iter().map(|lease| self.free(session, std::slice::from_ref(lease)));
-        futures_util::stream::iter(calls).buffered(64).for_each(|()| async {}).await;
-    }
-
-    /// Prints what calls took since the last reset, for each of `items` of a call, and begins anew. The least and the middle:
-    /// on a machine that does other things too, the sum says more about those.
-    async fn report(&mut self, what: &str, items: u32) {
-        let log: Vec<(i64, i64, i64, Vec<redis::Value>, String, String)> =
-            redis::cmd("SLOWLOG").arg("GET").arg(300).query_async(&mut self.stats).await.unwrap();
-        let mut took: Vec<f64> = log
-            .into_iter()
-            .filter(|(_, _, _, command, ..)| matches!(command.first(), Some(redis::Value::BulkString(name)) if name == b"EVALSHA"))
-            .map(|(_, _, usec, ..)| f64::from(u32::try_from(usec).unwrap()) / f64::from(items))
-            .collect();
-        took.sort_by(f64::total_cmp);
-        let at = |place: usize| took.get(place).copied().unwrap_or(f64::NAN);
-        println!("{what:<60} least {:>8.1} us, middle {:>8.1} us", at(0), at(took.len() / 2));
-        self.reset().await;
-    }
-
-    async fn reset(&mut self) {
-        for (name, value) in [("slowlog-log-slower-than", "0"), ("slowlog-max-len", "300")] {
-            redis::cmd("CONFIG")
-                .arg("SET")
-                .arg(name)
-                .arg(value)
-                .query_async::<()>(&mut self.stats)
-                .await
-                .unwrap();
+    /// Each lease in a call of its own.
+    async fn free(&mut self, session: Session, leases: &[Lease]) {
+        for batch in leases.chunks(BATCH) {
+            let before = self.spent().await;
+            let calls =
+                batch.iter().map(|lease| self.slots.release(&session, ends(std::slice::from_ref(lease))));
+            join_all(calls).await.into_iter().for_each(|answer| drop(answer.unwrap()));
+            self.note(before).await;
         }
-        redis::cmd("SLOWLOG").arg("RESET").query_async::<()>(&mut self.stats).await.unwrap();
+    }
+
+    /// All leases in one call.
+    async fn free_at_once(&mut self, session: Session, leases: &[Lease]) {
+        let before = self.spent().await;
+        self.slots.release(&session, ends(leases)).await.unwrap();
+        self.note(before).await;
+    }
+
+    async fn held_by(&self, session: Session) -> Vec<Lease> {
+        self.slots.heartbeat(&session, vec![], vec![]).await.unwrap().granted
+    }
+
+    /// How many scripts the server has run, and what they took.
+    async fn spent(&self) -> (f64, f64) {
+        let info: String =
+            redis::cmd("INFO").arg("commandstats").query_async(&mut self.stats.clone()).await.unwrap();
+        let line = info.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap_or("");
+        let field = |name: &str| {
+            let mut parts = line.split([':', ',']);
+            parts.find_map(|part| part.strip_prefix(name)).map_or(0.0, |number| number.parse().unwrap())
+        };
+        (field("calls="), field("usec="))
+    }
+
+    async fn note(&mut self, before: (f64, f64)) {
+        let after = self.spent().await;
+        self.took.push((after.1 - before.1) / (after.0 - before.0));
+    }
+
+    /// Prints what calls took since the last report, for each of `items` of a call, beside a script that does nothing.
+    async fn report(&mut self, what: &str, items: u32) {
+        let (least, middle) = least_and_middle(std::mem::take(&mut self.took));
+        for _ in 0..10 {
+            self.do_nothing().await;
+        }
+        let (nothing, _) = least_and_middle(std::mem::take(&mut self.took));
+        let (times, items) = (least / nothing, f64::from(items));
+        println!(
+            "{what:<62} least {:>7.1} us, middle {:>7.1} us, a call {times:>6.1} x nothing ({nothing:.1} us)",
+            least / items,
+            middle / items
+        );
+    }
+
+    async fn do_nothing(&mut self) {
+        let mut load = redis::cmd("SCRIPT");
+        let hash: String =
+            load.arg("LOAD").arg("#!lua\nreturn 1").query_async(&mut self.stats.clone()).await.unwrap();
+        let mut nothing = redis::cmd("EVALSHA");
+        nothing.arg(hash).arg(11);
+        for key in 0..11 {
+            nothing.arg(format!("{{lockgate:{}}}:nothing{key}", self.namespace));
+        }
+        let before = self.spent().await;
+        let calls =
+            (0..BATCH).map(|_| async { nothing.query_async::<i64>(&mut self.stats.clone()).await.unwrap() });
+        join_all(calls).await;
+        self.note(before).await;
     }
 
     async fn uncontended(&mut self) {
-        self.reset().await;
-        let mut held = Vec::new();
-        for _ in 0..ROUNDS / SLOTS {
-            held.extend(self.ask_apart(self.one, SLOTS).await);
+        for _ in 0..3 {
+            let held: Vec<Lease> = self.ask(self.one, SLOTS).await;
             self.report("acquire, uncontended", 1).await;
-            self.free_apart(self.one, &held).await;
-            held.clear();
+            self.free(self.one, &held).await;
             self.report("release, uncontended", 1).await;
         }
     }
 
     async fn coalesced(&mut self, n: u32) {
-        for _ in 0..3 {
-            let held = self.ask(self.one, n).await;
-            self.report("acquire, 50 in one call, each", n).await;
-            self.free(self.one, &held).await;
-            self.report("release, 50 in one call, each", n).await;
+        let (mut asked, mut freed) = (Vec::new(), Vec::new());
+        for _ in 0..10 {
+            let requests = self.requests("clickhouse", n);
+            let before = self.spent().await;
+            let held = granted(self.slots.acquire(&self.one, requests).await.unwrap());
+            self.note(before).await;
+            asked.append(&mut self.took);
+            self.free_at_once(self.one, &held).await;
+            freed.append(&mut self.took);
         }
+        self.took = asked;
+        self.report(&format!("acquire, {n} in one call, each"), n).await;
+        self.took = freed;
+        self.report(&format!("release, {n} in one call, each"), n).await;
     }
 
+    /// So many wait behind each hand-off, each of a tenant of its own.
     async fn contended(&mut self, waiters: u32) {
-        let mut held = self.ask(self.one, SLOTS).await;
-        self.reset().await;
-        self.ask_apart(self.other, waiters).await;
+        let heard = self.slots.wakeups(&self.other).await.unwrap();
+        let held = self.ask(self.one, SLOTS).await;
+        self.took.clear();
+        self.ask(self.other, waiters + SLOTS).await;
         self.report(&format!("acquire, getting in line, up to {waiters} waiters"), 1).await;
-        self.free_apart(self.one, &held).await;
+        self.free(self.one, &held).await;
         self.report(&format!("release, hand-off by push, {waiters} waiters"), 1).await;
-        held = self.slots.heartbeat(&self.other, vec![], vec![]).await.unwrap().granted;
-        self.reset().await;
+        let held = self.held_by(self.other).await;
+        self.ask(self.other, SLOTS).await;
+        self.took.clear();
         self.free(self.other, &held).await;
-        self.report(&format!("release, 100 hand-offs in one call, {waiters} waiters, each"), SLOTS).await;
+        self.report(&format!("release, hand-off in the process, {waiters} waiters"), 1).await;
+        for _ in 0..3 {
+            let held = self.held_by(self.other).await;
+            self.ask(self.other, SLOTS).await;
+            self.took.clear();
+            self.free_at_once(self.other, &held).await;
+            self.report(&format!("release, {SLOTS} hand-offs in one call, {waiters} waiters, each"), SLOTS)
+                .await;
+        }
+        let before = self.spent().await;
         self.slots.inspect(None).await.unwrap();
+        self.note(before).await;
         self.report(&format!("inspect, {waiters} waiters"), 1).await;
-        self.beat().await;
+        drop(heard);
         self.slots.close(&self.other).await.unwrap();
-        self.report(&format!("close, {waiters} waiters, each"), waiters).await;
         self.other = self.slots.open("other").await.unwrap();
-        drop(self.slots.wakeups(&self.other).await.unwrap());
     }
 
-    /// A heartbeat of 256 held and 1,000 waiting, as far as there are so many.
+    /// A heartbeat of 256 held and 1,000 waiting.
     async fn beat(&mut self) {
-        let mut held = self.slots.heartbeat(&self.other, vec![], vec![]).await.unwrap().granted;
-        while let Some(lease) = held.first().filter(|_| held.len() < 256).cloned() {
-            held.push(lease);
+        let requests = self.requests("beats", 1_256);
+        let answers = self.slots.acquire(&self.other, requests.clone()).await.unwrap();
+        let waiting: Vec<SlotRequest> = requests
+            .into_iter()
+            .zip(&answers)
+            .filter(|(_, answer)| matches!(answer, Admission::Queued))
+            .map(|(request, _)| request)
+            .collect();
+        let held = granted(answers);
+        assert_eq!((held.len(), waiting.len()), (256, 1_000));
+        for _ in 0..20 {
+            let before = self.spent().await;
+            let pulse = self.slots.heartbeat(&self.other, held.clone(), waiting.clone()).await.unwrap();
+            assert_eq!(pulse, Default::default());
+            self.note(before).await;
         }
-        let waiting: Vec<SlotRequest> = (0..1_000).map(|_| self.request()).collect();
-        self.reset().await;
-        self.slots.heartbeat(&self.other, held, waiting).await.unwrap();
         self.report("heartbeat, 256 held, 1,000 waiting", 1).await;
     }
+}
+
+fn granted(answers: Vec<Admission>) -> Vec<Lease> {
+    let lease = |answer| match answer {
+        Admission::Granted(lease) => Some(lease),
+        _ => None,
+    };
+    answers.into_iter().filter_map(lease).collect()
+}
+
+fn ends(leases: &[Lease]) -> Vec<Release> {
+    leases.iter().map(|lease| Release::Free { lease: lease.id(), fence: lease.fence }).collect()
+}
+
+fn least_and_middle(mut took: Vec<f64>) -> (f64, f64) {
+    took.sort_by(f64::total_cmp);
+    let at = |place: usize| took.get(place).copied().unwrap_or(f64::NAN);
+    (at(0), at(took.len() / 2))
 }

@@ -244,7 +244,7 @@ impl Broker for RabbitBroker {
             look.close().await?;
             Ok(read)
         };
-        within(LOOK_THROUGH, doing, reading).await
+        within(LOOK_THROUGH, doing, live.while_up(doing, reading)).await
     }
 
     async fn bury(&self, queue: &QueueName, ids: Vec<String>, end: DeadEnd) -> Result<u64, EngineError> {
@@ -262,6 +262,6 @@ impl Broker for RabbitBroker {
             look.close().await?;
             Ok(ended)
         };
-        within(LOOK_THROUGH, doing, ending).await
+        within(LOOK_THROUGH, doing, live.while_up(doing, ending)).await
     }
 }

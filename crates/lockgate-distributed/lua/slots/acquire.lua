@@ -1,19 +1,16 @@
 -- Asks for slots. Each request is answered on its own, in order, as if it had come alone.
 --
--- KEYS as desk.lua. ARGV from 8: the process's name, the number n of pools that are named, their n names ("p" \1 pool); then of
--- each request: lease, tenant, how long it may drain ms, the longest wait ms, the request (opaque), its number of pools, and for
--- each of them, sorted, its name and weight.
+-- KEYS as desk.lua. ARGV from 9: the process's name; then of each request: lease, tenant, how long it may drain ms, the
+-- longest wait ms, the request (opaque), its number of pools, and for each of them, sorted, its name and weight. `at` and `answers`
+-- are those of quick_acquire.lua, which may have taken some.
 --
 -- Returns {"ok", answers, told}, in the order of the requests:
---   {"g", fence, request} held; {"q"} in line; {"h", ms} held elsewhere; {"d", ms} draining; {"b", ms} too busy;
+--   a fence: granted now; {"g", fence, request} held already; {"q"} in line; {"h", ms} held elsewhere; {"d", ms} draining; {"b", ms} too busy;
 --   {"n", pool, weight, most} never; {"u", pool} unknown pool. `told` are grants to earlier requests of the session.
 --
 -- Keeps: an arrival is never granted before an eligible waiter, nor a lease to two holders.
-local names, at = {}, 10 + tonumber(ARGV[9])
-for i = 10, at - 1 do names[#names + 1] = ARGV[i] end
-local stop = open(names)
-if stop then return stop end
-meet(ARGV[8])
+sweep()
+meet(ARGV[9])
 
 -- The answer to a request whose lease is held, drains, or waits already.
 local function known(id)
@@ -50,7 +47,7 @@ local function granted(id, w)
   w.fence = next_number()
   call('ZADD', MEMBERS, 0, SELF .. '\1' .. id)
   hold(id, w)
-  return { 'g', w.fence, w.request }
+  return w.fence
 end
 
 local function ask(id, w)
@@ -79,7 +76,7 @@ local function ask(id, w)
   return { 'q' }
 end
 
-local answers, asked, of_call = {}, {}, {}
+local asked, of_call = {}, {}
 while at <= #ARGV do
   local id, n = ARGV[at], tonumber(ARGV[at + 5])
   local w = { session = SELF, tenant = ARGV[at + 1], drain_for = tonumber(ARGV[at + 2]), max_wait = tonumber(ARGV[at + 3]),
@@ -92,8 +89,9 @@ while at <= #ARGV do
     at = at + 2
   end
   w.set = n == 1 and set[1] or table.concat(set, '\2')
-  asked[#asked + 1], of_call[id] = id, true
-  answers[#asked] = ask(id, w)
+  local place = #answers + 1
+  asked[place], of_call[id] = id, true
+  answers[place] = ask(id, w)
 end
 -- Who was queued, and granted behind a later request of the same call, is told so in its own answer.
 if #told > 0 then
@@ -101,8 +99,8 @@ if #told > 0 then
   for _, grant in ipairs(told) do
     if of_call[grant[3]] then of_call[grant[3]] = { 'g', grant[1], grant[2] } else others[#others + 1] = grant end
   end
-  for i, id in ipairs(asked) do
-    if answers[i][1] == 'q' and of_call[id] ~= true then answers[i] = of_call[id] end
+  for i, answer in ipairs(answers) do
+    if type(answer) == 'table' and answer[1] == 'q' and of_call[asked[i]] ~= true then answers[i] = of_call[asked[i]] end
   end
   told = others
 end

@@ -5,8 +5,7 @@
 -- Returns {"ok", {more}, told}: 1 when there is more than one call does, and it is to be called again.
 --
 -- Keeps: what may still run at the backend is not free.
-local stop = open({})
-if stop then return stop end
+sweep()
 local over = line().end_session(SELF)
 line().grant()
 return done({ over and 0 or 1 })

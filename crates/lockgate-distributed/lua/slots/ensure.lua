@@ -1,17 +1,16 @@
 -- Makes a pool when it is not there.
 --
--- KEYS as desk.lua. ARGV from 8: its name, its slots, the most of one tenant (-1: all of them).
+-- KEYS as desk.lua. ARGV from 9: its name, its slots, the most of one tenant (-1: all of them).
 --
 -- Returns {"ok", status}, as pool.lua says.
 --
 -- Keeps: what an operator has set is not reverted. Leases that were registered before their pool count.
-local stop = open({})
-if stop then return stop end
-local name = ARGV[8]
+sweep()
+local name = ARGV[9]
 local p = pool_of(name)
 if not p or p.slots < 0 then
   local in_use = p or { held = 0, draining = 0 }
-  pools[name] = { slots = tonumber(ARGV[9]), per_tenant = tonumber(ARGV[10]), version = 1, epoch = 1,
+  pools[name] = { slots = tonumber(ARGV[10]), per_tenant = tonumber(ARGV[11]), version = 1, epoch = 1,
     peak = in_use.held + in_use.draining, hold = -1, held = in_use.held, draining = in_use.draining, waiting = 0, shares = 0 }
   touched[name] = true
 end

@@ -6,9 +6,6 @@
 -- Returns 1: founded; 0: it was there.
 --
 -- Keeps: S10. Only who is sure that the namespace is new may call this.
-local there = call('HGET', STATE, 'store')
-local early = open({}, true)
-if early then return early end
-if there then return done({ 0 }) end
+if not lost then return done(0) end
 store.learning, store.due = 0, math.huge
-return done({ 1 })
+return done(1)

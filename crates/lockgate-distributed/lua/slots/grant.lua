@@ -20,15 +20,16 @@ local function free(id, l)
     local name, weight = needs[i], needs[i + 1]
     local p = pool_of(name)
     if l.draining > 0 then p.draining = p.draining - weight else p.held = p.held - weight end
-    touched[name] = true
-    local field = name .. '\1' .. l.tenant
-    if call('HINCRBY', KEYS[11], field, -weight) <= 0 then call('HDEL', KEYS[11], field) end
+    touched[name] = p
+    use(name, l.tenant, -weight)
   end
   if store.waiting > 0 then line().move(l.tenant, needs) end
 end
 
 local function add_grants(M)
   local budget = MOST
+  -- The records of sessions, as far as they were read; false: there is none.
+  local sessions = {}
 
   -- Tells the session of a waiter. Answers false when it listened and is gone: slots are not for the dead.
   local function tell(id, session, fence, request)
@@ -36,12 +37,18 @@ local function add_grants(M)
       told[#told + 1] = { fence, request, id }
       return true
     end
-    local raw = call('HGET', SESSIONS, session)
-    if not raw then return true end
-    local process, listens = unpacked(raw)
-    if listens == 0 then return true end
-    if listens == 1 and call('PUBLISH', ARGV[6] .. session, string.format('g%.0f\1', fence) .. request) > 0 then return true end
-    if listens == 1 then call('HSET', SESSIONS, session, pack(process, 2)) end
+    local record = sessions[session]
+    if record == nil then
+      record = call('HGET', STATE, 's\1' .. session)
+      sessions[session] = record
+    end
+    local listens = record and string.sub(record, 1, 1) or '0'
+    if listens == '0' then return true end
+    if listens == '2' then return false end
+    if call('PUBLISH', ARGV[6] .. session, string.format('g%d\1%s', fence, request)) > 0 then return true end
+    record = '2' .. string.sub(record, 2)
+    call('HSET', STATE, 's\1' .. session, record)
+    sessions[session] = record
     return false
   end
 
@@ -82,15 +89,15 @@ local function add_grants(M)
     for i = 1, #l.needs, 2 do
       local p = pool_of(l.needs[i])
       p.held, p.draining = p.held - l.needs[i + 1], p.draining + l.needs[i + 1]
-      touched[l.needs[i]] = true
+      touched[l.needs[i]] = p
     end
   end
 
   -- Ends a session: what it holds drains or is free, its waiters leave. Answers false when there is more than one call does.
   function M.end_session(session)
     local members = call('ZRANGEBYLEX', MEMBERS, '[' .. session .. '\1', '(' .. session .. '\2', 'LIMIT', 0, MOST)
-    local raw = call('HGET', SESSIONS, session)
-    local process = raw and unpacked(raw) or ''
+    local record = call('HGET', STATE, 's\1' .. session)
+    local process = record and string.sub(record, 2) or ''
     for _, member in ipairs(members) do
       if spent() then return false end
       local id = string.sub(member, #session + 2)
@@ -105,7 +112,8 @@ local function add_grants(M)
       end
     end
     if #members == MOST then return false end
-    call('HDEL', SESSIONS, session)
+    call('HDEL', STATE, 's\1' .. session)
+    if session == SELF then raw[3] = false end
     call('ZREM', DEADLINES, session)
     return true
   end
@@ -153,4 +161,9 @@ local made
 line = function()
   made = made or add_grants(make_line())
   return made
+end
+
+-- Every operation begins so, unless it says otherwise: what is over is ended first.
+local function sweep()
+  if now >= store.due then line().sweep() end
 end

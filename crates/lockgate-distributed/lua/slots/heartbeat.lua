@@ -1,6 +1,6 @@
 -- Keeps a session alive, whatever its deadline: a slow but live holder is not reclaimed. With nothing named it opens one.
 --
--- KEYS as desk.lua. ARGV from 8: the process's name, the number n of leases held, their n pairs of lease and fence, then the
+-- KEYS as desk.lua. ARGV from 9: the process's name, the number n of leases held, their n pairs of lease and fence, then the
 -- waiters, one lease each.
 --
 -- Returns {"ok", {learning, granted, lost, unknown, stop, forgotten}, told}:
@@ -12,43 +12,43 @@
 --   forgotten  places of waiters that are neither in line nor granted
 --
 -- Keeps: nothing is registered here.
-local stop = open({}, true)
-if stop then return stop end
-
 -- Part of the state is gone (evicted, or deleted by hand): what is left is not to be trusted, but what operators have set is.
 if call('HLEN', LEASES) ~= store.leases or call('HLEN', WAITERS) ~= store.waiting then
   for _, field in ipairs(call('HKEYS', STATE)) do
-    local name = string.match(field, '^p\1(.*)$')
-    if name then
+    local kind, name = string.match(field, '^([ps])\1(.*)$')
+    if kind == 'p' then
       local p = pool_of(name)
       p.held, p.draining, p.waiting = 0, 0, 0
-      touched[name] = true
+      touched[name] = p
+    elseif kind == 's' then
+      call('HDEL', STATE, field)
     end
   end
-  call('UNLINK', unpack(KEYS, 2, 11))
+  call('UNLINK', unpack(KEYS, 2, 10))
+  raw[3] = false
   sets, sets_changed, store.leases, store.waiting = {}, true, 0, 0
   store.learning = now + TTL
   store.due = math.min(store.due, store.learning)
 end
 
-meet(ARGV[8])
+meet(ARGV[9])
 call('ZADD', DEADLINES, now + TTL, SELF)
-if now >= store.due then line().sweep() end
+sweep()
 
 local CHUNK = 1000
 
 -- Calls `each` with the place and record of the leases with these ids.
 local function leases(ids, each)
   for from = 1, #ids, CHUNK do
-    local raw = call('HMGET', LEASES, unpack(ids, from, math.min(from + CHUNK - 1, #ids)))
-    for i = 1, #raw do each(from + i - 1, lease_of(nil, raw[i])) end
+    local records = call('HMGET', LEASES, unpack(ids, from, math.min(from + CHUNK - 1, #ids)))
+    for i, record in ipairs(records) do each(from + i - 1, record and lease_from(unpacked(record))) end
   end
 end
 
-local n = tonumber(ARGV[9])
+local n = tonumber(ARGV[10])
 local ids, fences, named = {}, {}, {}
 for i = 1, n do
-  ids[i], fences[i] = ARGV[8 + 2 * i], tonumber(ARGV[9 + 2 * i])
+  ids[i], fences[i] = ARGV[9 + 2 * i], tonumber(ARGV[10 + 2 * i])
 end
 
 local lost, unknown, stopping = {}, {}, {}
@@ -75,7 +75,7 @@ leases(rest, function(_, l)
 end)
 
 local forgotten = {}
-local before = 9 + 2 * n
+local before = 10 + 2 * n
 for at = before + 1, #ARGV do
   if not ours[ARGV[at]] then forgotten[#forgotten + 1] = at - before end
 end

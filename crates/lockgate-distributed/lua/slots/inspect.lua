@@ -1,12 +1,11 @@
 -- Reads the pools. The clock moves and what is over is ended, as in every call.
 --
--- KEYS as desk.lua. ARGV from 8: the pool whose holders are wanted, or "" for all pools without holders.
+-- KEYS as desk.lua. ARGV from 9: the pool whose holders are wanted, or "" for all pools without holders.
 --
 -- Returns {"ok", {pools, holders}, ..}: of each pool what pool.lua says; of each holder {lease, tenant, weight, fence, session,
 -- process, held for ms, 1 when it drains}, in no order.
-local stop = open({})
-if stop then return stop end
-local wanted = ARGV[8]
+sweep()
+local wanted = ARGV[9]
 local found = {}
 if wanted ~= '' then
   local status = status_of(wanted)
@@ -23,8 +22,8 @@ local holders, processes = {}, {}
 if wanted ~= '' and found[1] then
   each_holder(wanted, function(id, l, weight)
     if l.process == '' and processes[l.session] == nil then
-      local raw = call('HGET', SESSIONS, l.session)
-      processes[l.session] = raw and unpacked(raw) or ''
+      local record = call('HGET', STATE, 's\1' .. l.session)
+      processes[l.session] = record and string.sub(record, 2) or ''
     end
     holders[#holders + 1] = { id, l.tenant, weight, l.fence, l.session, l.process ~= '' and l.process or processes[l.session],
       now - l.since, l.draining > 0 and 1 or 0 }

@@ -7,8 +7,10 @@
 --
 -- Keeps: a line that is not empty has one first, its oldest, and that stands in `heads` by what its tenant has in use now.
 local function make_line()
-  local FIRSTS, BEHIND, HEADS, USES, SHARES = KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
+  local FIRSTS, BEHIND, HEADS, SHARES = KEYS[7], KEYS[8], KEYS[9], KEYS[11]
   local M, pools_in, first_heads = {}, {}, {}
+  -- The firsts that were read, by line; false: there nobody is.
+  local firsts = {}
 
   local function room_of(name)
     local p = pool_of(name)
@@ -35,10 +37,7 @@ local function make_line()
 
   -- How many lines wait for each set of pools.
   function M.sets()
-    if not sets then
-      local raw = call('HGET', STATE, 'sets')
-      sets = raw and unpacked(raw) or {}
-    end
+    if not sets then sets = raw[2] and unpacked(raw[2]) or {} end
     return sets
   end
 
@@ -66,32 +65,38 @@ local function make_line()
   function M.rank(tenant, needs)
     local share, eligible = 0, true
     for i = 1, #needs, 2 do
-      local used = tonumber(call('HGET', USES, needs[i] .. '\1' .. tenant) or 0)
+      local in_use = used(needs[i], tenant)
       local cap, weight = M.share_of(needs[i], tenant)
-      share = math.max(share, floor(used * 1000 / weight))
-      if cap >= 0 and used + needs[i + 1] > cap then eligible = false end
+      share = math.max(share, floor(in_use * 1000 / weight))
+      if cap >= 0 and in_use + needs[i + 1] > cap then eligible = false end
     end
     return share, eligible
   end
 
   local function head_member(set, tenant, first)
-    return string.format('%s\1%s\1%016.0f\1%016.0f\1%s', set, first.eligible == 1 and 'e' or 'p', first.share, first.ticket, tenant)
+    return string.format('%s\1%s\1%016d\1%016d\1%s', set, first.eligible == 1 and 'e' or 'p', first.share, first.ticket, tenant)
   end
 
   local function read_first(raw)
     if not raw then return false end
-    local first = { lease = 0, ticket = 0, share = 0, eligible = 0, behind = 0, needs = 0 }
-    first.lease, first.ticket, first.share, first.eligible, first.behind, first.needs = unpacked(raw)
-    return first
+    local lease, ticket, share, eligible, behind, needs = unpacked(raw)
+    return { lease = lease, ticket = ticket, share = share, eligible = eligible, behind = behind, needs = needs }
   end
 
   function M.first_of(set, tenant)
-    return read_first(call('HGET', FIRSTS, set .. '\1' .. tenant))
+    local line = set .. '\1' .. tenant
+    local first = firsts[line]
+    if first == nil then
+      first = read_first(call('HGET', FIRSTS, line))
+      firsts[line] = first
+    end
+    return first
   end
 
   local function write_first(set, tenant, first)
-    call('HSET', FIRSTS, set .. '\1' .. tenant,
-      pack(first.lease, first.ticket, first.share, first.eligible, first.behind, first.needs))
+    local line = set .. '\1' .. tenant
+    firsts[line] = first
+    call('HSET', FIRSTS, line, pack(first.lease, first.ticket, first.share, first.eligible, first.behind, first.needs))
   end
 
   -- Puts the first of a line where it belongs by what its tenant has in use now.
@@ -110,20 +115,23 @@ local function make_line()
   -- After a change of what a tenant has in use of these pools (or of its share), moves its heads.
   function M.move(tenant, needs)
     if store.waiting == 0 then return end
-    local lines, of = {}, {}
+    local unread, of = {}, {}
     for set in pairs(M.sets()) do
       local touches = false
       for i = 1, #needs, 2 do touches = touches or M.wants(set, needs[i]) end
       if touches then
-        lines[#lines + 1] = set .. '\1' .. tenant
+        local line = set .. '\1' .. tenant
+        if firsts[line] == nil then unread[#unread + 1] = line end
         of[#of + 1] = set
       end
     end
-    if #lines == 0 then return end
-    local raw = call('HMGET', FIRSTS, unpack(lines))
-    for i = 1, #of do
-      local first = read_first(raw[i])
-      if first then place(of[i], tenant, first, head_member(of[i], tenant, first)) end
+    if #unread > 0 then
+      local records = call('HMGET', FIRSTS, unpack(unread))
+      for i, line in ipairs(unread) do firsts[line] = read_first(records[i]) end
+    end
+    for _, set in ipairs(of) do
+      local first = firsts[set .. '\1' .. tenant]
+      if first then place(set, tenant, first, head_member(set, tenant, first)) end
     end
   end
 
@@ -144,7 +152,7 @@ local function make_line()
     for i = 1, #needs, 2 do
       local p = pool_of(needs[i])
       p.waiting = p.waiting + n
-      touched[needs[i]] = true
+      touched[needs[i]] = p
     end
   end
 
@@ -158,7 +166,7 @@ local function make_line()
     if first then
       first.behind = first.behind + 1
       write_first(w.set, w.tenant, first)
-      call('ZADD', BEHIND, 0, string.format('%s\1%s\1%016.0f\1%s', w.set, w.tenant, store.ticket, id))
+      call('ZADD', BEHIND, 0, string.format('%s\1%s\1%016d\1%s', w.set, w.tenant, store.ticket, id))
     else
       place(w.set, w.tenant, { lease = id, ticket = store.ticket, behind = 0, needs = w.needs })
       add_line(w.set, 1)
@@ -166,9 +174,9 @@ local function make_line()
   end
 
   local function read_waiter(raw)
-    local w = { session = 0, ticket = 0, since = 0, drain_for = 0, tenant = 0, set = 0, needs = 0, request = 0 }
-    w.session, w.ticket, w.since, w.drain_for, w.tenant, w.set, w.needs, w.request = unpacked(raw)
-    return w
+    local session, ticket, since, drain_for, tenant, set, needs, request = unpacked(raw)
+    return { session = session, ticket = ticket, since = since, drain_for = drain_for, tenant = tenant, set = set, needs = needs,
+      request = request }
   end
 
   function M.waiter_of(id)
@@ -181,6 +189,7 @@ local function make_line()
     local line = set .. '\1' .. tenant
     if gone.behind == 0 then
       call('HDEL', FIRSTS, line)
+      firsts[line] = false
       call('ZREM', HEADS, head_member(set, tenant, gone))
       first_heads[set] = nil
       add_line(set, -1)
@@ -203,7 +212,7 @@ local function make_line()
     if first.lease == id then return advance(w.set, w.tenant, first) end
     first.behind = first.behind - 1
     write_first(w.set, w.tenant, first)
-    call('ZREM', BEHIND, string.format('%s\1%s\1%016.0f\1%s', w.set, w.tenant, w.ticket, id))
+    call('ZREM', BEHIND, string.format('%s\1%s\1%016d\1%s', w.set, w.tenant, w.ticket, id))
   end
 
   -- The first eligible head of a set, or false.
@@ -248,10 +257,12 @@ local function make_line()
       if head then heads[#heads + 1] = head end
     end
     if arrival then heads[#heads + 1] = arrival end
-    table.sort(heads, function(a, b)
-      if a.share ~= b.share then return a.share < b.share end
-      return a.ticket < b.ticket
-    end)
+    if #heads > 1 then
+      table.sort(heads, function(a, b)
+        if a.share ~= b.share then return a.share < b.share end
+        return a.ticket < b.ticket
+      end)
+    end
     local spoken_for = {}
     for _, head in ipairs(heads) do
       local passed = false

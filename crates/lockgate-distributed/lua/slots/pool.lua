@@ -11,7 +11,7 @@ local function oldest(name)
     for _, kind in ipairs(line().wants(set, name) and { 'e', 'p' } or {}) do
       local from, last = '[' .. set .. '\1' .. kind .. '\1', '(' .. set .. '\1' .. kind .. '\2'
       while from do
-        local member = call('ZRANGEBYLEX', KEYS[10], from, last, 'LIMIT', 0, 1)[1]
+        local member = call('ZRANGEBYLEX', KEYS[9], from, last, 'LIMIT', 0, 1)[1]
         from = nil
         if member then
           local at = #set + 4
@@ -37,7 +37,7 @@ end
 local function each_holder(name, each)
   local all = call('HGETALL', LEASES)
   for i = 1, #all, 2 do
-    local l = lease_of(nil, all[i + 1])
+    local l = lease_from(unpacked(all[i + 1]))
     for k = 1, #l.needs, 2 do
       if l.needs[k] == name then each(all[i], l, l.needs[k + 1]) end
     end

@@ -1,17 +1,16 @@
 -- Registers leases again after the store lost its state, with their fences.
 --
--- KEYS as desk.lua. ARGV from 8: the process's name; then of each lease: lease, fence, tenant, how long it may drain ms, the
+-- KEYS as desk.lua. ARGV from 9: the process's name; then of each lease: lease, fence, tenant, how long it may drain ms, the
 -- request (opaque), its number of pools, and for each of them, sorted, its name and weight.
 --
 -- Returns {"ok", lost, told}: the places (from 1) of those that were not registered, since somebody has the lease by now, or the
 -- store has learned enough.
 --
 -- Keeps: nothing is registered in normal service. Slots may be above the limit by it, never by a grant.
-local stop = open({})
-if stop then return stop end
-meet(ARGV[8])
+sweep()
+meet(ARGV[9])
 
-local lost, place, at = {}, 0, 9
+local lost, place, at = {}, 0, 10
 while at <= #ARGV do
   local id, fence, n = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 5])
   local l = { session = SELF, fence = fence, tenant = ARGV[at + 2], drain_for = tonumber(ARGV[at + 3]), request = ARGV[at + 4], needs = {} }

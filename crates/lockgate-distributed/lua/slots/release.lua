@@ -1,13 +1,12 @@
 -- Ends holds and waits, and grants what they free.
 --
--- KEYS as desk.lua. ARGV from 8, of each release: "f" (free), "d" (drain) or "l" (leave), lease, fence, longest drain ms.
+-- KEYS as desk.lua. ARGV from 9, of each release: "f" (free), "d" (drain) or "l" (leave), lease, fence, longest drain ms.
 --
--- Returns {"ok", answers, told}, in the order of the releases: {"d"} done; {"n"} not held, nothing changed;
+-- Returns {"ok", answers, told}, in the order of the releases: 1 done; 0 not held, nothing changed;
 -- {"g", fence, request} the waiter was granted meanwhile and holds still. `told` are grants to the caller's own session.
 --
 -- Keeps: a hold ends by its holder and its fence; one that drains, by anybody who knows its fence.
-local stop = open({})
-if stop then return stop end
+sweep()
 
 -- Slots were held so long: moves the average of their pools by an eighth towards it.
 local function learn_hold(l)
@@ -21,34 +20,33 @@ end
 local function give_back(id, l)
   free(id, l)
   learn_hold(l)
-  return { 'd' }
+  return 1
 end
 
 local function leave(id, l)
   if l and l.session == SELF and l.draining == 0 then return { 'g', l.fence, l.request } end
   local w = line().waiter_of(id)
-  if not w or w.session ~= SELF then return { 'n' } end
+  if not w or w.session ~= SELF then return 0 end
   line().leave(id, w)
-  return { 'd' }
+  return 1
 end
 
 local function over(what, id, fence, longest)
   local l = lease_of(id)
   if what == 'l' then return leave(id, l) end
-  if not l or l.fence ~= fence then return { 'n' } end
+  if not l or l.fence ~= fence then return 0 end
   local ours = l.session == SELF and l.draining == 0
   if what == 'f' or longest == 0 then
     if ours or (what == 'f' and l.draining > 0) then return give_back(id, l) end
-    return { 'n' }
+    return 0
   end
-  if not ours then return { 'n' } end
+  if not ours then return 0 end
   line().drain(id, l, longest)
-  return { 'd' }
+  return 1
 end
 
-local answers = {}
-for at = 8, #ARGV, 4 do
-  answers[#answers + 1] = over(ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]))
+for i = at, #ARGV, 4 do
+  answers[#answers + 1] = over(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]))
 end
 if store.waiting > 0 then line().grant() end
 return done(answers)

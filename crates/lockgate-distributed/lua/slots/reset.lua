@@ -1,13 +1,12 @@
 -- Begins a new epoch of a pool: every holder is told to stop, by push and by its next heartbeats.
 --
--- KEYS as desk.lua. ARGV from 8: its name.
+-- KEYS as desk.lua. ARGV from 9: its name.
 --
 -- Returns {"ok", status} as pool.lua says, or {"ok", {"missing"}}.
 --
 -- Keeps: what is held counts until it is released or expired; nothing is deleted.
-local stop = open({})
-if stop then return stop end
-local name = ARGV[8]
+sweep()
+local name = ARGV[9]
 local p = pool_of(name)
 if not p or p.slots < 0 then return done({ 'missing' }) end
 p.epoch, p.peak = p.epoch + 1, p.held + p.draining

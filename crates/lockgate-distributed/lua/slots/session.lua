@@ -4,15 +4,12 @@
 
 -- Opens a session that is not known, or that has begun or ceased to listen.
 local function meet(process)
-  local raw = call('HGET', SESSIONS, SELF)
-  local listens = tonumber(ARGV[7])
-  if raw then
-    local name, knows = unpacked(raw)
-    if knows == listens then return end
-    call('HSET', SESSIONS, SELF, pack(name, listens))
+  local record = raw[3]
+  if record then
+    if string.sub(record, 1, 1) ~= ARGV[7] then call('HSET', STATE, 's\1' .. SELF, ARGV[7] .. string.sub(record, 2)) end
     return
   end
-  call('HSET', SESSIONS, SELF, pack(process, listens))
+  call('HSET', STATE, 's\1' .. SELF, ARGV[7] .. process)
   call('ZADD', DEADLINES, now + TTL, SELF)
   store.due = math.min(store.due, now + TTL)
 end

@@ -93,6 +93,8 @@ pub(super) struct Live {
     condemned: mpsc::Sender<String>,
     /// Rung when somebody met a failure: the supervisor looks at once.
     pub(super) suspicion: Notify,
+    /// Fires when this generation has ended.
+    pub(super) ended: CancellationToken,
     /// What this generation has declared. A server that comes back may have lost everything.
     declared: Mutex<BTreeSet<QueueName>>,
     pub(super) publisher: OnceCell<Publisher>,
@@ -115,6 +117,7 @@ impl Live {
             tasks: TaskTracker::new(),
             condemned,
             suspicion: Notify::new(),
+            ended: CancellationToken::new(),
             declared: Mutex::default(),
             publisher: OnceCell::new(),
         };
@@ -130,6 +133,17 @@ impl Live {
     pub(super) fn condemn(&self, why: String) {
         // Somebody was first when this does not fit: it ends anyway.
         drop(self.condemned.try_send(why));
+    }
+
+    /// The answer of a call that takes its time, unless the connection is lost meanwhile: the driver leaves some calls
+    /// without an answer then.
+    pub(super) async fn while_up<T>(
+        &self,
+        doing: &str,
+        call: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        let answer = self.ended.run_until_cancelled(call).await;
+        answer.unwrap_or_else(|| Err(unavailable(doing, "the connection to the broker was lost")))
     }
 
     /// Whether an alarm keeps the server from taking messages.

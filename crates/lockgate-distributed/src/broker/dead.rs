@@ -25,8 +25,10 @@ const ENDING: &str = "ending dead letters";
 /// Rows of an answer, when the query names no limit.
 const PAGE: u32 = 100;
 
-/// Letters that are put back at once: each round is confirmed before they leave here.
-const ROUND: usize = 256;
+/// Letters that are ended at once: each round is confirmed before they leave here. The server makes one command of each
+/// acknowledgement of a letter, keeps those beyond 32 back until others are done, and forgets what it keeps back when
+/// the channel ends: the letters would be there again. The takes of the next round wait for the commands of this one.
+const ROUND: usize = 16;
 
 /// How long the broker may take until letters that were given back are there again, and how often it is asked.
 const BACK: Duration = Duration::from_secs(1);
@@ -127,8 +129,8 @@ impl Look {
         for taken in round {
             let ended = self.channel.basic_ack(taken.number, BasicAckOptions::default()).await;
             ended.map_err(|error| driver(ENDING, error))?;
-            self.taken = self.taken.saturating_sub(1);
         }
+        self.taken = self.taken.saturating_sub(u64::try_from(round.len()).unwrap_or(u64::MAX));
         Ok(())
     }
 

@@ -110,10 +110,16 @@ impl Supervisor {
     }
 
     async fn live(&mut self) -> Ended {
-        let connection = match self.end.run_until_cancelled(dial(&self.dial)).await {
+        let dialled = self.end.run_until_cancelled(timeout(HANDSHAKE, dial(&self.dial))).await;
+        let (connection, channel) = match dialled {
             None => return Ended::Stopped,
-            Some(Ok(connection)) => connection,
-            Some(Err(why)) => return Ended::Lost(why),
+            Some(Ok(Ok(dialled))) => dialled,
+            Some(Ok(Err(error))) => return Ended::Lost(chain(&error)),
+            Some(Err(_)) => {
+                return Ended::Lost(format!(
+                    "the server did not complete the handshake within {HANDSHAKE:?}"
+                ));
+            }
         };
         let born = Instant::now();
         let events = connection.events_listener();
@@ -123,19 +129,22 @@ impl Supervisor {
         let ended = tokio::select! {
             () = self.end.cancelled() => Ended::Stopped,
             why = listen(&live, self.dial.role, events) => Ended::Lost(why),
-            why = look_after(&live) => Ended::Lost(why),
+            why = look_after(&live, &channel) => Ended::Lost(why),
             Some(why) = condemned.recv() => Ended::Lost(why),
         };
         // First nobody gets it any more, then it goes.
         self.report.send_replace(State::Down("it was just lost".into()));
+        live.ended.cancel();
         if born.elapsed() >= GOOD {
             self.wait = AGAIN;
         }
         if self.dial.role == Role::Publish {
             telemetry::blocked(false);
         }
-        // A server that is alive gives back at once what was not acknowledged.
+        // A server that is alive gives back at once what was not acknowledged. The channel outlives this: the driver
+        // takes the end of one for an error while the connection is being closed.
         drop(timeout(FAREWELL, live.connection.close(200, "OK".into())).await);
+        drop(channel);
         ended
     }
 
@@ -155,18 +164,17 @@ fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-async fn dial(dial: &Dial) -> Result<Connection, String> {
+/// A connection, with a channel to ask by whether the server is there.
+async fn dial(dial: &Dial) -> lapin::Result<(Connection, Channel)> {
     let name = format!("{} {}", dial.process, dial.role.as_str());
     // No recovery by the driver: it leaves publishers hanging, and consumers without a sign that their deliveries are
     // somebody else's now.
     let properties = ConnectionProperties::default()
         .with_connection_name(name.into())
         .with_client_property("product".into(), "lockgate".into());
-    match timeout(HANDSHAKE, Connection::connect_uri(dial.uri.clone(), properties)).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(chain(&error)),
-        Err(_) => Err(format!("the server did not complete the handshake within {HANDSHAKE:?}")),
-    }
+    let connection = Connection::connect_uri(dial.uri.clone(), properties).await?;
+    let channel = connection.create_channel().await?;
+    Ok((connection, channel))
 }
 
 /// Listens to what the driver tells, until it tells of the end.
@@ -195,19 +203,14 @@ async fn listen(live: &Live, role: Role, events: impl Stream<Item = Event>) -> S
 }
 
 /// Asks the server again and again, until it does not answer in time.
-async fn look_after(live: &Live) -> String {
-    let channel = match timeout(ANSWER, live.connection.create_channel()).await {
-        Ok(Ok(channel)) => channel,
-        Ok(Err(error)) => return chain(&error),
-        Err(_) => return deaf(),
-    };
+async fn look_after(live: &Live, channel: &Channel) -> String {
     let mut looks = interval(LOOK);
     loop {
         tokio::select! {
             _ = looks.tick() => {}
             () = live.suspicion.notified() => {}
         }
-        if let Err(why) = look(live, &channel).await {
+        if let Err(why) = look(live, channel).await {
             return why;
         }
     }
@@ -223,10 +226,6 @@ async fn look(live: &Live, channel: &Channel) -> Result<(), String> {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(chain(&error)),
         Err(_) if live.is_blocked() => Ok(()),
-        Err(_) => Err(deaf()),
+        Err(_) => Err(format!("the server did not answer within {ANSWER:?}")),
     }
-}
-
-fn deaf() -> String {
-    format!("the server did not answer within {ANSWER:?}")
 }

@@ -1,13 +1,14 @@
 //! Asking for slots. It must never answer for the store: an answer that did not come is not a refusal.
 
-use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use lockgate_core::error::EngineError;
-use lockgate_core::lease::{Admission, Refusal, SlotRequest};
+use lockgate_core::lease::{Admission, Lease, Refusal, SlotRequest};
+use redis::Value;
 
 use super::call::{Args, Caller};
 use super::link::Link;
-use super::reply::{self, Row, senseless};
+use super::reply::{self, senseless};
 use super::request::{merged, put, within_reason};
 use super::script::Script;
 
@@ -21,13 +22,8 @@ pub(super) async fn acquire(
     for request in &mut requests {
         request.needs = merged(std::mem::take(&mut request.needs));
     }
-    let pools: BTreeSet<&str> =
-        requests.iter().flat_map(|request| &request.needs).map(|need| need.pool.as_str()).collect();
-    let mut args = Args::default();
-    args.text(&caller.process).show(pools.len());
-    for pool in pools {
-        args.show(format_args!("p\u{1}{pool}"));
-    }
+    let mut args = Args::about(link.remember(&requests));
+    args.text(&caller.process);
     for request in &requests {
         args.show(request.lease)
             .text(request.tenant.as_str())
@@ -36,16 +32,18 @@ pub(super) async fn acquire(
         put(DOING, request, &mut args)?;
     }
     let answers = link.call(Script::Acquire, Some(caller.session), &args).await?;
-    let answers: Vec<Admission> =
-        reply::rows(DOING, answers)?.into_iter().map(admission).collect::<Result<_, _>>()?;
-    if answers.len() == requests.len() {
-        Ok(answers)
-    } else {
-        Err(senseless(DOING, "not one answer a request"))
+    let answers = reply::list(DOING, answers)?;
+    if answers.len() != requests.len() {
+        return Err(senseless(DOING, "not one answer a request"));
     }
+    requests.into_iter().zip(answers).map(|(request, answer)| admission(request, answer)).collect()
 }
 
-fn admission(mut row: Row) -> Result<Admission, EngineError> {
+fn admission(request: SlotRequest, answer: Value) -> Result<Admission, EngineError> {
+    if matches!(answer, Value::Int(_)) {
+        return Ok(Admission::Granted(Lease { request, fence: reply::fence(DOING, answer)? }));
+    }
+    let mut row = reply::row(DOING, answer)?;
     Ok(match row.text()?.as_str() {
         "g" => Admission::Granted(row.lease()?),
         "q" => Admission::Queued,
@@ -60,4 +58,17 @@ fn admission(mut row: Row) -> Result<Admission, EngineError> {
         "u" => Admission::Refused(Refusal::UnknownPool { pool: row.parsed()? }),
         other => return Err(senseless(DOING, other)),
     })
+}
+
+impl Link {
+    /// The pool that a call with these requests is likely to be about; the next releases are, too.
+    fn remember<'r>(&self, requests: &'r [SlotRequest]) -> &'r str {
+        let needs = requests.first().map(|request| request.needs.as_slice());
+        let pool = needs.and_then(<[_]>::first).map_or("", |need| need.pool.as_str());
+        let mut likely = self.likely.lock().unwrap_or_else(PoisonError::into_inner);
+        if likely.as_str() != pool {
+            pool.clone_into(&mut likely);
+        }
+        pool
+    }
 }

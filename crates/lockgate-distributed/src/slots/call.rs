@@ -6,6 +6,7 @@
 use lockgate_core::SessionId;
 use lockgate_core::error::EngineError;
 use lockgate_core::time::millis;
+use lockgate_core::timing::SlotTiming;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::timeout;
 
@@ -15,11 +16,10 @@ use super::reply;
 use super::script::Script;
 
 /// The keys of a namespace, in the order of `desk.lua`.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 11] = [
     "state",
     "leases",
     "waiters",
-    "sessions",
     "deadlines",
     "draining",
     "members",
@@ -39,16 +39,41 @@ pub(super) struct Caller {
 
 /// What a script is told, apart from its keys and head.
 #[derive(Debug, Default)]
-pub(super) struct Args(Vec<Vec<u8>>);
+pub(super) struct Args {
+    /// The field of the pool that the call is likely to be about: it is read with the rest. A wrong one costs a little time.
+    likely: String,
+    own: Vec<Vec<u8>>,
+}
+
+/// The part of each command that is the same for all calls of a link.
+pub(super) struct Head {
+    keys: Vec<String>,
+    ttl: i64,
+    cap: i64,
+    channel: String,
+}
+
+impl Head {
+    pub(super) fn new(namespace: &str, timing: &SlotTiming, channel: String) -> Self {
+        let keys = KEYS.iter().map(|key| format!("{{lockgate:{namespace}}}:{key}")).collect();
+        Self { keys, ttl: millis(timing.ttl), cap: millis(timing.clock_cap), channel }
+    }
+}
 
 impl Args {
+    /// The arguments of a call that is likely to be about this pool.
+    pub(super) fn about(pool: &str) -> Self {
+        let likely = if pool.is_empty() { String::new() } else { format!("p\u{1}{pool}") };
+        Self { likely, own: Vec::new() }
+    }
+
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
-        self.0.push(text.as_bytes().to_vec());
+        self.own.push(text.as_bytes().to_vec());
         self
     }
 
     pub(super) fn show(&mut self, value: impl std::fmt::Display) -> &mut Self {
-        self.0.push(value.to_string().into_bytes());
+        self.own.push(value.to_string().into_bytes());
         self
     }
 }
@@ -129,15 +154,16 @@ impl Link {
     ) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(script.text().get_hash()).arg(KEYS.len());
-        for key in KEYS {
-            command.arg(format!("{{lockgate:{}}}:{key}", self.namespace));
+        for key in &self.head.keys {
+            command.arg(key.as_str());
         }
-        command.arg(millis(self.timing.ttl)).arg(millis(self.timing.clock_cap));
+        command.arg(self.head.ttl).arg(self.head.cap);
         command.arg(server).arg(u8::from(sure));
         command.arg(session.map(|session| session.to_string()).unwrap_or_default());
-        command.arg(self.board.channel_of(None));
+        command.arg(self.head.channel.as_str());
         command.arg(u8::from(session.is_some_and(|session| self.board.listens(session))));
-        for arg in &args.0 {
+        command.arg(args.likely.as_str());
+        for arg in &args.own {
             command.arg(arg.as_slice());
         }
         command

@@ -3,7 +3,7 @@
 //! It must never run on a caller's runtime: it has a thread of its own, so that a job that blocks its threads stops
 //! neither heartbeats nor pushes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lockgate_core::error::EngineError;
@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::call::engine_error;
+use super::call::{Head, engine_error};
 use super::live::Live;
 use super::options::RedisOptions;
 use super::wakeups::Board;
@@ -29,8 +29,9 @@ pub(super) enum State {
 
 /// The way to the store. Its connection ends with it.
 pub(super) struct Link {
-    pub(super) namespace: String,
-    pub(super) timing: lockgate_core::timing::SlotTiming,
+    pub(super) head: Head,
+    /// The pool that was asked for last: what is released next is likely to be of it.
+    pub(super) likely: Mutex<String>,
     pub(super) response: Duration,
     pub(super) board: Arc<Board>,
     pub(super) state: watch::Receiver<State>,
@@ -62,8 +63,8 @@ impl Link {
             Err(_) => return Err(engine_error(doing, never_connected())),
         }
         Ok(Self {
-            namespace: options.namespace.clone(),
-            timing: options.timing,
+            head: Head::new(&options.namespace, &options.timing, board.channel_of(None)),
+            likely: Mutex::default(),
             response: options.response_timeout,
             board,
             state,

@@ -1,12 +1,15 @@
 //! The end of holds and waits. It must never free what it does not name by its fence.
 
+use std::sync::PoisonError;
+
 use lockgate_core::SessionId;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Release, Released};
+use redis::Value;
 
 use super::call::Args;
 use super::link::Link;
-use super::reply::{self, Row, senseless};
+use super::reply::{self, senseless};
 use super::request::within_reason;
 use super::script::Script;
 
@@ -17,7 +20,8 @@ pub(super) async fn release(
     session: SessionId,
     releases: &[Release],
 ) -> Result<Vec<Released>, EngineError> {
-    let mut args = Args::default();
+    let likely = link.likely.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut args = Args::about(&likely);
     for release in releases {
         match *release {
             Release::Free { lease, fence } => args.text("f").show(lease).show(fence).show(0),
@@ -29,7 +33,7 @@ pub(super) async fn release(
     }
     let answers = link.call(Script::Release, Some(session), &args).await?;
     let answers: Vec<Released> =
-        reply::rows(DOING, answers)?.into_iter().map(released).collect::<Result<_, _>>()?;
+        reply::list(DOING, answers)?.into_iter().map(released).collect::<Result<_, _>>()?;
     if answers.len() == releases.len() {
         Ok(answers)
     } else {
@@ -37,10 +41,14 @@ pub(super) async fn release(
     }
 }
 
-fn released(mut row: Row) -> Result<Released, EngineError> {
+fn released(answer: Value) -> Result<Released, EngineError> {
+    match answer {
+        Value::Int(1) => return Ok(Released::Done),
+        Value::Int(0) => return Ok(Released::NotHeld),
+        _ => {}
+    }
+    let mut row = reply::row(DOING, answer)?;
     Ok(match row.text()?.as_str() {
-        "d" => Released::Done,
-        "n" => Released::NotHeld,
         "g" => Released::WasGranted(row.lease()?),
         other => return Err(senseless(DOING, other)),
     })

@@ -40,6 +40,10 @@ pub(super) fn row(doing: &'static str, value: Value) -> Result<Row, EngineError>
     Ok(Row { doing, parts: list(doing, value)?.into_iter() })
 }
 
+pub(super) fn fence(doing: &'static str, value: Value) -> Result<Fence, EngineError> {
+    Row { doing, parts: vec![value].into_iter() }.fence()
+}
+
 /// Whether a script did nothing because the server is another than the caller thought.
 pub(super) fn is_identity(answer: &Value) -> bool {
     match answer {

@@ -22,10 +22,12 @@ pub(super) enum Script {
 // `#!lua`: a server that is out of memory refuses such a script whole, before its first command, instead of breaking it
 // off half-way. What gives memory back, or keeps holders alive, goes on then.
 macro_rules! script {
-    ($flags:literal, $($part:literal),+) => {
+    ($flags:literal, $([$($easy:literal),+],)? $($part:literal),+) => {
         LazyLock::new(|| Text::new(concat!(
             "#!lua", $flags, "\n",
             include_str!("../../lua/slots/desk.lua"),
+            $($(include_str!(concat!("../../lua/slots/", $easy, ".lua")),)+)?
+            include_str!("../../lua/slots/books.lua"),
             include_str!("../../lua/slots/line.lua"),
             include_str!("../../lua/slots/grant.lua"),
             $(include_str!(concat!("../../lua/slots/", $part, ".lua"))),+
@@ -33,14 +35,14 @@ macro_rules! script {
     };
 }
 
-static ACQUIRE: LazyLock<Text> = script!("", "session", "acquire");
+static ACQUIRE: LazyLock<Text> = script!("", ["quick_acquire"], "session", "acquire");
 static CLOSE: LazyLock<Text> = script!(" flags=allow-oom", "close");
 static ENSURE: LazyLock<Text> = script!("", "pool", "ensure");
 static FOUND: LazyLock<Text> = script!("", "found");
 static HEARTBEAT: LazyLock<Text> = script!(" flags=allow-oom", "session", "heartbeat");
 static INSPECT: LazyLock<Text> = script!(" flags=allow-oom", "pool", "inspect");
 static REGISTER: LazyLock<Text> = script!(" flags=allow-oom", "session", "register");
-static RELEASE: LazyLock<Text> = script!(" flags=allow-oom", "release");
+static RELEASE: LazyLock<Text> = script!(" flags=allow-oom", ["quick_release", "quick_grant"], "release");
 static RESET: LazyLock<Text> = script!(" flags=allow-oom", "pool", "reset");
 static SET: LazyLock<Text> = script!(" flags=allow-oom", "pool", "set");
 

@@ -62,7 +62,7 @@ async fn what_would_offend_the_broker_does_not_hinder_a_rejection() {
     headers.insert("CC".into(), AMQPValue::FieldArray(vec![text(copy.as_str())].into()));
     headers.insert("big".into(), text(&"x".repeat(100_000)));
     let offending = BasicProperties::default()
-        .with_user_id("guest".into())
+        .with_user_id(place.user().into())
         .with_expiration("600000".into())
         .with_headers(headers);
     send(&place, offending, b"{}").await;

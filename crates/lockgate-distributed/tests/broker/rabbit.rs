@@ -94,7 +94,7 @@ async fn start() -> Option<Rabbit> {
         "export RABBITMQ_NODENAME=lockgate{port}@localhost RABBITMQ_MNESIA_BASE={at}/mnesia RABBITMQ_LOG_BASE={at}/log\n\
          export RABBITMQ_CONFIG_FILE={at}/rabbitmq RABBITMQ_DIST_PORT={distribution} RABBITMQ_PID_FILE={at}/pid\n\
          export RABBITMQ_ENABLED_PLUGINS_FILE={at}/plugins ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT={epmd}\n\
-         export HOME={at}/home\n"
+         export HOME={at}/home ERL_CRASH_DUMP={at}/erl_crash.dump\n"
     );
     let config =
         format!("listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = false\ndisk_free_limit.absolute = 50MB\n");
@@ -211,6 +211,13 @@ impl Place {
         let connection =
             lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
         connection.create_channel().await.unwrap()
+    }
+
+    /// The user of the url.
+    pub(crate) fn user(&self) -> String {
+        use secrecy::ExposeSecret;
+        let url: lapin::uri::AMQPUri = self.options.url.expose_secret().parse().unwrap();
+        url.authority.userinfo.username
     }
 
     pub(crate) fn queue(&self, name: &str) -> lapin::types::ShortString {

@@ -8,13 +8,13 @@ local function say(name, n)
     out[#out + 1] = n
   end
 end
-local store = { cmsgpack.unpack(redis.call('HGET', KEYS[1], 'store')) }
-say('waiting', store[7])
-say('leases', store[8])
+local store = { struct.unpack('<dddddddds', redis.call('HGET', KEYS[1], 'store')) }
+say('waiting', store[6])
+say('leases', store[7])
 for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
   local name = string.match(field, '^p\1(.*)$')
   if name then
-    local p = { cmsgpack.unpack(redis.call('HGET', KEYS[1], field)) }
+    local p = { struct.unpack('<dddddddddd', redis.call('HGET', KEYS[1], field)) }
     say('held ' .. name, p[7])
     say('draining ' .. name, p[8])
     say('waiting ' .. name, p[9])

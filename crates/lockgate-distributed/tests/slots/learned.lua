@@ -1,4 +1,5 @@
 -- Ends the learning of a store that is known to be new. KEYS: state.
-local store = { cmsgpack.unpack(redis.call('HGET', KEYS[1], 'store')) }
+local format = '<dddddddds'
+local store = { struct.unpack(format, redis.call('HGET', KEYS[1], 'store')) }
 store[5] = 0
-redis.call('HSET', KEYS[1], 'store', cmsgpack.pack(unpack(store)))
+redis.call('HSET', KEYS[1], 'store', struct.pack(format, unpack(store, 1, 9)))

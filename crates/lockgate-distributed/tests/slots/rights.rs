@@ -13,7 +13,7 @@ use super::stage::{ask, beat, ensure, free, pool, request, take};
 const CONNECTION: &str = "hello auth ping info script|load evalsha subscribe unsubscribe";
 /// What the scripts do.
 const SCRIPTS: &str = "time publish unlink hget hmget hset hdel hlen hkeys hgetall hincrby zadd zrem zrange \
-                       zrangebylex zrangebyscore";
+                       zrangebylex zrangebyscore hsetnx";
 
 #[tokio::test]
 async fn a_user_with_the_documented_rights_can_do_everything() {

@@ -63,20 +63,32 @@ pub(crate) async fn beat(
 /// What the books say, and what the leases and waiters add up to: for each pool (held, draining, waiting), for each pool and
 /// tenant what is in use, the numbers of leases and waiters, and how many firsts and heads there are.
 pub(crate) async fn books(redis: &mut MultiplexedConnection) -> (Books, Books) {
-    let said: Vec<(String, i64)> = eval(redis, include_str!("books.lua")).await;
-    let summed: Vec<(String, i64)> = eval(redis, include_str!("sums.lua")).await;
-    (said.into_iter().collect(), summed.into_iter().collect())
+    let said = eval(redis, include_str!("books.lua")).await;
+    let summed = eval(redis, include_str!("sums.lua")).await;
+    (pairs(&said), pairs(&summed))
+}
+
+/// The heads that do not stand where they belong, when each line is for one pool.
+pub(crate) async fn wrong_heads(redis: &mut MultiplexedConnection) -> Vec<String> {
+    eval(redis, include_str!("heads.lua"))
+        .await
+        .into_iter()
+        .map(|wrong| redis::from_redis_value(wrong).unwrap())
+        .collect()
 }
 
 pub(crate) type Books = BTreeMap<String, i64>;
 
-async fn eval(redis: &mut MultiplexedConnection, text: &str) -> Vec<(String, i64)> {
+async fn eval(redis: &mut MultiplexedConnection, text: &str) -> Vec<redis::Value> {
     let mut eval = redis::cmd("EVAL");
     eval.arg(text).arg(7);
     for name in ["state", "leases", "waiters", "uses", "firsts", "heads", "behind"] {
         eval.arg(key(name));
     }
-    let flat: Vec<redis::Value> = eval.query_async(redis).await.unwrap();
+    eval.query_async(redis).await.unwrap()
+}
+
+fn pairs(flat: &[redis::Value]) -> Books {
     let pair = |pair: &[redis::Value]| {
         let [name, number] = pair else { panic!("{pair:?}") };
         let name: String = redis::from_redis_value(name.clone()).unwrap();

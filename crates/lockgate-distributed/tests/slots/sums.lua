@@ -4,11 +4,11 @@ local function add(name, n) sums[name] = (sums[name] or 0) + n end
 local leases = redis.call('HGETALL', KEYS[2])
 for i = 2, #leases, 2 do
   local l = { cmsgpack.unpack(leases[i]) }
-  local draining, tenant, needs = l[4], l[7], l[9]
+  local draining, tenant = l[4], l[7]
   add('leases', 1)
-  for k = 1, #needs, 2 do
-    add((draining > 0 and 'draining ' or 'held ') .. needs[k], needs[k + 1])
-    add('use ' .. needs[k] .. ' ' .. tenant, needs[k + 1])
+  for k = 10, #l, 2 do
+    add((draining > 0 and 'draining ' or 'held ') .. l[k], l[k + 1])
+    add('use ' .. l[k] .. ' ' .. tenant, l[k + 1])
   end
 end
 local waiters = redis.call('HGETALL', KEYS[3])

@@ -1,0 +1,70 @@
+-- Goes on where quick_release.lua is done: grants what it freed, in the order of line.lua, which is simple when all wait for one pool
+-- and no tenant has a share of its own. Stops at the first that it cannot grant so; the general way goes on from there.
+--
+-- KEYS, ARGV and what it returns: as release.lua.
+--
+-- Keeps: what grant.lua keeps.
+if slots then
+  local WAITERS, BEHIND = KEYS[3], KEYS[8]
+  local from, to, before = '[' .. pool .. '\1e\1', '(' .. pool .. '\1e\2', #pool + 38
+  local finished, granted, heard, hears = at > last, 0, nil, nil
+  while finished and waiting > 0 and slots - held - draining > 0 do
+    local member = call('ZRANGEBYLEX', HEADS, from, to, 'LIMIT', 0, 1)[1]
+    if not member then break end
+    local line = pool .. '\1' .. string.sub(member, before)
+    local lease, _, _, _, behind = unpacked(call('HGET', FIRSTS, line))
+    local session, _, _, drain_for, tenant, _, needs, request = unpacked(call('HGET', WAITERS, lease))
+    local weight = needs[2]
+    if slots - held - draining < weight then break end
+    if granted == 1000 then
+      finished = false
+      break
+    end
+    granted = granted + 1
+    local number = fence + 1
+    if number < micros then number = micros end
+    if session == SELF then
+      told[#told + 1] = { number, request, lease }
+    else
+      if session ~= heard then
+        local record = call('HGET', STATE, 's\1' .. session)
+        heard, hears = session, record and string.sub(record, 1, 1) or '0'
+      end
+      -- Slots are not for the dead: the general way lets them go.
+      if hears == '2' or hears == '1' and call('PUBLISH', ARGV[6] .. session, string.format('g%d\1%s', number, request)) == 0 then
+        finished = false
+        break
+      end
+    end
+    call('HSET', LEASES, lease, pack(session, number, now, 0, 0, drain_for, tenant, '', request, pool, weight))
+    call('HDEL', WAITERS, lease)
+    local used = call('HINCRBY', USES, line, weight)
+    fence, leases, held, waiting, waiters = number, leases + 1, held + weight, waiting - 1, waiters - 1
+    call('ZREM', HEADS, member)
+    if behind == 0 then
+      call('HDEL', FIRSTS, line)
+      lines, sets_changed = lines - 1, true
+    else
+      local second = call('ZRANGEBYLEX', BEHIND, '[' .. line .. '\1', '(' .. line .. '\2', 'LIMIT', 0, 1)[1]
+      call('ZREM', BEHIND, second)
+      local ticket = tonumber(string.sub(second, #line + 2, #line + 17))
+      local id = string.sub(second, #line + 19)
+      local _, _, _, _, _, _, wants = unpacked(call('HGET', WAITERS, id))
+      local fits = (per_tenant < 0 or used + wants[2] <= per_tenant) and 1 or 0
+      call('ZADD', HEADS, 0, string.format('%s\1%s\1%016d\1%016d\1%s', pool, fits == 1 and 'e' or 'p', used * 1000, ticket, tenant))
+      call('HSET', FIRSTS, line, pack(id, ticket, used * 1000, fits, behind - 1, wants))
+    end
+  end
+  if held + draining > peak then peak = held + draining end
+  changed, changed_to = pool, write(POOL, slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares)
+  if sets_changed then raw[2] = pack(lines > 0 and { [pool] = lines } or {}) end
+  if finished then
+    local text = write(STORE, now, real, fence, ticket, 0, waiting, leases, due, identity)
+    if sets_changed then
+      call('HSET', STATE, 'p\1' .. pool, changed_to, 'store', text, 'sets', raw[2])
+    else
+      call('HSET', STATE, 'p\1' .. pool, changed_to, 'store', text)
+    end
+    return { 'ok', answers, told }
+  end
+end

@@ -1,0 +1,15 @@
+-- Heads that do not stand where what their tenant has in use, and its cap, put them: of lines for one pool each, without shares.
+-- KEYS: state, leases, waiters, uses, firsts, heads, behind, as books.lua. Returns their members.
+local wrong = {}
+for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[6], '-', '+')) do
+  local pool, kind, share, ticket, tenant = string.match(member, '^([^\1]+)\1(.)\1(%d+)\1(%d+)\1(.*)$')
+  local line = pool .. '\1' .. tenant
+  local used = tonumber(redis.call('HGET', KEYS[4], line) or 0)
+  local cap = select(2, struct.unpack('<dd', redis.call('HGET', KEYS[1], 'p\1' .. pool)))
+  local first = { cmsgpack.unpack(redis.call('HGET', KEYS[5], line)) }
+  local fits = cap < 0 or used + first[6][2] <= cap
+  local right = tonumber(share) == used * 1000 and (kind == 'e') == fits and first[2] == tonumber(ticket)
+    and first[3] == used * 1000 and (first[4] == 1) == fits and redis.call('HEXISTS', KEYS[3], first[1]) == 1
+  if not right then wrong[#wrong + 1] = member end
+end
+return wrong
