@@ -152,6 +152,14 @@ impl Shared {
         postgres::create_database(&self.postgres, name)
     }
 
+    /// Drops a database that [`Self::database`] made, with whatever is connected to it.
+    ///
+    /// # Errors
+    /// When PostgreSQL does not answer.
+    pub fn drop_database(&self, name: &str) -> Result {
+        postgres::drop_database(&self.postgres, name)
+    }
+
     /// Makes an empty vhost, and returns its url.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests, their helpers included")]
 
-#[path = "servers/postgres.rs"]
-mod postgres;
+#[path = "servers/database.rs"]
+mod servers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,7 +33,7 @@ async fn refusal(url: &str) -> OpenError {
 
 #[tokio::test]
 async fn what_cannot_be_used_is_refused_with_the_way_out() {
-    let Some(url) = postgres::database().await else { return };
+    let Some(url) = servers::database() else { return };
     assert!(matches!(refusal("postgres://a:s3cret@h:port/x").await, OpenError::BadUrl { .. }));
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let unreachable = refusal(&format!("postgres://a:s3cret@{nobody}/x")).await;
@@ -75,7 +75,7 @@ const BROKEN: Component = Component {
 
 #[tokio::test]
 async fn a_component_goes_forward_from_where_it_is() {
-    let Some(url) = postgres::database().await else { return };
+    let Some(url) = servers::database() else { return };
     let database = open(&url).await;
     assert_eq!(database.migrate(&FIRST).await.unwrap().len(), 1);
     assert!(database.migrations(&SECOND).await.unwrap()[1].applied_at.is_none());
@@ -88,17 +88,17 @@ async fn a_component_goes_forward_from_where_it_is() {
 
 #[tokio::test]
 async fn a_migration_that_was_changed_afterwards_is_refused() {
-    let Some(url) = postgres::database().await else { return };
+    let Some(url) = servers::database() else { return };
     let database = open(&url).await;
     database.migrate(&LOCKGATE).await.unwrap();
     let change = "update lockgate.lockgate_migrations set checksum = '' where version = 1";
-    postgres::raw(&url).await.execute(change).await.unwrap();
+    servers::raw(&url).await.execute(change).await.unwrap();
     assert!(matches!(database.migrate(&LOCKGATE).await, Err(OpenError::Changed { version: 1, .. })));
 }
 
 #[tokio::test]
 async fn a_migration_that_fails_leaves_nothing_behind() {
-    let Some(url) = postgres::database().await else { return };
+    let Some(url) = servers::database() else { return };
     let database = open(&url).await;
     assert!(matches!(database.migrate(&BROKEN).await, Err(OpenError::Store { .. })));
     assert!(database.migrations(&BROKEN).await.unwrap()[0].applied_at.is_none());
@@ -107,10 +107,10 @@ async fn a_migration_that_fails_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn processes_that_start_together_migrate_once() {
-    let Some(url) = postgres::database().await else { return };
+    let Some(url) = servers::database() else { return };
     let mut starting = JoinSet::new();
     for _ in 0..8 {
-        let url = url.clone();
+        let url = url.to_string();
         starting.spawn(async move { open(&url).await.migrate(&LOCKGATE).await.unwrap().len() });
     }
     let applied: Vec<usize> = starting.join_all().await;
@@ -120,9 +120,9 @@ async fn processes_that_start_together_migrate_once() {
 /// The rights that `docs/deploying.md` gives to workers: they suffice when the owner has migrated, and not before.
 #[tokio::test]
 async fn a_worker_needs_no_right_to_make_tables() {
-    let Some(url) = postgres::database().await else { return };
+    let Some(url) = servers::database() else { return };
     let role = url.rsplit('/').next().unwrap().to_owned() + "_worker";
-    let mut admin = postgres::raw(&url).await;
+    let mut admin = servers::raw(&url).await;
     admin.execute(AssertSqlSafe(format!("create role {role} login password 's3cret'"))).await.unwrap();
     let mut worker: url::Url = url.parse().unwrap();
     worker.set_username(&role).unwrap();
@@ -150,7 +150,7 @@ async fn a_worker_needs_no_right_to_make_tables() {
 
 #[tokio::test]
 async fn the_clock_is_the_servers() {
-    let Some(url) = postgres::database().await else { return };
+    let Some(url) = servers::database() else { return };
     let database = open(&url).await;
     let read = "select floor(extract(epoch from clock_timestamp()) * 1000)::bigint";
     let (before, server) =
@@ -172,12 +172,12 @@ impl Work for Ask {
 
 #[tokio::test]
 async fn connections_that_an_administrator_ends_are_replaced() {
-    let Some(url) = postgres::database().await else { return };
+    let Some(url) = servers::database() else { return };
     let database = open(&url).await;
     database.call("asking", &Ask).await.unwrap();
     let end = "select pg_terminate_backend(pid) from pg_stat_activity
         where application_name = 'lockgate' and datname = current_database()";
-    postgres::raw(&url).await.execute(end).await.unwrap();
+    servers::raw(&url).await.execute(end).await.unwrap();
     // The first may still meet the dead connection; it says that the call may go through later.
     if let Err(error) = database.call("asking", &Ask).await {
         assert!(error.is_transient(), "{}", chain(&error));
@@ -223,7 +223,7 @@ async fn carry(
 
 #[tokio::test]
 async fn a_server_that_falls_silent_is_noticed_and_its_connection_replaced() {
-    let Some(url) = postgres::database().await else { return };
+    let Some(url) = servers::database() else { return };
     let (through, cut, _tasks) = black_hole(&url).await;
     let database = open(&through).await;
     database.call("asking", &Ask).await.unwrap();
@@ -250,8 +250,8 @@ impl Work for Slow {
 
 #[tokio::test]
 async fn a_statement_that_takes_too_long_is_broken_off_and_one_that_is_dropped_leaves_no_mess() {
-    let Some(url) = postgres::database().await else { return };
-    let options = DatabaseOptions { max_connections: 1, ..DatabaseOptions::new(url) };
+    let Some(url) = servers::database() else { return };
+    let options = DatabaseOptions { max_connections: 1, ..DatabaseOptions::new(&*url) };
     let database = Database::connect(options).await.unwrap();
     let error = database.call("asking", &Slow).await.unwrap_err();
     assert!(error.is_transient(), "{}", chain(&error));
@@ -287,7 +287,7 @@ impl Work for Crossing {
 
 #[tokio::test]
 async fn work_that_deadlocks_with_others_is_begun_again() {
-    let Some(url) = postgres::database().await else { return };
+    let Some(url) = servers::database() else { return };
     let database = open(&url).await;
     database.migrate(&FIRST).await.unwrap();
     sqlx::query("insert into first values (1), (2)").execute(database.pool()).await.unwrap();
@@ -303,12 +303,12 @@ async fn work_that_deadlocks_with_others_is_begun_again() {
 
 #[tokio::test]
 async fn every_statement_can_be_prepared_and_says_what_it_does() {
-    let Some(url) = postgres::database().await else { return };
+    let Some(url) = servers::database() else { return };
     open(&url).await.migrate(&LOCKGATE).await.unwrap();
-    let mut connection = postgres::raw(&url).await;
+    let mut connection = servers::raw(&url).await;
     connection.execute("set search_path = lockgate").await.unwrap();
     let mut prepared = 0;
-    for part in ["ledger", "database"] {
+    for part in ["ledger", "database", "namespaces"] {
         for file in std::fs::read_dir(format!("{}/sql/{part}", env!("CARGO_MANIFEST_DIR"))).unwrap() {
             let file = file.unwrap().path();
             let statement = std::fs::read_to_string(&file).unwrap();

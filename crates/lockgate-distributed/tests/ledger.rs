@@ -1,15 +1,14 @@
-//! The ledger in PostgreSQL against the public suite of all engines, on a real server and the real clock.
+//! The ledger in PostgreSQL under several processes at once. What every engine does is in `conformance.rs`.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests, their helpers included")]
 
-#[path = "servers/postgres.rs"]
-mod postgres;
+#[path = "servers/database.rs"]
+mod servers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use lockgate_core::cadence::Cadence;
 use lockgate_core::job::{JobState, Outcome};
 use lockgate_core::ledger::{
@@ -17,71 +16,32 @@ use lockgate_core::ledger::{
     Settlement, Start, Started, Sweep,
 };
 use lockgate_core::run::RunSpec;
-use lockgate_core::timing::SlotTiming;
-use lockgate_core::{Engine, Envelope, JobId, Key, Kind, QueueName, RunId, RunName, Tenant, Timestamp};
+use lockgate_core::{Envelope, JobId, Key, Kind, QueueName, RunId, RunName, Tenant, Timestamp};
 use lockgate_distributed::{Database, DatabaseOptions, LOCKGATE, PostgresLedger};
-use lockgate_runtime::conformance::{Capabilities, Fixture};
-use lockgate_runtime::memory;
 use sqlx::Row;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use servers::OwnDatabase;
+
 struct Store {
-    /// `None`: no server, and the memory engine stands in, so that the cases can pass.
-    url: Option<String>,
-    engine: Engine,
+    url: OwnDatabase,
+    ledger: Arc<PostgresLedger>,
 }
 
-fn timing() -> SlotTiming {
-    SlotTiming {
-        ttl: Duration::from_millis(900),
-        heartbeat: Duration::from_millis(150),
-        clock_cap: Duration::from_millis(250),
-        margin: Duration::from_millis(50),
-    }
-}
-
-/// The ledger under test; the other two ports are the memory engine's, and are not asked.
-async fn process(url: &str) -> Engine {
+/// A process with a ledger on a database.
+async fn process(url: &str) -> Arc<PostgresLedger> {
     let database = Database::connect(DatabaseOptions::new(url)).await.unwrap();
     database.migrate(&LOCKGATE).await.unwrap();
-    Engine { ledger: Arc::new(PostgresLedger::new(database)), ..memory::engine(timing()) }
+    Arc::new(PostgresLedger::new(database))
 }
 
-async fn fresh() -> Store {
-    let url = postgres::database().await;
-    let engine = match &url {
-        Some(url) => process(url).await,
-        None => memory::engine(timing()),
-    };
-    Store { url, engine }
+/// `None`: there are no servers on this machine.
+async fn fresh() -> Option<Store> {
+    let url = servers::database()?;
+    let ledger = process(&url).await;
+    Some(Store { url, ledger })
 }
-
-#[async_trait]
-impl Fixture for Store {
-    fn engine(&self) -> Engine {
-        self.engine.clone()
-    }
-
-    async fn second(&self) -> Engine {
-        match &self.url {
-            Some(url) => process(url).await,
-            None => self.engine.clone(),
-        }
-    }
-
-    fn timing(&self) -> SlotTiming {
-        timing()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { virtual_time: false, ..Capabilities::all() }
-    }
-
-    async fn lose_slots(&self) {}
-}
-
-lockgate_runtime::conformance_suite!(@ledger fresh ());
 
 const HOLD: Duration = Duration::from_secs(60);
 
@@ -133,7 +93,7 @@ async fn both_counts(url: &str) -> [BTreeMap<(i32, String), (i64, i64)>; 2] {
     let told = "select run, state::text as state, jobs, deferrals from lockgate.tallies where jobs <> 0 or deferrals <> 0";
     let seen = "select run, state::text as state, count(*) as jobs, sum(deferrals) as deferrals
         from lockgate.standings group by run, state";
-    let mut connection = postgres::raw(url).await;
+    let mut connection = servers::raw(url).await;
     let mut both = [BTreeMap::new(), BTreeMap::new()];
     for (counts, statement) in both.iter_mut().zip([told, seen]) {
         for row in sqlx::query(statement).fetch_all(&mut connection).await.unwrap() {
@@ -204,14 +164,14 @@ async fn muddle(ledger: &dyn Ledger, runs: &[RunId], seed: u64) {
 /// Invariant 1, by another way: whatever three processes do at once, the sums are what a count of all jobs gives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_counts_are_those_of_the_jobs_whatever_happens() {
-    let Store { url: Some(url), engine } = fresh().await else { return };
+    let Some(Store { url, ledger }) = fresh().await else { return };
     let mut runs = Vec::new();
     for name in ["a", "b", "c"] {
-        runs.push(plan(&*engine.ledger, name, 60).await);
+        runs.push(plan(&*ledger, name, 60).await);
     }
     let mut processes = JoinSet::new();
     for seed in 1..=3 {
-        let (ledger, runs) = (process(&url).await.ledger, runs.clone());
+        let (ledger, runs) = (process(&url).await, runs.clone());
         processes.spawn(async move { muddle(&*ledger, &runs, seed).await });
     }
     processes.join_all().await;
@@ -222,7 +182,7 @@ async fn the_counts_are_those_of_the_jobs_whatever_happens() {
     // Folding changes nothing, nor does forgetting, step by step.
     let forget = Sweep { lost_after: None, keep: Some(Duration::ZERO), limit: 25 };
     for sweep in [Sweep { keep: None, ..forget }, forget, forget, forget] {
-        engine.ledger.sweep(sweep).await.unwrap();
+        ledger.sweep(sweep).await.unwrap();
         let [told, seen] = both_counts(&url).await;
         assert_eq!(told, seen, "{sweep:?}");
     }
@@ -231,11 +191,11 @@ async fn the_counts_are_those_of_the_jobs_whatever_happens() {
 /// Invariants 8 and 9: dispatchers and workers of several processes share a run, and each job is started once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_share_a_run_without_overlap() {
-    let Store { url: Some(url), engine } = fresh().await else { return };
-    let run = plan(&*engine.ledger, "r", 1_000).await;
+    let Some(Store { url, ledger }) = fresh().await else { return };
+    let run = plan(&*ledger, "r", 1_000).await;
     let mut processes = JoinSet::new();
     for _ in 0..3 {
-        let ledger = process(&url).await.ledger;
+        let ledger = process(&url).await;
         processes.spawn(async move {
             let mut started = 0;
             loop {
@@ -260,7 +220,7 @@ async fn processes_share_a_run_without_overlap() {
     }
     assert_eq!(processes.join_all().await.iter().sum::<u32>(), 1_000);
     let query = RunQuery { run: Some(RunName::new(run.to_string()).unwrap()), ..RunQuery::default() };
-    let summary = engine.ledger.runs(query).await.unwrap().remove(0);
+    let summary = ledger.runs(query).await.unwrap().remove(0);
     assert_eq!((summary.counts.succeeded, summary.counts.total()), (1_000, 1_000));
     assert_eq!(summary.run.batches, 40, "no batch was cut, none went out twice");
 }
@@ -268,8 +228,8 @@ async fn processes_share_a_run_without_overlap() {
 /// A call that says several things of one job means them in their order.
 #[tokio::test]
 async fn a_call_may_say_several_things_of_one_job() {
-    let Store { url: Some(_), engine } = fresh().await else { return };
-    let ledger = &*engine.ledger;
+    let Some(Store { url: _url, ledger }) = fresh().await else { return };
+    let ledger = &*ledger;
     plan(ledger, "r", 2).await;
     let claimed = ledger.claim(10, HOLD).await.unwrap().envelopes;
     let [one, two] = &claimed[..] else { panic!("{claimed:?}") };
@@ -310,11 +270,11 @@ async fn a_call_may_say_several_things_of_one_job() {
 /// A message that two workers get at once is one job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_is_adopted_by_several_processes_at_once_is_one() {
-    let Store { url: Some(url), engine } = fresh().await else { return };
+    let Some(Store { url, ledger }) = fresh().await else { return };
     let jobs = manifest(50);
     let mut processes = JoinSet::new();
     for _ in 0..4 {
-        let (ledger, mut jobs) = (process(&url).await.ledger, jobs.clone());
+        let (ledger, mut jobs) = (process(&url).await, jobs.clone());
         processes.spawn(async move {
             jobs.reverse();
             let (kind, queue) = (Kind::new("kind").unwrap(), QueueName::new("q").unwrap());
@@ -323,15 +283,15 @@ async fn a_job_that_is_adopted_by_several_processes_at_once_is_one() {
         });
     }
     assert_eq!(processes.join_all().await.iter().sum::<u64>(), 50);
-    let summary = engine.ledger.runs(RunQuery::default()).await.unwrap().remove(0);
+    let summary = ledger.runs(RunQuery::default()).await.unwrap().remove(0);
     assert_eq!((summary.run.planned, summary.counts.enqueued), (50, 50));
 }
 
 /// A run is forgotten step by step, balanced at each of them, with all that was noted of it.
 #[tokio::test]
 async fn a_run_that_is_forgotten_leaves_nothing_behind() {
-    let Store { url: Some(url), engine } = fresh().await else { return };
-    let ledger = &*engine.ledger;
+    let Some(Store { url, ledger }) = fresh().await else { return };
+    let ledger = &*ledger;
     let run = plan(ledger, "r", 50).await;
     ledger.claim(50, HOLD).await.unwrap();
     ledger.control(RunCommand::Cancel { run, reason: "done with".to_owned() }).await.unwrap();
@@ -346,7 +306,7 @@ async fn a_run_that_is_forgotten_leaves_nothing_behind() {
         }
     }
     assert_eq!(pruned, 50);
-    let mut connection = postgres::raw(&url).await;
+    let mut connection = servers::raw(&url).await;
     for table in ["runs", "jobs", "standings", "claims", "publications", "counts", "count_changes"] {
         let rows = sqlx::AssertSqlSafe(format!("select count(*) from lockgate.{table}"));
         let left: i64 = sqlx::query_scalar(rows).fetch_one(&mut connection).await.unwrap();

@@ -99,17 +99,26 @@ pub(super) fn program() -> Option<PathBuf> {
 
 /// Makes an empty database on the server of this url, and returns its url.
 pub(super) fn create_database(server: &str, name: &str) -> Result<String> {
+    administer(server, name, "CREATE DATABASE", "")?;
+    let place = server.rsplit_once('/').context("a url without a database")?.0;
+    Ok(format!("{place}/{name}"))
+}
+
+/// Drops a database on the server of this url.
+pub(super) fn drop_database(server: &str, name: &str) -> Result {
+    administer(server, name, "DROP DATABASE IF EXISTS", "WITH (FORCE)")
+}
+
+fn administer(server: &str, name: &str, verb: &str, how: &str) -> Result {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     anyhow::ensure!(!name.is_empty() && name.chars().all(plain), "{name:?} is no plain name of a database");
-    let statement = sqlx::AssertSqlSafe(format!("CREATE DATABASE \"{name}\""));
+    let statement = sqlx::AssertSqlSafe(format!("{verb} \"{name}\" {how}"));
     block_on(async {
         let mut connection = PgConnection::connect(server).await?;
         sqlx::query(statement).execute(&mut connection).await?;
         Ok(connection.close().await?)
     })
-    .with_context(|| format!("making the database {name}"))?;
-    let place = server.rsplit_once('/').context("a url without a database")?.0;
-    Ok(format!("{place}/{name}"))
+    .with_context(|| format!("{verb} {name}"))
 }
 
 fn url(port: u16) -> String {

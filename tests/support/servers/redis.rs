@@ -22,6 +22,14 @@ impl Redis {
     /// # Errors
     /// When it is not installed or does not start.
     pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with these settings more, such as `("enable-debug-command", "local")`.
+    ///
+    /// # Errors
+    /// When it is not installed or does not start.
+    pub fn start_with(more: &[(&str, &str)]) -> Result<Self> {
         let program =
             program().context("redis-server is not here; install the Debian package redis-server")?;
         let (folder, port) = (process::folder("redis", None)?, process::free_port()?);
@@ -32,8 +40,11 @@ impl Redis {
             ("appendonly", "yes"),
             ("maxmemory-policy", "noeviction"),
         ];
-        let args =
-            options.iter().flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()]).collect();
+        let args = options
+            .iter()
+            .chain(more)
+            .flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()])
+            .collect();
         let launch = Launch {
             name: "redis",
             program,

@@ -78,8 +78,7 @@ async fn subscribe_soon(place: &Place) -> Box<dyn Deliveries> {
 
 #[tokio::test]
 async fn a_message_that_no_queue_takes_is_an_error_and_its_queue_is_made_again() {
-    let Some((rabbit, _undisturbed)) = shared().await else { return };
-    let place = rabbit.broker();
+    let Some(place) = shared() else { return };
     place.broker.publish(&envelopes(1)).await.unwrap();
     let foreigner = place.foreigner().await;
     foreigner.queue_delete(place.queue("q"), QueueDeleteOptions::default()).await.unwrap();
@@ -92,8 +91,7 @@ async fn a_message_that_no_queue_takes_is_an_error_and_its_queue_is_made_again()
 
 #[tokio::test]
 async fn a_deleted_queue_ends_its_subscription_and_no_other() {
-    let Some((rabbit, _undisturbed)) = shared().await else { return };
-    let place = rabbit.broker();
+    let Some(place) = shared() else { return };
     let other = QueueName::new("other").unwrap();
     let mut stays = place.broker.subscribe(&other, 10).await.unwrap();
     let mut goes = place.broker.subscribe(&queue(), 10).await.unwrap();
@@ -112,8 +110,7 @@ async fn a_deleted_queue_ends_its_subscription_and_no_other() {
 
 #[tokio::test]
 async fn a_queue_that_was_declared_otherwise_is_named_with_the_way_out() {
-    let Some((rabbit, _undisturbed)) = shared().await else { return };
-    let place = rabbit.broker();
+    let Some(place) = shared() else { return };
     let foreigner = place.foreigner().await;
     let options = QueueDeclareOptions::durable();
     foreigner.queue_declare(place.queue("q"), options, FieldTable::default()).await.unwrap();
@@ -157,13 +154,18 @@ async fn a_server_that_never_greets_is_given_up() {
 
 #[tokio::test]
 async fn a_delivery_that_is_unsettled_for_too_long_ends_the_stream() {
-    let Some((rabbit, _alone)) = to_break().await else { return };
-    let place = rabbit.broker();
+    let Some((rabbit, place)) = to_break() else { return };
     place.broker.publish(&envelopes(1)).await.unwrap();
-    rabbit.ctl(&["eval", "application:set_env(rabbit, consumer_timeout, 300)."]).await;
+    let set = |name: &str, ms: u32| {
+        let set = format!("application:set_env(rabbit, {name}, {ms}).");
+        rabbit.rabbitmqctl(&["eval", &set]).unwrap();
+    };
+    // How often channels look for them; a minute by default.
+    set("channel_tick_interval", 200);
+    set("consumer_timeout", 300);
     let mut deliveries = place.broker.subscribe(&queue(), 1).await.unwrap();
     let said = ends(deliveries.as_mut(), BACK).await;
-    rabbit.ctl(&["eval", "application:set_env(rabbit, consumer_timeout, 1800000)."]).await;
+    set("consumer_timeout", 1_800_000);
     assert!(said.contains("consumer_timeout") || said.contains("PRECONDITION"), "{said}");
     let mut again = place.broker.subscribe(&queue(), 1).await.unwrap();
     assert!(receive(again.as_mut(), 1).await[0].redelivered);
@@ -171,12 +173,11 @@ async fn a_delivery_that_is_unsettled_for_too_long_ends_the_stream() {
 
 #[tokio::test]
 async fn connections_that_the_server_closes_are_made_again() {
-    let Some((rabbit, _alone)) = to_break().await else { return };
-    let place = rabbit.broker();
+    let Some((rabbit, place)) = to_break() else { return };
     place.broker.publish(&envelopes(2)).await.unwrap();
     let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
     let late = receive(deliveries.as_mut(), 2).await;
-    rabbit.ctl(&["close_all_connections", "a test"]).await;
+    rabbit.rabbitmqctl(&["close_all_connections", "a test"]).unwrap();
     ends(deliveries.as_mut(), BACK).await;
     publish_soon(&place, &envelopes(1)).await;
     let mut again = subscribe_soon(&place).await;
@@ -188,19 +189,18 @@ async fn connections_that_the_server_closes_are_made_again() {
 
 #[tokio::test]
 async fn a_memory_alarm_stops_publishers_alone_and_passes_by_itself() {
-    let Some((rabbit, _alone)) = to_break().await else { return };
-    let place = rabbit.broker();
+    let Some((rabbit, place)) = to_break() else { return };
     place.broker.publish(&envelopes(3)).await.unwrap();
     let mut deliveries = place.broker.subscribe(&queue(), 2).await.unwrap();
     let first = receive(deliveries.as_mut(), 2).await;
-    rabbit.ctl(&["set_vm_memory_high_watermark", "0.000001"]).await;
+    rabbit.rabbitmqctl(&["set_vm_memory_high_watermark", "0.000001"]).unwrap();
     unavailable(place.broker.publish(&envelopes(1))).await;
     let said = unavailable(place.broker.publish(&envelopes(1))).await;
     assert!(said.contains("alarm"), "{said}");
     // Acknowledgements go through, and make room.
     place.broker.settle(first.iter().map(|d| Mark::Ack(d.tag)).collect()).await.unwrap();
     let third = receive(deliveries.as_mut(), 1).await;
-    rabbit.ctl(&["set_vm_memory_high_watermark", "0.6"]).await;
+    rabbit.rabbitmqctl(&["set_vm_memory_high_watermark", "0.6"]).unwrap();
     publish_soon(&place, &envelopes(1)).await;
     // By the same subscription as before.
     place.broker.settle(vec![Mark::Ack(third[0].tag)]).await.unwrap();
@@ -209,22 +209,20 @@ async fn a_memory_alarm_stops_publishers_alone_and_passes_by_itself() {
 
 #[tokio::test]
 async fn what_was_confirmed_survives_a_kill_of_the_server() {
-    let Some((rabbit, _alone)) = to_break().await else { return };
-    let place = rabbit.broker();
+    let Some((mut rabbit, place)) = to_break() else { return };
     let mut published = BTreeSet::new();
     let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
     // RabbitMQ 3.10 writes down that there is a quorum queue some three seconds after it was declared. Killed before
     // that it has forgotten the queue's log, confirmed or not; so the queue of this test is made an older one.
-    rabbit.ctl(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]).await;
+    rabbit.rabbitmqctl(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]).unwrap();
     for batch in envelopes(2_000).chunks(500) {
         place.broker.publish(batch).await.unwrap();
         published.extend(batch.iter().map(|envelope| envelope.job.to_string()));
     }
-    rabbit.kill().await;
+    rabbit.kill();
     ends(deliveries.as_mut(), BACK).await;
     unavailable(place.broker.publish(&envelopes(1))).await;
-    rabbit.start_again().await;
-    rabbit.is_up().await;
+    rabbit.restart().unwrap();
     let mut again = subscribe_soon(&place).await;
     let mut received = BTreeSet::new();
     while !received.is_superset(&published) {
@@ -237,16 +235,15 @@ async fn what_was_confirmed_survives_a_kill_of_the_server() {
 
 #[tokio::test]
 async fn a_frozen_server_is_noticed_by_our_own_deadlines() {
-    let Some((rabbit, _alone)) = to_break().await else { return };
-    let place = rabbit.broker();
+    let Some((rabbit, place)) = to_break() else { return };
     place.broker.publish(&envelopes(1)).await.unwrap();
     let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
     let received = receive(deliveries.as_mut(), 1).await;
-    rabbit.freeze().await;
+    rabbit.freeze().unwrap();
     unavailable(place.broker.publish(&envelopes(1))).await;
     // Earlier than by heartbeats, which take twenty seconds, of which five have passed.
     ends(deliveries.as_mut(), Duration::from_secs(13)).await;
-    rabbit.thaw().await;
+    rabbit.thaw().unwrap();
     place.broker.settle(vec![Mark::Ack(received[0].tag)]).await.unwrap();
     publish_soon(&place, &envelopes(1)).await;
     let mut again = subscribe_soon(&place).await;

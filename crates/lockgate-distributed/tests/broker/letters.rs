@@ -35,8 +35,7 @@ async fn dead(place: &Place, limit: u32) -> Vec<DeadLetter> {
 
 #[tokio::test]
 async fn a_message_of_any_client_is_a_job() {
-    let Some((rabbit, _undisturbed)) = shared().await else { return };
-    let place = rabbit.broker();
+    let Some(place) = shared() else { return };
     let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
     let properties = BasicProperties::default().with_type("mail".into()).with_message_id("order-42".into());
     send(&place, properties.clone(), b"{\"to\": 1}").await;
@@ -49,8 +48,7 @@ async fn a_message_of_any_client_is_a_job() {
 
 #[tokio::test]
 async fn what_would_offend_the_broker_does_not_hinder_a_rejection() {
-    let Some((rabbit, _undisturbed)) = shared().await else { return };
-    let place = rabbit.broker();
+    let Some(place) = shared() else { return };
     let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
     let foreigner = place.foreigner().await;
     let copy = place.queue("copy");
@@ -77,8 +75,7 @@ async fn what_would_offend_the_broker_does_not_hinder_a_rejection() {
 
 #[tokio::test]
 async fn a_message_of_a_megabyte_is_a_dead_letter() {
-    let Some((rabbit, _undisturbed)) = shared().await else { return };
-    let place = rabbit.broker();
+    let Some(place) = shared() else { return };
     let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
     let properties = BasicProperties::default().with_type("kind".into());
     send(&place, properties, &vec![b' '; 1_000_000]).await;
@@ -90,8 +87,7 @@ async fn a_message_of_a_megabyte_is_a_dead_letter() {
 
 #[tokio::test]
 async fn what_is_delivered_again_and_again_is_a_dead_letter_with_that_reason() {
-    let Some((rabbit, _undisturbed)) = shared().await else { return };
-    let place = rabbit.broker();
+    let Some(place) = shared() else { return };
     let published = envelopes(1);
     place.broker.publish(&published).await.unwrap();
     let mut deliveries = place.broker.subscribe(&queue(), 1).await.unwrap();
@@ -112,8 +108,7 @@ async fn what_is_delivered_again_and_again_is_a_dead_letter_with_that_reason() {
 
 #[tokio::test]
 async fn looking_at_some_dead_letters_does_not_change_their_order() {
-    let Some((rabbit, _undisturbed)) = shared().await else { return };
-    let place = rabbit.broker();
+    let Some(place) = shared() else { return };
     let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
     for n in 0..7 {
         let properties = BasicProperties::default().with_message_id(format!("m{n}").into());
@@ -135,8 +130,7 @@ async fn looking_at_some_dead_letters_does_not_change_their_order() {
 
 #[tokio::test]
 async fn all_dead_letters_are_replayed_once() {
-    let Some((rabbit, _undisturbed)) = shared().await else { return };
-    let place = rabbit.broker();
+    let Some(place) = shared() else { return };
     let mut deliveries = place.broker.subscribe(&queue(), 500).await.unwrap();
     place.broker.publish(&envelopes(300)).await.unwrap();
     let why = lockgate_core::broker::Unreadable::new(DeadReason::UnknownKind, "none");

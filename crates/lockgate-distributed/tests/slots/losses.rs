@@ -7,21 +7,21 @@ use lockgate_core::slots::Slots;
 use lockgate_core::{EngineError, Fence};
 use tokio::time::{Instant, timeout};
 
-use super::server::{PATIENCE, Server, eventually, key};
+use super::server::{PATIENCE, Server, eventually};
 use super::stage::{ask, beat, books, ensure, free, request, status, take};
 
 #[tokio::test]
 async fn a_server_that_comes_back_empty_is_found_again_and_learns() {
-    let server = Server::start().await;
-    let slots = server.learned().await;
+    let Some(mut server) = Server::private() else { return };
+    let slots = server.founded().await;
     ensure(&slots, "p", 1).await;
     let session = slots.open("holder").await.unwrap();
     let mut pushes = slots.wakeups(&session).await.unwrap();
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
-    server.stop();
+    server.redis().kill();
     let down = slots.heartbeat(&session, vec![lease.clone()], vec![]).await.unwrap_err();
     assert!(matches!(&down, EngineError::Unavailable { .. }), "{down:?}");
-    server.restart().await;
+    server.redis().restart_empty().unwrap();
     let back = Instant::now();
     let pulse = eventually("a heartbeat goes through", async || {
         slots.heartbeat(&session, vec![lease.clone()], vec![]).await.ok()
@@ -54,13 +54,13 @@ async fn until_learned(
 
 #[tokio::test]
 async fn a_server_that_comes_back_with_what_it_had_learns_too() {
-    let server = Server::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).await;
-    let slots = server.learned().await;
+    let Some(mut server) = Server::private() else { return };
+    let slots = server.founded().await;
     ensure(&slots, "p", 2).await;
     let session = slots.open("holder").await.unwrap();
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
-    server.stop();
-    server.restart().await;
+    server.redis().kill();
+    server.redis().restart().unwrap();
     let status = eventually("it answers", async || slots.inspect(None).await.ok()).await.remove(0).status;
     assert_eq!((status.held, status.slots), (1, 2), "what it had is there");
     assert!(status.learning.is_some(), "and may be older than what was granted");
@@ -70,14 +70,14 @@ async fn a_server_that_comes_back_with_what_it_had_learns_too() {
 
 #[tokio::test]
 async fn a_replica_that_is_promoted_learns_what_it_may_have_missed() {
-    let (first, second) = (Server::start().await, Server::start().await);
-    let slots = first.learned().await;
+    let (Some(mut first), Some(second)) = (Server::private(), Server::private()) else { return };
+    let slots = first.founded().await;
     ensure(&slots, "p", 2).await;
     let session = slots.open("holder").await.unwrap();
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
     second.follow(&first).await;
     second.lead().await;
-    first.stop();
+    first.redis().kill();
     let there = second.slots().await;
     let found = status(&there, "p").await;
     assert_eq!(found.held, 1);
@@ -88,8 +88,8 @@ async fn a_replica_that_is_promoted_learns_what_it_may_have_missed() {
 
 #[tokio::test]
 async fn who_knows_an_older_name_of_the_server_does_not_begin_the_learning_again() {
-    let server = Server::start().await;
-    let slots = server.learned().await;
+    let Some(server) = Server::private_with(&[("enable-debug-command", "local")]) else { return };
+    let slots = server.founded().await;
     let other = server.slots().await;
     ensure(&slots, "p", 1).await;
     // As when a server without replicas gives up its history: clients that were connected before know the older name.
@@ -106,15 +106,15 @@ async fn who_knows_an_older_name_of_the_server_does_not_begin_the_learning_again
 
 #[tokio::test]
 async fn a_part_of_the_state_that_is_gone_is_noticed_by_the_next_heartbeat() {
-    let server = Server::start().await;
-    let slots = server.learned().await;
+    let Some(server) = Server::shared() else { return };
+    let slots = server.founded().await;
     let mut redis = server.connect().await;
     ensure(&slots, "p", 3).await;
     let session = slots.open("holder").await.unwrap();
     let lease = take(&slots, &session, &request("t", &[("p", 2)])).await;
     let waiting = request("u", &[("p", 2)]);
     assert_eq!(ask(&slots, &session, &waiting).await, Admission::Queued);
-    redis::cmd("DEL").arg(key("leases")).query_async::<()>(&mut redis).await.unwrap();
+    redis::cmd("DEL").arg(server.key("leases")).query_async::<()>(&mut redis).await.unwrap();
     let pulse = beat(&slots, &session, std::slice::from_ref(&lease), std::slice::from_ref(&waiting)).await;
     assert_eq!((pulse.lost, pulse.forgotten), (vec![], vec![waiting.lease]));
     let found = status(&slots, "p").await;
@@ -124,14 +124,14 @@ async fn a_part_of_the_state_that_is_gone_is_noticed_by_the_next_heartbeat() {
         "what was set stays, what is held counts again"
     );
     assert!(found.learning.is_some());
-    let (said, summed) = books(&mut redis).await;
+    let (said, summed) = books(&server, &mut redis).await;
     assert_eq!(said, summed);
 }
 
 #[tokio::test]
 async fn a_server_that_forgot_its_scripts_is_told_them_again() {
-    let server = Server::start().await;
-    let slots = server.learned().await;
+    let Some(server) = Server::private() else { return };
+    let slots = server.founded().await;
     ensure(&slots, "p", 1).await;
     redis::cmd("SCRIPT").arg("FLUSH").query_async::<()>(&mut server.connect().await).await.unwrap();
     let session = slots.open("a").await.unwrap();
@@ -140,8 +140,8 @@ async fn a_server_that_forgot_its_scripts_is_told_them_again() {
 
 #[tokio::test]
 async fn a_server_without_memory_grants_nothing_and_takes_everything_back() {
-    let server = Server::start().await;
-    let slots = server.learned().await;
+    let Some(server) = Server::private() else { return };
+    let slots = server.founded().await;
     let mut redis = server.connect().await;
     ensure(&slots, "p", 3).await;
     let session = slots.open("a").await.unwrap();
@@ -154,7 +154,7 @@ async fn a_server_without_memory_grants_nothing_and_takes_everything_back() {
     set("1mb").query_async::<()>(&mut redis).await.unwrap();
     let refused = slots.acquire(&session, vec![request("t", &[("p", 1)])]).await.unwrap_err();
     assert!(refused.is_transient(), "{refused:?}");
-    let (said, summed) = books(&mut redis).await;
+    let (said, summed) = books(&server, &mut redis).await;
     assert_eq!(said, summed, "it is refused whole, not broken off");
     assert_eq!(beat(&slots, &session, std::slice::from_ref(&lease), &[]).await, Default::default());
     assert_eq!(free(&slots, &session, &lease).await, Released::Done);
@@ -164,7 +164,10 @@ async fn a_server_without_memory_grants_nothing_and_takes_everything_back() {
 
 #[tokio::test]
 async fn a_wrong_password_is_no_outage() {
-    let server = Server::start_with(&["--requirepass", "secret"]).await;
+    let Some(server) = Server::private() else { return };
+    let mut protect = redis::cmd("CONFIG");
+    protect.arg("SET").arg("requirepass").arg("secret");
+    protect.query_async::<()>(&mut server.connect().await).await.unwrap();
     let wrong = lockgate_distributed::RedisSlots::connect(server.options()).await.unwrap_err();
     assert!(matches!(&wrong, EngineError::Failed { .. }), "{wrong:?}");
     assert!(!lockgate_core::error::chain(&wrong).contains("secret"));
@@ -172,8 +175,8 @@ async fn a_wrong_password_is_no_outage() {
 
 #[tokio::test]
 async fn fences_grow_when_the_clock_of_the_new_server_is_behind() {
-    let server = Server::start().await;
-    let slots = server.learned().await;
+    let Some(server) = Server::private() else { return };
+    let slots = server.founded().await;
     ensure(&slots, "p", 2).await;
     let session = slots.open("a").await.unwrap();
     let mut lease = take(&slots, &session, &request("t", &[("p", 1)])).await;

@@ -24,8 +24,8 @@ fn granted(wakes: &[Wake]) -> Vec<LeaseId> {
 
 #[tokio::test]
 async fn a_freed_slot_does_not_go_to_the_waiters_of_a_killed_process() {
-    let server = Server::start().await;
-    let slots = server.learned().await;
+    let Some(server) = Server::shared() else { return };
+    let slots = server.founded().await;
     ensure(&slots, "p", 1).await;
     let holder = slots.open("holder").await.unwrap();
     let lease = take(&slots, &holder, &request("t", &[("p", 1)])).await;
@@ -45,7 +45,7 @@ async fn a_freed_slot_does_not_go_to_the_waiters_of_a_killed_process() {
     drop((heard, killed));
     let mut redis = server.connect().await;
     eventually("its subscription is gone", async || {
-        let channel = format!("{{lockgate:test}}:wake:{}", session.id);
+        let channel = server.key(&format!("wake:{}", session.id));
         let (_, listeners): (String, i64) =
             redis::cmd("PUBSUB").arg("NUMSUB").arg(channel).query_async(&mut redis).await.unwrap();
         (listeners == 0).then_some(())
@@ -57,14 +57,14 @@ async fn a_freed_slot_does_not_go_to_the_waiters_of_a_killed_process() {
     assert_eq!((found.held, found.waiters), (1, 0), "its waiters have left the line");
     let pulse = beat(&slots, &session, &[], &lost).await;
     assert_eq!(pulse.forgotten.len(), 3, "were it alive after all, it would be told");
-    let (said, summed) = books(&mut redis).await;
+    let (said, summed) = books(&server, &mut redis).await;
     assert_eq!(said, summed);
 }
 
 #[tokio::test]
 async fn who_never_listened_is_granted_and_learns_it_by_its_heartbeat() {
-    let server = Server::start().await;
-    let slots = server.learned().await;
+    let Some(server) = Server::shared() else { return };
+    let slots = server.founded().await;
     ensure(&slots, "p", 1).await;
     let (holder, deaf) = (slots.open("holder").await.unwrap(), slots.open("deaf").await.unwrap());
     let lease = take(&slots, &holder, &request("t", &[("p", 1)])).await;
@@ -77,8 +77,8 @@ async fn who_never_listened_is_granted_and_learns_it_by_its_heartbeat() {
 
 #[tokio::test]
 async fn a_slot_that_stays_in_its_process_is_handed_over_without_a_push() {
-    let server = Server::start().await;
-    let slots = server.learned().await;
+    let Some(server) = Server::private() else { return };
+    let slots = server.founded().await;
     ensure(&slots, "p", 1).await;
     let session = slots.open("a").await.unwrap();
     let mut pushes = slots.wakeups(&session).await.unwrap();
@@ -95,8 +95,8 @@ async fn a_slot_that_stays_in_its_process_is_handed_over_without_a_push() {
 
 #[tokio::test]
 async fn a_lost_connection_is_subscribed_again() {
-    let server = Server::start().await;
-    let slots = server.learned().await;
+    let Some(server) = Server::private() else { return };
+    let slots = server.founded().await;
     let other = server.slots().await;
     ensure(&slots, "p", 1).await;
     let (holder, session) = (other.open("holder").await.unwrap(), slots.open("a").await.unwrap());
@@ -123,8 +123,8 @@ async fn a_lost_connection_is_subscribed_again() {
 
 #[tokio::test]
 async fn a_reset_of_another_process_is_pushed() {
-    let server = Server::start().await;
-    let slots = server.learned().await;
+    let Some(server) = Server::shared() else { return };
+    let slots = server.founded().await;
     ensure(&slots, "p", 1).await;
     let session = slots.open("a").await.unwrap();
     let mut pushes = slots.wakeups(&session).await.unwrap();
@@ -138,11 +138,11 @@ async fn a_reset_of_another_process_is_pushed() {
 fn a_blocked_runtime_does_not_stop_the_heartbeats_of_another() {
     let build = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (jobs, beats) = (build(), build());
-    let (server, slots, session) = jobs.block_on(async {
-        let server = Server::start().await;
-        let slots = server.learned().await;
+    let Some(server) = Server::shared() else { return };
+    let (slots, session) = jobs.block_on(async {
+        let slots = server.founded().await;
         let session = slots.open("a").await.unwrap();
-        (server, slots, session)
+        (slots, session)
     });
     // `jobs` is not driven from here on, as when a job never yields.
     beats.block_on(async {

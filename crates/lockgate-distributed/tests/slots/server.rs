@@ -1,18 +1,14 @@
-//! A private Redis for one test, and what the tests look up in it. It must never touch a server that it did not start.
+//! A namespace of the test's own on a Redis, and what the tests look up in it. It must never break the shared server:
+//! a test that does, takes a private one.
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::time::Duration;
 
-use lockgate_core::slots::Slots;
 use lockgate_core::timing::SlotTiming;
 use lockgate_distributed::{RedisOptions, RedisSlots};
 use redis::aio::MultiplexedConnection;
-use tempfile::TempDir;
+use support::servers::{self, Redis};
 use tokio::time::Instant;
-
-pub(crate) const NAMESPACE: &str = "test";
+use uuid::Uuid;
 
 /// Longer than anything takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,55 +23,39 @@ pub(crate) fn timing() -> SlotTiming {
 }
 
 pub(crate) struct Server {
-    port: u16,
-    folder: TempDir,
-    child: Mutex<Option<Child>>,
-    more: Vec<String>,
+    url: String,
+    pub(crate) namespace: String,
+    private: Option<Redis>,
 }
 
 impl Server {
-    /// Starts a server with nothing in it.
-    pub(crate) async fn start() -> Self {
-        Self::start_with(&[]).await
+    /// A new namespace on the shared server; `None`, said aloud: there are no servers on this machine.
+    pub(crate) fn shared() -> Option<Self> {
+        let shared = servers::shared().unwrap()?;
+        let namespace = Uuid::now_v7().simple().to_string();
+        Some(Self { url: shared.redis_url().to_owned(), namespace, private: None })
     }
 
-    /// Starts one with more settings.
-    pub(crate) async fn start_with(more: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let more = more.iter().map(ToString::to_string).collect();
-        let server = Self { port, folder: tempfile::tempdir().unwrap(), child: Mutex::new(None), more };
-        server.restart().await;
-        server
+    /// A server to break, with nothing in it.
+    pub(crate) fn private() -> Option<Self> {
+        Self::private_with(&[])
     }
 
-    /// Ends it and starts it again at the same address: empty, unless it saves.
-    pub(crate) async fn restart(&self) {
-        self.stop();
-        let child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .args(["--enable-debug-command", "local"])
-            .arg("--dir")
-            .arg(self.folder.path())
-            .args(&self.more)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        *self.child.lock().unwrap() = Some(child);
-        eventually("redis-server answers", async || self.try_connect().await).await;
+    /// One with more settings.
+    pub(crate) fn private_with(more: &[(&str, &str)]) -> Option<Self> {
+        let redis = servers::available().unwrap().then(|| Redis::start_with(more).unwrap())?;
+        Some(Self { url: redis.url(), namespace: "test".to_owned(), private: Some(redis) })
     }
 
-    /// Ends it as a crash does.
-    pub(crate) fn stop(&self) {
-        if let Some(mut child) = self.child.lock().unwrap().take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+    /// What only a private server suffers.
+    pub(crate) fn redis(&mut self) -> &mut Redis {
+        self.private.as_mut().expect("the shared server is not broken")
     }
 
     /// Makes it a replica of `leader`, and waits until it has all of it.
     pub(crate) async fn follow(&self, leader: &Self) {
         let mut redis = self.connect().await;
-        let port = leader.port.to_string();
+        let port = leader.private.as_ref().unwrap().port();
         redis::cmd("REPLICAOF").arg("127.0.0.1").arg(port).query_async::<()>(&mut redis).await.unwrap();
         eventually("the replica is in step", async || {
             let info: String = redis::cmd("INFO").arg("replication").query_async(&mut redis).await.unwrap();
@@ -90,55 +70,34 @@ impl Server {
         redis::cmd("REPLICAOF").arg("NO").arg("ONE").query_async::<()>(&mut redis).await.unwrap();
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     pub(crate) fn options(&self) -> RedisOptions {
-        RedisOptions { timing: timing(), ..RedisOptions::new(self.url(), NAMESPACE) }
+        RedisOptions { timing: timing(), ..RedisOptions::new(self.url.as_str(), self.namespace.as_str()) }
     }
 
     pub(crate) async fn slots(&self) -> RedisSlots {
         RedisSlots::connect(self.options()).await.unwrap()
     }
 
-    /// Slots of a store that has learned already that nobody held anything: it is told so, not waited for.
-    pub(crate) async fn learned(&self) -> RedisSlots {
+    /// Slots of a namespace that is known to be new: nothing needs to be learned.
+    pub(crate) async fn founded(&self) -> RedisSlots {
         let slots = self.slots().await;
-        slots.inspect(None).await.unwrap();
-        redis::cmd("EVAL")
-            .arg(include_str!("learned.lua"))
-            .arg(1)
-            .arg(key("state"))
-            .query_async::<()>(&mut self.connect().await)
-            .await
-            .unwrap();
+        assert!(slots.found().await.unwrap());
         slots
+    }
+
+    pub(crate) fn key(&self, name: &str) -> String {
+        format!("{{lockgate:{}}}:{name}", self.namespace)
     }
 
     /// A connection of the test's own.
     pub(crate) async fn connect(&self) -> MultiplexedConnection {
-        self.try_connect().await.unwrap()
-    }
-
-    async fn try_connect(&self) -> Option<MultiplexedConnection> {
         let client = redis::Client::open(self.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
-        match redis::cmd("PING").query_async::<redis::Value>(&mut connection).await {
-            Err(error) if error.code() != Some("NOAUTH") => None,
-            _ => Some(connection),
-        }
+        client.get_multiplexed_async_connection().await.unwrap()
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-pub(crate) fn key(name: &str) -> String {
-    format!("{{lockgate:{NAMESPACE}}}:{name}")
 }
 
 /// Looks again and again until `look` gives something.

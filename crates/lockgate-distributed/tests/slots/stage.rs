@@ -10,7 +10,7 @@ use lockgate_core::{LeaseId, PoolName, Tenant};
 use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 
-use super::server::key;
+use super::server::Server;
 
 pub(crate) fn pool(name: &str) -> PoolName {
     PoolName::new(name).unwrap()
@@ -62,15 +62,15 @@ pub(crate) async fn beat(
 
 /// What the books say, and what the leases and waiters add up to: for each pool (held, draining, waiting), for each pool and
 /// tenant what is in use, the numbers of leases and waiters, and how many firsts and heads there are.
-pub(crate) async fn books(redis: &mut MultiplexedConnection) -> (Books, Books) {
-    let said = eval(redis, include_str!("books.lua")).await;
-    let summed = eval(redis, include_str!("sums.lua")).await;
+pub(crate) async fn books(server: &Server, redis: &mut MultiplexedConnection) -> (Books, Books) {
+    let said = eval(server, redis, include_str!("books.lua")).await;
+    let summed = eval(server, redis, include_str!("sums.lua")).await;
     (pairs(&said), pairs(&summed))
 }
 
 /// The heads that do not stand where they belong, when each line is for one pool.
-pub(crate) async fn wrong_heads(redis: &mut MultiplexedConnection) -> Vec<String> {
-    eval(redis, include_str!("heads.lua"))
+pub(crate) async fn wrong_heads(server: &Server, redis: &mut MultiplexedConnection) -> Vec<String> {
+    eval(server, redis, include_str!("heads.lua"))
         .await
         .into_iter()
         .map(|wrong| redis::from_redis_value(wrong).unwrap())
@@ -79,11 +79,11 @@ pub(crate) async fn wrong_heads(redis: &mut MultiplexedConnection) -> Vec<String
 
 pub(crate) type Books = BTreeMap<String, i64>;
 
-async fn eval(redis: &mut MultiplexedConnection, text: &str) -> Vec<redis::Value> {
+async fn eval(server: &Server, redis: &mut MultiplexedConnection, text: &str) -> Vec<redis::Value> {
     let mut eval = redis::cmd("EVAL");
     eval.arg(text).arg(7);
     for name in ["state", "leases", "waiters", "uses", "firsts", "heads", "behind"] {
-        eval.arg(key(name));
+        eval.arg(server.key(name));
     }
     eval.query_async(redis).await.unwrap()
 }

@@ -208,6 +208,8 @@ macro_rules! conformance_suite {
                     nobody_overtakes_a_heavy_head,
                     an_arrival_never_overtakes_an_eligible_waiter,
                     a_waiter_behind_another_tenants_ineligible_head_is_granted,
+                    an_arrival_that_must_wait_may_let_another_in,
+                    an_arrival_that_is_granted_may_let_another_in,
                     a_lifted_cap_grants_at_once,
                     cancelling_a_heavy_head_wakes_those_behind_it,
                     a_head_that_closes_wakes_those_behind_it,

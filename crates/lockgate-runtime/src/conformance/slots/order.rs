@@ -6,7 +6,7 @@ use lockgate_core::pool::PoolChange;
 
 use super::super::Fixture;
 use super::super::process::{Process, change, ensure, set_slots, share, status};
-use super::super::stage::{LONG, request, soon};
+use super::super::stage::{LONG, request, request_for, soon};
 
 /// A process that holds `n` slots of the pool `p`, one lease each, for a tenant of its own.
 pub(super) async fn occupied(engine: &Engine, n: u32) -> Process {
@@ -155,6 +155,40 @@ pub async fn a_waiter_behind_another_tenants_ineligible_head_is_granted(fixture:
     a.wait(&request("capped", 1)).await;
     a.take(&request("free", 1)).await;
     assert_eq!(status(&engine).await.held, 2);
+}
+
+/// Who arrives before a heavy head takes the pool that both wait for upon itself: the other pool is free for the next.
+pub async fn an_arrival_that_must_wait_may_let_another_in(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 1).await;
+    ensure(&engine, "q", 4).await;
+    let mut a = Process::open(&engine, "a").await;
+    for (tenant, pool, weight) in [("z", "p", 1), ("h", "q", 1), ("g", "q", 2)] {
+        a.take(&request_for(tenant, &[(pool, weight)])).await;
+    }
+    let (heavy, light) = (request_for("h", &[("p", 1), ("q", 2)]), request_for("g", &[("q", 1)]));
+    a.wait(&heavy).await;
+    a.wait(&light).await;
+    let arrival = request("x", 1);
+    a.wait(&arrival).await;
+    assert_eq!(granted(&mut a, &[heavy, light, arrival]).await, [1]);
+}
+
+/// What a tenant is granted makes its heavy head stand further behind: who was held up by it is granted in the same call.
+pub async fn an_arrival_that_is_granted_may_let_another_in(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 9).await;
+    ensure(&engine, "q", 3).await;
+    let mut a = Process::open(&engine, "a").await;
+    for tenant in ["g", "z"] {
+        a.take(&request_for(tenant, &[("q", 1)])).await;
+    }
+    // The tenant h holds nothing: its head keeps q, of which one slot is free, for the two that it wants.
+    let (heavy, light) = (request_for("h", &[("p", 1), ("q", 2)]), request_for("g", &[("q", 1)]));
+    a.wait(&heavy).await;
+    a.wait(&light).await;
+    a.take(&request("h", 2)).await;
+    assert_eq!(granted(&mut a, &[heavy, light]).await, [1]);
 }
 
 /// The cap that held a head up is lifted: it is granted in that transaction, not with the next release.

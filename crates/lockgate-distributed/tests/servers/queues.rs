@@ -1,0 +1,21 @@
+//! The end of a test's queues on the shared server: each would keep its files and its processes there.
+
+use lapin::options::QueueDeleteOptions;
+use lapin::{Connection, ConnectionProperties};
+use support::wait::block_on;
+
+/// Deletes these queues with their dead letters. One that was never declared is no error.
+pub(crate) fn delete(url: &str, prefix: &str, queues: &[&str]) {
+    let deleted = block_on(async {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        for queue in queues {
+            for name in [format!("{prefix}{queue}"), format!("{prefix}{queue}.dead")] {
+                channel.queue_delete(name.into(), QueueDeleteOptions::default()).await?;
+            }
+        }
+        Ok(connection.close(200, "".into()).await?)
+    });
+    // When this fails, the servers are gone, and the queues with them.
+    drop(deleted);
+}
