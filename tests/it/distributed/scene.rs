@@ -205,14 +205,16 @@ impl Scene {
     /// The run ends by itself, and everything that was promised is true.
     pub(super) fn ends_well(&self) -> Result {
         let all = u64::from(self.stage.organizations);
+        let mut last = Value::Null;
         let counts = eventually("every organization has succeeded", TO_THE_END, || {
             // One query at a time: the workers need the processor.
-            let run = self.place.json(&["runs", "show", "r"])?["run"].take();
+            last = self.place.json(&["runs", "show", "r"])?["run"].take();
             let over = ["succeeded", "skipped", "failed", "cancelled"].iter();
-            let over: u64 = over.map(|state| run[state].as_u64().unwrap_or(0)).sum();
-            Ok((over == all).then_some(run))
-        })
-        .with_context(|| format!("the workers' logs end with:\n{}", self.log_end()))?;
+            let over: u64 = over.map(|state| last[state].as_u64().unwrap_or(0)).sum();
+            Ok((over == all).then(|| last.clone()))
+        });
+        let counts = counts.with_context(|| format!("the workers' logs end with:\n{}", self.log_end()));
+        let counts = counts.with_context(|| format!("{last:#}"))?;
         ensure!(counts["succeeded"].as_u64() == Some(all), "not all have succeeded: {counts:#}");
         self.place.run(&["runs", "verify", "r"])?.succeeded()?;
         eventually("no slot is held any more", Duration::from_secs(20), || {
