@@ -10,15 +10,16 @@ use lockgate_core::pool::{PoolCommand, PoolSpec};
 use lockgate_core::{Engine, EngineError, QueueName};
 use tokio_util::sync::CancellationToken;
 
+use crate::options::PoolPolicy;
 use crate::telemetry;
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(10);
 /// The most rows of each kind in a round.
 const MOST: u32 = 1_000;
-/// A job that was handed to the broker so long ago and has not been heard of since has lost its message: longer than
-/// the longest wait for a slot and the longest execution together.
-const LOST_AFTER: Duration = Duration::from_secs(600);
+/// A job that was handed to the broker so long ago, whose queue is empty, and which has not been started since has lost
+/// its message; unless it waits for a slot, which takes [`PoolPolicy::max_wait`] at most: see [`lost_after`].
+const LOST_AFTER: Duration = Duration::from_secs(120);
 
 /// The sweeps of one worker.
 pub(crate) struct Upkeep {
@@ -27,8 +28,16 @@ pub(crate) struct Upkeep {
     pub(crate) queues: Vec<QueueName>,
     /// The pools that its jobs use.
     pub(crate) pools: Vec<PoolSpec>,
+    /// How long a message may be silent before it is lost.
+    pub(crate) lost_after: Duration,
     /// How long runs that are over are kept.
     pub(crate) keep: Option<Duration>,
+}
+
+/// How long a message may be silent where jobs wait for slots as these policies say: twice the longest wait.
+pub(crate) fn lost_after<'p>(policies: impl IntoIterator<Item = &'p PoolPolicy>) -> Duration {
+    let longest = policies.into_iter().map(|policy| policy.max_wait).max().unwrap_or_default();
+    LOST_AFTER.max(longest.saturating_mul(2))
 }
 
 impl Upkeep {
@@ -46,7 +55,7 @@ impl Upkeep {
 
     async fn round(&self) -> Result<(), EngineError> {
         self.look_after_pools().await?;
-        let lost_after = self.look_at_queues().await?.then_some(LOST_AFTER);
+        let lost_after = self.look_at_queues().await?.then_some(self.lost_after);
         let sweep = Sweep { lost_after, keep: self.keep, limit: MOST };
         let swept = self.engine.ledger.sweep(sweep).await?;
         telemetry::swept(swept);
@@ -80,5 +89,18 @@ impl Upkeep {
             empty &= depth.ready == 0;
         }
         Ok(empty)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_slot_is_not_lost() {
+        let waits = |secs| PoolPolicy { max_wait: Duration::from_secs(secs), ..PoolPolicy::default() };
+        assert_eq!(lost_after(&[]), Duration::from_secs(120));
+        assert_eq!(lost_after(&[waits(60), waits(5)]), Duration::from_secs(120));
+        assert_eq!(lost_after(&[waits(60), waits(900)]), Duration::from_secs(1_800));
     }
 }

@@ -22,7 +22,7 @@ use crate::slots::SlotClient;
 use crate::standing::Standing;
 use crate::stop::StopReason;
 use crate::tally::{Tally, TallyReading};
-use crate::upkeep::Upkeep;
+use crate::upkeep::{self, Upkeep};
 use crate::watch::Running;
 use crate::{dispatcher, intake};
 
@@ -144,6 +144,7 @@ fn start_side_tasks(
         engine: engine.clone(),
         queues: executor.registry.queues(),
         pools: options.pools.clone(),
+        lost_after: upkeep::lost_after(options.policies.values()),
         keep: options.keep,
     };
     side.spawn(upkeep.sweep(end.clone()));

@@ -22,8 +22,9 @@ pub(super) const SLOTS: u64 = 20;
 const WINDOW: u64 = 16;
 const WORKERS: usize = 3;
 const WORK: [&str; 3] = ["work", "--concurrency", "16"];
-/// Far longer than a run takes on a busy machine: a run that hangs is to be told from a slow one.
-const TO_THE_END: Duration = Duration::from_secs(180);
+/// Far longer than a run takes on a busy machine, and longer than lost messages are waited for: a run that hangs is to be told
+/// from a slow one.
+const TO_THE_END: Duration = Duration::from_secs(240);
 
 /// How long a worker is thought to live without a sign of life: as short as it may be on a busy machine.
 pub(super) const TTL: Duration = Duration::from_millis(3_500);
