@@ -22,6 +22,7 @@ use lockgate_core::dead::DeadReason;
 use lockgate_core::lease::SlotRequest;
 use lockgate_core::ledger::{Authority, Execution, Settlement, Start, Started};
 use lockgate_core::{Envelope, Fence, Outcome, PoolName};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -48,9 +49,14 @@ pub(crate) struct Executor {
     pub(crate) running: Running,
     pub(crate) tally: Tally,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// Rung when the slot store does not know a pool any more.
+    pub(crate) pools_lost: Arc<Notify>,
     /// Fires when the worker takes nothing new: who still waits for slots goes back to the queue.
     pub(crate) draining: CancellationToken,
 }
+
+/// How long it takes to make a pool again that the slot store has lost.
+const MADE_AGAIN: Duration = Duration::from_millis(500);
 
 /// A delivery that was read: its message, its kind, and the mark that will end it.
 struct Taken<'a> {
@@ -163,12 +169,21 @@ impl Executor {
             drain_for: options.backend_time,
             max_wait: policy.max_wait,
         };
-        let denied = tokio::select! {
-            () = self.draining.cancelled() => return Admitted::Return,
-            answer = self.slots.acquire(request) => match answer {
-                Ok(hold) => return Admitted::Yes(Some(hold)),
-                Err(denied) => denied,
-            },
+        let until = Instant::now() + policy.max_wait;
+        let denied = loop {
+            let denied = tokio::select! {
+                () = self.draining.cancelled() => return Admitted::Return,
+                answer = self.slots.acquire(request.clone()) => match answer {
+                    Ok(hold) => return Admitted::Yes(Some(hold)),
+                    Err(denied) => denied,
+                },
+            };
+            if !denied.is_of_a_lost_pool() || Instant::now() + MADE_AGAIN > until {
+                break denied;
+            }
+            // Its worker made the pool when it started, so the store has lost it: upkeep makes it again at once.
+            self.pools_lost.notify_one();
+            self.draining.run_until_cancelled(tokio::time::sleep(MADE_AGAIN)).await;
         };
         if let Denied::Unreachable(error) = &denied {
             tracing::warn!(error, "no slot store");

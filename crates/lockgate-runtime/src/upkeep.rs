@@ -2,12 +2,14 @@
 //!
 //! Each round is bounded, and any number of processes may sweep at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_core::error::chain;
 use lockgate_core::ledger::{Sweep, Swept};
 use lockgate_core::pool::{PoolCommand, PoolSpec};
 use lockgate_core::{Engine, EngineError, QueueName};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::options::PoolPolicy;
@@ -26,6 +28,8 @@ pub(crate) struct Upkeep {
     pub(crate) engine: Engine,
     /// Where its jobs wait.
     pub(crate) queues: Vec<QueueName>,
+    /// Rung when the slot store does not know one of the pools any more.
+    pub(crate) pools_lost: Arc<Notify>,
     /// The pools that its jobs use.
     pub(crate) pools: Vec<PoolSpec>,
     /// How long a message may be silent before it is lost.
@@ -47,8 +51,10 @@ impl Upkeep {
             if let Err(error) = self.round().await {
                 tracing::warn!(error = chain(&error), "upkeep failed; it is tried again");
             }
-            if end.run_until_cancelled(tokio::time::sleep(ROUND)).await.is_none() {
-                return;
+            tokio::select! {
+                () = end.cancelled() => return,
+                () = tokio::time::sleep(ROUND) => {}
+                () = self.pools_lost.notified() => {}
             }
         }
     }

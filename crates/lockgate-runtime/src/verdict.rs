@@ -113,6 +113,13 @@ impl Denied {
     }
 }
 
+impl Denied {
+    /// Whether the store does not know a pool that the job wants.
+    pub(crate) fn is_of_a_lost_pool(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::UnknownPool { .. }))
+    }
+}
+
 /// What a delivery came to that got no slots.
 pub(crate) fn without_slots(denied: Denied, on_busy: OnBusy, options: &KindOptions, random: f64) -> Outcome {
     let soon = |floor| options.backoff.wait(1, random, floor);

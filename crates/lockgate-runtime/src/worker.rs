@@ -81,6 +81,7 @@ impl Worker {
             running: Running::default(),
             tally: tally.clone(),
             observer: options.observer.clone(),
+            pools_lost: Arc::default(),
             draining: draining.clone(),
         });
         // Outlives `draining`: a running job can still be cancelled while the worker drains.
@@ -143,6 +144,7 @@ fn start_side_tasks(
     let upkeep = Upkeep {
         engine: engine.clone(),
         queues: executor.registry.queues(),
+        pools_lost: Arc::clone(&executor.pools_lost),
         pools: options.pools.clone(),
         lost_after: upkeep::lost_after(options.policies.values()),
         keep: options.keep,

@@ -13,7 +13,7 @@ use super::scene::{Scene, Stage, TTL, lasts, outlives, say};
 
 const BACK: Duration = Duration::from_secs(5);
 /// A store that has lost its state grants nothing for one ttl, so that holders can say what they hold.
-const BACK_WITHOUT_STATE: Duration = TTL.saturating_add(BACK);
+const BACK_WITHOUT_STATE: Duration = TTL.saturating_add(BACK).saturating_add(BACK);
 const SHIM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/support/shifted_clock.c");
 
 #[test]
