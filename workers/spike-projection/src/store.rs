@@ -1,7 +1,7 @@
 //! The worker's own tables, in the database of the engine: organizations, their usage, their projections.
 //!
 //! SQL lies in `sql/sqlite` and `sql/postgres`, one operation a file; no statement is put together from text. Each group
-//! of tables is one type with the same promises on both, whose statements are in [`sqlite`] and [`postgres`].
+//! of tables is one type with the same promises on both, whose statements are in `sqlite` and `postgres`.
 
 mod columns;
 mod organizations;
