@@ -15,6 +15,19 @@ pub struct Need {
     pub weight: u32,
 }
 
+/// One need a pool: a request that names a pool twice takes the sum.
+#[must_use]
+pub fn merged(needs: Vec<Need>) -> Vec<Need> {
+    let mut one_each: Vec<Need> = Vec::with_capacity(needs.len());
+    for need in needs {
+        match one_each.iter_mut().find(|known| known.pool == need.pool) {
+            Some(known) => known.weight = known.weight.saturating_add(need.weight.max(1)),
+            None => one_each.push(Need { weight: need.weight.max(1), pool: need.pool }),
+        }
+    }
+    one_each
+}
+
 /// What becomes of a job that waited as long as its pool lets it and got no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -119,5 +132,18 @@ impl PoolStatus {
     #[must_use]
     pub fn over_by(&self) -> u32 {
         self.in_use().saturating_sub(self.slots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_named_twice_is_one_need_and_a_weight_is_at_least_one() {
+        let need = |name: &str, weight| Need { pool: PoolName::new(name).unwrap(), weight };
+        let needs = merged(vec![need("p", 2), need("q", 0), need("p", 3)]);
+        assert_eq!(needs, [need("p", 5), need("q", 1)]);
+        assert_eq!(merged(vec![need("p", u32::MAX), need("p", 1)]), [need("p", u32::MAX)]);
     }
 }

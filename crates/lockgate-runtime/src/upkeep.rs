@@ -10,6 +10,7 @@ use lockgate_core::ledger::{Sweep, Swept};
 use lockgate_core::pool::{PoolCommand, PoolSpec};
 use lockgate_core::{Engine, EngineError, QueueName};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::options::PoolPolicy;
@@ -22,6 +23,9 @@ const MOST: u32 = 1_000;
 /// A job that was handed to the broker so long ago, whose queue is empty, and which has not been started since has lost
 /// its message; unless it waits for a slot, which takes [`PoolPolicy::max_wait`] at most: see [`lost_after`].
 const LOST_AFTER: Duration = Duration::from_secs(120);
+
+/// Time between two looks at the pools that jobs ring for.
+const BREATH: Duration = Duration::from_millis(250);
 
 /// The sweeps of one worker.
 pub(crate) struct Upkeep {
@@ -48,14 +52,23 @@ impl Upkeep {
     /// Sweeps until `end`.
     pub(crate) async fn sweep(self, end: CancellationToken) {
         loop {
-            if let Err(error) = self.round().await {
-                tracing::warn!(error = chain(&error), "upkeep failed; it is tried again");
-            }
+            complain(self.round().await);
+            let next = Instant::now() + ROUND;
             tokio::select! {
                 () = end.cancelled() => return,
-                () = tokio::time::sleep(ROUND) => {}
-                () = self.pools_lost.notified() => {}
+                () = self.answer_rings() => {}
+                () = sleep_until(next) => {}
             }
+        }
+    }
+
+    /// Makes lost pools again, whenever a job meets the loss; ends never. Many jobs ring for one loss: it is looked after
+    /// once in a [`BREATH`].
+    async fn answer_rings(&self) {
+        loop {
+            self.pools_lost.notified().await;
+            complain(self.look_after_pools().await);
+            sleep(BREATH).await;
         }
     }
 
@@ -95,6 +108,12 @@ impl Upkeep {
             empty &= depth.ready == 0;
         }
         Ok(empty)
+    }
+}
+
+fn complain(done: Result<(), EngineError>) {
+    if let Err(error) = done {
+        tracing::warn!(error = chain(&error), "upkeep failed; it is tried again");
     }
 }
 

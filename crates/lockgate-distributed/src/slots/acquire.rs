@@ -9,7 +9,7 @@ use redis::Value;
 use super::call::{Args, Caller};
 use super::link::Link;
 use super::reply::{self, senseless};
-use super::request::{merged, put, within_reason};
+use super::request::{put, within_reason};
 use super::script::Script;
 
 const DOING: &str = "asking for slots";

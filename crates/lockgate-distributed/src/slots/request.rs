@@ -28,15 +28,3 @@ pub(super) fn put(doing: &'static str, request: &SlotRequest, args: &mut Args) -
     }
     Ok(())
 }
-
-/// One need a pool: a request that names a pool twice takes the sum.
-pub(super) fn merged(needs: Vec<Need>) -> Vec<Need> {
-    let mut one_each: Vec<Need> = Vec::with_capacity(needs.len());
-    for need in needs {
-        match one_each.iter_mut().find(|known| known.pool == need.pool) {
-            Some(known) => known.weight = known.weight.saturating_add(need.weight.max(1)),
-            None => one_each.push(Need { weight: need.weight.max(1), pool: need.pool }),
-        }
-    }
-    one_each
-}

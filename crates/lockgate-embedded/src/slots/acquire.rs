@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Admission, Lease, Refusal, SlotRequest};
-use lockgate_core::pool::Need;
+use lockgate_core::pool::{Need, merged};
 use lockgate_core::{LeaseId, PoolName, SessionId, Tenant};
 use sqlx::Row;
 
@@ -219,16 +219,4 @@ impl Counter {
         let lines: Vec<LineKey> = self.queued.iter().map(line_of).collect();
         desk.name_heads(&lines).await
     }
-}
-
-/// One need a pool: a request that names a pool twice takes the sum.
-fn merged(needs: Vec<Need>) -> Vec<Need> {
-    let mut one_each: Vec<Need> = Vec::with_capacity(needs.len());
-    for need in needs {
-        match one_each.iter_mut().find(|known| known.pool == need.pool) {
-            Some(known) => known.weight = known.weight.saturating_add(need.weight.max(1)),
-            None => one_each.push(Need { weight: need.weight.max(1), pool: need.pool }),
-        }
-    }
-    one_each
 }

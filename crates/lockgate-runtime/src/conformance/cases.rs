@@ -132,7 +132,7 @@ macro_rules! conformance_suite {
                     every_state_when_a_delivery_ends,
                     every_state_at_an_operators_command,
                     every_state_when_the_deadline_passes,
-                    every_state_at_a_third_start,
+                    every_state_at_a_fourth_start,
                     every_state_when_its_delivery_is_taken_back,
                 ]);
             }

@@ -139,6 +139,23 @@ async fn a_store_that_lost_its_state_is_told_again_and_no_job_notices() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pool_that_the_store_has_lost_is_made_again_for_the_first_job_that_misses_it() {
+    let mut stage = Stage::new(1, vec![Act::Succeed { after: Duration::from_secs(1) }; 3]).await;
+    stage.options.pools = vec![PoolSpec { name: backend(), slots: 1, per_tenant: None }];
+    stage.options.concurrency = 1;
+    let (_stop, mut tasks) = stage.start();
+    stage.until_running(1).await;
+    stage.memory.lose_slots();
+    let lost_at = Instant::now();
+    let there = async |stage: &Stage| !stage.engine.slots.inspect(Some(&backend())).await.unwrap().is_empty();
+    stage.until("the pool is there", there).await;
+    // The job that runs takes a second; the next one asks, and does not wait for the round of ten seconds.
+    assert!(lost_at.elapsed() < Duration::from_secs(3), "{:?}", lost_at.elapsed());
+    let tally = tasks.join_next().await.unwrap().unwrap();
+    assert_eq!((tally.succeeded, tally.deferred), (3, 0), "nobody is put off for it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_whose_slot_store_is_away_at_its_start_waits_for_it() {
     let mut stage = Stage::new(1, [Act::Succeed { after: Duration::ZERO }]).await;
     let faults = FaultySlots::around(&mut stage.engine);

@@ -155,7 +155,7 @@ pub async fn every_state_when_the_deadline_passes(fixture: &dyn Fixture) {
 }
 
 /// A job that is started a third time.
-pub async fn every_state_at_a_third_start(fixture: &dyn Fixture) {
+pub async fn every_state_at_a_fourth_start(fixture: &dyn Fixture) {
     check(fixture, Event::Poisoned, None).await;
 }
 

@@ -3,7 +3,7 @@
 
 use lockgate_core::fairness::{self, Contender, Room, TenantUse};
 use lockgate_core::lease::{Admission, Lease, Refusal, SlotRequest, Wake};
-use lockgate_core::pool::Need;
+use lockgate_core::pool::{Need, merged};
 use lockgate_core::{Fence, LeaseId, PoolName, SessionId, Tenant};
 
 use super::{Ablation, Held, Pool, State, Waiter};
@@ -150,17 +150,6 @@ impl Pool {
     }
 }
 
-/// One need a pool: a request that names a pool twice takes the sum.
-fn merged(needs: Vec<Need>) -> Vec<Need> {
-    let mut one_each: Vec<Need> = Vec::with_capacity(needs.len());
-    for need in needs {
-        match one_each.iter_mut().find(|known| known.pool == need.pool) {
-            Some(known) => known.weight = known.weight.saturating_add(need.weight.max(1)),
-            None => one_each.push(Need { weight: need.weight.max(1), pool: need.pool }),
-        }
-    }
-    one_each
-}
 
 fn same_pools(one: &SlotRequest, other: &SlotRequest) -> bool {
     one.needs.len() == other.needs.len()
