@@ -105,6 +105,21 @@ async fn who_knows_an_older_name_of_the_server_does_not_begin_the_learning_again
 }
 
 #[tokio::test]
+async fn a_new_namespace_grants_at_once_and_is_founded_only_once() {
+    let server = Server::start().await;
+    let slots = server.slots().await;
+    assert!(slots.found().await.unwrap());
+    ensure(&slots, "p", 1).await;
+    let session = slots.open("a").await.unwrap();
+    let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
+    assert!(!slots.found().await.unwrap(), "somebody holds something there");
+    assert_eq!(free(&slots, &session, &lease).await, Released::Done);
+    redis::cmd("FLUSHALL").query_async::<()>(&mut server.connect().await).await.unwrap();
+    slots.inspect(None).await.unwrap();
+    assert!(!slots.found().await.unwrap(), "a loss was noticed: it is learned, not founded");
+}
+
+#[tokio::test]
 async fn a_part_of_the_state_that_is_gone_is_noticed_by_the_next_heartbeat() {
     let server = Server::start().await;
     let slots = server.learned().await;
