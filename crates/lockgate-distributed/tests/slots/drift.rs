@@ -120,7 +120,8 @@ async fn check(simply: bool, seed: u64) {
     }
     for step in 0..600 {
         let place = dice.usize(0..processes.len());
-        processes[place].step(&slots, &mut dice).await;
+        let process = processes.get_mut(place).unwrap();
+        process.step(&slots, &mut dice).await;
         let (said, summed) = books(&mut redis).await;
         assert_eq!(said, summed, "after step {step}");
         if simply {
