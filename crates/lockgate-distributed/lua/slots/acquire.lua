@@ -5,8 +5,8 @@
 -- are those of quick_acquire.lua, which may have taken some.
 --
 -- Returns {"ok", answers, told}, in the order of the requests:
---   a fence: granted now; {"g", fence, request} held already; {"q"} in line; {"h", ms} held elsewhere; {"d", ms} draining; {"b", ms} too busy;
---   {"n", pool, weight, most} never; {"u", pool} unknown pool. `told` are grants to earlier requests of the session.
+--   a fence: granted now; {"g", fence, request} held already; {"q"} in line; {"h", ms} held elsewhere; {"d", ms} draining;
+--   {"b", ms} too busy; {"n", pool, weight, most} never; {"u", pool} unknown pool. `told` are grants to earlier requests of the session.
 --
 -- Keeps: an arrival is never granted before an eligible waiter, nor a lease to two holders.
 sweep()

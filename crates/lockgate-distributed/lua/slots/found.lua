@@ -3,7 +3,7 @@
 --
 -- ARGV: none of its own.
 --
--- Returns {1}: founded; {0}: it was there.
+-- Returns {"ok", {1}}: founded; {"ok", {0}}: it was there.
 --
 -- Keeps: S10. Only who is sure that the namespace is new may call this.
 if not lost then return done({ 0 }) end

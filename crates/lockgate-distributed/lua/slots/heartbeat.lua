@@ -11,6 +11,9 @@
 --   stop       places of named leases whose holder is asked to stop
 --   forgotten  places of waiters that are neither in line nor granted
 --
+-- It reads all that the session has: about 2 us for each name, so 2 to 3 ms for 256 held and 1,000 waiting. A digest of it
+-- would have to be kept up by each acquire and release, with a command more in each; they are called far more often.
+--
 -- Keeps: nothing is registered here.
 -- Part of the state is gone (evicted, or deleted by hand): what is left is not to be trusted, but what operators have set is.
 if call('HLEN', LEASES) ~= store.leases or call('HLEN', WAITERS) ~= store.waiting then
@@ -37,11 +40,11 @@ sweep()
 
 local CHUNK = 1000
 
--- Calls `each` with the place and record of the leases with these ids.
-local function leases(ids, each)
+-- Calls `each` with the place of each lease with these ids, and its packed record or false.
+local function each_lease(ids, each)
   for from = 1, #ids, CHUNK do
     local records = call('HMGET', LEASES, unpack(ids, from, math.min(from + CHUNK - 1, #ids)))
-    for i, record in ipairs(records) do each(from + i - 1, record and lease_from(unpacked(record))) end
+    for i, record in ipairs(records) do each(from + i - 1, record) end
   end
 end
 
@@ -52,14 +55,17 @@ for i = 1, n do
 end
 
 local lost, unknown, stopping = {}, {}, {}
-leases(ids, function(place, l)
-  if l and l.session == SELF and l.fence == fences[place] and l.draining == 0 then
-    named[ids[place]] = true
-    if l.stop == 1 then stopping[#stopping + 1] = place end
-  elseif l then
-    lost[#lost + 1] = place
-  else
+each_lease(ids, function(place, record)
+  if not record then
     unknown[#unknown + 1] = place
+    return
+  end
+  local session, number, _, drains, stop = unpacked(record)
+  if session == SELF and number == fences[place] and drains == 0 then
+    named[ids[place]] = true
+    if stop == 1 then stopping[#stopping + 1] = place end
+  else
+    lost[#lost + 1] = place
   end
 end)
 
@@ -70,8 +76,11 @@ for _, member in ipairs(call('ZRANGEBYLEX', MEMBERS, '[' .. SELF .. '\1', '(' ..
   if not named[id] then rest[#rest + 1] = id end
 end
 local granted = {}
-leases(rest, function(_, l)
-  if l then granted[#granted + 1] = { l.fence, l.request } end
+each_lease(rest, function(_, record)
+  if record then
+    local l = lease_from(unpacked(record))
+    granted[#granted + 1] = { l.fence, l.request }
+  end
 end)
 
 local forgotten = {}

@@ -1,4 +1,5 @@
--- The line: who waits, and in what order. All of it is made when it is first needed: a call that finds nobody waiting needs none.
+-- The line: who waits, and in what order. All of it is made when it is first needed: a call that finds nobody waiting needs none,
+-- nor does a release when all wait for one pool (`quick_grant.lua`, which must keep to the same order).
 --
 -- The order is that of core's fairness: a tenant's share is its slots in use by its weight, the largest of its pools; the
 -- smallest share is first, then the oldest. Who is first and does not fit keeps the pools that are too short for it. A line is

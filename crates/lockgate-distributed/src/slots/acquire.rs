@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Admission, Lease, Refusal, SlotRequest};
+use lockgate_core::pool::merged;
 use redis::Value;
 
 use super::call::{Args, Caller};

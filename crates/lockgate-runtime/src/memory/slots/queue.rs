@@ -150,7 +150,6 @@ impl Pool {
     }
 }
 
-
 fn same_pools(one: &SlotRequest, other: &SlotRequest) -> bool {
     one.needs.len() == other.needs.len()
         && one.needs.iter().all(|need| other.needs.iter().any(|o| o.pool == need.pool))
