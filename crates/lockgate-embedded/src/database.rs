@@ -53,6 +53,12 @@ pub trait Write: Send + Sync + 'static {
         true
     }
 
+    /// Whether its answer stands though nothing of it could be kept, as on a full disk. Default no. `true` is for a look
+    /// that writes only what the next one writes again: who looks needs no space.
+    fn is_look(&self) -> bool {
+        false
+    }
+
     /// Does the work. It neither begins, commits nor rolls back.
     ///
     /// # Errors

@@ -138,6 +138,10 @@ pub(super) struct Statuses {
 impl Write for Statuses {
     type Output = Vec<MigrationStatus>;
 
+    fn is_look(&self) -> bool {
+        true
+    }
+
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Self::Output, EngineError> {
         let found = applied(tx, self.component).await.doing("reading migrations")?;
         let status = |known: &Migration| MigrationStatus {

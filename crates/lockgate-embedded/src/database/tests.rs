@@ -184,6 +184,40 @@ async fn a_write_whose_caller_is_gone_is_done_all_the_same() {
     assert_eq!(sum(&database).await, 7);
 }
 
+/// Fails when it is committed, as on a full disk.
+struct Uncommittable {
+    is_look: bool,
+}
+
+#[async_trait]
+impl Write for Uncommittable {
+    type Output = i64;
+
+    fn is_look(&self) -> bool {
+        self.is_look
+    }
+
+    async fn run(&self, tx: &mut SqliteConnection) -> Result<i64, EngineError> {
+        let statement = "create table there (a integer primary key); \
+                         create table broken (a integer references there(a) deferrable initially deferred); \
+                         insert into broken values (1)";
+        sqlx::raw_sql(statement).execute(tx).await.doing("inserting")?;
+        Ok(7)
+    }
+}
+
+#[tokio::test]
+async fn the_answer_of_a_look_stands_when_nothing_can_be_kept() {
+    let folder = folder();
+    let database = open(Options::new(folder.path().join("lockgate.db"))).await.unwrap().database;
+    database.migrate(&FIRST).await.unwrap();
+    let beside = database.submit("inserting", Insert(1)).await.unwrap();
+    assert_eq!(database.write("looking", Uncommittable { is_look: true }).await.unwrap(), 7);
+    assert_eq!(beside.await.unwrap().unwrap(), 1);
+    assert!(database.write("inserting", Uncommittable { is_look: false }).await.is_err());
+    assert_eq!(sum(&database).await, 1);
+}
+
 #[tokio::test]
 async fn a_locked_file_is_unavailable_and_says_why() {
     let folder = folder();

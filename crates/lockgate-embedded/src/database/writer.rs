@@ -116,6 +116,7 @@ async fn write_group(connection: &mut SqliteConnection, group: &mut Vec<Box<dyn 
     match finish(connection, group).await {
         Ok(()) => answer(group.drain(..), bell),
         Err(error) => match group.pop() {
+            Some(look) if group.is_empty() && look.has_seen() => look.succeed(),
             Some(alone) if group.is_empty() => alone.fail(error),
             last => {
                 for each in group.drain(..).chain(last).collect::<Vec<_>>() {
@@ -180,6 +181,8 @@ trait Pending: Send {
     fn doing(&self) -> &'static str;
     fn is_durable(&self) -> bool;
     async fn run(&mut self, connection: &mut SqliteConnection) -> Result<(), EngineError>;
+    /// Whether it is a look with an answer, which stands without a commit.
+    fn has_seen(&self) -> bool;
     fn succeed(self: Box<Self>);
     fn fail(self: Box<Self>, error: EngineError);
 }
@@ -202,8 +205,13 @@ impl<W: Write> Pending for Asked<W> {
     }
 
     async fn run(&mut self, connection: &mut SqliteConnection) -> Result<(), EngineError> {
+        self.output = None;
         self.output = Some(self.work.run(connection).await?);
         Ok(())
+    }
+
+    fn has_seen(&self) -> bool {
+        self.work.is_look() && self.output.is_some()
     }
 
     // Who asked may be gone by now; the write is done all the same.

@@ -40,6 +40,11 @@ pub(super) trait Operation: Send + Sync + 'static {
         false
     }
 
+    /// As [`Write::is_look`].
+    fn is_look(&self) -> bool {
+        false
+    }
+
     async fn run(&self, desk: &mut Desk<'_>) -> Result<Self::Answer, EngineError>;
 }
 
@@ -56,6 +61,10 @@ impl<O: Operation> Write for Call<O> {
 
     fn is_durable(&self) -> bool {
         self.operation.is_durable()
+    }
+
+    fn is_look(&self) -> bool {
+        self.operation.is_look()
     }
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<O::Answer, EngineError> {

@@ -120,6 +120,10 @@ pub(super) struct Inspect {
 impl Operation for Inspect {
     type Answer = Vec<PoolView>;
 
+    fn is_look(&self) -> bool {
+        true
+    }
+
     async fn run(&self, desk: &mut Desk<'_>) -> Result<Vec<PoolView>, EngineError> {
         self.inspect(desk).await.doing("reading the pools")
     }
