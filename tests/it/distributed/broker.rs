@@ -10,10 +10,12 @@ use super::scene::{Broker, Scene, Stage, lasts, outlives};
 
 const BACK: Duration = Duration::from_secs(10);
 const OWN: Stage = Stage { organizations: 600, broker: Some(""), slots: super::scene::SLOTS };
+/// Much to do: a command to RabbitMQ takes its time, and has to come before all is published.
+const MUCH: Stage = Stage { organizations: 1_500, ..OWN };
 
 #[test]
 fn a_run_outlives_a_broker_that_is_killed() -> Result {
-    outlives(OWN, BACK, |scene| {
+    outlives(MUCH, BACK, |scene| {
         // RabbitMQ 3.10 writes down that there is a quorum queue some three seconds after it was declared. Killed before
         // that, it starts again with a queue that has no leader, and answers nothing about it. Here the queue is young only
         // because the test is short; `docs/deploying.md` tells of it.
@@ -34,8 +36,7 @@ fn a_run_outlives_a_broker_that_freezes() -> Result {
 
 #[test]
 fn a_run_outlives_a_broker_without_memory() -> Result {
-    // Much to do: an alarm takes its time to be set, and has to come before all is published.
-    outlives(Stage { organizations: 1_500, ..OWN }, BACK, |scene| {
+    outlives(MUCH, BACK, |scene| {
         scene.broker.rabbitmqctl(&["set_vm_memory_high_watermark", "0.000001"])?;
         lasts(outage(Duration::from_secs(8), Duration::from_secs(30)))?;
         let alarms = scene.broker.rabbitmqctl(&["eval", "rabbit_alarm:get_alarms()."])?;
