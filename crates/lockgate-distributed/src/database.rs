@@ -128,16 +128,16 @@ impl Database {
     /// # Errors
     /// The work's own, or the store's.
     pub async fn call<W: Work>(&self, doing: &'static str, work: &W) -> Result<W::Output, EngineError> {
-        let pool = &self.inner.pools.ledger;
+        let ledger = &self.inner.pools.ledger;
         for _ in 1..COLLISIONS {
-            match pool::with_connection(pool, doing, work.patience(), async |c| work.run(c).await).await {
+            match ledger.with_connection(doing, work.patience(), async |c| work.run(c).await).await {
                 Err(error) if error::is_collision(&error) => {
                     tracing::debug!(doing, "collided with others; begun again");
                 }
                 answer => return answer,
             }
         }
-        pool::with_connection(pool, doing, work.patience(), async |c| work.run(c).await).await
+        ledger.with_connection(doing, work.patience(), async |c| work.run(c).await).await
     }
 
     /// Runs work in one transaction, which is durable when this answers.
@@ -194,13 +194,15 @@ struct Greeting {
 
 async fn greet(pools: &Pools) -> Result<Greeting, EngineError> {
     tracing::debug!(place = pools.place, "connecting to the ledger's database");
-    pool::with_connection(&pools.ledger, "connecting", Patience::Short, async |connection| {
-        let row = sqlx::query(sql!("database/greet")).fetch_one(connection).await.doing("connecting")?;
-        let read = || {
-            let now = Timestamp(row.try_get("now")?);
-            Ok(Greeting { version: row.try_get("version")?, encoding: row.try_get("encoding")?, now })
-        };
-        read().doing("connecting")
-    })
-    .await
+    pools
+        .ledger
+        .with_connection("connecting", Patience::Short, async |connection| {
+            let row = sqlx::query(sql!("database/greet")).fetch_one(connection).await.doing("connecting")?;
+            let read = || {
+                let now = Timestamp(row.try_get("now")?);
+                Ok(Greeting { version: row.try_get("version")?, encoding: row.try_get("encoding")?, now })
+            };
+            read().doing("connecting")
+        })
+        .await
 }

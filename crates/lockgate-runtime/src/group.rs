@@ -1,12 +1,12 @@
 //! Calls of the same kind travel together: whatever has come in while one call was under way is the next one.
 //!
-//! No timer: alone, an item leaves at once; under load the groups grow by themselves. Order is kept.
+//! No timer: alone, an item leaves at once; under load the groups grow by themselves. With one lane, order is kept.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use lockgate_core::EngineError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 /// An error that all items of a group share.
@@ -28,20 +28,39 @@ where
     T: Send + 'static,
     R: Send + 'static,
 {
-    /// Starts the group; it ends when its last handle is dropped. `call` answers each item, in order.
+    /// Starts the group, with one call under way at a time; it ends when its last handle is dropped. `call` answers
+    /// each item, in order.
     pub(crate) fn start<F, Fut>(tracker: &TaskTracker, call: F) -> Self
     where
-        F: Fn(Vec<T>) -> Fut + Send + 'static,
+        F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
     {
-        let (sender, mut receiver) = mpsc::channel(MAX_GROUP);
-        tracker.spawn(async move {
-            let mut waiting = Vec::new();
-            while receiver.recv_many(&mut waiting, MAX_GROUP).await > 0 {
-                let (items, senders): (Vec<T>, Vec<_>) = waiting.drain(..).unzip();
-                answer(call(items).await, senders);
-            }
-        });
+        Self::in_lanes(1, tracker, call)
+    }
+
+    /// As [`Group::start`], with up to `lanes` calls under way at once: an item waits less for others to be answered,
+    /// and may overtake them.
+    pub(crate) fn in_lanes<F, Fut>(lanes: u32, tracker: &TaskTracker, call: F) -> Self
+    where
+        F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
+    {
+        let (sender, receiver) = mpsc::channel(MAX_GROUP);
+        let (receiver, call) = (Arc::new(Mutex::new(receiver)), Arc::new(call));
+        for _ in 0..lanes {
+            let (receiver, call) = (Arc::clone(&receiver), Arc::clone(&call));
+            tracker.spawn(async move {
+                loop {
+                    let mut waiting = Vec::new();
+                    // Locked while nothing comes: whoever is not calling takes all there is.
+                    if receiver.lock().await.recv_many(&mut waiting, MAX_GROUP).await == 0 {
+                        return;
+                    }
+                    let (items, senders): (Vec<T>, Vec<_>) = waiting.into_iter().unzip();
+                    answer(call(items).await, senders);
+                }
+            });
+        }
         Self { sender }
     }
 
@@ -82,7 +101,10 @@ fn ended() -> GroupError {
 mod tests {
     use std::sync::Mutex;
 
+    use std::time::Duration;
+
     use futures_util::future::join_all;
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -101,6 +123,23 @@ mod tests {
         let doubled: Vec<u32> = answers.into_iter().map(Result::unwrap).collect();
         assert_eq!(doubled, (0..100).map(|n| n * 2).collect::<Vec<_>>());
         assert!(sizes.lock().unwrap().len() < 10, "{:?}", sizes.lock().unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_lane_does_not_wait_for_the_first() {
+        let group = Group::in_lanes(2, &TaskTracker::new(), |items: Vec<u64>| async {
+            tokio::time::sleep(Duration::from_secs(items[0])).await;
+            Ok(items)
+        });
+        let begun = Instant::now();
+        let slow = group.call(100);
+        let quick = async {
+            tokio::task::yield_now().await;
+            group.call(1).await.unwrap();
+            begun.elapsed()
+        };
+        let (slow, quick) = tokio::join!(slow, quick);
+        assert_eq!((slow.unwrap(), quick), (100, Duration::from_secs(1)));
     }
 
     #[tokio::test]

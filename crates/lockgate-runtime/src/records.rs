@@ -24,6 +24,9 @@ pub(crate) struct Records {
     marks: Group<Mark, ()>,
 }
 
+/// Starts are told while slots are held for them, so none waits for all that were told before it.
+const START_LANES: u32 = 2;
+
 /// How long to wait before a store is told again; doubled up to [`SLOWEST`].
 const TELL_AGAIN: Duration = Duration::from_millis(100);
 const SLOWEST: Duration = Duration::from_secs(5);
@@ -40,7 +43,7 @@ impl Records {
                     Ok(vec![(); envelopes.len()])
                 }
             }),
-            starts: Group::start(tracker, move |starts| {
+            starts: Group::in_lanes(START_LANES, tracker, move |starts| {
                 let ledger = Arc::clone(&ledger);
                 async move { ledger.start(starts).await }
             }),

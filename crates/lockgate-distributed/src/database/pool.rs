@@ -2,6 +2,7 @@
 //!
 //! It must never hand a connection on that is in the middle of something.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lockgate_core::error::EngineError;
@@ -9,7 +10,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool, Postgres};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 
 use super::Doing;
 use super::error::{OpenError, silent};
@@ -35,6 +37,8 @@ impl DatabaseOptions {
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long a statement may take.
 const STATEMENT: Duration = Duration::from_secs(5);
+/// Connections that stay at hand between two calls: one for starts, one for settlements, one for the rest.
+const AT_HAND: usize = 3;
 /// A connection that was idle for so long is asked whether it is alive before it is used.
 const IDLE: Duration = Duration::from_secs(1);
 /// Beyond the server's own time-out: only a server that is frozen, or cut off, lets ours come first.
@@ -69,7 +73,7 @@ impl Patience {
 /// The connections of one process.
 pub(super) struct Pools {
     /// For the ledger.
-    pub(super) ledger: PgPool,
+    pub(super) ledger: Ledger,
     /// For a worker's own statements, which must not hold the ledger up.
     pub(super) worker: PgPool,
     /// Where they lead.
@@ -109,6 +113,7 @@ pub(super) fn open(options: &DatabaseOptions) -> Result<Pools, OpenError> {
     let connect = connect.application_name("lockgate").statement_cache_capacity(256).options(SESSION);
     let most = options.max_connections.max(1);
     let ledger = pool(most).connect_lazy_with(connect.clone().options(LOOK_UPS));
+    let ledger = Ledger { pool: ledger, at_hand: Mutex::default(), returning: TaskTracker::new() };
     Ok(Pools { ledger, worker: pool(most).connect_lazy_with(connect), place })
 }
 
@@ -137,36 +142,83 @@ fn place(options: &PgConnectOptions) -> String {
     }
 }
 
-/// Does something with a connection of the pool, within `patience`. When it takes longer, or is dropped, or the way to
-/// the server is broken, the connection is closed, and the pool makes another.
-pub(super) async fn with_connection<T>(
-    pool: &PgPool,
-    doing: &str,
-    patience: Patience,
-    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, EngineError>,
-) -> Result<T, EngineError> {
-    let mut held = Held(Some(pool.acquire().await.doing(doing)?));
-    let Some(connection) = held.0.as_mut() else { return Err(silent(doing, 0)) };
-    let limit = patience.in_all();
-    let Ok(answer) = timeout(limit, work(connection)).await else {
-        return Err(silent(doing, limit.as_secs()));
-    };
-    if !matches!(answer, Err(EngineError::Unavailable { .. })) {
-        held.give_back().await;
-    }
-    answer
+/// The ledger's connections.
+///
+/// The pool asks a connection that comes back whether it is alive: a round trip for each call. So a few are not given
+/// back while one call follows the other.
+pub(super) struct Ledger {
+    pool: PgPool,
+    at_hand: Mutex<Vec<(PoolConnection<Postgres>, Instant)>>,
+    returning: TaskTracker,
 }
 
-/// A connection that is closed unless it is given back.
+impl Ledger {
+    /// Does something with a connection, within `patience`. When it takes longer, or is dropped, or the way to the
+    /// server is broken, the connection is closed, and the pool makes another.
+    pub(super) async fn with_connection<T>(
+        &self,
+        doing: &str,
+        patience: Patience,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let mut held = Held(Some(self.take().await.doing(doing)?));
+        let Some(connection) = held.0.as_mut() else { return Err(silent(doing, 0)) };
+        let limit = patience.in_all();
+        let Ok(answer) = timeout(limit, work(connection)).await else {
+            return Err(silent(doing, limit.as_secs()));
+        };
+        match (&answer, held.0.take()) {
+            (Ok(_), Some(connection)) => self.keep(connection),
+            // Nobody knows what state it is in.
+            (Err(EngineError::Unavailable { .. }), Some(connection)) => drop(connection.detach()),
+            (Err(_), Some(connection)) => self.give_back(connection),
+            (_, None) => {}
+        }
+        answer
+    }
+
+    async fn take(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+        match self.newest_at_hand() {
+            Some((connection, since)) if since.elapsed() <= IDLE => Ok(connection),
+            Some((connection, _)) => {
+                self.give_back(connection);
+                self.pool.acquire().await
+            }
+            None => self.pool.acquire().await,
+        }
+    }
+
+    fn newest_at_hand(&self) -> Option<(PoolConnection<Postgres>, Instant)> {
+        self.at_hand.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn keep(&self, connection: PoolConnection<Postgres>) {
+        let mut at_hand = self.at_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        if at_hand.len() < AT_HAND {
+            at_hand.push((connection, Instant::now()))
+        } else {
+            self.give_back(connection)
+        }
+    }
+
+    /// Gives a connection back to the pool, in the background: the pool asks whether it is alive, and rolls back what
+    /// was begun. A server that falls silent right now must not keep its place for ever.
+    fn give_back(&self, mut connection: PoolConnection<Postgres>) {
+        self.returning.spawn(async move { timeout(CONNECT, connection.return_to_pool()).await.ok() });
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        // Without their pool's help, which wants a runtime, and there may be none any more.
+        while let Some((connection, _)) = self.newest_at_hand() {
+            drop(connection.detach());
+        }
+    }
+}
+
+/// A connection in use: closed when its work is dropped.
 struct Held(Option<PoolConnection<Postgres>>);
-
-impl Held {
-    async fn give_back(&mut self) {
-        let Some(mut connection) = self.0.take() else { return };
-        // The pool asks whether it is alive. A server that falls silent right now must not keep its place for ever.
-        timeout(CONNECT, connection.return_to_pool()).await.ok();
-    }
-}
 
 impl Drop for Held {
     fn drop(&mut self) {

@@ -23,7 +23,15 @@ pub(super) struct List {
 pub(super) struct Show {
     /// Its name or id
     run: RunName,
+
+    /// When its jobs ran and how long they waited, also of a run of more than 50,000 jobs, whose jobs take a second or
+    /// two to look at
+    #[arg(long)]
+    timing: bool,
 }
+
+/// The jobs that are looked at unasked: what takes some hundredths of a second.
+const QUICK: u64 = 50_000;
 
 #[derive(Debug, Serialize)]
 struct Listed {
@@ -69,7 +77,10 @@ impl List {
 
 impl Show {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
-        let shown = Shown { run: (&find(lockgate, &self.run, true).await?).into() };
+        let summary = find(lockgate, &self.run, self.timing).await?;
+        let asks_more = !self.timing && (1..=QUICK).contains(&summary.counts.terminal());
+        let summary = if asks_more { find(lockgate, &self.run, true).await? } else { summary };
+        let shown = Shown { run: (&summary).into() };
         terminal.show(&shown, |look| shown.run.describe(look))?;
         Ok(Exit::Ok)
     }
