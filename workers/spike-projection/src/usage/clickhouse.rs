@@ -31,7 +31,7 @@ pub use code::{Meaning, code_in_the_middle, code_of, meaning};
 pub use error::ClickHouseError;
 pub use queries::{Ended, Queries};
 pub use statement::{Name, NotAName};
-pub use table::{Put, Table};
+pub use table::{Put, Table, number};
 
 /// The source `clickhouse`.
 #[derive(Debug)]
@@ -129,3 +129,6 @@ fn within(statement: Statement, hours: &Range<Hour>) -> Statement {
     let second = |hour: Hour| hour.0.saturating_mul(3_600);
     statement.number("from", second(hours.start)).number("to", second(hours.end))
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,8 @@ pub fn meaning(code: u32) -> Meaning {
         241 => Meaning::OutOfMemory,
         // A text that is no number, types, functions, columns, tables, syntax, formats, databases, settings.
         6 | 46 | 47 | 53 | 60 | 62 | 73 | 81 | 115 => Meaning::Permanent,
+        // More rows, bytes or entries of a set than the user's profile allows.
+        158 | 191 | 307 | 396 => Meaning::Permanent,
         // Rights: read-only, unknown user, wrong password, no access to the database, not granted, not authenticated.
         164 | 192 | 193 | 291 | 497 | 516 => Meaning::Permanent,
         _ => Meaning::Unknown,
@@ -92,7 +94,10 @@ mod tests {
         let classes = [
             (overloaded, &[202, 216][..]),
             (ErrorClass::Retry, &[159, 394, 241, 0, 210, 999, u32::MAX]),
-            (ErrorClass::Permanent, &[46, 47, 60, 62, 53, 6, 73, 115, 81, 164, 192, 193, 291, 497, 516]),
+            (
+                ErrorClass::Permanent,
+                &[46, 47, 60, 62, 53, 6, 73, 115, 81, 164, 192, 193, 291, 497, 516, 158, 191, 307, 396],
+            ),
         ];
         for (class, codes) in classes {
             for code in codes {

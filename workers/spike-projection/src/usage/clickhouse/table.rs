@@ -86,7 +86,10 @@ impl Table {
 }
 
 /// The number that ClickHouse knows this by: the id itself, which must be written as that number is.
-pub(super) fn number(what: &'static str, id: &str) -> Result<u64, ClickHouseError> {
+///
+/// # Errors
+/// When it is not.
+pub fn number(what: &'static str, id: &str) -> Result<u64, ClickHouseError> {
     let number = id.parse::<u64>().ok().filter(|number| number.to_string() == id);
     number.ok_or_else(|| ClickHouseError::NotANumber { what, id: id.to_owned() })
 }
