@@ -5,14 +5,16 @@
 mod answer;
 mod client;
 mod code;
+mod count;
 mod error;
+mod group;
 mod known;
 mod queries;
 mod sql;
 mod statement;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -22,13 +24,14 @@ use super::{QueryId, UsageError, UsageSource};
 use crate::config::ClickHouseSettings;
 use crate::hour::Hour;
 use crate::projection::Usage;
-use answer::UsageColumns;
 use client::Client;
 use known::KnownHours;
 use statement::Statement;
 
 pub use code::{Meaning, code_in_the_middle, code_of, meaning};
+pub use count::{Count, Logged};
 pub use error::ClickHouseError;
+pub use group::{Each, ORGS_PER_QUERY};
 pub use queries::{Ended, Queries};
 pub use statement::{Name, NotAName};
 pub use table::{Put, Table, number};
@@ -56,32 +59,12 @@ impl ClickHouseSource {
         })
     }
 
-    /// What these organizations used, in one query. It is all of them or none: see [`Self::each`].
-    ///
-    /// # Errors
-    /// When the answer is not whole.
-    pub async fn together(
-        &self,
-        organizations: &[u64],
-        hours: &Range<Hour>,
-        query: &QueryId,
-    ) -> Result<BTreeMap<u64, Usage>, ClickHouseError> {
-        let known = self.known_hours(hours, query).await?;
-        let statement = of_organizations(&self.table, organizations, hours);
-        let rows = answer::rows::<UsageColumns>(&self.read(&statement, query).await?)?;
-        let mut all = answer::usage(&rows, organizations, hours)?;
-        for usage in all.values_mut() {
-            usage.known.clone_from(&known);
-        }
-        Ok(all)
-    }
-
     /// The same for all of them are the hours in which the pipeline had data.
     async fn known_hours(
         &self,
         hours: &Range<Hour>,
         query: &QueryId,
-    ) -> Result<std::collections::BTreeSet<Hour>, ClickHouseError> {
+    ) -> Result<BTreeSet<Hour>, ClickHouseError> {
         let ask = async || {
             let statement = within(Statement::new(sql::KNOWN_HOURS).table(&self.table), hours);
             let rows = answer::rows(&self.read(&statement, &query.another("hours")).await?)?;

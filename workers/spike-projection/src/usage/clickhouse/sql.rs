@@ -10,5 +10,24 @@ pub(super) const KILL: &str = sql!("clickhouse/queries/kill");
 pub(super) const LOOK: &str = sql!("clickhouse/queries/look");
 pub(super) const RUNNING: &str = sql!("clickhouse/queries/running");
 
+pub(super) const SLOW_VIEW: &str = sql!("clickhouse/demo/slow_view");
+pub(super) const DROP: &str = sql!("clickhouse/demo/drop");
+pub(super) const RUNNING_ON: &str = sql!("clickhouse/demo/running");
+pub(super) const FLUSH_LOG: &str = sql!("clickhouse/demo/flush_log");
+pub(super) const LOGGED: &str = sql!("clickhouse/demo/logged");
+
 #[cfg(test)]
-pub(super) const ALL: [&str; 7] = [CREATE_TABLE, KNOWN_HOURS, OF_ORGANIZATIONS, PUT, KILL, LOOK, RUNNING];
+pub(super) const ALL: [&str; 12] = [
+    CREATE_TABLE,
+    KNOWN_HOURS,
+    OF_ORGANIZATIONS,
+    PUT,
+    KILL,
+    LOOK,
+    RUNNING,
+    SLOW_VIEW,
+    DROP,
+    RUNNING_ON,
+    FLUSH_LOG,
+    LOGGED,
+];

@@ -33,7 +33,12 @@ impl Statement {
 
     /// With the name of a table at the place `{table}`.
     pub(super) fn table(self, name: &Name) -> Self {
-        self.filled("table", &name.0)
+        self.name("table", name)
+    }
+
+    /// With a name at this place.
+    pub(super) fn name(self, place: &str, name: &Name) -> Self {
+        self.filled(place, &name.0)
     }
 
     /// With the id of a query, or the beginning of one, at the place `{id}`.
@@ -116,7 +121,9 @@ mod tests {
         let id: QueryId = "a-1-2".parse().unwrap();
         for file in sql::ALL {
             let filled = Statement::new(file).table(&table).numbers("organizations", &[1, u64::MAX]);
-            let filled = filled.number("from", -3_600).number("to", i64::MAX).id(&id);
+            let filled = filled.name("view", &table).name("first", &table).name("rest", &table);
+            let filled =
+                filled.number("milliseconds", 50).number("from", -3_600).number("to", i64::MAX).id(&id);
             let text = filled.text();
             assert!(!text.contains(['{', '}']) && !text.contains("--"), "{text}");
         }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::time::Duration;
 
 use super::answer::{UsageColumns, number_of};
 use super::client::Client;
@@ -59,6 +60,30 @@ impl Table {
     /// When the server does not answer, or refuses.
     pub async fn create(&self) -> Result<(), ClickHouseError> {
         self.client.write(&Statement::new(sql::CREATE_TABLE).table(&self.name), "").await
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Makes a view of it on which each query takes so much longer, 3 s at most: for demos.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn create_slow(&self, view: &Name, longer: Duration) -> Result<(), ClickHouseError> {
+        let milliseconds = i64::try_from(longer.as_millis()).unwrap_or(i64::MAX);
+        let statement = Statement::new(sql::SLOW_VIEW).table(&self.name).name("view", view);
+        self.client.write(&statement.number("milliseconds", milliseconds), "").await
+    }
+
+    /// Drops a table, or a view, beside it.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn drop(&self, name: &Name) -> Result<(), ClickHouseError> {
+        self.client.write(&Statement::new(sql::DROP).table(name), "").await
     }
 
     /// Writes usage, each row with the id of its organization; of several rows of one hour the last holds. Rows that are

@@ -78,6 +78,27 @@ async fn an_organization_has_the_same_series_as_from_the_embedded_database() {
 }
 
 #[tokio::test]
+async fn a_group_whose_answer_is_too_large_is_asked_for_one_by_one() {
+    let Some(place) = Place::find() else { return };
+    filled(&place, &usage()).await;
+    let whole = place.source().each(&[7, 8, 9, 10], &WEEK, &an_id()).await.unwrap();
+    // Room for what is known and for the smaller ones alone, and not for the largest.
+    let small = ClickHouseSettings { max_answer_bytes: 15_000, ..place.settings.clone() };
+    let split = ClickHouseSource::new(&small).unwrap().each(&[7, 8, 9, 10], &WEEK, &an_id()).await.unwrap();
+    assert_eq!(split.keys().collect::<Vec<_>>(), [&7, &8, &9, &10]);
+    for id in [8, 9, 10] {
+        assert_eq!(split[&id].as_ref().unwrap(), whole[&id].as_ref().unwrap(), "{id}");
+    }
+    assert!(matches!(split[&7], Err(ClickHouseError::TooLarge { .. })), "{:?}", split[&7]);
+    let refused = ClickHouseSource::new(&ClickHouseSettings {
+        table: "no_such_table".parse().unwrap(),
+        ..place.settings.clone()
+    });
+    let error = refused.unwrap().each(&[7, 8], &WEEK, &an_id()).await.unwrap_err();
+    assert!(matches!(error, ClickHouseError::Server { code: 60, .. }), "one query, not three: {error}");
+}
+
+#[tokio::test]
 async fn several_organizations_in_one_query_are_split_as_if_each_had_been_asked_for() {
     let Some(place) = Place::find() else { return };
     filled(&place, &usage()).await;
