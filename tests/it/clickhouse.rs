@@ -4,7 +4,9 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::program::{Ended, Place};
-use support::servers::{ask_clickhouse, create_clickhouse_database, shared_clickhouse};
+use support::servers::{
+    ClickHouse, ask_clickhouse, clickhouse_available, create_clickhouse_database, shared_clickhouse,
+};
 use support::{Context, Result, ensure};
 
 const ORGANIZATIONS: &str = "organization_id,slug,project,quota\n7,seven,70,500000\n8,eight,80,500000\n";
@@ -20,9 +22,13 @@ impl Scene {
     /// `None`: there is no server, which has been said aloud.
     fn new(database: &str) -> Result<Option<Self>> {
         let Some(server) = shared_clickhouse()? else { return Ok(None) };
+        Self::on(server, database).map(Some)
+    }
+
+    fn on(server: String, database: &str) -> Result<Self> {
         let url = create_clickhouse_database(&server, &format!("it_{database}_{}", std::process::id()))?;
         let place = Place::new()?;
-        Ok(Some(Self { place, url, server }))
+        Ok(Self { place, url, server })
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -192,5 +198,26 @@ fn a_demo_on_a_real_server_is_never_refused_and_the_server_never_sees_more_queri
         "0",
         "it is left behind"
     );
+    Ok(())
+}
+
+#[test]
+fn without_slots_a_real_server_refuses_and_every_organization_comes_again_without_using_an_attempt() -> Result
+{
+    if !clickhouse_available()? {
+        return Ok(());
+    }
+    // A server of its own: it is filled to its limit.
+    let server = ClickHouse::start()?;
+    let scene = Scene::on(server.url(), "evening")?;
+    let summary = demo(&scene, &["--orgs", "159", "--without-slots", "--query-time", "3s"])?;
+    for (name, value) in [("planned", 159), ("succeeded", 159), ("failed", 0), ("skipped", 0)] {
+        assert_eq!(summary[name], value, "{summary:#}");
+    }
+    let refused = summary["refused"].as_u64().context("no refusals")?;
+    let put_off = summary["deferrals"]["all"].as_u64().context("no deferrals")?;
+    ensure!(refused > 0 && put_off == refused, "each refusal is a deferral: {summary:#}");
+    let peak = summary["backend"]["peak"].as_u64().context("no peak")?;
+    ensure!((51..=100).contains(&peak), "{summary:#}");
     Ok(())
 }

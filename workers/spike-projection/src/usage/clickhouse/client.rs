@@ -163,7 +163,10 @@ fn broke(error: reqwest::Error) -> ClickHouseError {
 
 #[cfg(test)]
 mod tests {
+    use lockgate::config::SecretUrl;
     use lockgate::{ErrorClass, JobError};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -178,6 +181,32 @@ mod tests {
             let error = refused(status, Some("62"), BUSY);
             assert_eq!(error.class(), ErrorClass::Permanent, "{status}: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_query_is_sent_with_its_id_its_limits_and_no_place_in_the_servers_line() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = SecretUrl::from(format!("http://me:hush@{}/usage", listener.local_addr().unwrap()));
+        let client = Client::new(&ClickHouseSettings { url, ..ClickHouseSettings::default() }).unwrap();
+        let server = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4_096];
+            let read = socket.read(&mut request).await.unwrap();
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&request[..read]).into_owned()
+        };
+        let id = "a-1-7".parse().unwrap();
+        let statement = Statement::new("SELECT 1");
+        let (request, answer) = tokio::join!(server, client.read(&statement, &id));
+        assert_eq!(answer.unwrap(), b"{}");
+        let line = request.lines().next().unwrap();
+        assert!(line.starts_with("POST /?database=usage&"), "{line}");
+        for sent in ["query_id=a-1-7", "max_execution_time=20", "queue_max_wait_ms=0", "wait_end_of_query=1"]
+        {
+            assert!(line.contains(sent), "{sent}: {line}");
+        }
+        assert!(!line.contains("hush") && request.contains("authorization: Basic"), "{request}");
     }
 
     #[test]
