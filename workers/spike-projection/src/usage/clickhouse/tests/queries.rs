@@ -1,6 +1,7 @@
 //! Running queries are seen, ended, and confirmed to be gone.
 
 use lockgate::JobError;
+use support::servers::{ClickHouse, clickhouse_available};
 
 use super::*;
 
@@ -36,6 +37,25 @@ async fn a_query_whose_answer_does_not_come_is_ended_before_its_caller_hears_of_
     assert!(matches!(error, ClickHouseError::NoAnswer { ended: true, .. }), "{error}");
     assert!(!error.backend_may_run(), "its slot is free at once");
     assert_eq!(place.running(id.as_str()), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_dies_with_a_query_has_confirmed_nothing() {
+    if !clickhouse_available().unwrap() {
+        return;
+    }
+    let mut server = ClickHouse::start().unwrap();
+    let place = Place::on(server.url());
+    let (source, id) = (place.source(), an_id());
+    let slow = Statement::new(SLOW);
+    let killed = async {
+        place.eventually("it runs", |place| place.running(id.as_str()) == 1).await;
+        server.kill();
+    };
+    let (error, ()) = tokio::join!(source.read(&slow, &id), killed);
+    let error = error.unwrap_err();
+    assert!(matches!(error, ClickHouseError::NoAnswer { ended: false, .. }), "{error}");
+    assert!(error.backend_may_run(), "whoever holds its slot keeps it until its time limit has passed");
 }
 
 #[tokio::test]

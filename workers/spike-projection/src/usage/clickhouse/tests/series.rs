@@ -1,5 +1,7 @@
 //! The table, what is put into it, and what comes out: the same as from the table of the embedded database.
 
+use support::servers::{ClickHouse, clickhouse_available};
+
 use super::*;
 use crate::category::Category;
 use crate::projection::Count;
@@ -137,6 +139,26 @@ async fn what_is_put_twice_is_there_once_also_after_the_server_has_merged_it() {
         zeros > 0 && place.ask(&kept) == zeros.to_string(),
         "a merge keeps what says that an hour is known"
     );
+}
+
+#[tokio::test]
+async fn a_server_in_another_time_zone_has_the_same_hours() {
+    if !clickhouse_available().unwrap() {
+        return;
+    }
+    let mut server = ClickHouse::start().unwrap();
+    // Half an hour beside every full hour in UTC.
+    server.set_environment("TZ", "Asia/Kolkata");
+    server.restart().unwrap();
+    let place = Place::on(server.url());
+    assert_eq!(place.ask("SELECT timezone()"), "Asia/Kolkata");
+    let rows = usage();
+    filled(&place, &rows).await;
+    let usage = place.source().hourly("7", WEEK, &an_id()).await.unwrap();
+    assert_eq!((usage.known.first(), usage.known.last()), (Some(&WEEK.start), Some(&NOW.plus(-1))));
+    let wanted = rows.iter().filter(|row| (row.project.as_str(), row.category) == ("11", Category::Errors));
+    let wanted: Vec<Count> = wanted.map(|row| row.count).filter(|count| WEEK.contains(&count.hour)).collect();
+    assert_eq!(usage.series[&("11".to_owned(), Category::Errors)], wanted);
 }
 
 #[tokio::test]
