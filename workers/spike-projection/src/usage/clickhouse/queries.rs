@@ -53,13 +53,13 @@ impl Queries {
     /// When the server does not answer, or refuses, or the query does not go: then it may run.
     pub async fn end(&self, query_id: &str) -> Result<Ended, ClickHouseError> {
         let id: QueryId = query_id.parse()?;
-        let deadline = Instant::now() + GONE;
         let mut seen = match self.ids(sql::KILL, &id).await {
             Ok(killed) => !killed.is_empty(),
             // It is answered when the query is gone. The order has arrived; the list tells the rest.
             Err(ClickHouseError::NoAnswer { .. }) => false,
             Err(error) => return Err(error),
         };
+        let deadline = Instant::now() + GONE;
         loop {
             if self.ids(sql::LOOK, &id).await?.is_empty() {
                 return Ok(if seen { Ended::Killed } else { Ended::NotSeen });
