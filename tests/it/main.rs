@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod bad_input;
+mod clickhouse;
 mod crash;
 mod demo;
 mod distributed;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection};
-use support::servers::{self, Postgres, Private, Redis, Servers};
+use support::servers::{self, ClickHouse, Postgres, Private, Redis, Servers};
 use support::wait::{block_on, eventually};
 use support::{Context, Result, ensure};
 
@@ -31,6 +31,25 @@ fn each_server_dies_and_comes_back_with_what_it_had_committed() -> Result {
     block_on(async { Ok(PgConnection::connect(&database).await?.close().await?) })?;
     servers.redis.restart_empty()?;
     assert_eq!(redis(&servers.redis, &["GET", "kept"])?, "");
+    Ok(())
+}
+
+#[test]
+fn a_clickhouse_dies_and_comes_back_with_what_it_had_and_has_the_limit_of_an_installed_one() -> Result {
+    if !servers::clickhouse_available()? {
+        return Ok(());
+    }
+    let mut clickhouse = ClickHouse::start()?;
+    let kept = servers::create_clickhouse_database(&clickhouse.url(), "kept")?;
+    ensure!(kept.ends_with("/kept"), "{kept}");
+    killed_and_back(&mut clickhouse)?;
+    let ask = |statement: &str| servers::ask_clickhouse(&clickhouse.url(), statement);
+    assert_eq!(ask("SELECT count() FROM system.databases WHERE name = 'kept'")?, "1\n");
+    let refused = ask("SELECT nothing").err().context("nonsense is answered")?.to_string();
+    ensure!(refused.contains("Code: 47"), "{refused}");
+    let folder = clickhouse.folder().to_owned();
+    drop(clickhouse);
+    ensure!(!folder.exists(), "{} is still there", folder.display());
     Ok(())
 }
 
@@ -77,7 +96,7 @@ fn servers_end_with_whoever_started_them_even_by_sigkill() -> Result {
         let (environment, mut wrapper) = wrapped(place.path())?;
         let folders: Vec<PathBuf> =
             std::fs::read_dir(place.path())?.map(|e| Ok(e?.path())).collect::<Result<_>>()?;
-        assert_eq!(folders.iter().filter(|folder| folder.is_dir()).count(), 3, "{folders:?}");
+        assert_eq!(folders.iter().filter(|folder| folder.is_dir()).count(), environment.len(), "{folders:?}");
         let wrapper_id = i32::try_from(wrapper.id()).ok().and_then(Pid::from_raw).context("no pid")?;
         kill_process(wrapper_id, signal)?;
         let status = wrapper.wait()?;
@@ -109,7 +128,8 @@ fn wrapped(folder: &Path) -> Result<(Vec<u16>, std::process::Child)> {
     let urls = text.lines().filter(|line| line.starts_with("LOCKGATE_TEST_"));
     let port = |url: &str| url.rsplit_once("127.0.0.1:")?.1.split('/').next()?.parse().ok();
     let ports: Vec<u16> = urls.filter_map(port).collect();
-    assert_eq!(ports.len(), 3, "{text}");
+    let clickhouse = usize::from(servers::clickhouse_available()?);
+    assert_eq!(ports.len(), 3 + clickhouse, "{text}");
     std::fs::remove_file(told)?;
     Ok((ports, wrapper))
 }

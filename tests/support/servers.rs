@@ -1,8 +1,9 @@
-//! Private RabbitMQ, Redis and PostgreSQL: on the loopback, on free ports, in temporary folders, gone with the process
+//! Private RabbitMQ, Redis, PostgreSQL and ClickHouse: on the loopback, on free ports, in temporary folders, gone with the process
 //! that started them.
 //!
 //! Never a server that was there before, and never a signal to a process that was not started here.
 
+mod clickhouse;
 mod postgres;
 mod process;
 mod rabbitmq;
@@ -15,6 +16,10 @@ use std::sync::OnceLock;
 
 use anyhow::Context;
 
+pub use self::clickhouse::{
+    CLICKHOUSE_URL, ClickHouse, ask_clickhouse, clickhouse_available, create_clickhouse_database,
+    shared_clickhouse,
+};
 pub use self::postgres::Postgres;
 pub use self::process::Private;
 pub use self::rabbitmq::RabbitMq;
@@ -67,7 +72,7 @@ impl Servers {
     /// # Errors
     /// When one is not installed (the error names its Debian package) or does not start (the error has its log).
     pub fn start() -> Result<Self> {
-        installed()?;
+        installed(missing())?;
         std::thread::scope(|scope| {
             let rabbitmq = scope.spawn(RabbitMq::start);
             let postgres = scope.spawn(Postgres::start);
@@ -103,12 +108,12 @@ impl Servers {
     }
 }
 
-fn installed() -> Result {
+fn installed(missing: Vec<Missing>) -> Result {
     let mut lines = String::new();
-    for Missing { program, package } in missing() {
+    for Missing { program, package } in missing {
         write!(lines, "\n  {program}: install the Debian package {package}")?;
     }
-    anyhow::ensure!(lines.is_empty(), "a private set of servers needs programs that are not here:{lines}");
+    anyhow::ensure!(lines.is_empty(), "private servers need programs that are not here:{lines}");
     Ok(())
 }
 
@@ -217,7 +222,12 @@ pub fn shared() -> Result<Option<&'static Shared>> {
 /// # Errors
 /// When they are not installed where `CI` is set: there a test is never skipped.
 pub fn available() -> Result<bool> {
-    let Err(missing) = installed() else { return Ok(true) };
+    said(installed(missing()))
+}
+
+/// Whether all is there, said aloud when it is not, and an error where `CI` is set.
+fn said(installed: Result) -> Result<bool> {
+    let Err(missing) = installed else { return Ok(true) };
     if environment("CI").is_some() {
         return Err(missing).context("CI is set, so no test may be skipped");
     }

@@ -1,4 +1,5 @@
-//! Starts a private set of the three servers, runs a command on them, stops them, and ends as the command did.
+//! Starts a private set of the three servers, and a ClickHouse where it is installed, runs a command on them, stops them,
+//! and ends as the command did.
 //!
 //! Never a server that was there before; a Ctrl-C in the terminal reaches the command once, not twice.
 
@@ -9,18 +10,18 @@ use anyhow::Context;
 use clap::Parser;
 use rustix::process::{Pid, Signal, kill_process};
 use support::Result;
-use support::servers::Servers;
+use support::servers::{self, ClickHouse, Servers};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Starts a private RabbitMQ, Redis and PostgreSQL and runs COMMAND on them.
+/// Starts a private RabbitMQ, Redis and PostgreSQL, and a ClickHouse where it is installed, and runs COMMAND on them.
 ///
 /// They listen on the loopback, on free ports, keep their files in a temporary folder, and are gone when COMMAND ends.
 /// The exit code is COMMAND's. No server that runs on this machine already is touched.
 ///
 /// COMMAND finds them in its environment: LOCKGATE__DISTRIBUTED__POSTGRES__URL, .._AMQP__URL and .._REDIS__URL are the
 /// program's own settings, so that any worker runs on them with engine = "distributed"; LOCKGATE_TEST_POSTGRES_URL,
-/// .._AMQP_URL, .._REDIS_URL and .._RABBITMQCTL are for tests.
+/// .._AMQP_URL, .._REDIS_URL, .._RABBITMQCTL and .._CLICKHOUSE_URL are for tests.
 #[derive(Debug, Parser)]
 #[command(name = "private-servers", max_term_width = 100)]
 struct Args {
@@ -46,8 +47,9 @@ async fn run(command: &[String]) -> Result<ExitCode> {
     // Before anything is started: from here on a signal ends nothing by itself.
     let mut signals = Signals::listen()?;
     say("private-servers: starting RabbitMQ, Redis and PostgreSQL ..");
-    let servers = tokio::task::spawn_blocking(Servers::start).await??;
-    let environment = [servers.environment(), servers.config()].concat();
+    let (servers, clickhouse) = tokio::task::spawn_blocking(start).await??;
+    let backend = clickhouse.as_ref().map(ClickHouse::environment).unwrap_or_default();
+    let environment = [servers.environment(), servers.config(), backend].concat();
     let Some((program, args)) = command.split_first() else {
         stay_up(&environment, &mut signals).await;
         return Ok(ExitCode::SUCCESS);
@@ -57,8 +59,19 @@ async fn run(command: &[String]) -> Result<ExitCode> {
     command.args(args).envs(environment);
     let mut child = command.spawn().with_context(|| format!("starting {program}"))?;
     let status = ended(&mut child, &mut signals).await?;
-    drop(servers);
+    drop((servers, clickhouse));
     Ok(code(status))
+}
+
+/// All of them, side by side. A set without ClickHouse is good for all that does not ask one.
+fn start() -> Result<(Servers, Option<ClickHouse>)> {
+    let wanted = servers::clickhouse_available()?;
+    std::thread::scope(|scope| {
+        let clickhouse = scope.spawn(|| wanted.then(ClickHouse::start).transpose());
+        let servers = Servers::start()?;
+        let clickhouse = clickhouse.join().map_err(|_| anyhow::anyhow!("starting ClickHouse panicked"))?;
+        Ok((servers, clickhouse?))
+    })
 }
 
 #[expect(clippy::print_stdout, reason = "for a shell to read")]

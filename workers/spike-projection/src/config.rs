@@ -1,5 +1,7 @@
 //! The section `[spike_projection]`: its keys, their defaults and bounds. It reads neither file nor environment.
 
+mod clickhouse;
+
 use std::time::Duration;
 
 use garde::Validate;
@@ -9,6 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::projection::{Method, PlanMinimum, Rules};
+
+pub use clickhouse::ClickHouseSettings;
 
 /// The name of the section.
 pub const SECTION: &str = "spike_projection";
@@ -34,12 +38,15 @@ pub struct SpikeSettings {
     /// The pool whose slots the queries take.
     #[garde(length(min = 1, max = 200))]
     pub pool: String,
-    /// Where usage comes from: `sql` (the table `hourly_usage`) or `http`.
+    /// Where usage comes from: `sql` (the table `hourly_usage`), `http` or `clickhouse`.
     #[garde(skip)]
     pub source: SourceName,
     /// The source `http`.
     #[garde(dive)]
     pub http: HttpSettings,
+    /// The source `clickhouse`.
+    #[garde(dive, custom(clickhouse::fits))]
+    pub clickhouse: ClickHouseSettings,
 }
 
 /// `[spike_projection.http]`
@@ -89,6 +96,8 @@ pub enum SourceName {
     Sql,
     /// A backend that answers over HTTP.
     Http,
+    /// A ClickHouse server.
+    ClickHouse,
 }
 
 impl SpikeSettings {
@@ -113,6 +122,7 @@ impl SpikeSettings {
         match self.source {
             SourceName::Sql => Duration::ZERO,
             SourceName::Http => self.http.query_timeout,
+            SourceName::ClickHouse => self.clickhouse.backend_time(),
         }
     }
 }
@@ -127,6 +137,7 @@ impl Default for SpikeSettings {
             pool: String::from("clickhouse"),
             source: SourceName::Sql,
             http: HttpSettings::default(),
+            clickhouse: ClickHouseSettings::default(),
         }
     }
 }
@@ -177,6 +188,8 @@ mod tests {
         assert_eq!(settings.backend_time(), Duration::ZERO);
         settings.source = SourceName::Http;
         assert_eq!(settings.backend_time(), Duration::from_secs(30));
+        settings.source = SourceName::ClickHouse;
+        assert_eq!(settings.backend_time(), Duration::from_secs(25));
     }
 
     #[test]

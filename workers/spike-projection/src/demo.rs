@@ -3,23 +3,23 @@
 //!
 //! It uses what every other command uses, and no back door: the same tables, run, worker and source.
 
+mod backend;
+mod clickhouse;
 mod fill;
+mod ids;
 mod place;
 mod summary;
 mod windows;
 mod workers;
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::Context;
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches};
 use lockgate::core::cadence::Cadence;
 use lockgate::core::pool::{PoolChange, PoolCommand};
 use lockgate::{Job, Lockgate, PoolName, RunName, Timestamp};
 use lockgate_cli::{Command, Exit, Session, Terminal, examples, fanout, follow, signals, times};
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,9 +29,9 @@ use crate::config::{SECTION, SpikeSettings};
 use crate::hour::Hour;
 use crate::job::ProjectSpikes;
 use crate::program;
-use crate::stand_in::{Counts, NOTICE, StandIn, StandInOptions};
+use crate::stand_in::StandInOptions;
 use crate::store::Store;
-use crate::usage::SqlSource;
+use backend::{Backend, STAND_IN};
 use place::Place;
 use summary::{Evening, Summary};
 use windows::Cut;
@@ -61,11 +61,15 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 159, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     concurrency: u32,
 
+    /// What is protected: stand-in, clickhouse (the server of the config) or clickhouse://HOST:PORT/DATABASE
+    #[arg(long, value_name = "BACKEND", default_value = STAND_IN)]
+    backend: String,
+
     /// Queries that the stand-in runs at once; it refuses the next one
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     backend_limit: u32,
 
-    /// How long the stand-in takes for a query
+    /// How long the backend takes for a query; a ClickHouse takes so much longer, 3s at most
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = times::parse_duration)]
     query_time: Duration,
 
@@ -109,12 +113,15 @@ impl Command for Demo {
                 ("{bin} demo --without-slots", "the same without the pool: the backend refuses, jobs come again later"),
                 ("{bin} demo --orgs 5000 --processes 4", "four worker processes that share the slots"),
                 ("{bin} --engine distributed demo --processes 4", "the same on the servers that the config names"),
+                ("{bin} demo --backend clickhouse://127.0.0.1:8123/default", "the backend is a real server"),
             ]))
             .after_help(
                 "On the embedded engine the database is a new file in the temporary folder, and is kept; --db names \
                  another one.\n\nOn the distributed engine queues and slots are in a new namespace, demo-.., and the \
                  PostgreSQL database is that of the config: it must be one that only demos use. Runs have names of \
-                 their own. What a demo leaves stays there.",
+                 their own. What a demo leaves stays there.\n\nOn ClickHouse it makes a table demo_.. and a view of it, \
+                 fills it, counts by the server's own lists, and drops both. A server with a password is named in the \
+                 config, as spike_projection.clickhouse.url.",
             )
     }
 
@@ -134,47 +141,41 @@ struct Stage {
     settings: SpikeSettings,
     place: Place,
     overrides: Vec<(String, String)>,
-    stand_in: StandIn,
+    backend: Backend,
     as_of: Timestamp,
 }
 
 impl Stage {
     async fn set(arguments: &Arguments, place: Place, session: &Session) -> anyhow::Result<Self> {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on this machine")?;
-        let url = format!("http://{}", listener.local_addr().context("cannot see where it listens")?);
         let section: SpikeSettings = session.loaded().section(SECTION)?;
-        let key = |name: &str| format!("{SECTION}.{name}");
-        let query_time = format!("{}ms", arguments.query_time.as_millis());
+        let options = StandInOptions { limit: arguments.backend_limit, query_time: arguments.query_time };
+        let backend = Backend::choose(&arguments.backend, &section, options).await?;
         let slots = arguments.pool_slots(&place);
         let concurrency = arguments.concurrency.div_ceil(arguments.processes);
-        let overrides = vec![
+        let mut overrides = vec![
             place.setting(),
             (format!("pools.{}.slots", section.pool), slots.to_string()),
             (String::from("worker.concurrency"), concurrency.to_string()),
-            (key("source"), String::from("http")),
-            (key("http.url"), url),
-            (key("http.query_timeout"), query_time),
         ];
+        overrides.extend(backend.settings()?);
         let set: Vec<_> = overrides.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
         let lockgate = session.lockgate_with(&set).await?;
         let store = program::store(&lockgate);
         place.check(&lockgate, &store).await?;
-        let options = StandInOptions { limit: arguments.backend_limit, query_time: arguments.query_time };
-        let stand_in = StandIn::new(listener, options, SqlSource(store.usage.clone()));
         let settings: SpikeSettings = lockgate.section(SECTION)?;
         open_pool(&lockgate, &settings, slots).await?;
         let as_of = lockgate.now().hour();
-        Ok(Self { lockgate, store, settings, place, overrides, stand_in, as_of })
+        Ok(Self { lockgate, store, settings, place, overrides, backend, as_of })
     }
 
     async fn play(self, arguments: &Arguments, session: &Session) -> anyhow::Result<Summary> {
-        let Self { lockgate, store, settings, place, overrides, stand_in, as_of } = self;
+        let Self { lockgate, store, settings, place, overrides, backend, as_of } = self;
         let terminal = session.terminal();
-        terminal.note(NOTICE);
-        let organizations = windows::cut(&bundled::series()?, arguments.orgs, settings.rules().look_back);
-        fill::fill(&store, &organizations, Hour::of(as_of), terminal).await?;
-        let (counts, side, close) = serve(stand_in);
+        backend.prepare(terminal).await?;
+        let organizations =
+            windows::cut(&bundled::series()?, arguments.orgs, settings.rules().look_back, backend.ids());
+        fill::fill((&store, &backend), &organizations, Hour::of(as_of), terminal).await?;
+        let serving = backend.serve(store.usage.clone());
 
         let run = plan(&lockgate, &organizations, (as_of, arguments.cadence()), terminal).await?;
         let started = Instant::now();
@@ -182,7 +183,7 @@ impl Stage {
         let mut workers = if arguments.apart(&place) {
             Workers::start(arguments.processes, &session.loaded().sources, &overrides)?
         } else {
-            work_here(&lockgate, arguments, &side, &stop).await?
+            work_here(&lockgate, arguments, &serving.tasks, &stop).await?
         };
         tokio::select! {
             settled = follow::until_settled(&lockgate, &run, terminal) => drop(settled?),
@@ -193,17 +194,14 @@ impl Stage {
         let took = started.elapsed();
         stop.cancel();
         workers.stop(lockgate.settings().worker.grace, terminal).await?;
-        close.cancel();
-        side.close();
-        side.wait().await;
         let evening = Evening {
             without_slots: arguments.without_slots,
             slots: arguments.slots,
             processes: arguments.processes,
-            backend_limit: arguments.backend_limit,
-            backend: counts.read(),
+            backend: serving.end(terminal).await,
             took,
             place,
+            first: organizations.first().map(|first| first.id.clone()).unwrap_or_default(),
         };
         summary::sum_up(&lockgate, &store, (&run, as_of, &settings.pool), evening).await
     }
@@ -232,17 +230,6 @@ async fn open_pool(lockgate: &Lockgate, settings: &SpikeSettings, slots: u32) ->
     let change = PoolChange { slots: Some(slots), ..PoolChange::default() };
     lockgate.engine.slots.control(PoolCommand::Set { pool, change, version: None }).await?;
     Ok(())
-}
-
-fn serve(stand_in: StandIn) -> (Counts, TaskTracker, CancellationToken) {
-    let (counts, side, close) = (stand_in.counts(), TaskTracker::new(), CancellationToken::new());
-    let stop = close.clone();
-    side.spawn(async move {
-        if let Err(error) = stand_in.serve(stop).await {
-            tracing::error!(%error, "the stand-in ended");
-        }
-    });
-    (counts, side, close)
 }
 
 /// Plans a run of its own over the demo's organizations, whatever else the database has.

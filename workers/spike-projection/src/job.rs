@@ -11,9 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::hour::Hour;
 use crate::projection::{Rules, project};
 use crate::store::{Organizations, Projections, Provenance, Replaced};
-use crate::usage::UsageSource;
+use crate::usage::{QueryId, UsageSource};
 
 mod id;
+
+/// How long one attempt may take.
+pub const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Projects the usage of one organization. Anybody may send one as a message: `{"organization_id": 7}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,11 +55,7 @@ impl Job for ProjectSpikes {
 
     fn options() -> JobOptions {
         let backoff = Backoff { base: Duration::from_secs(5), ..Backoff::default() };
-        JobOptions::queue("spikes")
-            .pool("clickhouse", 1)
-            .max_attempts(3)
-            .deadline(Duration::from_secs(90))
-            .backoff(backoff)
+        JobOptions::queue("spikes").pool("clickhouse", 1).max_attempts(3).deadline(DEADLINE).backoff(backoff)
     }
 
     async fn run(self, ctx: &Context) -> Result<(), Failure> {
@@ -70,7 +69,7 @@ impl Job for ProjectSpikes {
         let rules = ctx.state::<Rules>()?;
         let source = ctx.state::<Arc<dyn UsageSource>>()?;
         let look_back = as_of.plus(-rules.look_back)..as_of;
-        let usage = source.hourly(&self.organization_id, look_back).await?;
+        let usage = source.hourly(&self.organization_id, look_back, &QueryId::in_context(ctx)).await?;
         let projections = ctx.state::<Projections>()?;
         match project(&organization, &usage, as_of, rules) {
             Ok(rows) => {

@@ -13,7 +13,7 @@ use crate::demo::Demo;
 use crate::job::{LedgerClock, ProjectSpikes};
 use crate::manifest::OrganizationManifest;
 use crate::store::{Store, TABLES};
-use crate::usage::{HttpSource, SqlSource, UsageSource};
+use crate::usage::{ClickHouseSource, HttpSource, SqlSource, UsageSource};
 
 /// The program `spike-projection`.
 pub struct SpikeProjection;
@@ -83,6 +83,7 @@ pub fn app(lockgate: &Lockgate) -> anyhow::Result<App> {
     let source: Arc<dyn UsageSource> = match settings.source {
         SourceName::Sql => Arc::new(SqlSource(store.usage)),
         SourceName::Http => Arc::new(HttpSource::new(&settings.http)?),
+        SourceName::ClickHouse => Arc::new(ClickHouseSource::new(&settings.clickhouse)?),
     };
     let pool = PoolName::new(settings.pool.as_str())?;
     let backend_time = settings.backend_time();

@@ -21,8 +21,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::usage::SqlSource;
 use crate::usage::wire::{Answer, Query, RATE_LIMITED, Refusal, RefusalError};
-use crate::usage::{SqlSource, UsageSource};
 use gauge::{Gauge, Seat};
 
 pub use gauge::Reading;
@@ -137,7 +137,7 @@ async fn usage(State(shared): State<Arc<Shared>>, asked: Result<Asked<Query>, Qu
 /// as the caller may send its next query at once.
 async fn run(shared: Arc<Shared>, query: Query, seat: Seat) -> Response {
     let until = tokio::time::Instant::now() + shared.options.query_time;
-    let read = shared.usage.hourly(&query.organization_id, query.from..query.to).await;
+    let read = shared.usage.0.of(&query.organization_id, query.from..query.to).await;
     tokio::time::sleep_until(until).await;
     let answer = match read {
         Ok(usage) => (StatusCode::OK, [HEADER], Json(Said::of(Answer::of(usage)))).into_response(),

@@ -3,7 +3,7 @@
 //! SQL lies in `sql/sqlite` and `sql/postgres`, one operation a file; no statement is put together from text. Each group
 //! of tables is one type with the same promises on both, whose statements are in `sqlite` and `postgres`.
 
-mod columns;
+pub(crate) mod columns;
 mod organizations;
 mod postgres;
 mod projections;

@@ -2,7 +2,9 @@
 //!
 //! A source of your own is one method; its errors say what they mean for the job.
 
+pub mod clickhouse;
 pub mod http;
+mod query_id;
 pub mod sql;
 pub mod wire;
 
@@ -15,17 +17,25 @@ use lockgate::{EngineError, ErrorClass, JobError};
 use crate::hour::Hour;
 use crate::projection::Usage;
 
+pub use clickhouse::{ClickHouseError, ClickHouseSource};
 pub use http::HttpSource;
+pub use query_id::{NotAQueryId, QueryId};
 pub use sql::SqlSource;
 
 /// A source of hourly usage.
 #[async_trait]
 pub trait UsageSource: Send + Sync + 'static {
-    /// What an organization used in these hours, and of which of them anything is known.
+    /// What an organization used in these hours, and of which of them anything is known. A backend that knows its queries
+    /// by ids knows this one by `query`.
     ///
     /// # Errors
     /// When the answer is not whole: see [`UsageError`].
-    async fn hourly(&self, organization_id: &str, hours: Range<Hour>) -> Result<Usage, UsageError>;
+    async fn hourly(
+        &self,
+        organization_id: &str,
+        hours: Range<Hour>,
+        query: &QueryId,
+    ) -> Result<Usage, UsageError>;
 }
 
 /// Why there is no usage.
@@ -70,6 +80,9 @@ pub enum UsageError {
         /// The most it may have.
         most: usize,
     },
+    /// ClickHouse has no answer.
+    #[error(transparent)]
+    ClickHouse(#[from] ClickHouseError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] EngineError),
@@ -78,6 +91,7 @@ pub enum UsageError {
 impl JobError for UsageError {
     fn class(&self) -> ErrorClass {
         match self {
+            Self::ClickHouse(error) => error.class(),
             Self::Overloaded { .. } => ErrorClass::Overloaded { retry_after: None },
             Self::Refused { .. } | Self::TooLarge { .. } => ErrorClass::Permanent,
             Self::Failed { .. }
@@ -92,6 +106,7 @@ impl JobError for UsageError {
         // A gateway that gave up says nothing of the query behind it.
         let gave_up = |status: &u16| [408, 502, 504].contains(status);
         match self {
+            Self::ClickHouse(error) => error.backend_may_run(),
             Self::NoAnswer(_) | Self::TooLarge { .. } => true,
             Self::Failed { status, .. } => gave_up(status),
             _ => false,

@@ -1,11 +1,13 @@
 //! `usage`: what projects used, hour by hour.
 
 use async_trait::async_trait;
-use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
+use clap::{ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 use lockgate_cli::{Command, Exit, Input, Session};
 use serde::Serialize;
 
-use crate::import::{self, Spool};
+use crate::config::{SECTION, SpikeSettings};
+use crate::import::usage::Target;
+use crate::import::{self, ClickHouseTarget, Spool};
 use crate::program;
 
 /// `usage`
@@ -27,40 +29,80 @@ Columns, in CSV with a header or as keys of JSON lines:
   category  errors (default), transactions, attachments (bytes)
 
 An hour without a line is zero when the file, or one before it, has a line of any project in that hour; otherwise it
-is unknown. Every line is checked before the first is imported. Importing a file twice changes nothing.")]
+is unknown. Every line is checked before the first is imported. Importing a file twice changes nothing.
+
+ClickHouse knows organizations and projects by numbers, and adds up what it is given: their ids must be whole numbers,
+and an hour that is there with other counts is refused, not replaced. Its table is made when it is not there; server and
+table are those of [spike_projection.clickhouse].")]
 struct Import {
     /// The file, or - for standard input
     #[arg(value_name = "FILE|-")]
     from: Input,
+
+    /// Where it goes
+    #[arg(long, value_name = "SOURCE", default_value = "sql")]
+    to: Destination,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Destination {
+    /// The table `hourly_usage` of the database
+    Sql,
+    /// A ClickHouse server
+    #[value(name = "clickhouse")]
+    ClickHouse,
 }
 
 #[derive(Debug, Serialize)]
 struct Imported {
     file: String,
     lines: u64,
+    /// Of ClickHouse alone: hours that were not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new: Option<u64>,
 }
 
 #[async_trait]
 impl Command for Usage {
     fn spec(&self) -> clap::Command {
-        let command = clap::Command::new("usage").about("Imports hourly usage, for the source `sql`");
+        let command =
+            clap::Command::new("usage").about("Imports hourly usage, for the sources `sql` and `clickhouse`");
         Arguments::augment_subcommands(command)
             .subcommand_required(true)
             .arg_required_else_help(true)
             .before_help(
-                "Examples:\n  {bin} usage import usage.csv\n      project,hour,accepted: one line an hour\n",
+                "Examples:\n  {bin} usage import usage.csv\n      project,hour,accepted: one line an hour\n  {bin} usage \
+                 import usage.csv --to clickhouse\n      the same into ClickHouse\n",
             )
     }
 
     async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
-        let Arguments::Import(Import { from }) = Arguments::from_arg_matches(matches)?;
+        let Arguments::Import(Import { from, to }) = Arguments::from_arg_matches(matches)?;
         let spool = Spool::of(from)?;
         let bar = session.terminal().progress("importing usage", None);
         let store = program::store(session.lockgate().await?);
-        let lines = import::usage::import(&spool, &store.usage, &bar).await?;
+        let mut target = match to {
+            Destination::Sql => Target::Database,
+            Destination::ClickHouse => {
+                let settings: SpikeSettings = session.loaded().section(SECTION)?;
+                Target::ClickHouse(ClickHouseTarget::open(&settings.clickhouse).await?)
+            }
+        };
+        let lines = import::usage::import(&spool, &store.usage, &mut target, &bar).await?;
         drop(bar);
-        let imported = Imported { file: spool.name().to_owned(), lines };
-        session.terminal().show(&imported, |_| format!("{lines} lines of usage imported"))?;
+        let new = match target {
+            Target::Database => None,
+            Target::ClickHouse(target) => Some(target.written()),
+        };
+        let imported = Imported { file: spool.name().to_owned(), lines, new };
+        session.terminal().show(&imported, |_| imported.text())?;
         Ok(Exit::Ok)
+    }
+}
+
+impl Imported {
+    fn text(&self) -> String {
+        let new = self.new.map(|new| format!(", {new} hours of them were new")).unwrap_or_default();
+        format!("{} lines of usage imported{new}", self.lines)
     }
 }

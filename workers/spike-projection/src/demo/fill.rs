@@ -5,6 +5,7 @@ use lockgate::core::ledger::PlannedJob;
 use lockgate::{Kind, QueueName, Timestamp};
 use lockgate_cli::{Manifest, Terminal, fanout};
 
+use super::backend::Backend;
 use super::windows::{Cut, Window};
 use crate::category::Category;
 use crate::hour::Hour;
@@ -12,26 +13,35 @@ use crate::job::ProjectSpikes;
 use crate::projection::Count;
 use crate::store::{ImportedProject, ImportedQuota, ImportedRow, Store, UsageRow};
 
-/// Organizations, and rows of usage, imported in one transaction.
+/// Organizations made in one transaction.
 const CHUNK: usize = 5_000;
 
+/// Organizations whose usage is imported in one transaction: some thousand rows.
+const CUTS: usize = 30;
+
 /// Puts the organizations into the database, each window moved in time so that it ends before `now`.
-pub(super) async fn fill(store: &Store, cuts: &[Cut], now: Hour, terminal: &Terminal) -> anyhow::Result<()> {
+pub(super) async fn fill(
+    (store, backend): (&Store, &Backend),
+    cuts: &[Cut],
+    now: Hour,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
     for chunk in cuts.chunks(CHUNK) {
         let rows: Vec<ImportedRow> = chunk.iter().flat_map(rows).collect();
         store.organizations.import(&rows).await?;
     }
     let total = cuts.len().try_into().unwrap_or(u64::MAX);
     let bar = terminal.progress("importing real usage", Some(total));
-    let mut pending = Vec::with_capacity(CHUNK);
-    for cut in cuts {
-        pending.extend(cut.windows.iter().flat_map(|window| usage(window, now)));
-        bar.inc(1);
-        if pending.len() >= CHUNK {
-            store.usage.import(&std::mem::take(&mut pending)).await?;
-        }
+    for chunk in cuts.chunks(CUTS) {
+        let of = |cut: &'_ Cut| cut.windows.iter().flat_map(|window| usage(window, now)).collect::<Vec<_>>();
+        let rows: Vec<(&str, Vec<UsageRow>)> = chunk.iter().map(|cut| (cut.id.as_str(), of(cut))).collect();
+        let owned: Vec<(&str, &UsageRow)> =
+            rows.iter().flat_map(|(id, rows)| rows.iter().map(|row| (*id, row))).collect();
+        backend.fill(&owned).await?;
+        let rows: Vec<UsageRow> = rows.into_iter().flat_map(|(_, rows)| rows).collect();
+        store.usage.import(&rows).await?;
+        bar.inc(chunk.len().try_into().unwrap_or(0));
     }
-    store.usage.import(&pending).await?;
     Ok(())
 }
 

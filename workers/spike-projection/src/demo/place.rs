@@ -14,10 +14,8 @@ use lockgate::settings::EngineName;
 use lockgate_cli::{Problem, Session};
 use uuid::Uuid;
 
+use super::ids;
 use crate::store::Store;
-
-/// What the ids of all demos' organizations begin with.
-pub(super) const PREFIX: &str = "demo-";
 
 /// Runs and organizations looked at.
 const LOOKED_AT: u32 = 1_000;
@@ -41,7 +39,7 @@ impl Place {
         let loaded = session.loaded();
         match (loaded.settings.engine, loaded.servers()) {
             (EngineName::Distributed, Some(servers)) => {
-                let (ledger, namespace) = (servers.ledger(), format!("{PREFIX}{}", Uuid::now_v7().simple()));
+                let (ledger, namespace) = (servers.ledger(), format!("demo-{}", Uuid::now_v7().simple()));
                 Ok(Self::Servers { ledger, namespace })
             }
             _ => Ok(Self::File(file(matches)?)),
@@ -89,7 +87,7 @@ impl Place {
             return Err(refused(format!("the run {}, which is not over", open.run.name), why).into());
         }
         let organizations = store.organizations.list(0, LOOKED_AT).await?;
-        match organizations.iter().find(|one| !one.organization_id.starts_with(PREFIX)) {
+        match organizations.iter().find(|one| !ids::is_of_a_demo(&one.organization_id)) {
             None => Ok(()),
             Some(own) => {
                 let why = "a demo would put its own beside them, into every run to come";

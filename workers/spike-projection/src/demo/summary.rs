@@ -10,9 +10,9 @@ use lockgate::{JobId, Lockgate, PoolName, RunId, RunName, Timestamp};
 use lockgate_cli::{Exit, Look, Problem};
 use serde::Serialize;
 
+use super::backend::Counted;
 use super::place::Place;
 use crate::hour::Hour;
-use crate::stand_in::Reading;
 use crate::store::Store;
 
 /// What happened outside the ledger.
@@ -20,10 +20,11 @@ pub(super) struct Evening {
     pub(super) without_slots: bool,
     pub(super) slots: u32,
     pub(super) processes: u32,
-    pub(super) backend_limit: u32,
-    pub(super) backend: Reading,
+    pub(super) backend: Counted,
     pub(super) took: Duration,
     pub(super) place: Place,
+    /// The id of the first organization.
+    pub(super) first: String,
 }
 
 /// The figures. The names are stable.
@@ -39,8 +40,8 @@ pub(super) struct Summary {
     balanced: bool,
     slots: Option<u32>,
     peak_slots: u32,
-    backend: Backend,
-    refused: u64,
+    backend: Counted,
+    refused: Option<u64>,
     deferrals: Deferrals,
     wait_p50_ms: Option<u64>,
     wait_p99_ms: Option<u64>,
@@ -49,15 +50,8 @@ pub(super) struct Summary {
     coverage: f64,
     #[serde(skip)]
     flags: String,
-}
-
-/// What the stand-in counted.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct Backend {
-    stand_in: bool,
-    limit: u32,
-    peak: u32,
-    served: u64,
+    #[serde(skip)]
+    first: String,
 }
 
 /// How often organizations were put off without using an attempt.
@@ -79,7 +73,7 @@ pub(super) async fn sum_up(
     let found = lockgate.engine.ledger.runs(query).await?.pop();
     let found = found.ok_or_else(|| Problem::not_found(format!("the run {run} is gone")))?;
     let pool = lockgate.engine.slots.inspect(Some(&PoolName::new(pool)?)).await?.pop();
-    let Evening { without_slots, slots, processes, backend_limit, backend, took, place } = evening;
+    let Evening { without_slots, slots, processes, backend, took, place, first } = evening;
     let done = f64::from(u32::try_from(found.counts.terminal()).unwrap_or(u32::MAX));
     let RunSummary { timing, counts, .. } = found;
     Ok(Summary {
@@ -92,8 +86,8 @@ pub(super) async fn sum_up(
         balanced: found.balanced(),
         slots: (!without_slots).then_some(slots),
         peak_slots: if without_slots { 0 } else { pool.map_or(0, |pool| pool.status.peak) },
-        backend: Backend { stand_in: true, limit: backend_limit, peak: backend.peak, served: backend.served },
         refused: backend.refused,
+        backend,
         deferrals: deferrals(lockgate, found.run.id).await?,
         wait_p50_ms: timing.map(|timing| millis(timing.wait_p50)),
         wait_p99_ms: timing.map(|timing| millis(timing.wait_p99)),
@@ -101,6 +95,7 @@ pub(super) async fn sum_up(
         jobs_per_second: rounded(done / took.as_secs_f64().max(0.001)),
         coverage: store.projections.coverage(Hour::of(as_of)).await?.coverage,
         flags: place.flags(),
+        first,
     })
 }
 
@@ -135,11 +130,8 @@ impl Summary {
             ("account", String::from(if self.balanced { "balanced" } else { "NOT balanced" })),
             ("slots", slots),
             ("waits for a slot", waits),
-            (
-                "backend (stand-in)",
-                format!("peak {} of {}, {} served", backend.peak, backend.limit, backend.served),
-            ),
-            ("refused queries", self.refused.to_string()),
+            (if backend.stand_in { "backend (stand-in)" } else { "backend (ClickHouse)" }, backend.text()),
+            ("refused queries", or_unknown(self.refused)),
             ("pace", format!("{:.1} jobs/s, {:.1} s in all", self.jobs_per_second, self.seconds)),
             (
                 "coverage",
@@ -158,13 +150,24 @@ impl Summary {
     }
 
     fn next(&self, binary: &str) -> String {
-        let Self { flags, run, .. } = self;
+        let Self { flags, run, first, .. } = self;
         let other = if self.slots.is_some() { " --without-slots" } else { "" };
         format!(
-            "\nWhat to try next:\n  {binary} {flags} projections show demo-00001 --plot\n  {binary} {flags} runs verify \
+            "\nWhat to try next:\n  {binary} {flags} projections show {first} --plot\n  {binary} {flags} runs verify \
              {run}\n  {binary} {flags} orgs list\n  {binary} demo{other}\n"
         )
     }
+}
+
+impl Counted {
+    fn text(&self) -> String {
+        let limit = self.limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
+        format!("peak {}{limit}, {} served", self.peak, or_unknown(self.served))
+    }
+}
+
+fn or_unknown(count: Option<u64>) -> String {
+    count.map_or_else(|| String::from("unknown"), |count| count.to_string())
 }
 
 /// Every job of the run, page by page.

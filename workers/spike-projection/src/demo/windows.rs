@@ -1,7 +1,7 @@
 //! Organizations out of real series: each is a window of one of them, moved in time, its counts unchanged. Which series
 //! and which window, the slug says. The same number of organizations is always cut in the same way.
 
-use super::place::PREFIX;
+use super::ids::Ids;
 use crate::bundled::Series;
 
 /// An organization of the demo.
@@ -26,7 +26,7 @@ pub(super) struct Window {
 
 /// Cuts so many organizations, in turn from each series, their windows spread evenly over it. When a series has no other
 /// window left, they come again, each time with one more project: a window of the next series.
-pub(super) fn cut(series: &[Series], organizations: u32, hours: i64) -> Vec<Cut> {
+pub(super) fn cut(series: &[Series], organizations: u32, hours: i64, ids: Ids) -> Vec<Cut> {
     let hours = usize::try_from(hours).unwrap_or(0);
     let usable: Vec<&Series> = series.iter().filter(|series| series.len() >= hours).collect();
     let count = usize::try_from(organizations).unwrap_or(usize::MAX);
@@ -34,7 +34,7 @@ pub(super) fn cut(series: &[Series], organizations: u32, hours: i64) -> Vec<Cut>
     let nth = |n: usize| {
         let (turn, place) = (n % usable.len(), n / usable.len());
         let rounds = usable.get(turn).map_or(0, |series| place / windows_of(series, hours));
-        let id = format!("{PREFIX}{:05}", n + 1);
+        let id = ids.organization(n);
         let parts = (0..=rounds).filter_map(|round| {
             let series = usable.get((turn + round) % usable.len())?;
             part(series, (place, each), hours)
@@ -42,7 +42,7 @@ pub(super) fn cut(series: &[Series], organizations: u32, hours: i64) -> Vec<Cut>
         let parts: Vec<_> = parts.collect();
         let slug = parts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("+");
         let window = |(place, (_, counts)): (usize, (String, Vec<u64>))| {
-            let project = if place == 0 { id.clone() } else { format!("{id}-{}", place + 1) };
+            let project = ids.project(&id, place);
             Window { project, counts }
         };
         Cut { slug, windows: parts.into_iter().enumerate().map(window).collect(), id: id.clone() }
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn every_organization_is_a_real_window_and_its_slug_says_which() {
         let series = bundled::series().unwrap();
-        for cut in cut(&series, 1_000, 168) {
+        for cut in cut(&series, 1_000, 168, Ids::Texts) {
             assert_eq!(cut.windows.len(), 1);
             let (name, first) = cut.slug.split_once('@').unwrap();
             let series = series.iter().find(|series| series.name == name).unwrap();
@@ -85,14 +85,14 @@ mod tests {
 
     #[test]
     fn a_thousand_organizations_are_a_thousand_windows() {
-        let all = cut(&bundled::series().unwrap(), 1_000, 168);
+        let all = cut(&bundled::series().unwrap(), 1_000, 168, Ids::Texts);
         let slugs: BTreeSet<_> = all.iter().map(|cut| &cut.slug).collect();
         assert_eq!((all.len(), slugs.len()), (1_000, 1_000));
     }
 
     #[test]
     fn more_organizations_than_windows_are_other_combinations_of_them() {
-        let all = cut(&bundled::series().unwrap(), 20_000, 168);
+        let all = cut(&bundled::series().unwrap(), 20_000, 168, Ids::Texts);
         let slugs: BTreeSet<_> = all.iter().map(|cut| &cut.slug).collect();
         let ids: BTreeSet<_> =
             all.iter().flat_map(|cut| &cut.windows).map(|window| &window.project).collect();
@@ -104,7 +104,9 @@ mod tests {
     #[test]
     fn four_weeks_are_cut_as_well() {
         assert!(
-            cut(&bundled::series().unwrap(), 100, 672).iter().all(|cut| cut.windows[0].counts.len() == 672)
+            cut(&bundled::series().unwrap(), 100, 672, Ids::Texts)
+                .iter()
+                .all(|cut| cut.windows[0].counts.len() == 672)
         );
     }
 }

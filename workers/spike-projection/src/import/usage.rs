@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use lockgate_cli::{Problem, Progress};
 
-use super::{Column, Line, Lines, Spool, Strangers};
+use super::{ClickHouseTarget, Column, Line, Lines, Spool, Strangers};
 use crate::category::Category;
 use crate::hour::Hour;
 use crate::projection::Count;
@@ -22,13 +22,26 @@ pub const COLUMNS: &[Column] = &[
 /// Lines imported in one transaction, and projects looked up at once.
 const CHUNK: usize = 5_000;
 
-/// Checks the whole file, its projects too, then imports it; answers how many lines it has. An hour that is there
-/// already is replaced.
+/// Where usage goes. Its projects are those of the database in either case.
+#[derive(Debug)]
+pub enum Target {
+    /// The table of the database. An hour that is there already is replaced.
+    Database,
+    /// A table of ClickHouse. An hour that is there already is left, and must be the same.
+    ClickHouse(ClickHouseTarget),
+}
+
+/// Checks the whole file, its projects too, then imports it; answers how many lines it has.
 ///
 /// # Errors
 /// When a line is bad: then nothing was imported. When the database fails in the middle, run it again.
-pub async fn import(spool: &Spool, into: &HourlyUsage, progress: &Progress) -> anyhow::Result<u64> {
-    let total = check(spool, into).await?;
+pub async fn import(
+    spool: &Spool,
+    into: &HourlyUsage,
+    target: &mut Target,
+    progress: &Progress,
+) -> anyhow::Result<u64> {
+    let total = check(spool, into, target).await?;
     let mut lines = Lines::open(spool.name(), spool.open()?, COLUMNS, Strangers::Refused)?;
     let mut done = 0_u64;
     loop {
@@ -40,13 +53,16 @@ pub async fn import(spool: &Spool, into: &HourlyUsage, progress: &Progress) -> a
         if chunk.is_empty() {
             return Ok(done);
         }
-        into.import(&chunk).await?;
+        match target {
+            Target::Database => drop(into.import(&chunk).await?),
+            Target::ClickHouse(target) => target.import(&chunk, into).await?,
+        }
         done = done.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
         progress.set(done, total);
     }
 }
 
-async fn check(spool: &Spool, usage: &HourlyUsage) -> anyhow::Result<u64> {
+async fn check(spool: &Spool, usage: &HourlyUsage, target: &Target) -> anyhow::Result<u64> {
     let mut lines = Lines::open(spool.name(), spool.open()?, COLUMNS, Strangers::Refused)?;
     let mut projects: HashSet<String> = HashSet::new();
     // The first lines of projects that were not looked up yet.
@@ -59,19 +75,22 @@ async fn check(spool: &Spool, usage: &HourlyUsage) -> anyhow::Result<u64> {
             pending.push(line);
         }
         if pending.len() >= CHUNK {
-            look_up(&std::mem::take(&mut pending), usage).await?;
+            look_up(&std::mem::take(&mut pending), usage, target).await?;
         }
     }
-    look_up(&pending, usage).await?;
+    look_up(&pending, usage, target).await?;
     Ok(total)
 }
 
-async fn look_up(lines: &[Line], usage: &HourlyUsage) -> anyhow::Result<()> {
+async fn look_up(lines: &[Line], usage: &HourlyUsage, target: &Target) -> anyhow::Result<()> {
     let names: Vec<&str> = lines.iter().filter_map(|line| line.text("project")).collect();
     let unknown = usage.unknown_projects(&names).await?;
     let bad = lines.iter().find(|line| line.text("project").is_some_and(|p| unknown.iter().any(|u| u == p)));
     match bad {
-        None => Ok(()),
+        None => match target {
+            Target::Database => Ok(()),
+            Target::ClickHouse(_) => ClickHouseTarget::check(lines, &usage.owners(&names).await?),
+        },
         Some(line) => {
             let project = line.text("project").unwrap_or_default();
             let why =

@@ -11,7 +11,11 @@ use crate::hour::Hour;
 use crate::projection::Count;
 use crate::store::UsageRow;
 use crate::store::tests::{Stage, imported};
-use crate::usage::HttpSource;
+use crate::usage::{HttpSource, QueryId, UsageSource};
+
+fn query() -> QueryId {
+    "any".parse().unwrap()
+}
 
 const NOW: Hour = Hour(480_000);
 
@@ -61,7 +65,7 @@ const LONG: Duration = Duration::from_secs(30);
 #[tokio::test]
 async fn it_serves_the_same_usage_as_the_database() {
     let running = Running::new(1, Duration::ZERO).await;
-    let usage = running.source(LONG).hourly("o", NOW.plus(-168)..NOW).await.unwrap();
+    let usage = running.source(LONG).hourly("o", NOW.plus(-168)..NOW, &query()).await.unwrap();
     assert_eq!(usage.known, [NOW.plus(-1)].into());
     let counts = &usage.series[&("o".to_owned(), Category::Errors)];
     assert_eq!(counts[..], [Count { hour: NOW.plus(-1), accepted: 9, dropped: 2 }]);
@@ -74,10 +78,10 @@ async fn the_query_above_the_limit_is_refused_at_once_as_overload() {
     let tasks = TaskTracker::new();
     for _ in 0..2 {
         let source = source.clone();
-        tasks.spawn(async move { source.hourly("o", NOW.plus(-1)..NOW).await });
+        tasks.spawn(async move { source.hourly("o", NOW.plus(-1)..NOW, &query()).await });
     }
     running.eventually("two run", |reading| reading.running == 2).await;
-    let error = source.hourly("o", NOW.plus(-1)..NOW).await.unwrap_err();
+    let error = source.hourly("o", NOW.plus(-1)..NOW, &query()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Overloaded { retry_after: None });
     assert_eq!(running.counts.read(), Reading { running: 2, peak: 2, refused: 1, served: 0 });
 }
@@ -85,7 +89,8 @@ async fn the_query_above_the_limit_is_refused_at_once_as_overload() {
 #[tokio::test]
 async fn a_query_whose_caller_is_gone_counts_until_its_time_has_passed() {
     let running = Running::new(1, Duration::from_secs(2)).await;
-    let gone = running.source(Duration::from_millis(50)).hourly("o", NOW.plus(-1)..NOW).await.unwrap_err();
+    let gone =
+        running.source(Duration::from_millis(50)).hourly("o", NOW.plus(-1)..NOW, &query()).await.unwrap_err();
     assert!(gone.backend_may_run());
     assert_eq!(running.counts.read().running, 1);
     running.eventually("it ends by itself", |reading| reading.running == 0 && reading.served == 1).await;

@@ -1,5 +1,6 @@
 //! Hourly usage, and of which hours anything is known.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use lockgate::EngineError;
@@ -53,6 +54,17 @@ impl HourlyUsage {
         match &self.tables {
             Tables::Sqlite(tables) => tables.import(rows).await,
             Tables::Postgres(tables) => tables.import(rows).await,
+        }
+    }
+
+    /// The organizations of these projects, by project. One that is not there has none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn owners(&self, projects: &[&str]) -> Result<BTreeMap<String, String>, EngineError> {
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.owners(projects).await,
+            Tables::Postgres(tables) => tables.owners(projects).await,
         }
     }
 

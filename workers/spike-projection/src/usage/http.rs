@@ -9,7 +9,7 @@ use lockgate::core::error::Source as Cause;
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 
 use super::wire::{Answer, Query, RATE_LIMITED, Refusal};
-use super::{UsageError, UsageSource};
+use super::{QueryId, UsageError, UsageSource};
 use crate::config::HttpSettings;
 use crate::hour::Hour;
 use crate::projection::Usage;
@@ -24,10 +24,18 @@ pub struct HttpSource {
 
 /// Why there is no HTTP source.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot make the HTTP source for {url:?}; check [spike_projection.http]")]
+#[error("cannot make the HTTP source for {url:?}; check [{section}]")]
 pub struct NoHttpSource {
     url: String,
+    section: &'static str,
     source: Cause,
+}
+
+impl NoHttpSource {
+    /// For this address, as it may be shown, of this section of the config.
+    pub(super) fn of(url: String, section: &'static str, source: Cause) -> Self {
+        Self { url, section, source }
+    }
 }
 
 impl HttpSource {
@@ -37,7 +45,7 @@ impl HttpSource {
     /// When the address is none, or TLS cannot be set up.
     pub fn new(settings: &HttpSettings) -> Result<Self, NoHttpSource> {
         one_tls_provider();
-        let refused = |source: Cause| NoHttpSource { url: settings.url.clone(), source };
+        let refused = |source| NoHttpSource::of(settings.url.clone(), "spike_projection.http", source);
         let base = Url::parse(&settings.url).map_err(|error| refused(error.into()))?;
         let url = base.join("usage").map_err(|error| refused(error.into()))?;
         let client = Client::builder()
@@ -66,7 +74,12 @@ impl HttpSource {
 
 #[async_trait]
 impl UsageSource for HttpSource {
-    async fn hourly(&self, organization_id: &str, hours: Range<Hour>) -> Result<Usage, UsageError> {
+    async fn hourly(
+        &self,
+        organization_id: &str,
+        hours: Range<Hour>,
+        _: &QueryId,
+    ) -> Result<Usage, UsageError> {
         let query = Query { organization_id: organization_id.to_owned(), from: hours.start, to: hours.end };
         let response = self.client.get(self.url.clone()).query(&query).send().await.map_err(broke)?;
         let status = response.status();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 
-use super::{UsageError, UsageSource};
+use super::{QueryId, UsageError, UsageSource};
 use crate::hour::Hour;
 use crate::projection::Usage;
 use crate::store::HourlyUsage;
@@ -15,7 +15,12 @@ pub struct SqlSource(pub HourlyUsage);
 
 #[async_trait]
 impl UsageSource for SqlSource {
-    async fn hourly(&self, organization_id: &str, hours: Range<Hour>) -> Result<Usage, UsageError> {
+    async fn hourly(
+        &self,
+        organization_id: &str,
+        hours: Range<Hour>,
+        _: &QueryId,
+    ) -> Result<Usage, UsageError> {
         Ok(self.0.of(organization_id, hours).await?)
     }
 }

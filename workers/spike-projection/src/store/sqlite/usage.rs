@@ -2,6 +2,7 @@
 //!
 //! It must never promise anything: what these calls do is said where both databases are, in `store/usage.rs`.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -39,6 +40,16 @@ impl Tables {
         let doing = "importing hourly usage";
         let rows = to_json(&columns(rows)).doing(doing)?;
         self.database.write(doing, Import { doing, rows }).await
+    }
+
+    pub(in crate::store) async fn owners(
+        &self,
+        projects: &[&str],
+    ) -> Result<BTreeMap<String, String>, EngineError> {
+        let doing = "looking for the organizations of projects";
+        let projects = to_json(projects).doing(doing)?;
+        let query = sqlx::query_as::<_, (String, String)>(sql!("sqlite/usage/owners")).bind(projects);
+        Ok(query.fetch_all(self.database.reader()).await.doing(doing)?.into_iter().collect())
     }
 
     pub(in crate::store) async fn unknown_projects(

@@ -30,7 +30,7 @@ async fn ask(said: &'static str, hangs: bool) -> Result<Usage, UsageError> {
     });
     let timeout = if hangs { Duration::from_millis(300) } else { Duration::from_secs(30) };
     let settings = HttpSettings { url, timeout, max_answer_bytes: 2_000, ..HttpSettings::default() };
-    HttpSource::new(&settings).unwrap().hourly("o", HOURS).await
+    HttpSource::new(&settings).unwrap().hourly("o", HOURS, &"any".parse().unwrap()).await
 }
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
@@ -116,7 +116,7 @@ async fn nobody_there_means_no_query_was_sent() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let source = HttpSource::new(&HttpSettings { url, ..HttpSettings::default() }).unwrap();
-    let error = source.hourly("o", HOURS).await.unwrap_err();
+    let error = source.hourly("o", HOURS, &"any".parse().unwrap()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Retry);
     assert!(!error.backend_may_run());
 }

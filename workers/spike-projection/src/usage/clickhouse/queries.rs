@@ -1,0 +1,90 @@
+//! Running queries of the server, ended and confirmed: a client that goes away does not end its query.
+//!
+//! It must never say that a query has ended because its client has: only the server's own list says so.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::answer::rows;
+use super::client::Client;
+use super::error::ClickHouseError;
+use super::sql;
+use super::statement::Statement;
+use crate::config::ClickHouseSettings;
+use crate::usage::QueryId;
+use crate::usage::http::NoHttpSource;
+
+/// How long a query that was told to end may take until it is gone: it looks between two blocks of rows.
+const GONE: Duration = Duration::from_secs(10);
+
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The running queries of a server, seen with the rights of the user in its address.
+#[derive(Debug, Clone)]
+pub struct Queries {
+    client: Client,
+}
+
+/// What became of a query that was to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It ran, was ended, and is gone: it cannot come back.
+    Killed,
+    /// The server does not have it: it is over, or has not begun. A query that was sent a moment ago, or to a server
+    /// that was frozen, may still begin.
+    NotSeen,
+}
+
+impl Queries {
+    /// The queries of the server with these settings. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the address is none, or TLS cannot be set up.
+    pub fn new(settings: &ClickHouseSettings) -> Result<Self, NoHttpSource> {
+        Ok(Self { client: Client::new(settings)? })
+    }
+
+    /// Ends the query of this id, and returns when the server does not have it any more.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses, or the query does not go: then it may run.
+    pub async fn end(&self, query_id: &str) -> Result<Ended, ClickHouseError> {
+        let id: QueryId = query_id.parse()?;
+        let mut seen = match self.ids(sql::KILL, &id).await {
+            Ok(killed) => !killed.is_empty(),
+            // It is answered when the query is gone. The order has arrived; the list tells the rest.
+            Err(ClickHouseError::NoAnswer { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        let deadline = Instant::now() + GONE;
+        loop {
+            if self.ids(sql::LOOK, &id).await?.is_empty() {
+                return Ok(if seen { Ended::Killed } else { Ended::NotSeen });
+            }
+            seen = true;
+            if Instant::now() >= deadline {
+                return Err(ClickHouseError::StillRunning { id: id.to_string() });
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The ids of the running queries that begin with this.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn running(&self, prefix: &str) -> Result<Vec<String>, ClickHouseError> {
+        let found = self.ids(sql::RUNNING, &prefix.parse()?).await?;
+        let id = |row: Vec<Value>| row.first().and_then(Value::as_str).map(ToOwned::to_owned);
+        Ok(found.into_iter().filter_map(id).collect())
+    }
+
+    async fn ids(&self, file: &'static str, id: &QueryId) -> Result<Vec<Vec<Value>>, ClickHouseError> {
+        let body = self.client.control(&Statement::new(file).id(id)).await?;
+        // A KILL that finds nothing says nothing, not even in JSON.
+        if body.iter().all(u8::is_ascii_whitespace) { Ok(Vec::new()) } else { rows(&body) }
+    }
+}

@@ -1,0 +1,228 @@
+//! The table of hourly usage, made and filled.
+//!
+//! It must never write a row twice: the server adds up rows of one key, it does not replace them. So what is there is
+//! looked at first, and what would change it is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::answer::{UsageColumns, number_of};
+use super::client::Client;
+use super::error::ClickHouseError;
+use super::statement::{Name, Statement};
+use super::{answer, of_organizations, sql};
+use crate::category::Category;
+use crate::config::ClickHouseSettings;
+use crate::hour::Hour;
+use crate::projection::{Count, Usage};
+use crate::store::UsageRow;
+use crate::usage::QueryId;
+use crate::usage::http::NoHttpSource;
+
+/// The table of hourly usage.
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: Client,
+    name: Name,
+}
+
+/// What became of rows that were to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put {
+    /// All of them are there now: so many are new.
+    Written(u64),
+    /// Nothing was written: the table has other counts of this hour of this project.
+    Differs {
+        /// What was to be written.
+        row: UsageRow,
+        /// What the table has.
+        there: Count,
+    },
+}
+
+/// Organization, project, category, hour: the key of a count.
+type Key = (u64, u64, Category, Hour);
+
+impl Table {
+    /// The table of these settings. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the address is none, or TLS cannot be set up.
+    pub fn new(settings: &ClickHouseSettings) -> Result<Self, NoHttpSource> {
+        Ok(Self { client: Client::new(settings)?, name: settings.table.clone() })
+    }
+
+    /// Makes it when it is not there.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn create(&self) -> Result<(), ClickHouseError> {
+        self.client.write(&Statement::new(sql::CREATE_TABLE).table(&self.name), "").await
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Makes a view of it on which each query takes so much longer, 3 s at most: for demos.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn create_slow(&self, view: &Name, longer: Duration) -> Result<(), ClickHouseError> {
+        let milliseconds = i64::try_from(longer.as_millis()).unwrap_or(i64::MAX);
+        let statement = Statement::new(sql::SLOW_VIEW).table(&self.name).name("view", view);
+        self.client.write(&statement.number("milliseconds", milliseconds), "").await
+    }
+
+    /// Drops a table, or a view, beside it.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses.
+    pub async fn drop(&self, name: &Name) -> Result<(), ClickHouseError> {
+        self.client.write(&Statement::new(sql::DROP).table(name), "").await
+    }
+
+    /// Writes usage, each row with the id of its organization; of several rows of one hour the last holds. Rows that are
+    /// there already are not written again, so an import that was cut off is made whole by running it again.
+    ///
+    /// # Errors
+    /// When an id is no number, or the server does not answer, or refuses.
+    pub async fn put(&self, rows: &[(&str, &UsageRow)], read: &QueryId) -> Result<Put, ClickHouseError> {
+        let wanted = keyed(rows)?;
+        let Some(hours) = span(&wanted) else { return Ok(Put::Written(0)) };
+        let organizations: Vec<u64> =
+            wanted.keys().map(|key| key.0).collect::<BTreeSet<_>>().into_iter().collect();
+        let statement = of_organizations(&self.name, &organizations, &hours);
+        let there = answer::rows::<UsageColumns>(&self.client.read(&statement, read).await?)?;
+        let there = answer::usage(&there, &organizations, &hours)?;
+        match missing(&wanted, &there) {
+            Ok(missing) if missing.is_empty() => Ok(Put::Written(0)),
+            Ok(missing) => {
+                self.client.write(&Statement::new(sql::PUT).table(&self.name), &values(&missing)).await?;
+                Ok(Put::Written(u64::try_from(missing.len()).unwrap_or(u64::MAX)))
+            }
+            Err((key, there)) => Ok(differs(key, &wanted, there)),
+        }
+    }
+}
+
+/// The number that ClickHouse knows this by: the id itself, which must be written as that number is.
+///
+/// # Errors
+/// When it is not.
+pub fn number(what: &'static str, id: &str) -> Result<u64, ClickHouseError> {
+    let number = id.parse::<u64>().ok().filter(|number| number.to_string() == id);
+    number.ok_or_else(|| ClickHouseError::NotANumber { what, id: id.to_owned() })
+}
+
+fn keyed(rows: &[(&str, &UsageRow)]) -> Result<BTreeMap<Key, Count>, ClickHouseError> {
+    let one = |(organization, row): &(&str, &UsageRow)| {
+        let organization = number("the organization", organization)?;
+        let project = number("the project", &row.project)?;
+        Ok(((organization, project, row.category, row.count.hour), row.count))
+    };
+    rows.iter().map(one).collect()
+}
+
+fn span(rows: &BTreeMap<Key, Count>) -> Option<Range<Hour>> {
+    let hours = rows.keys().map(|key| key.3);
+    Some(hours.clone().min()?..hours.max()?.plus(1))
+}
+
+/// The rows that are not there; the first one that is there with other counts.
+fn missing(
+    wanted: &BTreeMap<Key, Count>,
+    there: &BTreeMap<u64, Usage>,
+) -> Result<BTreeMap<Key, Count>, (Key, Count)> {
+    let mut known: BTreeMap<Key, Count> = BTreeMap::new();
+    for (organization, usage) in there {
+        for ((project, category), counts) in &usage.series {
+            let Ok(project) = project.parse() else { continue };
+            known
+                .extend(counts.iter().map(|count| ((*organization, project, *category, count.hour), *count)));
+        }
+    }
+    let mut missing = BTreeMap::new();
+    for (key, count) in wanted {
+        match known.get(key) {
+            None => drop(missing.insert(*key, *count)),
+            Some(there) if there == count => {}
+            Some(there) => return Err((*key, *there)),
+        }
+    }
+    Ok(missing)
+}
+
+fn differs(key: Key, wanted: &BTreeMap<Key, Count>, there: Count) -> Put {
+    let (_, project, category, _) = key;
+    let count = wanted.get(&key).copied().unwrap_or(there);
+    Put::Differs { row: UsageRow { project: project.to_string(), category, count }, there }
+}
+
+/// Tab-separated: a row of what was taken in, also when that is nothing, and one of what spike protection turned away.
+fn values(rows: &BTreeMap<Key, Count>) -> String {
+    let mut text = String::new();
+    for ((organization, project, category, hour), count) in rows {
+        let (second, category) = (hour.0.saturating_mul(3_600), number_of(*category));
+        let mut line = |outcome: u8, reason: &str, quantity: u64| {
+            let _infallible = writeln!(
+                text,
+                "{organization}\t{project}\t{second}\t{outcome}\t{reason}\t{category}\t{quantity}\t1"
+            );
+        };
+        line(0, "", count.accepted);
+        if count.dropped > 0 {
+            line(2, "smart_rate_limit", count.dropped);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(project: &str, hour: i64, accepted: u64, dropped: u64) -> UsageRow {
+        let count = Count { hour: Hour(hour), accepted, dropped };
+        UsageRow { project: project.to_owned(), category: Category::Attachments, count }
+    }
+
+    #[test]
+    fn only_an_id_that_is_written_as_its_number_is_one() {
+        assert_eq!(number("it", "18446744073709551615").unwrap(), u64::MAX);
+        for bad in ["", "o1", "01", "+1", "-1", "1.0", " 1", "18446744073709551616"] {
+            assert!(number("it", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_row_is_written_with_its_drops_beside_it_and_a_zero_is_a_row_too() {
+        let rows = [row("2", 480_000, 0, 0), row("2", 480_001, 5, 7)];
+        let keyed = keyed(&rows.each_ref().map(|row| ("1", row))).unwrap();
+        assert_eq!(
+            values(&keyed),
+            "1\t2\t1728000000\t0\t\t4\t0\t1\n1\t2\t1728003600\t0\t\t4\t5\t1\n\
+             1\t2\t1728003600\t2\tsmart_rate_limit\t4\t7\t1\n"
+        );
+        assert_eq!(span(&keyed), Some(Hour(480_000)..Hour(480_002)));
+    }
+
+    #[test]
+    fn what_is_there_is_not_written_again_and_what_differs_is_found() {
+        let rows = [row("2", 1, 5, 0), row("2", 2, 6, 1)];
+        let wanted = keyed(&rows.each_ref().map(|row| ("1", row))).unwrap();
+        let there = |counts: Vec<Count>| {
+            let series = [(("2".to_owned(), Category::Attachments), counts)].into();
+            BTreeMap::from([(1, Usage { series, ..Usage::default() })])
+        };
+        let left = missing(&wanted, &there(vec![rows[0].count])).unwrap();
+        assert_eq!(left.values().copied().collect::<Vec<_>>(), [rows[1].count]);
+        let other = Count { dropped: 2, ..rows[1].count };
+        let found = missing(&wanted, &there(vec![other])).unwrap_err();
+        assert_eq!(found, ((1, 2, Category::Attachments, Hour(2)), other));
+    }
+}

@@ -1,0 +1,93 @@
+//! The name of a query on its backend: who made it can be read from it, and nothing else can be written with it.
+//!
+//! It must never hold a letter that means anything in SQL or in a URL.
+
+use std::fmt;
+
+use lockgate::{Context, Fence, JobId};
+
+/// The longest one.
+const LONGEST: usize = 120;
+
+/// The id under which a backend knows a query: `<job>-<attempt>-<fence>`, so no two executions share one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryId(String);
+
+/// A text that is no id of a query.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no id of a query: letters, digits and hyphens, at most {LONGEST} of them")]
+pub struct NotAQueryId(pub String);
+
+impl QueryId {
+    /// The id of the query of this execution.
+    #[must_use]
+    pub fn of(job: JobId, attempt: u32, fence: Fence) -> Self {
+        Self(format!("{job}-{attempt}-{}", fence.0))
+    }
+
+    /// The id of the query of the execution that runs in this context.
+    #[must_use]
+    pub fn in_context(context: &Context) -> Self {
+        Self::of(context.job(), context.attempt(), context.fence())
+    }
+
+    /// What the ids of all queries of a job begin with, whatever the execution.
+    #[must_use]
+    pub fn prefix_of(job: JobId) -> String {
+        format!("{job}-")
+    }
+
+    /// The id of another query of the same execution. It begins with this one.
+    #[must_use]
+    pub fn another(&self, name: &'static str) -> Self {
+        Self(format!("{self}-{name}"))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for QueryId {
+    type Err = NotAQueryId;
+
+    fn from_str(text: &str) -> Result<Self, NotAQueryId> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let good = (1..=LONGEST).contains(&text.len()) && text.chars().all(plain);
+        if good { Ok(Self(text.to_owned())) } else { Err(NotAQueryId(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for QueryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_id_tells_job_attempt_and_fence_and_reads_back() {
+        let job = JobId(Uuid::from_u128(7));
+        let id = QueryId::of(job, 2, Fence(90));
+        assert_eq!(id.as_str(), "00000000-0000-0000-0000-000000000007-2-90");
+        assert_eq!(id.as_str().parse(), Ok(id.clone()));
+        assert!(id.as_str().starts_with(&QueryId::prefix_of(job)));
+        assert_eq!(id.another("hours").to_string(), format!("{id}-hours"));
+        let longest = QueryId::of(JobId(Uuid::max()), u32::MAX, Fence(u64::MAX)).another("hours");
+        assert!(longest.as_str().parse::<QueryId>().is_ok());
+    }
+
+    #[test]
+    fn nothing_that_sql_reads_is_an_id() {
+        for bad in ["", "a'b", "a%", "a_b", "a b", "ä", "a\\", "x;y", &"x".repeat(121)] {
+            assert_eq!(bad.parse::<QueryId>(), Err(NotAQueryId(bad.to_owned())));
+        }
+    }
+}
