@@ -98,7 +98,9 @@ const SESSION: [(&str, &str); 8] = [
 /// What the ledger's connections are told besides: its statements of every moment are look-ups by an index, one for
 /// each job. A plan is kept, so it must be that one from the first job on, when the tables are still so small that
 /// reading them whole is cheaper. [`Patience::Long`] takes this back for its transaction.
-const LOOK_UPS: [(&str, &str); 4] = [
+const LOOK_UPS: [(&str, &str); 5] = [
+    // Else the statements over arrays are planned anew for each call, which takes as long as carrying them out.
+    ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
