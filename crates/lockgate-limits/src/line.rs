@@ -104,8 +104,8 @@ impl Line {
 
     /// Whole tokens that can be had at `now`.
     pub(crate) fn tokens(&self, issued: u64, now: u64, held: u64) -> u64 {
-        let whole = self.available(issued, now, held).max(0) / i128::from(self.per_token);
-        u64::try_from(whole).unwrap_or(u64::MAX)
+        let units = u64::try_from(self.available(issued, now, held).max(0)).unwrap_or(u64::MAX);
+        units / self.per_token
     }
 
     /// Whether the numbers must start again before anything is charged at `now`.
@@ -148,6 +148,10 @@ impl Line {
     /// The first nanosecond at which a bucket that issued this much is not overdrawn.
     fn reached(&self, issued: i128) -> u64 {
         let rise = issued - self.units(self.burst);
+        if let Ok(rise) = u64::try_from(rise) {
+            // Nearly always; dividing 128 bits would be most of what a denial costs.
+            return self.anchor.saturating_add(rise.div_ceil(self.per_nano));
+        }
         let per_nano = i128::from(self.per_nano);
         let nanos = rise.div_euclid(per_nano) + i128::from(rise.rem_euclid(per_nano) != 0);
         u64::try_from(i128::from(self.anchor) + nanos).unwrap_or(if nanos < 0 { 0 } else { u64::MAX })

@@ -173,6 +173,19 @@ proptest! {
     }
 }
 
+#[test]
+fn two_that_are_cancelled_beside_a_promise_do_not_come_back_whole() {
+    let start = Instant::now();
+    let bucket = TokenBucket::starting(Quota::per_second(1, 4).unwrap(), start);
+    let reserve = |n| bucket.reserve_at(n, Duration::from_secs(60), start).unwrap();
+    let (first, second, promised) = (reserve(2), reserve(2), reserve(1));
+    assert_eq!(promised.ready_at(), start + Duration::from_secs(1));
+    assert_eq!(first.cancel_at(start).returned, 2);
+    // With both, four could come together with the promised one: five of a burst of four.
+    assert_eq!(second.cancel_at(start).returned, 1);
+    assert!(reserve(4).ready_at() > start + Duration::from_secs(2));
+}
+
 /// A random life of one bucket with reservations.
 struct Life {
     bucket: TokenBucket,

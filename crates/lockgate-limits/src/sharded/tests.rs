@@ -109,6 +109,11 @@ proptest! {
             prop_assert_eq!(after.allowed, taken.iter().map(|(_, n)| u64::from(*n)).sum::<u64>());
             prop_assert!(after.remaining <= before.remaining.max(u64::from(burst)));
         }
+        // Nothing is held for ever: an hour on, a whole burst is there, or is told when.
+        let later = start + at + Duration::from_secs(3_600);
+        let there = limiter.take(0, burst, later).err().map_or(later, |d| d.not_before().expect("a moment"));
+        prop_assert!(there == later || limiter.take(0, burst, there).is_ok());
+        prop_assert!(there <= later + Duration::from_secs(10));
         for (i, (from, _)) in taken.iter().enumerate() {
             let mut sum = 0u128;
             for (to, tokens) in &taken[i..] {

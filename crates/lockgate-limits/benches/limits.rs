@@ -1,3 +1,0 @@
-//! What a decision costs.
-
-fn main() {}
