@@ -19,7 +19,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 println!("batch {name}: ready after {:?}", reservation.ready_at() - start);
                 batches.push((name, reservation));
             }
-            Err(denied) => println!("batch {name}: not within 5 s, but after {:?}", denied.retry_after()),
+            Err(denied) => {
+                println!("batch {name}: not within 5 s; ask again after {:?}", denied.retry_after())
+            }
         }
     }
     // The last one is not needed after all: what it would have used is there for others.

@@ -166,6 +166,11 @@ impl TokenBucket {
                     shared.epoch.instant(expires),
                 ))
             }
+            Err(Wait::Until(ready)) => {
+                shared.denied.fetch_add(1, Ordering::Relaxed);
+                let in_reach = shared.epoch.instant(ready.saturating_sub(nanos(max_wait)));
+                Err(Denied::until(Reason::Rate, in_reach.max(now), now))
+            }
             Err(wait) => Err(shared.deny(wait, tokens, now)),
         }
     }

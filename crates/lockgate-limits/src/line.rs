@@ -115,6 +115,9 @@ impl Line {
 
     /// Charges `tokens` at `now`, if they are there.
     pub(crate) fn charge(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Decision {
+        if let Some(next) = self.near(issued, now, tokens, held) {
+            return Decision::Admit(next);
+        }
         if self.is_far(now) {
             return Decision::TooLong;
         }
@@ -123,6 +126,14 @@ impl Line {
             return Decision::Admit(word(next));
         }
         Decision::Deny(self.wait(issued, now, tokens, held))
+    }
+
+    /// The same in 64 bits for a charge that is admitted: within reach nothing overflows, and what would is not admitted.
+    fn near(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Option<u64> {
+        let full = now.checked_sub(self.anchor)?.checked_mul(self.per_nano).filter(|full| *full <= REACH)?;
+        let lifted = issued.max(full.checked_add(held.checked_mul(self.per_token)?)?);
+        let next = lifted.checked_add(tokens.checked_mul(self.per_token)?)?;
+        (next <= full + self.burst * self.per_token).then_some(next)
     }
 
     /// Charges `tokens` whether they are there yet or not, and says when they are.

@@ -158,7 +158,8 @@ impl ShardedLimiter {
     #[cold]
     fn draw(&self, shard: usize, tokens: u32, now: Instant) -> Result<(), Denied> {
         // Only a keyed limiter closes a desk, and does not hand it out.
-        self.draw_unless_closed(shard, tokens, now).unwrap_or(Ok(()))
+        self.draw_unless_closed(shard, tokens, now)
+            .unwrap_or_else(|| Err(Denied::until(crate::Reason::Rate, now, now)))
     }
 
     /// Draws at the desk; `None` when it is closed.

@@ -386,7 +386,12 @@ mod go {
         let (bucket, start) = bucket(10, 2);
         spend(&bucket, start, (0, 2), Some(0));
         let _first = bucket.reserve_at(1, D, start).unwrap();
-        assert!(bucket.reserve_at(1, D, start).is_err());
+        let denied = bucket.reserve_at(1, D, start).unwrap_err();
+        // Ready at t2, so it is in reach from t1 on.
+        let there = denied.not_before().unwrap();
+        assert_eq!(there, start + D);
+        assert!(bucket.reserve_at(1, D, there - Duration::from_nanos(1)).is_err());
+        assert!(bucket.reserve_at(1, D, there).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

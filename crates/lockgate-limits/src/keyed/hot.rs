@@ -61,8 +61,10 @@ fn is_hot(count: u64, threshold: f64) -> bool {
 #[derive(Debug)]
 pub(crate) struct Hot<K> {
     list: Mutex<List<K>>,
-    // Grows with each change of the list, and is 0 while the list was never used.
+    // Grows with each change of the list.
     version: AtomicU64,
+    // While it is 0, as for most limiters at most times, a call costs one look at it.
+    count: AtomicU64,
     copies: Box<[Copy<K>]>,
 }
 
@@ -87,6 +89,7 @@ impl<K: Eq + Clone> Hot<K> {
         Self {
             list: Mutex::new(Vec::new()),
             version: AtomicU64::new(0),
+            count: AtomicU64::new(0),
             copies: (0..COPIES).map(copy).collect(),
         }
     }
@@ -98,10 +101,10 @@ impl<K: Eq + Clone> Hot<K> {
         (hash, key): (u64, &K),
         call: impl FnOnce(&ShardedLimiter) -> R,
     ) -> Option<(R, bool)> {
-        let version = self.version.load(Ordering::Acquire);
-        if version == 0 {
+        if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
+        let version = self.version.load(Ordering::Acquire);
         let mut copy = lock(&self.copies.get(place % COPIES)?.0);
         if copy.version != version {
             copy.list.clone_from(&*lock(&self.list));
@@ -118,6 +121,7 @@ impl<K: Eq + Clone> Hot<K> {
         let mut list = lock(&self.list);
         let result = change(&mut list);
         self.version.fetch_add(1, Ordering::AcqRel);
+        self.count.store(u64::try_from(list.len()).unwrap_or(u64::MAX), Ordering::Release);
         result
     }
 
