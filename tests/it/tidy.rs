@@ -10,6 +10,7 @@ use support::{Context, Result};
 /// needs a reason in ARCHITECTURE.md.
 const EDGES: &[(&str, &[&str])] = &[
     ("lockgate-core", &[]),
+    ("lockgate-limits", &[]),
     ("lockgate-runtime", &["lockgate-core"]),
     ("lockgate-embedded", &["lockgate-core"]),
     ("lockgate-distributed", &["lockgate-core"]),
@@ -23,6 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
 /// Dependencies that a crate must never have, whatever the reason.
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("lockgate-core", &["tokio", "sqlx", "tracing", "serde_json"]),
+    ("lockgate-limits", &["sqlx", "redis", "serde", "tracing"]),
     ("lockgate-runtime", &["sqlx", "clap", "redis", "lapin"]),
     ("lockgate", &["clap", "axum"]),
     ("lockgate-cli", &["sqlx"]),

@@ -1,0 +1,86 @@
+//! Timing: many calls from one or more threads, and single calls.
+//!
+//! It must never time the threads' start.
+
+use std::sync::Barrier;
+use std::time::Duration;
+
+use crate::now;
+
+/// The best of so many rounds counts: the others had company. A round is shorter than a scheduler's slice.
+pub(crate) const ROUNDS: usize = 60;
+
+/// Calls of a thread in a round.
+const CALLS: usize = 50_000;
+
+/// What a case took.
+pub(crate) struct Timed {
+    /// Nanoseconds a call, as each thread sees it.
+    pub(crate) nanos: f64,
+    /// Calls admitted in all rounds, and all calls.
+    pub(crate) admitted: u64,
+    pub(crate) calls: u64,
+}
+
+/// Calls from so many threads at once.
+pub(crate) fn run(threads: usize, call: &(dyn Fn(usize) -> bool + Sync)) -> Timed {
+    let mut timed = Timed { nanos: f64::INFINITY, admitted: 0, calls: 0 };
+    for _ in 0..ROUNDS {
+        let barrier = Barrier::new(threads);
+        let round: Vec<(Duration, u64)> = std::thread::scope(|scope| {
+            let one = |thread: usize| {
+                barrier.wait();
+                let start = now();
+                let admitted = (0..CALLS).filter(|n| call(n + thread * CALLS / 2)).count();
+                (start.elapsed(), admitted as u64)
+            };
+            let handles: Vec<_> = (0..threads).map(|thread| scope.spawn(move || one(thread))).collect();
+            handles.into_iter().map(|handle| handle.join().unwrap()).collect()
+        });
+        let slowest = round.iter().map(|(took, _)| *took).max().unwrap_or_default();
+        timed.nanos = timed.nanos.min(slowest.as_nanos() as f64 / CALLS as f64);
+        timed.admitted += round.iter().map(|(_, admitted)| admitted).sum::<u64>();
+        timed.calls += (threads * CALLS) as u64;
+    }
+    timed
+}
+
+/// P50 and P99 of single calls in nanoseconds, less what the timer takes by itself.
+pub(crate) fn single(call: &(dyn Fn(usize) -> bool + Sync)) -> (u64, u64) {
+    let (timer, _) = quantiles(&|_| true);
+    let (p50, p99) = quantiles(call);
+    (p50.saturating_sub(timer), p99.saturating_sub(timer))
+}
+
+fn quantiles(call: &(dyn Fn(usize) -> bool + Sync)) -> (u64, u64) {
+    let mut took: Vec<u64> = (0..200_000)
+        .map(|n| {
+            let start = now();
+            std::hint::black_box(call(n));
+            u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        })
+        .collect();
+    took.sort_unstable();
+    let at = |share: usize| took.get(took.len() * share / 100).copied().unwrap_or(0);
+    (at(50), at(99))
+}
+
+/// What a limit may admit from its making on.
+pub(crate) struct Bound {
+    since: std::time::Instant,
+    burst: f64,
+    rate: f64,
+}
+
+impl Bound {
+    /// Made before the limiter, so that it is not stricter than it.
+    pub(crate) fn new(burst: u64, rate: f64) -> Self {
+        Self { since: now(), burst: burst as f64, rate }
+    }
+
+    /// Ends the run when more was admitted.
+    pub(crate) fn check(&self, name: &str, admitted: u64) {
+        let most = self.burst + self.rate * self.since.elapsed().as_secs_f64();
+        assert!(admitted as f64 <= most, "{name} admitted {admitted}, at most {most}");
+    }
+}

@@ -1,0 +1,265 @@
+//! The adaptive limit: how many calls at once a backend bears, told from its own signals. A decision, nothing else.
+//!
+//! It goes down at once and up slowly (additive increase, multiplicative decrease; the step is that of the `gradient2`
+//! limit of Netflix's `concurrency-limits`, with a logarithm for a root):
+//!
+//! - throttled or timed out: times 0.7, at most once for each p90 of the service time, since what was under way when the
+//!   limit was lowered says nothing about the lower limit;
+//! - otherwise up by `log10` of the limit, at least 1, when the limit is in use and calls take about as long as they
+//!   always do, each kind of call compared with itself;
+//! - when calls take longer since the limit grew, it goes back and stays there for a while: the backend queues.
+//!
+//! It must never leave the range from the least to the configured limit: it can lower and restore, never raise.
+
+mod service;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use service::Service;
+
+/// What becomes of the advice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum AdaptiveMode {
+    /// Nothing is decided: the limit is the configured one.
+    Off,
+    /// The advice is given, and the limit stays the configured one. The default.
+    #[default]
+    Observe,
+    /// The limit is the advised one.
+    Enforce,
+}
+
+/// The range of an [`AdaptiveLimit`], and its mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdaptiveOptions {
+    /// What becomes of the advice.
+    pub mode: AdaptiveMode,
+    /// The least limit, at least 1.
+    pub min: u32,
+    /// The limit that is never exceeded, and the one to begin with.
+    pub configured: u32,
+}
+
+/// How a call ended, as far as it says something about the backend's load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// An answer came; its latency counts.
+    Answered,
+    /// The backend refused the call because it has too much to do.
+    Throttled,
+    /// No answer came in time.
+    TimedOut,
+    /// It failed in a way that tells nothing about load; its latency does not count.
+    Failed,
+}
+
+/// One call, as it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation<'a> {
+    /// Which kind of call: only calls of one kind are compared with each other.
+    pub kind: &'a str,
+    /// How it ended.
+    pub signal: Signal,
+    /// How long it took.
+    pub latency: Duration,
+    /// Calls that were under way at once when it began, itself included.
+    pub in_use: u32,
+}
+
+/// The advice at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advice {
+    /// The limit that is advised.
+    pub recommended: u32,
+    /// The limit to obey: by the mode, the recommended or the configured one.
+    pub in_force: u32,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a limit is advised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// The mode is off.
+    Off,
+    /// Too few calls have ended to say anything.
+    TooFew,
+    /// Lower: calls were throttled or timed out.
+    Congested,
+    /// The same: congested, but it was lowered within a p90 of the service time.
+    JustLowered,
+    /// The same: calls take longer than they do at their best.
+    Slow,
+    /// The same: less than half of it is in use.
+    Unused,
+    /// Lower again, or the same for a while: calls took longer when the limit had grown.
+    Vetoed,
+    /// Higher: all is well.
+    Grown,
+    /// The same: it is the configured limit.
+    AtConfigured,
+}
+
+/// Calls that have to end before anything but congestion is judged.
+const ENOUGH: u32 = 20;
+
+/// How much longer than at their best calls may take while the limit grows.
+const NEAR: f64 = 1.5;
+
+/// How much longer than before it grew calls may take afterwards.
+const NO_WORSE: f64 = 1.1;
+
+/// Judgements without growth after a veto.
+const VETO: u32 = 10;
+
+/// The limit of one pool, as its backend's signals advise it.
+///
+/// ```
+/// use std::time::Duration;
+/// use lockgate_limits::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, Signal, Why};
+/// use tokio::time::Instant;
+///
+/// let options = AdaptiveOptions { mode: AdaptiveMode::Enforce, min: 5, configured: 100 };
+/// let mut limit = AdaptiveLimit::new(options);
+/// limit.observe(&Observation {
+///     kind: "report",
+///     signal: Signal::Throttled,
+///     latency: Duration::from_millis(20),
+///     in_use: 100,
+/// });
+/// let advice = limit.decide(Instant::now());
+/// assert_eq!((advice.in_force, advice.why), (70, Why::Congested));
+/// ```
+#[derive(Debug, Clone)]
+pub struct AdaptiveLimit {
+    options: AdaptiveOptions,
+    limit: u32,
+    service: Service,
+    // Since the last judgement.
+    congested: u32,
+    most_in_use: u32,
+    lowered_at: Option<Instant>,
+    judged_at: Option<Instant>,
+    // Latency before the last growth, and the limit to go back to.
+    grown_from: Option<(u32, f64)>,
+    vetoed_for: u32,
+}
+
+impl AdaptiveLimit {
+    /// Begins with the configured limit.
+    #[must_use]
+    pub fn new(options: AdaptiveOptions) -> Self {
+        let configured = options.configured.max(1);
+        let options = AdaptiveOptions { min: options.min.clamp(1, configured), configured, ..options };
+        Self {
+            options,
+            limit: configured,
+            service: Service::default(),
+            congested: 0,
+            most_in_use: 0,
+            lowered_at: None,
+            judged_at: None,
+            grown_from: None,
+            vetoed_for: 0,
+        }
+    }
+
+    /// Notes how a call ended.
+    pub fn observe(&mut self, call: &Observation<'_>) {
+        self.most_in_use = self.most_in_use.max(call.in_use);
+        match call.signal {
+            Signal::Answered => self.service.answered(call.kind, call.latency),
+            Signal::Throttled | Signal::TimedOut => self.congested += 1,
+            Signal::Failed => {}
+        }
+    }
+
+    /// The advice at `now`. It changes at most once for each p90 of the service time.
+    pub fn decide(&mut self, now: Instant) -> Advice {
+        let why = if self.options.mode == AdaptiveMode::Off { Why::Off } else { self.judge(now) };
+        let in_force = match self.options.mode {
+            AdaptiveMode::Enforce => self.limit,
+            AdaptiveMode::Off | AdaptiveMode::Observe => self.options.configured,
+        };
+        Advice { recommended: self.limit, in_force, why }
+    }
+
+    /// Goes on from a limit that somebody else decided: another process, which was first with its change.
+    pub fn adopt(&mut self, limit: u32, now: Instant) {
+        if limit < self.limit {
+            self.lowered_at = Some(now);
+        }
+        self.limit = limit.clamp(self.options.min, self.options.configured);
+        self.begin(now);
+        self.grown_from = None;
+    }
+
+    fn judge(&mut self, now: Instant) -> Why {
+        if self.congested > 0 {
+            return self.lower(now);
+        }
+        let is_early =
+            self.judged_at.is_some_and(|at| now.saturating_duration_since(at) < self.service.p90());
+        let Some(latency) = self.service.relative().filter(|_| self.service.calls() >= ENOUGH && !is_early)
+        else {
+            return Why::TooFew;
+        };
+        let most_in_use = self.most_in_use;
+        self.begin(now);
+        if let Some((before, then)) = self.grown_from.take()
+            && latency > then * NO_WORSE
+        {
+            self.limit = before;
+            self.vetoed_for = VETO;
+            return Why::Vetoed;
+        }
+        self.raise(latency, most_in_use)
+    }
+
+    fn lower(&mut self, now: Instant) -> Why {
+        let since = self.lowered_at.map(|at| now.saturating_duration_since(at));
+        if since.is_some_and(|since| since < self.service.p90()) {
+            // What began before the limit was lowered still ends.
+            self.congested = 0;
+            return Why::JustLowered;
+        }
+        self.begin(now);
+        self.grown_from = None;
+        self.lowered_at = Some(now);
+        self.limit = (self.limit * 7 / 10).max(self.options.min);
+        Why::Congested
+    }
+
+    fn raise(&mut self, latency: f64, most_in_use: u32) -> Why {
+        if self.limit >= self.options.configured {
+            return Why::AtConfigured;
+        }
+        if latency > NEAR {
+            return Why::Slow;
+        }
+        if most_in_use * 2 < self.limit {
+            return Why::Unused;
+        }
+        if self.vetoed_for > 0 {
+            self.vetoed_for -= 1;
+            return Why::Vetoed;
+        }
+        self.grown_from = Some((self.limit, latency));
+        self.limit =
+            (self.limit + self.limit.checked_ilog10().unwrap_or(0).max(1)).min(self.options.configured);
+        Why::Grown
+    }
+
+    /// Begins a new judgement.
+    fn begin(&mut self, now: Instant) {
+        self.judged_at = Some(now);
+        self.congested = 0;
+        self.most_in_use = 0;
+        self.service.begin();
+    }
+}

@@ -1,0 +1,143 @@
+//! The adaptive limit, case by case, and against a backend that queues, in virtual time.
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn limit(min: u32, configured: u32) -> (AdaptiveLimit, Instant) {
+    let options = AdaptiveOptions { mode: AdaptiveMode::Enforce, min, configured };
+    (AdaptiveLimit::new(options), Instant::now())
+}
+
+fn call(signal: Signal, latency: Duration, in_use: u32) -> Observation<'static> {
+    Observation { kind: "k", signal, latency, in_use }
+}
+
+/// A judgement's worth of answers of this latency, and the advice.
+fn answers(limit: &mut AdaptiveLimit, latency: Duration, in_use: u32, now: Instant) -> Advice {
+    (0..ENOUGH).for_each(|_| limit.observe(&call(Signal::Answered, latency, in_use)));
+    limit.decide(now)
+}
+
+fn throttled(limit: &mut AdaptiveLimit, now: Instant) -> Advice {
+    limit.observe(&call(Signal::Throttled, MS, 100));
+    limit.decide(now)
+}
+
+#[test]
+fn it_is_lowered_once_for_each_p90_of_the_service_time() {
+    let (mut limit, now) = limit(5, 100);
+    answers(&mut limit, 200 * MS, 100, now);
+    assert_eq!(throttled(&mut limit, now).recommended, 70);
+    let again = throttled(&mut limit, now + 199 * MS);
+    assert_eq!((again.recommended, again.why), (70, Why::JustLowered));
+    assert_eq!(limit.decide(now + 200 * MS).why, Why::TooFew, "what ended before has no say later");
+    assert_eq!(throttled(&mut limit, now + 200 * MS).recommended, 49);
+}
+
+#[test]
+fn it_never_leaves_its_range() {
+    let (mut limit, mut now) = limit(5, 100);
+    for _ in 0..50 {
+        now += 10 * MS;
+        assert!(throttled(&mut limit, now).recommended >= 5);
+    }
+    assert_eq!(limit.decide(now).recommended, 5);
+    for _ in 0..1_000 {
+        now += 10 * MS;
+        answers(&mut limit, MS, 100, now);
+    }
+    let advice = answers(&mut limit, MS, 100, now + 10 * MS);
+    assert_eq!((advice.recommended, advice.why), (100, Why::AtConfigured));
+}
+
+#[test]
+fn it_grows_by_the_logarithm_and_only_while_in_use_and_near_its_best() {
+    let (mut limit, mut now) = limit(1, 1_000);
+    answers(&mut limit, 10 * MS, 1_000, now);
+    throttled(&mut limit, now);
+    let mut next = |limit: &mut AdaptiveLimit, latency, in_use| {
+        now += 100 * MS;
+        let advice = answers(limit, latency, in_use, now);
+        (advice.recommended, advice.why)
+    };
+    assert_eq!(next(&mut limit, 10 * MS, 700), (702, Why::Grown));
+    assert_eq!(next(&mut limit, 10 * MS, 350), (702, Why::Unused));
+    assert_eq!(next(&mut limit, 10 * MS, 351), (704, Why::Grown));
+}
+
+#[test]
+fn growth_that_makes_calls_slower_is_taken_back_and_not_tried_for_a_while() {
+    let (mut limit, mut now) = limit(1, 100);
+    answers(&mut limit, 10 * MS, 100, now);
+    throttled(&mut limit, now);
+    let mut next = |limit: &mut AdaptiveLimit, latency| {
+        now += 100 * MS;
+        let advice = answers(limit, latency, 100, now);
+        (advice.recommended, advice.why)
+    };
+    assert_eq!(next(&mut limit, 10 * MS), (71, Why::Grown));
+    assert_eq!(next(&mut limit, 12 * MS), (70, Why::Vetoed));
+    for _ in 0..VETO {
+        assert_eq!(next(&mut limit, 10 * MS), (70, Why::Vetoed));
+    }
+    assert_eq!(next(&mut limit, 10 * MS), (71, Why::Grown));
+    assert_eq!(next(&mut limit, 10 * MS).1, Why::Grown);
+    assert_eq!(next(&mut limit, 20 * MS).1, Why::Vetoed);
+    assert_eq!(next(&mut limit, 20 * MS).1, Why::Slow);
+}
+
+#[test]
+fn a_change_in_the_mix_of_kinds_is_no_change_in_load() {
+    let (mut limit, now) = limit(1, 100);
+    let kind = |kind, latency| Observation { kind, ..call(Signal::Answered, latency, 100) };
+    for _ in 0..ENOUGH {
+        limit.observe(&kind("short", 10 * MS));
+        limit.observe(&kind("long", 1_000 * MS));
+    }
+    limit.decide(now);
+    throttled(&mut limit, now);
+    (0..ENOUGH).for_each(|_| limit.observe(&kind("long", 1_000 * MS)));
+    assert_eq!(limit.decide(now + 2_000 * MS).why, Why::Grown);
+}
+
+#[test]
+fn modes_say_what_becomes_of_the_advice() {
+    for (mode, recommended, in_force) in
+        [(AdaptiveMode::Off, 100, 100), (AdaptiveMode::Observe, 70, 100), (AdaptiveMode::Enforce, 70, 70)]
+    {
+        let mut limit = AdaptiveLimit::new(AdaptiveOptions { mode, min: 1, configured: 100 });
+        let advice = throttled(&mut limit, Instant::now());
+        assert_eq!((advice.recommended, advice.in_force), (recommended, in_force), "{mode:?}");
+    }
+}
+
+#[test]
+fn what_another_process_decided_counts_as_ones_own() {
+    let (mut limit, now) = limit(1, 100);
+    answers(&mut limit, 200 * MS, 100, now);
+    limit.adopt(70, now);
+    assert_eq!(throttled(&mut limit, now + 100 * MS).why, Why::JustLowered);
+    limit.adopt(500, now);
+    assert_eq!(limit.decide(now).recommended, 100);
+}
+
+#[test]
+fn it_finds_what_a_backend_that_refuses_bears() {
+    // A backend with 40 places that refuses the 41st, and calls of 50 ms.
+    let (mut limit, mut now) = limit(1, 100);
+    let mut seen = Vec::new();
+    for round in 0..2_000 {
+        now += 60 * MS;
+        let in_use = limit.decide(now).in_force;
+        for n in 1..=in_use {
+            let signal = if n > 40 { Signal::Throttled } else { Signal::Answered };
+            limit.observe(&call(signal, 50 * MS, in_use));
+        }
+        if round > 200 {
+            seen.push(in_use);
+        }
+    }
+    let mean = seen.iter().sum::<u32>() / u32::try_from(seen.len()).unwrap();
+    assert!(seen.iter().all(|n| (28..=41).contains(n)) && mean >= 33, "{mean}");
+}

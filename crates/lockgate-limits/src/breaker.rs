@@ -1,0 +1,351 @@
+//! The circuit breaker: after too many failures nobody calls for a while, then a few probes find out.
+//!
+//! Closed: calls pass, and their outcomes are counted in windows. Open: no call passes until `open_for` is over. Half-open:
+//! one probe at a time, then two, then four; a failed one opens it again, and when the four have succeeded it is closed
+//! (Nygard, *Release It!*, chapter 5; the steps avoid a herd on a backend that has just come back).
+//!
+//! A probe is a real call: take its slot or permit as for any other, inside the pass. The breaker adds no capacity.
+//!
+//! It must never count an outcome of another state than the one in which its call began.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::now;
+
+/// When a [`CircuitBreaker`] opens, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BreakerOptions {
+    /// How long outcomes are counted together; default 10 s.
+    pub window: Duration,
+    /// Calls in a window below which nothing is judged; default 20.
+    pub min_calls: u32,
+    /// The share of failures at which it opens; default 0.5.
+    pub failure_rate: f64,
+    /// How long it stays open; default 30 s.
+    pub open_for: Duration,
+}
+
+impl Default for BreakerOptions {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(10),
+            min_calls: 20,
+            failure_rate: 0.5,
+            open_for: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Probes at a time in each step of half-open.
+const STEPS: [u32; 3] = [1, 2, 4];
+
+/// A circuit breaker. Cheap to clone; clones share it.
+///
+/// ```
+/// use lockgate_limits::{BreakerOptions, CircuitBreaker};
+/// use tokio::time::Instant;
+///
+/// let breaker = CircuitBreaker::new(BreakerOptions { min_calls: 2, ..BreakerOptions::default() });
+/// let now = Instant::now();
+/// for _ in 0..2 {
+///     breaker.pass_at(now)?.failed_at(now);
+/// }
+/// let open = breaker.pass_at(now).unwrap_err();
+/// assert_eq!(open.retry_at(), Some(now + BreakerOptions::default().open_for));
+/// # Ok::<(), lockgate_limits::Open>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct CircuitBreaker {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: BreakerOptions,
+    state: Mutex<Numbered>,
+}
+
+/// The state, and how often it has changed: a call of an earlier one has no say.
+#[derive(Debug)]
+struct Numbered {
+    number: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed { since: Option<Instant>, calls: u32, failures: u32 },
+    Open { until: Instant },
+    HalfOpen { step: usize, in_flight: u32, succeeded: u32 },
+}
+
+/// What a breaker shows of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BreakerState {
+    /// Calls pass.
+    Closed,
+    /// No call passes.
+    Open,
+    /// A few probes pass.
+    HalfOpen,
+}
+
+/// Not let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the circuit breaker is open")]
+pub struct Open {
+    retry_at: Option<Instant>,
+}
+
+impl Open {
+    /// When probes begin; `None` while as many as allowed are under way.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+}
+
+/// A call that was let through. Tell how it ended; dropped without a word (the call was cancelled) it counts for nothing,
+/// and a probe's place is free again.
+#[must_use = "tell how the call ended"]
+#[derive(Debug)]
+pub struct Pass {
+    shared: Arc<Shared>,
+    number: u64,
+    has_ended: bool,
+}
+
+impl CircuitBreaker {
+    /// A closed breaker.
+    #[must_use]
+    pub fn new(options: BreakerOptions) -> Self {
+        let state = State::Closed { since: None, calls: 0, failures: 0 };
+        Self { shared: Arc::new(Shared { options, state: Mutex::new(Numbered { number: 0, state }) }) }
+    }
+
+    /// Lets a call through.
+    ///
+    /// # Errors
+    /// [`Open`] when it does not.
+    pub fn pass(&self) -> Result<Pass, Open> {
+        self.pass_at(now())
+    }
+
+    /// Lets a call through at `now`.
+    ///
+    /// # Errors
+    /// [`Open`] when it does not.
+    pub fn pass_at(&self, now: Instant) -> Result<Pass, Open> {
+        let mut numbered = self.shared.lock();
+        if let State::Open { until } = numbered.state {
+            if now < until {
+                return Err(Open { retry_at: Some(until) });
+            }
+            numbered.become_state(State::HalfOpen { step: 0, in_flight: 0, succeeded: 0 });
+        }
+        if let State::HalfOpen { step, in_flight, succeeded } = &mut numbered.state {
+            let most = STEPS.get(*step).copied().unwrap_or(1);
+            if *in_flight + *succeeded >= most {
+                return Err(Open { retry_at: None });
+            }
+            *in_flight += 1;
+        }
+        Ok(Pass { shared: Arc::clone(&self.shared), number: numbered.number, has_ended: false })
+    }
+
+    /// The state as of the last call.
+    #[must_use]
+    pub fn state(&self) -> BreakerState {
+        match self.shared.lock().state {
+            State::Closed { .. } => BreakerState::Closed,
+            State::Open { .. } => BreakerState::Open,
+            State::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
+    }
+}
+
+impl Pass {
+    /// The call succeeded.
+    pub fn succeeded(self) {
+        self.succeeded_at(now());
+    }
+
+    /// The call succeeded, at `now`.
+    pub fn succeeded_at(mut self, now: Instant) {
+        self.end(now, Some(true));
+    }
+
+    /// The backend failed the call. A failure that is the caller's own fault is a success of the backend.
+    pub fn failed(self) {
+        self.failed_at(now());
+    }
+
+    /// The backend failed the call, at `now`.
+    pub fn failed_at(mut self, now: Instant) {
+        self.end(now, Some(false));
+    }
+
+    fn end(&mut self, now: Instant, outcome: Option<bool>) {
+        self.has_ended = true;
+        let mut numbered = self.shared.lock();
+        if numbered.number == self.number {
+            numbered.end(&self.shared.options, now, outcome);
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.end(now(), None);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Numbered> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Numbered {
+    fn become_state(&mut self, state: State) {
+        self.number += 1;
+        self.state = state;
+    }
+
+    fn end(&mut self, options: &BreakerOptions, now: Instant, outcome: Option<bool>) {
+        let open = State::Open { until: now + options.open_for };
+        let next = match &mut self.state {
+            State::Open { .. } => None,
+            State::Closed { since, calls, failures } => {
+                let Some(success) = outcome else { return };
+                let start = *since.get_or_insert(now);
+                if now.saturating_duration_since(start) >= options.window {
+                    (*since, *calls, *failures) = (Some(now), 0, 0);
+                }
+                *calls += 1;
+                *failures += u32::from(!success);
+                let is_bad = f64::from(*failures) >= options.failure_rate * f64::from(*calls);
+                (!success && *calls >= options.min_calls && is_bad).then_some(open)
+            }
+            State::HalfOpen { step, in_flight, succeeded } => {
+                *in_flight = in_flight.saturating_sub(1);
+                match outcome {
+                    None => None,
+                    Some(false) => Some(open),
+                    Some(true) => after_probe(step, succeeded),
+                }
+            }
+        };
+        if let Some(next) = next {
+            self.become_state(next);
+        }
+    }
+}
+
+/// Counts a probe that succeeded: the last of a step begins the next one, the last of all closes.
+fn after_probe(step: &mut usize, succeeded: &mut u32) -> Option<State> {
+    *succeeded += 1;
+    if STEPS.get(*step).is_some_and(|most| *succeeded < *most) {
+        return None;
+    }
+    if *step + 1 < STEPS.len() {
+        *step += 1;
+        *succeeded = 0;
+        return None;
+    }
+    Some(State::Closed { since: None, calls: 0, failures: 0 })
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    fn breaker() -> (CircuitBreaker, Instant) {
+        let options = BreakerOptions { min_calls: 4, ..BreakerOptions::default() };
+        (CircuitBreaker::new(options), Instant::now())
+    }
+
+    fn opened() -> (CircuitBreaker, Instant) {
+        let (breaker, now) = breaker();
+        for _ in 0..4 {
+            breaker.pass_at(now).unwrap().failed_at(now);
+        }
+        (breaker, now)
+    }
+
+    #[test]
+    fn it_opens_at_the_share_of_failures_and_not_before_enough_calls() {
+        let (breaker, now) = breaker();
+        for _ in 0..3 {
+            breaker.pass_at(now).unwrap().failed_at(now);
+            assert_eq!(breaker.state(), BreakerState::Closed);
+        }
+        breaker.pass_at(now).unwrap().failed_at(now);
+        assert_eq!(breaker.state(), BreakerState::Open);
+    }
+
+    #[test]
+    fn failures_of_an_earlier_window_are_forgotten() {
+        let (breaker, now) = breaker();
+        for _ in 0..3 {
+            breaker.pass_at(now).unwrap().failed_at(now);
+        }
+        let later = now + Duration::from_secs(10);
+        breaker.pass_at(later).unwrap().failed_at(later);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[test]
+    fn probes_come_one_two_and_four_at_a_time_and_then_it_closes() {
+        let (breaker, now) = opened();
+        let early = now + Duration::from_secs(30) - Duration::from_nanos(1);
+        assert!(breaker.pass_at(early).is_err());
+        let later = now + Duration::from_secs(30);
+        for step in [1, 2, 4] {
+            let probes: Vec<Pass> = (0..step).map(|_| breaker.pass_at(later).unwrap()).collect();
+            assert_eq!(breaker.pass_at(later).unwrap_err().retry_at(), None, "step of {step}");
+            assert_eq!(breaker.state(), BreakerState::HalfOpen);
+            probes.into_iter().for_each(|probe| probe.succeeded_at(later));
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_failed_probe_opens_again_and_others_of_its_step_have_no_say() {
+        let (breaker, now) = opened();
+        let later = now + Duration::from_secs(30);
+        breaker.pass_at(later).unwrap().succeeded_at(later);
+        let (first, second) = (breaker.pass_at(later).unwrap(), breaker.pass_at(later).unwrap());
+        first.failed_at(later);
+        second.succeeded_at(later);
+        assert_eq!(breaker.pass_at(later).unwrap_err().retry_at(), Some(later + Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_cancelled_probe_frees_its_place() {
+        let (breaker, now) = opened();
+        let later = now + Duration::from_secs(30);
+        drop(breaker.pass_at(later).unwrap());
+        assert!(breaker.pass_at(later).is_ok());
+    }
+
+    #[test]
+    fn a_call_from_before_it_opened_does_not_close_it() {
+        let (breaker, now) = breaker();
+        let old = breaker.pass_at(now).unwrap();
+        for _ in 0..4 {
+            breaker.pass_at(now).unwrap().failed_at(now);
+        }
+        let later = now + Duration::from_secs(30);
+        let probe = breaker.pass_at(later).unwrap();
+        old.failed_at(later);
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        probe.succeeded_at(later);
+    }
+}

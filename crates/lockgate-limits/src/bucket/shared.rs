@@ -1,0 +1,171 @@
+//! What the clones of a bucket and its reservations share, and each step on it.
+//!
+//! It must never lower what is held before the ledger knows, nor open the book for a plain charge.
+
+use tokio::time::Instant;
+
+use crate::book::{Book, Ending, Unexecuted};
+use crate::clock::Epoch;
+use crate::denied::{Denied, Reason};
+use crate::ledger::Ledger;
+use crate::line::{Tokens, Wait};
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+
+/// What clones and reservations share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(super) epoch: Epoch,
+    pub(super) ledger: Ledger,
+    pub(super) book: Mutex<Book>,
+    // Tokens that reservations hold. Raised before the charge and lowered after the refund, so that it is never too low.
+    pub(super) held: AtomicU64,
+    // The end of the first window to end, so that a charge need not open the book.
+    pub(super) next_expiry: AtomicU64,
+    // How long after its `ready_at` a reservation may be executed, in nanoseconds.
+    pub(super) window: u64,
+    pub(super) allowed: AtomicU64,
+    pub(super) denied: AtomicU64,
+    pub(super) burned: AtomicU64,
+}
+
+impl Shared {
+    /// Charges tokens that will lie in magazines until they are spent. `load` of the `tokens` are held from now on, and
+    /// `held_before` of what was held no longer is.
+    pub(crate) fn draw(
+        &self,
+        at: u64,
+        tokens: u64,
+        exchange: impl FnOnce() -> (u64, u64),
+    ) -> Result<(), Wait> {
+        // Said before it is charged, so that no lift in between overlooks it.
+        self.held.fetch_add(tokens, Ordering::AcqRel);
+        let drawn = self.ledger.charge(at, tokens, || self.held() - tokens);
+        let (more, less) = if drawn.is_ok() { exchange() } else { (0, 0) };
+        self.held.fetch_add(more, Ordering::AcqRel);
+        self.held.fetch_sub(tokens + less, Ordering::AcqRel);
+        drawn
+    }
+
+    /// Gives back tokens that were drawn and not spent; of what was held for magazines nothing is any more.
+    pub(crate) fn put_back(&self, at: u64, tokens: u64, loaded: u64) {
+        // With none, too: what was saved up beside the spent ones is forfeited.
+        self.ledger.refund(at, Tokens::Exactly(tokens), || self.held());
+        self.held.fetch_sub(loaded, Ordering::AcqRel);
+    }
+
+    /// The limiter's time of an instant; what has expired by then is given back.
+    pub(crate) fn at(&self, now: Instant) -> u64 {
+        let at = self.epoch.nanos(now);
+        self.expire(at);
+        at
+    }
+
+    /// The ledger that all tokens come from.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::Acquire)
+    }
+
+    pub(super) fn deny(&self, wait: Wait, tokens: u64, now: Instant) -> Denied {
+        self.denied.fetch_add(1, Ordering::Relaxed);
+        self.denial(wait, tokens, now)
+    }
+
+    /// A wait as its caller is told.
+    pub(crate) fn denial(&self, wait: Wait, tokens: u64, now: Instant) -> Denied {
+        let expiry = self.next_expiry.load(Ordering::Acquire);
+        let expiry = (expiry != u64::MAX).then(|| self.epoch.instant(expiry.saturating_add(1)));
+        let reserved = |at| Denied::until(Reason::Reserved, at, now);
+        match wait {
+            Wait::Never => Denied::whenever(Reason::TooLarge),
+            Wait::Held => expiry.map_or(Denied::whenever(Reason::Reserved), reserved),
+            Wait::Until(moment) => {
+                let there = self.epoch.instant(moment);
+                let is_held = self.held() + tokens > self.ledger.burst();
+                match expiry.filter(|expiry| is_held && *expiry > there) {
+                    Some(expiry) => reserved(expiry),
+                    None => Denied::until(Reason::Rate, there, now),
+                }
+            }
+        }
+    }
+
+    pub(super) fn reserve(&self, at: u64, tokens: u64, max_wait: u64) -> Result<(u64, u64), Wait> {
+        let mut book = lock(&self.book);
+        self.end_expired(&mut book, at);
+        self.held.fetch_add(tokens, Ordering::AcqRel);
+        match self.ledger.promise(at, tokens, max_wait, || self.held() - tokens) {
+            Ok(promise) => {
+                let expires = promise.ready.saturating_add(self.window);
+                let ticket = book.add(tokens, at, promise.ready, expires);
+                self.note_expiry(&book);
+                Ok((ticket, promise.ready))
+            }
+            Err(wait) => {
+                self.held.fetch_sub(tokens, Ordering::AcqRel);
+                Err(wait)
+            }
+        }
+    }
+
+    /// Spends a reservation.
+    pub(crate) fn execute(&self, ticket: u64, now: Instant) -> Result<(), Unexecuted> {
+        let at = self.epoch.nanos(now);
+        let mut book = lock(&self.book);
+        self.end_expired(&mut book, at);
+        let tokens = book.execute(ticket, at)?;
+        self.lift(at);
+        self.held.fetch_sub(tokens, Ordering::AcqRel);
+        self.note_expiry(&book);
+        self.allowed.fetch_add(tokens, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Ends a reservation without spending it; `None` when it has ended before.
+    pub(crate) fn cancel(&self, ticket: u64, now: Instant) -> Option<Ending> {
+        let at = self.epoch.nanos(now);
+        let mut book = lock(&self.book);
+        let ending = self.end(&mut book, ticket, at);
+        self.note_expiry(&book);
+        ending
+    }
+
+    pub(super) fn expire(&self, at: u64) {
+        if self.next_expiry.load(Ordering::Acquire) < at {
+            let mut book = lock(&self.book);
+            self.end_expired(&mut book, at);
+        }
+    }
+
+    fn end_expired(&self, book: &mut Book, at: u64) {
+        while let Some(ticket) = book.expired(at) {
+            self.end(book, ticket, at);
+        }
+        self.note_expiry(book);
+    }
+
+    fn end(&self, book: &mut Book, ticket: u64, at: u64) -> Option<Ending> {
+        let ending = book.end(ticket, self.ledger.burst())?;
+        self.lift(at);
+        if ending.back > 0 {
+            let back = if ending.is_last { Tokens::Exactly } else { Tokens::Beside };
+            self.ledger.refund(at, back(ending.back), || self.held());
+        }
+        self.held.fetch_sub(ending.held, Ordering::AcqRel);
+        self.burned.fetch_add(ending.held - ending.back, Ordering::Relaxed);
+        Some(ending)
+    }
+
+    /// Forfeits what was saved up beside the tokens that are held until now.
+    fn lift(&self, at: u64) {
+        // A denial means that the bucket is overdrawn: nothing was saved up.
+        self.ledger.charge(at, 0, || self.held()).ok();
+    }
+
+    fn note_expiry(&self, book: &Book) {
+        self.next_expiry.store(book.next_expiry().unwrap_or(u64::MAX), Ordering::Release);
+    }
+}

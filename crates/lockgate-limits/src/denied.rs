@@ -1,0 +1,83 @@
+//! A denial: why, and when to come back.
+//!
+//! It must never be a bare `false`: who is told nothing comes back too early, or polls.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Why a call was not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The tokens are not there yet.
+    Rate,
+    /// Tokens are there, but reservations hold them: they may be executed at any moment of their window.
+    Reserved,
+    /// More than a whole burst: no wait would help.
+    TooLarge,
+    /// As many calls as allowed are in flight.
+    InFlight,
+    /// A keyed limiter knows as many keys as it may, and none of them can be forgotten yet.
+    TooManyKeys,
+}
+
+/// Not admitted. Nothing was charged.
+///
+/// ```
+/// use lockgate_limits::{Quota, Reason, TokenBucket};
+///
+/// let bucket = TokenBucket::new(Quota::per_second(10, 1)?);
+/// assert!(bucket.try_acquire(1).is_ok());
+/// let denied = bucket.try_acquire(1).unwrap_err();
+/// assert_eq!(denied.reason(), Reason::Rate);
+/// assert!(denied.retry_after().unwrap().as_millis() <= 100);
+/// # Ok::<(), lockgate_limits::QuotaError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", text(*.reason))]
+pub struct Denied {
+    reason: Reason,
+    not_before: Option<Instant>,
+    wait: Option<Duration>,
+}
+
+impl Denied {
+    pub(crate) fn until(reason: Reason, not_before: Instant, now: Instant) -> Self {
+        let wait = not_before.saturating_duration_since(now);
+        Self { reason, not_before: Some(not_before), wait: Some(wait) }
+    }
+
+    pub(crate) fn whenever(reason: Reason) -> Self {
+        Self { reason, not_before: None, wait: None }
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The first instant at which the same call is admitted if nothing else happens until then; `None` where time alone
+    /// does not decide it. For [`Reason::Reserved`] it is when the next reservation expires.
+    #[must_use]
+    pub fn not_before(&self) -> Option<Instant> {
+        self.not_before
+    }
+
+    /// The same, as a wait from the `now` of the call.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.wait
+    }
+}
+
+fn text(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Rate => "above the rate",
+        Reason::Reserved => "the tokens are reserved",
+        Reason::TooLarge => "more than a whole burst",
+        Reason::InFlight => "as many calls as allowed are in flight",
+        Reason::TooManyKeys => "as many keys as allowed are in use",
+    }
+}

@@ -1,0 +1,238 @@
+//! The gate: a rate and a bound on calls in flight, passed together.
+//!
+//! Permit first, then token: a token is spent at one moment, a permit is given back. When the token is denied the permit
+//! goes back at once, so that a denied call leaves no trace.
+//!
+//! It must never hold a token without a permit, nor keep a permit that its guard has dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::bucket::TokenBucket;
+use crate::clock::now;
+use crate::denied::{Denied, Reason};
+use crate::quota::Quota;
+use crate::status::Status;
+
+/// A rate, a burst and a bound on calls in flight. Cheap to clone; clones share it.
+///
+/// ```
+/// use lockgate_limits::{Gate, Quota, Reason};
+/// use tokio::time::Instant;
+///
+/// let start = Instant::now();
+/// let gate = Gate::starting(Quota::per_second(10, 20)?, 1, start);
+/// let guard = gate.try_enter_at(start)?;
+/// assert_eq!(gate.try_enter_at(start).unwrap_err().reason(), Reason::InFlight);
+/// drop(guard);
+/// assert!(gate.try_enter_at(start).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Gate {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    bucket: TokenBucket,
+    permits: Arc<Semaphore>,
+    in_flight: usize,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    entered: AtomicU64,
+    delayed_by_flight: AtomicU64,
+    delayed_by_rate: AtomicU64,
+    denied_by_flight: AtomicU64,
+    denied_by_rate: AtomicU64,
+}
+
+/// What a gate has counted since the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct GateCounts {
+    /// Calls that came in.
+    pub entered: u64,
+    /// Of these, calls that waited for another to leave.
+    pub delayed_by_flight: u64,
+    /// Of these, calls that waited for a token.
+    pub delayed_by_rate: u64,
+    /// Calls denied because as many as allowed were in flight.
+    pub denied_by_flight: u64,
+    /// Calls denied by the rate.
+    pub denied_by_rate: u64,
+}
+
+/// A call in flight; its drop ends it.
+#[must_use = "dropping the guard ends the call at once"]
+#[derive(Debug)]
+pub struct GateGuard {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Gate {
+    /// At most `in_flight` calls at once, started within `quota`; at least one, whatever is given.
+    #[must_use]
+    pub fn new(quota: Quota, in_flight: usize) -> Self {
+        Self::starting(quota, in_flight, now())
+    }
+
+    /// As [`Gate::new`], with a bucket whose time begins at `start`.
+    #[must_use]
+    pub fn starting(quota: Quota, in_flight: usize, start: Instant) -> Self {
+        let in_flight = in_flight.clamp(1, Semaphore::MAX_PERMITS);
+        let shared = Shared {
+            bucket: TokenBucket::starting(quota, start),
+            permits: Arc::new(Semaphore::new(in_flight)),
+            in_flight,
+            counts: Counts::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Starts a call now, or not at all.
+    ///
+    /// # Errors
+    /// [`Denied`] by the bound on calls in flight, or by the rate.
+    pub fn try_enter(&self) -> Result<GateGuard, Denied> {
+        self.try_enter_at(now())
+    }
+
+    /// Starts a call at `now`, or not at all.
+    ///
+    /// # Errors
+    /// As [`Gate::try_enter`].
+    pub fn try_enter_at(&self, now: Instant) -> Result<GateGuard, Denied> {
+        let counts = &self.shared.counts;
+        let Ok(permit) = Arc::clone(&self.shared.permits).try_acquire_owned() else {
+            bump(&counts.denied_by_flight);
+            return Err(Denied::whenever(Reason::InFlight));
+        };
+        self.shared.bucket.try_acquire_at(1, now).inspect_err(|_| bump(&counts.denied_by_rate))?;
+        bump(&counts.entered);
+        Ok(GateGuard { _permit: permit })
+    }
+
+    /// Starts a call as soon as both allow it: first come, first served. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Denied`] when the rate's wait is further off than can be promised; see [`TokenBucket::acquire`].
+    pub async fn enter(&self) -> Result<GateGuard, Denied> {
+        let counts = &self.shared.counts;
+        let permit = match Arc::clone(&self.shared.permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                bump(&counts.delayed_by_flight);
+                let waiting = Arc::clone(&self.shared.permits).acquire_owned();
+                // The semaphore is never closed.
+                waiting.await.map_err(|_| Denied::whenever(Reason::InFlight))?
+            }
+        };
+        if self.shared.bucket.try_acquire_at(1, now()).is_err() {
+            bump(&counts.delayed_by_rate);
+            self.shared.bucket.acquire(1).await?;
+        }
+        bump(&counts.entered);
+        Ok(GateGuard { _permit: permit })
+    }
+
+    /// Calls in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.shared.in_flight.saturating_sub(self.shared.permits.available_permits())
+    }
+
+    /// The bucket: to change its quota, or to look at it.
+    #[must_use]
+    pub fn bucket(&self) -> &TokenBucket {
+        &self.shared.bucket
+    }
+
+    /// What the bucket shows of itself.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.shared.bucket.status()
+    }
+
+    /// What was let in, delayed and denied, and why.
+    #[must_use]
+    pub fn counts(&self) -> GateCounts {
+        let counts = &self.shared.counts;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        GateCounts {
+            entered: read(&counts.entered),
+            delayed_by_flight: read(&counts.delayed_by_flight),
+            delayed_by_rate: read(&counts.delayed_by_rate),
+            denied_by_flight: read(&counts.denied_by_flight),
+            denied_by_rate: read(&counts.denied_by_rate),
+        }
+    }
+}
+
+fn bump(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn gate(burst: u32, in_flight: usize) -> (Gate, Instant) {
+        let start = now();
+        (Gate::starting(Quota::per_second(10, burst).unwrap(), in_flight, start), start)
+    }
+
+    #[test]
+    fn a_call_that_the_rate_denies_gives_its_permit_back() {
+        let (gate, start) = gate(1, 2);
+        let _first = gate.try_enter_at(start).unwrap();
+        let denied = gate.try_enter_at(start).unwrap_err();
+        assert_eq!(denied.retry_after(), Some(Duration::from_millis(100)));
+        assert_eq!(gate.in_flight(), 1);
+        let counts = gate.counts();
+        assert_eq!((counts.entered, counts.denied_by_rate, counts.denied_by_flight), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_call_that_flight_denies_uses_no_token() {
+        let (gate, start) = gate(2, 1);
+        let first = gate.try_enter_at(start).unwrap();
+        for _ in 0..5 {
+            assert_eq!(gate.try_enter_at(start).unwrap_err().reason(), Reason::InFlight);
+        }
+        drop(first);
+        assert!(gate.try_enter_at(start).is_ok());
+        assert_eq!(gate.counts().denied_by_flight, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_enters_when_both_allow_it() {
+        let gate = Gate::new(Quota::per_second(10, 1).unwrap(), 1);
+        let start = now();
+        let first = gate.enter().await.unwrap();
+        let next = async {
+            let _guard = gate.enter().await.unwrap();
+            now() - start
+        };
+        let leave = async {
+            tokio::time::sleep(Duration::from_millis(250)).await; // virtual time
+            drop(first);
+        };
+        let (entered, ()) = tokio::join!(next, leave);
+        assert_eq!(entered, Duration::from_millis(250));
+        let third = gate.enter().await.unwrap();
+        assert_eq!(now() - start, Duration::from_millis(350));
+        let counts = gate.counts();
+        assert_eq!((counts.delayed_by_flight, counts.delayed_by_rate), (1, 1));
+        drop(third);
+        assert_eq!(gate.in_flight(), 0);
+    }
+}

@@ -1,0 +1,328 @@
+//! The keyed limiter: a limit for each key, in bounded memory, with magazines for the keys that are hot.
+//!
+//! A key's ledger lies in one part of the table, under that part's lock. Sampling finds keys that are called so often that
+//! the lock would be what they wait for: those get a [`ShardedLimiter`] until they are hot no longer. Whatever a key's
+//! ledger lies in, it is the same ledger: moving it creates no token.
+//!
+//! It must never forget a key that could be told from a new one.
+
+mod hot;
+mod part;
+mod plain;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::bucket::TokenBucket;
+use crate::clock::{Epoch, now};
+use crate::denied::{Denied, Reason};
+use crate::ledger::Ledger;
+use crate::line::{Line, Wait};
+use crate::quota::Quota;
+use crate::sharded::{ShardedLimiter, place};
+use crate::sync::{Mutex, lock};
+use hot::{Hot, ONE_OF, Samples};
+use part::{Entry, Part};
+use plain::Plain;
+
+/// Parts of the table.
+const PARTS: usize = 64;
+
+/// How a [`KeyedLimiter`] uses its memory, and which keys it takes for hot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KeyedOptions {
+    /// The most keys that are remembered, at least 64; default 1,000,000. Keys whose bucket is full need no memory.
+    pub max_keys: usize,
+    /// How far above its share a key's calls must be, as a fraction of the share, for it to be hot; default 0.3. A share
+    /// is a sixteenth of all calls.
+    pub rebalance_threshold: f64,
+}
+
+impl Default for KeyedOptions {
+    fn default() -> Self {
+        Self { max_keys: 1_000_000, rebalance_threshold: 0.3 }
+    }
+}
+
+/// The same quota for each key, and each key on its own.
+///
+/// As exact for a key as [`TokenBucket`]; up to an eighth of a key's burst, 64 tokens at most, may be missing from it for
+/// as long as it takes to refill (tokens that were spent since the clock was last read).
+///
+/// ```
+/// use lockgate_limits::{KeyedLimiter, Quota};
+///
+/// let limiter = KeyedLimiter::new(Quota::per_second(10, 2)?);
+/// assert!(limiter.try_acquire(&"alice", 2).is_ok());
+/// assert!(limiter.try_acquire(&"alice", 1).is_err());
+/// assert!(limiter.try_acquire(&"bob", 1).is_ok());
+/// # Ok::<(), lockgate_limits::QuotaError>(())
+/// ```
+#[derive(Debug)]
+pub struct KeyedLimiter<K> {
+    epoch: Epoch,
+    quota: Mutex<Quota>,
+    hasher: RandomState,
+    parts: Box<[Mutex<Part<K>>]>,
+    hot: Hot<K>,
+    samples: Mutex<Samples<K>>,
+    threshold: f64,
+}
+
+/// The numbers of a keyed limiter at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyedStatus {
+    /// Keys that are remembered.
+    pub keys: usize,
+    /// Of these, keys that are hot.
+    pub hot: usize,
+    /// Tokens admitted since the beginning, to all keys.
+    pub allowed: u64,
+    /// Calls denied since the beginning, to all keys.
+    pub denied: u64,
+}
+
+impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
+    /// A limiter with the default options.
+    #[must_use]
+    pub fn new(quota: Quota) -> Self {
+        Self::starting(quota, KeyedOptions::default(), now())
+    }
+
+    /// A limiter whose time begins at `start`.
+    #[must_use]
+    pub fn starting(quota: Quota, options: KeyedOptions, start: Instant) -> Self {
+        let most = (options.max_keys / PARTS).max(1);
+        let line = Line::new(quota, 0);
+        Self {
+            epoch: Epoch::starting(start),
+            quota: Mutex::new(quota),
+            hasher: RandomState::new(),
+            parts: (0..PARTS).map(|_| Mutex::new(Part::new(line, most))).collect(),
+            hot: Hot::new(),
+            samples: Mutex::new(Samples::default()),
+            threshold: options.rebalance_threshold,
+        }
+    }
+
+    /// Takes `tokens` of the key's now, or none.
+    ///
+    /// # Errors
+    /// [`Denied`], which says when to come back; with [`Reason::TooManyKeys`] for a new key while no other can be
+    /// forgotten.
+    pub fn try_acquire(&self, key: &K, tokens: u32) -> Result<(), Denied> {
+        self.take(key, tokens, now)
+    }
+
+    /// Takes `tokens` of the key's at `now`, or none.
+    ///
+    /// # Errors
+    /// As [`KeyedLimiter::try_acquire`].
+    pub fn try_acquire_at(&self, key: &K, tokens: u32, now: Instant) -> Result<(), Denied> {
+        self.take(key, tokens, || now)
+    }
+
+    /// Goes on with another quota for every key; no key gets a token by it.
+    pub fn set_quota_at(&self, quota: Quota, now: Instant) {
+        let at = self.epoch.nanos(now);
+        let mut current = lock(&self.quota);
+        *current = quota;
+        for part in &self.parts {
+            lock(part).set_line(Line::new(quota, at), at, |hot| hot.set_quota_at(quota, now));
+        }
+    }
+
+    /// Forgets every key that is idle at `now`: its bucket is full, as that of a new key.
+    pub fn drop_idle_at(&self, now: Instant) {
+        let at = self.epoch.nanos(now);
+        for part in &self.parts {
+            lock(part).drop_idle(at);
+        }
+    }
+
+    /// Tokens that the key could take at `now`.
+    #[must_use]
+    pub fn remaining_at(&self, key: &K, now: Instant) -> u64 {
+        let at = self.epoch.nanos(now);
+        let hash = self.hasher.hash_one(key);
+        let Some(part) = self.part(hash) else { return 0 };
+        let mut part = lock(part);
+        let line = part.line;
+        match part.find(hash, key) {
+            None => line.burst,
+            Some(Entry::Plain(plain)) => plain.level(line, at).0,
+            Some(Entry::Hot(limiter)) => limiter.status_at(now).remaining,
+        }
+    }
+
+    /// What was counted, and how many keys there are.
+    #[must_use]
+    pub fn status(&self) -> KeyedStatus {
+        let mut status = KeyedStatus { keys: 0, hot: 0, allowed: 0, denied: 0 };
+        for (allowed, denied) in self.hot.each(ShardedLimiter::counts) {
+            status.hot += 1;
+            status.allowed += allowed;
+            status.denied += denied;
+        }
+        for part in &self.parts {
+            let part = lock(part);
+            status.keys += part.len();
+            status.allowed += part.allowed;
+            status.denied += part.denied;
+        }
+        status
+    }
+
+    fn part(&self, hash: u64) -> Option<&Mutex<Part<K>>> {
+        // The table uses the upper and the lowest bits for its own places.
+        self.parts.get(usize::from((hash >> 32).to_le_bytes()[0]) % PARTS)
+    }
+
+    fn take(&self, key: &K, tokens: u32, now: impl Fn() -> Instant) -> Result<(), Denied> {
+        let hash = self.hasher.hash_one(key);
+        let call = |limiter: &ShardedLimiter| limiter.take_unless_closed(tokens, &now);
+        if let Some((Some(result), sampled)) = self.hot.with(place(), (hash, key), call) {
+            if sampled {
+                self.sample(hash, key, now());
+            }
+            return result;
+        }
+        loop {
+            let (found, sampled) = self.take_from_part(hash, key, tokens, &now);
+            if sampled {
+                self.sample(hash, key, now());
+            }
+            let result = match found {
+                Found::Plain(result) => Some(result),
+                // Closed meanwhile: its ledger is in the table again.
+                Found::Hot(limiter) => limiter.take_unless_closed(tokens, &now),
+            };
+            if let Some(result) = result {
+                return result;
+            }
+        }
+    }
+
+    fn take_from_part(&self, hash: u64, key: &K, tokens: u32, now: &impl Fn() -> Instant) -> (Found, bool) {
+        let Some(part) = self.part(hash) else {
+            return (Found::Plain(Err(Denied::whenever(Reason::TooManyKeys))), false);
+        };
+        let mut part = lock(part);
+        part.calls += 1;
+        let sampled = part.calls.is_multiple_of(ONE_OF);
+        let line = part.line;
+        let result = match part.find(hash, key) {
+            Some(Entry::Hot(limiter)) => return (Found::Hot(Arc::clone(limiter)), sampled),
+            Some(Entry::Plain(plain)) => self.take_plain(plain, line, tokens, now),
+            None => self.take_first(&mut part, hash, key, (tokens, now())),
+        };
+        match result {
+            Ok(()) => part.allowed += u64::from(tokens),
+            Err(_) => part.denied += 1,
+        }
+        (Found::Plain(result), sampled)
+    }
+
+    fn take_plain(
+        &self,
+        plain: &mut Plain,
+        line: Line,
+        tokens: u32,
+        now: &impl Fn() -> Instant,
+    ) -> Result<(), Denied> {
+        if plain.spend(tokens) {
+            return Ok(());
+        }
+        let now = now();
+        plain.draw(line, self.epoch.nanos(now), tokens).map_err(|wait| self.denial(wait, now))
+    }
+
+    /// The first call of a key.
+    fn take_first(
+        &self,
+        part: &mut Part<K>,
+        hash: u64,
+        key: &K,
+        (tokens, now): (u32, Instant),
+    ) -> Result<(), Denied> {
+        let at = self.epoch.nanos(now);
+        let mut plain = Plain::new(at);
+        // A call that is denied to a full bucket leaves nothing to remember.
+        plain.draw(part.line, at, tokens).map_err(|wait| self.denial(wait, now))?;
+        part.make_room(at)
+            .map_err(|room| Denied::until(Reason::TooManyKeys, self.epoch.instant(room), now))?;
+        part.insert(hash, key.clone(), Entry::Plain(plain));
+        Ok(())
+    }
+
+    fn denial(&self, wait: Wait, now: Instant) -> Denied {
+        match wait {
+            Wait::Until(moment) => Denied::until(Reason::Rate, self.epoch.instant(moment), now),
+            Wait::Never => Denied::whenever(Reason::TooLarge),
+            Wait::Held => Denied::whenever(Reason::Reserved),
+        }
+    }
+
+    fn sample(&self, hash: u64, key: &K, now: Instant) {
+        let hot = lock(&self.samples).note(hash, key, self.threshold);
+        if let Some(hot) = hot {
+            self.rebalance(&hot, now);
+        }
+    }
+
+    /// Gives magazines to the keys that are hot, and takes them from those that are no longer.
+    fn rebalance(&self, hot: &[(u64, K)], now: Instant) {
+        // One after the other, and before any part is locked: a promotion and a demotion of one key never meet.
+        self.hot.change(|list| {
+            list.retain(|(hash, key, limiter)| {
+                let is_hot = hot.iter().any(|(_, k)| k == key);
+                if !is_hot {
+                    self.cool(*hash, key, limiter, now);
+                }
+                is_hot
+            });
+            for (hash, key) in hot {
+                if !list.iter().any(|(_, k, _)| k == key) {
+                    list.extend(self.heat(*hash, key, now).map(|limiter| (*hash, key.clone(), limiter)));
+                }
+            }
+        });
+    }
+
+    fn heat(&self, hash: u64, key: &K, now: Instant) -> Option<Arc<ShardedLimiter>> {
+        let quota = *lock(&self.quota);
+        let mut part = lock(self.part(hash)?);
+        let line = part.line;
+        let entry = part.find(hash, key)?;
+        let Entry::Plain(plain) = entry else { return None };
+        let (line, issued) = plain.position(line, self.epoch.nanos(now));
+        let bucket = TokenBucket::taking_over(Ledger::taking_over(line, issued), self.epoch);
+        let limiter = Arc::new(ShardedLimiter::taking_over(bucket, quota));
+        *entry = Entry::Hot(Arc::clone(&limiter));
+        Some(limiter)
+    }
+
+    fn cool(&self, hash: u64, key: &K, limiter: &ShardedLimiter, now: Instant) {
+        let Some(part) = self.part(hash) else { return };
+        let mut part = lock(part);
+        let (line, issued) = limiter.close(self.epoch.nanos(now)).source().ledger().position();
+        let (allowed, denied) = limiter.counts();
+        part.allowed += allowed;
+        part.denied += denied;
+        if let Some(entry) = part.find(hash, key) {
+            *entry = Entry::Plain(Plain::taking_over(&line, issued));
+        }
+    }
+}
+
+/// Where a key's ledger was found.
+enum Found {
+    Plain(Result<(), Denied>),
+    Hot(Arc<ShardedLimiter>),
+}

@@ -1,0 +1,156 @@
+//! Which keys are hot, found by sampling, and the list of their limiters, a copy for each place of threads.
+//!
+//! It must never decide by a single call: a key is hot when it has much more than its share of a whole window of samples,
+//! and is hot no longer when a later window says so.
+
+use std::sync::Arc;
+
+use crate::sharded::ShardedLimiter;
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+
+/// Calls of which one is sampled.
+pub(crate) const ONE_OF: u64 = 64;
+
+/// Samples that make a judgement.
+const WINDOW: u64 = 256;
+
+/// Keys that could be equally busy without any of them being hot.
+const SHARES: u64 = 16;
+
+/// Copies of the list.
+const COPIES: usize = 16;
+
+/// The samples of one window.
+#[derive(Debug)]
+pub(crate) struct Samples<K> {
+    counts: Vec<(u64, K, u64)>,
+    total: u64,
+}
+
+impl<K> Default for Samples<K> {
+    fn default() -> Self {
+        Self { counts: Vec::new(), total: 0 }
+    }
+}
+
+impl<K: Eq + Clone> Samples<K> {
+    /// Notes a sample; at the end of a window the keys that are hot, with their hashes.
+    pub(crate) fn note(&mut self, hash: u64, key: &K, threshold: f64) -> Option<Vec<(u64, K)>> {
+        match self.counts.iter_mut().find(|(h, k, _)| *h == hash && k == key) {
+            Some((_, _, count)) => *count += 1,
+            None => self.counts.push((hash, key.clone(), 1)),
+        }
+        self.total += 1;
+        if self.total < WINDOW {
+            return None;
+        }
+        let window = std::mem::take(self);
+        let hot = window.counts.into_iter().filter(|(_, _, count)| is_hot(*count, threshold));
+        Some(hot.map(|(hash, key, _)| (hash, key)).collect())
+    }
+}
+
+/// Whether a key with so many of a window's samples is hot: above its share by more than the threshold.
+#[expect(clippy::cast_precision_loss, reason = "a ratio to compare with a threshold")]
+fn is_hot(count: u64, threshold: f64) -> bool {
+    let share = (WINDOW / SHARES) as f64;
+    (count as f64 - share) / share > threshold
+}
+
+/// The limiters of hot keys.
+#[derive(Debug)]
+pub(crate) struct Hot<K> {
+    list: Mutex<List<K>>,
+    // Grows with each change of the list.
+    version: AtomicU64,
+    // While it is 0, as for most limiters at most times, a call costs one look at it.
+    count: AtomicU64,
+    copies: Box<[Copy<K>]>,
+}
+
+/// Hash, key and limiter of each hot key.
+pub(crate) type List<K> = Vec<(u64, K, Arc<ShardedLimiter>)>;
+
+/// A copy for the threads of one place, on cache lines of its own.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Copy<K>(Mutex<Copied<K>>);
+
+#[derive(Debug)]
+struct Copied<K> {
+    version: u64,
+    list: List<K>,
+    calls: u64,
+}
+
+impl<K: Eq + Clone> Hot<K> {
+    pub(crate) fn new() -> Self {
+        let copy = |_| Copy(Mutex::new(Copied { version: 0, list: Vec::new(), calls: 0 }));
+        Self {
+            list: Mutex::new(Vec::new()),
+            version: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+            copies: (0..COPIES).map(copy).collect(),
+        }
+    }
+
+    /// Uses the limiter of a hot key from this place: what `call` returns, and whether the call is to be sampled.
+    pub(crate) fn with<R>(
+        &self,
+        place: usize,
+        (hash, key): (u64, &K),
+        call: impl FnOnce(&ShardedLimiter) -> R,
+    ) -> Option<(R, bool)> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let version = self.version.load(Ordering::Acquire);
+        let mut copy = lock(&self.copies.get(place % COPIES)?.0);
+        if copy.version != version {
+            copy.list.clone_from(&*lock(&self.list));
+            copy.version = version;
+        }
+        let (_, _, limiter) = copy.list.iter().find(|(h, k, _)| *h == hash && k == key)?;
+        let result = call(limiter);
+        copy.calls += 1;
+        Some((result, copy.calls.is_multiple_of(ONE_OF)))
+    }
+
+    /// The list, to change it; the copies follow with their next calls.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut List<K>) -> R) -> R {
+        let mut list = lock(&self.list);
+        let result = change(&mut list);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.count.store(u64::try_from(list.len()).unwrap_or(u64::MAX), Ordering::Release);
+        result
+    }
+
+    /// What `read` tells of each hot key's limiter.
+    pub(crate) fn each<R>(&self, read: impl Fn(&ShardedLimiter) -> R) -> Vec<R> {
+        lock(&self.list).iter().map(|(_, _, limiter)| read(limiter)).collect()
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_above_its_share_by_the_threshold_is_hot() {
+        assert!(!is_hot(16, 0.3));
+        assert!(!is_hot(20, 0.3));
+        assert!(is_hot(21, 0.3));
+        assert!(!is_hot(21, 0.5));
+    }
+
+    #[test]
+    fn a_window_judges_once_and_starts_again() {
+        let mut samples = Samples::default();
+        for n in 0..255 {
+            assert_eq!(samples.note(n % 5, &(n % 5), 5.0), None);
+        }
+        assert_eq!(samples.note(0, &0, 2.0), Some((0..5).map(|k| (k, k)).collect()));
+        assert_eq!(samples.note(0, &0, 2.0), None);
+    }
+}

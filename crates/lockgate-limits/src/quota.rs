@@ -1,0 +1,170 @@
+//! How much is allowed: a rate, and the burst above it.
+//!
+//! It must never be invalid: a [`Rate`] and a [`Quota`] are checked when they are made, so that nothing later has to.
+
+use std::time::Duration;
+
+/// The longest time that an empty bucket may take to fill.
+const LONGEST_FILL: u128 = 200 * DAY_NANOS;
+
+const DAY_NANOS: u128 = 86_400 * NANOS;
+
+const NANOS: u128 = 1_000_000_000;
+
+/// Tokens for each period of time: from one a day to 1,000,000,000 a second.
+///
+/// ```
+/// use std::time::Duration;
+/// use lockgate_limits::Rate;
+///
+/// let polite = Rate::new(6_000, Duration::from_secs(60))?;
+/// assert_eq!(polite, Rate::per_second(100)?);
+/// assert!(Rate::new(1, Duration::from_secs(2 * 86_400)).is_err(), "slower than one a day");
+/// # Ok::<(), lockgate_limits::QuotaError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rate {
+    // In lowest terms.
+    tokens: u64,
+    nanos: u64,
+}
+
+/// Why a rate or a quota makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QuotaError {
+    /// Slower than one token a day, or faster than 1,000,000,000 a second.
+    #[error("a rate is between one token a day and 1,000,000,000 tokens a second")]
+    Rate,
+    /// A burst of nothing would admit nothing.
+    #[error("a burst is at least one token")]
+    NoBurst,
+    /// The bucket would take more than 200 days to fill.
+    #[error("a burst fills within 200 days; this one takes longer at its rate")]
+    SlowBurst,
+}
+
+impl Rate {
+    /// `tokens` for each `per`.
+    ///
+    /// # Errors
+    /// [`QuotaError::Rate`] when it is slower than one a day or faster than 10^9 a second.
+    pub fn new(tokens: u32, per: Duration) -> Result<Self, QuotaError> {
+        let (tokens, nanos) = (u128::from(tokens), per.as_nanos());
+        if tokens == 0 || nanos == 0 || nanos > tokens * DAY_NANOS || tokens > nanos {
+            return Err(QuotaError::Rate);
+        }
+        let common = gcd(tokens, nanos);
+        let narrow = |n: u128| u64::try_from(n / common).map_err(|_| QuotaError::Rate);
+        Ok(Self { tokens: narrow(tokens)?, nanos: narrow(nanos)? })
+    }
+
+    /// `tokens` a second.
+    ///
+    /// # Errors
+    /// [`QuotaError::Rate`] for 0 and for more than 10^9.
+    pub fn per_second(tokens: u32) -> Result<Self, QuotaError> {
+        Self::new(tokens, Duration::from_secs(1))
+    }
+
+    /// One token every `interval`.
+    ///
+    /// # Errors
+    /// [`QuotaError::Rate`] for an interval of 0 and for one above a day.
+    pub fn every(interval: Duration) -> Result<Self, QuotaError> {
+        Self::new(1, interval)
+    }
+
+    /// Tokens a second, rounded to the nearest `f64`: to show, not to count with.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a number to show")]
+    pub fn as_per_second(&self) -> f64 {
+        self.tokens as f64 / self.nanos as f64 * 1e9
+    }
+
+    /// Tokens and nanoseconds in lowest terms.
+    pub(crate) fn ratio(self) -> (u64, u64) {
+        (self.tokens, self.nanos)
+    }
+}
+
+/// A rate and a burst: in any window of `t` seconds at most `burst + rate * t` tokens are admitted.
+///
+/// ```
+/// use lockgate_limits::Quota;
+///
+/// // 10 a second, and up to 20 at once after a pause.
+/// let quota = Quota::per_second(10, 20)?;
+/// assert_eq!(quota.burst(), 20);
+/// # Ok::<(), lockgate_limits::QuotaError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Quota {
+    rate: Rate,
+    burst: u32,
+}
+
+impl Quota {
+    /// `rate`, with `burst` tokens at most saved up.
+    ///
+    /// # Errors
+    /// [`QuotaError::NoBurst`] for 0; [`QuotaError::SlowBurst`] when the bucket takes more than 200 days to fill.
+    pub fn new(rate: Rate, burst: u32) -> Result<Self, QuotaError> {
+        if burst == 0 {
+            return Err(QuotaError::NoBurst);
+        }
+        let (tokens, nanos) = rate.ratio();
+        if u128::from(burst) * u128::from(nanos) > LONGEST_FILL * u128::from(tokens) {
+            return Err(QuotaError::SlowBurst);
+        }
+        Ok(Self { rate, burst })
+    }
+
+    /// `tokens` a second, with `burst` tokens at most saved up.
+    ///
+    /// # Errors
+    /// As [`Rate::per_second`] and [`Quota::new`].
+    pub fn per_second(tokens: u32, burst: u32) -> Result<Self, QuotaError> {
+        Self::new(Rate::per_second(tokens)?, burst)
+    }
+
+    /// The rate.
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// The most tokens that are saved up.
+    #[must_use]
+    pub fn burst(&self) -> u32 {
+        self.burst
+    }
+}
+
+fn gcd(a: u128, b: u128) -> u128 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_the_range_are_allowed_and_nothing_beyond() {
+        let day = Duration::from_secs(86_400);
+        assert!(Rate::new(1, day).is_ok());
+        assert_eq!(Rate::new(1, day + Duration::from_nanos(1)), Err(QuotaError::Rate));
+        assert!(Rate::per_second(1_000_000_000).is_ok());
+        assert_eq!(Rate::per_second(1_000_000_001), Err(QuotaError::Rate));
+        assert_eq!(Rate::per_second(0), Err(QuotaError::Rate));
+        assert_eq!(Rate::every(Duration::ZERO), Err(QuotaError::Rate));
+    }
+
+    #[test]
+    fn a_burst_is_at_least_one_and_fills_in_its_time() {
+        let daily = Rate::every(Duration::from_secs(86_400)).unwrap();
+        assert_eq!(Quota::new(daily, 0), Err(QuotaError::NoBurst));
+        assert!(Quota::new(daily, 200).is_ok());
+        assert_eq!(Quota::new(daily, 201), Err(QuotaError::SlowBurst));
+        assert!(Quota::per_second(1_000_000_000, u32::MAX).is_ok());
+    }
+}

@@ -1,0 +1,74 @@
+//! Every order of the steps of magazines and their desk, for two threads; and of reservations.
+
+use super::*;
+use loom::sync::Arc;
+use loom::thread;
+
+fn check(test: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(test);
+}
+
+fn limiter(burst: u32) -> (Arc<ShardedLimiter>, Instant) {
+    let start = Instant::now();
+    let quota = Quota::per_second(20, burst).unwrap();
+    (Arc::new(ShardedLimiter::with_shards(quota, 2, start)), start)
+}
+
+#[test]
+fn two_shards_exchange_tokens_and_make_none() {
+    check(|| {
+        let (limiter, start) = limiter(33);
+        // The magazine of the first shard holds two, the ledger none.
+        assert!(limiter.take(0, 30, start).is_ok());
+        let left = limiter.status_at(start).remaining;
+        assert_eq!(left, 3);
+        let other = {
+            let limiter = Arc::clone(&limiter);
+            thread::spawn(move || u64::from(limiter.take(1, 2, start).is_ok()) * 2)
+        };
+        let mine = u64::from(limiter.take(0, 2, start).is_ok()) * 2;
+        let others = other.join().unwrap();
+        assert_eq!(mine + others, 2);
+        assert_eq!(limiter.status_at(start).remaining, 1);
+    });
+}
+
+#[test]
+fn a_closed_desk_gives_everything_back_once() {
+    check(|| {
+        let (limiter, start) = limiter(32);
+        assert!(limiter.take(0, 20, start).is_ok());
+        let other = {
+            let limiter = Arc::clone(&limiter);
+            thread::spawn(move || u64::from(limiter.take(0, 1, start).is_ok()))
+        };
+        limiter.desk.close(limiter.bucket.source(), 0);
+        let others = other.join().unwrap();
+        assert_eq!(others + limiter.bucket.status_at(start).remaining, 12);
+    });
+}
+
+#[test]
+fn a_reservation_that_is_executed_and_cancelled_at_once_ends_once() {
+    check(|| {
+        let start = Instant::now();
+        let bucket = TokenBucket::starting(Quota::per_second(20, 2).unwrap(), start);
+        let mut reservation = bucket.reserve_at(1, Duration::ZERO, start).unwrap();
+        // The window ends by somebody's call, while its owner executes it in its last moment or just after.
+        let end = reservation.expires_at();
+        let other = {
+            let bucket = bucket.clone();
+            thread::spawn(move || bucket.try_acquire_at(2, end + Duration::from_nanos(1)).is_ok())
+        };
+        let mine = reservation.execute_at(end).is_ok();
+        drop(reservation);
+        let others = other.join().unwrap();
+        let status = bucket.status_at(end + Duration::from_nanos(1));
+        assert_eq!(status.held, 0);
+        assert_eq!(status.allowed, u64::from(mine) + 2 * u64::from(others));
+        // Executed within a full bucket, or given back to it: two and one do not go together.
+        assert!(!(mine && others), "three of a burst of two");
+    });
+}

@@ -1,0 +1,126 @@
+//! The sharded limiter in virtual time: the bound on any window, the whole rate from any mix of shards, exact counts.
+
+use super::*;
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+
+fn limiter(rate: u32, burst: u32, shards: usize) -> (ShardedLimiter, Instant) {
+    let start = Instant::now();
+    (ShardedLimiter::with_shards(Quota::per_second(rate, burst).unwrap(), shards, start), start)
+}
+
+/// One token at a time until denied, from one shard.
+fn drain(limiter: &ShardedLimiter, shard: usize, at: Instant) -> u32 {
+    (0..).take_while(|_| limiter.take(shard, 1, at).is_ok()).fold(0, |n, _: u32| n + 1)
+}
+
+#[test]
+fn a_burst_goes_to_any_mix_of_shards_whole() {
+    for shards in [1, 2, 8] {
+        let (one, start) = limiter(100, 1_000, shards);
+        assert_eq!(drain(&one, 0, start), 1_000, "one of {shards}");
+        let (all, start) = limiter(100, 1_000, shards);
+        let taken: u32 = (0..2_000).map(|n| u32::from(all.take(n % shards, 1, start).is_ok())).sum();
+        assert_eq!(taken, 1_000, "all of {shards}");
+    }
+}
+
+#[test]
+fn a_hot_shard_uses_the_whole_rate_while_others_are_idle() {
+    let (limiter, start) = limiter(100, 1_000, 4);
+    for shard in 0..4 {
+        assert!(limiter.take(shard, 1, start).is_ok());
+    }
+    drain(&limiter, 2, start);
+    for second in 1..=20 {
+        assert_eq!(drain(&limiter, 2, start + Duration::from_secs(second)), 100);
+    }
+}
+
+#[test]
+fn a_denial_says_when_although_magazines_hid_what_was_spent() {
+    let (limiter, start) = limiter(100, 1_000, 2);
+    assert!(limiter.take(0, 1, start).is_ok());
+    // A day on, the magazine's tokens are spent without anybody being told.
+    let later = start + Duration::from_secs(86_400);
+    let lying = limiter.status_at(later).shards[0];
+    assert!(lying > 0 && limiter.take(0, u32::try_from(lying).unwrap(), later).is_ok());
+    let denied = limiter.take(1, 1_000, later).unwrap_err();
+    let there = denied.not_before().unwrap();
+    assert!(limiter.take(1, 1_000, there - Duration::from_nanos(1)).is_err());
+    assert_eq!(limiter.take(1, 1_000, there), Ok(()));
+}
+
+#[test]
+fn counts_are_exact_whatever_lies_in_magazines() {
+    let (limiter, start) = limiter(1_000, 10_000, 4);
+    for n in 0..500 {
+        assert!(limiter.take(n % 3, 1, start).is_ok());
+    }
+    let status = limiter.status_at(start);
+    assert_eq!((status.allowed, status.denied, status.remaining), (500, 0, 9_500));
+    assert!(status.imbalance > 0.9, "the fourth shard has none: {status:?}");
+    assert!(limiter.take(0, 10_000, start).is_err());
+    assert_eq!(limiter.status_at(start).denied, 1);
+}
+
+#[test]
+fn threads_together_take_a_burst_and_not_one_more() {
+    let (limiter, start) = limiter(20, 10_000, 4);
+    let taken: u32 = std::thread::scope(|scope| {
+        let limiter = &limiter;
+        let threads: Vec<_> = (0..4).map(|shard| scope.spawn(move || drain(limiter, shard, start))).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).sum()
+    });
+    assert_eq!(taken, 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_gets_its_turn_in_order() {
+    let limiter = ShardedLimiter::with_shards(Quota::per_second(100, 100).unwrap(), 2, now());
+    let start = now();
+    limiter.acquire(100).await.unwrap();
+    let (a, b) = tokio::join!(async { limiter.acquire(10).await.map(|()| now() - start) }, async {
+        limiter.acquire(5).await.map(|()| now() - start)
+    });
+    assert_eq!((a, b), (Ok(Duration::from_millis(100)), Ok(Duration::from_millis(150))));
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 10_000, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn no_window_admits_more_than_its_burst_and_rate(
+        rate in 20u32..200,
+        burst in 1u32..200,
+        shards in 1usize..5,
+        calls in prop::collection::vec((0usize..5, 0u32..60, 0u64..1_000), 1..40),
+    ) {
+        let (limiter, start) = limiter(rate, burst, shards);
+        let (mut at, mut taken) = (Duration::ZERO, Vec::<(Duration, u32)>::new());
+        for (shard, tokens, gap) in calls {
+            // Often at once, often some tokens' time, now and then long enough to fill up.
+            at += Duration::from_millis(match gap { 0..400 => 0, 900.. => 20_000, gap => gap });
+            let before = limiter.status_at(start + at);
+            if limiter.take(shard % shards, tokens, start + at).is_ok() {
+                taken.push((at, tokens));
+            }
+            let after = limiter.status_at(start + at);
+            prop_assert_eq!(after.allowed, taken.iter().map(|(_, n)| u64::from(*n)).sum::<u64>());
+            prop_assert!(after.remaining <= before.remaining.max(u64::from(burst)));
+        }
+        // Nothing is held for ever: an hour on, a whole burst is there, or is told when.
+        let later = start + at + Duration::from_secs(3_600);
+        let there = limiter.take(0, burst, later).err().map_or(later, |d| d.not_before().expect("a moment"));
+        prop_assert!(there == later || limiter.take(0, burst, there).is_ok());
+        prop_assert!(there <= later + Duration::from_secs(10));
+        for (i, (from, _)) in taken.iter().enumerate() {
+            let mut sum = 0u128;
+            for (to, tokens) in &taken[i..] {
+                sum += u128::from(*tokens);
+                let most = u128::from(burst) + u128::from(rate) * (*to - *from).as_nanos() / 1_000_000_000;
+                prop_assert!(sum <= most, "{sum} from {from:?} to {to:?}, at most {most}");
+            }
+        }
+    }
+}

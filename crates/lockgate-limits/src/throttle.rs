@@ -1,0 +1,138 @@
+//! The client throttle: a client that is refused refuses itself, before it asks.
+//!
+//! It keeps, over two minutes, how many calls were wanted and how many were accepted, and refuses a wanted call with
+//! probability `max(0, (wanted - K * accepted) / (wanted + 1))`, K = 2 (*Site Reliability Engineering*, chapter 21,
+//! "Handling Overload"). So a backend that refuses everything still hears a little, and one that refuses less than half
+//! hears everything.
+//!
+//! It must never need a random number to be tested: the chance is a number, drawing it is the caller's last step.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::now;
+
+/// Calls wanted for each accepted one before any is refused.
+const K: f64 = 2.0;
+
+/// Time that is looked back on, in slices of which the oldest is forgotten whole.
+const SLICE: Duration = Duration::from_secs(12);
+const SLICES: u32 = 10;
+
+/// A throttle of one client for one backend.
+///
+/// ```
+/// use lockgate_limits::ClientThrottle;
+///
+/// let throttle = ClientThrottle::new();
+/// if throttle.wants() {
+///     // ... call the backend; tell whether it took the call, whatever came of it.
+///     throttle.accepted();
+/// }
+/// ```
+#[derive(Debug, Default)]
+pub struct ClientThrottle {
+    window: Mutex<Window>,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    // The newest last: when it began, calls wanted, calls accepted.
+    slices: Vec<(Instant, f64, f64)>,
+}
+
+impl ClientThrottle {
+    /// A throttle that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts a wanted call, and says whether to make it.
+    pub fn wants(&self) -> bool {
+        fastrand::f64() >= self.wants_at(now())
+    }
+
+    /// Counts a wanted call at `now`; the chance with which it should be refused, 0 to 1.
+    pub fn wants_at(&self, now: Instant) -> f64 {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let chance = window.chance(now);
+        window.now(now).1 += 1.0;
+        chance
+    }
+
+    /// Counts a call that the backend took: it did not answer that it is overloaded.
+    pub fn accepted(&self) {
+        self.accepted_at(now());
+    }
+
+    /// Counts a call that the backend took at `now`.
+    pub fn accepted_at(&self, now: Instant) {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner).now(now).2 += 1.0;
+    }
+}
+
+impl Window {
+    fn chance(&mut self, now: Instant) -> f64 {
+        self.now(now);
+        let (wanted, accepted) =
+            self.slices.iter().fold((0.0, 0.0), |(w, a), slice| (w + slice.1, a + slice.2));
+        ((wanted - K * accepted) / (wanted + 1.0)).max(0.0)
+    }
+
+    /// The slice of `now`; those that are too old are forgotten.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the place is that of the last slice, which is there or was just pushed"
+    )]
+    fn now(&mut self, now: Instant) -> &mut (Instant, f64, f64) {
+        let age = |start: Instant| now.saturating_duration_since(start);
+        self.slices.retain(|(start, ..)| age(*start) < SLICE * SLICES);
+        let is_current = self.slices.last().is_some_and(|(start, ..)| age(*start) < SLICE);
+        let at = if is_current { self.slices.len() - 1 } else { self.slices.len() };
+        if !is_current {
+            self.slices.push((now, 0.0, 0.0));
+        }
+        &mut self.slices[at]
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    fn after(wanted: u32, accepted: u32) -> (ClientThrottle, Instant) {
+        let (throttle, now) = (ClientThrottle::new(), Instant::now());
+        for _ in 0..wanted {
+            throttle.wants_at(now);
+        }
+        (0..accepted).for_each(|_| throttle.accepted_at(now));
+        (throttle, now)
+    }
+
+    fn chance(wanted: u32, accepted: u32) -> f64 {
+        let (throttle, now) = after(wanted, accepted);
+        throttle.wants_at(now)
+    }
+
+    #[test]
+    fn the_chance_is_that_of_the_book() {
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(close(chance(0, 0), 0.0));
+        assert!(close(chance(100, 100), 0.0));
+        assert!(close(chance(100, 50), 0.0));
+        assert!(close(chance(100, 25), 50.0 / 101.0));
+        assert!(close(chance(99, 0), 0.99));
+    }
+
+    #[test]
+    fn two_minutes_later_all_is_forgotten() {
+        let (throttle, now) = after(100, 0);
+        assert!(throttle.wants_at(now + Duration::from_secs(119)) > 0.9);
+        assert!(throttle.wants_at(now + Duration::from_secs(120)) < 0.6, "only the last one is known");
+        assert!(throttle.wants_at(now + Duration::from_secs(300)) < 1e-9);
+    }
+}
