@@ -128,7 +128,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_second_lane_does_not_wait_for_the_first() {
         let group = Group::in_lanes(2, &TaskTracker::new(), |items: Vec<u64>| async {
-            tokio::time::sleep(Duration::from_secs(items[0])).await;
+            tokio::time::sleep(Duration::from_secs(items[0])).await; // virtual time
             Ok(items)
         });
         let begun = Instant::now();
