@@ -98,8 +98,11 @@ fn servers_end_with_whoever_started_them_even_by_sigkill() -> Result {
             std::fs::read_dir(place.path())?.map(|e| Ok(e?.path())).collect::<Result<_>>()?;
         assert_eq!(folders.iter().filter(|folder| folder.is_dir()).count(), environment.len(), "{folders:?}");
         let wrapper_id = i32::try_from(wrapper.id()).ok().and_then(Pid::from_raw).context("no pid")?;
+        // Kept open: the end of its input is an end, too, and would come before the signal's at times.
+        let input = wrapper.stdin.take();
         kill_process(wrapper_id, signal)?;
         let status = wrapper.wait()?;
+        drop(input);
         // Its command's end is its own, unless it cannot say anything any more.
         assert_eq!(status.code(), (signal == Signal::TERM).then_some(128 + 15));
         eventually("nobody listens any more", SOON, || {
