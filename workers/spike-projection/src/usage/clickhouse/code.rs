@@ -18,6 +18,8 @@ pub enum Meaning {
     Killed,
     /// The query needs more memory than it may have at the moment.
     OutOfMemory,
+    /// The query reads or answers more than the user's profile allows: a smaller one may go through.
+    TooMuch,
     /// The query, the table or the rights are wrong, and will be so at the next attempt.
     Permanent,
     /// A code of which we know nothing.
@@ -36,7 +38,7 @@ pub fn meaning(code: u32) -> Meaning {
         // A text that is no number, types, functions, columns, tables, syntax, formats, databases, settings.
         6 | 46 | 47 | 53 | 60 | 62 | 73 | 81 | 115 => Meaning::Permanent,
         // More rows, bytes or entries of a set than the user's profile allows.
-        158 | 191 | 307 | 396 => Meaning::Permanent,
+        158 | 191 | 307 | 396 => Meaning::TooMuch,
         // Rights: read-only, unknown user, wrong password, no access to the database, not granted, not authenticated.
         164 | 192 | 193 | 291 | 497 | 516 => Meaning::Permanent,
         _ => Meaning::Unknown,
@@ -51,7 +53,7 @@ impl Meaning {
             // A second delivery has done nothing wrong either: it comes back, and finds the first one over.
             Self::Overloaded | Self::AlreadyRunning => ErrorClass::Overloaded { retry_after: None },
             Self::OutOfTime | Self::Killed | Self::OutOfMemory | Self::Unknown => ErrorClass::Retry,
-            Self::Permanent => ErrorClass::Permanent,
+            Self::TooMuch | Self::Permanent => ErrorClass::Permanent,
         }
     }
 

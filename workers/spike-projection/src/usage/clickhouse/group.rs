@@ -75,9 +75,7 @@ fn is_of_the_group(error: &ClickHouseError) -> bool {
     match error {
         ClickHouseError::TooLarge { .. } | ClickHouseError::Broken(_) => true,
         ClickHouseError::Server { code, .. } => {
-            // More rows or bytes than the user's profile allows is permanent for this query, not for a smaller one.
-            let too_much = [158, 191, 307, 396].contains(code);
-            too_much || matches!(super::meaning(*code), Meaning::OutOfMemory | Meaning::OutOfTime)
+            matches!(super::meaning(*code), Meaning::TooMuch | Meaning::OutOfMemory | Meaning::OutOfTime)
         }
         _ => false,
     }
