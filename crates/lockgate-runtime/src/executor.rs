@@ -4,7 +4,7 @@
 //! 2. **admit** it: wait for its slots;
 //! 3. **start** it in the ledger, which may refuse a delivery that is stale;
 //! 4. **run** it, under its deadline, stopped when its lease is lost, when it is cancelled, or when its worker ends;
-//! 5. **release** its slots, or let them drain while the backend may still work for it;
+//! 5. **release** its slots, or let them drain while the backend may still work for it, and have that ended;
 //! 6. **settle** its outcome in the ledger;
 //! 7. **acknowledge** the delivery.
 //!
@@ -27,7 +27,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::canceller::Leftover;
 use crate::job::{Context, State};
+use crate::leftovers::Leftovers;
 use crate::observe::{Observer, Steps};
 use crate::options::PoolPolicy;
 use crate::records::Records;
@@ -46,6 +48,7 @@ pub(crate) struct Executor {
     pub(crate) policies: BTreeMap<PoolName, PoolPolicy>,
     pub(crate) slots: SlotClient,
     pub(crate) records: Records,
+    pub(crate) leftovers: Arc<Leftovers>,
     pub(crate) running: Running,
     pub(crate) tally: Tally,
     pub(crate) observer: Option<Arc<dyn Observer>>,
@@ -104,7 +107,9 @@ impl Executor {
         let admitted_at = Instant::now();
         let waited = admitted_at.duration_since(asked_at);
         telemetry::waited(&taken.envelope.kind, waited);
-        let Some(execution) = self.start(&taken).await else { return release(hold, None).await };
+        let Some(execution) = self.start(&taken).await else {
+            return self.release(&taken, hold, false).await;
+        };
         tracing::Span::current().record("attempt", execution.attempt);
         let started_at = Instant::now();
         let ended = self.run(&taken, execution, hold.as_ref()).await;
@@ -114,8 +119,7 @@ impl Executor {
         }
         let ran = ended_at.duration_since(started_at);
         telemetry::ran(&taken.envelope.kind, ran);
-        let backend_time = ended.backend_may_run().then_some(taken.kind.options.backend_time);
-        release(hold, backend_time).await;
+        self.release(&taken, hold, ended.backend_may_run()).await;
         let outcome = outcome(ended, execution.attempt, &taken.kind.options, fastrand::f64());
         self.end(&taken, Authority::Execution(execution.number), outcome, (waited, ran)).await;
     }
@@ -236,6 +240,18 @@ impl Executor {
         }
     }
 
+    /// Step 5. While the backend may still work for the job, its slots drain; a canceller ends that as soon as it can.
+    async fn release(&self, taken: &Taken<'_>, hold: Option<Hold>, backend_may_run: bool) {
+        let Some(hold) = hold else { return };
+        let backend_time = taken.kind.options.backend_time;
+        if !backend_may_run || backend_time.is_zero() {
+            return hold.release().await;
+        }
+        let leftover = Leftover { job: taken.envelope.job, fence: hold.fence() };
+        hold.drain(backend_time).await;
+        self.leftovers.see_to(&taken.envelope.kind, leftover);
+    }
+
     /// Steps 6 and 7.
     async fn end(&self, taken: &Taken<'_>, by: Authority, outcome: Outcome, times: (Duration, Duration)) {
         report(&outcome, times.1);
@@ -252,15 +268,6 @@ impl Executor {
     fn policy(&self, kind: &Entry) -> PoolPolicy {
         let policies = kind.options.needs.iter().map(|need| self.policies.get(&need.pool).copied());
         policies.map(Option::unwrap_or_default).reduce(PoolPolicy::strictest).unwrap_or_default()
-    }
-}
-
-/// Step 5. `backend_time`: the backend may work on for so long; `None`: it is done.
-async fn release(hold: Option<Hold>, backend_time: Option<Duration>) {
-    match (hold, backend_time) {
-        (None, _) => {}
-        (Some(hold), Some(longest)) if !longest.is_zero() => hold.drain(longest).await,
-        (Some(hold), _) => hold.release().await,
     }
 }
 

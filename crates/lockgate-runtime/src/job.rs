@@ -14,6 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::canceller::Canceller;
+
 /// One unit of work. Its fields are its payload.
 ///
 /// ```
@@ -52,6 +54,16 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// Does the work. Dropped at the next `.await` when its time is up, its lease is lost or it is cancelled, so it
     /// must be safe to run again.
     async fn run(self, ctx: &Context) -> Result<(), Failure>;
+
+    /// How the backend work of an attempt is ended that is not there any more: its time was up, it was cancelled, its lease
+    /// was lost, its worker stopped or died. Asked once, when a worker starts, with the state of its program.
+    ///
+    /// Default `None`: it cannot be ended from outside, and slots drain for the kind's `backend_time`. With a canceller
+    /// they drain until it has confirmed the end, for `backend_time` at most (the deadline, where that is zero).
+    fn canceller(state: &State) -> Option<Arc<dyn Canceller>> {
+        let _ = state;
+        None
+    }
 }
 
 /// What a running job knows of itself, and the state that its program gave it.

@@ -3,6 +3,7 @@
 //! "What happens to one job" is told by `executor.rs`; who calls it, by `worker.rs`. What decides is pure and stands
 //! beside: `verdict.rs` here, and the core.
 
+pub mod canceller;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod job;
@@ -21,12 +22,14 @@ mod dispatcher;
 mod executor;
 mod group;
 mod intake;
+mod leftovers;
 mod records;
 mod stop;
 mod upkeep;
 mod verdict;
 mod watch;
 
+pub use canceller::{Canceller, Leftover};
 pub use dispatcher::dispatch_due;
 pub use job::{Context, Job, MissingState, State};
 pub use observe::{Observer, Steps};

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use lockgate_core::name::NameError;
 use lockgate_core::{Failure, Kind, KindOptions, QueueName};
 
-use crate::job::{Context, Job};
+use crate::canceller::Canceller;
+use crate::job::{Context, Job, State};
 
 /// The kinds of a process, by name.
 #[derive(Default)]
@@ -67,6 +69,11 @@ impl Registry {
         self.kinds.get(kind)
     }
 
+    /// All kinds.
+    pub(crate) fn entries_mut(&mut self) -> impl Iterator<Item = (&Kind, &mut Entry)> {
+        self.kinds.iter_mut()
+    }
+
     /// All kinds with their options.
     pub fn kinds(&self) -> impl Iterator<Item = (&Kind, &KindOptions)> {
         self.kinds.iter().map(|(kind, entry)| (kind, &entry.options))
@@ -91,6 +98,12 @@ impl Entry {
         self.runner.reads(payload)
     }
 
+    /// How its backend work is ended, when it can be.
+    #[must_use]
+    pub fn canceller(&self, state: &State) -> Option<Arc<dyn Canceller>> {
+        self.runner.canceller(state)
+    }
+
     /// Runs the job of this payload.
     ///
     /// # Errors
@@ -109,6 +122,7 @@ impl std::fmt::Debug for Registry {
 #[async_trait]
 trait Runner: Send + Sync {
     fn reads(&self, payload: &str) -> Result<(), serde_json::Error>;
+    fn canceller(&self, state: &State) -> Option<Arc<dyn Canceller>>;
     async fn run(&self, payload: &str, ctx: &Context) -> Result<(), Failure>;
 }
 
@@ -119,6 +133,10 @@ struct Typed<J>(PhantomData<fn() -> J>);
 impl<J: Job> Runner for Typed<J> {
     fn reads(&self, payload: &str) -> Result<(), serde_json::Error> {
         serde_json::from_str::<J>(payload).map(drop)
+    }
+
+    fn canceller(&self, state: &State) -> Option<Arc<dyn Canceller>> {
+        J::canceller(state)
     }
 
     async fn run(&self, payload: &str, ctx: &Context) -> Result<(), Failure> {

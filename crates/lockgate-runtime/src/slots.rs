@@ -17,10 +17,11 @@ use lockgate_core::error::chain;
 use lockgate_core::lease::{Admission, Lease, Release, Released, Session, SlotRequest};
 use lockgate_core::slots::Slots;
 use lockgate_core::{EngineError, Fence, LeaseId};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::canceller::Leftover;
 use crate::group::Group;
 use crate::stop::StopSignal;
 use crate::telemetry;
@@ -125,6 +126,12 @@ impl SlotClient {
         }
     }
 
+    /// Frees slots that drain: what they drained for is over. Whoever knows it may say so.
+    pub(crate) async fn ended(&self, leftover: &Leftover) -> Result<(), Arc<EngineError>> {
+        let free = Release::Free { lease: leftover.job.into(), fence: leftover.fence };
+        self.inner.releases.call(free).await.map(drop)
+    }
+
     /// Ends the session: whatever it still holds is given up.
     ///
     /// # Errors
@@ -195,18 +202,26 @@ impl Drop for Hold {
 }
 
 impl Inner {
-    /// Gives slots back. When the store cannot be reached, tries again until it can, or until the session is over
-    /// there anyway: a release that fails must not hold up the job's settlement for ever.
-    async fn give_back(&self, release: Release) {
-        self.table.forget(release.lease());
-        let until = Instant::now() + self.session.timing.stop_after();
-        while let Err(error) = self.releases.call(release).await {
-            tracing::warn!(lease = %release.lease(), error = chain(error.as_ref()), "slots not given back yet");
-            if Instant::now() + ASK_AGAIN > until {
-                return;
-            }
-            tokio::time::sleep(ASK_AGAIN).await;
+    /// Gives slots back; ends when that is done, or when the session is over at the store anyway: a release that does not
+    /// get through must not hold up the job's settlement for ever. It goes on in the background then.
+    async fn give_back(self: &Arc<Self>, release: Release) {
+        let (done, inner) = (self.tracker.spawn(Arc::clone(self).told(release)), self);
+        if timeout(inner.session.timing.stop_after(), done).await.is_err() {
+            tracing::warn!(lease = %release.lease(), "slots not given back in time; still trying");
         }
+    }
+
+    /// Tells the store until it has heard. Up to then the lease is this session's and heartbeats name it: one that they did
+    /// not name would be a grant that nobody waits for, and be freed at once, even though it is to drain.
+    async fn told(self: Arc<Self>, release: Release) {
+        let telling = async {
+            while let Err(error) = self.releases.call(release).await {
+                tracing::warn!(lease = %release.lease(), error = chain(error.as_ref()), "slots not given back yet");
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+        };
+        self.alive.run_until_cancelled(telling).await;
+        self.table.released(release);
     }
 
     /// Gives back a grant that nobody here waits for any more.

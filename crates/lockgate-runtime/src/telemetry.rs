@@ -39,6 +39,8 @@ pub const GRANTED: &str = "lockgate_slots_granted_total";
 pub const DENIED: &str = "lockgate_slots_denied_total";
 /// Counter: leases that were lost while their job ran, by `reason`.
 pub const LOST: &str = "lockgate_leases_lost_total";
+/// Counter: executions whose backend work was asked to end because they were gone, by `kind` and `end`: confirmed, or not.
+pub const LEFTOVERS: &str = "lockgate_leftovers_total";
 /// Counter: grants that nobody waited for any more, given back.
 pub const ASTRAY: &str = "lockgate_leases_astray_total";
 /// Counter: waiters that the store had forgotten, put in line again.
@@ -65,7 +67,7 @@ pub const UNSETTLED: &str = "lockgate_queue_unsettled";
 pub const DEAD: &str = "lockgate_queue_dead";
 
 /// The counters, with their help.
-pub const COUNTERS: [(&str, &str); 10] = [
+pub const COUNTERS: [(&str, &str); 11] = [
     (SETTLED, "Deliveries that ended"),
     (DISPATCHED, "Messages published by the dispatcher"),
     (SWEPT, "Jobs that upkeep skipped past their deadline, dispatched again, or forgot"),
@@ -74,6 +76,7 @@ pub const COUNTERS: [(&str, &str); 10] = [
     (GRANTED, "Requests for slots that were granted"),
     (DENIED, "Requests for slots that were not granted"),
     (LOST, "Leases that were lost while their job ran"),
+    (LEFTOVERS, "Executions whose backend work was asked to end because they were gone"),
     (ASTRAY, "Grants that nobody waited for any more"),
     (AGAIN, "Waiters that the slot store had forgotten, put in line again"),
 ];
@@ -174,6 +177,13 @@ pub(crate) fn beat_missed() {
 
 pub(crate) fn lease_lost(reason: StopReason) {
     counter!(LOST, "reason" => reason.word()).increment(1);
+}
+
+pub(crate) fn leftovers(kind: &Kind, confirmed: usize, unconfirmed: usize) {
+    for (end, executions) in [("confirmed", confirmed), ("unconfirmed", unconfirmed)] {
+        let counter = counter!(LEFTOVERS, "kind" => kind.to_string(), "end" => end);
+        counter.increment(executions.try_into().unwrap_or(u64::MAX));
+    }
 }
 
 pub(crate) fn astray() {

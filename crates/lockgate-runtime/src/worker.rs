@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::executor::Executor;
 use crate::job::State;
+use crate::leftovers::Leftovers;
 use crate::options::WorkerOptions;
 use crate::patience::Patience;
 use crate::records::Records;
@@ -68,16 +69,18 @@ impl Worker {
     /// # Errors
     /// When the slot store refuses the session. One that is away is waited for, at the start and later, for ever.
     pub async fn run(self, stop: CancellationToken) -> Result<TallyReading, EngineError> {
-        let Self { engine, registry, state, options, tally, standing } = self;
+        let Self { engine, mut registry, state, options, tally, standing } = self;
         let Some(slots) = open(&engine, &options, &standing, &stop).await? else { return Ok(tally.read()) };
         let (jobs, side) = (TaskTracker::new(), TaskTracker::new());
         let draining = stop.child_token();
+        let leftovers = Leftovers::of(&mut registry, &state, &engine, &slots, &side);
         let executor = Arc::new(Executor {
             records: Records::start(&side, &engine),
             registry,
             state,
             policies: options.policies.clone(),
             slots: slots.clone(),
+            leftovers,
             running: Running::default(),
             tally: tally.clone(),
             observer: options.observer.clone(),
@@ -150,6 +153,7 @@ fn start_side_tasks(
         keep: options.keep,
     };
     side.spawn(upkeep.sweep(end.clone()));
+    side.spawn(Arc::clone(&executor.leftovers).watch(end.clone()));
     side.spawn(executor.running.clone().watch(Arc::clone(&engine.ledger), end.clone()));
 }
 

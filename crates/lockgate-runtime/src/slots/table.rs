@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lockgate_core::lease::{Lease, Pulse, SlotRequest};
+use lockgate_core::lease::{Lease, Pulse, Release, SlotRequest};
 use lockgate_core::{Fence, LeaseId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -68,11 +68,18 @@ impl Table {
         stop
     }
 
-    /// Forgets a wait and a hold.
+    /// Forgets a wait.
     pub(super) fn forget(&self, lease: LeaseId) {
+        self.lock().waiting.remove(&lease);
+    }
+
+    /// Forgets a hold that the store has taken back; not a later one of the same lease.
+    pub(super) fn released(&self, release: Release) {
+        let (Release::Free { lease, fence } | Release::Drain { lease, fence, .. }) = release else { return };
         let mut state = self.lock();
-        state.waiting.remove(&lease);
-        state.held.remove(&lease);
+        if state.held.get(&lease).is_some_and(|held| held.lease.fence == fence) {
+            state.held.remove(&lease);
+        }
     }
 
     /// Hands a grant to its waiter. Returns the lease when nobody here waits for it or holds it: it is to be given

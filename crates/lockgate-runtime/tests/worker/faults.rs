@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::broker::{Broker, Deliveries, Delivery, Depth, Mark, Origin};
@@ -17,6 +18,7 @@ pub(crate) struct FaultySlots {
     cut: AtomicBool,
     cut_acquires: AtomicBool,
     lose_pushes: AtomicBool,
+    slow_releases: AtomicBool,
 }
 
 impl FaultySlots {
@@ -27,6 +29,7 @@ impl FaultySlots {
             cut: AtomicBool::new(false),
             cut_acquires: AtomicBool::new(false),
             lose_pushes: AtomicBool::new(false),
+            slow_releases: AtomicBool::new(false),
         });
         engine.slots = faulty.clone();
         faulty
@@ -43,6 +46,11 @@ impl FaultySlots {
     pub(crate) fn mend(&self) {
         self.cut.store(false, Ordering::SeqCst);
         self.cut_acquires.store(false, Ordering::SeqCst);
+    }
+
+    /// Releases reach the store 5 s late: heartbeats overtake them.
+    pub(crate) fn slow_releases(&self) {
+        self.slow_releases.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn lose_pushes(&self) {
@@ -78,6 +86,9 @@ impl Slots for FaultySlots {
 
     async fn release(&self, session: &Session, releases: Vec<Release>) -> Result<Vec<Released>, EngineError> {
         self.reach(&self.cut)?;
+        if self.slow_releases.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(5)).await; // virtual time
+        }
         self.inner.release(session, releases).await
     }
 

@@ -7,5 +7,6 @@ mod messages;
 mod stage;
 
 mod drain;
+mod leftovers;
 mod outcomes;
 mod slots;

@@ -92,6 +92,18 @@ async fn a_store_out_of_reach_stops_every_holder_before_it_could_give_the_slots_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slot_that_is_to_drain_is_not_freed_by_a_heartbeat_that_overtakes_its_release() {
+    let mut stage = Stage::new(1, [Act::Hang]).await;
+    FaultySlots::around(&mut stage.engine).slow_releases();
+    let (_stop, _tasks) = stage.start();
+    stage.until_running(1).await;
+    stage.until_running(0).await;
+    stage.until("it is not held any more", async |stage| stage.pool().await.held == 0).await;
+    tokio::time::sleep(Duration::from_secs(12)).await; // virtual time
+    assert_eq!(stage.pool().await.draining, 1, "its backend may work on");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_out_of_reach_means_wait_and_nothing_is_failed() {
     let mut stage = Stage::new(1, [Act::Succeed { after: Duration::ZERO }]).await;
     let faults = FaultySlots::around(&mut stage.engine);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::cadence::Cadence;
-use lockgate_core::error::ErrorClass;
+use lockgate_core::error::{ErrorClass, Source};
 use lockgate_core::job::JobRecord;
 use lockgate_core::ledger::{JobQuery, PlanStep, PlannedJob, RunCommand, RunQuery};
 use lockgate_core::pool::{PoolCommand, PoolSpec, PoolStatus};
@@ -19,7 +19,8 @@ use lockgate_core::{
 };
 use lockgate_runtime::memory::Memory;
 use lockgate_runtime::{
-    Context, HeartbeatOn, Job, PoolPolicy, Registry, State, TallyReading, Worker, WorkerOptions,
+    Canceller, Context, HeartbeatOn, Job, Leftover, PoolPolicy, Registry, State, TallyReading, Worker,
+    WorkerOptions,
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -52,6 +53,28 @@ pub(crate) struct Seen {
     pub(crate) fences: Mutex<Vec<u64>>,
 }
 
+/// A backend that goes on working for probes that are gone, until it is told to end that.
+#[derive(Default)]
+pub(crate) struct Backend {
+    /// How long it takes to end.
+    pub(crate) takes: Duration,
+    /// How often it says that it has not ended yet.
+    pub(crate) denials: AtomicU32,
+    /// What it was asked to end.
+    pub(crate) asked: Mutex<Vec<Leftover>>,
+}
+
+#[async_trait]
+impl Canceller for Backend {
+    async fn end(&self, leftovers: &[Leftover]) -> Result<Vec<Leftover>, Source> {
+        self.asked.lock().unwrap().extend(leftovers);
+        tokio::time::sleep(self.takes).await; // virtual time
+        let denials =
+            self.denials.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        Ok(if denials.is_ok() { Vec::new() } else { leftovers.to_vec() })
+    }
+}
+
 struct Inside<'a>(&'a Seen);
 
 impl Drop for Inside<'_> {
@@ -66,6 +89,10 @@ impl Job for Probe {
 
     fn options() -> JobOptions {
         JobOptions::queue("probes").pool("backend", 1).backend_time(Duration::from_secs(20))
+    }
+
+    fn canceller(state: &State) -> Option<Arc<dyn Canceller>> {
+        state.get::<Arc<Backend>>().ok().map(|backend| Arc::clone(backend) as Arc<dyn Canceller>)
     }
 
     async fn run(self, ctx: &Context) -> Result<(), Failure> {
@@ -101,6 +128,8 @@ pub(crate) struct Stage {
     pub(crate) memory: Memory,
     pub(crate) engine: Engine,
     pub(crate) seen: Arc<Seen>,
+    /// What ends the work of probes that are gone; none: nothing does.
+    pub(crate) backend: Option<Arc<Backend>>,
     pub(crate) options: WorkerOptions,
     pub(crate) run: RunId,
 }
@@ -119,7 +148,7 @@ impl Stage {
             heartbeat: HeartbeatOn::Task,
             ..WorkerOptions::default()
         };
-        Self { memory, engine, seen: Arc::default(), options, run }
+        Self { memory, engine, seen: Arc::default(), backend: None, options, run }
     }
 
     pub(crate) fn policy(mut self, policy: PoolPolicy) -> Self {
@@ -130,7 +159,10 @@ impl Stage {
     pub(crate) fn worker(&self) -> Worker {
         let mut registry = Registry::default();
         registry.add::<Probe>().unwrap();
-        let state = State::default().with(Arc::clone(&self.seen));
+        let mut state = State::default().with(Arc::clone(&self.seen));
+        if let Some(backend) = &self.backend {
+            state = state.with(Arc::clone(backend));
+        }
         Worker::new(self.engine.clone(), registry, state, self.options.clone())
     }
 

@@ -1,0 +1,118 @@
+//! Backend work that outlives its attempt: ended by a canceller, and its slot is free when that is confirmed, not before.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lockgate_core::JobState;
+use lockgate_core::ledger::RunCommand;
+use tokio::time::Instant;
+
+use crate::faults::FaultySlots;
+use crate::stage::{Act, Backend, Stage};
+
+/// The probes' own.
+const BACKEND_TIME: Duration = Duration::from_secs(20);
+
+fn after(secs: u64) -> Act {
+    Act::Succeed { after: Duration::from_secs(secs) }
+}
+
+async fn with(backend: Backend, slots: u32, acts: impl IntoIterator<Item = Act>) -> Stage {
+    let mut stage = Stage::new(slots, acts).await;
+    stage.backend = Some(Arc::new(backend));
+    stage
+}
+
+fn asked(stage: &Stage) -> usize {
+    stage.backend.as_ref().unwrap().asked.lock().unwrap().len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_is_free_when_the_end_of_its_work_is_confirmed_and_not_before() {
+    let takes = Duration::from_secs(5);
+    let stage = with(Backend { takes, ..Backend::default() }, 1, [Act::Hang, after(1)]).await;
+    let (_stop, _tasks) = stage.start();
+    stage.until_running(1).await;
+    stage.until("its time is up", async |stage| stage.pool().await.draining == 1).await;
+    let drains_since = Instant::now();
+    stage.until_running(1).await;
+    let waited = drains_since.elapsed();
+    assert!(waited + Duration::from_millis(100) > takes && waited < takes * 2, "{waited:?}");
+    let asked = stage.backend.as_ref().unwrap().asked.lock().unwrap().clone();
+    let fences = stage.seen.fences.lock().unwrap().clone();
+    assert_eq!(asked.iter().map(|left| left.fence.0).collect::<Vec<_>>(), fences[..1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_is_not_confirmed_to_have_ended_keeps_its_slot_and_is_asked_for_again() {
+    let stage = with(Backend { denials: 3.into(), ..Backend::default() }, 1, [Act::Hang]).await;
+    let (_stop, _tasks) = stage.start();
+    stage.until("its time is up", async |stage| stage.pool().await.draining == 1).await;
+    let drains_since = Instant::now();
+    stage.until("it is free", async |stage| stage.pool().await.in_use() == 0).await;
+    let took = drains_since.elapsed();
+    assert!(took > Duration::from_secs(4) && took < BACKEND_TIME / 2, "{took:?}");
+    assert_eq!(asked(&stage), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canceller_that_never_confirms_keeps_the_slot_no_longer_than_the_backend_works() {
+    let takes = Duration::from_secs(3_600);
+    let stage = with(Backend { takes, ..Backend::default() }, 1, [Act::Hang]).await;
+    let (_stop, _tasks) = stage.start();
+    stage.until("its time is up", async |stage| stage.pool().await.draining == 1).await;
+    let drains_since = Instant::now();
+    stage.until("it is free", async |stage| stage.pool().await.draining == 0).await;
+    assert!(drains_since.elapsed().as_secs().abs_diff(BACKEND_TIME.as_secs()) <= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_process_left_is_ended_by_another() {
+    let mut dying = Stage::new(1, [Act::Hang]).await;
+    let engine = dying.engine.clone();
+    let faults = FaultySlots::around(&mut dying.engine);
+    let (_stop, _tasks) = dying.start();
+    dying.until_running(1).await;
+    faults.cut();
+    let cut_at = Instant::now();
+
+    let mut other = with(Backend::default(), 1, []).await;
+    other.engine = engine;
+    other.options.until_idle = false;
+    let (_stop_other, _others) = other.start();
+    other.until("the slot drains", async |other| other.pool().await.draining == 1 || asked(other) > 0).await;
+    other.until("it is free", async |other| other.pool().await.in_use() == 0).await;
+    assert_eq!(asked(&other), 1);
+    // Not its ttl and its backend time, one after the other.
+    assert!(cut_at.elapsed() < BACKEND_TIME + Duration::from_secs(2), "{:?}", cut_at.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_jobs_work_is_ended() {
+    let stage = with(Backend::default(), 1, [Act::Hang]).await;
+    let (_stop, _tasks) = stage.start();
+    stage.until_running(1).await;
+    stage.command(RunCommand::Cancel { run: stage.run, reason: "enough".to_owned() }).await;
+    stage.until("it is free", async |stage| stage.pool().await.in_use() == 0).await;
+    assert_eq!((asked(&stage), stage.job().await.state), (1, JobState::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_stops_ends_the_work_of_what_it_hands_back() {
+    let takes = Duration::from_secs(2);
+    let stage = with(Backend { takes, ..Backend::default() }, 2, [Act::Hang, Act::Hang]).await;
+    let (stop, mut tasks) = stage.start();
+    stage.until_running(2).await;
+    stop.cancel();
+    tasks.join_next().await.unwrap().unwrap();
+    assert_eq!(asked(&stage), 2);
+    assert_eq!(stage.pool().await.in_use(), 0, "both are free before the worker is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_ends_by_itself_leaves_nothing() {
+    let stage = with(Backend::default(), 1, [after(1), Act::Skip, Act::Permanent]).await;
+    stage.work().await;
+    assert_eq!((asked(&stage), stage.seen.running.load(Ordering::SeqCst)), (0, 0));
+}
