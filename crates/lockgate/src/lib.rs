@@ -20,7 +20,7 @@ pub use lockgate_distributed as distributed;
 #[cfg(feature = "embedded")]
 pub use lockgate_embedded as embedded;
 pub use lockgate_runtime as runtime;
-pub use lockgate_runtime::{Context, Job, MissingState, State};
+pub use lockgate_runtime::{Canceller, Context, Job, Leftover, MissingState, State};
 
 pub use app::App;
 pub use config::Loaded;

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate::core::retry::Backoff;
-use lockgate::{Context, Database, Failure, Job, JobOptions, Timestamp};
+use lockgate::{Canceller, Context, Database, Failure, Job, JobOptions, State, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::hour::Hour;
 use crate::projection::{Rules, project};
 use crate::store::{Organizations, Projections, Provenance, Replaced};
+use crate::usage::clickhouse::Queries;
 use crate::usage::{QueryId, UsageSource};
 
 mod id;
@@ -56,6 +57,12 @@ impl Job for ProjectSpikes {
     fn options() -> JobOptions {
         let backoff = Backoff { base: Duration::from_secs(5), ..Backoff::default() };
         JobOptions::queue("spikes").pool("clickhouse", 1).max_attempts(3).deadline(DEADLINE).backoff(backoff)
+    }
+
+    /// The queries that an attempt left behind on ClickHouse. Other sources cannot end theirs.
+    fn canceller(state: &State) -> Option<Arc<dyn Canceller>> {
+        let queries = state.get::<Option<Queries>>().ok()?.clone()?;
+        Some(Arc::new(queries))
     }
 
     async fn run(self, ctx: &Context) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ use crate::demo::Demo;
 use crate::job::{LedgerClock, ProjectSpikes};
 use crate::manifest::OrganizationManifest;
 use crate::store::{Store, TABLES};
+use crate::usage::clickhouse::Queries;
 use crate::usage::{ClickHouseSource, HttpSource, SqlSource, UsageSource};
 
 /// The program `spike-projection`.
@@ -85,6 +86,10 @@ pub fn app(lockgate: &Lockgate) -> anyhow::Result<App> {
         SourceName::Http => Arc::new(HttpSource::new(&settings.http)?),
         SourceName::ClickHouse => Arc::new(ClickHouseSource::new(&settings.clickhouse)?),
     };
+    let queries = match settings.source {
+        SourceName::ClickHouse => Some(Queries::new(&settings.clickhouse)?),
+        _ => None,
+    };
     let pool = PoolName::new(settings.pool.as_str())?;
     let backend_time = settings.backend_time();
     Ok(App::new()
@@ -97,7 +102,8 @@ pub fn app(lockgate: &Lockgate) -> anyhow::Result<App> {
         .state(store.projections)
         .state(settings.rules())
         .state(LedgerClock(lockgate.database().clone()))
-        .state(source))
+        .state(source)
+        .state(queries))
 }
 
 /// The worker's own tables.

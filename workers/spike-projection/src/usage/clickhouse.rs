@@ -3,6 +3,7 @@
 //! It must never retry by itself, never run a query without a time limit, and never hand out a part of a result.
 
 mod answer;
+mod canceller;
 mod client;
 mod code;
 mod count;

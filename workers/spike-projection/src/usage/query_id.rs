@@ -6,6 +6,8 @@ use std::fmt;
 
 use lockgate::{Context, Fence, JobId};
 
+/// The length of a job's id.
+const UUID: usize = 36;
 /// The longest one.
 const LONGEST: usize = 120;
 
@@ -41,6 +43,15 @@ impl QueryId {
     #[must_use]
     pub fn another(&self, name: &'static str) -> Self {
         Self(format!("{self}-{name}"))
+    }
+
+    /// Whose query it is, when it is one of an execution.
+    #[must_use]
+    pub fn execution(&self) -> Option<(JobId, Fence)> {
+        let (job, rest) = self.0.split_at_checked(UUID)?;
+        let mut parts = rest.strip_prefix('-')?.split('-');
+        let (_attempt, fence) = (parts.next()?.parse::<u32>().ok()?, parts.next()?.parse().ok()?);
+        Some((JobId(job.parse().ok()?), Fence(fence)))
     }
 
     /// The text.
@@ -79,9 +90,21 @@ mod tests {
         assert_eq!(id.as_str(), "00000000-0000-0000-0000-000000000007-2-90");
         assert_eq!(id.as_str().parse(), Ok(id.clone()));
         assert!(id.as_str().starts_with(&QueryId::prefix_of(job)));
+        assert_eq!(id.execution(), Some((job, Fence(90))));
+        assert_eq!(id.another("hours").execution(), Some((job, Fence(90))));
         assert_eq!(id.another("hours").to_string(), format!("{id}-hours"));
         let longest = QueryId::of(JobId(Uuid::max()), u32::MAX, Fence(u64::MAX)).another("hours");
         assert!(longest.as_str().parse::<QueryId>().is_ok());
+    }
+
+    #[test]
+    fn the_id_of_somebody_elses_query_is_no_execution() {
+        let job = JobId(Uuid::from_u128(7));
+        for other in
+            ["a-1-2".to_owned(), job.to_string(), format!("{job}-1"), format!("{job}-x-2"), "x".repeat(60)]
+        {
+            assert_eq!(other.parse::<QueryId>().unwrap().execution(), None, "{other}");
+        }
     }
 
     #[test]

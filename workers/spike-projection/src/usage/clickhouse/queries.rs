@@ -82,6 +82,13 @@ impl Queries {
         Ok(found.into_iter().filter_map(id).collect())
     }
 
+    /// The ids of all running queries that are ids of ours, or could be.
+    pub(super) async fn all(&self) -> Result<Vec<QueryId>, ClickHouseError> {
+        let body = self.client.control(&Statement::new(sql::ALL_RUNNING)).await?;
+        let found: Vec<[String; 1]> = rows(&body)?;
+        Ok(found.into_iter().filter_map(|[id]| id.parse().ok()).collect())
+    }
+
     async fn ids(&self, file: &'static str, id: &QueryId) -> Result<Vec<Vec<Value>>, ClickHouseError> {
         let body = self.client.control(&Statement::new(file).id(id)).await?;
         // A KILL that finds nothing says nothing, not even in JSON.

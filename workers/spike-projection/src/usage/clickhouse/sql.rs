@@ -6,6 +6,7 @@ pub(super) const CREATE_TABLE: &str = sql!("clickhouse/usage/create_table");
 pub(super) const KNOWN_HOURS: &str = sql!("clickhouse/usage/known_hours");
 pub(super) const OF_ORGANIZATIONS: &str = sql!("clickhouse/usage/of_organizations");
 pub(super) const PUT: &str = sql!("clickhouse/usage/put");
+pub(super) const ALL_RUNNING: &str = sql!("clickhouse/queries/all");
 pub(super) const KILL: &str = sql!("clickhouse/queries/kill");
 pub(super) const LOOK: &str = sql!("clickhouse/queries/look");
 pub(super) const RUNNING: &str = sql!("clickhouse/queries/running");
@@ -17,11 +18,12 @@ pub(super) const FLUSH_LOG: &str = sql!("clickhouse/demo/flush_log");
 pub(super) const LOGGED: &str = sql!("clickhouse/demo/logged");
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 12] = [
+pub(super) const ALL: [&str; 13] = [
     CREATE_TABLE,
     KNOWN_HOURS,
     OF_ORGANIZATIONS,
     PUT,
+    ALL_RUNNING,
     KILL,
     LOOK,
     RUNNING,

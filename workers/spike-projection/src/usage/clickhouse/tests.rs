@@ -1,5 +1,6 @@
 //! The source on a real server: a private one, asked from outside whether it agrees.
 
+mod canceller;
 mod errors;
 mod full;
 mod queries;
