@@ -152,6 +152,7 @@ pub struct JobOptions {
     deadline: Duration,
     backoff: Backoff,
     backend_time: Duration,
+    group: u32,
 }
 
 impl JobOptions {
@@ -164,6 +165,7 @@ impl JobOptions {
             deadline: Duration::from_secs(90),
             backoff: Backoff::default(),
             backend_time: Duration::ZERO,
+            group: 1,
         }
     }
 
@@ -201,6 +203,13 @@ impl JobOptions {
         self
     }
 
+    /// Lets up to so many jobs that are at hand share one execution and the slots of one job; see `Job::run_group`. Each is
+    /// started and settled on its own. Default 1: each job runs alone.
+    pub fn groups_of(mut self, jobs: u32) -> Self {
+        self.group = jobs;
+        self
+    }
+
     /// Takes the pools away: the job runs without slots.
     pub fn without_pools(mut self) -> Self {
         self.pools.clear();
@@ -224,6 +233,7 @@ impl JobOptions {
             deadline: self.deadline,
             backoff: self.backoff,
             backend_time: self.backend_time,
+            group: self.group.max(1),
         })
     }
 }
@@ -243,6 +253,8 @@ pub struct KindOptions {
     pub backoff: Backoff,
     /// How long its slots drain when its backend work may go on without it.
     pub backend_time: Duration,
+    /// How many jobs may share one execution, at least 1.
+    pub group: u32,
 }
 
 /// A job as the ledger knows it.

@@ -11,23 +11,25 @@
 //! The order is the promise: a crash at any point leads to another delivery, never to a lost job, and the ledger
 //! counts the job once. No step is ever skipped because a later one is sure to work.
 
-use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
+use std::collections::{BTreeMap, VecDeque};
+use std::iter::once;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::future::join_all;
 use lockgate_core::broker::{Delivery, Mark, Origin, Unreadable};
 use lockgate_core::dead::DeadReason;
 use lockgate_core::lease::SlotRequest;
 use lockgate_core::ledger::{Authority, Execution, Settlement, Start, Started};
+use lockgate_core::pool::Need;
 use lockgate_core::{Envelope, Fence, Outcome, PoolName};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::canceller::Leftover;
+use crate::execution::{self, Limit, Member};
 use crate::job::{Context, State};
 use crate::leftovers::Leftovers;
 use crate::observe::{Observer, Steps};
@@ -35,10 +37,10 @@ use crate::options::PoolPolicy;
 use crate::records::Records;
 use crate::registry::{Entry, Registry};
 use crate::slots::{Hold, SlotClient};
-use crate::stop::{StopReason, StopSignal};
+use crate::stop::StopSignal;
 use crate::tally::Tally;
 use crate::telemetry;
-use crate::verdict::{Denied, Ended, outcome, without_slots};
+use crate::verdict::{Cut, Denied, Ended, outcome, without_slots};
 use crate::watch::Running;
 
 /// What all executions of a worker share.
@@ -68,6 +70,15 @@ struct Taken<'a> {
     delivery: Delivery,
 }
 
+/// A delivery whose job has its slots and its start on record.
+struct Begun<'a> {
+    taken: Taken<'a>,
+    hold: Option<Hold>,
+    execution: Execution,
+    asked_at: Instant,
+    admitted_at: Instant,
+}
+
 /// How the wait for slots ended.
 enum Admitted {
     /// It may run; the hold is `None` for a kind without pools.
@@ -79,49 +90,98 @@ enum Admitted {
 }
 
 impl Executor {
-    /// Sees one delivery through.
-    pub(crate) async fn execute(&self, delivery: Delivery) {
-        let Some(taken) = self.read(delivery).await else { return };
+    /// Sees deliveries of one kind through that may share an execution: one, unless the kind runs in groups.
+    pub(crate) async fn execute(&self, deliveries: Vec<Delivery>) {
+        let read = join_all(deliveries.into_iter().map(|delivery| self.read(delivery))).await;
+        let group: VecDeque<Taken<'_>> = read.into_iter().flatten().collect();
+        let Some(first) = group.front() else { return };
         let span = tracing::info_span!(
             "job",
-            kind = %taken.envelope.kind,
-            job = %taken.envelope.job,
-            key = %taken.envelope.key,
-            run = taken.envelope.run.map(tracing::field::display),
-            pool = taken.kind.options.needs.first().map(|need| tracing::field::display(&need.pool)),
+            kind = %first.envelope.kind,
+            job = %first.envelope.job,
+            key = %first.envelope.key,
+            run = first.envelope.run.map(tracing::field::display),
+            pool = first.kind.options.needs.first().map(|need| tracing::field::display(&need.pool)),
+            group = (group.len() > 1).then(|| group.len()),
             attempt = tracing::field::Empty,
         );
-        self.see_through(taken).instrument(span).await;
+        self.see_through(group).instrument(span).await;
     }
 
-    async fn see_through(&self, taken: Taken<'_>) {
+    /// The first that may begin waits for the slots, and holds them for all.
+    async fn see_through(&self, mut group: VecDeque<Taken<'_>>) {
+        while let Some(first) = group.pop_front() {
+            let needs = first.kind.options.needs.clone();
+            let Some(first) = self.begin(first, needs).await else { continue };
+            // A lease without slots: nobody else runs the job meanwhile.
+            let others = join_all(group.into_iter().map(|taken| self.begin(taken, Vec::new()))).await;
+            return self.carry_out(once(first).chain(others.into_iter().flatten()).collect()).await;
+        }
+    }
+
+    /// Steps 2 and 3. `None`: the job does not run from this delivery, which is ended.
+    async fn begin<'a>(&self, taken: Taken<'a>, needs: Vec<Need>) -> Option<Begun<'a>> {
         let asked_at = Instant::now();
-        let hold = match self.admit(&taken).await {
+        let hold = match self.admit(&taken, needs).await {
             Admitted::Yes(hold) => hold,
             Admitted::No(outcome) => {
                 let by = Authority::Delivery(taken.envelope.dispatch);
-                return self.end(&taken, by, outcome, (asked_at.elapsed(), Duration::ZERO)).await;
+                self.end(&taken, by, outcome, (asked_at.elapsed(), Duration::ZERO)).await;
+                return None;
             }
-            Admitted::Return => return self.records.mark(Mark::Return(taken.delivery.tag)).await,
+            Admitted::Return => {
+                self.records.mark(Mark::Return(taken.delivery.tag)).await;
+                return None;
+            }
         };
         let admitted_at = Instant::now();
-        let waited = admitted_at.duration_since(asked_at);
-        telemetry::waited(&taken.envelope.kind, waited);
-        let Some(execution) = self.start(&taken).await else {
-            return self.release(&taken, hold, false).await;
-        };
-        tracing::Span::current().record("attempt", execution.attempt);
+        match self.start(&taken).await {
+            Some(execution) => Some(Begun { taken, hold, execution, asked_at, admitted_at }),
+            None => {
+                self.release(&taken, hold, false).await;
+                None
+            }
+        }
+    }
+
+    /// Steps 4 to 7.
+    async fn carry_out(&self, group: Vec<Begun<'_>>) {
+        let Some(first) = group.first() else { return };
+        let (kind, name) = (first.taken.kind, &first.taken.envelope.kind);
+        let waited = first.admitted_at.duration_since(first.asked_at);
+        telemetry::waited(name, waited);
+        tracing::Span::current().record("attempt", first.execution.attempt);
         let started_at = Instant::now();
-        let ended = self.run(&taken, execution, hold.as_ref()).await;
+        let limit = self.limit(first);
+        let members: Vec<Member> =
+            group.iter().map(|one| self.member(one, started_at + limit.longest)).collect();
+        let over = execution::run(kind, &members, &self.running, limit).await;
         let ended_at = Instant::now();
         if let Some(observer) = &self.observer {
+            let (asked_at, admitted_at) = (first.asked_at, first.admitted_at);
             observer.executed(&Steps { asked_at, admitted_at, started_at, ended_at });
         }
         let ran = ended_at.duration_since(started_at);
-        telemetry::ran(&taken.envelope.kind, ran);
-        self.release(&taken, hold, ended.backend_may_run()).await;
+        telemetry::ran(name, ran);
+        let ends = group.into_iter().zip(over.ended).enumerate().map(|(place, (begun, ended))| {
+            // The backend works for the first, under whose slots all ran.
+            self.finish(begun, ended, over.backend_may_run && place == 0, (waited, ran))
+        });
+        join_all(ends).await;
+    }
+
+    /// Steps 5 to 7, for one job.
+    async fn finish(
+        &self,
+        begun: Begun<'_>,
+        ended: Ended,
+        backend_may_run: bool,
+        times: (Duration, Duration),
+    ) {
+        let Begun { taken, hold, execution, .. } = begun;
+        self.release(&taken, hold, backend_may_run).await;
         let outcome = outcome(ended, execution.attempt, &taken.kind.options, fastrand::f64());
-        self.end(&taken, Authority::Execution(execution.number), outcome, (waited, ran)).await;
+        self.end(&taken, Authority::Execution(execution.number), outcome, times).await;
     }
 
     /// Step 1. A message that nobody here can handle is a dead letter, with its reason.
@@ -160,7 +220,7 @@ impl Executor {
     }
 
     /// Step 2.
-    async fn admit(&self, taken: &Taken<'_>) -> Admitted {
+    async fn admit(&self, taken: &Taken<'_>, needs: Vec<Need>) -> Admitted {
         let options = &taken.kind.options;
         if options.needs.is_empty() {
             return Admitted::Yes(None);
@@ -169,8 +229,8 @@ impl Executor {
         let request = SlotRequest {
             lease: taken.envelope.job.into(),
             tenant: taken.envelope.tenant.clone(),
-            needs: options.needs.clone(),
-            drain_for: options.backend_time,
+            drain_for: if needs.is_empty() { Duration::ZERO } else { options.backend_time },
+            needs,
             max_wait: policy.max_wait,
         };
         let until = Instant::now() + policy.max_wait;
@@ -209,35 +269,29 @@ impl Executor {
         }
     }
 
-    /// Step 4. Whatever ends it first; a job that is stopped is dropped at its next `.await`.
-    async fn run(&self, taken: &Taken<'_>, execution: Execution, hold: Option<&Hold>) -> Ended {
-        let options = &taken.kind.options;
-        let max_hold = hold.map_or(Duration::MAX, |_| self.policy(taken.kind).max_hold);
-        let limit = options.deadline.min(max_hold);
-        let signal = hold.map_or_else(StopSignal::default, |hold| hold.stop_signal().clone());
-        let deadline = Instant::now() + limit;
+    /// How long the execution may take, and what it came to when it takes longer.
+    fn limit(&self, first: &Begun<'_>) -> Limit {
+        let deadline = first.taken.kind.options.deadline;
+        let max_hold = first.hold.as_ref().map_or(Duration::MAX, |_| self.policy(first.taken.kind).max_hold);
+        let longest = deadline.min(max_hold);
+        Limit {
+            longest,
+            cut: if max_hold < deadline { Cut::HeldTooLong(longest) } else { Cut::TimedOut(longest) },
+        }
+    }
+
+    fn member(&self, begun: &Begun<'_>, deadline: Instant) -> Member {
+        let Begun { taken, hold, execution, .. } = begun;
+        let signal = hold.as_ref().map_or_else(StopSignal::default, |hold| hold.stop_signal().clone());
         let ctx = Context {
             envelope: Arc::clone(&taken.envelope),
             attempt: execution.attempt,
-            fence: hold.map_or_else(|| without_lease(execution), Hold::fence),
+            fence: hold.as_ref().map_or_else(|| without_lease(*execution), Hold::fence),
             deadline,
             cancelled: signal.token().clone(),
             state: self.state.clone(),
         };
-        let _running = self.running.enter(taken.envelope.job, &signal);
-        let job = AssertUnwindSafe(taken.kind.run(&taken.envelope.payload, &ctx)).catch_unwind();
-        tokio::select! {
-            biased;
-            reason = signal.stopped() => stopped(reason),
-            returned = job => match returned {
-                Ok(returned) => Ended::Returned(returned),
-                Err(panic) => Ended::Panicked(message(panic.as_ref())),
-            },
-            () = sleep_until(deadline) => {
-                signal.token().cancel();
-                if max_hold < options.deadline { Ended::HeldTooLong(limit) } else { Ended::TimedOut(limit) }
-            }
-        }
+        Member { ctx, signal }
     }
 
     /// Step 5. While the backend may still work for the job, its slots drain; a canceller ends that as soon as it can.
@@ -275,23 +329,6 @@ impl Executor {
 /// may be given a pool, or lose it, between two executions.
 fn without_lease(execution: Execution) -> Fence {
     Fence(u64::try_from(execution.started_at.0).unwrap_or(0).saturating_mul(1_000))
-}
-
-fn stopped(reason: StopReason) -> Ended {
-    match reason {
-        StopReason::Cancelled => Ended::Cancelled,
-        StopReason::WorkerStopped => Ended::Stopped,
-        StopReason::LeaseLost | StopReason::NoHeartbeat | StopReason::PoolReset => {
-            telemetry::lease_lost(reason);
-            Ended::LeaseLost(reason.as_str())
-        }
-    }
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| String::from("without a message"))
 }
 
 fn report(outcome: &Outcome, ran: Duration) {

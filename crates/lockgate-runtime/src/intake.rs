@@ -1,4 +1,5 @@
-//! Takes deliveries of a queue and hands each to the executor, until the worker drains.
+//! Takes deliveries of a queue and hands each, or a group of a kind that runs in groups, to the executor, until the worker
+//! drains.
 //!
 //! It never holds more than the broker's window: what is not settled is not replaced.
 
@@ -8,9 +9,11 @@ use std::time::Duration;
 use lockgate_core::broker::{Deliveries, Delivery, Mark};
 use lockgate_core::error::chain;
 use lockgate_core::{Engine, QueueName};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use crate::executor::Executor;
+use crate::gather::Gathering;
 
 /// How long to wait before a subscription that ended is made again.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
@@ -43,35 +46,52 @@ async fn take(engine: Engine, queue: QueueName, window: u32, executor: Arc<Execu
 /// last of them is settled, because its end would have them delivered again.
 async fn hand_on(deliveries: &mut dyn Deliveries, executor: &Arc<Executor>, jobs: &TaskTracker) {
     let mine = TaskTracker::new();
+    let mut gathering = Gathering::default();
     loop {
-        match executor.draining.run_until_cancelled(deliveries.next()).await {
-            None => break,
-            Some(Ok(batch)) => {
-                for delivery in batch {
-                    see_through(delivery, executor, jobs, &mine);
+        let ready = tokio::select! {
+            biased;
+            () = executor.draining.cancelled() => break,
+            () = until(gathering.closes_at()) => gathering.closed(Instant::now()),
+            received = deliveries.next() => match received {
+                Ok(batch) => {
+                    let now = Instant::now();
+                    batch.into_iter().filter_map(|one| gathering.put(one, &executor.registry, now)).collect()
                 }
-            }
-            Some(Err(error)) => {
-                tracing::warn!(
-                    error = chain(&error),
-                    "subscription ended; what was at hand may be delivered again"
-                );
-                return;
-            }
+                Err(error) => {
+                    tracing::warn!(
+                        error = chain(&error),
+                        "subscription ended; what was at hand may be delivered again"
+                    );
+                    return;
+                }
+            },
+        };
+        for group in ready {
+            see_through(group, executor, jobs, &mine);
         }
     }
+    gathering.all().for_each(|one| see_through(vec![one], executor, jobs, &mine));
     mine.close();
     mine.wait().await;
 }
 
-fn see_through(delivery: Delivery, executor: &Arc<Executor>, jobs: &TaskTracker, mine: &TaskTracker) {
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn see_through(group: Vec<Delivery>, executor: &Arc<Executor>, jobs: &TaskTracker, mine: &TaskTracker) {
     let executor = Arc::clone(executor);
     let token = mine.token();
     jobs.spawn(async move {
         if executor.draining.is_cancelled() {
-            executor.records.mark(Mark::Return(delivery.tag)).await;
+            for delivery in group {
+                executor.records.mark(Mark::Return(delivery.tag)).await;
+            }
         } else {
-            executor.execute(delivery).await;
+            executor.execute(group).await;
         }
         drop(token);
     });

@@ -55,6 +55,19 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// must be safe to run again.
     async fn run(self, ctx: &Context) -> Result<(), Failure>;
 
+    /// Does the work of several jobs at once, and answers for each, in their order. Called when the kind's options ask for
+    /// [`JobOptions::groups_of`] and more than one job was at hand; they run under the slots, the deadline and the backend
+    /// work of the first. A job that was dispatched before runs alone: what kept it from its end keeps no other from theirs.
+    ///
+    /// Default: one after the other.
+    async fn run_group(group: Vec<(Self, Context)>) -> Vec<Result<(), Failure>> {
+        let mut answers = Vec::with_capacity(group.len());
+        for (job, ctx) in group {
+            answers.push(job.run(&ctx).await);
+        }
+        answers
+    }
+
     /// How the backend work of an attempt is ended that is not there any more: its time was up, it was cancelled, its lease
     /// was lost, its worker stopped or died. Asked once, when a worker starts, with the state of its program.
     ///

@@ -19,7 +19,9 @@ pub mod telemetry;
 pub mod worker;
 
 mod dispatcher;
+mod execution;
 mod executor;
+mod gather;
 mod group;
 mod intake;
 mod leftovers;

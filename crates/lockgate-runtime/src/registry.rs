@@ -104,12 +104,10 @@ impl Entry {
         self.runner.canceller(state)
     }
 
-    /// Runs the job of this payload.
-    ///
-    /// # Errors
-    /// As the job says; a payload that is not the kind's is permanent.
-    pub async fn run(&self, payload: &str, ctx: &Context) -> Result<(), Failure> {
-        self.runner.run(payload, ctx).await
+    /// Runs the jobs of these contexts, one or a group, and answers for each in their order: as the job says; a payload that
+    /// is not the kind's is permanent.
+    pub async fn run(&self, contexts: &[Context]) -> Vec<Result<(), Failure>> {
+        self.runner.run(contexts).await
     }
 }
 
@@ -123,7 +121,7 @@ impl std::fmt::Debug for Registry {
 trait Runner: Send + Sync {
     fn reads(&self, payload: &str) -> Result<(), serde_json::Error>;
     fn canceller(&self, state: &State) -> Option<Arc<dyn Canceller>>;
-    async fn run(&self, payload: &str, ctx: &Context) -> Result<(), Failure>;
+    async fn run(&self, contexts: &[Context]) -> Vec<Result<(), Failure>>;
 }
 
 // `fn() -> J` so that the marker is `Sync` whatever `J` is.
@@ -139,8 +137,29 @@ impl<J: Job> Runner for Typed<J> {
         J::canceller(state)
     }
 
-    async fn run(&self, payload: &str, ctx: &Context) -> Result<(), Failure> {
-        let job: J = serde_json::from_str(payload).map_err(Failure::permanent)?;
-        job.run(ctx).await
+    async fn run(&self, contexts: &[Context]) -> Vec<Result<(), Failure>> {
+        let read =
+            |ctx: &Context| serde_json::from_str::<J>(&ctx.envelope.payload).map_err(Failure::permanent);
+        if let [ctx] = contexts {
+            return match read(ctx) {
+                Ok(job) => vec![job.run(ctx).await],
+                Err(failure) => vec![Err(failure)],
+            };
+        }
+        let (mut group, mut answers) = (Vec::new(), Vec::with_capacity(contexts.len()));
+        for ctx in contexts {
+            let job = read(ctx).map(|job| group.push((job, ctx.clone())));
+            answers.push(job);
+        }
+        let mut returned = J::run_group(group).await.into_iter();
+        let short = || {
+            Failure::permanent(
+                "its group answered for fewer jobs than it has; a fault of the kind's `run_group`",
+            )
+        };
+        answers
+            .into_iter()
+            .map(|read| read.and_then(|()| returned.next().unwrap_or_else(|| Err(short()))))
+            .collect()
     }
 }

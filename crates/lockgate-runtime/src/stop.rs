@@ -57,6 +57,11 @@ impl StopSignal {
         self.token.cancel();
     }
 
+    /// Why it has fired, when it has.
+    pub(crate) fn fired(&self) -> Option<StopReason> {
+        self.reason.get().copied()
+    }
+
     /// Waits until it fires.
     pub(crate) async fn stopped(&self) -> StopReason {
         self.token.cancelled().await;

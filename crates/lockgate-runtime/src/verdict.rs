@@ -7,11 +7,18 @@ use lockgate_core::lease::Refusal;
 use lockgate_core::pool::OnBusy;
 use lockgate_core::{ErrorClass, Failure, KindOptions, Outcome};
 
-/// How an execution ended.
+/// How an execution ended for one job.
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// The job returned.
     Returned(Result<(), Failure>),
+    /// It did not get to the end.
+    Cut(Cut),
+}
+
+/// What keeps an execution from its end, for all jobs of a group alike.
+#[derive(Debug, Clone)]
+pub(crate) enum Cut {
     /// The job panicked.
     Panicked(String),
     /// Its deadline passed, and it was dropped.
@@ -24,17 +31,6 @@ pub(crate) enum Ended {
     Cancelled,
     /// Its process is stopping and the grace is over; it was dropped.
     Stopped,
-}
-
-impl Ended {
-    /// Whether the backend may still be at work for the execution: then its slots are not free yet.
-    pub(crate) fn backend_may_run(&self) -> bool {
-        match self {
-            Self::Returned(Err(Failure::Error { backend_may_run, .. })) => *backend_may_run,
-            Self::Returned(_) => false,
-            _ => true,
-        }
-    }
 }
 
 /// What the execution came to. `random` is drawn evenly from 0 to 1.
@@ -53,22 +49,19 @@ pub(crate) fn outcome(ended: Ended, attempt: u32, options: &KindOptions, random:
                 }
             }
         }
-        Ended::Panicked(message) => again_or_failed(format!("panicked: {message}"), attempt, options, random),
-        Ended::TimedOut(deadline) => again_or_failed(
-            format!("did not end within its deadline of {deadline:?}"),
-            attempt,
-            options,
-            random,
-        ),
-        Ended::HeldTooLong(most) => again_or_failed(
-            format!("held its slots longer than max_hold, {most:?}"),
-            attempt,
-            options,
-            random,
-        ),
-        Ended::LeaseLost(why) => put_off(options.backoff.wait(1, random, Duration::from_secs(1)), why),
-        Ended::Cancelled => Outcome::Cancelled { reason: String::from("cancelled while it ran") },
-        Ended::Stopped => put_off(Duration::ZERO, "its worker stopped before it was done"),
+        Ended::Cut(cut) => of_cut(cut, attempt, options, random),
+    }
+}
+
+fn of_cut(cut: Cut, attempt: u32, options: &KindOptions, random: f64) -> Outcome {
+    let fault = |error| again_or_failed(error, attempt, options, random);
+    match cut {
+        Cut::Panicked(message) => fault(format!("panicked: {message}")),
+        Cut::TimedOut(deadline) => fault(format!("did not end within its deadline of {deadline:?}")),
+        Cut::HeldTooLong(most) => fault(format!("held its slots longer than max_hold, {most:?}")),
+        Cut::LeaseLost(why) => put_off(options.backoff.wait(1, random, Duration::from_secs(1)), why),
+        Cut::Cancelled => Outcome::Cancelled { reason: String::from("cancelled while it ran") },
+        Cut::Stopped => put_off(Duration::ZERO, "its worker stopped before it was done"),
     }
 }
 
@@ -179,17 +172,9 @@ mod tests {
 
     #[test]
     fn what_is_not_the_jobs_fault_uses_no_attempt() {
-        for ended in [Ended::LeaseLost("lost"), Ended::Stopped] {
-            assert!(matches!(of(ended, 3), Outcome::Deferred { .. }));
+        for cut in [Cut::LeaseLost("lost"), Cut::Stopped] {
+            assert!(matches!(of(Ended::Cut(cut), 3), Outcome::Deferred { .. }));
         }
-    }
-
-    #[test]
-    fn a_dropped_job_may_leave_work_behind_and_a_returned_one_says_so() {
-        assert!(Ended::TimedOut(Duration::ZERO).backend_may_run());
-        assert!(Ended::Panicked(String::new()).backend_may_run());
-        assert!(!Ended::Returned(Ok(())).backend_may_run());
-        assert!(!Ended::Returned(Err(Failure::retry("x"))).backend_may_run());
     }
 
     #[test]

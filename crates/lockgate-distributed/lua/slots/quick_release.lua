@@ -20,7 +20,7 @@ while easy and at <= last and ARGV[at] == 'f' and #members < 1000 do
   local session, number, since, drains, _, _, tenant, _, _, name, weight, more
   if record then session, number, since, drains, _, _, tenant, _, _, name, weight, more = unpacked(record) end
   if number and number == tonumber(ARGV[at + 2]) then
-    if session ~= SELF or drains > 0 or more or pool and pool ~= name then break end
+    if session ~= SELF or drains > 0 or more or not name or pool and pool ~= name then break end
     if not slots then
       local text = raw[4]
       if ARGV[8] ~= 'p\1' .. name then text = call('HGET', STATE, 'p\1' .. name) end

@@ -224,6 +224,7 @@ macro_rules! conformance_suite {
                     the_same_request_again_is_the_same_lease,
                     a_lease_that_is_held_is_refused_to_another_process,
                     a_lease_that_another_process_waits_for_is_refused,
+                    a_lease_without_slots_has_one_holder_too,
                     a_lease_that_drains_is_refused_to_everybody,
                     a_release_with_another_fence_changes_nothing,
                     another_process_does_not_end_a_hold,

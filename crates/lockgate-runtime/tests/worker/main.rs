@@ -7,6 +7,7 @@ mod messages;
 mod stage;
 
 mod drain;
+mod groups;
 mod leftovers;
 mod outcomes;
 mod slots;

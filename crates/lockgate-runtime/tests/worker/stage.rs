@@ -30,13 +30,17 @@ use uuid::Uuid;
 /// What a probe does when it runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Act {
-    Succeed { after: Duration },
+    Succeed {
+        after: Duration,
+    },
     Fail,
     Panic,
     Skip,
     Permanent,
     OverloadedOnce,
     Hang,
+    /// A payload that is no probe.
+    Broken,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,6 +55,8 @@ pub(crate) struct Seen {
     pub(crate) peak: AtomicU32,
     pub(crate) starts: Mutex<BTreeMap<Key, u32>>,
     pub(crate) fences: Mutex<Vec<u64>>,
+    /// The sizes of the groups that ran.
+    pub(crate) groups: Mutex<Vec<usize>>,
 }
 
 /// A backend that goes on working for probes that are gone, until it is told to end that.
@@ -91,6 +97,19 @@ impl Job for Probe {
         JobOptions::queue("probes").pool("backend", 1).backend_time(Duration::from_secs(20))
     }
 
+    async fn run_group(group: Vec<(Self, Context)>) -> Vec<Result<(), Failure>> {
+        if let Some((_, ctx)) = group.first()
+            && let Ok(seen) = ctx.state::<Arc<Seen>>()
+        {
+            seen.groups.lock().unwrap().push(group.len());
+        }
+        let mut answers = Vec::new();
+        for (job, ctx) in group {
+            answers.push(job.run(&ctx).await);
+        }
+        answers
+    }
+
     fn canceller(state: &State) -> Option<Arc<dyn Canceller>> {
         state.get::<Arc<Backend>>().ok().map(|backend| Arc::clone(backend) as Arc<dyn Canceller>)
     }
@@ -118,7 +137,7 @@ impl Job for Probe {
                 return Err(Failure::Error { class, error: "429".into(), backend_may_run: false });
             }
             Act::OverloadedOnce => {}
-            Act::Hang => std::future::pending().await,
+            Act::Hang | Act::Broken => std::future::pending().await,
         }
         Ok(())
     }
@@ -130,6 +149,8 @@ pub(crate) struct Stage {
     pub(crate) seen: Arc<Seen>,
     /// What ends the work of probes that are gone; none: nothing does.
     pub(crate) backend: Option<Arc<Backend>>,
+    /// How many jobs may share an execution.
+    pub(crate) group: u32,
     pub(crate) options: WorkerOptions,
     pub(crate) run: RunId,
 }
@@ -148,7 +169,7 @@ impl Stage {
             heartbeat: HeartbeatOn::Task,
             ..WorkerOptions::default()
         };
-        Self { memory, engine, seen: Arc::default(), backend: None, options, run }
+        Self { memory, engine, seen: Arc::default(), backend: None, group: 1, options, run }
     }
 
     pub(crate) fn policy(mut self, policy: PoolPolicy) -> Self {
@@ -159,6 +180,7 @@ impl Stage {
     pub(crate) fn worker(&self) -> Worker {
         let mut registry = Registry::default();
         registry.add::<Probe>().unwrap();
+        registry.adjust(Probe::KIND, |options| options.group = self.group);
         let mut state = State::default().with(Arc::clone(&self.seen));
         if let Some(backend) = &self.backend {
             state = state.with(Arc::clone(backend));
@@ -246,7 +268,10 @@ async fn plan(engine: &Engine, acts: impl IntoIterator<Item = Act>) -> RunId {
         id: JobId(Uuid::now_v7()),
         key: Key::new(format!("org-{n}")).unwrap(),
         tenant: Tenant::new(format!("org-{n}")).unwrap(),
-        payload: serde_json::to_string(&Probe { act }).unwrap(),
+        payload: match act {
+            Act::Broken => String::from("{}"),
+            act => serde_json::to_string(&Probe { act }).unwrap(),
+        },
     };
     let jobs = acts.into_iter().enumerate().map(planned).collect();
     for step in [PlanStep::Open(spec), PlanStep::Append { run, jobs }, PlanStep::Seal { run }] {

@@ -60,6 +60,26 @@ pub async fn a_lease_that_is_held_is_refused_to_another_process(fixture: &dyn Fi
     assert!(next.fence > lease.fence);
 }
 
+/// A request that takes no slots holds its lease all the same: nobody else has it meanwhile, and no pool has fewer slots.
+pub async fn a_lease_without_slots_has_one_holder_too(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 1).await;
+    let mut a = Process::open(&engine, "a").await;
+    let mut b = Process::open(&fixture.second().await, "b").await;
+    let full = a.take(&request("t", 1)).await;
+    let wish = request_for("t", &[]);
+    let lease = a.take(&wish).await;
+    assert!(lease.fence > full.fence);
+    a.beat().await;
+    let refused = b.ask(&wish).await;
+    assert!(matches!(refused, Admission::Refused(Refusal::Held { .. })), "{refused:?}");
+    assert_eq!((status(&engine).await.held, status(&engine).await.waiters), (1, 0));
+    assert_eq!(a.free(&lease).await, Released::Done);
+    let next = b.take(&wish).await;
+    assert!(next.fence > lease.fence);
+    assert_eq!(status(&engine).await.held, 1);
+}
+
 /// Nor may two processes wait for one lease.
 pub async fn a_lease_that_another_process_waits_for_is_refused(fixture: &dyn Fixture) {
     let engine = fixture.engine();
