@@ -1,5 +1,10 @@
 //! A real ClickHouse as the protected backend: the program as a user runs it, and the server asked from outside.
 
+mod endings;
+mod kills;
+mod scene;
+mod together;
+
 use std::process::Command;
 
 use serde_json::Value;

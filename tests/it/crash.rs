@@ -48,7 +48,7 @@ fn workers_killed_at_random_lose_nothing_and_leak_nothing() -> Result {
         Ok((done(&place)? == u64::from(ORGANIZATIONS)).then_some(()))
     })?;
     place.run(&["runs", "verify", "r"])?.succeeded()?;
-    again_what_was_taken_for_poison(&place)?;
+    again_what_was_taken_for_poison(&place, ORGANIZATIONS)?;
     eventually("no slot is held 20 s after quiet", Duration::from_secs(20), || {
         let pool = place.json(&["slots", "show", "clickhouse"])?["pools"][0].take();
         Ok((pool["held"] == 0 && pool["draining"] == 0).then_some(()))
@@ -63,7 +63,7 @@ fn workers_killed_at_random_lose_nothing_and_leak_nothing() -> Result {
 
 /// A job whose process was killed under it three times in a row is not started again: it fails, with that reason and no
 /// other. Its operator knows better and runs it again.
-fn again_what_was_taken_for_poison(place: &Place) -> Result {
+pub(crate) fn again_what_was_taken_for_poison(place: &Place, organizations: u32) -> Result {
     let failed = place.json(&["jobs", "list", "--run", "r", "--state", "failed"])?["jobs"].take();
     for job in failed.as_array().context("no list of jobs")? {
         let reason = job["reason"].as_str().unwrap_or_default();
@@ -74,16 +74,22 @@ fn again_what_was_taken_for_poison(place: &Place) -> Result {
     }
     eventually("every job has succeeded", Duration::from_secs(60), || {
         let counts = place.json(&["runs", "verify", "r"])?;
-        Ok((counts["succeeded"].as_u64() == Some(u64::from(ORGANIZATIONS))).then_some(()))
+        Ok((counts["succeeded"].as_u64() == Some(u64::from(organizations))).then_some(()))
     })
 }
 
 /// The result of the same run without a kill.
 fn undisturbed() -> Result<Vec<String>> {
     let place = organizations::imported(ORGANIZATIONS)?;
+    undisturbed_in(&place)?;
+    rows(&place)
+}
+
+/// Plans and works off the run of this place, from its own database.
+pub(crate) fn undisturbed_in(place: &Place) -> Result {
     place.run(&["enqueue", "--run", "r", "--as-of", AS_OF, "--batch-size", "1000", "--batch-delay", "0s"])?;
     place.run(&["work", "--until-idle"])?.succeeded()?;
-    rows(&place)
+    Ok(())
 }
 
 pub(crate) fn stand_in(place: &Place) -> Result<(Running, String)> {

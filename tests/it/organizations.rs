@@ -15,8 +15,13 @@ const USAGE_HEAD: &str = "project,hour,accepted\n";
 /// A database with organizations, each with some hours of a real series; the same each time.
 pub(crate) fn imported(organizations: u32) -> Result<Place> {
     let place = Place::new()?;
-    import(&place, organizations, AS_OF_EPOCH_HOUR)?;
+    import_as_of(&place, organizations)?;
     Ok(place)
+}
+
+/// Imports the same into a database whose config is there already.
+pub(crate) fn import_as_of(place: &Place, organizations: u32) -> Result {
+    import(place, organizations, AS_OF_EPOCH_HOUR)
 }
 
 /// Imports organizations with usage of the week before this hour.

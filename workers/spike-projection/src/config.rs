@@ -116,6 +116,15 @@ impl SpikeSettings {
         }
     }
 
+    /// How many jobs may share an execution: a query for each, or one for all.
+    #[must_use]
+    pub fn group(&self) -> u32 {
+        match self.source {
+            SourceName::ClickHouse => self.clickhouse.orgs_per_query,
+            SourceName::Sql | SourceName::Http => 1,
+        }
+    }
+
     /// How long the backend may go on working for an attempt that is gone.
     #[must_use]
     pub fn backend_time(&self) -> Duration {

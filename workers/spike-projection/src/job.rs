@@ -1,5 +1,7 @@
 //! The job: the usage of one organization in, its projections out. It reads as its steps and holds no rule of its own.
+//! Several that are at hand together may share a query.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +11,12 @@ use lockgate::{Canceller, Context, Database, Failure, Job, JobOptions, State, Ti
 use serde::{Deserialize, Serialize};
 
 use crate::hour::Hour;
-use crate::projection::{Rules, project};
+use crate::projection::{Organization, Rules, Usage, project};
 use crate::store::{Organizations, Projections, Provenance, Replaced};
 use crate::usage::clickhouse::Queries;
 use crate::usage::{QueryId, UsageSource};
 
+mod group;
 mod id;
 
 /// How long one attempt may take.
@@ -66,6 +69,26 @@ impl Job for ProjectSpikes {
     }
 
     async fn run(self, ctx: &Context) -> Result<(), Failure> {
+        let asked = self.asked(ctx).await?;
+        let source = ctx.state::<Arc<dyn UsageSource>>()?;
+        let usage = source.hourly(&asked.organization.id, asked.hours(), &QueryId::in_context(ctx)).await?;
+        asked.answer(&usage, ctx).await
+    }
+
+    async fn run_group(group: Vec<(Self, Context)>) -> Vec<Result<(), Failure>> {
+        group::run(group).await
+    }
+}
+
+/// What a job asks for.
+struct Asked {
+    organization: Organization,
+    as_of: Hour,
+    rules: Rules,
+}
+
+impl ProjectSpikes {
+    async fn asked(&self, ctx: &Context) -> Result<Asked, Failure> {
         let Some(organization) = ctx.state::<Organizations>()?.find(&self.organization_id).await? else {
             return Err(Failure::permanent(format!("there is no organization {}", self.organization_id)));
         };
@@ -73,22 +96,31 @@ impl Job for ProjectSpikes {
             Some(as_of) => as_of,
             None => ctx.state::<LedgerClock>()?.hour(),
         };
-        let rules = ctx.state::<Rules>()?;
-        let source = ctx.state::<Arc<dyn UsageSource>>()?;
-        let look_back = as_of.plus(-rules.look_back)..as_of;
-        let usage = source.hourly(&self.organization_id, look_back, &QueryId::in_context(ctx)).await?;
+        Ok(Asked { organization, as_of, rules: ctx.state::<Rules>()?.clone() })
+    }
+}
+
+impl Asked {
+    /// What is looked back on.
+    fn hours(&self) -> Range<Hour> {
+        self.as_of.plus(-self.rules.look_back)..self.as_of
+    }
+
+    /// Stores the projections from this usage, or marks those before as stale.
+    async fn answer(&self, usage: &Usage, ctx: &Context) -> Result<(), Failure> {
+        let Self { organization, as_of, rules } = self;
         let projections = ctx.state::<Projections>()?;
-        match project(&organization, &usage, as_of, rules) {
+        match project(organization, usage, *as_of, rules) {
             Ok(rows) => {
-                let from = Provenance { generation: as_of, fence: ctx.fence(), rules };
-                let replaced = projections.replace(&self.organization_id, from, &rows).await?;
+                let from = Provenance { generation: *as_of, fence: ctx.fence(), rules };
+                let replaced = projections.replace(&organization.id, from, &rows).await?;
                 if replaced == Replaced::Superseded {
                     tracing::info!(%as_of, "a newer projection is stored; this one is dropped");
                 }
                 Ok(())
             }
             Err(unknown) => {
-                projections.mark_stale(&self.organization_id, as_of, &unknown.to_string()).await?;
+                projections.mark_stale(&organization.id, *as_of, &unknown.to_string()).await?;
                 Err(Failure::skip(format!("{unknown}; the projection before is kept, marked stale")))
             }
         }

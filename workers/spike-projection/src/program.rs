@@ -91,11 +91,12 @@ pub fn app(lockgate: &Lockgate) -> anyhow::Result<App> {
         _ => None,
     };
     let pool = PoolName::new(settings.pool.as_str())?;
-    let backend_time = settings.backend_time();
+    let (backend_time, group) = (settings.backend_time(), settings.group());
     Ok(App::new()
         .job::<ProjectSpikes>()?
         .adjust(ProjectSpikes::KIND, |options| {
             options.backend_time = backend_time;
+            options.group = group;
             options.needs.iter_mut().for_each(|need| need.pool = pool.clone());
         })
         .state(store.organizations)

@@ -36,6 +36,24 @@ pub trait UsageSource: Send + Sync + 'static {
         hours: Range<Hour>,
         query: &QueryId,
     ) -> Result<Usage, UsageError>;
+
+    /// The same for several organizations, each named once, in their order, in as few queries as the backend takes: each has its usage or an
+    /// error of its own. Default: one after the other.
+    ///
+    /// # Errors
+    /// What concerns all of them alike.
+    async fn each(
+        &self,
+        organization_ids: &[&str],
+        hours: Range<Hour>,
+        query: &QueryId,
+    ) -> Result<Vec<Result<Usage, UsageError>>, UsageError> {
+        let mut all = Vec::with_capacity(organization_ids.len());
+        for id in organization_ids {
+            all.push(self.hourly(id, hours.clone(), query).await);
+        }
+        Ok(all)
+    }
 }
 
 /// Why there is no usage.

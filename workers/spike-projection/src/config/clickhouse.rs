@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use garde::Validate;
 use lockgate::config::SecretUrl;
-use lockgate::settings::bounds::within;
+use lockgate::settings::bounds::{between, within};
 use lockgate::settings::durations;
 use reqwest::Url;
 use schemars::JsonSchema;
@@ -49,6 +49,9 @@ pub struct ClickHouseSettings {
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::from_secs(1), DEADLINE)))]
     pub timeout: Duration,
+    /// How many organizations share a query, and its slot, when their jobs are at hand together. 1: none do.
+    #[garde(custom(between(1, 1_000)))]
+    pub orgs_per_query: u32,
     /// The largest answer, in bytes.
     #[garde(range(min = 1_024, max = 1_073_741_824))]
     pub max_answer_bytes: usize,
@@ -82,6 +85,7 @@ impl Default for ClickHouseSettings {
             connect_timeout: Duration::from_secs(2),
             query_timeout: Duration::from_secs(20),
             timeout: Duration::from_secs(25),
+            orgs_per_query: 1,
             max_answer_bytes: 16 * 1024 * 1024,
             log_queries: false,
         }

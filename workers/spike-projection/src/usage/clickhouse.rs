@@ -32,7 +32,6 @@ use statement::Statement;
 pub use code::{Meaning, code_in_the_middle, code_of, meaning};
 pub use count::{Count, Logged};
 pub use error::ClickHouseError;
-pub use group::{Each, ORGS_PER_QUERY};
 pub use queries::{Ended, Queries};
 pub use statement::{Name, NotAName};
 pub use table::{Put, Table, number};
@@ -102,6 +101,23 @@ impl UsageSource for ClickHouseSource {
         let organization = table::number("the organization", organization_id)?;
         let mut all = self.together(&[organization], &hours, query).await?;
         Ok(all.remove(&organization).unwrap_or_default())
+    }
+
+    async fn each(
+        &self,
+        organization_ids: &[&str],
+        hours: Range<Hour>,
+        query: &QueryId,
+    ) -> Result<Vec<Result<Usage, UsageError>>, UsageError> {
+        let numbers: Vec<_> =
+            organization_ids.iter().map(|id| table::number("the organization", id)).collect();
+        let asked: Vec<u64> = numbers.iter().flatten().copied().collect();
+        if asked.is_empty() {
+            return Ok(numbers.into_iter().map(|number| Ok(number.map(|_| Usage::default())?)).collect());
+        }
+        let mut each = self.each_of(&asked, &hours, query).await?;
+        let mut of = |number| each.remove(&number).unwrap_or_else(|| Ok(Usage::default()));
+        Ok(numbers.into_iter().map(|number| Ok(number.and_then(&mut of)?)).collect())
     }
 }
 

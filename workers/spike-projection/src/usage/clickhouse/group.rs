@@ -13,38 +13,33 @@ use crate::hour::Hour;
 use crate::projection::Usage;
 use crate::usage::QueryId;
 
-/// Organizations in one query. More of them win little, and their answers grow.
-pub const ORGS_PER_QUERY: usize = 25;
-
 /// What each organization of a group came to.
-pub type Each = BTreeMap<u64, Result<Usage, ClickHouseError>>;
+type Each = BTreeMap<u64, Result<Usage, ClickHouseError>>;
 
 impl ClickHouseSource {
-    /// What these organizations used, at most [`ORGS_PER_QUERY`] a query, one query after the other. An organization
-    /// without a row has used nothing.
+    /// What these organizations used, in one query, or one after the other when one is too much. An organization without a
+    /// row has used nothing.
     ///
     /// # Errors
     /// When the server refuses or does not answer, in a way that single queries would meet as well.
-    pub async fn each(
+    pub(super) async fn each_of(
         &self,
         organizations: &[u64],
         hours: &Range<Hour>,
         query: &QueryId,
     ) -> Result<Each, ClickHouseError> {
-        let mut all = Each::new();
-        for group in organizations.chunks(ORGS_PER_QUERY) {
-            match self.together(group, hours, query).await {
-                Ok(usage) => all.extend(usage.into_iter().map(|(id, usage)| (id, Ok(usage)))),
-                Err(error) if group.len() > 1 && is_of_the_group(&error) => {
-                    tracing::info!(%error, organizations = group.len(), "a group is asked for one by one");
-                    for id in group {
-                        all.insert(*id, self.alone(*id, hours, query).await);
-                    }
+        match self.together(organizations, hours, query).await {
+            Ok(usage) => Ok(usage.into_iter().map(|(id, usage)| (id, Ok(usage))).collect()),
+            Err(error) if organizations.len() > 1 && is_of_the_group(&error) => {
+                tracing::info!(%error, organizations = organizations.len(), "a group is asked for one by one");
+                let mut all = Each::new();
+                for id in organizations {
+                    all.insert(*id, self.alone(*id, hours, query).await);
                 }
-                Err(error) => return Err(error),
+                Ok(all)
             }
+            Err(error) => Err(error),
         }
-        Ok(all)
     }
 
     async fn alone(&self, id: u64, hours: &Range<Hour>, query: &QueryId) -> Result<Usage, ClickHouseError> {

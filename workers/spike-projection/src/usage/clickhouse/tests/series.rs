@@ -83,10 +83,11 @@ async fn an_organization_has_the_same_series_as_from_the_embedded_database() {
 async fn a_group_whose_answer_is_too_large_is_asked_for_one_by_one() {
     let Some(place) = Place::find() else { return };
     filled(&place, &usage()).await;
-    let whole = place.source().each(&[7, 8, 9, 10], &WEEK, &an_id()).await.unwrap();
+    let whole = place.source().each_of(&[7, 8, 9, 10], &WEEK, &an_id()).await.unwrap();
     // Room for what is known and for the smaller ones alone, and not for the largest.
     let small = ClickHouseSettings { max_answer_bytes: 15_000, ..place.settings.clone() };
-    let split = ClickHouseSource::new(&small).unwrap().each(&[7, 8, 9, 10], &WEEK, &an_id()).await.unwrap();
+    let split =
+        ClickHouseSource::new(&small).unwrap().each_of(&[7, 8, 9, 10], &WEEK, &an_id()).await.unwrap();
     assert_eq!(split.keys().collect::<Vec<_>>(), [&7, &8, &9, &10]);
     for id in [8, 9, 10] {
         assert_eq!(split[&id].as_ref().unwrap(), whole[&id].as_ref().unwrap(), "{id}");
@@ -96,7 +97,7 @@ async fn a_group_whose_answer_is_too_large_is_asked_for_one_by_one() {
         table: "no_such_table".parse().unwrap(),
         ..place.settings.clone()
     });
-    let error = refused.unwrap().each(&[7, 8], &WEEK, &an_id()).await.unwrap_err();
+    let error = refused.unwrap().each_of(&[7, 8], &WEEK, &an_id()).await.unwrap_err();
     assert!(matches!(error, ClickHouseError::Server { code: 60, .. }), "one query, not three: {error}");
 }
 
