@@ -1,7 +1,9 @@
 //! A real ClickHouse as the protected backend: the program as a user runs it, and the server asked from outside.
 
 mod endings;
+mod evening;
 mod kills;
+mod outage;
 mod scene;
 mod together;
 

@@ -67,6 +67,9 @@ pub enum ErrorClass {
         /// When the backend asked to be called again, if it did.
         retry_after: Option<Duration>,
     },
+    /// The backend cannot be asked now, and the job has no part in that: it is away, say. Again later, and no attempt used.
+    /// Not for an answer that broke off: a job that brings its backend down must not do so for ever.
+    Unavailable,
     /// Another attempt would fail in the same way.
     Permanent,
 }
@@ -106,7 +109,11 @@ pub trait JobError: Error + Send + Sync + 'static {
 
 impl JobError for std::io::Error {}
 
-impl JobError for EngineError {}
+impl JobError for EngineError {
+    fn class(&self) -> ErrorClass {
+        if self.is_transient() { ErrorClass::Unavailable } else { ErrorClass::Retry }
+    }
+}
 
 /// How a job ended when it did not succeed.
 #[derive(Debug)]

@@ -43,6 +43,10 @@ pub(crate) fn outcome(ended: Ended, attempt: u32, options: &KindOptions, random:
             match class {
                 ErrorClass::Retry => again_or_failed(error, attempt, options, random),
                 ErrorClass::Permanent => Outcome::Failed { error },
+                ErrorClass::Unavailable => {
+                    let after = options.backoff.wait(1, random, Duration::from_secs(1));
+                    put_off(after, &format!("unavailable: {error}"))
+                }
                 ErrorClass::Overloaded { retry_after } => {
                     let after = options.backoff.wait(1, random, retry_after.unwrap_or(Duration::ZERO));
                     Outcome::Deferred { after, reason: format!("overloaded: {error}") }
@@ -168,6 +172,18 @@ mod tests {
             panic!("not deferred")
         };
         assert_eq!(after, Duration::from_secs(9));
+    }
+
+    #[test]
+    fn a_backend_that_is_away_uses_no_attempt_even_on_the_last_one() {
+        let failure = Failure::Error {
+            class: ErrorClass::Unavailable,
+            error: "refused".into(),
+            backend_may_run: false,
+        };
+        let outcome = of(Ended::Returned(Err(failure)), 3);
+        assert_eq!(outcome.reason(), Some("unavailable: refused"));
+        assert!(matches!(outcome, Outcome::Deferred { after, .. } if after >= Duration::from_secs(1)));
     }
 
     #[test]

@@ -112,11 +112,9 @@ impl JobError for UsageError {
             Self::ClickHouse(error) => error.class(),
             Self::Overloaded { .. } => ErrorClass::Overloaded { retry_after: None },
             Self::Refused { .. } | Self::TooLarge { .. } => ErrorClass::Permanent,
-            Self::Failed { .. }
-            | Self::Unreachable(_)
-            | Self::NoAnswer(_)
-            | Self::Broken(_)
-            | Self::Store(_) => ErrorClass::Retry,
+            Self::Unreachable(_) => ErrorClass::Unavailable,
+            Self::Store(error) => error.class(),
+            Self::Failed { .. } | Self::NoAnswer(_) | Self::Broken(_) => ErrorClass::Retry,
         }
     }
 

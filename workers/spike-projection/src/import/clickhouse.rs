@@ -86,7 +86,7 @@ fn differs(row: &UsageRow, there: crate::projection::Count) -> Problem {
 fn problem(error: ClickHouseError) -> Problem {
     let exit = match error.class() {
         ErrorClass::Permanent => Exit::Negative,
-        ErrorClass::Retry | ErrorClass::Overloaded { .. } => Exit::Unavailable,
+        ErrorClass::Retry | ErrorClass::Unavailable | ErrorClass::Overloaded { .. } => Exit::Unavailable,
     };
     Problem::new(exit, chain(&error))
 }

@@ -50,8 +50,9 @@ impl Meaning {
     #[must_use]
     pub fn class(self) -> ErrorClass {
         match self {
-            // A second delivery has done nothing wrong either: it comes back, and finds the first one over.
-            Self::Overloaded | Self::AlreadyRunning => ErrorClass::Overloaded { retry_after: None },
+            Self::Overloaded => ErrorClass::Overloaded { retry_after: None },
+            // A second delivery has done nothing wrong: it comes back, and finds the first one over.
+            Self::AlreadyRunning => ErrorClass::Unavailable,
             Self::OutOfTime | Self::Killed | Self::OutOfMemory | Self::Unknown => ErrorClass::Retry,
             Self::TooMuch | Self::Permanent => ErrorClass::Permanent,
         }
@@ -94,7 +95,8 @@ mod tests {
     fn every_code_has_its_class() {
         let overloaded = ErrorClass::Overloaded { retry_after: None };
         let classes = [
-            (overloaded, &[202, 216][..]),
+            (overloaded, &[202][..]),
+            (ErrorClass::Unavailable, &[216]),
             (ErrorClass::Retry, &[159, 394, 241, 0, 210, 999, u32::MAX]),
             (
                 ErrorClass::Permanent,

@@ -99,9 +99,9 @@ impl JobError for ClickHouseError {
                 ErrorClass::Permanent
             }
             Self::TooLarge { .. } | Self::NotANumber { .. } | Self::Id(_) => ErrorClass::Permanent,
+            // No query was sent, so none can have brought the server down.
+            Self::Unreachable(_) | Self::Waited => ErrorClass::Unavailable,
             Self::NotClickHouse { .. }
-            | Self::Unreachable(_)
-            | Self::Waited
             | Self::NoAnswer { .. }
             | Self::Broken(_)
             | Self::StillRunning { .. } => ErrorClass::Retry,

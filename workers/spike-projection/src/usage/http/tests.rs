@@ -117,7 +117,7 @@ async fn nobody_there_means_no_query_was_sent() {
     drop(listener);
     let source = HttpSource::new(&HttpSettings { url, ..HttpSettings::default() }).unwrap();
     let error = source.hourly("o", HOURS, &"any".parse().unwrap()).await.unwrap_err();
-    assert_eq!(error.class(), ErrorClass::Retry);
+    assert_eq!(error.class(), ErrorClass::Unavailable);
     assert!(!error.backend_may_run());
 }
 

@@ -96,7 +96,7 @@ async fn a_second_delivery_does_not_run_and_leaves_the_first_alone() {
         place.eventually("the first runs", |place| place.running(id.as_str()) == 1).await;
         let error = place.client().read(&Statement::new("SELECT 1"), &id).await.unwrap_err();
         assert!(matches!(error, ClickHouseError::Server { code: 216, .. }), "{error}");
-        assert_eq!(error.class(), ErrorClass::Overloaded { retry_after: None }, "no attempt used");
+        assert_eq!(error.class(), ErrorClass::Unavailable, "no attempt used");
         assert!(error.backend_may_run(), "the first one runs");
         assert_eq!(place.running(id.as_str()), 1);
         place.queries().end(id.as_str()).await.unwrap()
@@ -132,5 +132,5 @@ async fn nobody_there_means_no_query_was_sent() {
     drop(listener);
     let error = error_of(&Client::new(&settings(url)).unwrap(), "SELECT 1").await;
     assert!(matches!(error, ClickHouseError::Unreachable(_)), "{error}");
-    assert_eq!((error.class(), error.backend_may_run()), (ErrorClass::Retry, false));
+    assert_eq!((error.class(), error.backend_may_run()), (ErrorClass::Unavailable, false));
 }
