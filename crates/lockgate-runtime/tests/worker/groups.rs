@@ -79,7 +79,8 @@ async fn a_job_that_is_cancelled_leaves_its_group_and_the_others_go_on() {
         stage.until_running(1).await;
         let job = stage.jobs().await[place].id;
         stage.command(RunCommand::CancelJob { job, reason: "enough".to_owned() }).await;
-        tasks.join_next().await.unwrap().unwrap();
+        let tally = tasks.join_next().await.unwrap().unwrap();
+        assert_eq!((tally.succeeded, tally.cancelled), (2, 1));
         let jobs = stage.jobs().await;
         assert_eq!(
             (jobs[place].state, state_of(&jobs, JobState::Succeeded)),
