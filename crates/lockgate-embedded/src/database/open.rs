@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+use tokio::time::{Instant, sleep};
 
 use super::OpenError;
 use crate::columns::sql;
@@ -14,6 +15,8 @@ use crate::columns::sql;
 /// The oldest library that does not corrupt a WAL file under several processes.
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
 const BUSY: Duration = Duration::from_secs(5);
+/// Between two tries to turn a file to WAL.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
 const READERS: u32 = 4;
 
 /// Checks the path, and makes the folder of the file.
@@ -37,7 +40,20 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
 }
 
 /// The connection that writes, and the one that looks for the commits of others.
+///
+/// Turning a new file to WAL needs it alone, and there SQLite does not wait: while another connection reads the file, or
+/// turns it too, it answers "locked" at once, whatever the busy timeout. So we wait here.
 pub(super) async fn connections(path: &Path) -> Result<(SqliteConnection, SqliteConnection), OpenError> {
+    let until = Instant::now() + BUSY;
+    loop {
+        match connect(path).await {
+            Err(OpenError::Locked { .. }) if Instant::now() < until => sleep(TRY_AGAIN).await,
+            answer => return answer,
+        }
+    }
+}
+
+async fn connect(path: &Path) -> Result<(SqliteConnection, SqliteConnection), OpenError> {
     let refused = |error| OpenError::from_driver(path.to_owned(), error);
     let mut looker = settings(path).connect().await.map_err(refused)?;
     check(path, &mut looker).await?;

@@ -1,6 +1,7 @@
 //! The file itself: what is refused, what is migrated, and what the writer does when one write fails.
 
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::{EngineError, chain};
@@ -32,6 +33,20 @@ async fn the_file_and_its_folder_are_made() {
     let path = folder.path().join("a/b/lockgate.db");
     open(Options::new(&path)).await.unwrap();
     assert!(path.is_file());
+}
+
+#[tokio::test]
+async fn who_opens_a_new_file_waits_for_another_that_has_it() {
+    let folder = folder();
+    let path = folder.path().join("lockgate.db");
+    let mut other = raw(&path).await;
+    other.execute("begin; select count(*) from sqlite_schema").await.unwrap();
+    let opening = open(Options::new(&path));
+    tokio::pin!(opening);
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut opening).await;
+    assert!(early.is_err(), "it did not wait: {early:?}");
+    other.execute("commit").await.unwrap();
+    opening.await.unwrap();
 }
 
 #[tokio::test]
