@@ -8,7 +8,7 @@ mod set;
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 use lockgate::core::pool::PoolCommand;
-use lockgate::core::slots::PoolView as Inspected;
+use lockgate::core::slots::{PoolQuery, PoolView as Inspected};
 use lockgate::{EngineError, Lockgate, PoolName};
 use serde::Serialize;
 
@@ -92,7 +92,8 @@ async fn control(
 
 /// All pools, or the one of this name, which must be there.
 async fn inspect(lockgate: &Lockgate, pool: Option<&PoolName>) -> anyhow::Result<Vec<Inspected>> {
-    let found = lockgate.engine.slots.inspect(pool).await.map_err(with_way_out)?;
+    let query = PoolQuery { pool: pool.cloned(), record: None };
+    let found = lockgate.engine.slots.inspect(&query).await.map_err(with_way_out)?;
     match pool {
         Some(name) if found.is_empty() => Err(no_pool(name.as_str()).into()),
         _ => Ok(found),
