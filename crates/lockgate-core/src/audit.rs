@@ -118,6 +118,13 @@ impl Evidence {
         self.holds.iter().filter(counts).copied().collect()
     }
 
+    /// The same, of these leases alone: what they took of the pool, not whether it kept its promise.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(LeaseId) -> bool) -> Self {
+        let holds = self.holds.iter().filter(|hold| keep(hold.lease)).copied().collect();
+        Self { holds, ..self.clone() }
+    }
+
     /// The limit that the grant of this fence had to obey.
     fn limit_at(&self, fence: Fence) -> u32 {
         let before = self.changes.partition_point(|change| change.number < fence.0);

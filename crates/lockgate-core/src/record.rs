@@ -101,6 +101,17 @@ pub enum Entry {
     Limit(LimitChange),
 }
 
+impl Entry {
+    /// The last number that had been given out by then.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        match self {
+            Self::Hold(hold) => hold.number,
+            Self::Limit(change) => change.number,
+        }
+    }
+}
+
 /// A point in a store's time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Moment {

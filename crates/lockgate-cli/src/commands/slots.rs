@@ -2,6 +2,7 @@
 //!
 //! It must never take a slot away from a holder.
 
+mod audit;
 mod read;
 mod set;
 
@@ -27,6 +28,8 @@ enum Arguments {
     Show(read::Show),
     /// Shows who holds a pool's slots, the longest first
     Holders(read::Holders),
+    /// Tells from the record whether a pool was ever above its limit; exit code 1 when it was
+    Audit(audit::Audit),
     /// Changes a pool; nothing that is held is taken away
     Set(set::Set),
     /// Begins a new epoch of a pool: every holder is told to stop, nothing is deleted
@@ -53,6 +56,10 @@ impl Command for Slots {
             .arg_required_else_help(true)
             .before_help(examples(&[
                 ("{bin} slots show", "held, draining, waiting, peak"),
+                (
+                    "{bin} slots audit clickhouse --run RUN",
+                    "the most that was in use, and whether it was ever too much",
+                ),
                 ("{bin} slots set clickhouse --slots 10", "fewer from now on; who holds one keeps it"),
                 ("{bin} slots set clickhouse --tenant 4711 --cap 2", "one organization has at most two"),
             ]))
@@ -64,6 +71,7 @@ impl Command for Slots {
         match arguments {
             Arguments::Show(show) => show.run(lockgate, terminal).await,
             Arguments::Holders(holders) => holders.run(lockgate, terminal).await,
+            Arguments::Audit(audit) => audit.run(session).await,
             Arguments::Set(set) => set.run(lockgate, terminal).await,
             Arguments::Reset(Reset { pool }) => {
                 let done = |pool: &PoolView| {

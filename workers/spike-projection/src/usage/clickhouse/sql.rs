@@ -8,6 +8,7 @@ pub(super) const OF_ORGANIZATIONS: &str = sql!("clickhouse/usage/of_organization
 pub(super) const PUT: &str = sql!("clickhouse/usage/put");
 pub(super) const KILL: &str = sql!("clickhouse/queries/kill");
 pub(super) const LOOK: &str = sql!("clickhouse/queries/look");
+pub(super) const LOGGED_PEAK: &str = sql!("clickhouse/queries/logged_peak");
 pub(super) const RUNNING: &str = sql!("clickhouse/queries/running");
 
 pub(super) const SLOW_VIEW: &str = sql!("clickhouse/demo/slow_view");
@@ -17,7 +18,7 @@ pub(super) const FLUSH_LOG: &str = sql!("clickhouse/demo/flush_log");
 pub(super) const LOGGED: &str = sql!("clickhouse/demo/logged");
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 12] = [
+pub(super) const ALL: [&str; 13] = [
     CREATE_TABLE,
     KNOWN_HOURS,
     OF_ORGANIZATIONS,
@@ -25,6 +26,7 @@ pub(super) const ALL: [&str; 12] = [
     KILL,
     LOOK,
     RUNNING,
+    LOGGED_PEAK,
     SLOW_VIEW,
     DROP,
     RUNNING_ON,
