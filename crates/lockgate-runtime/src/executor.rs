@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::congestion::Congestion;
 use crate::job::{Context, State};
 use crate::observe::{Observer, Steps};
 use crate::options::PoolPolicy;
@@ -47,6 +48,7 @@ pub(crate) struct Executor {
     pub(crate) slots: SlotClient,
     pub(crate) records: Records,
     pub(crate) running: Running,
+    pub(crate) congestion: Congestion,
     pub(crate) tally: Tally,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     /// Rung when the slot store does not know a pool any more.
@@ -114,6 +116,7 @@ impl Executor {
         }
         let ran = ended_at.duration_since(started_at);
         telemetry::ran(&taken.envelope.kind, ran);
+        self.congestion.hear(&taken.envelope.kind, &taken.kind.options.needs, &ended, ran);
         let backend_time = ended.backend_may_run().then_some(taken.kind.options.backend_time);
         release(hold, backend_time).await;
         let outcome = outcome(ended, execution.attempt, &taken.kind.options, fastrand::f64());

@@ -17,6 +17,7 @@ pub mod tally;
 pub mod telemetry;
 pub mod worker;
 
+mod congestion;
 mod dispatcher;
 mod executor;
 mod group;
@@ -29,6 +30,7 @@ mod watch;
 
 pub use dispatcher::dispatch_due;
 pub use job::{Context, Job, MissingState, State};
+pub use lockgate_limits::AdaptiveMode;
 pub use observe::{Observer, Steps};
 pub use options::{PoolPolicy, WorkerOptions};
 pub use patience::Patience;

@@ -196,7 +196,8 @@ impl Lockgate {
 }
 
 fn policy(pool: &PoolSettings) -> PoolPolicy {
-    PoolPolicy { max_wait: pool.max_wait, max_hold: pool.max_hold, on_busy: pool.on_busy }
+    let PoolSettings { max_wait, max_hold, on_busy, adaptive, adaptive_min, .. } = *pool;
+    PoolPolicy { max_wait, max_hold, on_busy, adaptive: adaptive.into(), adaptive_min }
 }
 
 fn warn_of_difference(status: &PoolStatus, settings: &PoolSettings) {

@@ -82,3 +82,24 @@ impl State {
         self.record.page(pool, after, self.moment())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_falls_out_moves_the_beginning_and_pages_go_on() {
+        let pool = PoolName::new("p").unwrap();
+        let mut record = Record::begin(Moment::default());
+        for number in 1..=KEPT + 5 {
+            let at = Timestamp(i64::try_from(number).unwrap() * 10);
+            record.push(pool.clone(), Entry::Limit(LimitChange { at, number, from: 1, to: 2 }));
+        }
+        let page = record.page(&pool, 0, Moment::default());
+        assert_eq!((page.since, page.entries.len()), (Moment { number: 5, at_ms: 50 }, 1_000));
+        assert_eq!(page.entries.first().map(Entry::number), Some(6));
+        let next = record.page(&pool, page.next.unwrap(), Moment::default());
+        assert_eq!(next.entries.first().map(Entry::number), Some(1_006));
+        assert_eq!(record.page(&pool, KEPT, Moment::default()).next, None);
+    }
+}
