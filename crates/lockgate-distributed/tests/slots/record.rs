@@ -7,7 +7,7 @@ use super::server::Server;
 use super::stage::{ensure, free, pool, request, take};
 
 /// Puts changes of a limit on the list, numbered from 1, as `set.lua` would.
-const FILL: &str = "for i = 1, tonumber(ARGV[1]) do
+const FILL: &str = "for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
   redis.call('RPUSH', KEYS[1], cmsgpack.pack('l', 'p', i, 1, 1000 + i, 2))
 end";
 
@@ -19,9 +19,11 @@ async fn a_record_that_is_too_long_is_shortened_and_says_from_where_on_it_is_who
     let session = slots.open("a").await.unwrap();
     let mut redis = server.connect().await;
     let many = KEPT + 2_000;
-    let mut fill = redis::cmd("EVAL");
-    fill.arg(FILL).arg(1).arg(server.key("record")).arg(many);
-    fill.query_async::<()>(&mut redis).await.unwrap();
+    for from in (1..=many).step_by(1_000) {
+        let mut fill = redis::cmd("EVAL");
+        fill.arg(FILL).arg(1).arg(server.key("record")).arg(from).arg(from + 999);
+        fill.query_async::<()>(&mut redis).await.unwrap();
+    }
     // The release is on record, and finds that it is too long; the call after it shortens it.
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
     free(&slots, &session, &lease).await;
