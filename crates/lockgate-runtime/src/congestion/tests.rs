@@ -206,6 +206,30 @@ async fn many_refusals_at_once_are_one_pause_and_one_change_for_all_processes() 
     scene.finish().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_hears_of_a_congestion_second_lowers_nothing_even_without_experience() {
+    let slots = memory::engine(SlotTiming::default()).slots;
+    let spec = PoolSpec { name: name(), slots: SLOTS, per_tenant: None };
+    slots.control(PoolCommand::Ensure(spec)).await.unwrap();
+    let refused = Heard {
+        kind: Kind::new("kind").unwrap(),
+        pools: vec![name()],
+        signal: Signal::Throttled,
+        latency: Duration::ZERO,
+        retry_after: Some(Duration::from_secs(3_600)),
+    };
+    for _ in 0..3 {
+        let pools = [(name(), PoolWatch::new(PoolPolicy::default()))].into();
+        let mut watch = Watch { slots: Arc::clone(&slots), pools, looks: 0 };
+        watch.take_in(&refused).await;
+        watch.take_in(&refused).await;
+        watch.look().await.unwrap();
+    }
+    let status = slots.inspect(&PoolQuery::of(&name())).await.unwrap().remove(0).status;
+    assert_eq!(status.advice.map(|advice| advice.slots), Some(SLOTS * 7 / 10));
+    assert_eq!((status.version, status.paused), (2, Some(LONGEST_PAUSE)), "cut to its bound");
+}
+
 #[test]
 fn the_heaviest_job_still_fits_into_what_is_advised() {
     let mut pool = PoolWatch::new(PoolPolicy::default());

@@ -98,6 +98,8 @@ mod tests {
         let page = record.page(&pool, 0, Moment::default());
         assert_eq!((page.since, page.entries.len()), (Moment { number: 5, at_ms: 50 }, 1_000));
         assert_eq!(page.entries.first().map(Entry::number), Some(6));
+        let end = Entry::Limit(LimitChange { at: Timestamp(0), number: KEPT + 6, from: 1, to: 2 });
+        record.push(pool.clone(), end);
         let next = record.page(&pool, page.next.unwrap(), Moment::default());
         assert_eq!(next.entries.first().map(Entry::number), Some(1_006));
         assert_eq!(record.page(&pool, KEPT, Moment::default()).next, None);
