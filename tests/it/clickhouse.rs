@@ -228,3 +228,33 @@ fn without_slots_a_real_server_refuses_and_every_organization_comes_again_withou
     ensure!((51..=100).contains(&peak), "{summary:#}");
     Ok(())
 }
+
+#[test]
+fn an_audit_tells_what_the_server_itself_has_logged_of_the_queries_of_jobs() -> Result {
+    if !clickhouse_available()? {
+        return Ok(());
+    }
+    // A server of its own: it tells of all queries that it had.
+    let server = ClickHouse::start()?;
+    let scene = Scene::on(server.url(), "audit")?;
+    let config =
+        "[spike_projection]\nsource = \"clickhouse\"\n[spike_projection.clickhouse]\nlog_queries = true\n";
+    scene.place.write("lockgate.toml", config)?;
+    scene.run(&["slots", "set", "clickhouse", "--slots", "1"])?.succeeded()?;
+    // Two at once, by attempts of jobs that no slot let in, and one of somebody else.
+    let ids =
+        ["00000000-0000-7000-8000-000000000001-1-7", "00000000-0000-7000-8000-000000000002-1-8", "else"];
+    std::thread::scope(|threads| {
+        let asked = ids.map(|id| {
+            let url = format!("{}/?log_queries=1&query_id={id}", scene.server);
+            threads.spawn(move || ask_clickhouse(&url, "SELECT sleep(2.5)"))
+        });
+        asked.into_iter().try_for_each(|asked| asked.join().ok().context("asking panicked")?.map(drop))
+    })?;
+    let ended = scene.run(&["slots", "audit", "clickhouse", "--output", "json"])?;
+    let audit = ended.json()?;
+    let backend = &audit["backend"];
+    assert_eq!((backend["peak"].as_u64(), backend["refused"].as_u64()), (Some(2), Some(0)), "{audit:#}");
+    assert_eq!((audit["kept"].as_bool(), ended.code), (Some(false), Some(1)), "{audit:#}");
+    Ok(())
+}

@@ -103,3 +103,20 @@ fn pause_resume_set_and_cancel_act_while_it_runs() -> Result {
     place.run(&["runs", "verify", "r"])?.succeeded()?;
     Ok(())
 }
+
+#[test]
+fn an_audit_tells_the_peak_of_a_run_also_when_its_slots_were_lowered_meanwhile() -> Result {
+    let scene = Scene::new("500ms", 40)?;
+    let _worker = scene.place.start(&["work", "--concurrency", "40"])?;
+    eventually("all slots are held", SOON, || Ok((held(&scene.place)? == 10).then_some(())))?;
+    scene.place.run(&["slots", "set", "clickhouse", "--slots", "5"])?.succeeded()?;
+    eventually("everything is done", SOON, || Ok((scene.counts()?["succeeded"] == 40).then_some(())))?;
+    let audit = scene.place.json(&["slots", "audit", "clickhouse", "--run", "r"])?;
+    assert_eq!((audit["peak"].as_u64(), audit["limit"].as_u64()), (Some(10), Some(10)), "{audit:#}");
+    assert_eq!((audit["kept"].as_bool(), audit["above_ms"].as_u64()), (Some(true), Some(0)), "{audit:#}");
+    assert_eq!(audit["run"]["whole"].as_bool(), Some(true), "{audit:#}");
+    assert!(audit["run"]["holds"].as_u64() >= Some(40), "{audit:#}");
+    let nowhere = scene.place.run(&["slots", "audit", "nowhere"])?;
+    assert_eq!(nowhere.code, Some(66), "{nowhere:?}");
+    Ok(())
+}

@@ -11,7 +11,7 @@ use support::{Context, Result};
 const EDGES: &[(&str, &[&str])] = &[
     ("lockgate-core", &[]),
     ("lockgate-limits", &[]),
-    ("lockgate-runtime", &["lockgate-core"]),
+    ("lockgate-runtime", &["lockgate-core", "lockgate-limits"]),
     ("lockgate-embedded", &["lockgate-core"]),
     ("lockgate-distributed", &["lockgate-core"]),
     ("lockgate", &["lockgate-core", "lockgate-runtime", "lockgate-embedded", "lockgate-distributed"]),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lockgate::core::ledger::RunQuery;
 use lockgate::core::run::{RunStatus, RunSummary};
-use lockgate::core::slots::PoolView;
+use lockgate::core::slots::{PoolQuery, PoolView};
 use lockgate::{JobState, Lockgate, RunName};
 use tokio::time::Instant;
 
@@ -40,7 +40,7 @@ pub async fn until_settled(
         if summary.settled() || summary.run.status == RunStatus::Cancelled {
             return Ok(summary);
         }
-        let pools = lockgate.engine.slots.inspect(None).await?;
+        let pools = lockgate.engine.slots.inspect(&PoolQuery::all()).await?;
         let line = line(&summary, &pools, rate.per_second());
         if terminal.is_watched() {
             bar.set(summary.counts.terminal(), summary.counts.total());

@@ -12,6 +12,7 @@ use clap::ArgMatches;
 use lockgate::config::Section;
 use lockgate::core::ledger::PlannedJob;
 use lockgate::{App, Kind, Lockgate, PoolName, QueueName, Tables, Timestamp};
+use serde::Serialize;
 
 use crate::problem::{Exit, Problem};
 use crate::session::Session;
@@ -47,6 +48,17 @@ pub trait Program: Send + Sync + 'static {
         request: ManifestRequest,
     ) -> anyhow::Result<Box<dyn Manifest>>;
 
+    /// What the backend behind this pool has counted by itself meanwhile, for `slots audit`. `None`: it does not count, or
+    /// it is another pool's.
+    async fn backend_count(
+        &self,
+        _lockgate: &Lockgate,
+        _pool: &PoolName,
+        _window: Window,
+    ) -> anyhow::Result<Option<BackendCount>> {
+        Ok(None)
+    }
+
     /// Its own commands. In `--help` they come before the kit's.
     fn commands(&self) -> Vec<Box<dyn Command>> {
         Vec::new()
@@ -64,6 +76,26 @@ pub struct About {
     pub summary: &'static str,
     /// Command lines to begin with, each with what it does: `("demo", "the whole story in a minute")`.
     pub examples: &'static [(&'static str, &'static str)],
+}
+
+/// From when to when, in the time of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// From here.
+    pub from: Timestamp,
+    /// To here.
+    pub to: Timestamp,
+}
+
+/// What a protected backend has counted by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BackendCount {
+    /// Who says so, such as `system.query_log of ClickHouse`.
+    pub source: String,
+    /// The most that is certain to have run at once; more than that may have. Never too much: it is held against the pool.
+    pub peak: u64,
+    /// How many it refused because it had too much to do.
+    pub refused: u64,
 }
 
 /// Which jobs a manifest is to hold.

@@ -4,11 +4,12 @@
 //! somebody else acts. Read it in this order:
 //!
 //! - words: [`name`], [`id`], [`time`], [`job`], [`run`], [`pool`], [`envelope`], [`dead`],
-//!   [`lease`];
+//!   [`lease`], [`record`];
 //! - decisions: [`transition`] (the job state machine), [`retry`], [`cadence`] (batches), [`fairness`] (who gets the
-//!   next slot), [`timing`] (leases and heartbeats);
+//!   next slot), [`timing`] (leases and heartbeats), [`audit`] (whether a pool kept its promise);
 //! - ports: [`ledger`] (with [`planning`]), [`broker`], [`slots`], held together by [`engine::Engine`].
 
+pub mod audit;
 pub mod broker;
 pub mod cadence;
 pub mod dead;
@@ -23,6 +24,7 @@ pub mod ledger;
 pub mod name;
 pub mod planning;
 pub mod pool;
+pub mod record;
 pub mod retry;
 pub mod run;
 pub mod slots;

@@ -81,6 +81,57 @@ pub struct PoolChange {
     pub per_tenant: Option<Option<u32>>,
     /// A tenant's own cap and weight.
     pub tenant: Option<TenantShare>,
+    /// Grant nothing for so long, at most [`LONGEST_PAUSE`]: the backend said that it is overloaded. What is held stays,
+    /// who waits goes on waiting. A pool that is paused already is not paused again: one pause for one congestion. A
+    /// pause passes by itself, so it is no new version of the pool.
+    pub pause: Option<Duration>,
+    /// What the adaptive limit advises; `Some(None)` takes it back.
+    pub advice: Option<Option<NewAdvice>>,
+}
+
+/// The longest pause of a pool: a longer one is cut to it, so that no mistaken answer of a backend stops a pool for good.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The longest reason of an advice, in bytes; the rest is cut off.
+pub const LONGEST_WHY: usize = 200;
+
+/// What the adaptive limit has found out about a pool. It can only lower its slots for a while, never raise them nor
+/// change what was configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAdvice {
+    /// How many slots the backend seems to bear; at least 1, since advice does not close a pool.
+    pub slots: u32,
+    /// Why, in a few words.
+    pub why: String,
+    /// Whether grants obey it. Otherwise it is only shown.
+    pub enforced: bool,
+}
+
+impl PoolChange {
+    /// The same change within its bounds: what every store makes of it first.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.pause = self.pause.filter(|pause| !pause.is_zero()).map(|pause| pause.min(LONGEST_PAUSE));
+        if let Some(Some(advice)) = &mut self.advice {
+            advice.slots = advice.slots.max(1);
+            advice.why.truncate(advice.why.floor_char_boundary(LONGEST_WHY));
+        }
+        self
+    }
+
+    /// Whether it makes a new version of its pool: a pause alone does not.
+    #[must_use]
+    pub fn is_new_version(&self) -> bool {
+        let Self { slots, per_tenant, tenant, pause, advice } = self;
+        let decides = slots.is_some() || per_tenant.is_some() || tenant.is_some() || advice.is_some();
+        decides || pause.is_none()
+    }
+}
+
+/// The slots that grants obey: those that were configured, or less by an advice that is enforced.
+#[must_use]
+pub fn limit(slots: u32, enforced_advice: Option<u32>) -> u32 {
+    enforced_advice.map_or(slots, |advice| advice.min(slots))
 }
 
 /// What one tenant may have of a pool.
@@ -119,6 +170,23 @@ pub struct PoolStatus {
     pub oldest_wait: Option<Duration>,
     /// How long nothing is granted yet because the store lost its state.
     pub learning: Option<Duration>,
+    /// How long nothing is granted yet because the backend said that it is overloaded.
+    pub paused: Option<Duration>,
+    /// What the adaptive limit advises.
+    pub advice: Option<Advice>,
+}
+
+/// An advice in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Advice {
+    /// How many slots the backend seems to bear.
+    pub slots: u32,
+    /// Why.
+    pub why: String,
+    /// Whether grants obey it.
+    pub enforced: bool,
+    /// How long ago it was given.
+    pub age: Duration,
 }
 
 impl PoolStatus {
@@ -126,6 +194,12 @@ impl PoolStatus {
     #[must_use]
     pub fn in_use(&self) -> u32 {
         self.held.saturating_add(self.draining)
+    }
+
+    /// The slots that grants obey.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        limit(self.slots, self.advice.as_ref().filter(|advice| advice.enforced).map(|advice| advice.slots))
     }
 
     /// How far the pool is above its slots, because they were lowered or leases were registered again.
@@ -138,6 +212,33 @@ impl PoolStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_is_cut_to_its_bounds() {
+        let why = "ü".repeat(LONGEST_WHY);
+        let advice = Some(Some(NewAdvice { slots: 0, why, enforced: true }));
+        let pause = Some(Duration::from_secs(3_600));
+        let bounded = PoolChange { pause, advice, ..PoolChange::default() }.bounded();
+        assert_eq!(bounded.pause, Some(LONGEST_PAUSE));
+        let advice = bounded.advice.unwrap().unwrap();
+        assert_eq!((advice.slots, advice.why.len()), (1, LONGEST_WHY));
+        let none = PoolChange { pause: Some(Duration::ZERO), ..PoolChange::default() }.bounded();
+        assert_eq!(none.pause, None);
+    }
+
+    #[test]
+    fn a_pause_alone_is_no_new_version() {
+        let pause = PoolChange { pause: Some(LONGEST_PAUSE), ..PoolChange::default() };
+        assert!(!pause.is_new_version());
+        assert!(PoolChange { slots: Some(1), ..pause.clone() }.is_new_version());
+        assert!(PoolChange { advice: Some(None), ..pause }.is_new_version());
+        assert!(PoolChange::default().is_new_version());
+    }
+
+    #[test]
+    fn advice_lowers_the_limit_and_never_raises_it() {
+        assert_eq!([limit(5, None), limit(5, Some(3)), limit(5, Some(9)), limit(0, Some(1))], [5, 3, 5, 0]);
+    }
 
     #[test]
     fn a_pool_named_twice_is_one_need_and_a_weight_is_at_least_one() {

@@ -2,13 +2,15 @@
 //!
 //! What every store promises (the conformance suite and the property test hold it to this):
 //!
-//! - granted only when held + draining + weight <= slots, and the tenant stays within its cap (S1);
+//! - granted only when held + draining + weight <= the pool's limit (its slots, or an enforced advice when that is
+//!   lower), the pool is not paused, and the tenant stays within its cap (S1);
 //! - fences strictly grow (S3); the same request twice is one lease, and a lease has one holder (S4);
 //! - nobody waits while the first in line fits, nobody overtakes it (S5, S6; see [`crate::fairness`]);
 //! - a dead session's slots come back within its ttl and a heartbeat (S7);
 //! - a freed slot is given to the next waiter in the same transaction as the release (S8);
 //! - after a loss of its state a store grants nothing for a ttl, while holders register again (S10);
-//! - expiry is decided by the store's clock alone (invariant 10).
+//! - expiry is decided by the store's clock alone (invariant 10);
+//! - each hold that ended is on record, written down with the event itself (see [`crate::record`]).
 //!
 //! Waiting, timeouts and coalescing are the runtime's: a store only answers, and pushes wake-ups.
 
@@ -18,6 +20,7 @@ use crate::error::EngineError;
 use crate::lease::{Admission, Holder, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
 use crate::name::PoolName;
 use crate::pool::{PoolCommand, PoolStatus};
+use crate::record::RecordPage;
 
 /// A store of slots.
 #[async_trait]
@@ -52,8 +55,8 @@ pub trait Slots: Send + Sync + 'static {
     /// Ends a session: what it still holds drains, or is free.
     async fn close(&self, session: &Session) -> Result<(), EngineError>;
 
-    /// Reads the pools, or one, with who holds its slots.
-    async fn inspect(&self, pool: Option<&PoolName>) -> Result<Vec<PoolView>, EngineError>;
+    /// Reads the pools, or one, with who holds its slots and what is on record.
+    async fn inspect(&self, query: &PoolQuery) -> Result<Vec<PoolView>, EngineError>;
 
     /// Makes, changes or resets a pool.
     async fn control(&self, command: PoolCommand) -> Result<PoolStatus, EngineError>;
@@ -66,6 +69,35 @@ pub trait Wakeups: Send {
     async fn next(&mut self) -> Result<Vec<Wake>, EngineError>;
 }
 
+/// What to read of the pools.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PoolQuery {
+    /// Only this one, with its holders.
+    pub pool: Option<PoolName>,
+    /// A page of that pool's record, from behind this place: 0 for the first page, then what the last one named next.
+    pub record: Option<u64>,
+}
+
+impl PoolQuery {
+    /// All pools, without their holders.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// One pool, with its holders.
+    #[must_use]
+    pub fn of(pool: &PoolName) -> Self {
+        Self { pool: Some(pool.clone()), record: None }
+    }
+
+    /// One pool, with its holders and a page of its record.
+    #[must_use]
+    pub fn record(pool: &PoolName, after: u64) -> Self {
+        Self { pool: Some(pool.clone()), record: Some(after) }
+    }
+}
+
 /// A pool with its holders.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct PoolView {
@@ -73,4 +105,6 @@ pub struct PoolView {
     pub status: PoolStatus,
     /// Who holds its slots, the longest first. Empty unless one pool was asked for.
     pub holders: Vec<Holder>,
+    /// A page of its record, when it was asked for.
+    pub record: Option<RecordPage>,
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use lockgate_core::lease::{Admission, Lease, Release, Session, SlotRequest};
 use lockgate_core::pool::{Need, PoolCommand, PoolSpec};
-use lockgate_core::slots::Slots;
+use lockgate_core::slots::{PoolQuery, Slots};
 use lockgate_core::timing::SlotTiming;
 use lockgate_core::{LeaseId, PoolName, Tenant};
 use lockgate_distributed::{RedisOptions, RedisSlots};
@@ -216,7 +216,7 @@ impl Bench {
                 .await;
         }
         let before = self.spent().await;
-        self.slots.inspect(None).await.unwrap();
+        self.slots.inspect(&PoolQuery::all()).await.unwrap();
         self.note(before).await;
         self.report(&format!("inspect, {waiters} waiters"), 1).await;
         drop(heard);

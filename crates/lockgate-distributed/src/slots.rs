@@ -10,6 +10,7 @@ mod link;
 mod live;
 mod options;
 mod pools;
+mod record;
 mod release;
 mod reply;
 mod request;
@@ -21,12 +22,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use lockgate_core::SessionId;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest};
 use lockgate_core::pool::{PoolCommand, PoolStatus};
-use lockgate_core::slots::{PoolView, Slots, Wakeups};
+use lockgate_core::slots::{PoolQuery, PoolView, Slots, Wakeups};
 use lockgate_core::timing::SlotTiming;
-use lockgate_core::{PoolName, SessionId};
 
 use call::{Args, Caller};
 use link::Link;
@@ -118,8 +119,8 @@ impl Slots for RedisSlots {
         self.close_session(session).await
     }
 
-    async fn inspect(&self, pool: Option<&PoolName>) -> Result<Vec<PoolView>, EngineError> {
-        pools::inspect(&self.link, pool).await
+    async fn inspect(&self, query: &PoolQuery) -> Result<Vec<PoolView>, EngineError> {
+        pools::inspect(&self.link, query).await
     }
 
     async fn control(&self, command: PoolCommand) -> Result<PoolStatus, EngineError> {

@@ -8,6 +8,7 @@ mod desk;
 mod heartbeat;
 mod pools;
 mod queue;
+mod record;
 mod release;
 mod rows;
 mod session;
@@ -17,12 +18,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use lockgate_core::SessionId;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest};
 use lockgate_core::pool::{PoolCommand, PoolStatus};
-use lockgate_core::slots::{PoolView, Slots, Wakeups};
+use lockgate_core::slots::{PoolQuery, PoolView, Slots, Wakeups};
 use lockgate_core::timing::SlotTiming;
-use lockgate_core::{PoolName, SessionId};
 use uuid::Uuid;
 
 use crate::database::Database;
@@ -100,8 +101,8 @@ impl Slots for SqliteSlots {
         self.call("closing a session", session::Close { session: session.id }).await
     }
 
-    async fn inspect(&self, pool: Option<&PoolName>) -> Result<Vec<PoolView>, EngineError> {
-        self.call("reading the pools", pools::Inspect { pool: pool.cloned() }).await
+    async fn inspect(&self, query: &PoolQuery) -> Result<Vec<PoolView>, EngineError> {
+        self.call("reading the pools", pools::Inspect { query: query.clone() }).await
     }
 
     async fn control(&self, command: PoolCommand) -> Result<PoolStatus, EngineError> {

@@ -10,6 +10,7 @@ use lockgate_core::lease::{Admission, Lease, Release, SlotRequest, Wake};
 use lockgate_core::ledger::{PlanStep, PlannedJob, RunQuery, Start, Started};
 use lockgate_core::pool::{Need, PoolCommand, PoolSpec};
 use lockgate_core::run::RunSpec;
+use lockgate_core::slots::PoolQuery;
 use lockgate_core::{
     Engine, JobId, Key, Kind, LeaseId, PoolName, QueueName, RunId, RunName, Tenant, Timestamp,
 };
@@ -181,7 +182,7 @@ async fn processes_that_ask_and_release_at_once_never_hold_more_than_the_pool() 
     }
     let done: Vec<usize> = processes.join_all().await;
     assert_eq!(done, [60, 60, 60]);
-    let status = first.slots.inspect(None).await.unwrap().remove(0).status;
+    let status = first.slots.inspect(&PoolQuery::all()).await.unwrap().remove(0).status;
     assert_eq!((status.in_use(), status.waiters), (0, 0), "{status:?}");
     assert!(status.peak <= 5, "{status:?}");
 }

@@ -7,7 +7,8 @@
 //!   limit was lowered says nothing about the lower limit;
 //! - otherwise up by `log10` of the limit, at least 1, when the limit is in use and calls take about as long as they
 //!   always do, each kind of call compared with itself;
-//! - when calls take longer since the limit grew, it goes back and stays there for a while: the backend queues.
+//! - when calls take longer, or are refused, since the limit grew, it goes back and stays there for a while: the backend
+//!   queues, or is full. So a limit at the edge of what its backend bears moves by a step, not by three tenths.
 //!
 //! It must never leave the range from the least to the configured limit: it can lower and restore, never raise.
 
@@ -97,7 +98,7 @@ pub enum Why {
     Slow,
     /// The same: less than half of it is in use.
     Unused,
-    /// Lower again, or the same for a while: calls took longer when the limit had grown.
+    /// Lower again, or the same for a while: calls took longer, or were refused, when the limit had grown.
     Vetoed,
     /// Higher: all is well.
     Grown,
@@ -194,9 +195,11 @@ impl AdaptiveLimit {
         if limit < self.limit {
             self.lowered_at = Some(now);
         }
+        // What somebody else has raised is taken back by whoever meets the first refusal.
+        let latency = self.service.relative().unwrap_or(f64::INFINITY);
+        self.grown_from = (limit > self.limit).then_some((self.limit, latency));
         self.limit = limit.clamp(self.options.min, self.options.configured);
         self.begin(now);
-        self.grown_from = None;
     }
 
     fn judge(&mut self, now: Instant) -> Why {
@@ -229,8 +232,12 @@ impl AdaptiveLimit {
             return Why::JustLowered;
         }
         self.begin(now);
-        self.grown_from = None;
         self.lowered_at = Some(now);
+        if let Some((before, _)) = self.grown_from.take() {
+            self.limit = before;
+            self.vetoed_for = VETO;
+            return Why::Vetoed;
+        }
         self.limit = (self.limit * 7 / 10).max(self.options.min);
         Why::Congested
     }

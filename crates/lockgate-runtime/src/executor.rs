@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::canceller::Leftover;
+use crate::congestion::Congestion;
 use crate::execution::{self, Limit, Member};
 use crate::job::{Context, State};
 use crate::leftovers::Leftovers;
@@ -52,6 +53,7 @@ pub(crate) struct Executor {
     pub(crate) records: Records,
     pub(crate) leftovers: Arc<Leftovers>,
     pub(crate) running: Running,
+    pub(crate) congestion: Congestion,
     pub(crate) tally: Tally,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     /// Rung when the slot store does not know a pool any more.
@@ -102,7 +104,7 @@ impl Executor {
             key = %first.envelope.key,
             run = first.envelope.run.map(tracing::field::display),
             pool = first.kind.options.needs.first().map(|need| tracing::field::display(&need.pool)),
-            group = (group.len() > 1).then(|| group.len()),
+            group = (group.len() > 1).then_some(group.len()),
             attempt = tracing::field::Empty,
         );
         self.see_through(group).instrument(span).await;
@@ -163,6 +165,7 @@ impl Executor {
         }
         let ran = ended_at.duration_since(started_at);
         telemetry::ran(name, ran);
+        self.congestion.hear(name, &kind.options.needs, &over.ended, ran);
         let ends = group.into_iter().zip(over.ended).enumerate().map(|(place, (begun, ended))| {
             // The backend works for the first, under whose slots all ran.
             self.finish(begun, ended, over.backend_may_run && place == 0, (waited, ran))

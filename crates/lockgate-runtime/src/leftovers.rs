@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use lockgate_core::error::chain;
 use lockgate_core::ledger::JobQuery;
+use lockgate_core::slots::PoolQuery;
 use lockgate_core::{Engine, EngineError, JobId, Kind, PoolName};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -95,12 +96,12 @@ impl Leftovers {
     /// What drains and is not in hand here. A slot that is no job's has no kind, and drains for its time.
     async fn draining(&self) -> Result<Vec<Leftover>, EngineError> {
         let mut found = HashSet::new();
-        for view in self.engine.slots.inspect(None).await? {
+        for view in self.engine.slots.inspect(&PoolQuery::all()).await? {
             let name = &view.status.name;
             if view.status.draining == 0 || !self.pools.contains(name) {
                 continue;
             }
-            for view in self.engine.slots.inspect(Some(name)).await? {
+            for view in self.engine.slots.inspect(&PoolQuery::of(name)).await? {
                 let draining = view.holders.into_iter().filter(|holder| holder.draining);
                 found.extend(
                     draining.map(|holder| Leftover { job: JobId(holder.lease.0), fence: holder.fence }),

@@ -18,6 +18,7 @@ pub mod tally;
 pub mod telemetry;
 pub mod worker;
 
+mod congestion;
 mod dispatcher;
 mod execution;
 mod executor;
@@ -34,6 +35,7 @@ mod watch;
 pub use canceller::{Canceller, Leftover};
 pub use dispatcher::dispatch_due;
 pub use job::{Context, Job, MissingState, State};
+pub use lockgate_limits::AdaptiveMode;
 pub use observe::{Observer, Steps};
 pub use options::{PoolPolicy, WorkerOptions};
 pub use patience::Patience;

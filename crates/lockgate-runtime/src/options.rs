@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lockgate_core::PoolName;
 use lockgate_core::pool::{OnBusy, PoolSpec};
+use lockgate_limits::AdaptiveMode;
 
 use crate::observe::Observer;
 use crate::slots::HeartbeatOn;
@@ -61,22 +62,32 @@ pub struct PoolPolicy {
     pub max_hold: Duration,
     /// What becomes of a job that waited in vain. Default: it is put off.
     pub on_busy: OnBusy,
+    /// Whether slots are lowered while the backend is overloaded, and whether that is only advised. Default: advised.
+    pub adaptive: AdaptiveMode,
+    /// The fewest slots that are advised. Default 1.
+    pub adaptive_min: u32,
 }
 
 impl Default for PoolPolicy {
     fn default() -> Self {
-        Self { max_wait: Duration::from_secs(60), max_hold: Duration::from_secs(300), on_busy: OnBusy::Defer }
+        Self {
+            max_wait: Duration::from_secs(60),
+            max_hold: Duration::from_secs(300),
+            on_busy: OnBusy::Defer,
+            adaptive: AdaptiveMode::Observe,
+            adaptive_min: 1,
+        }
     }
 }
 
 impl PoolPolicy {
-    /// The shorter times of two; the first's `on_busy`.
+    /// The shorter times of two; all else of the first.
     #[must_use]
     pub fn strictest(self, other: Self) -> Self {
         Self {
             max_wait: self.max_wait.min(other.max_wait),
             max_hold: self.max_hold.min(other.max_hold),
-            on_busy: self.on_busy,
+            ..self
         }
     }
 }

@@ -9,7 +9,7 @@ use lockgate_core::broker::Depth;
 use lockgate_core::dead::DeadReason;
 use lockgate_core::ledger::Swept;
 use lockgate_core::pool::{Need, PoolStatus};
-use lockgate_core::{Kind, Outcome, QueueName};
+use lockgate_core::{Kind, Outcome, PoolName, QueueName};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::stop::StopReason;
@@ -37,6 +37,10 @@ pub const MISSED: &str = "lockgate_heartbeats_failed_total";
 pub const GRANTED: &str = "lockgate_slots_granted_total";
 /// Counter: requests that got no slots, by `pool` and `reason`.
 pub const DENIED: &str = "lockgate_slots_denied_total";
+/// Counter: executions that the backend refused because it has too much to do, by `pool` and `kind`.
+pub const REFUSED: &str = "lockgate_executions_refused_total";
+/// Counter: pauses of a pool that this process asked for, by `pool`.
+pub const PAUSES: &str = "lockgate_pool_pauses_total";
 /// Counter: leases that were lost while their job ran, by `reason`.
 pub const LOST: &str = "lockgate_leases_lost_total";
 /// Counter: executions whose backend work was asked to end because they were gone, by `kind` and `end`: confirmed, or not.
@@ -67,7 +71,7 @@ pub const UNSETTLED: &str = "lockgate_queue_unsettled";
 pub const DEAD: &str = "lockgate_queue_dead";
 
 /// The counters, with their help.
-pub const COUNTERS: [(&str, &str); 11] = [
+pub const COUNTERS: [(&str, &str); 13] = [
     (SETTLED, "Deliveries that ended"),
     (DISPATCHED, "Messages published by the dispatcher"),
     (SWEPT, "Jobs that upkeep skipped past their deadline, dispatched again, or forgot"),
@@ -75,6 +79,8 @@ pub const COUNTERS: [(&str, &str); 11] = [
     (MISSED, "Heartbeats that did not get through"),
     (GRANTED, "Requests for slots that were granted"),
     (DENIED, "Requests for slots that were not granted"),
+    (REFUSED, "Executions that the backend refused because it has too much to do"),
+    (PAUSES, "Pauses of a pool that this process asked for"),
     (LOST, "Leases that were lost while their job ran"),
     (LEFTOVERS, "Executions whose backend work was asked to end because they were gone"),
     (ASTRAY, "Grants that nobody waited for any more"),
@@ -159,6 +165,14 @@ pub(crate) fn denied(needs: &[Need], denied: &Denied) {
     for need in needs {
         counter!(DENIED, "pool" => need.pool.to_string(), "reason" => denied.word()).increment(1);
     }
+}
+
+pub(crate) fn refused(pool: &PoolName, kind: &Kind) {
+    counter!(REFUSED, "pool" => pool.to_string(), "kind" => kind.to_string()).increment(1);
+}
+
+pub(crate) fn paused(pool: &PoolName) {
+    counter!(PAUSES, "pool" => pool.to_string()).increment(1);
 }
 
 pub(crate) fn held(needs: &[Need], held: Duration) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lockgate_core::error::chain;
 use lockgate_core::ledger::{Sweep, Swept};
 use lockgate_core::pool::{PoolCommand, PoolSpec};
+use lockgate_core::slots::PoolQuery;
 use lockgate_core::{Engine, EngineError, QueueName};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -87,7 +88,7 @@ impl Upkeep {
 
     /// Gauges of the pools; one that its store has lost is made again, as it was configured.
     async fn look_after_pools(&self) -> Result<(), EngineError> {
-        let views = self.engine.slots.inspect(None).await?;
+        let views = self.engine.slots.inspect(&PoolQuery::all()).await?;
         views.iter().for_each(|view| telemetry::pool(&view.status));
         for spec in &self.pools {
             if !views.iter().any(|view| view.status.name == spec.name) {

@@ -25,7 +25,7 @@ use crate::stop::StopReason;
 use crate::tally::{Tally, TallyReading};
 use crate::upkeep::{self, Upkeep};
 use crate::watch::Running;
-use crate::{dispatcher, intake};
+use crate::{congestion, dispatcher, intake};
 
 /// A worker, ready to run.
 #[derive(Debug)]
@@ -74,7 +74,11 @@ impl Worker {
         let (jobs, side) = (TaskTracker::new(), TaskTracker::new());
         let draining = stop.child_token();
         let leftovers = Leftovers::of(&mut registry, &state, &engine, &slots, &side);
+        // Outlives `draining`: a running job can still be cancelled while the worker drains.
+        let end = CancellationToken::new();
+        let watch = congestion::Watch::new(Arc::clone(&engine.slots), &options.policies, &registry);
         let executor = Arc::new(Executor {
+            congestion: watch.start(&side, end.clone()),
             records: Records::start(&side, &engine),
             registry,
             state,
@@ -87,8 +91,6 @@ impl Worker {
             pools_lost: Arc::default(),
             draining: draining.clone(),
         });
-        // Outlives `draining`: a running job can still be cancelled while the worker drains.
-        let end = CancellationToken::new();
         start_side_tasks(&side, &engine, &executor, &options, &end);
         intake::start(&engine, &executor, options.concurrency, &jobs);
         tracing::info!(engine = engine.name, concurrency = options.concurrency, "worker started");

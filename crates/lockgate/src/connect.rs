@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use lockgate_core::pool::{PoolCommand, PoolStatus};
+use lockgate_core::slots::PoolQuery;
 use lockgate_core::{Engine, EngineError, PoolName, Timestamp};
 use lockgate_runtime::{PoolPolicy, Worker, WorkerOptions};
 
@@ -63,11 +64,12 @@ impl ConnectError {
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("lockgate.db").display().to_string();
 /// use lockgate::config::{Sources, load};
+/// use lockgate::core::slots::PoolQuery;
 ///
 /// let overrides = vec![("embedded.path".into(), path), ("pools.clickhouse.slots".into(), "40".into())];
 /// let loaded = load(&Sources { overrides, ..Sources::default() })?;
 /// let lockgate = lockgate::connect(&loaded, &[]).await?;
-/// let pools = lockgate.engine.slots.inspect(None).await?;
+/// let pools = lockgate.engine.slots.inspect(&PoolQuery::all()).await?;
 /// assert_eq!(pools[0].status.slots, 40);
 /// # Ok(()) }
 /// ```
@@ -147,7 +149,7 @@ impl Lockgate {
     /// When the store fails.
     pub async fn ensure_pools(&self, used: impl IntoIterator<Item = PoolName>) -> Result<(), EngineError> {
         let configured = &self.settings().pools;
-        let there = self.engine.slots.inspect(None).await?;
+        let there = self.engine.slots.inspect(&PoolQuery::all()).await?;
         let there: BTreeSet<PoolName> = there.into_iter().map(|view| view.status.name).collect();
         let names: BTreeSet<PoolName> = configured.keys().cloned().chain(used).collect();
         for name in names {
@@ -168,7 +170,7 @@ impl Lockgate {
         let needs = app.registry.kinds().flat_map(|(_, options)| &options.needs);
         let used: BTreeSet<PoolName> = needs.map(|need| need.pool.clone()).collect();
         self.ensure_pools(used.iter().cloned()).await?;
-        for view in self.engine.slots.inspect(None).await? {
+        for view in self.engine.slots.inspect(&PoolQuery::all()).await? {
             if let Some(settings) = self.settings().pools.get(&view.status.name) {
                 warn_of_difference(&view.status, settings);
             }
@@ -194,7 +196,8 @@ impl Lockgate {
 }
 
 fn policy(pool: &PoolSettings) -> PoolPolicy {
-    PoolPolicy { max_wait: pool.max_wait, max_hold: pool.max_hold, on_busy: pool.on_busy }
+    let PoolSettings { max_wait, max_hold, on_busy, adaptive, adaptive_min, .. } = *pool;
+    PoolPolicy { max_wait, max_hold, on_busy, adaptive: adaptive.into(), adaptive_min }
 }
 
 fn warn_of_difference(status: &PoolStatus, settings: &PoolSettings) {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use bounds::{address_or_nothing, between, in_order, within, within_or_forever};
 
 pub use distributed::{DistributedSettings, ServerSettings};
-pub use pools::{PoolSettings, Pools};
+pub use pools::{Adaptive, PoolSettings, Pools};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lockgate::config::Section;
 use lockgate::{App, Job, Kind, Lockgate, PoolName, QueueName, Tables};
-use lockgate_cli::{About, Command, Manifest, ManifestRequest, Program};
+use lockgate_cli::{About, BackendCount, Command, Manifest, ManifestRequest, Program, Window};
 
 use crate::commands;
 use crate::config::{SECTION, SourceName, SpikeSettings};
@@ -13,7 +13,7 @@ use crate::demo::Demo;
 use crate::job::{LedgerClock, ProjectSpikes};
 use crate::manifest::OrganizationManifest;
 use crate::store::{Store, TABLES};
-use crate::usage::clickhouse::Queries;
+use crate::usage::clickhouse::{LoggedPeak, Queries};
 use crate::usage::{ClickHouseSource, HttpSource, SqlSource, UsageSource};
 
 /// The program `spike-projection`.
@@ -61,6 +61,22 @@ impl Program for SpikeProjection {
             None => OrganizationManifest::active(store(lockgate).organizations, as_of, kind()?),
         };
         Ok(Box::new(manifest))
+    }
+
+    async fn backend_count(
+        &self,
+        lockgate: &Lockgate,
+        pool: &PoolName,
+        window: Window,
+    ) -> anyhow::Result<Option<BackendCount>> {
+        let settings: SpikeSettings = lockgate.section(SECTION)?;
+        let logs = settings.source == SourceName::ClickHouse && settings.clickhouse.log_queries;
+        if !logs || pool.as_str() != settings.pool {
+            return Ok(None);
+        }
+        let seconds = window.from.0.div_euclid(1_000)..=window.to.0.div_euclid(1_000);
+        let LoggedPeak { peak, refused } = Queries::new(&settings.clickhouse)?.logged(seconds).await?;
+        Ok(Some(BackendCount { source: String::from("ClickHouse's own log"), peak, refused }))
     }
 
     fn commands(&self) -> Vec<Box<dyn Command>> {

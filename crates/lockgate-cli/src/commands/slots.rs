@@ -2,13 +2,14 @@
 //!
 //! It must never take a slot away from a holder.
 
+mod audit;
 mod read;
 mod set;
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 use lockgate::core::pool::PoolCommand;
-use lockgate::core::slots::PoolView as Inspected;
+use lockgate::core::slots::{PoolQuery, PoolView as Inspected};
 use lockgate::{EngineError, Lockgate, PoolName};
 use serde::Serialize;
 
@@ -27,6 +28,8 @@ enum Arguments {
     Show(read::Show),
     /// Shows who holds a pool's slots, the longest first
     Holders(read::Holders),
+    /// Tells from the record whether a pool was ever above its limit; exit code 1 when it was
+    Audit(audit::Audit),
     /// Changes a pool; nothing that is held is taken away
     Set(set::Set),
     /// Begins a new epoch of a pool: every holder is told to stop, nothing is deleted
@@ -53,6 +56,10 @@ impl Command for Slots {
             .arg_required_else_help(true)
             .before_help(examples(&[
                 ("{bin} slots show", "held, draining, waiting, peak"),
+                (
+                    "{bin} slots audit clickhouse --run RUN",
+                    "the most that was in use, and whether it was ever too much",
+                ),
                 ("{bin} slots set clickhouse --slots 10", "fewer from now on; who holds one keeps it"),
                 ("{bin} slots set clickhouse --tenant 4711 --cap 2", "one organization has at most two"),
             ]))
@@ -64,6 +71,7 @@ impl Command for Slots {
         match arguments {
             Arguments::Show(show) => show.run(lockgate, terminal).await,
             Arguments::Holders(holders) => holders.run(lockgate, terminal).await,
+            Arguments::Audit(audit) => audit.run(session).await,
             Arguments::Set(set) => set.run(lockgate, terminal).await,
             Arguments::Reset(Reset { pool }) => {
                 let done = |pool: &PoolView| {
@@ -92,7 +100,8 @@ async fn control(
 
 /// All pools, or the one of this name, which must be there.
 async fn inspect(lockgate: &Lockgate, pool: Option<&PoolName>) -> anyhow::Result<Vec<Inspected>> {
-    let found = lockgate.engine.slots.inspect(pool).await.map_err(with_way_out)?;
+    let query = PoolQuery { pool: pool.cloned(), record: None };
+    let found = lockgate.engine.slots.inspect(&query).await.map_err(with_way_out)?;
     match pool {
         Some(name) if found.is_empty() => Err(no_pool(name.as_str()).into()),
         _ => Ok(found),

@@ -13,7 +13,7 @@ use crate::times::human;
 
 pub(crate) use dead::DeadView;
 pub(crate) use job::JobView;
-pub(crate) use pool::{HolderView, PoolView};
+pub(crate) use pool::{AdviceView, HolderView, PoolView};
 pub(crate) use run::RunView;
 
 /// A duration for JSON.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lockgate::core::error::chain;
 use lockgate::core::ledger::RunQuery;
+use lockgate::core::slots::PoolQuery;
 use lockgate::runtime::Standing;
 use lockgate::{Engine, EngineError, QueueName};
 use serde::Serialize;
@@ -160,7 +161,7 @@ async fn broker(engine: &Engine, queue: Option<&QueueName>) -> Check {
 }
 
 async fn slots(engine: &Engine) -> Check {
-    Check::that(engine.slots.inspect(None)).await
+    Check::that(engine.slots.inspect(&PoolQuery::all())).await
 }
 
 #[cfg(test)]

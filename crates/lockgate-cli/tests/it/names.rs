@@ -62,11 +62,16 @@ fn documents_keep_their_names() {
     );
     check(
         &greeter.json(&["slots", "show"]),
-        "pools.configured_slots pools.draining pools.epoch pools.held pools.in_use pools.learning_ms pools.name \
-         pools.oldest_wait_ms pools.over_by pools.peak pools.per_tenant pools.slots pools.version pools.waiters \
+        "pools.advice pools.configured_slots pools.draining pools.epoch pools.held pools.in_use pools.learning_ms \
+         pools.limit pools.name pools.oldest_wait_ms pools.over_by pools.paused_ms pools.peak pools.per_tenant pools.slots pools.version pools.waiters \
          schema_version",
     );
     check(&greeter.json(&["slots", "holders", "door"]), "holders pool schema_version");
+    check(
+        &greeter.json(&["slots", "audit", "door", "--run", "party"]),
+        "above_ms backend backend_error broken_grants grants kept limit longest_above_ms peak pool run.created_at \
+         run.holds run.name run.peak run.whole schema_version since until",
+    );
     check(
         &greeter.json(&["migrate", "status"]),
         "migrations.applied_at migrations.component migrations.name migrations.version schema_version",

@@ -37,7 +37,7 @@ local function never(w)
     -- A closed pool opens again: there one waits.
     if cap >= 0 and (cap < most or most == 0) then most = cap end
     if (p.slots > 0 or cap >= 0) and weight > most then return { 'n', name, weight, most } end
-    if p.slots - p.held - p.draining < weight then fits = false end
+    if p.open - p.held - p.draining < weight then fits = false end
     if cap >= 0 then eligible = false end
   end
   return nil, fits, eligible

@@ -12,9 +12,11 @@ local uses = {}
 
 local function pool_from(record)
   if not record then return false end
-  local slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares = read(POOL, record)
+  -- Of an earlier version: all its slots are open, and it is not paused.
+  if #record < POOL_BYTES then record = record .. string.sub(record, 1, 8) .. write('<d', 0) end
+  local slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares, open, paused = read(POOL, record)
   return { slots = slots, per_tenant = per_tenant, version = version, epoch = epoch, peak = peak, hold = hold, held = held,
-    draining = draining, waiting = waiters, shares = shares }
+    draining = draining, waiting = waiters, shares = shares, open = open, paused = paused }
 end
 
 -- A pool's record, or false. One with slots -1 was never made: leases of it were registered again after a loss.
@@ -82,7 +84,8 @@ local function hold(id, l)
     local name, weight = needs[i], needs[i + 1]
     local p = pool_of(name)
     if not p then
-      p = { slots = -1, per_tenant = -1, version = 0, epoch = 0, peak = 0, hold = -1, held = 0, draining = 0, waiting = 0, shares = 0 }
+      p = { slots = -1, per_tenant = -1, version = 0, epoch = 0, peak = 0, hold = -1, held = 0, draining = 0, waiting = 0, shares = 0,
+        open = -1, paused = 0 }
       pools[name] = p
     end
     p.held = p.held + weight
@@ -97,6 +100,17 @@ local line
 
 -- Writes down what the call has changed, and answers.
 local function done(answer)
+  if ended and #ended > 0 then
+    local length
+    for from = 1, #ended, 1000 do
+      local to = math.min(from + 999, #ended)
+      length = call('RPUSH', RECORD, unpack(ended, from, to))
+      -- It was deleted by hand: what was in it is lost.
+      if length == to - from + 1 then call('LPUSH', RECORD, pack('b', store.fence, real, micros)) end
+    end
+    -- The next call shortens it.
+    if length > LONGEST then store.due = now end
+  end
   local args = { 'store', write(STORE, now, real, store.fence, store.ticket, store.learning, store.waiting, store.leases, store.due, ARGV[3]) }
   local n = 2
   if sets_changed then
@@ -106,7 +120,8 @@ local function done(answer)
   for name in pairs(touched) do
     local p = pools[name]
     args[n + 1] = 'p\1' .. name
-    args[n + 2] = write(POOL, p.slots, p.per_tenant, p.version, p.epoch, p.peak, p.hold, p.held, p.draining, p.waiting, p.shares)
+    args[n + 2] = write(POOL, p.slots, p.per_tenant, p.version, p.epoch, p.peak, p.hold, p.held, p.draining, p.waiting, p.shares,
+      p.open, p.paused)
     n = n + 2
   end
   call('HSET', STATE, unpack(args))

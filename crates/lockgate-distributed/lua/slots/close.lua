@@ -6,6 +6,6 @@
 --
 -- Keeps: what may still run at the backend is not free.
 sweep()
-local over = line().end_session(SELF)
+local over = line().end_session(SELF, 'closed')
 line().grant()
 return done({ over and 0 or 1 })

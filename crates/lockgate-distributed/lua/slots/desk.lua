@@ -6,7 +6,8 @@
 -- (no name holds a control character), records are packed with struct (numbers) or cmsgpack:
 --   1 state      HASH  "store" -> the store's own record, "sets" -> {set of pools = lines that wait for it},
 --                      "p" \1 pool -> the pool's record, "s" \1 session -> "1" (listens), "0" (does not) or "2" (did, and is
---                      gone), then the name of its process
+--                      gone), then the name of its process; "a" \1 pool -> the advice of the adaptive limit: slots, 1 when it is
+--                      enforced, since when, why; "pauses" -> {pool = until when}
 --   2 leases     HASH  lease -> its record, draining ones included
 --   3 waiters    HASH  lease -> its record
 --   4 deadlines  ZSET  session by the time when it is dead
@@ -18,6 +19,11 @@
 --                      over, its tenant being at its cap
 --  10 uses       HASH  pool \1 tenant -> slots in use
 --  11 shares     HASH  pool \1 tenant -> its own cap (-1: none) and weight
+--  12 record     LIST  what ended, oldest first, behind its own beginning:
+--                      "b", number, server's ms, serial: from here on it is whole; the entry at index i has serial + i
+--                      "h", lease, number, fence, server's ms, how it ended, then of each pool its name and weight
+--                      "l", pool, number, limit before, server's ms, limit from then on
+--                      `number` is the last fence that was given out by then
 --
 -- ARGV, of each operation: 1 ttl ms, 2 longest step of the clock ms, 3 who the server is (run id and replication id),
 -- 4 "1" when the caller has just read that again, 5 the session (or ""), 6 the channel of a session without its id,
@@ -26,18 +32,23 @@
 --
 -- Returns {"identity"}, with nothing changed, when the state is another server's and 4 is "0"; else what the operation says.
 --
--- Keeps: the clock neither leaps nor goes back; numbers never go back; after a loss nothing is granted for one ttl.
+-- Keeps: the clock neither leaps nor goes back; numbers never go back; after a loss nothing is granted for one ttl, and the record
+-- begins anew.
 --
 -- A function costs when it is made, by each local of others that it uses, and a table when it is filled. Up to the end of the easy
 -- part there is neither, where it can be helped.
-local STATE, LEASES, MEMBERS, USES = KEYS[1], KEYS[2], KEYS[6], KEYS[10]
+local STATE, LEASES, MEMBERS, USES, RECORD = KEYS[1], KEYS[2], KEYS[6], KEYS[10], KEYS[12]
 local call, floor, pack, unpacked = redis.call, math.floor, cmsgpack.pack, cmsgpack.unpack
 local write, read = struct.pack, struct.unpack
 local TTL, SELF = tonumber(ARGV[1]), ARGV[5]
 -- clock, server's time, fence, ticket, learning until, waiting, leases, due, identity
 local STORE = '<dddddddds'
--- slots, per tenant, version, epoch, peak, hold, held, draining, waiting, shares
-local POOL = '<dddddddddd'
+-- slots, per tenant, version, epoch, peak, hold, held, draining, waiting, shares, open (the slots that grants obey: none while the
+-- pool is paused), paused (until when; 0: it is not). Earlier versions wrote neither of the last two: see `pool_from`.
+local POOL, POOL_BYTES = '<dddddddddddd', 96
+-- Entries that the record keeps, and how long it may become before the oldest are forgotten.
+local KEPT = 100000
+local LONGEST = KEPT + 1001
 
 -- Of the state: the store's record, the sets, the session's record, and the likely pool's.
 local raw = call('HMGET', STATE, 'store', 'sets', 's\1' .. SELF, ARGV[8])
@@ -65,8 +76,12 @@ if learning < 0 then
   -- From now on nothing is granted for one ttl, while holders register again.
   learning = now + TTL
   due = math.min(due, learning)
+  call('UNLINK', RECORD)
+  call('RPUSH', RECORD, pack('b', lost and micros - 1 or fence, real, micros))
 end
 -- What the easy part leaves to the general way: the pool that it has changed, its record then, and whether it changed the sets.
 local changed, changed_to, sets_changed
 -- Grants to the caller's own session: told in the answer, not pushed.
 local told = {}
+-- What goes on record at the end of the call.
+local ended

@@ -11,7 +11,8 @@ local p = pool_of(name)
 if not p or p.slots < 0 then
   local in_use = p or { held = 0, draining = 0 }
   pools[name] = { slots = tonumber(ARGV[10]), per_tenant = tonumber(ARGV[11]), version = 1, epoch = 1,
-    peak = in_use.held + in_use.draining, hold = -1, held = in_use.held, draining = in_use.draining, waiting = 0, shares = 0 }
+    peak = in_use.held + in_use.draining, hold = -1, held = in_use.held, draining = in_use.draining, waiting = 0, shares = 0,
+    open = tonumber(ARGV[10]), paused = 0 }
   touched[name] = true
 end
 line().grant()

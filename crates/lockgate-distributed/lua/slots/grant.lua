@@ -6,9 +6,11 @@
 -- The most sessions, leases, waiters and grants of one call; the next call goes on.
 local MOST = 1000
 
--- Takes a lease out of the books.
-local function free(id, l)
+-- Takes a lease out of the books, and puts on record how it ended.
+local function free(id, l, how)
   call('HDEL', LEASES, id)
+  ended = ended or {}
+  ended[#ended + 1] = pack('h', id, store.fence, l.fence, real, how, unpack(l.needs))
   store.leases = store.leases - 1
   if l.draining > 0 then
     call('ZREM', DRAINING, id)
@@ -94,7 +96,7 @@ local function add_grants(M)
   end
 
   -- Ends a session: what it holds drains or is free, its waiters leave. Answers false when there is more than one call does.
-  function M.end_session(session)
+  function M.end_session(session, how)
     local members = call('ZRANGEBYLEX', MEMBERS, '[' .. session .. '\1', '(' .. session .. '\2', 'LIMIT', 0, MOST)
     local record = call('HGET', STATE, 's\1' .. session)
     local process = record and string.sub(record, 2) or ''
@@ -108,7 +110,7 @@ local function add_grants(M)
         l.process = process
         M.drain(id, l, l.drain_for)
       else
-        free(id, l)
+        free(id, l, how)
       end
     end
     if #members == MOST then return false end
@@ -118,17 +120,58 @@ local function add_grants(M)
     return true
   end
 
-  -- Ends dead sessions, frees what has drained, and grants what they leave.
+  -- The slots that grants obey when the pool is not paused.
+  function M.limit_of(name)
+    local slots, advice = pool_of(name).slots, call('HGET', STATE, 'a\1' .. name)
+    if not advice then return slots end
+    local advised, enforced = unpacked(advice)
+    return enforced == 1 and math.min(advised, slots) or slots
+  end
+
+  -- Ends the pauses that are over. Answers when the next one is.
+  local function end_pauses()
+    local record, due = call('HGET', STATE, 'pauses'), math.huge
+    if not record then return due end
+    local pauses = unpacked(record)
+    for name, over in pairs(pauses) do
+      if over > now then
+        due = math.min(due, over)
+      else
+        local p = pool_of(name)
+        pauses[name] = nil
+        if p then
+          p.open, p.paused = M.limit_of(name), 0
+          touched[name] = p
+        end
+      end
+    end
+    if due < math.huge then call('HSET', STATE, 'pauses', pack(pauses)) else call('HDEL', STATE, 'pauses') end
+    return due
+  end
+
+  -- Forgets what is too old of the record; the last that is forgotten becomes its beginning.
+  local function shorten_record()
+    local length = call('LLEN', RECORD)
+    if length <= LONGEST then return end
+    local gone = length - KEPT - 1
+    local _, _, _, serial = unpacked(call('LINDEX', RECORD, 0))
+    local _, _, number, _, at = unpacked(call('LINDEX', RECORD, gone))
+    call('LTRIM', RECORD, gone, -1)
+    call('LSET', RECORD, 0, pack('b', number, at, serial + gone))
+  end
+
+  -- Ends dead sessions and pauses that are over, frees what has drained, and grants what they leave.
   function M.sweep()
     if store.learning > 0 and store.learning <= now then store.learning = 0 end
     for _, session in ipairs(call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, MOST)) do
-      if not M.end_session(session) then break end
+      if not M.end_session(session, 'died') then break end
     end
     for _, id in ipairs(call('ZRANGEBYSCORE', DRAINING, '-inf', now, 'LIMIT', 0, MOST)) do
       if spent() then break end
-      free(id, lease_of(id))
+      free(id, lease_of(id), 'drained-out')
     end
-    local due = store.learning > 0 and store.learning or now + TTL
+    shorten_record()
+    local due = math.min(store.learning > 0 and store.learning or now + TTL, end_pauses())
     local dead = call('ZRANGE', DEADLINES, 0, 0, 'WITHSCORES')[2]
     local drained = call('ZRANGE', DRAINING, 0, 0, 'WITHSCORES')[2]
     store.due = math.min(due, tonumber(dead or due), tonumber(drained or due))

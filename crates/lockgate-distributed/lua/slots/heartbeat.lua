@@ -27,7 +27,8 @@ if call('HLEN', LEASES) ~= store.leases or call('HLEN', WAITERS) ~= store.waitin
       call('HDEL', STATE, field)
     end
   end
-  call('UNLINK', unpack(KEYS, 2, 10))
+  call('UNLINK', RECORD, unpack(KEYS, 2, 10))
+  call('RPUSH', RECORD, pack('b', store.fence, real, micros))
   raw[3] = false
   sets, sets_changed, store.leases, store.waiting = {}, true, 0, 0
   store.learning = now + TTL

@@ -1,9 +1,12 @@
 -- Reads the pools. The clock moves and what is over is ended, as in every call.
 --
--- KEYS as desk.lua. ARGV from 9: the pool whose holders are wanted, or "" for all pools without holders.
+-- KEYS as desk.lua. ARGV from 9: the pool whose holders are wanted, or "" for all pools without holders; the serial behind which a
+-- page of its record is wanted, or "" for none.
 --
--- Returns {"ok", {pools, holders}, ..}: of each pool what pool.lua says; of each holder {lease, tenant, weight, fence, session,
--- process, held for ms, 1 when it drains}, in no order.
+-- Returns {"ok", {pools, holders, page}, ..}: of each pool what pool.lua says; of each holder {lease, tenant, weight, fence, session,
+-- process, held for ms, 1 when it drains}, in no order; the page, when it is wanted, is {number and server's ms from where on the
+-- record is whole, number and server's ms of now, entries, the serial to go on behind (-1: that was all)}, an entry {"h", lease, number,
+-- fence, server's ms, how it ended, weight} or {"l", pool, number, limit before, server's ms, limit from then on}.
 sweep()
 local wanted = ARGV[9]
 local found = {}
@@ -29,4 +32,27 @@ if wanted ~= '' and found[1] then
       now - l.since, l.draining > 0 and 1 or 0 }
   end)
 end
-return done({ found, holders })
+
+-- Entries that one call looks through.
+local PAGE = 1000
+
+local function page(name, after)
+  local first = call('LINDEX', RECORD, 0)
+  -- Nothing has ended since an earlier version was at work here.
+  if not first then return { store.fence, real, store.fence, real, {}, -1 } end
+  local _, number, since, serial = unpacked(first)
+  local from = math.max(1, after - serial + 1)
+  local entries, records = {}, call('LRANGE', RECORD, from, from + PAGE - 1)
+  for _, record in ipairs(records) do
+    local e = { unpacked(record) }
+    if e[1] == 'l' and e[2] == name then entries[#entries + 1] = e end
+    for i = 7, #e, 2 do
+      if e[i] == name then entries[#entries + 1] = { 'h', e[2], e[3], e[4], e[5], e[6], e[i + 1] } end
+    end
+  end
+  local last = from + #records - 1
+  return { number, since, store.fence, real, entries, last < call('LLEN', RECORD) - 1 and serial + last or -1 }
+end
+
+if ARGV[10] == '' or not found[1] then return done({ found, holders }) end
+return done({ found, holders, page(wanted, tonumber(ARGV[10])) })

@@ -15,7 +15,7 @@ local function make_line()
 
   local function room_of(name)
     local p = pool_of(name)
-    return p and p.slots - p.held - p.draining or 0
+    return p and p.open - p.held - p.draining or 0
   end
 
   -- The pools of a set.

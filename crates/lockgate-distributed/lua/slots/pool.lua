@@ -1,7 +1,8 @@
 -- What the operations on pools share: this file stands between `line.lua` and the operation.
 --
 -- A pool is shown as {name, slots, most of a tenant (-1: all), version, epoch, held, draining, peak, waiters, the oldest wait ms
--- (-1: nobody waits), ms that the store still learns (-1: it does not)}.
+-- (-1: nobody waits), ms that the store still learns (-1: it does not), ms that the pool is still paused (-1: it is not), the slots
+-- of the advice (-1: there is none), 1 when it is enforced, its age ms, why}.
 
 -- Since when the oldest waiter of a pool waits, or nothing. Heads are in the order of their shares, so it looks at the first of
 -- each share: there are as many as tenants have different numbers of slots in use.
@@ -25,12 +26,19 @@ local function oldest(name)
   if best then return line().waiter_of(line().first_of(best.set, best.tenant).lease).since end
 end
 
+local function advice_of(name)
+  local record = call('HGET', STATE, 'a\1' .. name)
+  if not record then return { -1, 0, 0, '' } end
+  local slots, enforced, since, why = unpacked(record)
+  return { slots, enforced, now - since, why }
+end
+
 local function status_of(name)
   local p = pool_of(name)
   if not p or p.slots < 0 then return nil end
   local since = p.waiting > 0 and oldest(name)
   return { name, p.slots, p.per_tenant, p.version, p.epoch, p.held, p.draining, p.peak, p.waiting, since and now - since or -1,
-    store.learning > 0 and store.learning - now or -1 }
+    store.learning > 0 and store.learning - now or -1, p.paused > 0 and p.paused - now or -1, unpack(advice_of(name)) }
 end
 
 -- Calls `each` with the id, record and weight of all leases of a pool.

@@ -8,14 +8,14 @@ if slots then
   local WAITERS, BEHIND = KEYS[3], KEYS[8]
   local from, to, before = '[' .. pool .. '\1e\1', '(' .. pool .. '\1e\2', #pool + 38
   local finished, granted, heard, hears = at > last, 0, nil, nil
-  while finished and waiting > 0 and slots - held - draining > 0 do
+  while finished and waiting > 0 and open - held - draining > 0 do
     local member = call('ZRANGEBYLEX', HEADS, from, to, 'LIMIT', 0, 1)[1]
     if not member then break end
     local line = pool .. '\1' .. string.sub(member, before)
     local lease, _, _, _, behind = unpacked(call('HGET', FIRSTS, line))
     local session, _, _, drain_for, tenant, _, needs, request = unpacked(call('HGET', WAITERS, lease))
     local weight = needs[2]
-    if slots - held - draining < weight then break end
+    if open - held - draining < weight then break end
     if granted == 1000 then
       finished = false
       break
@@ -56,9 +56,15 @@ if slots then
     end
   end
   if held + draining > peak then peak = held + draining end
-  changed, changed_to = pool, write(POOL, slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares)
+  changed = pool
+  changed_to = write(POOL, slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares, open, paused)
   if sets_changed then raw[2] = pack(lines > 0 and { [pool] = lines } or {}) end
   if finished then
+    if #ended > 0 then
+      local length = call('RPUSH', RECORD, unpack(ended))
+      if length == #ended then call('LPUSH', RECORD, pack('b', fence, real, micros)) end
+      if length > LONGEST then due = now end
+    end
     local text = write(STORE, now, real, fence, ticket, 0, waiting, leases, due, identity)
     if sets_changed then
       call('HSET', STATE, 'p\1' .. pool, changed_to, 'store', text, 'sets', raw[2])

@@ -7,7 +7,8 @@
 -- Keeps: what release.lua keeps. What it leaves to the general way it has not changed.
 local at, answers, last, members = 9, {}, #ARGV, {}
 local FIRSTS, HEADS = KEYS[7], KEYS[9]
-local pool, lines, slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares
+local pool, lines, slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares, open, paused
+ended = {}
 local easy = learning == 0 and now < due
 if easy and waiting > 0 then
   local sets = raw[2] and unpacked(raw[2]) or {}
@@ -24,12 +25,13 @@ while easy and at <= last and ARGV[at] == 'f' and #members < 1000 do
     if not slots then
       local text = raw[4]
       if ARGV[8] ~= 'p\1' .. name then text = call('HGET', STATE, 'p\1' .. name) end
-      if not text then break end
+      if not text or #text ~= POOL_BYTES then break end
       pool = name
-      slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares = read(POOL, text)
+      slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares, open, paused = read(POOL, text)
     end
     if waiting > 0 and shares > 0 then break end
     call('HDEL', LEASES, id)
+    ended[#ended + 1] = pack('h', id, fence, number, real, 'released', name, weight)
     local line = name .. '\1' .. tenant
     local used = call('HINCRBY', USES, line, -weight)
     if used <= 0 then call('HDEL', USES, line) end

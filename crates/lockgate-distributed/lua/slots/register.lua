@@ -10,7 +10,7 @@
 sweep()
 meet(ARGV[9])
 
-local lost, place, at = {}, 0, 10
+local lost, place, at, highest = {}, 0, 10, 0
 while at <= #ARGV do
   local id, fence, n = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 5])
   local l = { session = SELF, fence = fence, tenant = ARGV[at + 2], drain_for = tonumber(ARGV[at + 3]), request = ARGV[at + 4], needs = {} }
@@ -26,10 +26,16 @@ while at <= #ARGV do
     -- Somebody else may have asked for this job while nobody knew that it was held.
     local w = line().waiter_of(id)
     if w then line().leave(id, w) end
-    store.fence = math.max(store.fence, fence)
+    store.fence, highest = math.max(store.fence, fence), math.max(highest, fence)
     call('ZADD', MEMBERS, 0, SELF .. '\1' .. id)
     hold(id, l)
     line().move(l.tenant, l.needs)
   end
+end
+-- They were granted before the record began.
+local first = highest > 0 and call('LINDEX', RECORD, 0)
+if first then
+  local _, number, since, serial = unpacked(first)
+  call('LSET', RECORD, 0, pack('b', math.max(number, highest), since, serial))
 end
 return done(lost)

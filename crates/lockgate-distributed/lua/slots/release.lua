@@ -18,7 +18,7 @@ local function learn_hold(l)
 end
 
 local function give_back(id, l)
-  free(id, l)
+  free(id, l, l.draining > 0 and 'confirmed' or 'released')
   learn_hold(l)
   return 1
 end

@@ -1,18 +1,21 @@
 -- Changes a pool.
 --
 -- KEYS as desk.lua. ARGV from 9: its name, the version that the change was decided on (-1: any), its slots (-1: as they are), the
--- most of one tenant (-1: no cap, -2: as it is), a tenant ("": none), its own cap (-1: none), its weight.
+-- most of one tenant (-1: no cap, -2: as it is), a tenant ("": none), its own cap (-1: none), its weight, how long it pauses ms (0: not at all), the
+-- slots of an advice (-1: as it is, -2: none), "1" when it is enforced, why, "1" when all this is a new version of the pool.
 --
 -- Returns {"ok", status} as pool.lua says; {"ok", {"missing"}}; {"ok", {"conflict", version}}, with nothing changed.
 --
--- Keeps: nothing held is taken away. A cap that rises lets its tenant in at once.
+-- Keeps: nothing held is taken away. A cap that rises lets its tenant in at once. A pool that is paused is not paused again; what was
+-- configured is not changed by an advice.
 sweep()
 local name = ARGV[9]
 local p = pool_of(name)
 if not p or p.slots < 0 then return done({ 'missing' }) end
 local version, slots, per_tenant, tenant = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]), ARGV[13]
 if version >= 0 and version ~= p.version then return done({ 'conflict', p.version }) end
-p.version = p.version + 1
+local before, pause, advised = line().limit_of(name), tonumber(ARGV[16]), tonumber(ARGV[17])
+if ARGV[20] == '1' then p.version = p.version + 1 end
 touched[name] = true
 if slots >= 0 then p.slots = slots end
 if tenant ~= '' then
@@ -22,6 +25,24 @@ end
 if per_tenant > -2 and per_tenant ~= p.per_tenant then
   p.per_tenant = per_tenant
   if p.waiting > 0 then line().move_all(name) end
+end
+if advised > 0 then
+  call('HSET', STATE, 'a\1' .. name, pack(advised, ARGV[18] == '1' and 1 or 0, now, ARGV[19]))
+elseif advised == -2 then
+  call('HDEL', STATE, 'a\1' .. name)
+end
+if pause > 0 and p.paused == 0 then
+  local record = call('HGET', STATE, 'pauses')
+  local pauses = record and unpacked(record) or {}
+  p.paused, pauses[name] = now + pause, now + pause
+  call('HSET', STATE, 'pauses', pack(pauses))
+  store.due = math.min(store.due, p.paused)
+end
+local limit = line().limit_of(name)
+p.open = p.paused > 0 and 0 or limit
+if limit ~= before then
+  ended = ended or {}
+  ended[#ended + 1] = pack('l', name, store.fence, before, real, limit)
 end
 line().grant()
 return done(status_of(name))

@@ -16,7 +16,7 @@ use super::reply;
 use super::script::Script;
 
 /// The keys of a namespace, in the order of `desk.lua`.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "state",
     "leases",
     "waiters",
@@ -28,6 +28,7 @@ const KEYS: [&str; 11] = [
     "heads",
     "uses",
     "shares",
+    "record",
 ];
 
 /// Who calls.

@@ -3,12 +3,14 @@
 use lockgate_core::PoolName;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::Holder;
-use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec, PoolStatus};
-use lockgate_core::slots::PoolView;
+use lockgate_core::pool::{Advice, PoolChange, PoolCommand, PoolSpec, PoolStatus};
+use lockgate_core::slots::{PoolQuery, PoolView};
+use lockgate_core::time::millis;
 use redis::Value;
 
 use super::call::Args;
 use super::link::Link;
+use super::record;
 use super::reply::{self, Row};
 use super::script::Script;
 
@@ -22,7 +24,7 @@ pub(super) async fn control(link: &Link, command: PoolCommand) -> Result<PoolSta
             (Script::Ensure, name)
         }
         PoolCommand::Set { pool, change, version } => {
-            put_change(&mut args, &pool, &change, version);
+            put_change(&mut args, &pool, &change.bounded(), version);
             (Script::Set, pool)
         }
         PoolCommand::Reset { pool } => {
@@ -43,6 +45,13 @@ fn put_change(args: &mut Args, pool: &PoolName, change: &PoolChange, version: Op
         Some(share) => args.text(share.tenant.as_str()).show(or_none(share.cap)).show(share.weight),
         None => args.text("").show(-1).show(1),
     };
+    args.show(change.pause.map_or(0, millis));
+    match &change.advice {
+        None => args.show(-1).show(0).text(""),
+        Some(None) => args.show(-2).show(0).text(""),
+        Some(Some(advice)) => args.show(advice.slots).show(u8::from(advice.enforced)).text(&advice.why),
+    };
+    args.show(u8::from(change.is_new_version()));
 }
 
 fn or_none(number: Option<u32>) -> i64 {
@@ -80,12 +89,21 @@ fn status(row: &mut Row) -> Result<PoolStatus, EngineError> {
         waiters: row.number()?,
         oldest_wait: row.perhaps()?.map(std::time::Duration::from_millis),
         learning: row.perhaps()?.map(std::time::Duration::from_millis),
+        paused: row.perhaps()?.map(std::time::Duration::from_millis),
+        advice: advice(row)?,
     })
 }
 
-pub(super) async fn inspect(link: &Link, pool: Option<&PoolName>) -> Result<Vec<PoolView>, EngineError> {
+fn advice(row: &mut Row) -> Result<Option<Advice>, EngineError> {
+    let Some(slots) = row.perhaps()? else { return Ok(None) };
+    let (enforced, age) = (row.integer()? == 1, row.time()?);
+    Ok(Some(Advice { slots, why: row.text()?, enforced, age }))
+}
+
+pub(super) async fn inspect(link: &Link, query: &PoolQuery) -> Result<Vec<PoolView>, EngineError> {
     let mut args = Args::default();
-    args.text(pool.map_or("", PoolName::as_str));
+    args.text(query.pool.as_ref().map_or("", PoolName::as_str));
+    args.text(&query.record.map_or_else(String::new, |after| after.to_string()));
     let mut row = reply::row(DOING, link.call(Script::Inspect, None, &args).await?)?;
     let mut found: Vec<PoolStatus> = reply::rows(DOING, row.value())?
         .into_iter()
@@ -95,7 +113,8 @@ pub(super) async fn inspect(link: &Link, pool: Option<&PoolName>) -> Result<Vec<
     let mut holders: Vec<Holder> =
         reply::rows(DOING, row.value())?.into_iter().map(holder).collect::<Result<_, _>>()?;
     holders.sort_by_key(|holder| (std::cmp::Reverse(holder.held_for), holder.fence));
-    let view = |status| PoolView { status, holders: std::mem::take(&mut holders) };
+    let mut record = record::page(row.value())?;
+    let view = |status| PoolView { status, holders: std::mem::take(&mut holders), record: record.take() };
     Ok(found.into_iter().map(view).collect())
 }
 

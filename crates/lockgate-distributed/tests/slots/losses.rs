@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lockgate_core::lease::{Admission, Released, Wake};
-use lockgate_core::slots::Slots;
+use lockgate_core::slots::{PoolQuery, Slots};
 use lockgate_core::{EngineError, Fence};
 use tokio::time::{Instant, timeout};
 
@@ -61,7 +61,8 @@ async fn a_server_that_comes_back_with_what_it_had_learns_too() {
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
     server.redis().kill();
     server.redis().restart().unwrap();
-    let status = eventually("it answers", async || slots.inspect(None).await.ok()).await.remove(0).status;
+    let status =
+        eventually("it answers", async || slots.inspect(&PoolQuery::all()).await.ok()).await.remove(0).status;
     assert_eq!((status.held, status.slots), (1, 2), "what it had is there");
     assert!(status.learning.is_some(), "and may be older than what was granted");
     assert_eq!(ask(&slots, &session, &request("u", &[("p", 1)])).await, Admission::Queued);

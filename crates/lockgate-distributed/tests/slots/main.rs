@@ -11,6 +11,7 @@
 mod drift;
 mod losses;
 mod pushes;
+mod record;
 mod rights;
 mod server;
 mod stage;

@@ -2,7 +2,7 @@
 
 use lockgate_core::lease::{Admission, Release, Released, Wake};
 use lockgate_core::pool::{PoolChange, PoolCommand};
-use lockgate_core::slots::Slots;
+use lockgate_core::slots::{PoolQuery, Slots};
 use lockgate_distributed::{RedisOptions, RedisSlots};
 use tokio::time::timeout;
 
@@ -13,7 +13,7 @@ use super::stage::{ask, beat, ensure, free, pool, request, take};
 const CONNECTION: &str = "hello auth ping info script|load evalsha subscribe unsubscribe";
 /// What the scripts do.
 const SCRIPTS: &str = "time publish unlink hget hmget hset hdel hlen hkeys hgetall hincrby zadd zrem zrange \
-                       zrangebylex zrangebyscore hsetnx";
+                       zrangebylex zrangebyscore hsetnx rpush lpush lrange lindex llen lset ltrim";
 
 #[tokio::test]
 async fn a_user_with_the_documented_rights_can_do_everything() {
@@ -32,6 +32,8 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     ensure(&slots, "p", 1).await;
     let set = |change| PoolCommand::Set { pool: pool("p"), change, version: None };
     slots.control(set(PoolChange { per_tenant: Some(Some(1)), ..PoolChange::default() })).await.unwrap();
+    let brief = Some(std::time::Duration::from_millis(1));
+    slots.control(set(PoolChange { pause: brief, ..PoolChange::default() })).await.unwrap();
     let session = slots.open("a").await.unwrap();
     let mut pushes = slots.wakeups(&session).await.unwrap();
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
@@ -50,8 +52,9 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     let longest = std::time::Duration::from_secs(60);
     let drain = Release::Drain { lease: second.id(), fence: second.fence, longest };
     assert_eq!(slots.release(&session, vec![drain]).await.unwrap(), [Released::Done]);
-    assert_eq!(slots.inspect(Some(&pool("p"))).await.unwrap()[0].holders.len(), 1);
-    slots.inspect(None).await.unwrap();
+    assert_eq!(slots.inspect(&PoolQuery::of(&pool("p"))).await.unwrap()[0].holders.len(), 1);
+    slots.inspect(&PoolQuery::all()).await.unwrap();
+    slots.inspect(&PoolQuery::record(&pool("p"), 0)).await.unwrap();
     slots.close(&session).await.unwrap();
 
     redis::cmd("FLUSHALL").query_async::<()>(&mut server.connect().await).await.unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest};
 use lockgate_core::pool::{Need, PoolCommand, PoolSpec, PoolStatus};
-use lockgate_core::slots::Slots;
+use lockgate_core::slots::{PoolQuery, Slots};
 use lockgate_core::{LeaseId, PoolName, Tenant};
 use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ pub(crate) async fn ensure(slots: &dyn Slots, name: &str, n: u32) -> PoolStatus 
 }
 
 pub(crate) async fn status(slots: &dyn Slots, name: &str) -> PoolStatus {
-    slots.inspect(Some(&pool(name))).await.unwrap().remove(0).status
+    slots.inspect(&PoolQuery::of(&pool(name))).await.unwrap().remove(0).status
 }
 
 pub(crate) async fn ask(slots: &dyn Slots, session: &Session, request: &SlotRequest) -> Admission {

@@ -4,10 +4,12 @@
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
+use lockgate_core::record::{HoldEnd, Moment};
 use lockgate_core::time::millis;
 use lockgate_core::timing::SlotTiming;
-use lockgate_core::{Fence, SessionId, Tenant};
+use lockgate_core::{Fence, LeaseId, SessionId, Tenant};
 use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::queue::Queue;
@@ -98,6 +100,7 @@ impl<'t> Desk<'t> {
         let timing = *reading.timing();
         let wall_micros = reading.wall_micros();
         let store = sqlx::query(sql!("slots/read_store")).fetch_optional(&mut *tx).await?;
+        let is_lost = store.is_none();
         let (number, learning_until) = match store {
             Some(row) => (row.try_get("number")?, row.try_get::<Option<i64>, _>("learning_until")?),
             None => {
@@ -111,6 +114,9 @@ impl<'t> Desk<'t> {
             }
         };
         let mut desk = Self { tx, now, timing, learning_until, number, wall_micros, changed: false };
+        if is_lost {
+            desk.begin_record().await?;
+        }
         if learning_until.is_some_and(|until| until <= now) {
             desk.learning_until = None;
             desk.changed = true;
@@ -130,6 +136,11 @@ impl<'t> Desk<'t> {
     pub(super) fn saw_number(&mut self, fence: Fence) {
         self.number = self.number.max(fence.0);
         self.changed = true;
+    }
+
+    /// The point in the store's time.
+    pub(super) fn moment(&self) -> Moment {
+        Moment { number: self.number, at_ms: integer(self.wall_micros / 1_000) }
     }
 
     /// Grants until nobody who may have slots waits for free ones.
@@ -162,7 +173,7 @@ impl<'t> Desk<'t> {
         self.now.saturating_add(millis(self.timing.ttl))
     }
 
-    /// Ends dead sessions, and frees what has drained.
+    /// Ends dead sessions and pauses that are over, and frees what has drained.
     async fn sweep(&mut self) -> sqlx::Result<()> {
         let due: bool =
             sqlx::query_scalar(sql!("slots/is_due")).bind(self.now).fetch_one(&mut *self.tx).await?;
@@ -175,20 +186,31 @@ impl<'t> Desk<'t> {
             .fetch_all(&mut *self.tx)
             .await?;
         if !dead.is_empty() {
-            self.end_sessions(&dead).await?;
+            self.end_sessions(&dead, HoldEnd::Died).await?;
         }
-        sqlx::query(sql!("slots/free_drained")).bind(self.now).bind(SWEPT).execute(&mut *self.tx).await?;
+        let drained = sqlx::query(sql!("slots/drained_leases")).bind(self.now).bind(SWEPT);
+        let drained = ids(&drained.fetch_all(&mut *self.tx).await?)?;
+        self.end_holds(&drained, Some(HoldEnd::DrainedOut)).await?;
+        sqlx::query(sql!("slots/end_pauses")).bind(self.now).execute(&mut *self.tx).await?;
         self.grant().await
     }
 
     /// Ends sessions: what they hold drains or is free, their waiters leave.
-    pub(super) async fn end_sessions(&mut self, ids: &[String]) -> sqlx::Result<()> {
-        let ids = to_json(ids)?;
-        let rows = sqlx::query(sql!("slots/lines_of_sessions")).bind(&ids).fetch_all(&mut *self.tx).await?;
+    pub(super) async fn end_sessions(&mut self, sessions: &[String], end: HoldEnd) -> sqlx::Result<()> {
+        let sessions = to_json(sessions)?;
+        let rows =
+            sqlx::query(sql!("slots/lines_of_sessions")).bind(&sessions).fetch_all(&mut *self.tx).await?;
         let lines: Vec<LineKey> = rows.iter().map(LineKey::from_columns).collect::<sqlx::Result<_>>()?;
-        sqlx::query(sql!("slots/drain_sessions")).bind(&ids).bind(self.now).execute(&mut *self.tx).await?;
-        for end in [sql!("slots/free_sessions"), sql!("slots/leave_sessions"), sql!("slots/close_sessions")] {
-            sqlx::query(end).bind(&ids).execute(&mut *self.tx).await?;
+        sqlx::query(sql!("slots/drain_sessions"))
+            .bind(&sessions)
+            .bind(self.now)
+            .execute(&mut *self.tx)
+            .await?;
+        let held = sqlx::query(sql!("slots/held_by_sessions")).bind(&sessions);
+        let held = ids(&held.fetch_all(&mut *self.tx).await?)?;
+        self.end_holds(&held, Some(end)).await?;
+        for forget in [sql!("slots/leave_sessions"), sql!("slots/close_sessions")] {
+            sqlx::query(forget).bind(&sessions).execute(&mut *self.tx).await?;
         }
         self.name_heads(&lines).await
     }
@@ -214,6 +236,10 @@ impl<'t> Desk<'t> {
     }
 }
 
+fn ids(rows: &[SqliteRow]) -> sqlx::Result<Vec<LeaseId>> {
+    rows.iter().map(|row| name(row, "id")).collect()
+}
+
 /// A line: the waiters of one tenant for the same pools. Who waits for one backend holds up nobody, not even of its
 /// tenant, who waits for another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -224,7 +250,7 @@ pub(super) struct LineKey {
 }
 
 impl LineKey {
-    pub(super) fn from_columns(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Self> {
+    pub(super) fn from_columns(row: &SqliteRow) -> sqlx::Result<Self> {
         Ok(Self { tenant: name(row, "tenant")?, pools: text(row, "pools")? })
     }
 }

@@ -96,6 +96,9 @@ impl Beat {
         for lease in &missing {
             desk.saw_number(lease.fence);
         }
+        if let Some(highest) = missing.iter().map(|lease| lease.fence).max() {
+            desk.raise_record(highest).await?;
+        }
         register(desk, self.caller.session, &missing).await?;
         let pools: BTreeSet<PoolName> = missing
             .iter()

@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::Holder;
-use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantShare};
-use lockgate_core::slots::PoolView;
+use lockgate_core::pool::{Advice, PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantShare};
+use lockgate_core::slots::{PoolQuery, PoolView};
+use lockgate_core::time::millis;
 use lockgate_core::{Fence, PoolName};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -40,7 +41,7 @@ impl Operation for Control {
                 &spec.name
             }
             PoolCommand::Set { pool, change, version } => {
-                set(desk, pool, change, *version).await?;
+                set(desk, pool, &change.clone().bounded(), *version).await?;
                 pool
             }
             PoolCommand::Reset { pool } => {
@@ -79,6 +80,7 @@ async fn set(
         .bind(pool.as_str())
         .bind(change.slots.unwrap_or(found.slots))
         .bind(change.per_tenant.unwrap_or(found.per_tenant))
+        .bind(change.is_new_version())
         .execute(&mut *desk.tx)
         .await
         .doing(DOING)?;
@@ -91,6 +93,31 @@ async fn set(
             .execute(&mut *desk.tx)
             .await
             .doing(DOING)?;
+    }
+    hold_back(desk, pool, change).await.doing(DOING)?;
+    let changed = status(desk, pool).await?;
+    desk.record_limit(pool, found.limit(), changed.limit()).await.doing(DOING)
+}
+
+/// What a backend that is overloaded does to its pool.
+async fn hold_back(desk: &mut Desk<'_>, pool: &PoolName, change: &PoolChange) -> sqlx::Result<()> {
+    if let Some(pause) = change.pause {
+        sqlx::query(sql!("slots/pause_pool"))
+            .bind(pool.as_str())
+            .bind(desk.now.saturating_add(millis(pause)))
+            .execute(&mut *desk.tx)
+            .await?;
+    }
+    if let Some(advice) = &change.advice {
+        let advice = advice.as_ref();
+        sqlx::query(sql!("slots/advise_pool"))
+            .bind(pool.as_str())
+            .bind(advice.map(|advice| advice.slots))
+            .bind(advice.is_some_and(|advice| advice.enforced))
+            .bind(advice.map_or("", |advice| advice.why.as_str()))
+            .bind(desk.now)
+            .execute(&mut *desk.tx)
+            .await?;
     }
     Ok(())
 }
@@ -113,7 +140,7 @@ async fn status(desk: &mut Desk<'_>, pool: &PoolName) -> Result<PoolStatus, Engi
 
 /// Reads the pools, or one with its holders. It is a write like all calls: the clock moves, what has expired goes.
 pub(super) struct Inspect {
-    pub(super) pool: Option<PoolName>,
+    pub(super) query: PoolQuery,
 }
 
 #[async_trait]
@@ -125,18 +152,23 @@ impl Operation for Inspect {
     }
 
     async fn run(&self, desk: &mut Desk<'_>) -> Result<Vec<PoolView>, EngineError> {
-        self.inspect(desk).await.doing("reading the pools")
+        let mut views = self.inspect(desk).await.doing("reading the pools")?;
+        if let (Some(pool), Some(after), [view]) = (&self.query.pool, self.query.record, views.as_mut_slice())
+        {
+            view.record = Some(desk.record_page(pool, after).await?);
+        }
+        Ok(views)
     }
 }
 
 impl Inspect {
     async fn inspect(&self, desk: &mut Desk<'_>) -> sqlx::Result<Vec<PoolView>> {
-        let mut holders = match &self.pool {
+        let mut holders = match &self.query.pool {
             Some(pool) => holders(desk, pool).await?,
             None => Vec::new(),
         };
-        let statuses = statuses(desk, self.pool.as_ref()).await?;
-        let view = |status| PoolView { status, holders: std::mem::take(&mut holders) };
+        let statuses = statuses(desk, self.query.pool.as_ref()).await?;
+        let view = |status| PoolView { status, holders: std::mem::take(&mut holders), record: None };
         Ok(statuses.into_iter().map(view).collect())
     }
 }
@@ -163,7 +195,19 @@ fn status_of(desk: &Desk<'_>, row: &SqliteRow) -> sqlx::Result<PoolStatus> {
         waiters: row.try_get("waiters")?,
         oldest_wait: since.map(|since| desk.since(since)),
         learning: desk.learning_until.map(|until| desk.until(until)),
+        paused: row.try_get::<Option<i64>, _>("paused_until")?.map(|until| desk.until(until)),
+        advice: advice(desk, row)?,
     })
+}
+
+fn advice(desk: &Desk<'_>, row: &SqliteRow) -> sqlx::Result<Option<Advice>> {
+    let Some(slots) = row.try_get("advice")? else { return Ok(None) };
+    Ok(Some(Advice {
+        slots,
+        why: text(row, "advice_why")?,
+        enforced: row.try_get("advice_enforced")?,
+        age: desk.since(row.try_get("advised_at")?),
+    }))
 }
 
 async fn holders(desk: &mut Desk<'_>, pool: &PoolName) -> sqlx::Result<Vec<Holder>> {

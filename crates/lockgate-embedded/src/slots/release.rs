@@ -160,7 +160,7 @@ impl Ends {
             sqlx::query(sql!("slots/drain_leases")).bind(draining).execute(&mut *desk.tx).await?;
         }
         if !self.freed.is_empty() {
-            sqlx::query(sql!("slots/free_leases")).bind(to_json(&self.freed)?).execute(&mut *desk.tx).await?;
+            desk.end_holds(&self.freed, None).await?;
             let holds: Vec<HoldRow> = self.holds.iter().map(HoldRow::new).collect();
             sqlx::query(sql!("slots/learn_hold")).bind(to_json(&holds)?).execute(&mut *desk.tx).await?;
         }

@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 use lockgate_core::SessionId;
 use lockgate_core::error::EngineError;
+use lockgate_core::record::HoldEnd;
 use sqlx::SqliteConnection;
 
 use super::desk::{Caller, Desk, Operation};
@@ -40,7 +41,7 @@ impl Operation for Close {
 
     async fn run(&self, desk: &mut Desk<'_>) -> Result<(), EngineError> {
         let doing = "closing a session";
-        desk.end_sessions(&[self.session.to_string()]).await.doing(doing)?;
+        desk.end_sessions(&[self.session.to_string()], HoldEnd::Closed).await.doing(doing)?;
         desk.grant().await.doing(doing)
     }
 }

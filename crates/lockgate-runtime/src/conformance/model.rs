@@ -5,6 +5,7 @@
 //! pool is above its slots or a tenant above its cap by a grant, nobody who may have slots waits for free ones, and
 //! fences have grown.
 
+mod comparing;
 mod driver;
 mod ops;
 mod truth;

@@ -2,7 +2,7 @@
 
 use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
 use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantShare};
-use lockgate_core::slots::PoolView;
+use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::{Engine, LeaseId};
 use tokio::time::Instant;
 
@@ -164,7 +164,7 @@ pub(super) async fn view(engine: &Engine) -> PoolView {
 }
 
 pub(super) async fn view_of(engine: &Engine, name: &str) -> PoolView {
-    let mut views = engine.slots.inspect(Some(&pool(name))).await.unwrap();
+    let mut views = engine.slots.inspect(&PoolQuery::of(&pool(name))).await.unwrap();
     assert_eq!(views.len(), 1, "one pool was asked for");
     let view = views.remove(0);
     let held: u32 = view.holders.iter().map(|holder| holder.weight).sum();

@@ -5,6 +5,7 @@
 mod hold;
 mod pools;
 mod queue;
+mod record;
 mod sessions;
 
 use std::collections::BTreeMap;
@@ -14,8 +15,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
-use lockgate_core::pool::{PoolCommand, PoolStatus, TenantShare};
-use lockgate_core::slots::{PoolView, Slots, Wakeups};
+use lockgate_core::pool::{NewAdvice, PoolCommand, PoolStatus, TenantShare};
+use lockgate_core::record::Moment;
+use lockgate_core::slots::{PoolQuery, PoolView, Slots, Wakeups};
 use lockgate_core::time::millis;
 use lockgate_core::timing::SlotTiming;
 use lockgate_core::{LeaseId, PoolName, SessionId, Tenant};
@@ -70,6 +72,7 @@ struct State {
     /// Virtual time: it neither leaps nor goes back. All times below are of it.
     now: i64,
     learning_until: Option<i64>,
+    record: record::Record,
 }
 
 #[derive(Debug)]
@@ -80,6 +83,16 @@ struct Pool {
     version: u64,
     epoch: u64,
     peak: u32,
+    /// Until when the backend is left alone.
+    paused_until: Option<i64>,
+    advice: Option<Given>,
+}
+
+/// An advice, and since when it is given.
+#[derive(Debug, Clone)]
+struct Given {
+    advice: NewAdvice,
+    since: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -126,7 +139,7 @@ impl MemorySlots {
     /// One call: the clock moves, what has expired goes, the call is made, what is free is granted, pushes go out.
     fn with<T>(&self, call: impl FnOnce(&mut State) -> T) -> T {
         let mut state = lock(&self.state);
-        if state.tick(self.clock) | state.expire() {
+        if state.tick(self.clock) | state.end_pauses() | state.expire() {
             state.grant();
         }
         let answer = call(&mut state);
@@ -185,8 +198,8 @@ impl Slots for MemorySlots {
         Ok(())
     }
 
-    async fn inspect(&self, pool: Option<&PoolName>) -> Result<Vec<PoolView>, EngineError> {
-        Ok(self.with(|state| state.inspect(pool)))
+    async fn inspect(&self, query: &PoolQuery) -> Result<Vec<PoolView>, EngineError> {
+        Ok(self.with(|state| state.inspect(query)))
     }
 
     async fn control(&self, command: PoolCommand) -> Result<PoolStatus, EngineError> {
@@ -229,6 +242,8 @@ impl State {
             real_ms: now,
             now,
             learning_until: None,
+            // The first fence is at least the clock.
+            record: record::Record::begin(Moment { number: clock.micros().saturating_sub(1), at_ms: now }),
         }
     }
 

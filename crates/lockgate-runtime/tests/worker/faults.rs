@@ -10,8 +10,8 @@ use lockgate_core::broker::{Broker, Deliveries, Delivery, Depth, Mark, Origin};
 use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery};
 use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
 use lockgate_core::pool::{PoolCommand, PoolStatus};
-use lockgate_core::slots::{PoolView, Slots, Wakeups};
-use lockgate_core::{Engine, EngineError, Envelope, PoolName, QueueName};
+use lockgate_core::slots::{PoolQuery, PoolView, Slots, Wakeups};
+use lockgate_core::{Engine, EngineError, Envelope, QueueName};
 
 pub(crate) struct FaultySlots {
     inner: Arc<dyn Slots>,
@@ -116,8 +116,8 @@ impl Slots for FaultySlots {
         self.inner.close(session).await
     }
 
-    async fn inspect(&self, pool: Option<&PoolName>) -> Result<Vec<PoolView>, EngineError> {
-        self.inner.inspect(pool).await
+    async fn inspect(&self, query: &PoolQuery) -> Result<Vec<PoolView>, EngineError> {
+        self.inner.inspect(query).await
     }
 
     async fn control(&self, command: PoolCommand) -> Result<PoolStatus, EngineError> {

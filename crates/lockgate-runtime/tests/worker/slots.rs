@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lockgate_core::JobState;
 use lockgate_core::pool::{OnBusy, PoolChange, PoolCommand, PoolSpec};
+use lockgate_core::slots::PoolQuery;
 use lockgate_runtime::{Observer, PoolPolicy, Standing, Steps};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -159,7 +160,9 @@ async fn a_pool_that_the_store_has_lost_is_made_again_for_the_first_job_that_mis
     stage.until_running(1).await;
     stage.memory.lose_slots();
     let lost_at = Instant::now();
-    let there = async |stage: &Stage| !stage.engine.slots.inspect(Some(&backend())).await.unwrap().is_empty();
+    let there = async |stage: &Stage| {
+        !stage.engine.slots.inspect(&PoolQuery::of(&backend())).await.unwrap().is_empty()
+    };
     stage.until("the pool is there", there).await;
     // The job that runs takes a second; the next one asks, and does not wait for the round of ten seconds.
     assert!(lost_at.elapsed() < Duration::from_secs(3), "{:?}", lost_at.elapsed());

@@ -12,6 +12,7 @@ use lockgate_core::job::JobRecord;
 use lockgate_core::ledger::{JobQuery, PlanStep, PlannedJob, RunCommand, RunQuery};
 use lockgate_core::pool::{PoolCommand, PoolSpec, PoolStatus};
 use lockgate_core::run::{RunSpec, RunSummary};
+use lockgate_core::slots::PoolQuery;
 use lockgate_core::timing::SlotTiming;
 use lockgate_core::{
     Engine, Failure, JobId, JobOptions, JobState, Key, Kind, PoolName, QueueName, RunId, RunName, Tenant,
@@ -223,7 +224,7 @@ impl Stage {
     }
 
     pub(crate) async fn pool(&self) -> PoolStatus {
-        self.engine.slots.inspect(Some(&backend())).await.unwrap().remove(0).status
+        self.engine.slots.inspect(&PoolQuery::of(&backend())).await.unwrap().remove(0).status
     }
 
     pub(crate) async fn command(&self, command: RunCommand) {

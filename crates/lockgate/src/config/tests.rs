@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigErrors, Loaded, Secret, Section, Sources, load, schema, template};
-use crate::settings::{Settings, durations};
+use crate::settings::{Adaptive, Settings, durations};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
@@ -104,7 +104,8 @@ fn a_text_of_the_environment_is_a_number_only_where_the_section_wants_one() {
         .env("LOCKGATE__MAIL__TRIES", "7")
         .env("LOCKGATE__MAIL__PORTS", "[25, 26]")
         .env("LOCKGATE__POOLS__CLICKHOUSE__PER_TENANT", "4")
-        .env("LOCKGATE__POOLS__CLICKHOUSE__ON_BUSY", "skip");
+        .env("LOCKGATE__POOLS__CLICKHOUSE__ON_BUSY", "skip")
+        .env("LOCKGATE__POOLS__CLICKHOUSE__ADAPTIVE", "enforce");
     let loaded = given.load().unwrap();
     assert_eq!(loaded.section::<Vault>("vault").unwrap().password.expose(), "00123");
     assert_eq!(loaded.settings.embedded.path.to_str(), Some("0042"));
@@ -112,6 +113,7 @@ fn a_text_of_the_environment_is_a_number_only_where_the_section_wants_one() {
     assert_eq!((mail.tries, mail.ports), (7, vec![25, 26]));
     let pool = loaded.settings.pools.values().next().unwrap();
     assert_eq!((pool.per_tenant, pool.on_busy), (Some(4), OnBusy::Skip));
+    assert_eq!((pool.adaptive, pool.adaptive_min), (Adaptive::Enforce, 1));
 }
 
 #[test]

@@ -9,10 +9,11 @@ use std::time::Duration;
 use garde::{Path, Report, Validate};
 use lockgate_core::PoolName;
 use lockgate_core::pool::{OnBusy, PoolSpec};
+use lockgate_runtime::AdaptiveMode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::bounds::{at_most, some_at_least, within};
+use super::bounds::{at_most, between, some_at_least, within};
 use super::durations;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -47,6 +48,37 @@ pub struct PoolSettings {
     #[schemars(with = "OnBusyText")]
     #[garde(skip)]
     pub on_busy: OnBusy,
+    /// What becomes of the adaptive limit, which lowers slots while the backend is overloaded: `off`, `observe` (it is
+    /// shown by `slots show`, and changes nothing) or `enforce` (grants obey it). The pool is paused for a moment
+    /// whenever its backend says that it is overloaded, unless it is `off`.
+    #[garde(skip)]
+    pub adaptive: Adaptive,
+    /// The fewest slots that the adaptive limit goes down to; a job that takes more than that raises it.
+    #[garde(custom(between(1, 1_000_000)))]
+    pub adaptive_min: u32,
+}
+
+/// What becomes of the adaptive limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Adaptive {
+    /// There is none.
+    Off,
+    /// It is shown.
+    #[default]
+    Observe,
+    /// It is obeyed.
+    Enforce,
+}
+
+impl From<Adaptive> for AdaptiveMode {
+    fn from(adaptive: Adaptive) -> Self {
+        match adaptive {
+            Adaptive::Off => Self::Off,
+            Adaptive::Observe => Self::Observe,
+            Adaptive::Enforce => Self::Enforce,
+        }
+    }
 }
 
 impl Deref for Pools {
@@ -90,6 +122,8 @@ impl Default for PoolSettings {
             max_wait: Duration::from_secs(60),
             max_hold: Duration::from_secs(300),
             on_busy: OnBusy::Defer,
+            adaptive: Adaptive::Observe,
+            adaptive_min: 1,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lockgate::core::job::JobRecord;
 use lockgate::core::ledger::{JobQuery, RunQuery};
 use lockgate::core::run::{Counts, RunSummary};
+use lockgate::core::slots::PoolQuery;
 use lockgate::{JobId, Lockgate, PoolName, RunId, RunName, Timestamp};
 use lockgate_cli::{Exit, Look, Problem};
 use serde::Serialize;
@@ -72,7 +73,7 @@ pub(super) async fn sum_up(
     let query = RunQuery { run: Some(run.clone()), timing: true, limit: 1 };
     let found = lockgate.engine.ledger.runs(query).await?.pop();
     let found = found.ok_or_else(|| Problem::not_found(format!("the run {run} is gone")))?;
-    let pool = lockgate.engine.slots.inspect(Some(&PoolName::new(pool)?)).await?.pop();
+    let pool = lockgate.engine.slots.inspect(&PoolQuery::of(&PoolName::new(pool)?)).await?.pop();
     let Evening { without_slots, slots, processes, backend, took, place, first } = evening;
     let done = f64::from(u32::try_from(found.counts.terminal()).unwrap_or(u32::MAX));
     let RunSummary { timing, counts, .. } = found;

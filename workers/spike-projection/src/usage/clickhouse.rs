@@ -32,7 +32,7 @@ use statement::Statement;
 pub use code::{Meaning, code_in_the_middle, code_of, meaning};
 pub use count::{Count, Logged};
 pub use error::ClickHouseError;
-pub use queries::{Ended, Queries};
+pub use queries::{Ended, LoggedPeak, Queries};
 pub use statement::{Name, NotAName};
 pub use table::{Put, Table, number};
 

@@ -7,7 +7,7 @@ use lockgate::{Lockgate, PoolName};
 use serde::Serialize;
 
 use super::inspect;
-use crate::commands::views::{HolderView, PoolView, none, of_ms};
+use crate::commands::views::{AdviceView, HolderView, PoolView, none, of_ms};
 use crate::{Exit, Look, Terminal};
 
 #[derive(Debug, Args)]
@@ -94,8 +94,16 @@ fn pools(pools: &[PoolView], look: &Look) -> String {
 
 /// What is out of the ordinary about a pool, the gravest first.
 fn note(pool: &PoolView) -> String {
-    match (pool.learning_ms, pool.over_by, pool.slots, pool.configured_slots) {
-        (Some(left), ..) => format!("learning for {}", of_ms(left)),
+    if let Some(left) = pool.learning_ms {
+        return format!("learning for {}", of_ms(left));
+    }
+    if let Some(left) = pool.paused_ms {
+        return format!("paused for {}: its backend is overloaded", of_ms(left));
+    }
+    let advice = pool.advice.as_ref().filter(|advice| advice.slots < pool.slots);
+    match (advice, pool.over_by, pool.slots, pool.configured_slots) {
+        (Some(AdviceView { slots, why, enforced: true, .. }), ..) => format!("grants obey {slots}: {why}"),
+        (Some(AdviceView { slots, why, .. }), ..) => format!("{slots} would be better: {why}"),
         (_, over @ 1.., ..) => format!("over by {over}"),
         (_, _, 0, _) => String::from("closed"),
         (_, _, slots, Some(configured)) if configured != slots => format!("config says {configured}"),

@@ -56,7 +56,8 @@ impl Set {
             cap: cap.and_then(|Cap(cap)| cap),
             weight: weight.unwrap_or(1),
         });
-        let change = PoolChange { slots, per_tenant: per_tenant.map(|Cap(cap)| cap), tenant };
+        let change =
+            PoolChange { slots, per_tenant: per_tenant.map(|Cap(cap)| cap), tenant, ..PoolChange::default() };
         let command = PoolCommand::Set { pool, change, version: if_version };
         let done = |pool: &PoolView| {
             let cap = pool.per_tenant.map_or_else(none, |cap| cap.to_string());

@@ -4,7 +4,7 @@
 
 use lockgate::Settings;
 use lockgate::core::lease::Holder;
-use lockgate::core::pool::PoolStatus;
+use lockgate::core::pool::{Advice, PoolStatus};
 use serde::Serialize;
 
 use super::ms;
@@ -25,8 +25,22 @@ pub(crate) struct PoolView {
     pub(crate) waiters: u32,
     pub(crate) oldest_wait_ms: Option<u64>,
     pub(crate) learning_ms: Option<u64>,
+    /// How long it is paused yet, because its backend is overloaded.
+    pub(crate) paused_ms: Option<u64>,
+    /// The slots that grants obey: fewer than `slots` when an advice is enforced.
+    pub(crate) limit: u32,
+    pub(crate) advice: Option<AdviceView>,
     pub(crate) version: u64,
     pub(crate) epoch: u64,
+}
+
+/// What the adaptive limit advises.
+#[derive(Debug, Serialize)]
+pub(crate) struct AdviceView {
+    pub(crate) slots: u32,
+    pub(crate) why: String,
+    pub(crate) enforced: bool,
+    pub(crate) age_ms: u64,
 }
 
 /// A holder of slots.
@@ -58,9 +72,19 @@ impl PoolView {
             waiters: pool.waiters,
             oldest_wait_ms: pool.oldest_wait.map(ms),
             learning_ms: pool.learning.map(ms),
+            paused_ms: pool.paused.map(ms),
+            limit: pool.limit(),
+            advice: pool.advice.as_ref().map(AdviceView::from),
             version: pool.version,
             epoch: pool.epoch,
         }
+    }
+}
+
+impl From<&Advice> for AdviceView {
+    fn from(advice: &Advice) -> Self {
+        let Advice { slots, why, enforced, age } = advice.clone();
+        Self { slots, why, enforced, age_ms: ms(age) }
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use lockgate_core::fairness::Room;
+use lockgate_core::pool::limit;
 use lockgate_core::{PoolName, Tenant};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -72,7 +73,9 @@ impl Queue {
             let (slots, used): (u32, u32) = (row.try_get("slots")?, row.try_get("used")?);
             let pool: PoolName = name(&row, "name")?;
             let (per_tenant, hold) = (row.try_get("per_tenant")?, row.try_get("hold")?);
-            self.room.insert(pool.clone(), slots.saturating_sub(used));
+            let paused: bool = row.try_get("paused")?;
+            let open = if paused { 0 } else { limit(slots, row.try_get("enforced")?) };
+            self.room.insert(pool.clone(), open.saturating_sub(used));
             self.pools.insert(pool, Pool { slots, per_tenant, hold });
         }
         let rows = sqlx::query(sql!("slots/usage")).bind(names).fetch_all(&mut *desk.tx).await?;

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockgate_core::lease::{Admission, Lease, Refusal, Release, Released, SlotRequest};
-use lockgate_core::pool::{Need, PoolChange, PoolCommand, PoolSpec, TenantShare};
-use lockgate_core::slots::PoolView;
+use lockgate_core::pool::{Need, NewAdvice, PoolChange, PoolCommand, PoolSpec, TenantShare};
 use lockgate_core::{Engine, Fence, LeaseId, PoolName, Tenant};
 
 use super::super::Fixture;
@@ -21,20 +20,20 @@ pub(super) async fn run(fixture: &dyn Fixture, ops: &[Op]) -> Result<(), String>
         driver.step(op).await.map_err(broken)?;
         driver.compare().await.map_err(broken)?;
     }
-    Ok(())
+    driver.audit().await
 }
 
-struct Driver<'a> {
+pub(super) struct Driver<'a> {
     fixture: &'a dyn Fixture,
-    engine: Engine,
+    pub(super) engine: Engine,
     processes: Vec<Process>,
     leases: Vec<LeaseId>,
-    truth: Truth,
+    pub(super) truth: Truth,
     /// The last fence of each lease, as the store shows it.
-    fences: BTreeMap<LeaseId, Fence>,
-    highest: Fence,
+    pub(super) fences: BTreeMap<LeaseId, Fence>,
+    pub(super) highest: Fence,
     /// Leases that processes were told of since the last comparison.
-    told: Vec<Lease>,
+    pub(super) told: Vec<Lease>,
 }
 
 impl<'a> Driver<'a> {
@@ -111,6 +110,12 @@ impl<'a> Driver<'a> {
                 let share = Some(TenantShare { tenant, cap, weight });
                 self.change(pool, PoolChange { tenant: share, ..PoolChange::default() }).await
             }
+            Op::Advise { pool, slots, enforced } => self.advise(pool, slots, enforced).await,
+            Op::Pause { pool } => {
+                self.truth.paused.insert(pool_number(pool));
+                let pause = Some(self.fixture.timing().ttl);
+                self.change(pool, PoolChange { pause, ..PoolChange::default() }).await
+            }
             Op::Lose => self.lose().await,
             Op::Live => self.live().await,
         }
@@ -181,6 +186,17 @@ impl<'a> Driver<'a> {
         self.engine.slots.control(command).await.map(drop).map_err(|error| error.to_string())
     }
 
+    async fn advise(&mut self, pool: usize, slots: Option<u32>, enforced: bool) -> Result<(), String> {
+        let name = pool_number(pool);
+        match slots.filter(|_| enforced) {
+            Some(slots) => self.truth.advice.insert(name, slots),
+            None => self.truth.advice.remove(&name),
+        };
+        self.truth.grant();
+        let advice = slots.map(|slots| NewAdvice { slots, why: "why".to_owned(), enforced });
+        self.change(pool, PoolChange { advice: Some(advice), ..PoolChange::default() }).await
+    }
+
     /// All heartbeats before the loss, so that the processes know what they hold, and all after it.
     async fn lose(&mut self) -> Result<(), String> {
         self.beat_all().await?;
@@ -195,6 +211,7 @@ impl<'a> Driver<'a> {
         let ttl = self.fixture.timing().ttl;
         live(self.fixture, ttl * 2, &mut self.processes.iter_mut().collect::<Vec<_>>()).await;
         self.truth.learning = false;
+        self.truth.paused.clear();
         self.truth.grant();
         self.beat_all().await
     }
@@ -206,72 +223,12 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// What the store shows is what the model has, and what the invariants allow.
-    async fn compare(&mut self) -> Result<(), String> {
-        let mut shown_fences = BTreeMap::new();
-        for (name, slots) in self.truth.pools.clone() {
-            let views = self.engine.slots.inspect(Some(&name)).await.unwrap();
-            let [PoolView { status, holders }] = views.as_slice() else {
-                return Err(format!("{name} is gone"));
-            };
-            let shown: BTreeSet<(LeaseId, u32, bool)> =
-                holders.iter().map(|holder| (holder.lease, holder.weight, holder.draining)).collect();
-            same("the holders", &shown, &self.holders(&name))?;
-            same("slots in use", &status.in_use(), &self.truth.in_use(&name))?;
-            let waiters =
-                self.truth.line.iter().filter(|e| e.request.needs.iter().any(|n| n.pool == name)).count();
-            same("the length of the line", &usize::try_from(status.waiters).unwrap(), &waiters)?;
-            same("the slots", &status.slots, &slots)?;
-            same("whether it learns", &status.learning.is_some(), &self.truth.learning)?;
-            if status.peak < status.in_use() {
-                return Err(format!("a peak below what is in use: {status:?}"));
-            }
-            shown_fences.extend(holders.iter().map(|holder| (holder.lease, holder.fence)));
-        }
-        self.compare_fences(&shown_fences)?;
-        match self.truth.next().filter(|_| !self.truth.learning) {
-            Some(place) => Err(format!("it may have slots, and waits: {:?}", self.truth.line[place])),
-            None => Ok(()),
-        }
-    }
-
-    fn holders(&self, name: &PoolName) -> BTreeSet<(LeaseId, u32, bool)> {
-        let needs = self
-            .truth
-            .held
-            .iter()
-            .flat_map(|entry| entry.request.needs.iter().map(move |need| (entry, need)));
-        needs
-            .filter(|(_, need)| need.pool == *name)
-            .map(|(entry, need)| (entry.request.lease, need.weight, entry.draining))
-            .collect()
-    }
-
-    /// New fences are above all that were ever seen, each another, and told as they are shown.
-    fn compare_fences(&mut self, shown: &BTreeMap<LeaseId, Fence>) -> Result<(), String> {
-        let grown: BTreeMap<LeaseId, Fence> = shown
-            .iter()
-            .filter(|(lease, fence)| self.fences.get(lease) != Some(*fence))
-            .map(|(lease, fence)| (*lease, *fence))
-            .collect();
-        let distinct: BTreeSet<Fence> = grown.values().copied().collect();
-        if distinct.len() != grown.len() || distinct.first().is_some_and(|least| *least <= self.highest) {
-            return Err(format!("fences that did not grow: {distinct:?} after {}", self.highest));
-        }
-        self.highest = distinct.last().copied().unwrap_or(self.highest);
-        self.fences.extend(grown);
-        match self.told.drain(..).find(|lease| shown.get(&lease.id()) != Some(&lease.fence)) {
-            Some(lease) => Err(format!("told of {lease:?}, which the store does not show")),
-            None => Ok(()),
-        }
-    }
-
     fn fence(&self, lease: LeaseId) -> Fence {
         self.fences.get(&lease).copied().unwrap_or(Fence(0))
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, engine: &T, model: &T) -> Result<(), String> {
+pub(super) fn same<T: PartialEq + std::fmt::Debug>(what: &str, engine: &T, model: &T) -> Result<(), String> {
     if engine == model {
         return Ok(());
     }

@@ -76,6 +76,20 @@ pub enum Op {
         /// Its weight.
         weight: u32,
     },
+    /// An advice for a pool is given, or taken back.
+    Advise {
+        /// Which pool.
+        pool: usize,
+        /// What is advised.
+        slots: Option<u32>,
+        /// Whether it is enforced.
+        enforced: bool,
+    },
+    /// A pool is paused until the next [`Op::Live`] is over.
+    Pause {
+        /// Which pool.
+        pool: usize,
+    },
     /// The store loses its state; its pools are made again.
     Lose,
     /// A ttl passes, while all processes live.
@@ -87,7 +101,8 @@ pub(super) fn sequences(calls: usize, losses: bool) -> impl Strategy<Value = Vec
 }
 
 fn op(losses: bool) -> impl Strategy<Value = Op> {
-    let rare = u32::from(losses);
+    // Without losses nothing may last until a ttl has passed: none would.
+    let rare = 3 * u32::from(losses);
     prop_oneof![
         16 => acquire(),
         8 => (0..PROCESSES, 0..LEASES, proptest::bool::weighted(0.1))
@@ -96,12 +111,23 @@ fn op(losses: bool) -> impl Strategy<Value = Op> {
         4 => (0..PROCESSES, 0..LEASES).prop_map(|(process, lease)| Op::Leave { process, lease }),
         3 => (0..PROCESSES).prop_map(|process| Op::Beat { process }),
         1 => (0..PROCESSES).prop_map(|process| Op::Close { process }),
+        5 => change(),
+        rare => happening(),
+    ]
+}
+
+fn change() -> impl Strategy<Value = Op> {
+    prop_oneof![
         2 => (0..POOLS, 0..=SLOTS + 2).prop_map(|(pool, slots)| Op::Slots { pool, slots }),
         2 => (0..POOLS, 0..TENANTS, option::of(0..=SLOTS), 1..=3_u32)
             .prop_map(|(pool, tenant, cap, weight)| Op::Share { pool, tenant, cap, weight }),
-        rare => Just(Op::Lose),
-        rare => Just(Op::Live),
+        1 => (0..POOLS, option::of(1..=SLOTS), proptest::bool::weighted(0.8))
+            .prop_map(|(pool, slots, enforced)| Op::Advise { pool, slots, enforced }),
     ]
+}
+
+fn happening() -> impl Strategy<Value = Op> {
+    prop_oneof![(0..POOLS).prop_map(|pool| Op::Pause { pool }), Just(Op::Lose), Just(Op::Live)]
 }
 
 fn acquire() -> impl Strategy<Value = Op> {

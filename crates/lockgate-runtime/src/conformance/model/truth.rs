@@ -1,7 +1,10 @@
 //! The model: a bag of leases and a line. Plain lists, looked through from the beginning each time.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use lockgate_core::fairness::{self, Contender, Room, TenantUse};
 use lockgate_core::lease::SlotRequest;
+use lockgate_core::pool::limit;
 use lockgate_core::{LeaseId, PoolName, Tenant};
 
 #[derive(Debug, Clone)]
@@ -31,6 +34,9 @@ pub(super) struct Truth {
     pub(super) held: Vec<Entry>,
     pub(super) line: Vec<Entry>,
     pub(super) learning: bool,
+    /// Advices that are enforced.
+    pub(super) advice: BTreeMap<PoolName, u32>,
+    pub(super) paused: BTreeSet<PoolName>,
 }
 
 impl Truth {
@@ -103,6 +109,8 @@ impl Truth {
         self.held.retain(|entry| !entry.draining);
         self.line.clear();
         self.shares.clear();
+        self.advice.clear();
+        self.paused.clear();
         self.learning = true;
     }
 
@@ -120,7 +128,7 @@ impl Truth {
         let room: Room = self
             .pools
             .iter()
-            .map(|(pool, slots)| (pool.clone(), slots.saturating_sub(self.in_use(pool))))
+            .map(|(pool, _)| (pool.clone(), self.open(pool).saturating_sub(self.in_use(pool))))
             .collect();
         fairness::next(&contenders, &room).map(|place| heads[place])
     }
@@ -152,6 +160,15 @@ impl Truth {
 
     pub(super) fn slots(&self, pool: &PoolName) -> u32 {
         self.pools.iter().find(|(name, _)| name == pool).map_or(0, |(_, slots)| *slots)
+    }
+
+    /// What grants obey now.
+    fn open(&self, pool: &PoolName) -> u32 {
+        if self.paused.contains(pool) { 0 } else { self.limit(pool) }
+    }
+
+    pub(super) fn limit(&self, pool: &PoolName) -> u32 {
+        limit(self.slots(pool), self.advice.get(pool).copied())
     }
 
     pub(super) fn in_use(&self, pool: &PoolName) -> u32 {

@@ -3,6 +3,7 @@
 use lockgate_core::EngineError;
 use lockgate_core::lease::{Released, Wake};
 use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec};
+use lockgate_core::slots::PoolQuery;
 
 use super::super::Fixture;
 use super::super::process::{Process, ensure, set_slots, share, status, view};
@@ -60,7 +61,7 @@ pub async fn a_pool_that_is_not_there_is_not_found(fixture: &dyn Fixture) {
         let answer = engine.slots.control(command).await;
         assert!(matches!(answer, Err(EngineError::NotFound { .. })), "{answer:?}");
     }
-    assert!(engine.slots.inspect(None).await.unwrap().is_empty());
+    assert!(engine.slots.inspect(&PoolQuery::all()).await.unwrap().is_empty());
 }
 
 /// A lowered limit cancels nothing, and grants nothing until what is held is below it.
@@ -152,7 +153,7 @@ pub async fn reading_a_pool_shows_its_holders(fixture: &dyn Fixture) {
     assert_eq!((&oldest.tenant, oldest.session), (&tenant("t"), a.session.id));
     assert_eq!((oldest.process.as_str(), oldest.draining), ("process a", false));
     assert!(oldest.held_for >= holders[1].held_for);
-    let all = engine.slots.inspect(None).await.unwrap();
+    let all = engine.slots.inspect(&PoolQuery::all()).await.unwrap();
     assert_eq!(all.len(), 2);
     assert!(all.iter().all(|view| view.holders.is_empty()));
 }

@@ -1,6 +1,7 @@
 //! The end of holds and waits. A release must never end a hold that it does not name by its fence.
 
 use lockgate_core::lease::{Release, Released};
+use lockgate_core::record::HoldEnd;
 use lockgate_core::time::millis;
 use lockgate_core::{Fence, LeaseId, SessionId};
 
@@ -28,11 +29,13 @@ impl State {
     }
 
     fn free(&mut self, session: SessionId, lease: LeaseId, fence: Fence) -> Released {
-        let may = |held: &&Held| held.is_with(session, fence) || held.drains_under(fence);
-        if self.leases.get(&lease).filter(may).is_none() {
-            return Released::NotHeld;
-        }
-        self.leases.remove(&lease);
+        let how = |held: &Held| match held {
+            held if held.is_with(session, fence) => Some(HoldEnd::Released),
+            held if held.drains_under(fence) => Some(HoldEnd::Confirmed),
+            _ => None,
+        };
+        let Some(end) = self.leases.get(&lease).and_then(how) else { return Released::NotHeld };
+        self.end_hold(lease, end);
         Released::Done
     }
 

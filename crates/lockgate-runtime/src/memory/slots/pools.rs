@@ -3,12 +3,13 @@
 use lockgate_core::PoolName;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Holder, Wake};
-use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec, PoolStatus};
-use lockgate_core::slots::PoolView;
+use lockgate_core::pool::{self, Advice, NewAdvice, PoolChange, PoolCommand, PoolSpec, PoolStatus};
+use lockgate_core::slots::{PoolQuery, PoolView};
+use lockgate_core::time::millis;
 
 use super::super::{conflict, not_found};
 use super::queue::weight_in;
-use super::{Held, Pool, State};
+use super::{Given, Held, Pool, State};
 
 impl State {
     pub(super) fn control(&mut self, command: PoolCommand) -> Result<PoolStatus, EngineError> {
@@ -32,23 +33,42 @@ impl State {
             version: 1,
             epoch: 1,
             peak: in_use,
+            paused_until: None,
+            advice: None,
         });
         spec.name
     }
 
     fn set(&mut self, name: PoolName, change: PoolChange, at: Option<u64>) -> Result<PoolName, EngineError> {
+        let change = change.bounded();
+        let now = self.now;
         let pool = self.pools.get_mut(&name).ok_or_else(|| not_found("pool", &name))?;
-        let version = pool.version;
+        let (version, from) = (pool.version, pool.limit());
         if at.is_some_and(|at| at != version) {
             return Err(conflict(format!("pool {name} is at version {version} by now; read it again")));
         }
-        pool.version += 1;
+        pool.version += u64::from(change.is_new_version());
         pool.slots = change.slots.unwrap_or(pool.slots);
         pool.per_tenant = change.per_tenant.unwrap_or(pool.per_tenant);
         if let Some(share) = change.tenant {
             pool.shares.insert(share.tenant.clone(), share);
         }
+        if let Some(advice) = change.advice {
+            pool.advice = advice.map(|advice| Given { advice, since: now });
+        }
+        if let Some(pause) = change.pause {
+            pool.paused_until.get_or_insert(now.saturating_add(millis(pause)));
+        }
+        let to = pool.limit();
+        self.limit_changed(&name, from, to);
         Ok(name)
+    }
+
+    /// Ends the pauses that are over; answers whether there were any.
+    pub(super) fn end_pauses(&mut self) -> bool {
+        let now = self.now;
+        let ended = |pool: &mut Pool| pool.paused_until.take_if(|until| *until <= now).is_some();
+        self.pools.values_mut().filter_map(|pool| ended(pool).then_some(())).count() > 0
     }
 
     fn reset(&mut self, name: PoolName) -> Result<PoolName, EngineError> {
@@ -65,12 +85,14 @@ impl State {
         Ok(name)
     }
 
-    pub(super) fn inspect(&self, only: Option<&PoolName>) -> Vec<PoolView> {
+    pub(super) fn inspect(&self, query: &PoolQuery) -> Vec<PoolView> {
+        let only = query.pool.as_ref();
         let wanted = self.pools.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
         wanted
             .map(|(name, pool)| PoolView {
                 status: self.status(name, pool),
                 holders: only.map(|_| self.holders(name)).unwrap_or_default(),
+                record: only.and(query.record).map(|after| self.page(name, after)),
             })
             .collect()
     }
@@ -91,7 +113,14 @@ impl State {
             waiters: u32::try_from(waiters().count()).unwrap_or(u32::MAX),
             oldest_wait: waiters().map(|w| self.now - w.since).max().map(|ms| self.until(self.now + ms)),
             learning: self.learning_until.map(|until| self.until(until)),
+            paused: pool.paused_until.map(|until| self.until(until)),
+            advice: pool.advice.as_ref().map(|given| self.advice(given)),
         }
+    }
+
+    fn advice(&self, Given { advice, since }: &Given) -> Advice {
+        let NewAdvice { slots, why, enforced } = advice.clone();
+        Advice { slots, why, enforced, age: self.until(self.now + (self.now - since)) }
     }
 
     fn holders(&self, name: &PoolName) -> Vec<Holder> {
@@ -110,5 +139,13 @@ impl State {
                 draining: held.draining_until.is_some(),
             })
             .collect()
+    }
+}
+
+impl Pool {
+    /// The slots that grants obey when the pool is not paused.
+    pub(super) fn limit(&self) -> u32 {
+        let enforced = self.advice.as_ref().filter(|given| given.advice.enforced);
+        pool::limit(self.slots, enforced.map(|given| given.advice.slots))
     }
 }

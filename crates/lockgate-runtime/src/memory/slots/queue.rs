@@ -72,7 +72,7 @@ impl State {
             state
                 .pools
                 .iter()
-                .map(|(name, pool)| (name.clone(), pool.slots.saturating_sub(state.in_use(name))))
+                .map(|(name, pool)| (name.clone(), pool.open().saturating_sub(state.in_use(name))))
                 .collect()
         };
         loop {
@@ -145,6 +145,11 @@ impl State {
 }
 
 impl Pool {
+    /// The slots that grants obey now: none while the pool is paused.
+    fn open(&self) -> u32 {
+        if self.paused_until.is_some() { 0 } else { self.limit() }
+    }
+
     fn cap(&self, tenant: &Tenant) -> Option<u32> {
         self.shares.get(tenant).and_then(|share| share.cap).or(self.per_tenant)
     }

@@ -1,9 +1,10 @@
 //! Sessions: their heartbeats, their end, and what becomes of what they held. A live holder must never be taken for
 //! dead: only the store's own clock, which does not leap, ends a session.
 
-use lockgate_core::SessionId;
 use lockgate_core::lease::{Lease, Pulse, Session, SlotRequest};
+use lockgate_core::record::HoldEnd;
 use lockgate_core::time::millis;
+use lockgate_core::{LeaseId, SessionId};
 use uuid::Uuid;
 
 use super::{Known, State};
@@ -66,11 +67,12 @@ impl State {
         // Somebody else may have asked for this job while nobody knew that it was held.
         self.waiters.retain(|_, waiter| waiter.request.lease != lease.id());
         self.last_fence = self.last_fence.max(lease.fence.0);
+        self.record.saw(lease.fence);
         self.hold(session, lease.clone());
     }
 
     pub(super) fn close(&mut self, session: SessionId) {
-        self.end(session);
+        self.end(session, HoldEnd::Closed);
         self.grant();
     }
 
@@ -81,13 +83,13 @@ impl State {
         let dead: Vec<SessionId> =
             self.sessions.iter().filter(|(_, known)| known.deadline <= now).map(|(id, _)| *id).collect();
         for session in dead {
-            self.end(session);
+            self.end(session, HoldEnd::Died);
         }
-        self.leases.retain(|_, held| held.draining_until.is_none_or(|until| now < until));
+        self.end_drained(HoldEnd::DrainedOut);
         before != (self.sessions.len(), self.leases.len())
     }
 
-    fn end(&mut self, session: SessionId) {
+    fn end(&mut self, session: SessionId, end: HoldEnd) {
         let now = self.now;
         self.sessions.remove(&session);
         self.waiters.retain(|_, waiter| waiter.session != session);
@@ -95,6 +97,14 @@ impl State {
         for held in self.leases.values_mut().filter(theirs) {
             held.draining_until = Some(now.saturating_add(millis(held.lease.request.drain_for)));
         }
-        self.leases.retain(|_, held| held.draining_until.is_none_or(|until| now < until));
+        // What has no backend work that may go on has drained at once.
+        self.end_drained(end);
+    }
+
+    fn end_drained(&mut self, end: HoldEnd) {
+        let drained = |held: &super::Held| held.draining_until.is_some_and(|until| until <= self.now);
+        let drained: Vec<LeaseId> =
+            self.leases.iter().filter(|(_, held)| drained(held)).map(|(id, _)| *id).collect();
+        drained.into_iter().for_each(|lease| self.end_hold(lease, end));
     }
 }

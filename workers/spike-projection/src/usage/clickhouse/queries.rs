@@ -2,12 +2,13 @@
 //!
 //! It must never say that a query has ended because its client has: only the server's own list says so.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::answer::rows;
+use super::answer::{Number, rows};
 use super::client::Client;
 use super::error::ClickHouseError;
 use super::sql;
@@ -26,6 +27,15 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub struct Queries {
     client: Client,
+}
+
+/// Queries of jobs, as the server has logged them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LoggedPeak {
+    /// The most that are certain to have run at once.
+    pub peak: u64,
+    /// Queries refused because as many ran as may.
+    pub refused: u64,
 }
 
 /// What became of a query that was to end.
@@ -87,6 +97,21 @@ impl Queries {
         let body = self.client.control(&Statement::new(sql::ALL_RUNNING)).await?;
         let found: Vec<[String; 1]> = rows(&body)?;
         Ok(found.into_iter().filter_map(|[id]| id.parse().ok()).collect())
+    }
+
+    /// Of the queries of jobs that began in these seconds and are over: how many at least ran at once, and how many were
+    /// refused. The server must log its queries.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses, or logs no queries.
+    pub async fn logged(&self, seconds: RangeInclusive<i64>) -> Result<LoggedPeak, ClickHouseError> {
+        self.client.write(&Statement::new(sql::FLUSH_LOG), "").await?;
+        let statement = Statement::new(sql::LOGGED_PEAK).number("from", *seconds.start());
+        let body = self.client.control(&statement.number("to", *seconds.end())).await?;
+        let found: Vec<[Number; 2]> = rows(&body)?;
+        let none = || ClickHouseError::Broken(String::from("a count without a row"));
+        let [peak, refused] = found.first().ok_or_else(none)?;
+        Ok(LoggedPeak { peak: peak.0, refused: refused.0 })
     }
 
     async fn ids(&self, file: &'static str, id: &QueryId) -> Result<Vec<Vec<Value>>, ClickHouseError> {

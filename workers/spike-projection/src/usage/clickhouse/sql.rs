@@ -9,6 +9,7 @@ pub(super) const PUT: &str = sql!("clickhouse/usage/put");
 pub(super) const ALL_RUNNING: &str = sql!("clickhouse/queries/all");
 pub(super) const KILL: &str = sql!("clickhouse/queries/kill");
 pub(super) const LOOK: &str = sql!("clickhouse/queries/look");
+pub(super) const LOGGED_PEAK: &str = sql!("clickhouse/queries/logged_peak");
 pub(super) const RUNNING: &str = sql!("clickhouse/queries/running");
 
 pub(super) const SLOW_VIEW: &str = sql!("clickhouse/demo/slow_view");
@@ -18,7 +19,7 @@ pub(super) const FLUSH_LOG: &str = sql!("clickhouse/demo/flush_log");
 pub(super) const LOGGED: &str = sql!("clickhouse/demo/logged");
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 13] = [
+pub(super) const ALL: [&str; 14] = [
     CREATE_TABLE,
     KNOWN_HOURS,
     OF_ORGANIZATIONS,
@@ -27,6 +28,7 @@ pub(super) const ALL: [&str; 13] = [
     KILL,
     LOOK,
     RUNNING,
+    LOGGED_PEAK,
     SLOW_VIEW,
     DROP,
     RUNNING_ON,

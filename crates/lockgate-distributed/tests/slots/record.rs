@@ -1,0 +1,74 @@
+//! The record in Redis: bounded, and its beginning said, whoever touches it.
+
+use lockgate_core::record::KEPT;
+use lockgate_core::slots::{PoolQuery, Slots};
+
+use super::server::Server;
+use super::stage::{ensure, free, pool, request, take};
+
+/// Puts changes of a limit on the list, numbered from 1, as `set.lua` would.
+const FILL: &str = "for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
+  redis.call('RPUSH', KEYS[1], cmsgpack.pack('l', 'p', i, 1, 1000 + i, 2))
+end";
+
+#[tokio::test]
+async fn a_record_that_is_too_long_is_shortened_and_says_from_where_on_it_is_whole() {
+    let Some(server) = Server::shared() else { return };
+    let slots = server.founded().await;
+    ensure(&slots, "p", 5).await;
+    let session = slots.open("a").await.unwrap();
+    let mut redis = server.connect().await;
+    let many = KEPT + 2_000;
+    for from in (1..=many).step_by(1_000) {
+        let mut fill = redis::cmd("EVAL");
+        fill.arg(FILL).arg(1).arg(server.key("record")).arg(from).arg(from + 999);
+        fill.query_async::<()>(&mut redis).await.unwrap();
+    }
+    // The release is on record, and finds that it is too long; the call after it shortens it.
+    let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
+    free(&slots, &session, &lease).await;
+    let view = slots.inspect(&PoolQuery::record(&pool("p"), 0)).await.unwrap().remove(0);
+    let page = view.record.unwrap();
+    assert_eq!((page.since.number, page.since.at_ms), (2_001, 3_001), "the last that fell out");
+    assert_eq!(page.entries.first().map(lockgate_core::record::Entry::number), Some(2_002));
+    let length: u64 = redis::cmd("LLEN").arg(server.key("record")).query_async(&mut redis).await.unwrap();
+    assert_eq!(length, KEPT + 1, "and its beginning");
+}
+
+#[tokio::test]
+async fn a_record_that_somebody_deleted_begins_anew() {
+    let Some(server) = Server::shared() else { return };
+    let slots = server.founded().await;
+    ensure(&slots, "p", 5).await;
+    let session = slots.open("a").await.unwrap();
+    let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
+    let mut redis = server.connect().await;
+    redis::cmd("DEL").arg(server.key("record")).query_async::<()>(&mut redis).await.unwrap();
+    free(&slots, &session, &lease).await;
+    let view = slots.inspect(&PoolQuery::record(&pool("p"), 0)).await.unwrap().remove(0);
+    let page = view.record.unwrap();
+    assert_eq!(page.since.number, lease.fence.0, "what was granted by then is not judged");
+    assert_eq!(page.entries.len(), 1);
+}
+
+/// A pool as the version before has written it: eighty bytes, all its slots open.
+const SHORTEN: &str = "local field = 'p\\1p'
+redis.call('HSET', KEYS[1], field, string.sub(redis.call('HGET', KEYS[1], field), 1, 80))";
+
+#[tokio::test]
+async fn a_pool_of_an_earlier_version_is_read_as_it_was() {
+    let Some(server) = Server::shared() else { return };
+    let slots = server.founded().await;
+    let made = ensure(&slots, "p", 1).await;
+    let session = slots.open("a").await.unwrap();
+    let mut redis = server.connect().await;
+    let mut shorten = redis::cmd("EVAL");
+    shorten.arg(SHORTEN).arg(1).arg(server.key("state"));
+    shorten.query_async::<()>(&mut redis).await.unwrap();
+    assert_eq!(ensure(&slots, "p", 9).await, made);
+    shorten.query_async::<()>(&mut redis).await.unwrap();
+    let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
+    shorten.query_async::<()>(&mut redis).await.unwrap();
+    free(&slots, &session, &lease).await;
+    take(&slots, &session, &request("t", &[("p", 1)])).await;
+}

@@ -1,4 +1,0 @@
--- Frees at most ?2 leases whose draining is over at ?1 (virtual ms).
-delete from leases where id in (
-    select id from leases where draining_until <= ?1 order by draining_until limit ?2
-)

@@ -1,2 +1,0 @@
--- Frees what the sessions in ?1 (JSON array of ids) hold still; what had to drain drains already.
-delete from leases where session in (select value from json_each(?1)) and draining_until is null

@@ -1,0 +1,231 @@
+//! The record of a pool: every hold that ended and every change of its limit, and from where on that is whole.
+
+use std::time::Duration;
+
+use lockgate_core::Engine;
+use lockgate_core::audit::{Audit, Evidence, audit};
+use lockgate_core::lease::{Lease, Release, Released, SlotRequest};
+use lockgate_core::pool::{NewAdvice, PoolChange};
+use lockgate_core::record::{EndedHold, Entry, HoldEnd, LimitChange, PAGE, RecordPage};
+use lockgate_core::slots::{PoolQuery, PoolView};
+
+use super::super::Fixture;
+use super::super::process::{Process, change, ensure, live, set_slots, view};
+use super::super::stage::{LONG, ROUNDING, eventually, pool, request, request_for};
+
+async fn record_of(engine: &Engine, name: &str, after: u64) -> PoolView {
+    let mut views = engine.slots.inspect(&PoolQuery::record(&pool(name), after)).await.unwrap();
+    assert_eq!(views.len(), 1, "one pool was asked for");
+    views.remove(0)
+}
+
+async fn page(engine: &Engine) -> RecordPage {
+    record_of(engine, "p", 0).await.record.unwrap()
+}
+
+async fn holds(engine: &Engine) -> Vec<EndedHold> {
+    let hold = |entry: &Entry| match entry {
+        Entry::Hold(hold) => Some(*hold),
+        Entry::Limit(_) => None,
+    };
+    page(engine).await.entries.iter().filter_map(hold).collect()
+}
+
+async fn limits(engine: &Engine) -> Vec<LimitChange> {
+    let change = |entry: &Entry| match entry {
+        Entry::Limit(change) => Some(*change),
+        Entry::Hold(_) => None,
+    };
+    page(engine).await.entries.iter().filter_map(change).collect()
+}
+
+/// What all pages of a pool's record say.
+pub(in crate::conformance) async fn audited(engine: &Engine, name: &str) -> Audit {
+    let first = record_of(engine, name, 0).await;
+    let mut evidence = Evidence::first(&first).unwrap();
+    let mut next = first.record.and_then(|page| page.next);
+    while let Some(after) = next {
+        let page = record_of(engine, name, after).await.record.unwrap();
+        evidence.add(&page);
+        next = page.next;
+    }
+    audit(&evidence)
+}
+
+/// Who held what, from when to when: told when it has ended, and only then.
+pub async fn a_hold_that_ended_is_on_record(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 3).await;
+    let mut a = Process::open(&engine, "a").await;
+    let lease = a.take(&request("t", 2)).await;
+    assert!(page(&engine).await.entries.is_empty(), "it is still held");
+    let time = fixture.timing().heartbeat / 3;
+    fixture.elapse(time).await;
+    a.free(&lease).await;
+    let [hold] = holds(&fixture.second().await).await[..] else { panic!("one hold") };
+    assert_eq!((hold.lease, hold.fence, hold.weight), (lease.id(), lease.fence, 2));
+    assert_eq!((hold.end, hold.number), (HoldEnd::Released, lease.fence.0));
+    let held = hold.ended_at.since(hold.granted_at);
+    assert!(held + ROUNDING >= time, "held for {held:?} instead of {time:?}");
+    assert_eq!(a.free(&lease).await, Released::NotHeld);
+    assert_eq!(holds(&engine).await.len(), 1, "said twice, and on record once");
+}
+
+/// A lease of two pools is on the record of each, with what it took there.
+pub async fn a_lease_of_two_pools_is_on_the_record_of_both(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 3).await;
+    ensure(&engine, "q", 3).await;
+    let mut a = Process::open(&engine, "a").await;
+    let lease = a.take(&request_for("t", &[("p", 1), ("q", 3)])).await;
+    a.free(&lease).await;
+    for (name, weight) in [("p", 1), ("q", 3)] {
+        let page = record_of(&engine, name, 0).await.record.unwrap();
+        let [Entry::Hold(hold)] = page.entries[..] else { panic!("{page:?}") };
+        assert_eq!((hold.lease, hold.weight), (lease.id(), weight));
+    }
+}
+
+/// How it ended: a drain that was confirmed, one that ran out, and a session that ended.
+pub async fn the_record_says_how_a_hold_ended(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 4).await;
+    let mut a = Process::open(&engine, "a").await;
+    let mut b = Process::open(&fixture.second().await, "b").await;
+    let drain = |lease: &Lease, longest| Release::Drain { lease: lease.id(), fence: lease.fence, longest };
+    let confirmed = a.take(&request("t", 1)).await;
+    a.end(drain(&confirmed, LONG)).await;
+    b.free(&confirmed).await;
+    let drained = a.take(&request("t", 1)).await;
+    a.end(drain(&drained, Duration::from_millis(1))).await;
+    live(fixture, fixture.timing().heartbeat / 2, &mut [&mut a, &mut b]).await;
+    let closed = a.take(&request("t", 1)).await;
+    a.close().await;
+    let ends: Vec<_> = holds(&engine).await.iter().map(|hold| (hold.lease, hold.end)).collect();
+    let expected = [
+        (confirmed.id(), HoldEnd::Confirmed),
+        (drained.id(), HoldEnd::DrainedOut),
+        (closed.id(), HoldEnd::Closed),
+    ];
+    assert_eq!(ends, expected);
+}
+
+/// A process that is killed writes nothing, and its holds are on record all the same, with their draining.
+pub async fn the_holds_of_a_dead_process_are_on_record(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 2).await;
+    let mut dead = Process::open(&engine, "dead").await;
+    let free = dead.take(&request("t", 1)).await;
+    let drain_for = fixture.timing().heartbeat;
+    let drains = dead.take(&SlotRequest { drain_for, ..request("t", 1) }).await;
+    let mut b = Process::open(&fixture.second().await, "b").await;
+    let over = async || {
+        b.beat().await;
+        (view(&engine).await.status.in_use() == 0).then_some(())
+    };
+    eventually(fixture, "the slots of the dead come back", over).await;
+    let mut ends: Vec<_> = holds(&engine).await.iter().map(|hold| (hold.lease, hold.end)).collect();
+    ends.sort();
+    let mut expected = [(free.id(), HoldEnd::Died), (drains.id(), HoldEnd::DrainedOut)];
+    expected.sort();
+    assert_eq!(ends, expected);
+}
+
+/// Each change of what grants obey is there, with what it was before: by an operator or by an enforced advice.
+pub async fn changes_of_the_limit_are_on_record(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 4).await;
+    let advise = |slots, enforced| {
+        let advice = Some(Some(NewAdvice { slots, why: "why".to_owned(), enforced }));
+        PoolChange { advice, ..PoolChange::default() }
+    };
+    set_slots(&engine, "p", 5).await;
+    set_slots(&engine, "p", 5).await;
+    change(&engine, "p", advise(2, false)).await;
+    change(&engine, "p", advise(3, true)).await;
+    change(&engine, "p", PoolChange { advice: Some(None), ..PoolChange::default() }).await;
+    let changes: Vec<_> = limits(&engine).await.iter().map(|change| (change.from, change.to)).collect();
+    assert_eq!(changes, [(4, 5), (5, 3), (3, 5)]);
+}
+
+/// The audit of what happened: the true peak, and that a lowered limit is no broken promise.
+pub async fn an_audit_tells_the_true_overlap(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 3).await;
+    let mut a = Process::open(&engine, "a").await;
+    for _ in 0..3 {
+        a.take(&request("t", 1)).await;
+    }
+    set_slots(&engine, "p", 1).await;
+    fixture.elapse(fixture.timing().heartbeat / 3).await;
+    for _ in 0..3 {
+        let lease = a.held[0].clone();
+        a.free(&lease).await;
+    }
+    let last = a.take(&request("t", 1)).await;
+    let seen = audited(&engine, "p").await;
+    assert_eq!((seen.peak, seen.grants, seen.limit), (3, 4, 3));
+    assert_eq!((seen.is_kept(), seen.above), (true, Duration::ZERO));
+    a.free(&last).await;
+    assert_eq!(audited(&engine, "p").await.grants, 4, "counted once, held or ended");
+}
+
+/// A long record comes in pages, each entry once, in the order of the ends.
+pub async fn a_long_record_comes_in_pages(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let many = u32::try_from(PAGE).unwrap() + 200;
+    ensure(&engine, "p", many).await;
+    let mut a = Process::open(&engine, "a").await;
+    let requests: Vec<SlotRequest> = (0..many).map(|_| request("t", 1)).collect();
+    for some in requests.chunks(250) {
+        engine.slots.acquire(&a.session, some.to_vec()).await.unwrap();
+        a.beat().await;
+    }
+    let held = a.held.clone();
+    for some in held.chunks(250) {
+        let ends = some.iter().map(|lease| Release::Free { lease: lease.id(), fence: lease.fence });
+        engine.slots.release(&a.session, ends.collect()).await.unwrap();
+    }
+    a.held.clear();
+    let (mut next, mut pages, mut seen) = (Some(0), 0, Vec::new());
+    while let Some(after) = next {
+        let page = record_of(&engine, "p", after).await.record.unwrap();
+        pages += 1;
+        seen.extend(page.entries.iter().filter_map(|entry| match entry {
+            Entry::Hold(hold) => Some(hold.lease),
+            Entry::Limit(_) => None,
+        }));
+        next = page.next;
+    }
+    assert_eq!(pages, 2);
+    let released: Vec<_> = held.iter().map(Lease::id).collect();
+    assert_eq!(seen, released);
+    assert_eq!(audited(&engine, "p").await.peak, many);
+}
+
+/// A store that lost its state says that its record begins anew, and does not judge what was granted before.
+pub async fn a_loss_begins_the_record_anew(fixture: &dyn Fixture) {
+    if !fixture.capabilities().loses_slots {
+        return super::super::undeclared("loses_slots");
+    }
+    let engine = fixture.engine();
+    ensure(&engine, "p", 2).await;
+    let mut a = Process::open(&engine, "a").await;
+    let gone = a.take(&request("t", 1)).await;
+    a.free(&gone).await;
+    a.take(&request("t", 1)).await;
+    a.take(&request("t", 1)).await;
+    // The clock may have gone back with the loss.
+    a.held[1].fence.0 += 3_600_000_000;
+    let before = page(&engine).await;
+    fixture.lose_slots().await;
+    let engine = fixture.engine();
+    ensure(&engine, "p", 1).await;
+    assert_eq!(a.beat().await.lost, []);
+    let after = page(&engine).await;
+    assert_eq!(after.entries, []);
+    assert!(after.since.at_ms >= before.since.at_ms);
+    assert!(after.since.number >= a.held[1].fence.0, "{after:?}");
+    let seen = audited(&engine, "p").await;
+    assert_eq!((seen.peak, seen.grants, seen.is_kept()), (2, 0, true), "two of one, by nobody's grant");
+}
