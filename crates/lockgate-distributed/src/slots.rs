@@ -11,14 +11,14 @@ mod live;
 mod options;
 mod pools;
 mod release;
-mod reply;
+pub(crate) mod reply;
 mod request;
 mod script;
 mod session;
 mod wakeups;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
@@ -29,13 +29,13 @@ use lockgate_core::timing::SlotTiming;
 use lockgate_core::{PoolName, SessionId};
 
 use call::{Args, Caller};
-use link::Link;
+pub(crate) use link::Link;
 pub use options::RedisOptions;
 use script::Script;
 
 /// The slots of one namespace. Any number of sessions may share it, from any number of async runtimes.
 pub struct RedisSlots {
-    link: Link,
+    link: Arc<Link>,
     timing: SlotTiming,
     /// How the sessions opened here call themselves: what the store needs to open one again.
     processes: Mutex<HashMap<SessionId, String>>,
@@ -53,7 +53,7 @@ impl RedisSlots {
     pub async fn connect(options: RedisOptions) -> Result<Self, EngineError> {
         let timing =
             options.timing.check().map_err(|bad| EngineError::Conflict { reason: bad.to_string() })?;
-        let link = Link::open(&options).await?;
+        let link = Arc::new(Link::open(&options).await?);
         Ok(Self { link, timing, processes: Mutex::default() })
     }
 
@@ -65,6 +65,11 @@ impl RedisSlots {
     pub async fn found(&self) -> Result<bool, EngineError> {
         let said = self.link.call(Script::Found, None, &Args::default()).await?;
         Ok(reply::row(Script::Found.doing(), said)?.integer()? == 1)
+    }
+
+    /// The connection, for what lives beside the slots.
+    pub(crate) fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.link)
     }
 
     fn caller(&self, session: &Session) -> Caller {
