@@ -20,6 +20,7 @@ use crate::database::{Database, Doing, Write};
 use row::Row;
 
 /// The chunks of one file.
+#[derive(Debug)]
 pub(crate) struct SqliteChunks {
     database: Database,
 }

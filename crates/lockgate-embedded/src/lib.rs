@@ -42,7 +42,7 @@ impl Options {
 }
 
 /// An open engine, and the database beneath it for tables of a worker's own.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Embedded {
     /// The three ports, named `embedded`.
     pub engine: Engine,
@@ -50,12 +50,6 @@ pub struct Embedded {
     pub chunks: Arc<dyn Chunks>,
     /// The file that they share.
     pub database: Database,
-}
-
-impl std::fmt::Debug for Embedded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Embedded").field("engine", &self.engine).finish_non_exhaustive()
-    }
 }
 
 /// Opens the engine: makes the file when it is missing, checks it, and brings its tables up to date.

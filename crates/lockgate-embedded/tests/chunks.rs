@@ -1,6 +1,6 @@
 //! Rates on one file: the public suite of all stores of chunks, and what only this one does.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "these are tests, their helpers included")]
+#![expect(clippy::unwrap_used, reason = "these are tests, their helpers included")]
 
 use std::sync::Arc;
 use std::time::Duration;

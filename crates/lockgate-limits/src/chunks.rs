@@ -18,6 +18,7 @@ mod memory;
 mod tests;
 
 use std::error::Error;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -128,7 +129,7 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 /// 5. A store that lost its state, or may have, goes on with an empty bucket, when all chunks that may be out have ended.
 ///
 /// No lock is held between calls, and a call that is lost on its way costs at most the chunk, until its end.
-pub trait Chunks: Send + Sync {
+pub trait Chunks: fmt::Debug + Send + Sync {
     /// Draws a chunk of the limit's tokens; makes the limit when it is not there.
     fn draw<'a>(&'a self, limit: &'a str, draw: Draw) -> Pending<'a, Drawn>;
 

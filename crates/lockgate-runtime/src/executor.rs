@@ -1,7 +1,7 @@
 //! What happens to one job, from the hand-over of its message to the end of its delivery:
 //!
 //! 1. **read** the message and find its kind; the ledger **adopts** the job of one that the dispatcher did not send;
-//! 2. **admit** it: wait for its slots;
+//! 2. **admit** it: wait for its slots, then for the tokens of its rates (`rates/admission.rs`);
 //! 3. **start** it in the ledger, which may refuse a delivery that is stale;
 //! 4. **run** it, under its deadline, stopped when its lease is lost, when it is cancelled, or when its worker ends;
 //! 5. **release** its slots, or let them drain while the backend may still work for it;
@@ -30,6 +30,7 @@ use tracing::Instrument;
 use crate::job::{Context, State};
 use crate::observe::{Observer, Steps};
 use crate::options::PoolPolicy;
+use crate::rates::Rates;
 use crate::records::Records;
 use crate::registry::{Entry, Registry};
 use crate::slots::{Hold, SlotClient};
@@ -45,6 +46,7 @@ pub(crate) struct Executor {
     pub(crate) state: State,
     pub(crate) policies: BTreeMap<PoolName, PoolPolicy>,
     pub(crate) slots: SlotClient,
+    pub(crate) rates: Arc<Rates>,
     pub(crate) records: Records,
     pub(crate) running: Running,
     pub(crate) tally: Tally,
@@ -59,14 +61,14 @@ pub(crate) struct Executor {
 const MADE_AGAIN: Duration = Duration::from_millis(500);
 
 /// A delivery that was read: its message, its kind, and the mark that will end it.
-struct Taken<'a> {
-    envelope: Arc<Envelope>,
-    kind: &'a Entry,
+pub(crate) struct Taken<'a> {
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) kind: &'a Entry,
     delivery: Delivery,
 }
 
 /// How the wait for slots ended.
-enum Admitted {
+pub(crate) enum Admitted {
     /// It may run; the hold is `None` for a kind without pools.
     Yes(Option<Hold>),
     /// It may not, and this is what the delivery came to.
@@ -93,7 +95,7 @@ impl Executor {
 
     async fn see_through(&self, taken: Taken<'_>) {
         let asked_at = Instant::now();
-        let hold = match self.admit(&taken).await {
+        let hold = match self.admit_within_rates(&taken, asked_at).await {
             Admitted::Yes(hold) => hold,
             Admitted::No(outcome) => {
                 let by = Authority::Delivery(taken.envelope.dispatch);
@@ -156,7 +158,7 @@ impl Executor {
     }
 
     /// Step 2.
-    async fn admit(&self, taken: &Taken<'_>) -> Admitted {
+    pub(crate) async fn admit(&self, taken: &Taken<'_>) -> Admitted {
         let options = &taken.kind.options;
         if options.needs.is_empty() {
             return Admitted::Yes(None);
@@ -249,14 +251,14 @@ impl Executor {
     }
 
     /// A job that takes slots of several pools waits and holds as the strictest of them says.
-    fn policy(&self, kind: &Entry) -> PoolPolicy {
+    pub(crate) fn policy(&self, kind: &Entry) -> PoolPolicy {
         let policies = kind.options.needs.iter().map(|need| self.policies.get(&need.pool).copied());
         policies.map(Option::unwrap_or_default).reduce(PoolPolicy::strictest).unwrap_or_default()
     }
 }
 
 /// Step 5. `backend_time`: the backend may work on for so long; `None`: it is done.
-async fn release(hold: Option<Hold>, backend_time: Option<Duration>) {
+pub(crate) async fn release(hold: Option<Hold>, backend_time: Option<Duration>) {
     match (hold, backend_time) {
         (None, _) => {}
         (Some(hold), Some(longest)) if !longest.is_zero() => hold.drain(longest).await,

@@ -16,6 +16,7 @@ use crate::executor::Executor;
 use crate::job::State;
 use crate::options::WorkerOptions;
 use crate::patience::Patience;
+use crate::rates::Rates;
 use crate::records::Records;
 use crate::registry::Registry;
 use crate::slots::SlotClient;
@@ -72,9 +73,11 @@ impl Worker {
         let Some(slots) = open(&engine, &options, &standing, &stop).await? else { return Ok(tally.read()) };
         let (jobs, side) = (TaskTracker::new(), TaskTracker::new());
         let draining = stop.child_token();
+        let rates = Arc::new(Rates::new(options.rates.clone(), &registry));
         let executor = Arc::new(Executor {
             records: Records::start(&side, &engine),
             registry,
+            rates: Arc::clone(&rates),
             state,
             policies: options.policies.clone(),
             slots: slots.clone(),
@@ -97,6 +100,7 @@ impl Worker {
         end.cancel();
         // The groups of reports end with the last executor.
         drop(executor);
+        rates.give_back().await;
         finish(&side, &slots).await;
         Ok(tally.read())
     }
@@ -150,6 +154,7 @@ fn start_side_tasks(
         keep: options.keep,
     };
     side.spawn(upkeep.sweep(end.clone()));
+    side.spawn(Arc::clone(&executor.rates).watch(end.clone()));
     side.spawn(executor.running.clone().watch(Arc::clone(&engine.ledger), end.clone()));
 }
 

@@ -8,4 +8,5 @@ mod stage;
 
 mod drain;
 mod outcomes;
+mod rates;
 mod slots;
