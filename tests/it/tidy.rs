@@ -11,10 +11,19 @@ use support::{Context, Result};
 const EDGES: &[(&str, &[&str])] = &[
     ("lockgate-core", &[]),
     ("lockgate-limits", &[]),
-    ("lockgate-runtime", &["lockgate-core"]),
-    ("lockgate-embedded", &["lockgate-core"]),
-    ("lockgate-distributed", &["lockgate-core"]),
-    ("lockgate", &["lockgate-core", "lockgate-runtime", "lockgate-embedded", "lockgate-distributed"]),
+    ("lockgate-runtime", &["lockgate-core", "lockgate-limits"]),
+    ("lockgate-embedded", &["lockgate-core", "lockgate-limits"]),
+    ("lockgate-distributed", &["lockgate-core", "lockgate-limits"]),
+    (
+        "lockgate",
+        &[
+            "lockgate-core",
+            "lockgate-limits",
+            "lockgate-runtime",
+            "lockgate-embedded",
+            "lockgate-distributed",
+        ],
+    ),
     ("lockgate-cli", &["lockgate"]),
     ("spike-projection", &["lockgate", "lockgate-cli"]),
     ("lockgate-tests", &["lockgate"]),

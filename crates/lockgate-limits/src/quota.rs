@@ -93,6 +93,13 @@ impl Rate {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
+    /// Whole tokens of a second, at least one: a burst for who names none.
+    #[must_use]
+    pub fn in_a_second(&self) -> u32 {
+        let tokens = u128::from(self.tokens) * NANOS / u128::from(self.nanos);
+        u32::try_from(tokens).unwrap_or(u32::MAX).max(1)
+    }
+
     /// Tokens and nanoseconds in lowest terms.
     #[must_use]
     pub fn ratio(self) -> (u64, u64) {
