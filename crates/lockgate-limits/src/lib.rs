@@ -118,6 +118,6 @@ pub use quota::{Quota, QuotaError, Rate};
 pub use reservation::{NotExecuted, Refund, Reservation};
 pub use retry::{Backoff, FullJitter, RetryBudget};
 pub use sharded::ShardedLimiter;
-pub use stages::{Breach, Stage, Stages, Step, Wait};
+pub use stages::{Breach, NoStage, Stage, StageNote, Stages, Step, Wait};
 pub use status::Status;
 pub use throttle::ClientThrottle;

@@ -91,7 +91,7 @@ async fn control(
 }
 
 /// All pools, or the one of this name, which must be there.
-async fn inspect(lockgate: &Lockgate, pool: Option<&PoolName>) -> anyhow::Result<Vec<Inspected>> {
+pub(super) async fn inspect(lockgate: &Lockgate, pool: Option<&PoolName>) -> anyhow::Result<Vec<Inspected>> {
     let found = lockgate.engine.slots.inspect(pool).await.map_err(with_way_out)?;
     match pool {
         Some(name) if found.is_empty() => Err(no_pool(name.as_str()).into()),
