@@ -84,10 +84,10 @@ fn keeps_the_rate(place: &Place, backend: &Backend, workers: usize) -> Result {
 /// R1: in every window no more than a burst, and what the rate brings.
 fn check(arrivals: &[Instant]) {
     for (n, from) in arrivals.iter().enumerate() {
-        for (more, to) in arrivals[n..].iter().enumerate() {
-            let (many, window) = (more + 1, (*to - *from).as_secs_f64());
+        for (many, to) in (1u32..).zip(&arrivals[n..]) {
+            let window = (*to - *from).as_secs_f64();
             let most = BURST + RATE * (window + LATE);
-            assert!(many as f64 <= most, "{many} requests within {window:.3} s, at most {most:.1}");
+            assert!(f64::from(many) <= most, "{many} requests within {window:.3} s, at most {most:.1}");
         }
     }
 }

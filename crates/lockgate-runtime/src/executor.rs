@@ -119,6 +119,7 @@ impl Executor {
         let backend_time = ended.backend_may_run().then_some(taken.kind.options.backend_time);
         release(hold, backend_time).await;
         let outcome = outcome(ended, execution.attempt, &taken.kind.options, fastrand::f64());
+        self.rates.ended(&taken.envelope.kind, &taken.kind.options.needs, &outcome, ran);
         self.end(&taken, Authority::Execution(execution.number), outcome, (waited, ran)).await;
     }
 

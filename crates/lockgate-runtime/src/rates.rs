@@ -8,19 +8,22 @@
 
 mod admission;
 mod limit;
+mod staging;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use lockgate_core::pool::Need;
-use lockgate_core::{Kind, PoolName};
+use lockgate_core::slots::Slots;
+use lockgate_core::{Kind, Outcome, PoolName};
 use lockgate_limits::{Chunks, Quota};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::registry::Registry;
 use limit::Limit;
+use staging::Staging;
 
 /// How soon a limit that an operator has made holds in a worker that knew of none.
 const LOOK: Duration = Duration::from_secs(2);
@@ -34,10 +37,13 @@ pub struct RateOptions {
     pub quotas: BTreeMap<String, Quota>,
 }
 
+/// What the name of a pool's limit begins with.
+const POOL: &str = "pool:";
+
 /// The name of a pool's limit.
 #[must_use]
 pub fn limit_of_pool(pool: &PoolName) -> String {
-    format!("pool:{pool}")
+    format!("{POOL}{pool}")
 }
 
 /// The name of a kind's limit.
@@ -53,6 +59,7 @@ pub(crate) struct Rates {
     /// The names that the worker's jobs would ask for, if there were limits of them.
     names: BTreeSet<String>,
     limits: RwLock<BTreeMap<String, Arc<Limit>>>,
+    staging: Staging,
 }
 
 /// Why a job does not start now.
@@ -68,7 +75,7 @@ impl Rates {
     pub(crate) fn new(options: Option<RateOptions>, registry: &Registry) -> Self {
         let Some(RateOptions { chunks, quotas }) = options else { return Self::default() };
         let names = registry.kinds().flat_map(|(kind, options)| names(kind, &options.needs)).collect();
-        let rates = Self { chunks: Some(chunks), names, limits: RwLock::default() };
+        let rates = Self { chunks: Some(chunks), names, ..Self::default() };
         rates.add(quotas);
         rates
     }
@@ -96,15 +103,29 @@ impl Rates {
         Ok(())
     }
 
-    /// Learns of limits that operators make, until `end`.
-    pub(crate) async fn watch(self: Arc<Self>, end: CancellationToken) {
+    /// Notes how an execution ended, for limits that are in a stage.
+    pub(crate) fn ended(&self, kind: &Kind, needs: &[Need], outcome: &Outcome, ran: Duration) {
+        self.staging.sample(names(kind, needs), outcome, ran);
+    }
+
+    /// Learns of limits that operators make, and moves those that are in a stage, until `end`.
+    pub(crate) async fn watch(self: Arc<Self>, slots: Arc<dyn Slots>, end: CancellationToken) {
         let Some(chunks) = &self.chunks else { return };
         while end.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-            match end.run_until_cancelled(chunks.look()).await {
-                None => return,
-                Some(Ok(found)) => self.add(found.into_iter().map(|limit| (limit.name, limit.quota))),
-                Some(Err(error)) => tracing::debug!(%error, "cannot look at the limits"),
+            if end.run_until_cancelled(self.look(chunks, &slots)).await.is_none() {
+                return;
             }
+        }
+    }
+
+    async fn look(&self, chunks: &Arc<dyn Chunks>, slots: &Arc<dyn Slots>) {
+        let found = match chunks.look().await {
+            Ok(found) => found,
+            Err(error) => return tracing::debug!(%error, "cannot look at the limits"),
+        };
+        self.add(found.iter().map(|limit| (limit.name.clone(), limit.quota)));
+        for status in found.iter().filter(|status| self.names.contains(&status.name)) {
+            self.staging.look_at(status, chunks.as_ref(), slots).await;
         }
     }
 

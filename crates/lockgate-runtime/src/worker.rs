@@ -154,7 +154,7 @@ fn start_side_tasks(
         keep: options.keep,
     };
     side.spawn(upkeep.sweep(end.clone()));
-    side.spawn(Arc::clone(&executor.rates).watch(end.clone()));
+    side.spawn(Arc::clone(&executor.rates).watch(Arc::clone(&engine.slots), end.clone()));
     side.spawn(executor.running.clone().watch(Arc::clone(&engine.ledger), end.clone()));
 }
 

@@ -24,6 +24,7 @@ pub struct StageNote {
     /// The place of the stage; the first is 0.
     pub place: usize,
     /// When it began, in milliseconds since 1970, by the clock of whoever moved it: to show, not to decide by.
+    /// 0: it was a worker, which has no clock to show.
     pub since: u64,
     /// Why it was moved there.
     pub why: String,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use lockgate_core::JobState;
 use lockgate_limits::{
-    Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, MemoryChunks, Pending, Quota,
+    Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, MemoryChunks, Pending, Quota, StageNote,
+    Stages,
 };
 use lockgate_runtime::{Observer, PoolPolicy, RateOptions, Steps};
 use tokio::time::Instant;
@@ -153,6 +154,41 @@ async fn a_limit_that_an_operator_makes_or_changes_holds_without_a_restart() {
     tokio::time::sleep(Duration::from_secs(10)).await; // virtual time
     let after = starts.sorted().len() - before;
     assert!((9..=11).contains(&after), "{after}");
+    tasks.abort_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_goes_through_its_stages_and_falls_back_on_a_breach() {
+    // One job after another, each within the bound on latency, for more than two holds; then jobs that fail.
+    let good = std::iter::repeat_n(Act::Succeed { after: Duration::from_millis(900) }, 1_400);
+    let mut stage = Stage::new(3, good.chain(std::iter::repeat_n(Act::Permanent, 400))).await;
+    stage.options.concurrency = 1;
+    let chunks = Arc::new(MemoryChunks::new());
+    stage.options.rates = rates(chunks.clone(), &[]);
+    let first = *Stages::canary(Instant::now()).unwrap().current();
+    let note = StageNote { place: 0, since: 0, why: String::from("started") };
+    let start = LimitChange { quota: first.quota, note: Some(note.to_string()), version: None };
+    chunks.set(POOL, start).await.unwrap();
+    let begun = Instant::now();
+    let (_stop, mut tasks) = stage.start();
+    let mut seen: Vec<(usize, String, u64)> = Vec::new();
+    stage
+        .until("it fell back", async |_| {
+            let status = chunks.look().await.unwrap().remove(0);
+            let note: StageNote = status.note.parse().unwrap();
+            if seen.last().is_none_or(|(place, ..)| *place != note.place) {
+                seen.push((note.place, note.why, begun.elapsed().as_secs()));
+            }
+            seen.len() == 4
+        })
+        .await;
+    let told: Vec<_> = seen.iter().map(|(place, why, _)| (*place, why.as_str())).collect();
+    let held = "it held within its bounds";
+    assert_eq!(told, [(0, "started"), (1, held), (2, held), (1, "too many jobs failed")]);
+    assert!(seen[1].2 >= 600 && seen[2].2 >= 1_200, "no stage is shorter than its hold: {seen:?}");
+    stage.until("the pool has the stage's slots", async |stage| stage.pool().await.slots == 250).await;
+    let status = chunks.look().await.unwrap().remove(0);
+    assert_eq!((status.quota, status.version), (Quota::per_second(25, 50).unwrap(), 4));
     tasks.abort_all();
 }
 

@@ -110,7 +110,9 @@ impl Shown {
     fn new(limit: String, note: Option<StageNote>, stages: &Stages) -> Self {
         let place = note.as_ref().map(|note| note.place);
         let views = stages.all().enumerate().map(|(n, stage)| StageView::new(stage, place == Some(n)));
-        let since = note.as_ref().map(|note| i64::try_from(note.since).unwrap_or(i64::MAX));
+        // Workers, whose clocks nobody compares, tell none.
+        let since = note.as_ref().filter(|note| note.since > 0);
+        let since = since.map(|note| i64::try_from(note.since).unwrap_or(i64::MAX));
         Self {
             limit,
             stage: place.map(|place| place + 1),
@@ -141,6 +143,7 @@ impl Shown {
             (Some(stage), Some(since), Some(why)) => {
                 format!("{} is in stage {stage} since {since}: {why}.", self.limit)
             }
+            (Some(stage), None, Some(why)) => format!("{} is in stage {stage}: {why}.", self.limit),
             _ => format!("{} is in no stage; add start to begin.", self.limit),
         };
         format!("{}\n{standing}", look.table(headers, rows))
