@@ -58,7 +58,7 @@ end
 
 -- The bucket of a limit that is new to this epoch. Numbers of chunks go on with the clock, so that none comes twice.
 local function begin(r)
-  call('DEL', ENDS, TOKENS)
+  call('UNLINK', ENDS, TOKENS)
   r.clock, r.real, r.held, r.epoch = real, real, 0, epoch
   r.next = max(r.next, real)
   r.free_at = max(learned, real)
