@@ -118,7 +118,7 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 
 /// A store that several processes draw from.
 ///
-/// An implementer keeps five rules; the suite in [`conformance`](crate::conformance) shows them:
+/// An implementer keeps five rules; the suite in `lockgate_limits::conformance` (feature `conformance`) shows them:
 ///
 /// 1. In one step: take `before` back, lift the line (`issued` is at least the full line plus all chunks that are out, as
 ///    they were before this step), charge, and write the chunk down.
