@@ -54,7 +54,7 @@ pub enum ChunkError {
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// use std::sync::Arc;
 /// use lockgate_limits::{ChunkedLimiter, MemoryChunks, Quota};
 ///
