@@ -41,6 +41,24 @@ const CONFIGS: &[Refused] = &[
     with("[slots]\nttl = \"2s\"\n", refused(CHECK, CONFIG, &["slots", "heartbeat"])),
     with("[pools.clickhouse]\non_busy = \"panic\"\n", refused(CHECK, CONFIG, &["on_busy", "panic", "defer"])),
     with("[pools.clickhouse]\nslots = -1\n", refused(CHECK, CONFIG, &["slots", "-1"])),
+    with(
+        "[pools.clickhouse]\nrate = \"fast\"\n",
+        refused(CHECK, CONFIG, &["clickhouse.rate", "fast", "10/s"]),
+    ),
+    with(
+        "[pools.clickhouse]\nrate = \"0/s\"\n",
+        refused(CHECK, CONFIG, &["clickhouse.rate", "0/s", "one token a day"]),
+    ),
+    with(
+        "[pools.clickhouse]\nrate = \"1/s\"\nburst = 0\n",
+        refused(CHECK, CONFIG, &["clickhouse.burst", "at least 1"]),
+    ),
+    with("[pools.clickhouse]\nburst = 5\n", refused(CHECK, CONFIG, &["clickhouse.burst", "rate = "])),
+    with("[pools.clickhouse]\nin_flight = 100\n", refused(CHECK, CONFIG, &["in_flight", "slots"])),
+    with(
+        "[kinds.spike-projection]\nrate = 10\n",
+        refused(CHECK, CONFIG, &["kinds.spike-projection.rate", "10/s"]),
+    ),
     with("engine = \"quantum\"\n", refused(CHECK, CONFIG, &["engine", "quantum", "embedded"])),
     with("[worker\n", refused(CHECK, CONFIG, &["input"])),
     with("[spike_projection]\nmethod = \"tea-leaves\"\n", refused(CHECK, CONFIG, &["tea-leaves", "median"])),
@@ -89,6 +107,9 @@ const FLAGS: &[Refused] = &[
     refused(&["work", "--concurrency", "0"], USAGE, &["--concurrency", "0"]),
     refused(&["runs", "shwo", "r"], USAGE, &["shwo", "show"]),
     refused(&["runs", "retry", "r", "--state", "running"], USAGE, &["running"]),
+    refused(&["limits", "set", "clickhouse", "--rate", "fast"], USAGE, &["fast", "10/s"]),
+    refused(&["limits", "set", "clickhouse", "--rate", "1/s", "--burst", "0"], USAGE, &["--burst", "0"]),
+    refused(&["limits", "stages", "clickhouse", "jump"], USAGE, &["jump", "advance"]),
     refused(&["--output", "yaml", "runs", "list"], USAGE, &["yaml", "json"]),
     refused(&["--config", "no-such.toml", "runs", "list"], CONFIG, &["no-such.toml"]),
     refused(&["--set", "worker.concurrency=none", "work"], CONFIG, &["worker.concurrency", "none"]),
@@ -102,6 +123,8 @@ const NAMES: &[Refused] = &[
     refused(&["jobs", "show", "00000000-0000-0000-0000-000000000000"], NO_INPUT, &["job"]),
     refused(&["slots", "show", "nope"], NO_INPUT, &["pool", "nope"]),
     refused(&["slots", "set", "nope", "--slots", "3"], NO_INPUT, &["pool", "nope"]),
+    refused(&["limits", "show", "nope"], NO_INPUT, &["limit", "nope"]),
+    refused(&["limits", "set", "nope", "--rate", "3/s"], NO_INPUT, &["pool", "nope"]),
     refused(&["projections", "show", "nope"], NO_INPUT, &["nope"]),
 ];
 

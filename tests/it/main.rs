@@ -11,6 +11,7 @@ mod foreign;
 mod operate;
 mod organizations;
 mod planning;
+mod rates;
 mod servers;
 mod stop;
 mod tidy;

@@ -8,6 +8,7 @@ mod config;
 mod dead;
 mod enqueue;
 mod jobs;
+mod limits;
 mod migrate;
 mod runs;
 mod slots;
@@ -26,6 +27,7 @@ pub(crate) fn all(program: &dyn Program) -> Vec<Box<dyn Command>> {
         Box::new(jobs::Jobs),
         Box::new(dead::Dead),
         Box::new(slots::Slots),
+        Box::new(limits::Limits),
         Box::new(bench::Bench),
         Box::new(bench::BenchWorker),
         Box::new(config::Config),

@@ -12,6 +12,7 @@ use lockgate_core::timing::SlotTiming;
 use secrecy::SecretString;
 
 use crate::broker::{BrokerOpenError, BrokerOptions, RabbitBroker};
+use crate::chunks::RedisChunks;
 use crate::database::{self, Database, DatabaseOptions, LOCKGATE};
 use crate::ledger::PostgresLedger;
 use crate::slots::{RedisOptions, RedisSlots};
@@ -38,6 +39,8 @@ pub struct Options {
 pub struct Distributed {
     /// The three ports, named `distributed`.
     pub engine: Engine,
+    /// What the rates of all processes of the namespace are drawn from.
+    pub chunks: Arc<RedisChunks>,
     /// The ledger's database.
     pub database: Database,
 }
@@ -83,12 +86,13 @@ pub async fn open(options: Options) -> Result<Distributed, OpenError> {
     let slots = RedisSlots::connect(slots).await.map_err(OpenError::Slots)?;
     let database = Database::connect(DatabaseOptions::new(postgres)).await?;
     database.migrate(&LOCKGATE).await?;
-    namespace::found(&database, &slots, &namespace).await?;
+    let chunks = RedisChunks::beside(&slots, &namespace);
+    namespace::found(&database, (&slots, &chunks), &namespace).await?;
     let engine = Engine {
         name: "distributed",
         ledger: Arc::new(PostgresLedger::new(database.clone())),
         broker: Arc::new(broker),
         slots: Arc::new(slots),
     };
-    Ok(Distributed { engine, database })
+    Ok(Distributed { engine, chunks: Arc::new(chunks), database })
 }

@@ -12,14 +12,14 @@ mod options;
 mod pools;
 mod record;
 mod release;
-mod reply;
+pub(crate) mod reply;
 mod request;
 mod script;
 mod session;
 mod wakeups;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use lockgate_core::SessionId;
@@ -30,13 +30,13 @@ use lockgate_core::slots::{PoolQuery, PoolView, Slots, Wakeups};
 use lockgate_core::timing::SlotTiming;
 
 use call::{Args, Caller};
-use link::Link;
+pub(crate) use link::Link;
 pub use options::RedisOptions;
 use script::Script;
 
 /// The slots of one namespace. Any number of sessions may share it, from any number of async runtimes.
 pub struct RedisSlots {
-    link: Link,
+    link: Arc<Link>,
     timing: SlotTiming,
     /// How the sessions opened here call themselves: what the store needs to open one again.
     processes: Mutex<HashMap<SessionId, String>>,
@@ -54,7 +54,7 @@ impl RedisSlots {
     pub async fn connect(options: RedisOptions) -> Result<Self, EngineError> {
         let timing =
             options.timing.check().map_err(|bad| EngineError::Conflict { reason: bad.to_string() })?;
-        let link = Link::open(&options).await?;
+        let link = Arc::new(Link::open(&options).await?);
         Ok(Self { link, timing, processes: Mutex::default() })
     }
 
@@ -66,6 +66,11 @@ impl RedisSlots {
     pub async fn found(&self) -> Result<bool, EngineError> {
         let said = self.link.call(Script::Found, None, &Args::default()).await?;
         Ok(reply::row(Script::Found.doing(), said)?.integer()? == 1)
+    }
+
+    /// The connection, for what lives beside the slots.
+    pub(crate) fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.link)
     }
 
     fn caller(&self, session: &Session) -> Caller {

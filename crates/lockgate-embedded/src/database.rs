@@ -181,6 +181,11 @@ impl Database {
         self.inner.clock.uptime()
     }
 
+    /// Nanoseconds since the host was started, sleep included.
+    pub(crate) fn uptime_nanos(&self) -> u64 {
+        self.inner.clock.uptime_nanos()
+    }
+
     /// Which start of the host this is.
     pub(crate) fn boot(&self) -> &str {
         self.inner.clock.boot()

@@ -1,13 +1,14 @@
-//! The embedded engine: ledger, broker and slots in one SQLite file, used by any number of processes of one machine.
+//! The embedded engine: ledger, broker, slots and rates in one SQLite file, used by any number of processes of one machine.
 //!
 //! It must never hold truth outside that file: what a process keeps in memory may be lost with it at any instant.
 //!
 //! Read it in this order: [`database`] (one writer with group commit, readers, bell, migrations), then the three
-//! ports as every engine has them: `ledger`, `broker`, `slots`. Their SQL lies in `sql/`, one operation a file.
+//! ports as every engine has them: `ledger`, `broker`, `slots`; beside them `chunks`, which rates are drawn from. Their SQL lies in `sql/`, one operation a file.
 
 pub mod database;
 
 mod broker;
+mod chunks;
 mod columns;
 mod ledger;
 mod slots;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use lockgate_core::Engine;
 use lockgate_core::timing::SlotTiming;
+use lockgate_limits::Chunks;
 
 pub use database::{
     Applied, Component, Database, Doing, LOCKGATE, Migration, MigrationStatus, OpenError, Write,
@@ -44,6 +46,8 @@ impl Options {
 pub struct Embedded {
     /// The three ports, named `embedded`.
     pub engine: Engine,
+    /// What the rates of all processes on the file are drawn from.
+    pub chunks: Arc<dyn Chunks>,
     /// The file that they share.
     pub database: Database,
 }
@@ -72,5 +76,6 @@ pub async fn open(options: Options) -> Result<Embedded, OpenError> {
         broker: Arc::new(broker::SqliteBroker::new(database.clone(), timing)),
         slots: Arc::new(slots::SqliteSlots::new(database.clone(), timing)),
     };
-    Ok(Embedded { engine, database })
+    let chunks = Arc::new(chunks::SqliteChunks::new(database.clone()));
+    Ok(Embedded { engine, chunks, database })
 }

@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             limiter.acquire(1).await?;
         }
         limiter.give_back().await.map_err(lockgate_limits::ChunkError::Store)?;
-        Ok::<_, lockgate_limits::ChunkError<_>>(start.elapsed())
+        Ok::<_, lockgate_limits::ChunkError>(start.elapsed())
     };
     let (mail_1, mail_2, search) = tokio::try_join!(work(mail_1), work(mail_2), work(search))?;
     println!("100 calls each, at 100/s and burst 50, on a paused clock:");

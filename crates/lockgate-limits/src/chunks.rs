@@ -1,15 +1,16 @@
-//! A limit across processes: a shared ledger that hands out chunks, which are charged when they are handed out.
+//! A limit across processes: a shared store that hands out chunks, which are charged when they are handed out.
 //!
 //! However many processes draw, and whichever of them die, together they never exceed the limit: a token is charged
 //! before anybody has it, and one that is not spent is given back or lost. The price is use, not accuracy: what lies
 //! unspent in a chunk is missing elsewhere for as long as the chunk lasts.
 //!
 //! A store implements [`Chunks`]. Each call is one step of the store's, by the store's own clock: one script, one
-//! transaction. What a store keeps of a namespace is the line's number (tokens issued, lifted by time) and the chunks
-//! that are out, each with its tokens and its end.
+//! transaction. What a store keeps of a limit is its quota with a version, the line's number (tokens issued, lifted by
+//! time) and the chunks that are out, each with its tokens and its end: a [`ChunkBook`], or the same in its own words.
 //!
 //! It must never trust a process's clock, nor hand out a token that is not charged.
 
+mod book;
 mod limiter;
 mod memory;
 #[cfg(test)]
@@ -17,29 +18,34 @@ mod memory;
 mod tests;
 
 use std::error::Error;
+use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use book::{ChunkBook, OutChunk};
 pub use limiter::{ChunkError, ChunkOptions, ChunkedLimiter};
 pub use memory::MemoryChunks;
 
 use crate::quota::Quota;
 
-/// Number of a chunk, given by the store, never used twice in a namespace.
+/// Number of a chunk, given by the store, never used twice for a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChunkId(pub u64);
 
 /// A wish for a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draw {
-    /// Rate and burst of the whole namespace. All processes say the same; when they differ, the latest holds, and no
-    /// token is created by it.
+    /// Rate and burst of a limit that is not there yet. One that is keeps its own, whatever is said here: who comes with
+    /// an old file does not revert what [`Chunks::set`] has changed.
     pub quota: Quota,
     /// Tokens that are needed at least.
     pub least: u32,
     /// Tokens that are welcome: the store gives what it has, from `least` to this.
     pub most: u32,
-    /// How long the chunk lasts by the store's clock. What is unspent then is lost.
+    /// How long the chunk lasts by the store's clock. What is unspent then is lost. Zero: all of it is spent at once, so
+    /// no chunk is out, and there is nothing to give back.
     pub lasts: Duration,
     /// The chunk that this process had before, and its unspent tokens: given back in the same step.
     pub before: Option<(ChunkId, u32)>,
@@ -54,6 +60,8 @@ pub enum Drawn {
         id: ChunkId,
         /// Its tokens.
         tokens: u32,
+        /// The quota that holds now.
+        quota: Quota,
     },
     /// Fewer than the least are there. Nothing was charged; what came back was taken.
     Dry {
@@ -62,29 +70,93 @@ pub enum Drawn {
     },
 }
 
-/// A ledger that several processes draw from.
+/// A limit as its store has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitStatus {
+    /// Its name.
+    pub name: String,
+    /// The quota that holds.
+    pub quota: Quota,
+    /// Grows by one with each change; 1 when it was made.
+    pub version: u64,
+    /// Tokens that can be had now.
+    pub tokens: u64,
+    /// Tokens of chunks that are out, spent or not.
+    pub out: u64,
+    /// What whoever changed it wrote down with the change; empty when nobody did.
+    pub note: String,
+}
+
+/// A change of a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitChange {
+    /// The quota from now on.
+    pub quota: Quota,
+    /// What is to be remembered of the change, at most [`MAX_NOTE_BYTES`]; `None` leaves what is there.
+    pub note: Option<String>,
+    /// The version that the change was decided on; `None`: any.
+    pub version: Option<u64>,
+}
+
+/// The longest note of a change.
+pub const MAX_NOTE_BYTES: usize = 1_000;
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// It holds, in every process.
+    Done(LimitStatus),
+    /// Somebody else was first: the limit is at this version. Nothing changed.
+    Version(u64),
+}
+
+/// What a store could not do.
+pub type StoreError = Box<dyn Error + Send + Sync + 'static>;
+
+/// A store's answer on its way. A box, so that a program can choose its store when it starts.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A store that several processes draw from.
 ///
-/// An implementer keeps three rules, and the tests of the memory implementation show them:
+/// An implementer keeps five rules; the suite in `lockgate_limits::conformance` (feature `conformance`) shows them:
 ///
 /// 1. In one step: take `before` back, lift the line (`issued` is at least the full line plus all chunks that are out, as
 ///    they were before this step), charge, and write the chunk down.
 /// 2. A chunk whose end has passed by the store's clock is forgotten with its tokens; one that is given back after that
 ///    changes nothing.
 /// 3. A chunk is given back once: the same call again changes nothing.
+/// 4. A quota changes by [`set`](Self::set) alone, and no change creates a token.
+/// 5. A store that lost its state, or may have, goes on with an empty bucket, when all chunks that may be out have ended.
 ///
 /// No lock is held between calls, and a call that is lost on its way costs at most the chunk, until its end.
-pub trait Chunks: Send + Sync {
-    /// What the store could not do.
-    type Error: Error + Send + Sync + 'static;
-
-    /// Draws a chunk of the namespace's tokens.
-    fn draw(&self, namespace: &str, draw: Draw) -> impl Future<Output = Result<Drawn, Self::Error>> + Send;
+pub trait Chunks: fmt::Debug + Send + Sync {
+    /// Draws a chunk of the limit's tokens; makes the limit when it is not there.
+    fn draw<'a>(&'a self, limit: &'a str, draw: Draw) -> Pending<'a, Drawn>;
 
     /// Gives the unspent tokens of a chunk back, before a process ends or falls idle.
-    fn give_back(
-        &self,
-        namespace: &str,
-        chunk: ChunkId,
-        unspent: u32,
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: ChunkId, unspent: u32) -> Pending<'a, ()>;
+
+    /// The limits that are there, by name. Changes nothing.
+    fn look(&self) -> Pending<'_, Vec<LimitStatus>>;
+
+    /// Changes the quota of a limit, at once and for all processes; makes one that is not there.
+    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed>;
+}
+
+impl<C: Chunks + ?Sized> Chunks for Arc<C> {
+    fn draw<'a>(&'a self, limit: &'a str, draw: Draw) -> Pending<'a, Drawn> {
+        (**self).draw(limit, draw)
+    }
+
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: ChunkId, unspent: u32) -> Pending<'a, ()> {
+        (**self).give_back(limit, chunk, unspent)
+    }
+
+    fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
+        (**self).look()
+    }
+
+    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
+        (**self).set(limit, change)
+    }
 }

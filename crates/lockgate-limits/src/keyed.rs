@@ -9,6 +9,7 @@
 mod hot;
 mod part;
 mod plain;
+mod rebalance;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
@@ -18,10 +19,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::bucket::TokenBucket;
 use crate::clock::{Epoch, now};
 use crate::denied::{Denied, Reason};
-use crate::ledger::Ledger;
 use crate::line::{Line, Wait};
 use crate::quota::Quota;
 use crate::sharded::{ShardedLimiter, place};
@@ -51,7 +50,7 @@ impl Default for KeyedOptions {
 
 /// The same quota for each key, and each key on its own.
 ///
-/// As exact for a key as [`TokenBucket`]; up to an eighth of a key's burst, 64 tokens at most, may be missing from it for
+/// As exact for a key as [`TokenBucket`](crate::TokenBucket); up to an eighth of a key's burst, 64 tokens at most, may be missing from it for
 /// as long as it takes to refill (tokens that were spent since the clock was last read).
 ///
 /// ```
@@ -266,57 +265,6 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
             Wait::Until(moment) => Denied::until(Reason::Rate, self.epoch.instant(moment), now),
             Wait::Never => Denied::whenever(Reason::TooLarge),
             Wait::Held => Denied::whenever(Reason::Reserved),
-        }
-    }
-
-    fn sample(&self, hash: u64, key: &K, now: Instant) {
-        let hot = lock(&self.samples).note(hash, key, self.threshold);
-        if let Some(hot) = hot {
-            self.rebalance(&hot, now);
-        }
-    }
-
-    /// Gives magazines to the keys that are hot, and takes them from those that are no longer.
-    fn rebalance(&self, hot: &[(u64, K)], now: Instant) {
-        // One after the other, and before any part is locked: a promotion and a demotion of one key never meet.
-        self.hot.change(|list| {
-            list.retain(|(hash, key, limiter)| {
-                let is_hot = hot.iter().any(|(_, k)| k == key);
-                if !is_hot {
-                    self.cool(*hash, key, limiter, now);
-                }
-                is_hot
-            });
-            for (hash, key) in hot {
-                if !list.iter().any(|(_, k, _)| k == key) {
-                    list.extend(self.heat(*hash, key, now).map(|limiter| (*hash, key.clone(), limiter)));
-                }
-            }
-        });
-    }
-
-    fn heat(&self, hash: u64, key: &K, now: Instant) -> Option<Arc<ShardedLimiter>> {
-        let quota = *lock(&self.quota);
-        let mut part = lock(self.part(hash)?);
-        let line = part.line;
-        let entry = part.find(hash, key)?;
-        let Entry::Plain(plain) = entry else { return None };
-        let (line, issued) = plain.position(line, self.epoch.nanos(now));
-        let bucket = TokenBucket::taking_over(Ledger::taking_over(line, issued), self.epoch);
-        let limiter = Arc::new(ShardedLimiter::taking_over(bucket, quota));
-        *entry = Entry::Hot(Arc::clone(&limiter));
-        Some(limiter)
-    }
-
-    fn cool(&self, hash: u64, key: &K, limiter: &ShardedLimiter, now: Instant) {
-        let Some(part) = self.part(hash) else { return };
-        let mut part = lock(part);
-        let (line, issued) = limiter.close(self.epoch.nanos(now)).source().ledger().position();
-        let (allowed, denied) = limiter.counts();
-        part.allowed += allowed;
-        part.denied += denied;
-        if let Some(entry) = part.find(hash, key) {
-            *entry = Entry::Plain(Plain::taking_over(&line, issued));
         }
     }
 }

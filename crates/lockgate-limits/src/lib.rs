@@ -21,7 +21,7 @@
 //! | one limit that many threads hit all the time | [`ShardedLimiter`] |
 //! | a limit for each customer, tenant, address | [`KeyedLimiter`] |
 //! | work that must know *now* when it may run | [`TokenBucket::reserve`] |
-//! | one limit for several processes | [`ChunkedLimiter`] on a ledger that implements [`Chunks`] |
+//! | one limit for several processes | [`ChunkedLimiter`] on a store that implements [`Chunks`] |
 //! | a backend that fails | [`CircuitBreaker`] |
 //! | a backend that refuses | [`ClientThrottle`], then [`Backoff`] within a [`RetryBudget`] |
 //! | a bound on calls at once that nobody knows | [`AdaptiveLimit`] |
@@ -73,7 +73,7 @@
 //! | `ShardedRateLimiter` | [`ShardedLimiter`]: shards hold tokens, not shares of the rate |
 //! | `reserve`, `execute_reservation` | [`ShardedLimiter::reserve`], [`Reservation::execute`] |
 //! | `AdaptiveShardedRateLimiter(rebalance_threshold)` | [`KeyedLimiter`] with [`KeyedOptions::rebalance_threshold`] |
-//! | `DistributedRateLimiter(namespace)` | [`ChunkedLimiter::new`]`(ledger, namespace, quota)` |
+//! | `DistributedRateLimiter(namespace)` | [`ChunkedLimiter::new`]`(store, name, quota)` |
 //!
 //! # How it works
 //!
@@ -88,6 +88,8 @@ mod breaker;
 mod bucket;
 mod chunks;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod denied;
 mod gate;
 mod keyed;
@@ -105,7 +107,10 @@ mod throttle;
 pub use adaptive::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Advice, Observation, Signal, Why};
 pub use breaker::{BreakerOptions, BreakerState, CircuitBreaker, Open, Pass};
 pub use bucket::TokenBucket;
-pub use chunks::{ChunkError, ChunkId, ChunkOptions, ChunkedLimiter, Chunks, Draw, Drawn, MemoryChunks};
+pub use chunks::{
+    Changed, ChunkBook, ChunkError, ChunkId, ChunkOptions, ChunkedLimiter, Chunks, Draw, Drawn, LimitChange,
+    LimitStatus, MAX_NOTE_BYTES, MemoryChunks, OutChunk, Pending, StoreError,
+};
 pub use denied::{Denied, Reason};
 pub use gate::{Gate, GateCounts, GateGuard};
 pub use keyed::{KeyedLimiter, KeyedOptions, KeyedStatus};
@@ -113,6 +118,6 @@ pub use quota::{Quota, QuotaError, Rate};
 pub use reservation::{NotExecuted, Refund, Reservation};
 pub use retry::{Backoff, FullJitter, RetryBudget};
 pub use sharded::ShardedLimiter;
-pub use stages::{Breach, Stage, Stages, Step, Wait};
+pub use stages::{Breach, NoStage, Stage, StageNote, Stages, Step, Wait};
 pub use status::Status;
 pub use throttle::ClientThrottle;

@@ -2,6 +2,8 @@
 //!
 //! It must never be invalid: a [`Rate`] and a [`Quota`] are checked when they are made, so that nothing later has to.
 
+mod text;
+
 use std::time::Duration;
 
 /// The longest time that an empty bucket may take to fill.
@@ -35,6 +37,9 @@ pub enum QuotaError {
     /// Slower than one token a day, or faster than 1,000,000,000 a second.
     #[error("a rate is between one token a day and 1,000,000,000 tokens a second")]
     Rate,
+    /// A text that is no rate.
+    #[error("a rate is written as \"10/s\", \"600/min\" or \"3/10s\"; units are ms, s, min, h and d")]
+    Text,
     /// A burst of nothing would admit nothing.
     #[error("a burst is at least one token")]
     NoBurst,
@@ -81,8 +86,23 @@ impl Rate {
         self.tokens as f64 / self.nanos as f64 * 1e9
     }
 
+    /// How long so many tokens take.
+    #[must_use]
+    pub fn time_for(&self, tokens: u64) -> Duration {
+        let nanos = (u128::from(tokens) * u128::from(self.nanos)).div_ceil(u128::from(self.tokens));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// Whole tokens of a second, at least one: a burst for who names none.
+    #[must_use]
+    pub fn in_a_second(&self) -> u32 {
+        let tokens = u128::from(self.tokens) * NANOS / u128::from(self.nanos);
+        u32::try_from(tokens).unwrap_or(u32::MAX).max(1)
+    }
+
     /// Tokens and nanoseconds in lowest terms.
-    pub(crate) fn ratio(self) -> (u64, u64) {
+    #[must_use]
+    pub fn ratio(self) -> (u64, u64) {
         (self.tokens, self.nanos)
     }
 }

@@ -5,10 +5,14 @@
 //!
 //! It must never go forward on too little, nor read a clock.
 
+mod note;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub use note::{NoStage, StageNote};
 
 use crate::quota::{Quota, QuotaError};
 
@@ -130,6 +134,36 @@ impl Stages {
     #[must_use]
     pub fn current(&self) -> &Stage {
         self.at.checked_sub(1).and_then(|n| self.others.get(n)).unwrap_or(&self.first)
+    }
+
+    /// The same stages, at this place since `now`: as it was written down. A place beyond the last is the last.
+    #[must_use]
+    pub fn resumed(mut self, place: usize, now: Instant) -> Self {
+        self.begin(place.min(self.others.len()), now);
+        self
+    }
+
+    /// All stages, the first first.
+    pub fn all(&self) -> impl Iterator<Item = &Stage> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Goes to the next stage, whatever was measured: a person knows better. `false`: it is the last one.
+    pub fn advance(&mut self, now: Instant) -> bool {
+        let is_more = self.at < self.others.len();
+        if is_more {
+            self.begin(self.at + 1, now);
+        }
+        is_more
+    }
+
+    /// Goes to the stage before, whatever was measured. `false`: it is the first one.
+    pub fn back(&mut self, now: Instant) -> bool {
+        let is_more = self.at > 0;
+        if is_more {
+            self.begin(self.at - 1, now);
+        }
+        is_more
     }
 
     /// The place of the stage that holds; the first is 0.
@@ -268,6 +302,20 @@ mod tests {
         samples(&mut stages, 100, 0, 0);
         assert_eq!(stages.decide(start + HOLD + HOLD - MS), Step::Stay(Wait::Hold));
         assert_eq!(stages.decide(start + HOLD + HOLD), Step::Forward);
+    }
+
+    #[test]
+    fn a_person_moves_it_at_once_and_the_hold_begins_anew() {
+        let (mut stages, start) = canary();
+        assert!(!stages.back(start), "it is the first");
+        samples(&mut stages, 100, 0, 0);
+        assert!(stages.advance(start));
+        assert_eq!((stages.place(), stages.decide(start + HOLD)), (1, Step::Stay(Wait::Samples)));
+        assert!(stages.advance(start) && !stages.advance(start));
+        assert!(stages.back(start));
+        assert_eq!(stages.place(), 1);
+        assert_eq!(Stages::canary(start).unwrap().resumed(7, start).place(), 2);
+        assert_eq!(stages.all().map(|stage| stage.share).collect::<Vec<_>>(), [5, 25, 100]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What happens to one job, from the hand-over of its message to the end of its delivery:
 //!
 //! 1. **read** the message and find its kind; the ledger **adopts** the job of one that the dispatcher did not send;
-//! 2. **admit** it: wait for its slots;
+//! 2. **admit** it: wait for its slots, then for the tokens of its rates (`rates/admission.rs`);
 //! 3. **start** it in the ledger, which may refuse a delivery that is stale;
 //! 4. **run** it, under its deadline, stopped when its lease is lost, when it is cancelled, or when its worker ends;
 //! 5. **release** its slots, or let them drain while the backend may still work for it, and have that ended;
@@ -19,15 +19,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use lockgate_core::broker::{Delivery, Mark, Origin, Unreadable};
 use lockgate_core::dead::DeadReason;
-use lockgate_core::lease::SlotRequest;
 use lockgate_core::ledger::{Authority, Execution, Settlement, Start, Started};
-use lockgate_core::pool::Need;
 use lockgate_core::{Envelope, Fence, Outcome, PoolName};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::admission::{Admitted, Role};
 use crate::canceller::Leftover;
 use crate::congestion::Congestion;
 use crate::execution::{self, Limit, Member};
@@ -35,13 +34,14 @@ use crate::job::{Context, State};
 use crate::leftovers::Leftovers;
 use crate::observe::{Observer, Steps};
 use crate::options::PoolPolicy;
+use crate::rates::Rates;
 use crate::records::Records;
 use crate::registry::{Entry, Registry};
 use crate::slots::{Hold, SlotClient};
 use crate::stop::StopSignal;
 use crate::tally::Tally;
 use crate::telemetry;
-use crate::verdict::{Cut, Denied, Ended, outcome, without_slots};
+use crate::verdict::{Cut, Ended, outcome};
 use crate::watch::Running;
 
 /// What all executions of a worker share.
@@ -50,6 +50,7 @@ pub(crate) struct Executor {
     pub(crate) state: State,
     pub(crate) policies: BTreeMap<PoolName, PoolPolicy>,
     pub(crate) slots: SlotClient,
+    pub(crate) rates: Arc<Rates>,
     pub(crate) records: Records,
     pub(crate) leftovers: Arc<Leftovers>,
     pub(crate) running: Running,
@@ -62,13 +63,10 @@ pub(crate) struct Executor {
     pub(crate) draining: CancellationToken,
 }
 
-/// How long it takes to make a pool again that the slot store has lost.
-const MADE_AGAIN: Duration = Duration::from_millis(500);
-
 /// A delivery that was read: its message, its kind, and the mark that will end it.
-struct Taken<'a> {
-    envelope: Arc<Envelope>,
-    kind: &'a Entry,
+pub(crate) struct Taken<'a> {
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) kind: &'a Entry,
     delivery: Delivery,
 }
 
@@ -79,16 +77,6 @@ struct Begun<'a> {
     execution: Execution,
     asked_at: Instant,
     admitted_at: Instant,
-}
-
-/// How the wait for slots ended.
-enum Admitted {
-    /// It may run; the hold is `None` for a kind without pools.
-    Yes(Option<Hold>),
-    /// It may not, and this is what the delivery came to.
-    No(Outcome),
-    /// The worker drains: another one takes it.
-    Return,
 }
 
 impl Executor {
@@ -113,18 +101,16 @@ impl Executor {
     /// The first that may begin waits for the slots, and holds them for all.
     async fn see_through(&self, mut group: VecDeque<Taken<'_>>) {
         while let Some(first) = group.pop_front() {
-            let needs = first.kind.options.needs.clone();
-            let Some(first) = self.begin(first, needs).await else { continue };
-            // A lease without slots: nobody else runs the job meanwhile.
-            let others = join_all(group.into_iter().map(|taken| self.begin(taken, Vec::new()))).await;
+            let Some(first) = self.begin(first, Role::First).await else { continue };
+            let others = join_all(group.into_iter().map(|taken| self.begin(taken, Role::Beside))).await;
             return self.carry_out(once(first).chain(others.into_iter().flatten()).collect()).await;
         }
     }
 
     /// Steps 2 and 3. `None`: the job does not run from this delivery, which is ended.
-    async fn begin<'a>(&self, taken: Taken<'a>, needs: Vec<Need>) -> Option<Begun<'a>> {
+    async fn begin<'a>(&self, taken: Taken<'a>, role: Role) -> Option<Begun<'a>> {
         let asked_at = Instant::now();
-        let hold = match self.admit(&taken, needs).await {
+        let hold = match self.admit(&taken, role).await {
             Admitted::Yes(hold) => hold,
             Admitted::No(outcome) => {
                 let by = Authority::Delivery(taken.envelope.dispatch);
@@ -184,6 +170,7 @@ impl Executor {
         let Begun { taken, hold, execution, .. } = begun;
         self.release(&taken, hold, backend_may_run).await;
         let outcome = outcome(ended, execution.attempt, &taken.kind.options, fastrand::f64());
+        self.rates.ended(&taken.envelope.kind, &taken.kind.options.needs, &outcome, times.1);
         self.end(&taken, Authority::Execution(execution.number), outcome, times).await;
     }
 
@@ -220,42 +207,6 @@ impl Executor {
             kind.reads(&envelope.payload).map_err(bad)?;
         }
         Ok((envelope, kind))
-    }
-
-    /// Step 2.
-    async fn admit(&self, taken: &Taken<'_>, needs: Vec<Need>) -> Admitted {
-        let options = &taken.kind.options;
-        if options.needs.is_empty() {
-            return Admitted::Yes(None);
-        }
-        let policy = self.policy(taken.kind);
-        let request = SlotRequest {
-            lease: taken.envelope.job.into(),
-            tenant: taken.envelope.tenant.clone(),
-            drain_for: if needs.is_empty() { Duration::ZERO } else { options.backend_time },
-            needs,
-            max_wait: policy.max_wait,
-        };
-        let until = Instant::now() + policy.max_wait;
-        let denied = loop {
-            let denied = tokio::select! {
-                () = self.draining.cancelled() => return Admitted::Return,
-                answer = self.slots.acquire(request.clone()) => match answer {
-                    Ok(hold) => return Admitted::Yes(Some(hold)),
-                    Err(denied) => denied,
-                },
-            };
-            if !denied.is_of_a_lost_pool() || Instant::now() + MADE_AGAIN > until {
-                break denied;
-            }
-            // Its worker made the pool when it started, so the store has lost it: upkeep makes it again at once.
-            self.pools_lost.notify_one();
-            self.draining.run_until_cancelled(tokio::time::sleep(MADE_AGAIN)).await;
-        };
-        if let Denied::Unreachable(error) = &denied {
-            tracing::warn!(error, "no slot store");
-        }
-        Admitted::No(without_slots(denied, policy.on_busy, options, fastrand::f64()))
     }
 
     /// Step 3. `None`: the ledger has dealt with the job otherwise, and the delivery is ended.
@@ -319,12 +270,6 @@ impl Executor {
             self.records.settled(Settlement { job: taken.envelope.job, by, outcome, waited, ran }).await;
         tracing::debug!(?settled, "settled");
         self.records.mark(Mark::Ack(taken.delivery.tag)).await;
-    }
-
-    /// A job that takes slots of several pools waits and holds as the strictest of them says.
-    fn policy(&self, kind: &Entry) -> PoolPolicy {
-        let policies = kind.options.needs.iter().map(|need| self.policies.get(&need.pool).copied());
-        policies.map(Option::unwrap_or_default).reduce(PoolPolicy::strictest).unwrap_or_default()
     }
 }
 

@@ -9,6 +9,7 @@ use lockgate_core::pool::{OnBusy, PoolSpec};
 use lockgate_limits::AdaptiveMode;
 
 use crate::observe::Observer;
+use crate::rates::RateOptions;
 use crate::slots::HeartbeatOn;
 
 /// How a worker works.
@@ -28,6 +29,8 @@ pub struct WorkerOptions {
     pub policies: BTreeMap<PoolName, PoolPolicy>,
     /// The pools that its jobs use: made again when the slot store has lost them.
     pub pools: Vec<PoolSpec>,
+    /// The rates that its jobs start within. Default: none.
+    pub rates: Option<RateOptions>,
     /// How long runs that are over are kept. `None`: for ever.
     pub keep: Option<Duration>,
     /// Where heartbeats are sent from.
@@ -46,6 +49,7 @@ impl Default for WorkerOptions {
             until_idle: false,
             policies: BTreeMap::new(),
             pools: Vec::new(),
+            rates: None,
             keep: None,
             heartbeat: HeartbeatOn::default(),
             observer: None,

@@ -29,6 +29,8 @@ pub const WAIT: &str = "lockgate_slot_wait_seconds";
 pub const RUN: &str = "lockgate_job_run_seconds";
 /// Histogram, seconds: from the grant of slots to their return, by `pool`.
 pub const HOLD: &str = "lockgate_slot_hold_seconds";
+/// Histogram, seconds: from holding slots to having a token, by `limit`.
+pub const RATE_WAIT: &str = "lockgate_rate_wait_seconds";
 /// Histogram, seconds: one heartbeat to the slot store and back.
 pub const BEAT: &str = "lockgate_heartbeat_seconds";
 /// Counter: heartbeats that did not get through.
@@ -41,6 +43,8 @@ pub const DENIED: &str = "lockgate_slots_denied_total";
 pub const REFUSED: &str = "lockgate_executions_refused_total";
 /// Counter: pauses of a pool that this process asked for, by `pool`.
 pub const PAUSES: &str = "lockgate_pool_pauses_total";
+/// Counter: jobs put off because their tokens would have come too late, by `limit`.
+pub const RATE_DEFERRED: &str = "lockgate_rate_deferred_total";
 /// Counter: leases that were lost while their job ran, by `reason`.
 pub const LOST: &str = "lockgate_leases_lost_total";
 /// Counter: executions whose backend work was asked to end because they were gone, by `kind` and `end`: confirmed, or not.
@@ -71,7 +75,7 @@ pub const UNSETTLED: &str = "lockgate_queue_unsettled";
 pub const DEAD: &str = "lockgate_queue_dead";
 
 /// The counters, with their help.
-pub const COUNTERS: [(&str, &str); 13] = [
+pub const COUNTERS: [(&str, &str); 14] = [
     (SETTLED, "Deliveries that ended"),
     (DISPATCHED, "Messages published by the dispatcher"),
     (SWEPT, "Jobs that upkeep skipped past their deadline, dispatched again, or forgot"),
@@ -81,6 +85,7 @@ pub const COUNTERS: [(&str, &str); 13] = [
     (DENIED, "Requests for slots that were not granted"),
     (REFUSED, "Executions that the backend refused because it has too much to do"),
     (PAUSES, "Pauses of a pool that this process asked for"),
+    (RATE_DEFERRED, "Jobs put off because their tokens would have come too late"),
     (LOST, "Leases that were lost while their job ran"),
     (LEFTOVERS, "Executions whose backend work was asked to end because they were gone"),
     (ASTRAY, "Grants that nobody waited for any more"),
@@ -88,10 +93,11 @@ pub const COUNTERS: [(&str, &str); 13] = [
 ];
 
 /// The histograms, all in seconds, with their help: an exporter needs buckets for each.
-pub const HISTOGRAMS: [(&str, &str); 4] = [
+pub const HISTOGRAMS: [(&str, &str); 5] = [
     (WAIT, "From asking for slots to holding them"),
     (RUN, "One execution of a job"),
     (HOLD, "From the grant of slots to their return"),
+    (RATE_WAIT, "From holding slots to having a token"),
     (BEAT, "One heartbeat to the slot store and back"),
 ];
 
@@ -179,6 +185,14 @@ pub(crate) fn held(needs: &[Need], held: Duration) {
     for need in needs {
         histogram!(HOLD, "pool" => need.pool.to_string()).record(held.as_secs_f64());
     }
+}
+
+pub(crate) fn rate_waited(limit: &str, waited: Duration) {
+    histogram!(RATE_WAIT, "limit" => limit.to_owned()).record(waited.as_secs_f64());
+}
+
+pub(crate) fn rate_deferred(limit: &str) {
+    counter!(RATE_DEFERRED, "limit" => limit.to_owned()).increment(1);
 }
 
 pub(crate) fn beat(took: Duration) {

@@ -17,6 +17,7 @@ use crate::job::State;
 use crate::leftovers::Leftovers;
 use crate::options::WorkerOptions;
 use crate::patience::Patience;
+use crate::rates::Rates;
 use crate::records::Records;
 use crate::registry::Registry;
 use crate::slots::SlotClient;
@@ -77,10 +78,12 @@ impl Worker {
         // Outlives `draining`: a running job can still be cancelled while the worker drains.
         let end = CancellationToken::new();
         let watch = congestion::Watch::new(Arc::clone(&engine.slots), &options.policies, &registry);
+        let rates = Arc::new(Rates::new(options.rates.clone(), &registry));
         let executor = Arc::new(Executor {
             congestion: watch.start(&side, end.clone()),
             records: Records::start(&side, &engine),
             registry,
+            rates: Arc::clone(&rates),
             state,
             policies: options.policies.clone(),
             slots: slots.clone(),
@@ -102,6 +105,7 @@ impl Worker {
         end.cancel();
         // The groups of reports end with the last executor.
         drop(executor);
+        rates.give_back().await;
         finish(&side, &slots).await;
         Ok(tally.read())
     }
@@ -156,6 +160,7 @@ fn start_side_tasks(
     };
     side.spawn(upkeep.sweep(end.clone()));
     side.spawn(Arc::clone(&executor.leftovers).watch(end.clone()));
+    side.spawn(Arc::clone(&executor.rates).watch(Arc::clone(&engine.slots), end.clone()));
     side.spawn(executor.running.clone().watch(Arc::clone(&engine.ledger), end.clone()));
 }
 

@@ -1,16 +1,18 @@
 //! From settings to an engine: the only place that knows which engines there are.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use lockgate_core::pool::{PoolCommand, PoolStatus};
 use lockgate_core::slots::PoolQuery;
 use lockgate_core::{Engine, EngineError, PoolName, Timestamp};
-use lockgate_runtime::{PoolPolicy, Worker, WorkerOptions};
+use lockgate_limits::Chunks;
+use lockgate_runtime::{PoolPolicy, RateOptions, Worker, WorkerOptions};
 
 use crate::app::App;
 use crate::config::{ConfigErrors, Loaded, Typed};
 use crate::database::{Database, Tables};
-use crate::settings::{EngineName, PoolSettings, Settings};
+use crate::settings::{EngineName, PoolSettings, Settings, quotas};
 
 /// A connected engine with the settings that it was made from. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,6 +21,8 @@ pub struct Lockgate {
     pub engine: Engine,
     /// All settings, with the program's own sections.
     pub loaded: Loaded,
+    /// What rates are drawn from.
+    pub chunks: Arc<dyn Chunks>,
     database: Database,
 }
 
@@ -77,17 +81,17 @@ impl ConnectError {
 /// # Errors
 /// When its stores cannot be opened or their tables are not this program's.
 pub async fn connect(loaded: &Loaded, tables: &[Tables]) -> Result<Lockgate, ConnectError> {
-    let (engine, database) = open(loaded).await?;
+    let (engine, chunks, database) = open(loaded).await?;
     for tables in tables {
         database.migrate(tables).await?;
     }
-    let lockgate = Lockgate { engine, loaded: loaded.clone(), database };
+    let lockgate = Lockgate { engine, loaded: loaded.clone(), chunks, database };
     lockgate.ensure_pools([]).await?;
     Ok(lockgate)
 }
 
 /// The one place that chooses the engine.
-async fn open(loaded: &Loaded) -> Result<(Engine, Database), ConnectError> {
+async fn open(loaded: &Loaded) -> Result<(Engine, Arc<dyn Chunks>, Database), ConnectError> {
     let settings = &loaded.settings;
     let timing = settings.slots.timing();
     match (settings.engine, loaded.servers()) {
@@ -95,7 +99,7 @@ async fn open(loaded: &Loaded) -> Result<(Engine, Database), ConnectError> {
         (EngineName::Embedded, _) => {
             let options = lockgate_embedded::Options { path: settings.embedded.path.clone(), timing };
             let opened = lockgate_embedded::open(options).await?;
-            Ok((opened.engine, Database::Embedded(opened.database)))
+            Ok((opened.engine, opened.chunks, Database::Embedded(opened.database)))
         }
         #[cfg(feature = "distributed")]
         (EngineName::Distributed, Some(servers)) => {
@@ -108,7 +112,7 @@ async fn open(loaded: &Loaded) -> Result<(Engine, Database), ConnectError> {
                 process: crate::process_name(),
             };
             let opened = lockgate_distributed::open(options).await?;
-            Ok((opened.engine, Database::Distributed(opened.database)))
+            Ok((opened.engine, opened.chunks, Database::Distributed(opened.database)))
         }
         // Settings that were loaded have servers for this engine; only those that nobody loaded have none.
         (engine, _) => Err(ConnectError::NotBuilt(engine.as_str())),
@@ -175,9 +179,25 @@ impl Lockgate {
                 warn_of_difference(&view.status, settings);
             }
         }
+        self.warn_of_other_rates().await;
         let pools = used.into_iter().map(|name| self.pool(&name).spec(name)).collect();
         let options = WorkerOptions { pools, ..options };
         Ok(Worker::new(self.engine.clone(), app.registry, app.state, options))
+    }
+
+    async fn warn_of_other_rates(&self) {
+        let configured = quotas(self.settings());
+        // A store that is away now is waited for when tokens are needed.
+        for limit in self.chunks.look().await.unwrap_or_default() {
+            if let Some(quota) = configured.get(&limit.name).filter(|quota| **quota != limit.quota) {
+                tracing::warn!(
+                    limit = limit.name,
+                    store = %limit.quota.rate(),
+                    config = %quota.rate(),
+                    "the rate differs from the config's; the store's holds, and `limits set` changes it"
+                );
+            }
+        }
     }
 
     /// The settings of a pool; the defaults when nobody configured it.
@@ -191,7 +211,10 @@ impl Lockgate {
         let Settings { worker, pools, runs, .. } = self.settings();
         let policies = pools.iter().map(|(name, pool)| (name.clone(), policy(pool))).collect();
         let (concurrency, grace) = (worker.concurrency, worker.grace);
-        WorkerOptions { process, concurrency, grace, policies, keep: runs.keep, ..WorkerOptions::default() }
+        let rates = RateOptions { chunks: Arc::clone(&self.chunks), quotas: quotas(self.settings()) };
+        let keep = runs.keep;
+        let rates = Some(rates);
+        WorkerOptions { process, concurrency, grace, policies, rates, keep, ..WorkerOptions::default() }
     }
 }
 

@@ -19,6 +19,7 @@ pub use lockgate_core::{
 pub use lockgate_distributed as distributed;
 #[cfg(feature = "embedded")]
 pub use lockgate_embedded as embedded;
+pub use lockgate_limits as limits;
 pub use lockgate_runtime as runtime;
 pub use lockgate_runtime::{Canceller, Context, Job, Leftover, MissingState, State};
 

@@ -5,6 +5,7 @@ pub mod bounds;
 mod distributed;
 pub mod durations;
 mod pools;
+pub mod rates;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use bounds::{address_or_nothing, between, in_order, within, within_or_forever};
 
 pub use distributed::{DistributedSettings, ServerSettings};
 pub use pools::{Adaptive, PoolSettings, Pools};
+pub use rates::{KindSettings, Kinds, quotas};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -47,6 +49,9 @@ pub struct Settings {
     /// The pools, by name: one for each backend that is to be protected.
     #[garde(dive)]
     pub pools: Pools,
+    /// Kinds of jobs, by name: how often they start, whatever pool they use.
+    #[garde(dive)]
+    pub kinds: Kinds,
     /// What one worker process does at once.
     #[garde(dive)]
     pub worker: WorkerSettings,

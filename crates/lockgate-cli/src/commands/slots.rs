@@ -99,7 +99,7 @@ async fn control(
 }
 
 /// All pools, or the one of this name, which must be there.
-async fn inspect(lockgate: &Lockgate, pool: Option<&PoolName>) -> anyhow::Result<Vec<Inspected>> {
+pub(super) async fn inspect(lockgate: &Lockgate, pool: Option<&PoolName>) -> anyhow::Result<Vec<Inspected>> {
     let query = PoolQuery { pool: pool.cloned(), record: None };
     let found = lockgate.engine.slots.inspect(&query).await.map_err(with_way_out)?;
     match pool {

@@ -4,6 +4,7 @@
 
 mod dead;
 mod job;
+mod limit;
 mod pool;
 mod run;
 
@@ -13,6 +14,7 @@ use crate::times::human;
 
 pub(crate) use dead::DeadView;
 pub(crate) use job::JobView;
+pub(crate) use limit::{LimitView, StageView};
 pub(crate) use pool::{AdviceView, HolderView, PoolView};
 pub(crate) use run::RunView;
 

@@ -67,6 +67,30 @@ fn documents_keep_their_names() {
          schema_version",
     );
     check(&greeter.json(&["slots", "holders", "door"]), "holders pool schema_version");
+    let limit = |of: &str| {
+        let names = [
+            "burst",
+            "configured_burst",
+            "configured_rate",
+            "name",
+            "out",
+            "rate",
+            "stage",
+            "tokens",
+            "version",
+        ];
+        names.map(|name| format!("{of}.{name}")).join(" ")
+    };
+    check(
+        &greeter.json(&["limits", "set", "door", "--rate", "10/s"]),
+        &format!("{} schema_version", limit("limit")),
+    );
+    check(&greeter.json(&["limits", "show"]), &format!("{} schema_version", limit("limits")));
+    check(
+        &greeter.json(&["limits", "stages", "door", "start"]),
+        "limit schema_version since stage stages.burst stages.hold_ms stages.in_flight stages.is_current \
+         stages.max_error_rate stages.max_p95_ms stages.min_samples stages.rate stages.share_percent why",
+    );
     check(
         &greeter.json(&["slots", "audit", "door", "--run", "party"]),
         "above_ms backend backend_error broken_grants grants kept limit longest_above_ms peak pool run.created_at \
@@ -108,7 +132,17 @@ fn tables_fit_eighty_columns() {
     let guests = greeter.file("guests", &format!("rude\nshy\n{}\n", "guest".repeat(20)));
     greeter.ok(&["enqueue", "--run", name, "--orgs", &guests]);
     greeter.ok(&["work", "--until-idle"]);
-    for arguments in [&["runs", "list"][..], &["jobs", "list"], &["slots", "show"], &["migrate", "status"]] {
+    greeter.ok(&["limits", "set", "kind:greet", "--rate", "999999937/h"]);
+    greeter.ok(&["limits", "stages", "door", "start"]);
+    let tables = [
+        &["runs", "list"][..],
+        &["jobs", "list"],
+        &["slots", "show"],
+        &["limits", "show"],
+        &["limits", "stages", "door"],
+        &["migrate", "status"],
+    ];
+    for arguments in tables {
         let table = greeter.ok(arguments);
         assert!(table.lines().all(|line| line.chars().count() <= 80), "{arguments:?}\n{table}");
     }

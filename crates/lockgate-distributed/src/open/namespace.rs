@@ -8,15 +8,23 @@ use lockgate_core::error::EngineError;
 use sqlx::PgConnection;
 
 use super::OpenError;
+use crate::chunks::RedisChunks;
 use crate::columns::sql;
 use crate::database::{self, Database, Doing, Work};
 use crate::slots::RedisSlots;
 
-/// Founds the slot store when the ledger has never heard of the namespace.
-pub(super) async fn found(database: &Database, slots: &RedisSlots, namespace: &str) -> Result<(), OpenError> {
+/// Founds slots and limits when the ledger has never heard of the namespace.
+pub(super) async fn found(
+    database: &Database,
+    (slots, chunks): (&RedisSlots, &RedisChunks),
+    namespace: &str,
+) -> Result<(), OpenError> {
     let found = Found { namespace };
     let new = database.transact(DOING, &found).await;
     let new = new.map_err(|error| database::OpenError::from_store(database.place(), error))?;
+    if new {
+        chunks.found().await.map_err(OpenError::Slots)?;
+    }
     if new && slots.found().await.map_err(OpenError::Slots)? {
         tracing::info!(namespace, "a new namespace of slots and queues");
     }

@@ -7,7 +7,7 @@ use lockgate_core::SessionId;
 use lockgate_core::error::EngineError;
 use lockgate_core::time::millis;
 use lockgate_core::timing::SlotTiming;
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, Script as Text, ServerErrorKind, Value};
 use tokio::time::timeout;
 
 use super::link::{Link, State};
@@ -87,16 +87,8 @@ impl Link {
         session: Option<SessionId>,
         args: &Args,
     ) -> Result<Value, EngineError> {
-        let answer = match timeout(self.response, self.ask(script, session, args)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(RedisError::from((ErrorKind::Io, "no answer in time"))),
-        };
-        let answer = answer.map_err(|error| {
-            if error.is_io_error() || error.is_unrecoverable_error() {
-                self.doubt.notify_one();
-            }
-            engine_error(script.doing(), error)
-        })?;
+        let command = |server, sure| self.command(script, session, args, (server, sure));
+        let answer = self.ask_in_time(script.doing(), script.text(), command).await?;
         let mut parts = reply::list(script.doing(), answer)?.into_iter().skip(1);
         let said = parts.next().unwrap_or(Value::Nil);
         if let (Some(session), Some(told)) = (session, parts.next()) {
@@ -105,23 +97,59 @@ impl Link {
         Ok(said)
     }
 
-    async fn ask(&self, script: Script, session: Option<SessionId>, args: &Args) -> RedisResult<Value> {
+    /// Calls a script of what lives beside the slots: it is told who the server is as theirs are, in its first two
+    /// arguments. Answers what it says behind its "ok".
+    pub(crate) async fn evaluate(
+        &self,
+        doing: &'static str,
+        text: &'static Text,
+        keys: &[String],
+        args: &[String],
+    ) -> Result<Value, EngineError> {
+        let command = |server: String, sure: bool| {
+            let mut command = redis::cmd("EVALSHA");
+            command.arg(text.get_hash()).arg(keys.len()).arg(keys).arg(server).arg(u8::from(sure)).arg(args);
+            command
+        };
+        let answer = self.ask_in_time(doing, text, command).await?;
+        Ok(Value::Array(reply::list(doing, answer)?.into_iter().skip(1).collect()))
+    }
+
+    async fn ask_in_time(
+        &self,
+        doing: &'static str,
+        text: &'static Text,
+        command: impl Fn(String, bool) -> Cmd,
+    ) -> Result<Value, EngineError> {
+        let answer = match timeout(self.response, self.ask(text, command)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(RedisError::from((ErrorKind::Io, "no answer in time"))),
+        };
+        answer.map_err(|error| {
+            if error.is_io_error() || error.is_unrecoverable_error() {
+                self.doubt.notify_one();
+            }
+            engine_error(doing, error)
+        })
+    }
+
+    /// `command` is told who the server is, and whether that was just read.
+    async fn ask(&self, text: &'static Text, command: impl Fn(String, bool) -> Cmd) -> RedisResult<Value> {
         let live = self.live().await?;
-        let answer =
-            self.send(&live, script, self.command(script, session, args, (live.identity(), false))).await?;
+        let answer = self.send(&live, text, command(live.identity(), false)).await?;
         if !reply::is_identity(&answer) {
             return Ok(answer);
         }
         // The state is another server's, or what this connection knows of its server is old. It is asked, and believed.
         live.read_identity().await?;
-        self.send(&live, script, self.command(script, session, args, (live.identity(), true))).await
+        self.send(&live, text, command(live.identity(), true)).await
     }
 
-    async fn send(&self, live: &Live, script: Script, command: Cmd) -> RedisResult<Value> {
+    async fn send(&self, live: &Live, text: &'static Text, command: Cmd) -> RedisResult<Value> {
         let mut connection = live.connection.clone();
         match connection.send_packed_command(&command).await.and_then(Value::extract_error) {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                live.load(script).await?;
+                live.load(text).await?;
                 connection.send_packed_command(&command).await.and_then(Value::extract_error)
             }
             answer => answer,

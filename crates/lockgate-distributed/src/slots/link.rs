@@ -28,7 +28,7 @@ pub(super) enum State {
 }
 
 /// The way to the store. Its connection ends with it.
-pub(super) struct Link {
+pub(crate) struct Link {
     pub(super) head: Head,
     /// The pool that was asked for last: what is released next is likely to be of it.
     pub(super) likely: Mutex<String>,

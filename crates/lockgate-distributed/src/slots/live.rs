@@ -46,7 +46,7 @@ impl Live {
         let info = live.read_identity().await?;
         check(&info)?;
         for script in Script::ALL {
-            live.load(script).await?;
+            live.load(script.text()).await?;
         }
         live.subscribe(&board.channels()).await?;
         board.all_listen();
@@ -68,8 +68,8 @@ impl Live {
         Ok(info)
     }
 
-    pub(super) async fn load(&self, script: Script) -> RedisResult<()> {
-        let load = script.text().prepare_invoke();
+    pub(super) async fn load(&self, script: &'static redis::Script) -> RedisResult<()> {
+        let load = script.prepare_invoke();
         load.load_async(&mut self.connection.clone()).await.map(drop)
     }
 

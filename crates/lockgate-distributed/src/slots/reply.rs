@@ -8,12 +8,12 @@ use lockgate_core::{Fence, LeaseId};
 use redis::Value;
 
 /// A row of an answer, read from left to right.
-pub(super) struct Row {
+pub(crate) struct Row {
     doing: &'static str,
     parts: std::vec::IntoIter<Value>,
 }
 
-pub(super) fn senseless(doing: &'static str, what: &str) -> EngineError {
+pub(crate) fn senseless(doing: &'static str, what: &str) -> EngineError {
     EngineError::Failed {
         doing: doing.to_owned(),
         source: format!(
@@ -23,7 +23,7 @@ pub(super) fn senseless(doing: &'static str, what: &str) -> EngineError {
     }
 }
 
-pub(super) fn list(doing: &'static str, value: Value) -> Result<Vec<Value>, EngineError> {
+pub(crate) fn list(doing: &'static str, value: Value) -> Result<Vec<Value>, EngineError> {
     match value {
         Value::Array(list) => Ok(list),
         // An empty Lua table may come as nothing.
@@ -32,20 +32,20 @@ pub(super) fn list(doing: &'static str, value: Value) -> Result<Vec<Value>, Engi
     }
 }
 
-pub(super) fn rows(doing: &'static str, value: Value) -> Result<Vec<Row>, EngineError> {
+pub(crate) fn rows(doing: &'static str, value: Value) -> Result<Vec<Row>, EngineError> {
     list(doing, value)?.into_iter().map(|value| row(doing, value)).collect()
 }
 
-pub(super) fn row(doing: &'static str, value: Value) -> Result<Row, EngineError> {
+pub(crate) fn row(doing: &'static str, value: Value) -> Result<Row, EngineError> {
     Ok(Row { doing, parts: list(doing, value)?.into_iter() })
 }
 
-pub(super) fn fence(doing: &'static str, value: Value) -> Result<Fence, EngineError> {
+pub(crate) fn fence(doing: &'static str, value: Value) -> Result<Fence, EngineError> {
     Row { doing, parts: vec![value].into_iter() }.fence()
 }
 
 /// Whether a script did nothing because the server is another than the caller thought.
-pub(super) fn is_identity(answer: &Value) -> bool {
+pub(crate) fn is_identity(answer: &Value) -> bool {
     match answer {
         Value::Array(parts) => matches!(parts.as_slice(), [Value::BulkString(word)] if word == b"identity"),
         _ => false,
@@ -53,16 +53,26 @@ pub(super) fn is_identity(answer: &Value) -> bool {
 }
 
 impl Row {
-    pub(super) fn value(&mut self) -> Value {
+    pub(crate) fn value(&mut self) -> Value {
         self.parts.next().unwrap_or(Value::Nil)
     }
 
-    pub(super) fn text(&mut self) -> Result<String, EngineError> {
+    /// Whether anything is left.
+    pub(crate) fn is_more(&self) -> bool {
+        self.parts.len() > 0
+    }
+
+    /// What comes next, left where it is.
+    pub(crate) fn peek(&self) -> Option<&Value> {
+        self.parts.as_slice().first()
+    }
+
+    pub(crate) fn text(&mut self) -> Result<String, EngineError> {
         let value = self.value();
         redis::from_redis_value(value).map_err(|error| senseless(self.doing, &error.to_string()))
     }
 
-    pub(super) fn integer(&mut self) -> Result<i64, EngineError> {
+    pub(crate) fn integer(&mut self) -> Result<i64, EngineError> {
         match self.value() {
             Value::Int(number) => Ok(number),
             other => Err(senseless(self.doing, &format!("{other:?} instead of a number"))),
@@ -70,33 +80,33 @@ impl Row {
     }
 
     /// A number that is not below zero and fits.
-    pub(super) fn number<N: TryFrom<i64>>(&mut self) -> Result<N, EngineError> {
+    pub(crate) fn number<N: TryFrom<i64>>(&mut self) -> Result<N, EngineError> {
         let number = self.integer()?;
         N::try_from(number).map_err(|_| senseless(self.doing, &format!("the number {number}")))
     }
 
     /// A number, or nothing when it is below zero.
-    pub(super) fn perhaps<N: TryFrom<i64>>(&mut self) -> Result<Option<N>, EngineError> {
+    pub(crate) fn perhaps<N: TryFrom<i64>>(&mut self) -> Result<Option<N>, EngineError> {
         let number = self.integer()?;
         Ok(if number < 0 { None } else { N::try_from(number).ok() })
     }
 
-    pub(super) fn time(&mut self) -> Result<Duration, EngineError> {
+    pub(crate) fn time(&mut self) -> Result<Duration, EngineError> {
         // Clocks of one call may be a step apart: never below zero.
         Ok(Duration::from_millis(u64::try_from(self.integer()?).unwrap_or(0)))
     }
 
-    pub(super) fn parsed<T: std::str::FromStr>(&mut self) -> Result<T, EngineError> {
+    pub(crate) fn parsed<T: std::str::FromStr>(&mut self) -> Result<T, EngineError> {
         let text = self.text()?;
         text.parse().map_err(|_| senseless(self.doing, &format!("{text:?}")))
     }
 
-    pub(super) fn fence(&mut self) -> Result<Fence, EngineError> {
+    pub(crate) fn fence(&mut self) -> Result<Fence, EngineError> {
         self.number().map(Fence)
     }
 
     /// A fence and a request.
-    pub(super) fn lease(&mut self) -> Result<Lease, EngineError> {
+    pub(crate) fn lease(&mut self) -> Result<Lease, EngineError> {
         let fence = self.fence()?;
         let request: SlotRequest =
             serde_json::from_str(&self.text()?).map_err(|error| senseless(self.doing, &error.to_string()))?;
@@ -104,7 +114,7 @@ impl Row {
     }
 
     /// Of `named`, those at the places that come next, counted from 1.
-    pub(super) fn places(&mut self, named: &[LeaseId]) -> Result<Vec<LeaseId>, EngineError> {
+    pub(crate) fn places(&mut self, named: &[LeaseId]) -> Result<Vec<LeaseId>, EngineError> {
         let mut row = row(self.doing, self.value())?;
         let mut found = Vec::with_capacity(row.parts.len());
         while row.parts.len() > 0 {

@@ -3,7 +3,8 @@
 use lockgate_core::lease::{Admission, Release, Released, Wake};
 use lockgate_core::pool::{PoolChange, PoolCommand};
 use lockgate_core::slots::{PoolQuery, Slots};
-use lockgate_distributed::{RedisOptions, RedisSlots};
+use lockgate_distributed::{RedisChunks, RedisOptions, RedisSlots};
+use lockgate_limits::{ChunkedLimiter, Chunks, LimitChange, Quota};
 use tokio::time::timeout;
 
 use super::server::{PATIENCE, Server};
@@ -56,6 +57,16 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     slots.inspect(&PoolQuery::all()).await.unwrap();
     slots.inspect(&PoolQuery::record(&pool("p"), 0)).await.unwrap();
     slots.close(&session).await.unwrap();
+
+    let chunks = RedisChunks::beside(&slots, &server.namespace);
+    assert!(chunks.found().await.unwrap());
+    let quota = Quota::per_second(1_000, 100).unwrap();
+    let limiter = ChunkedLimiter::new(chunks, "rate", quota);
+    limiter.acquire(1).await.unwrap();
+    limiter.give_back().await.unwrap();
+    let chunks = RedisChunks::beside(&slots, &server.namespace);
+    chunks.set("rate", LimitChange { quota, note: None, version: Some(1) }).await.unwrap();
+    assert_eq!(chunks.look().await.unwrap().len(), 1);
 
     redis::cmd("FLUSHALL").query_async::<()>(&mut server.connect().await).await.unwrap();
     assert_eq!(beat(&slots, &session, std::slice::from_ref(second), &[]).await, Default::default());

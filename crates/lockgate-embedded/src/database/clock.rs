@@ -41,6 +41,14 @@ impl Clock {
         whole.saturating_add(self.ahead.load(Ordering::Relaxed))
     }
 
+    /// Nanoseconds since the host was started, sleep included.
+    pub(super) fn uptime_nanos(&self) -> u64 {
+        let now = clock_gettime(ClockId::Boottime);
+        let ahead = self.ahead.load(Ordering::Relaxed).saturating_mul(1_000_000);
+        let whole = now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec);
+        u64::try_from(whole.saturating_add(ahead)).unwrap_or(0)
+    }
+
     /// Another one than before: every process that was alive then is dead.
     pub(super) fn boot(&self) -> &str {
         &self.boot

@@ -81,6 +81,7 @@ pub const LOCKGATE: Component = Component {
         migration!(3, "slots"),
         migration!(4, "dead_letters"),
         migration!(5, "start_tokens"),
+        migration!(6, "rates"),
         migration!(7, "pool_state"),
     ],
 };

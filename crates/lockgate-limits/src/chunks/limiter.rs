@@ -3,12 +3,12 @@
 //! It must never spend a token of a chunk that may have ended: it counts the chunk's time from before it asked, on its own
 //! clock, and stops earlier than the store.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{ChunkId, Chunks, Draw, Drawn};
+use super::{ChunkId, Chunks, Draw, Drawn, StoreError};
 use crate::clock::now;
 use crate::quota::Quota;
 
@@ -34,21 +34,27 @@ impl ChunkOptions {
 }
 
 /// Why tokens were not acquired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ChunkError<E> {
+#[derive(Debug, thiserror::Error)]
+pub enum ChunkError {
     /// More than a whole burst.
     #[error("more than a whole burst")]
     TooLarge,
+    /// They would be there too late. Nothing was charged.
+    #[error("not there in time; the next one is in {retry_after:?}")]
+    NotInTime {
+        /// When the next one is, if nobody else draws.
+        retry_after: Duration,
+    },
     /// The store failed. Nothing is admitted without it.
-    #[error("cannot draw tokens from the shared ledger")]
-    Store(#[source] E),
+    #[error("cannot draw tokens from the shared store")]
+    Store(#[source] StoreError),
 }
 
 /// One process's part of a limit that several processes share, under a namespace.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// use std::sync::Arc;
 /// use lockgate_limits::{ChunkedLimiter, MemoryChunks, Quota};
 ///
@@ -66,12 +72,23 @@ pub enum ChunkError<E> {
 #[derive(Debug)]
 pub struct ChunkedLimiter<C> {
     chunks: C,
-    namespace: String,
+    name: String,
+    // What was told first; the store may have another by now.
     quota: Quota,
-    options: ChunkOptions,
-    chunk: Mutex<Option<Chunk>>,
+    // Not given: by the quota that holds.
+    options: Option<ChunkOptions>,
+    hand: Mutex<Hand>,
     // One call of the store at a time: whoever comes meanwhile waits for its tokens, first come, first served.
     drawing: tokio::sync::Mutex<()>,
+}
+
+/// What a process has at hand, and knows.
+#[derive(Debug, Clone, Copy)]
+struct Hand {
+    chunk: Option<Chunk>,
+    quota: Quota,
+    // When the store, which was dry, is worth another question.
+    dry_until: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,23 +99,29 @@ struct Chunk {
 }
 
 impl<C: Chunks> ChunkedLimiter<C> {
-    /// A limiter that draws from `chunks` under `namespace`, with the default options for the quota.
+    /// A limiter that draws from `chunks` under `name`, with the default options for the quota that holds.
     #[must_use]
-    pub fn new(chunks: C, namespace: &str, quota: Quota) -> Self {
-        Self::with_options(chunks, namespace, quota, ChunkOptions::for_quota(quota))
+    pub fn new(chunks: C, name: &str, quota: Quota) -> Self {
+        let hand = Hand { chunk: None, quota, dry_until: None };
+        Self {
+            chunks,
+            name: name.to_owned(),
+            quota,
+            options: None,
+            hand: Mutex::new(hand),
+            drawing: tokio::sync::Mutex::new(()),
+        }
     }
 
     /// As [`ChunkedLimiter::new`], with options.
     #[must_use]
-    pub fn with_options(chunks: C, namespace: &str, quota: Quota, options: ChunkOptions) -> Self {
-        Self {
-            chunks,
-            namespace: namespace.to_owned(),
-            quota,
-            options,
-            chunk: Mutex::new(None),
-            drawing: tokio::sync::Mutex::new(()),
-        }
+    pub fn with_options(chunks: C, name: &str, quota: Quota, options: ChunkOptions) -> Self {
+        Self { options: Some(options), ..Self::new(chunks, name, quota) }
+    }
+
+    /// The quota that held when the store was last heard of.
+    pub fn quota(&self) -> Quota {
+        self.hand().quota
     }
 
     /// Takes `tokens` out of the chunk at hand, or none. Never asks the store.
@@ -106,33 +129,45 @@ impl<C: Chunks> ChunkedLimiter<C> {
         self.spend(tokens, now())
     }
 
-    /// Takes `tokens`, drawing from the store and waiting as long as it takes. Cancel-safe.
+    /// Takes `tokens`, drawing from the store and waiting as long as it takes. Cancel-safe: what was drawn for one that
+    /// is dropped just then is lost, and nothing else.
     ///
     /// # Errors
     /// [`ChunkError`] for more than a burst, and when the store fails.
-    pub async fn acquire(&self, tokens: u32) -> Result<(), ChunkError<C::Error>> {
-        if tokens > self.quota.burst() {
-            return Err(ChunkError::TooLarge);
-        }
-        if self.drawing.try_lock().is_ok() && self.spend(tokens, now()) {
+    pub async fn acquire(&self, tokens: u32) -> Result<(), ChunkError> {
+        self.acquire_by(tokens, None).await
+    }
+
+    /// As [`ChunkedLimiter::acquire`], until then at the latest. It does not wait for what would come too late.
+    ///
+    /// # Errors
+    /// [`ChunkError::NotInTime`], with nothing charged; and as [`ChunkedLimiter::acquire`].
+    pub async fn acquire_by(&self, tokens: u32, until: Option<Instant>) -> Result<(), ChunkError> {
+        if let Ok(_first) = self.drawing.try_lock()
+            && self.spend(tokens, now())
+        {
             return Ok(());
         }
-        let _mine = self.drawing.lock().await;
+        let turn = self.drawing.lock();
+        let _mine = match until {
+            None => turn.await,
+            Some(until) => match tokio::time::timeout_at(until, turn).await {
+                Ok(mine) => mine,
+                Err(_) => return Err(ChunkError::NotInTime { retry_after: self.dry_for() }),
+            },
+        };
         loop {
             let asked = now();
             if self.spend(tokens, asked) {
                 return Ok(());
             }
-            match self.draw(tokens).await? {
-                Drawn::Chunk { id, tokens: all } => {
-                    let left = all.saturating_sub(tokens);
-                    *self.chunk() = Some(Chunk { id, left, until: asked + self.options.lasts });
-                    return Ok(());
-                }
-                Drawn::Dry { retry_after } => {
-                    tokio::time::sleep(retry_after.ok_or(ChunkError::TooLarge)?).await;
-                }
+            let Some(wait) = self.draw(tokens, asked).await? else { return Ok(()) };
+            let retry_at = now() + wait;
+            if until.is_some_and(|until| retry_at > until) {
+                return Err(ChunkError::NotInTime { retry_after: wait });
             }
+            self.hand().dry_until = Some(retry_at);
+            tokio::time::sleep_until(retry_at).await;
         }
     }
 
@@ -140,54 +175,52 @@ impl<C: Chunks> ChunkedLimiter<C> {
     ///
     /// # Errors
     /// When the store fails; what is left then ends with the chunk.
-    pub async fn give_back(&self) -> Result<(), C::Error> {
-        let chunk = self.chunk().take();
+    pub async fn give_back(&self) -> Result<(), StoreError> {
+        let chunk = self.hand().chunk.take();
         match chunk {
-            Some(chunk) => self.chunks.give_back(&self.namespace, chunk.id, chunk.left).await,
+            Some(chunk) => self.chunks.give_back(&self.name, chunk.id, chunk.left).await,
             None => Ok(()),
         }
     }
 
     fn spend(&self, tokens: u32, now: Instant) -> bool {
-        let mut chunk = self.chunk();
-        let Some(chunk) = chunk.as_mut().filter(|chunk| now < chunk.until && chunk.left >= tokens) else {
+        let mut hand = self.hand();
+        let Some(chunk) = hand.chunk.as_mut().filter(|chunk| now < chunk.until && chunk.left >= tokens)
+        else {
             return false;
         };
         chunk.left -= tokens;
         true
     }
 
-    async fn draw(&self, tokens: u32) -> Result<Drawn, ChunkError<C::Error>> {
+    /// Draws a chunk and spends `tokens` of it; or answers when to ask again.
+    async fn draw(&self, tokens: u32, asked: Instant) -> Result<Option<Duration>, ChunkError> {
         // Out of hand before it is given back: nobody spends it while the store takes it.
-        let before = self.chunk().take().map(|chunk| (chunk.id, chunk.left));
-        let draw = Draw {
-            quota: self.quota,
-            least: tokens,
-            most: self.options.size.max(tokens),
-            lasts: self.options.lasts,
-            before,
+        let (before, quota) = {
+            let mut hand = self.hand();
+            (hand.chunk.take().map(|chunk| (chunk.id, chunk.left)), hand.quota)
         };
-        self.chunks.draw(&self.namespace, draw).await.map_err(ChunkError::Store)
+        let ChunkOptions { size, lasts } = self.options.unwrap_or_else(|| ChunkOptions::for_quota(quota));
+        // Nothing will be left: then no chunk need be out, which would count as part of the burst.
+        let lasts = if size <= tokens { Duration::ZERO } else { lasts };
+        let draw = Draw { quota: self.quota, least: tokens, most: size.max(tokens), lasts, before };
+        match self.chunks.draw(&self.name, draw).await.map_err(ChunkError::Store)? {
+            Drawn::Chunk { id, tokens: all, quota } => {
+                let left = all.saturating_sub(tokens);
+                let chunk = Chunk { id, left, until: asked + lasts };
+                let chunk = (!lasts.is_zero()).then_some(chunk);
+                *self.hand() = Hand { chunk, quota, dry_until: None };
+                Ok(None)
+            }
+            Drawn::Dry { retry_after } => retry_after.ok_or(ChunkError::TooLarge).map(Some),
+        }
     }
 
-    fn chunk(&self) -> std::sync::MutexGuard<'_, Option<Chunk>> {
-        self.chunk.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<C: Chunks> Chunks for std::sync::Arc<C> {
-    type Error = C::Error;
-
-    fn draw(&self, namespace: &str, draw: Draw) -> impl Future<Output = Result<Drawn, Self::Error>> + Send {
-        (**self).draw(namespace, draw)
+    fn dry_for(&self) -> Duration {
+        self.hand().dry_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now()))
     }
 
-    fn give_back(
-        &self,
-        namespace: &str,
-        chunk: ChunkId,
-        unspent: u32,
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
-        (**self).give_back(namespace, chunk, unspent)
+    fn hand(&self) -> MutexGuard<'_, Hand> {
+        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

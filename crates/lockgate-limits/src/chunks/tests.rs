@@ -10,64 +10,8 @@ fn quota() -> Quota {
     Quota::per_second(10, 40).unwrap()
 }
 
-fn draw(most: u32) -> Draw {
-    Draw { quota: quota(), least: 1, most, lasts: Duration::from_secs(10), before: None }
-}
-
 async fn pass(time: Duration) {
     tokio::time::advance(time).await;
-}
-
-fn tokens(drawn: Drawn) -> (Option<ChunkId>, u32) {
-    match drawn {
-        Drawn::Chunk { id, tokens } => (Some(id), tokens),
-        Drawn::Dry { .. } => (None, 0),
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn unspent_tokens_come_back_once() {
-    let ledger = MemoryChunks::new();
-    let (id, all) = tokens(ledger.draw("n", draw(40)).await.unwrap());
-    assert_eq!(all, 40);
-    for _ in 0..3 {
-        ledger.give_back("n", id.unwrap(), 25).await.unwrap();
-    }
-    assert_eq!(tokens(ledger.draw("n", draw(40)).await.unwrap()).1, 25);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_chunk_that_ended_is_lost_and_cannot_be_given_back() {
-    let ledger = MemoryChunks::new();
-    let (id, _) = tokens(ledger.draw("n", draw(40)).await.unwrap());
-    pass(Duration::from_secs(10) + Duration::from_nanos(1)).await;
-    // It counted as part of the burst to its end: only then does the bucket begin to fill.
-    ledger.give_back("n", id.unwrap(), 40).await.unwrap();
-    assert_eq!(
-        ledger.draw("n", draw(40)).await.unwrap(),
-        Drawn::Dry { retry_after: Some(Duration::from_millis(100)) }
-    );
-    pass(Duration::from_secs(1)).await;
-    assert_eq!(tokens(ledger.draw("n", draw(40)).await.unwrap()).1, 10);
-}
-
-#[tokio::test(start_paused = true)]
-async fn namespaces_know_nothing_of_each_other() {
-    let ledger = MemoryChunks::new();
-    assert_eq!(tokens(ledger.draw("a", draw(40)).await.unwrap()).1, 40);
-    assert_eq!(tokens(ledger.draw("b", draw(40)).await.unwrap()).1, 40);
-    assert_eq!(tokens(ledger.draw("a", draw(40)).await.unwrap()).1, 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn another_quota_holds_at_once_and_creates_nothing() {
-    let ledger = MemoryChunks::new();
-    let (id, _) = tokens(ledger.draw("n", draw(30)).await.unwrap());
-    let wider = Draw { quota: Quota::per_second(100, 400).unwrap(), ..draw(400) };
-    assert_eq!(tokens(ledger.draw("n", wider).await.unwrap()).1, 10);
-    ledger.give_back("n", id.unwrap(), 0).await.unwrap();
-    pass(Duration::from_secs(1)).await;
-    assert_eq!(tokens(ledger.draw("n", wider).await.unwrap()).1, 100);
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,7 +41,7 @@ async fn a_chunk_is_not_spent_after_its_end() {
     assert!(!limiter.try_acquire(1));
     limiter.acquire(1).await.unwrap();
     assert!(limiter.try_acquire(1));
-    assert_eq!(limiter.acquire(41).await, Err(ChunkError::TooLarge));
+    assert!(matches!(limiter.acquire(41).await, Err(ChunkError::TooLarge)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,6 +55,68 @@ async fn what_was_given_back_serves_another_process_at_once() {
     let start = now();
     other.acquire(39).await.unwrap();
     assert_eq!(now(), start);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_served_in_time_is_told_when_and_nothing_is_charged() {
+    let ledger = Arc::new(MemoryChunks::new());
+    let limiter = ChunkedLimiter::new(Arc::clone(&ledger), "n", Quota::per_second(10, 1).unwrap());
+    limiter.acquire(1).await.unwrap();
+    let start = now();
+    let until = start + Duration::from_millis(99);
+    let refused = limiter.acquire_by(1, Some(until)).await;
+    let hundred = Duration::from_millis(100);
+    assert!(matches!(refused, Err(ChunkError::NotInTime { retry_after }) if retry_after == hundred));
+    assert_eq!(now(), start, "it does not wait in vain");
+    limiter.acquire_by(1, Some(start + hundred)).await.unwrap();
+    assert_eq!(now(), start + hundred);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_wait_leaves_no_trace_and_the_next_in_line_is_served() {
+    let limiter = Arc::new(ChunkedLimiter::new(MemoryChunks::new(), "n", Quota::per_second(10, 1).unwrap()));
+    limiter.acquire(1).await.unwrap();
+    let start = now();
+    let first = tokio::time::timeout(Duration::from_millis(50), limiter.acquire(1));
+    let second = async {
+        limiter.acquire(1).await.unwrap();
+        now() - start
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_err());
+    assert_eq!(second, Duration::from_millis(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_token_at_a_time_uses_the_whole_rate_though_the_burst_is_small() {
+    let ledger = Arc::new(MemoryChunks::new());
+    let quota = Quota::per_second(10, 1).unwrap();
+    let limiter = || ChunkedLimiter::new(Arc::clone(&ledger), "n", quota);
+    let (one, other) = (limiter(), limiter());
+    let start = now();
+    let many = |limiter: ChunkedLimiter<Arc<MemoryChunks>>| async move {
+        for _ in 0..25 {
+            limiter.acquire(1).await.unwrap();
+        }
+    };
+    tokio::join!(many(one), many(other));
+    assert_eq!(now() - start, Duration::from_millis(4_900));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_in_the_store_reaches_a_limiter_that_knows_an_older_quota() {
+    let ledger = Arc::new(MemoryChunks::new());
+    let limiter = ChunkedLimiter::new(Arc::clone(&ledger), "n", Quota::per_second(10, 1).unwrap());
+    limiter.acquire(1).await.unwrap();
+    let faster = Quota::per_second(100, 4).unwrap();
+    ledger.set("n", LimitChange { quota: faster, note: None, version: None }).await.unwrap();
+    let start = now();
+    for _ in 0..100 {
+        limiter.acquire(1).await.unwrap();
+    }
+    assert_eq!(now() - start, Duration::from_secs(1));
+    assert_eq!(limiter.quota(), faster);
+    assert_eq!(ledger.look().await.unwrap()[0].version, 2);
 }
 
 proptest! {
@@ -162,4 +168,17 @@ async fn live(calls: Vec<(usize, u32, u64, u8)>) -> Vec<(Duration, u32)> {
         }
     }
     taken
+}
+
+#[cfg(feature = "conformance")]
+mod suite {
+    use super::*;
+    use crate::conformance::Store;
+
+    async fn fresh() -> Store {
+        let store = Arc::new(MemoryChunks::new());
+        Store { one: store.clone(), other: store, keep: Box::new(()) }
+    }
+
+    crate::chunk_suite!(fresh, (start_paused = true));
 }

@@ -10,4 +10,5 @@ mod drain;
 mod groups;
 mod leftovers;
 mod outcomes;
+mod rates;
 mod slots;

@@ -14,6 +14,11 @@ use super::{Fault, Section};
 /// More faults than anybody reads at once.
 const MOST_FAULTS: usize = 50;
 
+/// What others call something that has a word here already. One word for one thing: a second key would be a second
+/// number, and nobody would know which holds.
+const OTHER_WORDS: [(&str, &str); 1] =
+    [("in_flight", "what is in flight on a backend at once is its pool's slots: set slots instead")];
+
 /// Reads the section; `beside` are known to be its neighbours. `None`: not even what is left of it makes a value.
 pub(super) fn check<T: Typed>(tree: &Tree, beside: &[Section], faults: &mut Vec<Fault>) -> Option<T> {
     let schema = schema_of::<T>();
@@ -129,7 +134,9 @@ fn unknown_key(tree: &Tree, schema: &Schema, beside: &[Section], key: &str) -> F
         .map(|known| (strsim::damerau_levenshtein(known, name), *known))
         .filter(|(distance, known)| *distance <= known.len().div_ceil(3))
         .min();
+    let other = OTHER_WORDS.iter().find(|(word, _)| *word == name);
     let way_out = match closest {
+        _ if other.is_some() => other.map(|(_, meant)| (*meant).to_owned()).unwrap_or_default(),
         Some((_, known)) => format!("did you mean {known:?}?"),
         None => format!("one of {}", known.join(", ")),
     };

@@ -11,6 +11,7 @@ const HEAD: &str = "\
 
 /// An example of what goes by name, so that its keys are shown at all.
 const EXAMPLE_POOL: &str = "clickhouse";
+const EXAMPLE_KIND: &str = "spike-projection";
 
 /// Renders the file.
 pub(super) fn render(schema: &Value, defaults: &Map<String, Value>) -> String {
@@ -36,7 +37,8 @@ fn table(text: &mut String, name: &str, defaults: &Value, schema: &Value) {
             .collect();
         text.push('\n');
         describe(text, schema);
-        text.push_str(&format!("# [{name}.{EXAMPLE_POOL}]\n"));
+        let named = if name == "kinds" { EXAMPLE_KIND } else { EXAMPLE_POOL };
+        text.push_str(&format!("# [{name}.{named}]\n"));
         return keys(text, "", &example, each);
     }
     if let Some(defaults) = defaults.as_object() {

@@ -130,7 +130,9 @@ fn a_file_that_is_not_there_is_no_fault_unless_it_was_named() {
 fn every_fault_is_named_with_its_value_and_the_way_out() {
     let given = Given::file(
         "[worker]\nconcurrency = 0\ngrace = '2'\n[runs]\nbatch_size = 2.5\nbach_delay = '2s'\nkeep = '10s'\n\
-         [pools.clickhouse]\nslots = -1\non_busy = 'wait'\n[mail]\ntries = 10\nserver = ''\n[mial]\ntries = 1",
+         [pools.clickhouse]\nslots = -1\non_busy = 'wait'\nrate = 'fast'\nin_flight = 9\n\
+         [pools.other]\nrate = '10/s'\nburst = 0\n[pools.third]\nburst = 5\n[pools.fourth]\nrate = '0/s'\n\
+         [kinds.greet]\nrate = 10\n[kinds.wave]\nrate = '1/d'\nburst = 900\n[mail]\ntries = 10\nserver = ''\n[mial]\ntries = 1",
     )
     .env("LOCKGATE__LOG__FILTER", " ")
     .env("LOCKGATE__RUNS__DEADLINE", "soon")
@@ -145,6 +147,14 @@ fn every_fault_is_named_with_its_value_and_the_way_out() {
         "runs.keep = \"10s\" (from lockgate.toml): must be 1m to",
         "pools.clickhouse.slots = -1 (from lockgate.toml): invalid value: integer `-1`, expected u32",
         "pools.clickhouse.on_busy = \"wait\" (from lockgate.toml): unknown variant `wait`, expected `defer` or `skip`",
+        "pools.clickhouse.rate = \"fast\" (from lockgate.toml): \"fast\" is not a rate: a rate is written as \"10/s\"",
+        "pools.clickhouse.in_flight (from lockgate.toml): there is no such key; what is in flight on a backend at once is \
+         its pool's slots: set slots instead",
+        "pools.other.burst = 0 (from lockgate.toml): must be at least 1; leave it out for what the rate brings in a second",
+        "pools.third.burst = 5 (from lockgate.toml): is of no use without a rate; set one beside it",
+        "pools.fourth.rate = \"0/s\" (from lockgate.toml): \"0/s\" is not a rate: a rate is between one token a day",
+        "kinds.greet.rate = 10 (from lockgate.toml): invalid type: integer `10`, expected a rate such as \"10/s\"",
+        "kinds.wave.burst = 900 (from lockgate.toml): a burst fills within 200 days; this one takes longer at its rate; make",
         "mail.tries = 10 (from lockgate.toml): greater than 9",
         "mail.server = \"\" (from lockgate.toml): length is lower than 1",
         "mial (from lockgate.toml): there is no such key; did you mean \"mail\"?",
@@ -155,8 +165,21 @@ fn every_fault_is_named_with_its_value_and_the_way_out() {
     ] {
         assert!(faults.iter().any(|fault| fault.contains(part)), "{part}\nis not in\n{faults:#?}");
     }
-    assert_eq!(faults.len(), 13, "{faults:#?}");
+    assert_eq!(faults.len(), 20, "{faults:#?}");
     assert!(faults.iter().all(|fault| !fault.contains('\n')));
+}
+
+#[test]
+fn a_rate_is_read_shown_and_has_a_second_of_burst_by_default() {
+    let given =
+        Given::file("[pools.clickhouse]\nrate = '600/min'\n[kinds.greet]\nrate = '3/10s'\nburst = 20")
+            .env("LOCKGATE__POOLS__OTHER__RATE", "1/h");
+    let loaded = given.load().unwrap();
+    let quotas = crate::settings::quotas(&loaded.settings);
+    let told: Vec<_> = quotas.iter().map(|(name, q)| format!("{name} {} {}", q.rate(), q.burst())).collect();
+    assert_eq!(told, ["kind:greet 18/min 20", "pool:clickhouse 10/s 10", "pool:other 1/h 1"]);
+    let shown = serde_json::to_string(&loaded.show()).unwrap();
+    assert!(shown.contains("\"rate\":\"10/s\"") && shown.contains("\"rate\":\"18/min\""), "{shown}");
 }
 
 #[test]
@@ -204,6 +227,7 @@ fn the_template_changes_nothing_also_when_every_key_of_it_is_switched_on() {
     let loaded = Given::file(&on).load().unwrap_or_else(|error| panic!("{error}\n{on}"));
     let mut expected = Settings::default();
     expected.pools.insert("clickhouse".parse().unwrap(), crate::settings::PoolSettings::default());
+    expected.kinds.insert("spike-projection".parse().unwrap(), crate::settings::KindSettings::default());
     assert_eq!(loaded.settings, expected);
     assert_eq!(loaded.section::<Mail>("mail").unwrap(), Mail::default());
     assert!(on.contains("concurrency = 64") && on.contains("ttl = \"15s\""), "{on}");

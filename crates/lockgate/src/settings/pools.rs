@@ -9,12 +9,13 @@ use std::time::Duration;
 use garde::{Path, Report, Validate};
 use lockgate_core::PoolName;
 use lockgate_core::pool::{OnBusy, PoolSpec};
+use lockgate_limits::Rate;
 use lockgate_runtime::AdaptiveMode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{at_most, between, some_at_least, within};
-use super::durations;
+use super::{durations, rates};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -44,6 +45,15 @@ pub struct PoolSettings {
     #[schemars(with = "String")]
     #[garde(custom(within(SECOND, DAY)))]
     pub max_hold: Duration,
+    /// How often jobs start on it, such as `10/s`, in all processes together; `limits set` changes it, and the store's
+    /// number holds. Not set: as often as slots come free.
+    #[serde(with = "rates::text")]
+    #[schemars(with = "Option<String>")]
+    #[garde(skip)]
+    pub rate: Option<Rate>,
+    /// The most starts that are saved up while none comes. Not set: what its rate brings in a second.
+    #[garde(skip)]
+    pub burst: Option<u32>,
     /// What becomes of a job that got no slot in `max_wait`: `defer` (again later, no attempt used) or `skip`.
     #[schemars(with = "OnBusyText")]
     #[garde(skip)]
@@ -101,7 +111,9 @@ impl Validate for Pools {
 
     fn validate_into(&self, ctx: &(), parent: &mut dyn FnMut() -> Path, report: &mut Report) {
         for (name, pool) in &self.0 {
-            pool.validate_into(ctx, &mut || parent().join(name.as_str()), report);
+            let mut path = || parent().join(name.as_str());
+            pool.validate_into(ctx, &mut path, report);
+            rates::validate(pool.rate, pool.burst, &mut path, report);
         }
     }
 }
@@ -121,6 +133,8 @@ impl Default for PoolSettings {
             per_tenant: None,
             max_wait: Duration::from_secs(60),
             max_hold: Duration::from_secs(300),
+            rate: None,
+            burst: None,
             on_busy: OnBusy::Defer,
             adaptive: Adaptive::Observe,
             adaptive_min: 1,

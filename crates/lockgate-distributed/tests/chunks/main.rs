@@ -1,0 +1,26 @@
+//! Rates on a real Redis: the public suite of all stores of chunks, and what only this store does.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, their helpers included")]
+
+mod losses;
+mod processes;
+mod receiver;
+mod server;
+
+use std::sync::Arc;
+
+use lockgate_limits::MemoryChunks;
+use lockgate_limits::conformance::Store;
+
+/// A namespace of its own on the shared Redis; where there is none, which was said aloud, memory stands in.
+async fn fresh() -> Store {
+    let Some(server) = server::Server::shared() else {
+        let memory = Arc::new(MemoryChunks::new());
+        return Store { one: memory.clone(), other: memory, keep: Box::new(()) };
+    };
+    let one = server.founded().await;
+    let other = server.chunks().await;
+    Store { one: Arc::new(one), other: Arc::new(other), keep: Box::new(server) }
+}
+
+lockgate_limits::chunk_suite!(fresh);

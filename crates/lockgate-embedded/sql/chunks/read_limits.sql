@@ -1,0 +1,2 @@
+-- All limits, by name.
+select name, boot, rate, burst, anchor, issued, next_chunk, out, version, note from rates order by name

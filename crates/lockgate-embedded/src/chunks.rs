@@ -1,0 +1,180 @@
+//! The chunks in SQLite: limits of rate that all processes on one file share.
+//!
+//! Its clock is the host's uptime, which neither leaps nor goes back, and is one for all processes on the file. After
+//! another start of the host nobody can tell what was spent before: the bucket begins empty, and nobody who had a chunk
+//! lives.
+//!
+//! It must never decide what the book decides, nor outside its transaction.
+
+mod row;
+
+use async_trait::async_trait;
+use lockgate_core::error::EngineError;
+use lockgate_limits::{
+    Changed, ChunkBook, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, Pending, Quota,
+};
+use sqlx::SqliteConnection;
+
+use crate::columns::sql;
+use crate::database::{Database, Doing, Write};
+use row::Row;
+
+/// The chunks of one file.
+#[derive(Debug)]
+pub(crate) struct SqliteChunks {
+    database: Database,
+}
+
+impl SqliteChunks {
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    async fn step(&self, limit: &str, step: Step) -> Result<Answer, EngineError> {
+        let doing = step.doing();
+        let call = Call { limit: limit.to_owned(), at: Reading::take(&self.database), step };
+        self.database.write(doing, call).await
+    }
+
+    async fn read_all(&self) -> Result<Vec<LimitStatus>, EngineError> {
+        const DOING: &str = "reading the limits";
+        let at = Reading::take(&self.database);
+        let rows = sqlx::query(sql!("chunks/read_limits")).fetch_all(self.database.reader()).await;
+        let rows = rows.doing(DOING)?;
+        rows.iter().map(|row| Ok(Row::from_columns(row).doing(DOING)?.at(&at).status(&at))).collect()
+    }
+}
+
+impl Chunks for SqliteChunks {
+    fn draw<'a>(&'a self, limit: &'a str, draw: Draw) -> Pending<'a, Drawn> {
+        Box::pin(async move {
+            match self.step(limit, Step::Draw(draw)).await? {
+                Answer::Drawn(drawn) => Ok(drawn),
+                // No other step answers so.
+                _ => Ok(Drawn::Dry { retry_after: None }),
+            }
+        })
+    }
+
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: ChunkId, unspent: u32) -> Pending<'a, ()> {
+        Box::pin(async move { Ok(self.step(limit, Step::GiveBack(chunk, unspent)).await.map(drop)?) })
+    }
+
+    fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
+        Box::pin(async move { Ok(self.read_all().await?) })
+    }
+
+    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
+        Box::pin(async move {
+            match self.step(limit, Step::Set(change)).await? {
+                Answer::Changed(changed) => Ok(changed),
+                // No other step answers so.
+                _ => Ok(Changed::Version(0)),
+            }
+        })
+    }
+}
+
+/// When a call is made, by the host's clock.
+#[derive(Debug, Clone)]
+struct Reading {
+    nanos: u64,
+    boot: String,
+}
+
+impl Reading {
+    fn take(database: &Database) -> Self {
+        Self { nanos: database.uptime_nanos(), boot: database.boot().to_owned() }
+    }
+}
+
+/// What is asked of a limit.
+enum Step {
+    Draw(Draw),
+    GiveBack(ChunkId, u32),
+    Set(LimitChange),
+}
+
+enum Answer {
+    Drawn(Drawn),
+    Changed(Changed),
+    Taken,
+}
+
+impl Step {
+    fn doing(&self) -> &'static str {
+        match self {
+            Self::Draw(_) => "drawing tokens",
+            Self::GiveBack(..) => "giving tokens back",
+            Self::Set(_) => "changing a limit",
+        }
+    }
+
+    /// The quota of a limit that is made by it.
+    fn makes(&self) -> Option<Quota> {
+        match self {
+            Self::Draw(draw) => Some(draw.quota),
+            Self::GiveBack(..) => None,
+            Self::Set(change) => Some(change.quota),
+        }
+    }
+}
+
+struct Call {
+    limit: String,
+    at: Reading,
+    step: Step,
+}
+
+#[async_trait]
+impl Write for Call {
+    type Output = Answer;
+
+    /// What is drawn dies with the host; what an operator has set does not.
+    fn is_durable(&self) -> bool {
+        matches!(self.step, Step::Set(_))
+    }
+
+    async fn run(&self, tx: &mut SqliteConnection) -> Result<Answer, EngineError> {
+        let doing = self.step.doing();
+        let found = sqlx::query(sql!("chunks/read_limit")).bind(&self.limit).fetch_optional(&mut *tx).await;
+        let found = found.and_then(|row| row.map(|row| Row::from_columns(&row)).transpose()).doing(doing)?;
+        let Some(mut row) = found.map(|row| row.at(&self.at)).or_else(|| self.new_row()) else {
+            return Ok(Answer::Taken);
+        };
+        let answer = self.act(&mut row);
+        row.save(tx).await.doing(doing)?;
+        Ok(answer)
+    }
+}
+
+impl Call {
+    /// A limit that is not there yet: its bucket is full. One that [`Step::Set`] makes has its first version by that.
+    fn new_row(&self) -> Option<Row> {
+        let book = ChunkBook::full(self.step.makes()?, self.at.nanos);
+        let version = if matches!(self.step, Step::Set(_)) { 0 } else { 1 };
+        Some(Row { name: self.limit.clone(), boot: self.at.boot.clone(), book, version, note: String::new() })
+    }
+
+    fn act(&self, row: &mut Row) -> Answer {
+        let at = self.at.nanos;
+        match &self.step {
+            Step::Draw(draw) => Answer::Drawn(row.book.draw(draw, at)),
+            Step::GiveBack(chunk, unspent) => {
+                row.book.give_back(*chunk, *unspent, at);
+                Answer::Taken
+            }
+            Step::Set(change) => {
+                if change.version.is_some_and(|version| version != row.version) {
+                    return Answer::Changed(Changed::Version(row.version));
+                }
+                row.book.set_quota(change.quota, at);
+                row.version += 1;
+                if let Some(note) = &change.note {
+                    row.note.clone_from(note);
+                }
+                Answer::Changed(Changed::Done(row.status(&self.at)))
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Rates on one file: the public suite of all stores of chunks, and what only this one does.
+
+#![expect(clippy::unwrap_used, reason = "these are tests, their helpers included")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockgate_embedded::{Embedded, Options, open};
+use lockgate_limits::conformance::Store;
+use lockgate_limits::{ChunkedLimiter, Chunks, Draw, Drawn, LimitChange, Quota};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+async fn process(folder: &TempDir) -> Embedded {
+    open(Options::new(folder.path().join("lockgate.db"))).await.unwrap()
+}
+
+async fn fresh() -> Store {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (process(&folder).await.chunks, process(&folder).await.chunks);
+    Store { one, other, keep: Box::new(folder) }
+}
+
+lockgate_limits::chunk_suite!(fresh);
+
+fn draw(quota: Quota) -> Draw {
+    Draw { quota, least: 1, most: 40, lasts: Duration::from_secs(10), before: None }
+}
+
+#[tokio::test]
+async fn after_another_start_of_the_host_the_bucket_is_empty_and_what_was_set_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let quota = Quota::per_second(1, 40).unwrap();
+    let embedded = process(&folder).await;
+    let set = LimitChange { quota, note: Some("kept".to_owned()), version: None };
+    embedded.chunks.set("n", set).await.unwrap();
+    drop(embedded);
+    // What a file looks like that was last used before the host went down.
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("lockgate.db"));
+    let file = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("UPDATE rates SET boot = 'before'").execute(&file).await.unwrap();
+    file.close().await;
+    let chunks = process(&folder).await.chunks;
+    let drawn = chunks.draw("n", draw(Quota::per_second(1_000, 1_000).unwrap())).await.unwrap();
+    assert!(matches!(drawn, Drawn::Dry { .. }), "{drawn:?}");
+    let found = chunks.look().await.unwrap().remove(0);
+    assert_eq!((found.quota, found.version, found.note.as_str()), (quota, 1, "kept"));
+}
+
+#[tokio::test]
+async fn four_processes_share_one_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let quota = Quota::per_second(500, 50).unwrap();
+    let mut limiters = Vec::new();
+    for _ in 0..4 {
+        limiters.push(ChunkedLimiter::new(process(&folder).await.chunks, "n", quota));
+    }
+    let start = Instant::now();
+    let lasts = Duration::from_secs(3);
+    let work = async |limiter: &ChunkedLimiter<Arc<dyn Chunks>>| {
+        let mut taken = 0;
+        while limiter.acquire_by(1, Some(start + lasts)).await.is_ok() {
+            taken += 1;
+        }
+        taken
+    };
+    let (a, b, c, d) =
+        tokio::join!(work(&limiters[0]), work(&limiters[1]), work(&limiters[2]), work(&limiters[3]));
+    let (sum, took) = (a + b + c + d, start.elapsed());
+    let most = 50.0 + 500.0 * took.as_secs_f64();
+    assert!(f64::from(sum) <= most, "{sum} in {took:?}, at most {most}");
+    assert!(sum >= 1_455, "{sum}: less than 97 % of the rate was used");
+}

@@ -1,0 +1,258 @@
+//! The public conformance suite for stores of chunks: what every store keeps, case by case, callable from its author's
+//! tests.
+//!
+//! It must never know a store: it speaks to two processes' ways to one.
+//!
+//! ```ignore
+//! // tests/chunks.rs of a store; `lockgate-limits` with the feature `conformance`
+//! async fn fresh() -> Store { /* a store without limits */ }
+//! lockgate_limits::chunk_suite!(fresh);
+//! ```
+//!
+//! A second argument goes to `#[tokio::test]`, for a store in virtual time: `chunk_suite!(fresh, (start_paused = true))`.
+//! On the real clock it takes a few seconds.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "these are tests: a case fails by a panic, and its name is its documentation"
+)]
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, Quota, Rate};
+
+/// A store without limits, as two processes see it.
+pub struct Store {
+    /// One process's way to it.
+    pub one: Arc<dyn Chunks>,
+    /// Another's.
+    pub other: Arc<dyn Chunks>,
+    /// What must outlive the case: a folder, a server.
+    pub keep: Box<dyn Any + Send + Sync>,
+}
+
+/// Makes a test of each case, each with a fresh store.
+#[macro_export]
+macro_rules! chunk_suite {
+    ($fresh:path) => {
+        $crate::chunk_suite!($fresh, ());
+    };
+    ($fresh:path, ($($how:tt)*)) => {
+        $crate::chunk_suite!(@ $fresh, ($($how)*),
+            unspent_tokens_come_back_once,
+            a_chunk_that_ended_is_lost_and_cannot_be_given_back,
+            a_chunk_that_is_out_counts_as_part_of_the_burst,
+            what_is_spent_at_once_is_not_out,
+            limits_know_nothing_of_each_other,
+            who_comes_with_an_old_file_reverts_nothing,
+            a_change_holds_at_once_and_creates_nothing,
+            a_change_that_was_decided_on_an_older_version_is_refused,
+            who_comes_when_told_is_served,
+            more_than_a_burst_is_never_there,
+            two_processes_never_exceed_any_window_and_use_the_rate,
+        );
+    };
+    (@ $fresh:path, $how:tt, $($case:ident),+ $(,)?) => {
+        $($crate::chunk_suite!(@one $fresh, $how, $case);)+
+    };
+    (@one $fresh:path, ($($how:tt)*), $case:ident) => {
+        #[tokio::test($($how)*)]
+        async fn $case() {
+            $crate::conformance::$case($fresh().await).await;
+        }
+    };
+}
+
+const LONG: Duration = Duration::from_secs(10);
+
+/// So slow that nothing comes in while a case runs.
+fn slow(burst: u32) -> Quota {
+    Quota::new(Rate::every(Duration::from_secs(3_600)).unwrap(), burst).unwrap()
+}
+
+fn wish(quota: Quota, most: u32) -> Draw {
+    Draw { quota, least: 1, most, lasts: LONG, before: None }
+}
+
+async fn draw(chunks: &Arc<dyn Chunks>, draw: Draw) -> (ChunkId, u32) {
+    match chunks.draw("n", draw).await.unwrap() {
+        Drawn::Chunk { id, tokens, .. } => (id, tokens),
+        Drawn::Dry { .. } => (ChunkId(u64::from(u32::MAX)), 0),
+    }
+}
+
+async fn elapse(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+async fn status(chunks: &Arc<dyn Chunks>) -> LimitStatus {
+    chunks.look().await.unwrap().into_iter().find(|limit| limit.name == "n").unwrap()
+}
+
+async fn set(chunks: &Arc<dyn Chunks>, quota: Quota, note: Option<&str>, version: Option<u64>) -> Changed {
+    let change = LimitChange { quota, note: note.map(str::to_owned), version };
+    chunks.set("n", change).await.unwrap()
+}
+
+/// Rule 3.
+pub async fn unspent_tokens_come_back_once(store: Store) {
+    let (id, all) = draw(&store.one, wish(slow(40), 40)).await;
+    assert_eq!(all, 40);
+    for _ in 0..3 {
+        store.one.give_back("n", id, 25).await.unwrap();
+    }
+    let (id, all) = draw(&store.other, wish(slow(40), 40)).await;
+    assert_eq!(all, 25);
+    let again = Draw { before: Some((id, 20)), ..wish(slow(40), 40) };
+    assert_eq!(draw(&store.other, again).await.1, 20);
+}
+
+/// Rule 2: what a dead process had burns.
+pub async fn a_chunk_that_ended_is_lost_and_cannot_be_given_back(store: Store) {
+    let short = Draw { lasts: Duration::from_millis(150), ..wish(slow(40), 40) };
+    let (id, all) = draw(&store.one, short).await;
+    assert_eq!(all, 40);
+    elapse(Duration::from_millis(400)).await;
+    store.one.give_back("n", id, 40).await.unwrap();
+    assert_eq!(draw(&store.other, wish(slow(40), 40)).await.1, 0);
+    assert_eq!(draw(&store.one, Draw { before: Some((id, 40)), ..wish(slow(40), 40) }).await.1, 0);
+}
+
+/// Rule 1: what others may spend at any moment is not saved up once more.
+pub async fn a_chunk_that_is_out_counts_as_part_of_the_burst(store: Store) {
+    let fast = Quota::per_second(1_000, 40).unwrap();
+    let (id, all) = draw(&store.one, wish(fast, 30)).await;
+    assert_eq!(all, 30);
+    elapse(Duration::from_millis(200)).await;
+    assert_eq!(status(&store.other).await.out, 30);
+    let (mine, rest) = draw(&store.other, wish(fast, 40)).await;
+    assert_eq!(rest, 10);
+    assert_eq!(draw(&store.other, Draw { least: 40, ..wish(fast, 40) }).await.1, 0);
+    store.one.give_back("n", id, 0).await.unwrap();
+    store.other.give_back("n", mine, 0).await.unwrap();
+    elapse(Duration::from_millis(200)).await;
+    assert_eq!(draw(&store.other, wish(fast, 40)).await.1, 40);
+}
+
+/// Else a burst of one would serve one process alone, at half its rate.
+pub async fn what_is_spent_at_once_is_not_out(store: Store) {
+    let quota = Quota::per_second(20, 1).unwrap();
+    let at_once = Draw { lasts: Duration::ZERO, ..wish(quota, 1) };
+    for chunks in [&store.one, &store.other, &store.one] {
+        assert_eq!(draw(chunks, at_once).await.1, 1);
+        assert_eq!(status(chunks).await.out, 0);
+        elapse(Duration::from_millis(200)).await;
+    }
+}
+
+/// Names are apart.
+pub async fn limits_know_nothing_of_each_other(store: Store) {
+    for name in ["a", "b", "a:b"] {
+        let drawn = store.one.draw(name, wish(slow(40), 40)).await.unwrap();
+        assert!(matches!(drawn, Drawn::Chunk { tokens: 40, .. }), "{name}: {drawn:?}");
+    }
+    let names: Vec<String> = store.other.look().await.unwrap().into_iter().map(|limit| limit.name).collect();
+    assert_eq!(names, ["a", "a:b", "b"]);
+}
+
+/// Rule 4.
+pub async fn who_comes_with_an_old_file_reverts_nothing(store: Store) {
+    assert_eq!(draw(&store.one, wish(slow(40), 40)).await.1, 40);
+    let drawn = store.other.draw("n", wish(slow(400), 400)).await.unwrap();
+    assert!(matches!(drawn, Drawn::Dry { .. }), "{drawn:?}");
+    let found = status(&store.other).await;
+    assert_eq!((found.quota, found.version, found.note.as_str()), (slow(40), 1, ""));
+}
+
+/// Rule 4: neither faster nor slower does a change give a token.
+pub async fn a_change_holds_at_once_and_creates_nothing(store: Store) {
+    let (id, _) = draw(&store.one, wish(slow(40), 30)).await;
+    let wide = Quota::per_second(2, 400).unwrap();
+    let Changed::Done(done) = set(&store.other, wide, Some("wider"), None).await else { panic!("not done") };
+    assert_eq!((done.quota, done.version, done.note.as_str()), (wide, 2, "wider"));
+    let Drawn::Chunk { tokens, quota, .. } = store.one.draw("n", wish(slow(40), 400)).await.unwrap() else {
+        panic!("the ten that were there are gone")
+    };
+    // A store on the real clock may have let one come in meanwhile.
+    assert!((10..=12).contains(&tokens), "{tokens}");
+    assert_eq!(quota, wide);
+    store.one.give_back("n", id, 0).await.unwrap();
+    set(&store.other, slow(2), None, None).await;
+    let found = status(&store.one).await;
+    assert_eq!((found.quota, found.version, found.note.as_str()), (slow(2), 3, "wider"));
+    assert_eq!(found.tokens, 0, "what is out is more than the burst");
+}
+
+/// Two operators at once: one is told.
+pub async fn a_change_that_was_decided_on_an_older_version_is_refused(store: Store) {
+    assert!(matches!(set(&store.one, slow(40), None, Some(0)).await, Changed::Done(_)), "made");
+    assert!(matches!(set(&store.one, slow(41), None, Some(1)).await, Changed::Done(_)));
+    assert_eq!(set(&store.other, slow(42), Some("late"), Some(1)).await, Changed::Version(2));
+    let found = status(&store.other).await;
+    assert_eq!((found.quota, found.version, found.note.as_str()), (slow(41), 2, ""));
+}
+
+/// A refusal says when.
+pub async fn who_comes_when_told_is_served(store: Store) {
+    let quota = Quota::per_second(20, 5).unwrap();
+    assert_eq!(draw(&store.one, Draw { lasts: Duration::ZERO, ..wish(quota, 5) }).await.1, 5);
+    let three = Draw { least: 3, lasts: Duration::ZERO, ..wish(quota, 3) };
+    let Drawn::Dry { retry_after: Some(wait) } = store.one.draw("n", three).await.unwrap() else {
+        panic!("it was empty")
+    };
+    assert!(wait <= Duration::from_millis(150), "{wait:?}");
+    // Timers of tokio's are a millisecond fine.
+    elapse(wait + Duration::from_millis(1)).await;
+    assert_eq!(draw(&store.one, three).await.1, 3);
+}
+
+/// No wait would help.
+pub async fn more_than_a_burst_is_never_there(store: Store) {
+    let drawn = store.one.draw("n", Draw { least: 41, ..wish(slow(40), 50) }).await.unwrap();
+    assert_eq!(drawn, Drawn::Dry { retry_after: None });
+}
+
+/// R1, and what it is for.
+pub async fn two_processes_never_exceed_any_window_and_use_the_rate(store: Store) {
+    let (rate, burst, lasts) = (200, 20, Duration::from_secs(2));
+    let quota = Quota::per_second(rate, burst).unwrap();
+    let start = Instant::now();
+    let work = async |chunks: &Arc<dyn Chunks>| {
+        let mut taken = Vec::new();
+        let mut before = None;
+        while start.elapsed() < lasts {
+            let asked = start.elapsed();
+            match chunks.draw("n", Draw { before, ..wish(quota, 5) }).await.unwrap() {
+                Drawn::Chunk { id, tokens, .. } => {
+                    taken.push((asked, start.elapsed(), tokens));
+                    before = Some((id, 0));
+                }
+                Drawn::Dry { retry_after } => {
+                    before = None;
+                    elapse(retry_after.unwrap()).await;
+                }
+            }
+        }
+        taken
+    };
+    let (mut taken, other) = tokio::join!(work(&store.one), work(&store.other));
+    taken.extend(other);
+    taken.sort();
+    for (n, (from, ..)) in taken.iter().enumerate() {
+        let mut sum = 0;
+        for (_, to, tokens) in taken.iter().skip(n) {
+            sum += u128::from(*tokens);
+            let most = u128::from(burst)
+                + (to.saturating_sub(*from).as_nanos() * u128::from(rate)).div_ceil(1_000_000_000);
+            assert!(sum <= most, "{sum} from {from:?} to {to:?}, at most {most}");
+        }
+    }
+    let sum: u32 = taken.iter().map(|(.., tokens)| tokens).sum();
+    assert!(sum >= 300, "{sum} of 420");
+}

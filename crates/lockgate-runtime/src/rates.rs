@@ -1,0 +1,155 @@
+//! Rates: how often jobs may start on a backend, shared by all processes whose store of tokens is shared.
+//!
+//! A start takes a token of the limit of each pool that it takes slots of, and of its kind's. It comes last, behind the
+//! slots and just before the start: a token that was drawn before the wait for a slot would bunch up with others at the
+//! receiver.
+//!
+//! It must never let a job start without its tokens: a store that is away is waited for, and no local share takes its place.
+
+mod limit;
+mod staging;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use lockgate_core::pool::Need;
+use lockgate_core::slots::Slots;
+use lockgate_core::{Kind, Outcome, PoolName};
+use lockgate_limits::{Chunks, Quota};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::registry::Registry;
+use limit::Limit;
+use staging::Staging;
+
+/// How soon a limit that an operator has made holds in a worker that knew of none.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The limits of rate that a worker's jobs start within.
+#[derive(Debug, Clone)]
+pub struct RateOptions {
+    /// Where tokens are drawn from.
+    pub chunks: Arc<dyn Chunks>,
+    /// The limits that are configured, by their names. One that its store has already keeps what the store has.
+    pub quotas: BTreeMap<String, Quota>,
+}
+
+/// What the name of a pool's limit begins with.
+const POOL: &str = "pool:";
+
+/// The name of a pool's limit.
+#[must_use]
+pub fn limit_of_pool(pool: &PoolName) -> String {
+    format!("{POOL}{pool}")
+}
+
+/// The name of a kind's limit.
+#[must_use]
+pub fn limit_of_kind(kind: &Kind) -> String {
+    format!("kind:{kind}")
+}
+
+/// The limits of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    chunks: Option<Arc<dyn Chunks>>,
+    /// The names that the worker's jobs would ask for, if there were limits of them.
+    names: BTreeSet<String>,
+    limits: RwLock<BTreeMap<String, Arc<Limit>>>,
+    staging: Staging,
+}
+
+/// Why a job does not start now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Later {
+    /// When it may be worth coming back.
+    pub(crate) retry_after: Duration,
+    /// Why, for whoever looks at the job.
+    pub(crate) reason: String,
+}
+
+impl Rates {
+    pub(crate) fn new(options: Option<RateOptions>, registry: &Registry) -> Self {
+        let Some(RateOptions { chunks, quotas }) = options else { return Self::default() };
+        let names = registry.kinds().flat_map(|(kind, options)| names(kind, &options.needs)).collect();
+        let rates = Self { chunks: Some(chunks), names, ..Self::default() };
+        rates.add(quotas);
+        rates
+    }
+
+    /// Takes a token of each limit, `until` then at the latest. Drop-safe: what was drawn for a job that is dropped just
+    /// then is lost, never spent twice.
+    ///
+    /// All or none start with it: when a later limit refuses, the tokens of earlier ones are lost to the rate, which a
+    /// look at all of them before keeps rare.
+    pub(crate) async fn pass(&self, kind: &Kind, needs: &[Need], until: Instant) -> Result<(), Later> {
+        let limits: Vec<Arc<Limit>> = {
+            let known = self.limits.read().unwrap_or_else(PoisonError::into_inner);
+            if known.is_empty() {
+                return Ok(());
+            }
+            names(kind, needs).filter_map(|name| known.get(&name).cloned()).collect()
+        };
+        let places: Vec<_> = limits.iter().map(|limit| limit.line_up()).collect();
+        for place in &places {
+            place.is_in_time(until)?;
+        }
+        for place in places {
+            place.take(until).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes how an execution ended, for limits that are in a stage.
+    pub(crate) fn ended(&self, kind: &Kind, needs: &[Need], outcome: &Outcome, ran: Duration) {
+        self.staging.sample(names(kind, needs), outcome, ran);
+    }
+
+    /// Learns of limits that operators make, and moves those that are in a stage, until `end`.
+    pub(crate) async fn watch(self: Arc<Self>, slots: Arc<dyn Slots>, end: CancellationToken) {
+        let Some(chunks) = &self.chunks else { return };
+        while end.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+            if end.run_until_cancelled(self.look(chunks, &slots)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn look(&self, chunks: &Arc<dyn Chunks>, slots: &Arc<dyn Slots>) {
+        let found = match chunks.look().await {
+            Ok(found) => found,
+            Err(error) => return tracing::debug!(%error, "cannot look at the limits"),
+        };
+        self.add(found.iter().map(|limit| (limit.name.clone(), limit.quota)));
+        for status in found.iter().filter(|status| self.names.contains(&status.name)) {
+            self.staging.look_at(status, chunks.as_ref(), slots).await;
+        }
+    }
+
+    /// Gives back what is in hand, before the worker ends.
+    pub(crate) async fn give_back(&self) {
+        let limits: Vec<_> =
+            self.limits.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for limit in limits {
+            limit.give_back().await;
+        }
+    }
+
+    fn add(&self, quotas: impl IntoIterator<Item = (String, Quota)>) {
+        let Some(chunks) = &self.chunks else { return };
+        let mut limits = self.limits.write().unwrap_or_else(PoisonError::into_inner);
+        for (name, quota) in quotas {
+            if self.names.contains(&name) && !limits.contains_key(&name) {
+                tracing::info!(limit = name, rate = %quota.rate(), burst = quota.burst(), "starts have a rate");
+                limits.insert(name.clone(), Arc::new(Limit::new(Arc::clone(chunks), name, quota)));
+            }
+        }
+    }
+}
+
+/// The names of the limits of a start, those of pools first.
+fn names<'n>(kind: &'n Kind, needs: &'n [Need]) -> impl Iterator<Item = String> + 'n {
+    needs.iter().map(|need| limit_of_pool(&need.pool)).chain([limit_of_kind(kind)])
+}

@@ -1,0 +1,261 @@
+//! Rates, in virtual time: starts keep them, slots are not kept for who would wait too long, and a change is learned.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lockgate_core::JobState;
+use lockgate_limits::{
+    Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, MemoryChunks, Pending, Quota, StageNote,
+    Stages,
+};
+use lockgate_runtime::{Observer, PoolPolicy, RateOptions, Steps};
+use tokio::time::Instant;
+
+use super::stage::{Act, Stage};
+
+const POOL: &str = "pool:backend";
+
+/// When jobs started.
+#[derive(Debug)]
+struct Starts {
+    begun: Instant,
+    at: Mutex<Vec<Duration>>,
+}
+
+impl Observer for Starts {
+    fn executed(&self, steps: &Steps) {
+        self.at.lock().unwrap().push(steps.started_at - self.begun);
+    }
+}
+
+impl Starts {
+    fn seen(stage: &mut Stage) -> Arc<Self> {
+        let starts = Arc::new(Self { begun: Instant::now(), at: Mutex::default() });
+        stage.options.observer = Some(starts.clone());
+        starts
+    }
+
+    fn sorted(&self) -> Vec<Duration> {
+        let mut at = self.at.lock().unwrap().clone();
+        at.sort_unstable();
+        at
+    }
+
+    /// R1: in every window no more than a burst and what the rate brings; the first starts are among them.
+    fn check(&self, rate: u32, burst: u32) {
+        let at = self.sorted();
+        for (n, from) in at.iter().enumerate() {
+            for (many, to) in at[n..].iter().enumerate() {
+                let most = f64::from(burst) + f64::from(rate) * (*to - *from).as_secs_f64();
+                let many = u32::try_from(many + 1).unwrap();
+                assert!(f64::from(many) <= most + 1e-6, "{many} from {from:?} to {to:?}, at most {most}");
+            }
+        }
+    }
+}
+
+fn quick(jobs: usize) -> impl Iterator<Item = Act> {
+    std::iter::repeat_n(Act::Succeed { after: Duration::from_millis(5) }, jobs)
+}
+
+fn rates(chunks: Arc<dyn Chunks>, limits: &[(&str, u32, u32)]) -> Option<RateOptions> {
+    let quota = |rate, burst| Quota::per_second(rate, burst).unwrap();
+    let quotas =
+        limits.iter().map(|(name, rate, burst)| ((*name).to_owned(), quota(*rate, *burst))).collect();
+    Some(RateOptions { chunks, quotas })
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_keep_the_rate_of_their_pool_and_use_it() {
+    let mut stage = Stage::new(100, quick(120)).await;
+    stage.options.rates = rates(Arc::new(MemoryChunks::new()), &[(POOL, 10, 20)]);
+    let starts = Starts::seen(&mut stage);
+    assert_eq!(stage.work().await.succeeded, 120);
+    starts.check(10, 20);
+    let took = *starts.sorted().last().unwrap();
+    assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(11), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_has_a_rate_of_its_own_and_the_strictest_holds() {
+    let mut stage = Stage::new(100, quick(60)).await;
+    stage.options.rates = rates(
+        Arc::new(MemoryChunks::new()),
+        &[(POOL, 100, 100), ("kind:probe", 10, 10), ("kind:other", 1, 1)],
+    );
+    let starts = Starts::seen(&mut stage);
+    assert_eq!(stage.work().await.succeeded, 60);
+    starts.check(10, 10);
+    assert!(*starts.sorted().last().unwrap() < Duration::from_secs(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_drawn_behind_the_slots_so_that_starts_do_not_bunch() {
+    // One slot, held for 2 s each time: tokens that were drawn before it came would all be there by then.
+    let mut stage = Stage::new(1, (0..3).map(|_| Act::Succeed { after: Duration::from_secs(2) })).await;
+    let chunks = Arc::new(MemoryChunks::new());
+    let quotas = [(POOL.to_owned(), Quota::new("1/h".parse().unwrap(), 20).unwrap())].into();
+    stage.options.rates = Some(RateOptions { chunks: chunks.clone(), quotas });
+    let (stop, mut tasks) = stage.start();
+    tokio::time::sleep(Duration::from_secs(1)).await; // virtual time
+    let there = chunks.look().await.unwrap()[0].tokens;
+    assert_eq!(there, 19, "only the one that runs has taken a token");
+    stop.cancel();
+    tasks.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_would_wait_longer_than_it_may_gives_its_slots_back_and_comes_again_without_an_attempt() {
+    let policy = PoolPolicy { max_wait: Duration::from_secs(3), ..PoolPolicy::default() };
+    let mut stage = Stage::new(100, quick(8)).await.policy(policy);
+    let quota = Quota::new("1/10s".parse().unwrap(), 2).unwrap();
+    let quotas = [(POOL.to_owned(), quota)].into();
+    stage.options.rates = Some(RateOptions { chunks: Arc::new(MemoryChunks::new()), quotas });
+    let starts = Starts::seen(&mut stage);
+    let (stop, mut tasks) = stage.start();
+    tokio::time::sleep(Duration::from_secs(4)).await; // virtual time
+    assert_eq!(starts.sorted().len(), 2);
+    assert_eq!(stage.pool().await.held, 0, "nobody holds a slot for a token");
+    let jobs = stage.jobs().await;
+    let waiting: Vec<_> = jobs.iter().filter(|job| job.state == JobState::Scheduled).collect();
+    assert_eq!(waiting.len(), 6);
+    for job in waiting {
+        assert_eq!(job.attempt, 0, "{job:?}");
+        assert!(
+            job.reason.as_deref().unwrap_or_default().contains("above the rate of pool:backend"),
+            "{job:?}"
+        );
+    }
+    tasks.join_next().await.unwrap().unwrap();
+    drop(stop);
+    assert_eq!(starts.sorted().len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_an_operator_makes_or_changes_holds_without_a_restart() {
+    let mut stage = Stage::new(100, quick(100)).await;
+    let chunks = Arc::new(MemoryChunks::new());
+    stage.options.concurrency = 1;
+    stage.options.rates = rates(chunks.clone(), &[(POOL, 10, 1)]);
+    let starts = Starts::seen(&mut stage);
+    let (_stop, mut tasks) = stage.start();
+    tokio::time::sleep(Duration::from_secs(2)).await; // virtual time
+    let slow = starts.sorted().len();
+    assert!((15..=21).contains(&slow), "{slow}");
+    let faster = LimitChange { quota: Quota::per_second(20, 1).unwrap(), note: None, version: Some(1) };
+    assert!(matches!(chunks.set(POOL, faster).await.unwrap(), Changed::Done(_)));
+    tokio::time::sleep(Duration::from_secs(1)).await; // virtual time
+    let fast = starts.sorted().len() - slow;
+    assert!((18..=21).contains(&fast), "{fast}");
+    let other = LimitChange { quota: Quota::per_second(1, 1).unwrap(), note: None, version: None };
+    chunks.set("kind:probe", other).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await; // virtual time
+    let before = starts.sorted().len();
+    tokio::time::sleep(Duration::from_secs(10)).await; // virtual time
+    let after = starts.sorted().len() - before;
+    assert!((9..=11).contains(&after), "{after}");
+    tasks.abort_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_goes_through_its_stages_and_falls_back_on_a_breach() {
+    // One job after another, each within the bound on latency, for more than two holds; then jobs that fail.
+    let good = std::iter::repeat_n(Act::Succeed { after: Duration::from_millis(900) }, 1_400);
+    let mut stage = Stage::new(3, good.chain(std::iter::repeat_n(Act::Permanent, 400))).await;
+    stage.options.concurrency = 1;
+    let chunks = Arc::new(MemoryChunks::new());
+    stage.options.rates = rates(chunks.clone(), &[]);
+    let first = *Stages::canary(Instant::now()).unwrap().current();
+    let note = StageNote { place: 0, since: 0, why: String::from("started") };
+    let start = LimitChange { quota: first.quota, note: Some(note.to_string()), version: None };
+    chunks.set(POOL, start).await.unwrap();
+    let begun = Instant::now();
+    let (_stop, mut tasks) = stage.start();
+    let mut seen: Vec<(usize, String, u64)> = Vec::new();
+    stage
+        .until("it fell back", async |_| {
+            let status = chunks.look().await.unwrap().remove(0);
+            let note: StageNote = status.note.parse().unwrap();
+            if seen.last().is_none_or(|(place, ..)| *place != note.place) {
+                seen.push((note.place, note.why, begun.elapsed().as_secs()));
+            }
+            seen.len() == 4
+        })
+        .await;
+    let told: Vec<_> = seen.iter().map(|(place, why, _)| (*place, why.as_str())).collect();
+    let held = "it held within its bounds";
+    assert_eq!(told, [(0, "started"), (1, held), (2, held), (1, "too many jobs failed")]);
+    assert!(seen[1].2 >= 600 && seen[2].2 >= 1_200, "no stage is shorter than its hold: {seen:?}");
+    stage.until("the pool has the stage's slots", async |stage| stage.pool().await.slots == 250).await;
+    let status = chunks.look().await.unwrap().remove(0);
+    assert_eq!((status.quota, status.version), (Quota::per_second(25, 50).unwrap(), 4));
+    tasks.abort_all();
+}
+
+/// A store that is away until it is told to come.
+#[derive(Debug, Default)]
+struct Away {
+    chunks: MemoryChunks,
+    back: std::sync::atomic::AtomicBool,
+}
+
+impl Away {
+    fn is_back(&self) -> Result<(), lockgate_limits::StoreError> {
+        if self.back.load(std::sync::atomic::Ordering::SeqCst) { Ok(()) } else { Err("away".into()) }
+    }
+}
+
+impl Chunks for Away {
+    fn draw<'a>(&'a self, limit: &'a str, draw: Draw) -> Pending<'a, Drawn> {
+        Box::pin(async move {
+            self.is_back()?;
+            self.chunks.draw(limit, draw).await
+        })
+    }
+
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: ChunkId, unspent: u32) -> Pending<'a, ()> {
+        self.chunks.give_back(limit, chunk, unspent)
+    }
+
+    fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
+        Box::pin(async move {
+            self.is_back()?;
+            self.chunks.look().await
+        })
+    }
+
+    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
+        self.chunks.set(limit, change)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_away_nothing_starts_and_nothing_fails() {
+    let mut stage = Stage::new(100, quick(5)).await;
+    let away = Arc::new(Away::default());
+    stage.options.rates = rates(away.clone(), &[(POOL, 10, 20)]);
+    let starts = Starts::seen(&mut stage);
+    let (_stop, mut tasks) = stage.start();
+    tokio::time::sleep(Duration::from_secs(180)).await; // virtual time
+    assert_eq!(starts.sorted().len(), 0);
+    away.back.store(true, std::sync::atomic::Ordering::SeqCst);
+    let read = tasks.join_next().await.unwrap().unwrap();
+    assert_eq!((read.succeeded, read.failed), (5, 0));
+    assert!(stage.jobs().await.iter().all(|job| job.attempt == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_token_goes_back_to_the_queue_when_the_worker_drains() {
+    let mut stage = Stage::new(100, quick(5)).await;
+    stage.options.until_idle = false;
+    stage.options.rates = rates(Arc::new(MemoryChunks::new()), &[(POOL, 1, 1)]);
+    let (stop, mut tasks) = stage.start();
+    tokio::time::sleep(Duration::from_millis(500)).await; // virtual time
+    let begun = Instant::now();
+    stop.cancel();
+    let read = tasks.join_next().await.unwrap().unwrap();
+    assert_eq!(read.succeeded, 1);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(stage.pool().await.held, 0);
+    assert!(stage.jobs().await.iter().all(|job| job.state != JobState::Failed));
+}
