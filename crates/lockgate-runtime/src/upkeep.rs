@@ -49,11 +49,28 @@ pub(crate) fn lost_after<'p>(policies: impl IntoIterator<Item = &'p PoolPolicy>)
     LOST_AFTER.max(longest.saturating_mul(2))
 }
 
+/// Since when the queues were empty at every look.
+///
+/// What left them last may wait for slots as long as it may, at a worker, and is not lost meanwhile, however long ago it was
+/// handed to the broker. So nothing is thought lost before the queues were empty for that long.
+#[derive(Debug, Default)]
+struct Quiet(Option<Instant>);
+
+impl Quiet {
+    /// Whether whoever left the queues has begun by now, or never will. `lost_after` is twice the longest wait.
+    fn is_over(&mut self, is_empty: bool, lost_after: Duration, now: Instant) -> bool {
+        let since = is_empty.then(|| self.0.unwrap_or(now));
+        self.0 = since;
+        since.is_some_and(|since| now.duration_since(since) >= lost_after / 2)
+    }
+}
+
 impl Upkeep {
     /// Sweeps until `end`.
     pub(crate) async fn sweep(self, end: CancellationToken) {
+        let mut quiet = Quiet::default();
         loop {
-            complain(self.round().await);
+            complain(self.round(&mut quiet).await);
             let next = Instant::now() + ROUND;
             tokio::select! {
                 () = end.cancelled() => return,
@@ -73,9 +90,10 @@ impl Upkeep {
         }
     }
 
-    async fn round(&self) -> Result<(), EngineError> {
+    async fn round(&self, quiet: &mut Quiet) -> Result<(), EngineError> {
         self.look_after_pools().await?;
-        let lost_after = self.look_at_queues().await?.then_some(self.lost_after);
+        let is_empty = self.look_at_queues().await?;
+        let lost_after = quiet.is_over(is_empty, self.lost_after, Instant::now()).then_some(self.lost_after);
         let sweep = Sweep { lost_after, keep: self.keep, limit: MOST };
         let swept = self.engine.ledger.sweep(sweep).await?;
         telemetry::swept(swept);
@@ -121,6 +139,22 @@ fn complain(done: Result<(), EngineError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_left_the_queue_a_moment_ago_is_not_lost_however_long_it_was_there() {
+        let (mut quiet, start) = (Quiet::default(), Instant::now());
+        let mut look = |secs, is_empty| {
+            quiet.is_over(is_empty, Duration::from_secs(120), start + Duration::from_secs(secs))
+        };
+        assert_eq!(
+            [look(0, false), look(10, true), look(69, true), look(70, true)],
+            [false, false, false, true]
+        );
+        assert_eq!(
+            [look(80, false), look(90, true), look(149, true), look(150, true)],
+            [false, false, false, true]
+        );
+    }
 
     #[test]
     fn who_waits_for_a_slot_is_not_lost() {
