@@ -4,7 +4,8 @@
 //! limit of Netflix's `concurrency-limits`, with a logarithm for a root):
 //!
 //! - throttled or timed out: times 0.7, at most once for each p90 of the service time, since what was under way when the
-//!   limit was lowered says nothing about the lower limit;
+//!   limit was lowered says nothing about the lower limit; where more was under way than advised, because nobody obeys, times
+//!   0.7 of that;
 //! - otherwise up by `log10` of the limit, at least 1, when the limit is in use and calls take about as long as they
 //!   always do, each kind of call compared with itself;
 //! - when calls take longer, or are refused, since the limit grew, it goes back and stays there for a while: the backend
@@ -143,6 +144,7 @@ pub struct AdaptiveLimit {
     service: Service,
     // Since the last judgement.
     congested: u32,
+    most_when_congested: u32,
     most_in_use: u32,
     lowered_at: Option<Instant>,
     judged_at: Option<Instant>,
@@ -162,6 +164,7 @@ impl AdaptiveLimit {
             limit: configured,
             service: Service::default(),
             congested: 0,
+            most_when_congested: 0,
             most_in_use: 0,
             lowered_at: None,
             judged_at: None,
@@ -175,7 +178,10 @@ impl AdaptiveLimit {
         self.most_in_use = self.most_in_use.max(call.in_use);
         match call.signal {
             Signal::Answered => self.service.answered(call.kind, call.latency),
-            Signal::Throttled | Signal::TimedOut => self.congested += 1,
+            Signal::Throttled | Signal::TimedOut => {
+                self.congested += 1;
+                self.most_when_congested = self.most_when_congested.max(call.in_use);
+            }
             Signal::Failed => {}
         }
     }
@@ -231,6 +237,8 @@ impl AdaptiveLimit {
             self.congested = 0;
             return Why::JustLowered;
         }
+        // Above the advice, a refusal says that so many are too many, not that the advice is.
+        let too_many = self.limit.max(self.most_when_congested);
         self.begin(now);
         self.lowered_at = Some(now);
         if let Some((before, _)) = self.grown_from.take() {
@@ -238,7 +246,7 @@ impl AdaptiveLimit {
             self.vetoed_for = VETO;
             return Why::Vetoed;
         }
-        self.limit = (self.limit * 7 / 10).max(self.options.min);
+        self.limit = self.limit.min(too_many * 7 / 10).max(self.options.min);
         Why::Congested
     }
 
@@ -266,6 +274,7 @@ impl AdaptiveLimit {
     fn begin(&mut self, now: Instant) {
         self.judged_at = Some(now);
         self.congested = 0;
+        self.most_when_congested = 0;
         self.most_in_use = 0;
         self.service.begin();
     }

@@ -20,8 +20,20 @@ fn answers(limit: &mut AdaptiveLimit, latency: Duration, in_use: u32, now: Insta
 }
 
 fn throttled(limit: &mut AdaptiveLimit, now: Instant) -> Advice {
-    limit.observe(&call(Signal::Throttled, MS, 100));
+    limit.observe(&call(Signal::Throttled, MS, 1));
     limit.decide(now)
+}
+
+#[test]
+fn a_refusal_above_an_advice_that_nobody_obeys_says_nothing_about_the_advice() {
+    let options = AdaptiveOptions { mode: AdaptiveMode::Observe, min: 1, configured: 100 };
+    let (mut limit, now) = (AdaptiveLimit::new(options), Instant::now());
+    answers(&mut limit, 10 * MS, 100, now);
+    for second in 1..30 {
+        limit.observe(&call(Signal::Throttled, MS, 100));
+        let advice = limit.decide(now + second * 1_000 * MS);
+        assert_eq!((advice.recommended, advice.in_force), (70, 100), "{second}");
+    }
 }
 
 #[test]

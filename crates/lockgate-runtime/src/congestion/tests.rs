@@ -171,8 +171,10 @@ async fn enforced_refusals_stop_within_seconds_and_the_pool_is_full_within_a_min
 async fn observing_recommends_and_changes_nothing_but_the_pause() {
     let scene = Scene::new(AdaptiveMode::Observe).await;
     scene.halve().await;
-    let halved = scene.pass(20).await;
+    let halved = scene.pass(60).await;
     assert!(halved.iter().any(|slots| *slots <= SLOTS * 7 / 10), "{halved:?}");
+    let (least, most) = (halved[10..].iter().min().unwrap(), halved[10..].iter().max().unwrap());
+    assert!(*most - *least <= SLOTS / 5 && *least >= SLOTS / 3, "it does not settle: {halved:?}");
     let status = scene.status().await;
     assert_eq!((status.slots, status.limit()), (SLOTS, SLOTS));
     let advice = status.advice.unwrap();
