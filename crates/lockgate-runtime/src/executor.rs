@@ -1,7 +1,7 @@
 //! What happens to one job, from the hand-over of its message to the end of its delivery:
 //!
 //! 1. **read** the message and find its kind; the ledger **adopts** the job of one that the dispatcher did not send;
-//! 2. **admit** it: wait for its slots, then for the tokens of its rates (`rates/admission.rs`);
+//! 2. **admit** it: wait for its slots, then for the tokens of its rates (`admission.rs`);
 //! 3. **start** it in the ledger, which may refuse a delivery that is stale;
 //! 4. **run** it, under its deadline, stopped when its lease is lost, when it is cancelled, or when its worker ends;
 //! 5. **release** its slots, or let them drain while the backend may still work for it, and have that ended;
@@ -169,8 +169,8 @@ impl Executor {
     ) {
         let Begun { taken, hold, execution, .. } = begun;
         self.release(&taken, hold, backend_may_run).await;
+        self.rates.ended(&taken.envelope.kind, &taken.kind.options.needs, &ended, times.1);
         let outcome = outcome(ended, execution.attempt, &taken.kind.options, fastrand::f64());
-        self.rates.ended(&taken.envelope.kind, &taken.kind.options.needs, &outcome, times.1);
         self.end(&taken, Authority::Execution(execution.number), outcome, times).await;
     }
 

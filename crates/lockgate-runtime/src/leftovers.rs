@@ -118,11 +118,10 @@ impl Leftovers {
             return;
         }
         self.in_hand().extend(&leftovers);
-        let (this, kind) = (Arc::clone(self), kind.clone());
+        let (this, kind) = (InHand { of: Arc::clone(self), leftovers }, kind.clone());
         self.tasks.spawn(async move {
-            let ended = this.ended(&kind, canceller.as_ref(), &leftovers).await;
-            this.free(&ended).await;
-            this.in_hand().retain(|leftover| !leftovers.contains(leftover));
+            let ended = this.of.ended(&kind, canceller.as_ref(), &this.leftovers).await;
+            this.of.free(&ended).await;
         });
     }
 
@@ -158,5 +157,17 @@ impl Leftovers {
 
     fn in_hand(&self) -> MutexGuard<'_, HashSet<Leftover>> {
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Leftovers that are being seen to. Dropped, by a canceller that panics too, others may see to them again.
+struct InHand {
+    of: Arc<Leftovers>,
+    leftovers: Vec<Leftover>,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.of.in_hand().retain(|leftover| !self.leftovers.contains(leftover));
     }
 }

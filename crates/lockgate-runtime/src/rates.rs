@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use lockgate_core::pool::Need;
 use lockgate_core::slots::Slots;
-use lockgate_core::{Kind, Outcome, PoolName};
+use lockgate_core::{Kind, PoolName};
 use lockgate_limits::{Chunks, Quota};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::registry::Registry;
+use crate::verdict::Ended;
 use limit::Limit;
 use staging::Staging;
 
@@ -103,8 +104,8 @@ impl Rates {
     }
 
     /// Notes how an execution ended, for limits that are in a stage.
-    pub(crate) fn ended(&self, kind: &Kind, needs: &[Need], outcome: &Outcome, ran: Duration) {
-        self.staging.sample(names(kind, needs), outcome, ran);
+    pub(crate) fn ended(&self, kind: &Kind, needs: &[Need], ended: &Ended, ran: Duration) {
+        self.staging.sample(names(kind, needs), ended, ran);
     }
 
     /// Learns of limits that operators make, and moves those that are in a stage, until `end`.

@@ -7,9 +7,6 @@ use lockgate_core::lease::Refusal;
 use lockgate_core::pool::OnBusy;
 use lockgate_core::{ErrorClass, Failure, KindOptions, Outcome};
 
-/// What the reason of a deferral begins with that the backend itself asked for.
-pub(crate) const OVERLOADED: &str = "overloaded";
-
 /// How an execution ended for one job.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -52,7 +49,7 @@ pub(crate) fn outcome(ended: Ended, attempt: u32, options: &KindOptions, random:
                 }
                 ErrorClass::Overloaded { retry_after } => {
                     let after = options.backoff.wait(1, random, retry_after.unwrap_or(Duration::ZERO));
-                    Outcome::Deferred { after, reason: format!("{OVERLOADED}: {error}") }
+                    Outcome::Deferred { after, reason: format!("overloaded: {error}") }
                 }
             }
         }

@@ -21,6 +21,9 @@ use crate::organizations::{self, AS_OF};
 const TIMES: &str =
     "[slots]\nttl = \"3500ms\"\nheartbeat = \"600ms\"\nclock_cap = \"1200ms\"\nmargin = \"500ms\"\n";
 
+/// The workers need the processor, too.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// What a scene is made of.
 pub(super) struct Stage {
     pub(super) organizations: u32,
@@ -142,6 +145,7 @@ impl Watch {
         let thread = std::thread::spawn(move || {
             let since = Instant::now();
             while !stopped.load(Ordering::Relaxed) {
+                std::thread::park_timeout(BETWEEN_LOOKS);
                 // A server that was stopped on purpose does not answer.
                 let Ok(ids) = ask_clickhouse(&url, "SELECT query_id FROM system.processes") else { continue };
                 let running: BTreeSet<String> = ids.lines().filter_map(execution).collect();
@@ -181,6 +185,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             drop(thread.join());
         }
     }

@@ -19,7 +19,11 @@ async fn restart(back: impl AsyncFnOnce(&mut Server)) {
     server.founded().await;
     let quota = Quota::per_second(500, 100).unwrap();
     let receiver = Receiver::of(&server, quota, 4).await;
-    sleep(Duration::from_millis(1_500)).await; // eventually
+    let under_way = Instant::now() + PATIENCE;
+    while receiver.calls() < 500 {
+        assert!(Instant::now() < under_way, "the processes do not begin");
+        sleep(Duration::from_millis(20)).await; // eventually
+    }
     server.redis().kill();
     back(&mut server).await;
     let restarted = Instant::now();
@@ -60,9 +64,13 @@ async fn a_leap_of_the_servers_clock_is_no_time() {
     let most = 40 + u32::try_from(start.elapsed().as_millis() / 100).unwrap() + 1;
     assert!(sum <= most, "{sum} in {:?}, at most {most}", start.elapsed());
     // And time goes on.
-    sleep(Duration::from_millis(500)).await; // eventually
-    let later = take(&chunks, quota, 40).await.unwrap();
-    assert!(later >= 4, "{later}");
+    let deadline = Instant::now() + PATIENCE;
+    let mut later = 0;
+    while later < 4 {
+        assert!(Instant::now() < deadline, "only {later} more came");
+        sleep(Duration::from_millis(20)).await; // eventually
+        later += take(&chunks, quota, 40).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -12,12 +12,12 @@ use std::time::Duration;
 use lockgate_core::error::chain;
 use lockgate_core::pool::{PoolChange, PoolCommand};
 use lockgate_core::slots::Slots;
-use lockgate_core::{Outcome, PoolName};
+use lockgate_core::{ErrorClass, Failure, PoolName};
 use lockgate_limits::{Breach, Changed, Chunks, LimitChange, LimitStatus, Stage, StageNote, Stages, Step};
 use tokio::time::Instant;
 
 use super::POOL;
-use crate::verdict::OVERLOADED;
+use crate::verdict::{Cut, Ended};
 
 /// The limits that are in a stage, as this worker knows them.
 #[derive(Debug, Default)]
@@ -34,8 +34,8 @@ struct Staged {
 
 impl Staging {
     /// Notes how an execution under these limits ended.
-    pub(super) fn sample(&self, names: impl Iterator<Item = String>, outcome: &Outcome, ran: Duration) {
-        let Some(succeeded) = is_good(outcome) else { return };
+    pub(super) fn sample(&self, names: impl Iterator<Item = String>, ended: &Ended, ran: Duration) {
+        let Some(succeeded) = is_good(ended) else { return };
         let mut limits = self.limits();
         if limits.is_empty() {
             return;
@@ -100,13 +100,15 @@ impl Staging {
 }
 
 /// What an execution says of its backend; `None`: nothing.
-fn is_good(outcome: &Outcome) -> Option<bool> {
-    match outcome {
-        Outcome::Succeeded | Outcome::Skipped { .. } => Some(true),
-        Outcome::Retry { .. } | Outcome::Failed { .. } => Some(false),
-        Outcome::Deferred { reason, .. } if reason.starts_with(OVERLOADED) => Some(false),
-        // It lost its lease, or its worker stopped: that is not the backend's.
-        Outcome::Deferred { .. } | Outcome::Cancelled { .. } => None,
+fn is_good(ended: &Ended) -> Option<bool> {
+    match ended {
+        Ended::Returned(Ok(()) | Err(Failure::Skip { .. })) => Some(true),
+        // It was not asked.
+        Ended::Returned(Err(Failure::Error { class: ErrorClass::Unavailable, .. })) => None,
+        Ended::Returned(Err(Failure::Error { .. }))
+        | Ended::Cut(Cut::Panicked(_) | Cut::TimedOut(_) | Cut::HeldTooLong(_)) => Some(false),
+        // That is not the backend's.
+        Ended::Cut(Cut::LeaseLost(_) | Cut::Cancelled | Cut::Stopped) => None,
     }
 }
 

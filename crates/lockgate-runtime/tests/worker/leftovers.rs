@@ -57,6 +57,17 @@ async fn work_that_is_not_confirmed_to_have_ended_keeps_its_slot_and_is_asked_fo
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_canceller_that_panics_is_asked_again() {
+    let stage = with(Backend { panics: 1.into(), ..Backend::default() }, 1, [Act::Hang]).await;
+    let (_stop, _tasks) = stage.start();
+    stage.until("its time is up", async |stage| stage.pool().await.draining == 1).await;
+    let drains_since = Instant::now();
+    stage.until("it is free", async |stage| stage.pool().await.draining == 0).await;
+    assert!(drains_since.elapsed() < BACKEND_TIME / 2, "{:?}", drains_since.elapsed());
+    assert_eq!(asked(&stage), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_canceller_that_never_confirms_keeps_the_slot_no_longer_than_the_backend_works() {
     let takes = Duration::from_secs(3_600);
     let stage = with(Backend { takes, ..Backend::default() }, 1, [Act::Hang]).await;

@@ -67,6 +67,8 @@ pub(crate) struct Backend {
     pub(crate) takes: Duration,
     /// How often it says that it has not ended yet.
     pub(crate) denials: AtomicU32,
+    /// How often it panics instead.
+    pub(crate) panics: AtomicU32,
     /// What it was asked to end.
     pub(crate) asked: Mutex<Vec<Leftover>>,
 }
@@ -75,6 +77,8 @@ pub(crate) struct Backend {
 impl Canceller for Backend {
     async fn end(&self, leftovers: &[Leftover]) -> Result<Vec<Leftover>, Source> {
         self.asked.lock().unwrap().extend(leftovers);
+        let panics = self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(panics.is_err(), "out of order");
         tokio::time::sleep(self.takes).await; // virtual time
         let denials =
             self.denials.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
