@@ -1,13 +1,14 @@
 //! The adaptive limit: how many calls at once a backend bears, told from its own signals. A decision, nothing else.
 //!
-//! It goes down at once and up slowly (additive increase, multiplicative decrease; the step is that of the `gradient2`
-//! limit of Netflix's `concurrency-limits`, with a logarithm for a root):
+//! It goes down at once and up slowly (additive increase, multiplicative decrease; the first step is that of the
+//! `gradient2` limit of Netflix's `concurrency-limits`, with a logarithm for a root):
 //!
 //! - throttled or timed out: times 0.7, at most once for each p90 of the service time, since what was under way when the
 //!   limit was lowered says nothing about the lower limit; where more was under way than advised, because nobody obeys, times
 //!   0.7 of that;
 //! - otherwise up by `log10` of the limit, at least 1, when the limit is in use and calls take about as long as they
-//!   always do, each kind of call compared with itself;
+//!   always do, each kind of call compared with itself; by as much again for each growth in a row that did no harm, up to
+//!   a sixteenth of the configured limit: near the edge it feels its way, and what the backend bears again is soon used;
 //! - when calls take longer, or are refused, since the limit grew, it goes back and stays there for a while: the backend
 //!   queues, or is full. So a limit at the edge of what its backend bears moves by a step, not by three tenths.
 //!
@@ -18,6 +19,7 @@ mod service;
 #[cfg(not(loom))]
 mod tests;
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -116,8 +118,12 @@ const NEAR: f64 = 1.5;
 /// How much longer than before it grew calls may take afterwards.
 const NO_WORSE: f64 = 1.1;
 
-/// Judgements without growth after a veto.
-const VETO: u32 = 10;
+/// Time without growth after a veto. How soon a backend bears more again has nothing to do with how long its calls take:
+/// so this is a time, and no number of judgements.
+const VETO: Duration = Duration::from_secs(15);
+
+/// The part of the configured limit that it grows by at once, at most.
+const STRIDE: u32 = 16;
 
 /// The limit of one pool, as its backend's signals advise it.
 ///
@@ -150,7 +156,9 @@ pub struct AdaptiveLimit {
     judged_at: Option<Instant>,
     // Latency before the last growth, and the limit to go back to.
     grown_from: Option<(u32, f64)>,
-    vetoed_for: u32,
+    /// Growths in a row.
+    growths: u32,
+    vetoed_until: Option<Instant>,
 }
 
 impl AdaptiveLimit {
@@ -169,7 +177,8 @@ impl AdaptiveLimit {
             lowered_at: None,
             judged_at: None,
             grown_from: None,
-            vetoed_for: 0,
+            growths: 0,
+            vetoed_until: None,
         }
     }
 
@@ -196,14 +205,26 @@ impl AdaptiveLimit {
         Advice { recommended: self.limit, in_force, why }
     }
 
-    /// Goes on from a limit that somebody else decided: another process, which was first with its change.
+    /// Goes on from a limit that somebody else decided: another process, which was first with its change. The limit that
+    /// it has already, decided once more: it had grown, and was taken back.
     pub fn adopt(&mut self, limit: u32, now: Instant) {
-        if limit < self.limit {
-            self.lowered_at = Some(now);
+        let grown_from = self.grown_from.take();
+        match limit.cmp(&self.limit) {
+            Ordering::Less => {
+                self.lowered_at = Some(now);
+                if grown_from.is_some() {
+                    self.veto(limit, now);
+                }
+            }
+            Ordering::Equal => {
+                self.veto(limit, now);
+            }
+            // What somebody else has raised is taken back by whoever meets the first refusal.
+            Ordering::Greater => {
+                let latency = self.service.relative().unwrap_or(f64::INFINITY);
+                self.grown_from = Some((self.limit, latency));
+            }
         }
-        // What somebody else has raised is taken back by whoever meets the first refusal.
-        let latency = self.service.relative().unwrap_or(f64::INFINITY);
-        self.grown_from = (limit > self.limit).then_some((self.limit, latency));
         self.limit = limit.clamp(self.options.min, self.options.configured);
         self.begin(now);
     }
@@ -220,14 +241,24 @@ impl AdaptiveLimit {
         };
         let most_in_use = self.most_in_use;
         self.begin(now);
+        // An advice that nobody obeys makes no call slower.
         if let Some((before, then)) = self.grown_from.take()
             && latency > then * NO_WORSE
+            && self.options.mode == AdaptiveMode::Enforce
         {
-            self.limit = before;
-            self.vetoed_for = VETO;
-            return Why::Vetoed;
+            return self.veto(before, now);
         }
-        self.raise(latency, most_in_use)
+        let why = self.raise(latency, most_in_use, now);
+        self.growths = if why == Why::Grown { self.growths + 1 } else { 0 };
+        why
+    }
+
+    /// Back to the limit before it grew, for a while.
+    fn veto(&mut self, before: u32, now: Instant) -> Why {
+        self.limit = before;
+        self.vetoed_until = Some(now + VETO);
+        self.growths = 0;
+        Why::Vetoed
     }
 
     fn lower(&mut self, now: Instant) -> Why {
@@ -242,15 +273,14 @@ impl AdaptiveLimit {
         self.begin(now);
         self.lowered_at = Some(now);
         if let Some((before, _)) = self.grown_from.take() {
-            self.limit = before;
-            self.vetoed_for = VETO;
-            return Why::Vetoed;
+            return self.veto(before, now);
         }
+        self.growths = 0;
         self.limit = self.limit.min(too_many * 7 / 10).max(self.options.min);
         Why::Congested
     }
 
-    fn raise(&mut self, latency: f64, most_in_use: u32) -> Why {
+    fn raise(&mut self, latency: f64, most_in_use: u32, now: Instant) -> Why {
         if self.limit >= self.options.configured {
             return Why::AtConfigured;
         }
@@ -260,14 +290,17 @@ impl AdaptiveLimit {
         if most_in_use * 2 < self.limit {
             return Why::Unused;
         }
-        if self.vetoed_for > 0 {
-            self.vetoed_for -= 1;
+        if self.vetoed_until.is_some_and(|until| now < until) {
             return Why::Vetoed;
         }
         self.grown_from = Some((self.limit, latency));
-        self.limit =
-            (self.limit + self.limit.checked_ilog10().unwrap_or(0).max(1)).min(self.options.configured);
+        self.limit = (self.limit + self.step()).min(self.options.configured);
         Why::Grown
+    }
+
+    fn step(&self) -> u32 {
+        let first = self.limit.checked_ilog10().unwrap_or(0).max(1);
+        first.saturating_mul(self.growths + 1).min((self.options.configured / STRIDE).max(first))
     }
 
     /// Begins a new judgement.

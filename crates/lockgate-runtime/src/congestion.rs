@@ -193,8 +193,10 @@ impl Watch {
             Err(EngineError::Conflict { .. } | EngineError::NotFound { .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
-        if let (Some(advice), Some(pool)) = (advice, self.pools.get_mut(name)) {
-            pool.is_advised(&status, now);
+        if let Some(pool) = self.pools.get_mut(name) {
+            pool.is_changed(&status, now);
+        }
+        if let Some(advice) = advice {
             let (slots, limit) = (status.slots, status.limit());
             let (advised, why) = advice.map(|advice| (advice.slots, advice.why)).unzip();
             tracing::info!(pool = %name, slots, limit, advised, why, "slots advised");

@@ -79,6 +79,24 @@ fn it_grows_by_the_logarithm_and_only_while_in_use_and_near_its_best() {
 }
 
 #[test]
+fn growths_in_a_row_that_do_no_harm_become_longer_up_to_a_sixteenth() {
+    let (mut limit, now) = limit(1, 50);
+    answers(&mut limit, 10 * MS, 50, now);
+    throttled(&mut limit, now);
+    let mut judgements = (1..).map(|n| now + n * 100 * MS);
+    let mut next = |limit: &mut AdaptiveLimit, latency| {
+        answers(limit, latency, 50, judgements.next().unwrap()).recommended
+    };
+    assert_eq!([(); 5].map(|()| next(&mut limit, 10 * MS)), [36, 38, 41, 44, 47]);
+    // After harm it begins with a short one again.
+    assert_eq!(next(&mut limit, 12 * MS), 44);
+    for _ in 0..149 {
+        assert_eq!(next(&mut limit, 10 * MS), 44);
+    }
+    assert_eq!([(); 5].map(|()| next(&mut limit, 10 * MS)), [45, 47, 50, 50, 50]);
+}
+
+#[test]
 fn growth_that_makes_calls_slower_is_taken_back_and_not_tried_for_a_while() {
     let (mut limit, mut now) = limit(1, 100);
     answers(&mut limit, 10 * MS, 100, now);
@@ -90,13 +108,23 @@ fn growth_that_makes_calls_slower_is_taken_back_and_not_tried_for_a_while() {
     };
     assert_eq!(next(&mut limit, 10 * MS), (71, Why::Grown));
     assert_eq!(next(&mut limit, 12 * MS), (70, Why::Vetoed));
-    for _ in 0..VETO {
+    for _ in 0..149 {
         assert_eq!(next(&mut limit, 10 * MS), (70, Why::Vetoed));
     }
     assert_eq!(next(&mut limit, 10 * MS), (71, Why::Grown));
     assert_eq!(next(&mut limit, 10 * MS).1, Why::Grown);
     assert_eq!(next(&mut limit, 20 * MS).1, Why::Vetoed);
     assert_eq!(next(&mut limit, 20 * MS).1, Why::Slow);
+}
+
+#[test]
+fn growth_of_an_advice_that_nobody_obeys_is_not_to_blame_for_slower_calls() {
+    let options = AdaptiveOptions { mode: AdaptiveMode::Observe, min: 1, configured: 100 };
+    let (mut limit, now) = (AdaptiveLimit::new(options), Instant::now());
+    answers(&mut limit, 10 * MS, 70, now);
+    throttled(&mut limit, now);
+    assert_eq!(answers(&mut limit, 10 * MS, 100, now + 100 * MS).recommended, 71);
+    assert_eq!(answers(&mut limit, 12 * MS, 100, now + 200 * MS).recommended, 73);
 }
 
 #[test]
@@ -132,6 +160,21 @@ fn what_another_process_decided_counts_as_ones_own() {
     assert_eq!(throttled(&mut limit, now + 100 * MS).why, Why::JustLowered);
     limit.adopt(500, now);
     assert_eq!(limit.decide(now).recommended, 100);
+}
+
+#[test]
+fn a_growth_that_another_process_took_back_is_not_tried_by_this_one_for_a_while() {
+    let seen = |decided: &[u32]| {
+        let (mut limit, now) = limit(1, 100);
+        answers(&mut limit, 10 * MS, 100, now);
+        limit.adopt(70, now);
+        decided.iter().for_each(|decided| limit.adopt(*decided, now));
+        let before = answers(&mut limit, 10 * MS, 100, now + VETO - MS).why;
+        (before, answers(&mut limit, 10 * MS, 100, now + VETO + 10 * MS).why)
+    };
+    assert_eq!(seen(&[71, 70]), (Why::Vetoed, Why::Grown), "seen when it had grown");
+    assert_eq!(seen(&[70]), (Why::Vetoed, Why::Grown), "seen when it was back again");
+    assert_eq!(seen(&[]), (Why::Grown, Why::Grown), "lowered, and never grown");
 }
 
 #[test]

@@ -18,8 +18,9 @@ pub(super) struct PoolWatch {
     /// Of the slots that are configured; made when they are known, and again when they change.
     limit: Option<AdaptiveLimit>,
     configured: u32,
-    /// What is advised, as the store has it.
+    /// What is advised, as the store has it, and the version of the pool that it was read from.
     known: u32,
+    version: u64,
     /// Slots in use, of all processes, at the last look.
     in_use: u32,
     /// Heard since the last look.
@@ -42,6 +43,7 @@ impl PoolWatch {
             limit: None,
             configured: 0,
             known: 0,
+            version: 0,
             in_use: 0,
             early: Vec::new(),
             refused: 0,
@@ -115,10 +117,14 @@ impl PoolWatch {
         Some(Some(NewAdvice { slots: advice.recommended, why, enforced }))
     }
 
-    /// The store has taken the advice.
-    pub(super) fn is_advised(&mut self, status: &PoolStatus, now: Instant) {
-        self.known = advised(status);
-        self.changed_at = Some(now);
+    /// The store has taken a change of this process, to the advice or not.
+    pub(super) fn is_changed(&mut self, status: &PoolStatus, now: Instant) {
+        let shown = advised(status);
+        if shown != self.known {
+            self.changed_at = Some(now);
+        }
+        self.known = shown;
+        self.version = status.version;
     }
 
     /// Goes on from what the store says: other slots, or the advice of another process.
@@ -133,14 +139,20 @@ impl PoolWatch {
                 limit.observe(&Observation { kind: &kind, signal, latency, in_use: status.in_use() });
             }
             self.limit = Some(limit);
+            self.known = status.slots;
         }
-        if let Some(limit) = self.limit.as_mut().filter(|_| is_new || shown != self.known)
-            && shown < status.slots.max(self.known)
+        // Also when the advice is what it was: it may have been raised and taken back since the last look.
+        let is_or_was_advised = shown.min(self.known) < status.slots;
+        if let Some(limit) = self.limit.as_mut().filter(|_| is_new || status.version != self.version)
+            && is_or_was_advised
         {
             limit.adopt(shown, now);
-            self.changed_at = Some(now);
+            if shown != self.known {
+                self.changed_at = Some(now);
+            }
         }
         self.known = shown;
+        self.version = status.version;
         self.in_use = status.in_use();
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use lockgate_core::Tenant;
 use lockgate_core::lease::SlotRequest;
-use lockgate_core::pool::{PoolSpec, PoolStatus};
+use lockgate_core::pool::{Advice, PoolSpec, PoolStatus};
 use lockgate_core::timing::SlotTiming;
 use tokio::time::{sleep, timeout};
 
@@ -233,6 +233,17 @@ async fn who_hears_of_a_congestion_second_lowers_nothing_even_without_experience
 }
 
 #[test]
+fn when_another_process_has_restored_the_slots_nothing_is_advised_any_more() {
+    let policy = PoolPolicy { adaptive: AdaptiveMode::Enforce, ..PoolPolicy::default() };
+    let (mut pool, now) = (PoolWatch::new(policy), Instant::now());
+    let advice = Advice { slots: 7, why: "refused".into(), enforced: true, age: Duration::ZERO };
+    pool.catch_up(&PoolStatus { advice: Some(advice), version: 2, ..ten_slots() }, now);
+    let restored = PoolStatus { version: 3, ..ten_slots() };
+    pool.catch_up(&restored, now);
+    assert_eq!(pool.decide(&restored, now), None);
+}
+
+#[test]
 fn the_heaviest_job_still_fits_into_what_is_advised() {
     let mut pool = PoolWatch::new(PoolPolicy::default());
     pool.at_least(9);
@@ -243,7 +254,19 @@ fn the_heaviest_job_still_fits_into_what_is_advised() {
         latency: Duration::from_millis(1),
         retry_after: None,
     };
-    let mut status = PoolStatus {
+    let mut status = ten_slots();
+    pool.catch_up(&status, Instant::now());
+    assert!(pool.hear(&heard, Instant::now()), "the first refusal");
+    pool.observe(&heard);
+    let advice = pool.decide(&status, Instant::now()).flatten().unwrap();
+    assert_eq!(advice.slots, 9);
+    status.slots = 0;
+    pool.catch_up(&status, Instant::now());
+    assert_eq!(pool.decide(&status, Instant::now()), None, "a closed pool is not advised");
+}
+
+fn ten_slots() -> PoolStatus {
+    PoolStatus {
         name: name(),
         slots: 10,
         per_tenant: None,
@@ -257,13 +280,5 @@ fn the_heaviest_job_still_fits_into_what_is_advised() {
         learning: None,
         paused: None,
         advice: None,
-    };
-    pool.catch_up(&status, Instant::now());
-    assert!(pool.hear(&heard, Instant::now()), "the first refusal");
-    pool.observe(&heard);
-    let advice = pool.decide(&status, Instant::now()).flatten().unwrap();
-    assert_eq!(advice.slots, 9);
-    status.slots = 0;
-    pool.catch_up(&status, Instant::now());
-    assert_eq!(pool.decide(&status, Instant::now()), None, "a closed pool is not advised");
+    }
 }
