@@ -89,7 +89,7 @@ fn growths_in_a_row_that_do_no_harm_become_longer_up_to_a_sixteenth() {
     };
     assert_eq!([(); 5].map(|()| next(&mut limit, 10 * MS)), [36, 38, 41, 44, 47]);
     // After harm it begins with a short one again.
-    assert_eq!(next(&mut limit, 12 * MS), 44);
+    assert_eq!(next(&mut limit, 13 * MS), 44);
     for _ in 0..149 {
         assert_eq!(next(&mut limit, 10 * MS), 44);
     }
@@ -107,7 +107,7 @@ fn growth_that_makes_calls_slower_is_taken_back_and_not_tried_for_a_while() {
         (advice.recommended, advice.why)
     };
     assert_eq!(next(&mut limit, 10 * MS), (71, Why::Grown));
-    assert_eq!(next(&mut limit, 12 * MS), (70, Why::Vetoed));
+    assert_eq!(next(&mut limit, 13 * MS), (70, Why::Vetoed));
     for _ in 0..149 {
         assert_eq!(next(&mut limit, 10 * MS), (70, Why::Vetoed));
     }
@@ -124,7 +124,7 @@ fn growth_of_an_advice_that_nobody_obeys_is_not_to_blame_for_slower_calls() {
     answers(&mut limit, 10 * MS, 70, now);
     throttled(&mut limit, now);
     assert_eq!(answers(&mut limit, 10 * MS, 100, now + 100 * MS).recommended, 71);
-    assert_eq!(answers(&mut limit, 12 * MS, 100, now + 200 * MS).recommended, 73);
+    assert_eq!(answers(&mut limit, 13 * MS, 100, now + 200 * MS).recommended, 73);
 }
 
 #[test]
