@@ -1,12 +1,15 @@
 //! Calls of the same kind travel together: whatever has come in while one call was under way is the next one.
 //!
-//! No timer: alone, an item leaves at once; under load the groups grow by themselves. With one lane, order is kept.
+//! Alone, an item leaves at once; under load the groups grow by themselves, and those that nobody waits for are paced, so
+//! that they grow further. With one lane, order is kept.
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lockgate_core::EngineError;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 /// An error that all items of a group share.
@@ -45,17 +48,35 @@ where
         F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
     {
+        Self::with(lanes, Duration::ZERO, tracker, call)
+    }
+
+    /// As [`Group::start`], with calls that begin no sooner than `pace` after each other, unless one is full: for what
+    /// nobody waits for. Alone, an item still leaves at once.
+    pub(crate) fn paced<F, Fut>(pace: Duration, tracker: &TaskTracker, call: F) -> Self
+    where
+        F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
+    {
+        Self::with(1, pace, tracker, call)
+    }
+
+    fn with<F, Fut>(lanes: u32, pace: Duration, tracker: &TaskTracker, call: F) -> Self
+    where
+        F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
+    {
         let (sender, receiver) = mpsc::channel(MAX_GROUP);
         let (receiver, call) = (Arc::new(Mutex::new(receiver)), Arc::new(call));
         for _ in 0..lanes {
             let (receiver, call) = (Arc::clone(&receiver), Arc::clone(&call));
             tracker.spawn(async move {
+                let mut next = Instant::now();
                 loop {
-                    let mut waiting = Vec::new();
                     // Locked while nothing comes: whoever is not calling takes all there is.
-                    if receiver.lock().await.recv_many(&mut waiting, MAX_GROUP).await == 0 {
-                        return;
-                    }
+                    let waiting = gather(&mut *receiver.lock().await, next).await;
+                    let Some(waiting) = waiting else { return };
+                    next = Instant::now() + pace;
                     let (items, senders): (Vec<T>, Vec<_>) = waiting.into_iter().unzip();
                     answer(call(items).await, senders);
                 }
@@ -72,6 +93,18 @@ where
         }
         receiver.await.unwrap_or_else(|_| Err(ended()))
     }
+}
+
+/// What the next call is about: all that there is by `at`, or as soon as there is something after it; `None`: nothing will
+/// come any more.
+async fn gather<I>(receiver: &mut mpsc::Receiver<I>, at: Instant) -> Option<Vec<I>> {
+    let mut waiting = Vec::new();
+    let mut more = receiver.recv_many(&mut waiting, MAX_GROUP).await;
+    while more > 0 && waiting.len() < MAX_GROUP && Instant::now() < at {
+        let rest = MAX_GROUP - waiting.len();
+        more = timeout_at(at, receiver.recv_many(&mut waiting, rest)).await.unwrap_or(0);
+    }
+    (!waiting.is_empty()).then_some(waiting)
 }
 
 fn answer<R>(answers: Result<Vec<R>, EngineError>, senders: Vec<oneshot::Sender<Answer<R>>>) {
@@ -101,10 +134,7 @@ fn ended() -> GroupError {
 mod tests {
     use std::sync::Mutex;
 
-    use std::time::Duration;
-
     use futures_util::future::join_all;
-    use tokio::time::Instant;
 
     use super::*;
 
@@ -140,6 +170,26 @@ mod tests {
         };
         let (slow, quick) = tokio::join!(slow, quick);
         assert_eq!((slow.unwrap(), quick), (100, Duration::from_secs(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn paced_calls_gather_what_comes_between_them_unless_one_is_full() {
+        let pace = Duration::from_millis(10);
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let (seen, begun) = (Arc::clone(&calls), Instant::now());
+        let group = &Group::paced(pace, &TaskTracker::new(), move |items: Vec<u32>| {
+            seen.lock().unwrap().push((begun.elapsed(), items.len()));
+            async { Ok(items) }
+        });
+        let after = |wait, n| async move { (tokio::time::sleep(wait).await, group.call(n).await) }; // virtual time
+        let few = (0..5).map(|n| after(Duration::from_millis(2) * n, n));
+        let many = (0..300).map(|n| after(Duration::from_millis(50), n));
+        join_all(few.chain(many)).await;
+        let ms = Duration::from_millis;
+        let mut calls = calls.lock().unwrap().clone();
+        // Full before its time is over: MAX_GROUP come at once, and the rest waits.
+        assert_eq!(calls.split_off(2).iter().map(|(at, _)| *at).collect::<Vec<_>>(), [ms(50), ms(60)]);
+        assert_eq!(calls, [(ms(0), 1), (ms(10), 4)], "alone at once, then together");
     }
 
     #[tokio::test]

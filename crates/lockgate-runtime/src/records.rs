@@ -27,6 +27,9 @@ pub(crate) struct Records {
 /// Starts are told while slots are held for them, so none waits for all that were told before it.
 const START_LANES: u32 = 2;
 
+/// Settlements are told behind the release of the slots, when nobody waits for them: so they wait for each other.
+const SETTLE_PACE: Duration = Duration::from_millis(10);
+
 /// How long to wait before a store is told again; doubled up to [`SLOWEST`].
 const TELL_AGAIN: Duration = Duration::from_millis(100);
 const SLOWEST: Duration = Duration::from_secs(5);
@@ -47,7 +50,7 @@ impl Records {
                 let ledger = Arc::clone(&ledger);
                 async move { ledger.start(starts).await }
             }),
-            reports: Group::start(tracker, move |reports| {
+            reports: Group::paced(SETTLE_PACE, tracker, move |reports| {
                 let ledger = Arc::clone(&reports_ledger);
                 async move { ledger.settle(reports).await }
             }),

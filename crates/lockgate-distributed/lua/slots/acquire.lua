@@ -2,7 +2,7 @@
 --
 -- KEYS as desk.lua. ARGV from 9: the process's name; then of each request: lease, tenant, how long it may drain ms, the
 -- longest wait ms, the request (opaque), its number of pools, and for each of them, sorted, its name and weight. `at` and `answers`
--- are those of quick_acquire.lua, which may have taken some.
+-- are those of quick_acquire.lua and quick_enqueue.lua, which may have taken some.
 --
 -- Returns {"ok", answers, told}, in the order of the requests:
 --   a fence: granted now; {"g", fence, request} held already; {"q"} in line; {"h", ms} held elsewhere; {"d", ms} draining;

@@ -1,6 +1,6 @@
 -- The desk: what each operation begins with. Every script is this file, what is easy of the operation when it has such a part
--- (`quick_acquire.lua`, `quick_release.lua`), `books.lua`, `line.lua`, `grant.lua`, and the operation; before it, `session.lua`
--- when a session calls, `pool.lua` when it is about pools.
+-- (`quick_acquire.lua` and `quick_enqueue.lua`, `quick_release.lua` and `quick_grant.lua`), `books.lua`, `line.lua`, `grant.lua`,
+-- and the operation; before it, `session.lua` when a session calls, `pool.lua` when it is about pools.
 --
 -- KEYS, all with the hash tag of the namespace, none with an expiry of Redis; times are virtual ms, "\1" and "\2" separate
 -- (no name holds a control character), records are packed with struct (numbers) or cmsgpack:

@@ -35,7 +35,7 @@ macro_rules! script {
     };
 }
 
-static ACQUIRE: LazyLock<Text> = script!("", ["quick_acquire"], "session", "acquire");
+static ACQUIRE: LazyLock<Text> = script!("", ["quick_acquire", "quick_enqueue"], "session", "acquire");
 static CLOSE: LazyLock<Text> = script!(" flags=allow-oom", "close");
 static ENSURE: LazyLock<Text> = script!("", "pool", "ensure");
 static FOUND: LazyLock<Text> = script!("", "found");
