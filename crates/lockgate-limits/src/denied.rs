@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::later;
+
 /// Why a call was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -38,18 +40,21 @@ pub enum Reason {
 #[error("{}", text(*.reason))]
 pub struct Denied {
     reason: Reason,
-    not_before: Option<Instant>,
-    wait: Option<Duration>,
+    // The `now` of the call, where time alone decides. What is told from it is worked out by whoever asks for it: most
+    // callers do not, and a denial is to cost next to nothing.
+    now: Option<Instant>,
+    // In nanoseconds from there.
+    wait: u64,
 }
 
 impl Denied {
-    pub(crate) fn until(reason: Reason, not_before: Instant, now: Instant) -> Self {
-        let wait = not_before.saturating_duration_since(now);
-        Self { reason, not_before: Some(not_before), wait: Some(wait) }
+    #[inline]
+    pub(crate) fn until(reason: Reason, now: Instant, wait: u64) -> Self {
+        Self { reason, now: Some(now), wait }
     }
 
     pub(crate) fn whenever(reason: Reason) -> Self {
-        Self { reason, not_before: None, wait: None }
+        Self { reason, now: None, wait: 0 }
     }
 
     /// Why.
@@ -62,13 +67,13 @@ impl Denied {
     /// does not decide it. For [`Reason::Reserved`] it is when the next reservation expires.
     #[must_use]
     pub fn not_before(&self) -> Option<Instant> {
-        self.not_before
+        self.now.map(|now| later(now, self.wait))
     }
 
     /// The same, as a wait from the `now` of the call.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.wait
+        self.now.map(|_| Duration::from_nanos(self.wait))
     }
 }
 

@@ -19,11 +19,12 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::clock::{Epoch, now};
+use crate::clock::{Epoch, Reading, now};
 use crate::denied::{Denied, Reason};
 use crate::line::{Line, Wait};
+use crate::place::place;
 use crate::quota::Quota;
-use crate::sharded::{ShardedLimiter, place};
+use crate::sharded::ShardedLimiter;
 use crate::sync::{Mutex, lock};
 use hot::{Hot, ONE_OF, Samples};
 use part::{Entry, Part};
@@ -238,8 +239,8 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
         if plain.spend(tokens) {
             return Ok(());
         }
-        let now = now();
-        plain.draw(line, self.epoch.nanos(now), tokens).map_err(|wait| self.denial(wait, now))
+        let asked = self.epoch.reading(now());
+        plain.draw(line, asked.at, tokens).map_err(|wait| self.denial(wait, asked))
     }
 
     /// The first call of a key.
@@ -250,19 +251,19 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
         key: &K,
         (tokens, now): (u32, Instant),
     ) -> Result<(), Denied> {
-        let at = self.epoch.nanos(now);
-        let mut plain = Plain::new(at);
+        let asked = self.epoch.reading(now);
+        let mut plain = Plain::new(asked.at);
         // A call that is denied to a full bucket leaves nothing to remember.
-        plain.draw(part.line, at, tokens).map_err(|wait| self.denial(wait, now))?;
-        part.make_room(at)
-            .map_err(|room| Denied::until(Reason::TooManyKeys, self.epoch.instant(room), now))?;
+        plain.draw(part.line, asked.at, tokens).map_err(|wait| self.denial(wait, asked))?;
+        part.make_room(asked.at)
+            .map_err(|room| Denied::until(Reason::TooManyKeys, now, self.epoch.wait(asked, room)))?;
         part.insert(hash, key.clone(), Entry::Plain(plain));
         Ok(())
     }
 
-    fn denial(&self, wait: Wait, now: Instant) -> Denied {
+    fn denial(&self, wait: Wait, asked: Reading) -> Denied {
         match wait {
-            Wait::Until(moment) => Denied::until(Reason::Rate, self.epoch.instant(moment), now),
+            Wait::Until(moment) => Denied::until(Reason::Rate, asked.now, self.epoch.wait(asked, moment)),
             Wait::Never => Denied::whenever(Reason::TooLarge),
             Wait::Held => Denied::whenever(Reason::Reserved),
         }

@@ -12,7 +12,7 @@
 
 use crate::line::{Decision, Line, REACH, Tokens, Wait};
 use crate::quota::Quota;
-use crate::sync::{AtomicU64, Mutex, Ordering, lock, pause};
+use crate::sync::{Apart, AtomicU64, Mutex, Ordering, lock, pause};
 
 /// Bits of the word that count units.
 const UNITS: u32 = 56;
@@ -22,7 +22,8 @@ const MASK: u64 = (1 << UNITS) - 1;
 /// One limit.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    word: AtomicU64,
+    // Every charge writes it. Apart, so that whoever reads the line need not wait for that.
+    word: Apart<AtomicU64>,
     // Twice the number of changes; odd while one is under way. The four numbers of the line are whole only while it
     // stays the same and even (a sequence lock).
     sequence: AtomicU64,
@@ -63,7 +64,7 @@ impl Ledger {
     /// Goes on from a line and what was issued on it.
     pub(crate) fn taking_over(line: Line, issued: u64) -> Self {
         Self {
-            word: AtomicU64::new(issued & MASK),
+            word: Apart(AtomicU64::new(issued & MASK)),
             sequence: AtomicU64::new(0),
             per_nano: AtomicU64::new(line.per_nano),
             per_token: AtomicU64::new(line.per_token),
@@ -77,6 +78,7 @@ impl Ledger {
     ///
     /// `held` tells the tokens that are charged already and not yet spent, or more. It is asked after the word was
     /// read: whoever comes to hold more says so first and charges afterwards, and this charge then decides again.
+    #[inline]
     pub(crate) fn charge(&self, now: u64, tokens: u64, held: impl Fn() -> u64) -> Result<(), Wait> {
         loop {
             let (word, line) = self.read();
@@ -93,6 +95,7 @@ impl Ledger {
     }
 
     /// What a charge of `tokens` would wait for; `None` when it would be admitted. Writes nothing.
+    #[inline]
     pub(crate) fn wait_for(&self, now: u64, tokens: u64, held: u64) -> Option<Wait> {
         let (word, line) = self.read();
         match line.charge(word & MASK, now, tokens, held) {
@@ -171,14 +174,15 @@ impl Ledger {
 
     fn replace(&self, word: u64, issued: u64) -> bool {
         let next = (word & !MASK) | (issued & MASK);
-        self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.word.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// The word, and the line that it is counted on.
+    #[inline]
     fn read(&self) -> (u64, Line) {
         loop {
             let sequence = self.sequence.load(Ordering::Acquire);
-            let word = self.word.load(Ordering::Acquire);
+            let word = self.word.0.load(Ordering::Acquire);
             let line = self.line();
             let whole = sequence & 1 == 0 && self.sequence.load(Ordering::Relaxed) == sequence;
             if whole && word >> UNITS == version(sequence) {
@@ -198,6 +202,7 @@ impl Ledger {
     }
 
     /// Counts from `now` on, where the numbers have grown too large. That takes hours to years.
+    #[cold]
     fn start_again(&self, now: u64, held: &impl Fn() -> u64) {
         self.change(|line, issued| {
             if !line.is_far(now) {
@@ -216,10 +221,10 @@ impl Ledger {
         // From here on nobody reads the line, though charges that have read it may still come first.
         self.sequence.store(sequence + 1, Ordering::Relaxed);
         let to = loop {
-            let word = self.word.load(Ordering::Acquire);
+            let word = self.word.0.load(Ordering::Acquire);
             let (to, issued) = decide(&line, word & MASK);
             let next = (version(sequence + 2) << UNITS) | (issued & MASK);
-            if self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            if self.word.0.compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 break to;
             }
         };

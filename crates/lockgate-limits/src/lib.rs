@@ -95,6 +95,7 @@ mod gate;
 mod keyed;
 mod ledger;
 mod line;
+mod place;
 mod quota;
 mod reservation;
 mod retry;
@@ -102,6 +103,7 @@ mod sharded;
 mod stages;
 mod status;
 mod sync;
+mod tally;
 mod throttle;
 
 pub use adaptive::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Advice, Observation, Signal, Why};

@@ -114,10 +114,14 @@ impl Line {
     }
 
     /// Charges `tokens` at `now`, if they are there.
+    #[inline]
     pub(crate) fn charge(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Decision {
-        if let Some(decision) = self.near(issued, now, tokens, held) {
-            return decision;
-        }
+        self.near(issued, now, tokens, held).unwrap_or_else(|| self.anywhere(issued, now, tokens, held))
+    }
+
+    /// The same where numbers are large, or before the anchor.
+    #[cold]
+    fn anywhere(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Decision {
         if self.is_far(now) {
             return Decision::TooLong;
         }
@@ -129,6 +133,7 @@ impl Line {
     }
 
     /// The same in 64 bits, where nothing overflows: nearly always, and twice as fast.
+    #[inline]
     fn near(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Option<Decision> {
         let full = now.checked_sub(self.anchor)?.checked_mul(self.per_nano).filter(|full| *full <= REACH)?;
         let burst = self.burst * self.per_token;
