@@ -25,7 +25,7 @@ use crate::line::{Line, Wait};
 use crate::place::place;
 use crate::quota::Quota;
 use crate::sharded::ShardedLimiter;
-use crate::sync::{Mutex, lock};
+use crate::sync::{Apart, Mutex, lock};
 use hot::{Hot, ONE_OF, Samples};
 use part::{Entry, Part};
 use plain::Plain;
@@ -64,13 +64,13 @@ impl Default for KeyedOptions {
 /// # Ok::<(), lockgate_limits::QuotaError>(())
 /// ```
 #[derive(Debug)]
-pub struct KeyedLimiter<K> {
+pub struct KeyedLimiter<K, S = RandomState> {
     epoch: Epoch,
     quota: Mutex<Quota>,
-    hasher: RandomState,
-    parts: Box<[Mutex<Part<K>>]>,
+    hasher: S,
+    parts: Box<[Apart<Mutex<Part<K>>>]>,
     hot: Hot<K>,
-    samples: Mutex<Samples<K>>,
+    samples: Apart<Mutex<Samples<K>>>,
     threshold: f64,
 }
 
@@ -98,15 +98,36 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
     /// A limiter whose time begins at `start`.
     #[must_use]
     pub fn starting(quota: Quota, options: KeyedOptions, start: Instant) -> Self {
+        Self::with_hasher(quota, options, start, RandomState::new())
+    }
+}
+
+impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
+    /// As [`KeyedLimiter::starting`], with another hasher of keys. The default resists keys that are chosen to collide; who
+    /// trusts the keys may take a faster one.
+    ///
+    /// ```
+    /// use std::hash::{BuildHasherDefault, DefaultHasher};
+    /// use lockgate_limits::{KeyedLimiter, KeyedOptions, Quota};
+    /// use tokio::time::Instant;
+    ///
+    /// let (quota, options) = (Quota::per_second(10, 2)?, KeyedOptions::default());
+    /// let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    /// let limiter = KeyedLimiter::with_hasher(quota, options, Instant::now(), hasher);
+    /// assert!(limiter.try_acquire(&"alice", 2).is_ok());
+    /// # Ok::<(), lockgate_limits::QuotaError>(())
+    /// ```
+    #[must_use]
+    pub fn with_hasher(quota: Quota, options: KeyedOptions, start: Instant, hasher: S) -> Self {
         let most = (options.max_keys / PARTS).max(1);
         let line = Line::new(quota, 0);
         Self {
             epoch: Epoch::starting(start),
             quota: Mutex::new(quota),
-            hasher: RandomState::new(),
-            parts: (0..PARTS).map(|_| Mutex::new(Part::new(line, most))).collect(),
+            hasher,
+            parts: (0..PARTS).map(|_| Apart(Mutex::new(Part::new(line, most)))).collect(),
             hot: Hot::new(),
-            samples: Mutex::new(Samples::default()),
+            samples: Apart(Mutex::new(Samples::default())),
             threshold: options.rebalance_threshold,
         }
     }
@@ -134,7 +155,7 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
         let mut current = lock(&self.quota);
         *current = quota;
         for part in &self.parts {
-            lock(part).set_line(Line::new(quota, at), at, |hot| hot.set_quota_at(quota, now));
+            lock(&part.0).set_line(Line::new(quota, at), at, |hot| hot.set_quota_at(quota, now));
         }
     }
 
@@ -142,7 +163,7 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
     pub fn drop_idle_at(&self, now: Instant) {
         let at = self.epoch.nanos(now);
         for part in &self.parts {
-            lock(part).drop_idle(at);
+            lock(&part.0).drop_idle(at);
         }
     }
 
@@ -171,7 +192,7 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
             status.denied += denied;
         }
         for part in &self.parts {
-            let part = lock(part);
+            let part = lock(&part.0);
             status.keys += part.len();
             status.allowed += part.allowed;
             status.denied += part.denied;
@@ -181,7 +202,7 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
 
     fn part(&self, hash: u64) -> Option<&Mutex<Part<K>>> {
         // The table uses the upper and the lowest bits for its own places.
-        self.parts.get(usize::from((hash >> 32).to_le_bytes()[0]) % PARTS)
+        self.parts.get(usize::from((hash >> 32).to_le_bytes()[0]) % PARTS).map(|part| &part.0)
     }
 
     fn take(&self, key: &K, tokens: u32, now: impl Fn() -> Instant) -> Result<(), Denied> {
@@ -189,14 +210,14 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
         let call = |limiter: &ShardedLimiter| limiter.take_unless_closed(tokens, &now);
         if let Some((Some(result), sampled)) = self.hot.with(place(), (hash, key), call) {
             if sampled {
-                self.sample(hash, key, now());
+                self.sample(hash, key, &now);
             }
             return result;
         }
         loop {
             let (found, sampled) = self.take_from_part(hash, key, tokens, &now);
             if sampled {
-                self.sample(hash, key, now());
+                self.sample(hash, key, &now);
             }
             let result = match found {
                 Found::Plain(result) => Some(result),
@@ -218,9 +239,9 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
         let sampled = part.calls.is_multiple_of(ONE_OF);
         let line = part.line;
         let result = match part.find(hash, key) {
-            Some(Entry::Hot(limiter)) => return (Found::Hot(Arc::clone(limiter)), sampled),
             Some(Entry::Plain(plain)) => self.take_plain(plain, line, tokens, now),
-            None => self.take_first(&mut part, hash, key, (tokens, now())),
+            Some(Entry::Hot(limiter)) => return (Found::Hot(Arc::clone(limiter)), sampled),
+            None => self.take_first(&mut part, (hash, key), tokens, now()),
         };
         match result {
             Ok(()) => part.allowed += u64::from(tokens),
@@ -236,20 +257,23 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
         tokens: u32,
         now: &impl Fn() -> Instant,
     ) -> Result<(), Denied> {
-        if plain.spend(tokens) {
-            return Ok(());
-        }
-        let asked = self.epoch.reading(now());
+        if plain.spend(tokens) { Ok(()) } else { self.draw_plain(plain, line, tokens, now()) }
+    }
+
+    #[inline(never)]
+    fn draw_plain(&self, plain: &mut Plain, line: Line, tokens: u32, now: Instant) -> Result<(), Denied> {
+        let asked = self.epoch.reading(now);
         plain.draw(line, asked.at, tokens).map_err(|wait| self.denial(wait, asked))
     }
 
     /// The first call of a key.
+    #[inline(never)]
     fn take_first(
         &self,
         part: &mut Part<K>,
-        hash: u64,
-        key: &K,
-        (tokens, now): (u32, Instant),
+        (hash, key): (u64, &K),
+        tokens: u32,
+        now: Instant,
     ) -> Result<(), Denied> {
         let asked = self.epoch.reading(now);
         let mut plain = Plain::new(asked.at);
@@ -257,7 +281,7 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
         plain.draw(part.line, asked.at, tokens).map_err(|wait| self.denial(wait, asked))?;
         part.make_room(asked.at)
             .map_err(|room| Denied::until(Reason::TooManyKeys, now, self.epoch.wait(asked, room)))?;
-        part.insert(hash, key.clone(), Entry::Plain(plain));
+        part.insert(hash, key.clone(), plain, |key| self.hasher.hash_one(key));
         Ok(())
     }
 
