@@ -104,7 +104,7 @@ impl TokenBucket {
                 shared.tally.allow(tokens);
                 Ok(())
             }
-            Err(wait) => Err(shared.deny(wait, tokens, reading)),
+            Err(wait) => shared.deny(wait, tokens, reading),
         }
     }
 
@@ -156,7 +156,7 @@ impl TokenBucket {
                 let in_reach = ready.saturating_sub(nanos(max_wait));
                 Err(Denied::until(Reason::Rate, now, shared.epoch.wait(reading, in_reach)))
             }
-            Err(wait) => Err(shared.deny(wait, tokens, reading)),
+            Err(wait) => shared.deny(wait, tokens, reading),
         }
     }
 

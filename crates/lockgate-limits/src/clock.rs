@@ -37,13 +37,12 @@ impl Epoch {
     /// Nanoseconds from a reading to a moment. One from before the start has the way to the start, too.
     #[inline]
     pub(crate) fn wait(&self, from: Reading, moment: u64) -> u64 {
-        let early = if from.at == 0 { self.early(from.now) } else { 0 };
-        moment.saturating_sub(from.at).saturating_add(early)
+        if from.at == 0 { self.wait_from_before(from.now, moment) } else { moment.saturating_sub(from.at) }
     }
 
     #[cold]
-    fn early(&self, now: Instant) -> u64 {
-        nanos(self.0.saturating_duration_since(now.into_std()))
+    fn wait_from_before(&self, now: Instant, moment: u64) -> u64 {
+        nanos(self.0.saturating_duration_since(now.into_std())).saturating_add(moment)
     }
 
     /// The instant of a moment; for one beyond what an `Instant` can tell, thirty years from the start.

@@ -132,21 +132,23 @@ impl Line {
         Decision::Deny(self.wait(issued, now, tokens, held))
     }
 
-    /// The same in 64 bits, where nothing overflows: nearly always, and twice as fast.
+    /// The same in 64 bits: nearly always, and several times as fast. A full bucket is within reach, and so are the full
+    /// line, what is held and what is asked for, where this goes on: their sums do not overflow.
     #[inline]
-    fn near(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Option<Decision> {
+    pub(crate) fn near(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Option<Decision> {
         let full = now.checked_sub(self.anchor)?.checked_mul(self.per_nano).filter(|full| *full <= REACH)?;
+        if tokens.max(held) > self.burst {
+            return None;
+        }
         let burst = self.burst * self.per_token;
-        let lifted = issued.max(full.checked_add(held.checked_mul(self.per_token)?)?);
-        let next = lifted.checked_add(tokens.checked_mul(self.per_token)?)?;
+        let lifted = issued.max(full + held * self.per_token);
+        let next = lifted + tokens * self.per_token;
         Some(if next <= full + burst {
             Decision::Admit(next)
-        } else if tokens > self.burst {
-            Decision::Deny(Wait::Never)
-        } else if lifted > issued && held > 0 {
+        } else if held > 0 && lifted > issued {
             Decision::Deny(Wait::Held)
         } else {
-            Decision::Deny(Wait::Until(self.anchor.checked_add((next - burst).div_ceil(self.per_nano))?))
+            Decision::Deny(Wait::Until(self.anchor.saturating_add((next - burst).div_ceil(self.per_nano))))
         })
     }
 

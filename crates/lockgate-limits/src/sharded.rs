@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::bucket::TokenBucket;
-use crate::clock::now;
+use crate::clock::{Reading, now};
 use crate::denied::{Denied, Reason};
 use crate::place::{cores, place};
 use crate::quota::Quota;
@@ -159,18 +159,24 @@ impl ShardedLimiter {
 
     #[inline(never)]
     fn draw(&self, shard: usize, tokens: u32, now: Instant) -> Result<(), Denied> {
-        // Only a keyed limiter closes a desk, and does not hand it out.
-        self.draw_unless_closed(shard, tokens, now)
-            .unwrap_or_else(|| Err(Denied::until(Reason::Rate, now, 0)))
+        let source = self.bucket.source();
+        let (asked, tokens) = (source.reading(now), u64::from(tokens));
+        match self.desk.refusal(source, tokens, asked.at) {
+            Some(wait) => source.deny(wait, tokens, asked),
+            // Only a keyed limiter closes a desk, and does not hand it out.
+            None => self
+                .draw_at_desk(shard, tokens, asked)
+                .unwrap_or_else(|| Err(Denied::until(Reason::Rate, now, 0))),
+        }
     }
 
     /// Draws at the desk; `None` when it is closed.
-    fn draw_unless_closed(&self, shard: usize, tokens: u32, now: Instant) -> Option<Result<(), Denied>> {
+    #[cold]
+    fn draw_at_desk(&self, shard: usize, tokens: u64, asked: Reading) -> Option<Result<(), Denied>> {
         let source = self.bucket.source();
-        let (reading, tokens) = (source.reading(now), u64::from(tokens));
-        match self.desk.draw(source, shard, tokens, reading.at) {
+        match self.desk.draw(source, shard, tokens, asked.at) {
             Ok(()) => Some(Ok(())),
-            Err(Dry::Wait(wait)) => Some(Err(source.deny(wait, tokens, reading))),
+            Err(Dry::Wait(wait)) => Some(source.deny(wait, tokens, asked)),
             Err(Dry::Closed) => None,
         }
     }
@@ -193,7 +199,12 @@ impl ShardedLimiter {
         if self.desk.spend(shard, u64::from(tokens)) {
             return Some(Ok(()));
         }
-        self.draw_unless_closed(shard, tokens, now())
+        let source = self.bucket.source();
+        let (asked, tokens) = (source.reading(now()), u64::from(tokens));
+        match self.desk.refusal(source, tokens, asked.at) {
+            Some(wait) => Some(source.deny(wait, tokens, asked)),
+            None => self.draw_at_desk(shard, tokens, asked),
+        }
     }
 
     /// Ends it: whatever lies in magazines is given back, and the ledger is as it was without them.

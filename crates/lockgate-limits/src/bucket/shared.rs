@@ -71,13 +71,15 @@ impl Shared {
     }
 
     /// Counts a denial, and tells its caller what to wait for.
+    // A whole result, so that it is written once, where the caller wants it.
     #[inline]
-    pub(crate) fn deny(&self, wait: Wait, tokens: u64, asked: Reading) -> Denied {
+    pub(crate) fn deny<T>(&self, wait: Wait, tokens: u64, asked: Reading) -> Result<T, Denied> {
         self.tally.deny();
-        match (wait, self.next_expiry.load(Ordering::Acquire)) {
+        let expiry = self.next_expiry.load(Ordering::Acquire);
+        match wait {
             // Nothing is reserved: nearly always.
-            (Wait::Until(moment), u64::MAX) => self.denial(Reason::Rate, moment, asked),
-            (wait, expiry) => self.denial_beside(wait, expiry, tokens, asked),
+            Wait::Until(moment) if expiry == u64::MAX => Err(self.denial(Reason::Rate, moment, asked)),
+            _ => Err(self.denial_beside(wait, expiry, tokens, asked)),
         }
     }
 

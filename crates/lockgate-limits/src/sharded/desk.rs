@@ -81,21 +81,20 @@ impl Desk {
         false
     }
 
-    /// Spends `tokens` of what can be found anywhere, and fills the shard's magazine where there is more.
+    /// Why `tokens` need not be asked for at the desk, where one look at each magazine and at the ledger tells: nothing is
+    /// anywhere. Nothing is written, and nobody waits for the desk.
     #[inline]
-    pub(crate) fn draw(&self, source: &Shared, shard: usize, tokens: u64, at: u64) -> Result<(), Dry> {
-        if self.spare() == 0
-            && let Some(wait @ (Wait::Until(_) | Wait::Never)) =
-                source.ledger().wait_for(at, tokens, source.held())
-        {
-            // Nothing anywhere: nothing is written, and nobody waits for the desk.
-            return Err(Dry::Wait(wait));
+    pub(crate) fn refusal(&self, source: &Shared, tokens: u64, at: u64) -> Option<Wait> {
+        if self.spare() > 0 {
+            return None;
         }
-        self.draw_at_desk(source, shard, tokens, at)
+        let wait = source.ledger().wait_for(at, tokens, source.held())?;
+        // What is held may be spent already, and be had: only the desk can tell.
+        (wait != Wait::Held).then_some(wait)
     }
 
-    #[cold]
-    fn draw_at_desk(&self, source: &Shared, shard: usize, tokens: u64, at: u64) -> Result<(), Dry> {
+    /// Spends `tokens` of what can be found anywhere, and fills the shard's magazine where there is more.
+    pub(crate) fn draw(&self, source: &Shared, shard: usize, tokens: u64, at: u64) -> Result<(), Dry> {
         let mut books = lock(&self.books);
         if books.is_closed {
             return Err(Dry::Closed);
