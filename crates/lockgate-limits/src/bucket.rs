@@ -19,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::line::Wait;
 use crate::quota::{Quota, Rate};
 use crate::reservation::Reservation;
+use crate::span::Span;
 use crate::status::Status;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::tally::Tally;
@@ -151,9 +152,9 @@ impl TokenBucket {
                     shared.epoch.instant(expires),
                 ))
             }
-            Err(Wait::Until(ready)) => {
+            Err(Wait::In(span)) => {
                 shared.tally.deny();
-                let in_reach = ready.saturating_sub(nanos(max_wait));
+                let in_reach = Span::nanos(span.as_nanos().saturating_sub(nanos(max_wait)));
                 Err(Denied::until(Reason::Rate, now, shared.epoch.wait(reading, in_reach)))
             }
             Err(wait) => shared.deny(wait, tokens, reading),

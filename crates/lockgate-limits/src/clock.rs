@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::span::Span;
+
 /// When a limiter was made, and the moments that are told from there.
 // The standard library's instant, which tokio's is by another name: one call less for each difference.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +18,13 @@ pub(crate) struct Epoch(std::time::Instant);
 pub(crate) struct Reading {
     pub(crate) now: Instant,
     pub(crate) at: u64,
+}
+
+impl Reading {
+    /// From here to a moment of the limiter's time.
+    pub(crate) fn until(self, moment: u64) -> Span {
+        Span::nanos(moment.saturating_sub(self.at))
+    }
 }
 
 impl Epoch {
@@ -34,15 +43,16 @@ impl Epoch {
         nanos(at.into_std().saturating_duration_since(self.0))
     }
 
-    /// Nanoseconds from a reading to a moment. One from before the start has the way to the start, too.
+    /// A wait that was told for a reading, from the instant that was read. One before the start waits for the start, too.
     #[inline]
-    pub(crate) fn wait(&self, from: Reading, moment: u64) -> u64 {
-        if from.at == 0 { self.wait_from_before(from.now, moment) } else { moment.saturating_sub(from.at) }
+    pub(crate) fn wait(&self, from: Reading, span: Span) -> Span {
+        if from.at == 0 { self.wait_from_before(from.now, span) } else { span }
     }
 
     #[cold]
-    fn wait_from_before(&self, now: Instant, moment: u64) -> u64 {
-        nanos(self.0.saturating_duration_since(now.into_std())).saturating_add(moment)
+    fn wait_from_before(&self, now: Instant, span: Span) -> Span {
+        let early = nanos(self.0.saturating_duration_since(now.into_std()));
+        Span::nanos(early.saturating_add(span.as_nanos()))
     }
 
     /// The instant of a moment; for one beyond what an `Instant` can tell, thirty years from the start.

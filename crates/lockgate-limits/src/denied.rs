@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::later;
+use crate::span::Span;
 
 /// Why a call was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,18 +44,18 @@ pub struct Denied {
     // The `now` of the call, where time alone decides. What is told from it is worked out by whoever asks for it: most
     // callers do not, and a denial is to cost next to nothing.
     now: Option<Instant>,
-    // In nanoseconds from there.
-    wait: u64,
+    // From there.
+    wait: Span,
 }
 
 impl Denied {
     #[inline]
-    pub(crate) fn until(reason: Reason, now: Instant, wait: u64) -> Self {
+    pub(crate) fn until(reason: Reason, now: Instant, wait: Span) -> Self {
         Self { reason, now: Some(now), wait }
     }
 
     pub(crate) fn whenever(reason: Reason) -> Self {
-        Self { reason, now: None, wait: 0 }
+        Self { reason, now: None, wait: Span::nanos(0) }
     }
 
     /// Why.
@@ -67,13 +68,13 @@ impl Denied {
     /// does not decide it. For [`Reason::Reserved`] it is when the next reservation expires.
     #[must_use]
     pub fn not_before(&self) -> Option<Instant> {
-        self.now.map(|now| later(now, self.wait))
+        self.now.map(|now| later(now, self.wait.as_nanos()))
     }
 
     /// The same, as a wait from the `now` of the call.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.now.map(|_| Duration::from_nanos(self.wait))
+        self.now.map(|_| Duration::from_nanos(self.wait.as_nanos()))
     }
 }
 

@@ -279,15 +279,16 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
         let mut plain = Plain::new(asked.at);
         // A call that is denied to a full bucket leaves nothing to remember.
         plain.draw(part.line, asked.at, tokens).map_err(|wait| self.denial(wait, asked))?;
-        part.make_room(asked.at)
-            .map_err(|room| Denied::until(Reason::TooManyKeys, now, self.epoch.wait(asked, room)))?;
+        part.make_room(asked.at).map_err(|room| {
+            Denied::until(Reason::TooManyKeys, now, self.epoch.wait(asked, asked.until(room)))
+        })?;
         part.insert(hash, key.clone(), plain, |key| self.hasher.hash_one(key));
         Ok(())
     }
 
     fn denial(&self, wait: Wait, asked: Reading) -> Denied {
         match wait {
-            Wait::Until(moment) => Denied::until(Reason::Rate, asked.now, self.epoch.wait(asked, moment)),
+            Wait::In(span) => Denied::until(Reason::Rate, asked.now, self.epoch.wait(asked, span)),
             Wait::Never => Denied::whenever(Reason::TooLarge),
             Wait::Held => Denied::whenever(Reason::Reserved),
         }

@@ -10,8 +10,9 @@
 //!
 //! It must never wait for anything but those few steps, and never give a token that the line does not have.
 
-use crate::line::{Decision, Line, REACH, Tokens, Wait};
+use crate::line::{Decision, Line, Near, REACH, Tokens, Wait};
 use crate::quota::Quota;
+use crate::span::Span;
 use crate::sync::{Apart, AtomicU64, Mutex, Ordering, lock, pause};
 
 /// Bits of the word that count units.
@@ -83,13 +84,14 @@ impl Ledger {
         loop {
             let (word, line) = self.read();
             match line.near(word & MASK, now, tokens, held()) {
-                Some(Decision::Admit(issued)) => {
+                Near::Admit(issued) => {
                     if self.replace(word, issued) {
                         return Ok(());
                     }
                 }
-                Some(Decision::Deny(wait)) => return Err(wait),
-                Some(Decision::TooLong) | None => return self.charge_anywhere(now, tokens, &held),
+                Near::Short(units) => return Err(Wait::In(Span::of(units, line.per_nano))),
+                Near::Held => return Err(Wait::Held),
+                Near::Far => return self.charge_anywhere(now, tokens, &held),
             }
         }
     }
@@ -114,6 +116,18 @@ impl Ledger {
     /// What a charge of `tokens` would wait for; `None` when it would be admitted. Writes nothing.
     #[inline]
     pub(crate) fn wait_for(&self, now: u64, tokens: u64, held: u64) -> Option<Wait> {
+        let (word, line) = self.read();
+        match line.near(word & MASK, now, tokens, held) {
+            Near::Admit(_) => None,
+            Near::Short(units) => Some(Wait::In(Span::of(units, line.per_nano))),
+            Near::Held => Some(Wait::Held),
+            Near::Far => self.wait_anywhere(now, tokens, held),
+        }
+    }
+
+    /// The same with numbers of any size.
+    #[cold]
+    fn wait_anywhere(&self, now: u64, tokens: u64, held: u64) -> Option<Wait> {
         let (word, line) = self.read();
         match line.charge(word & MASK, now, tokens, held) {
             Decision::Deny(wait) => Some(wait),
@@ -142,7 +156,7 @@ impl Ledger {
             let wait = ready - now;
             // Further ahead than the word can count.
             if wait > max_wait || wait > REACH / line.per_nano {
-                return Err(Wait::Until(ready));
+                return Err(Wait::In(Span::nanos(wait)));
             }
             if self.replace(word, issued) {
                 return Ok(Promise { ready });

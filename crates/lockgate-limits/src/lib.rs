@@ -100,6 +100,7 @@ mod quota;
 mod reservation;
 mod retry;
 mod sharded;
+mod span;
 mod stages;
 mod status;
 mod sync;

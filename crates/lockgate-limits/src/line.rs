@@ -12,6 +12,7 @@
 //! It must never read a clock nor touch shared state.
 
 use crate::quota::Quota;
+use crate::span::Span;
 
 /// The most units for a nanosecond. It bounds how far ahead can be promised: 2^54 units, 4.5 minutes at the very least.
 const FINEST: u64 = 1 << 16;
@@ -43,11 +44,24 @@ pub(crate) enum Decision {
     TooLong,
 }
 
+/// What becomes of a charge where 64 bits tell: small enough to be handed on in registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Near {
+    /// Admitted: the number to store.
+    Admit(u64),
+    /// So many units are missing.
+    Short(u64),
+    /// As [`Wait::Held`].
+    Held,
+    /// They do not tell.
+    Far,
+}
+
 /// What a denied charge waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// This moment, in nanoseconds of the ledger's time.
-    Until(u64),
+    /// So much time from the moment that was asked about.
+    In(Span),
     /// Tokens that others hold, unspent, to be spent or given back.
     Held,
     /// More than a full bucket: never.
@@ -116,7 +130,12 @@ impl Line {
     /// Charges `tokens` at `now`, if they are there.
     #[inline]
     pub(crate) fn charge(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Decision {
-        self.near(issued, now, tokens, held).unwrap_or_else(|| self.anywhere(issued, now, tokens, held))
+        match self.near(issued, now, tokens, held) {
+            Near::Admit(next) => Decision::Admit(next),
+            Near::Short(units) => Decision::Deny(Wait::In(Span::of(units, self.per_nano))),
+            Near::Held => Decision::Deny(Wait::Held),
+            Near::Far => self.anywhere(issued, now, tokens, held),
+        }
     }
 
     /// The same where numbers are large, or before the anchor.
@@ -135,21 +154,21 @@ impl Line {
     /// The same in 64 bits: nearly always, and several times as fast. A full bucket is within reach, and so are the full
     /// line, what is held and what is asked for, where this goes on: their sums do not overflow.
     #[inline]
-    pub(crate) fn near(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Option<Decision> {
-        let full = now.checked_sub(self.anchor)?.checked_mul(self.per_nano).filter(|full| *full <= REACH)?;
-        if tokens.max(held) > self.burst {
-            return None;
-        }
+    pub(crate) fn near(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Near {
+        let full = now.checked_sub(self.anchor).and_then(|nanos| nanos.checked_mul(self.per_nano));
+        let Some(full) = full.filter(|full| *full <= REACH && tokens.max(held) <= self.burst) else {
+            return Near::Far;
+        };
         let burst = self.burst * self.per_token;
         let lifted = issued.max(full + held * self.per_token);
         let next = lifted + tokens * self.per_token;
-        Some(if next <= full + burst {
-            Decision::Admit(next)
+        if next <= full + burst {
+            Near::Admit(next)
         } else if held > 0 && lifted > issued {
-            Decision::Deny(Wait::Held)
+            Near::Held
         } else {
-            Decision::Deny(Wait::Until(self.anchor.saturating_add((next - burst).div_ceil(self.per_nano))))
-        })
+            Near::Short(next - (full + burst))
+        }
     }
 
     /// Charges `tokens` whether they are there yet or not, and says when they are.
@@ -169,7 +188,7 @@ impl Line {
         if lifted > i128::from(issued) && held > 0 {
             return Wait::Held;
         }
-        Wait::Until(self.reached(lifted + self.units(tokens)))
+        Wait::In(Span::nanos(self.reached(lifted + self.units(tokens)).saturating_sub(now)))
     }
 
     /// The first nanosecond at which a bucket that issued this much is not overdrawn.

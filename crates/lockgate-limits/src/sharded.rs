@@ -17,6 +17,7 @@ use crate::denied::{Denied, Reason};
 use crate::place::{cores, place};
 use crate::quota::Quota;
 use crate::reservation::Reservation;
+use crate::span::Span;
 use crate::status::{Status, imbalance};
 use desk::{Desk, Dry};
 
@@ -166,7 +167,7 @@ impl ShardedLimiter {
             // Only a keyed limiter closes a desk, and does not hand it out.
             None => self
                 .draw_at_desk(shard, tokens, asked)
-                .unwrap_or_else(|| Err(Denied::until(Reason::Rate, now, 0))),
+                .unwrap_or_else(|| Err(Denied::until(Reason::Rate, now, Span::nanos(0)))),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::clock::{Epoch, Reading};
 use crate::denied::{Denied, Reason};
 use crate::ledger::Ledger;
 use crate::line::{Tokens, Wait};
+use crate::span::Span;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::tally::Tally;
 
@@ -78,7 +79,7 @@ impl Shared {
         let expiry = self.next_expiry.load(Ordering::Acquire);
         match wait {
             // Nothing is reserved: nearly always.
-            Wait::Until(moment) if expiry == u64::MAX => Err(self.denial(Reason::Rate, moment, asked)),
+            Wait::In(span) if expiry == u64::MAX => Err(self.denial(Reason::Rate, span, asked)),
             _ => Err(self.denial_beside(wait, expiry, tokens, asked)),
         }
     }
@@ -87,23 +88,24 @@ impl Shared {
     #[cold]
     fn denial_beside(&self, wait: Wait, expiry: u64, tokens: u64, asked: Reading) -> Denied {
         let expiry = (expiry != u64::MAX).then(|| expiry.saturating_add(1));
-        let reserved = |moment| self.denial(Reason::Reserved, moment, asked);
+        let reserved = |moment| self.denial(Reason::Reserved, asked.until(moment), asked);
         match wait {
             Wait::Never => Denied::whenever(Reason::TooLarge),
             Wait::Held => expiry.map_or(Denied::whenever(Reason::Reserved), reserved),
-            Wait::Until(there) => {
+            Wait::In(span) => {
+                let there = asked.at.saturating_add(span.as_nanos());
                 let is_held = self.held() + tokens > self.ledger.burst();
                 match expiry.filter(|expiry| is_held && *expiry > there) {
                     Some(expiry) => reserved(expiry),
-                    None => self.denial(Reason::Rate, there, asked),
+                    None => self.denial(Reason::Rate, span, asked),
                 }
             }
         }
     }
 
     #[inline]
-    fn denial(&self, reason: Reason, moment: u64, asked: Reading) -> Denied {
-        Denied::until(reason, asked.now, self.epoch.wait(asked, moment))
+    fn denial(&self, reason: Reason, span: Span, asked: Reading) -> Denied {
+        Denied::until(reason, asked.now, self.epoch.wait(asked, span))
     }
 
     /// Calls denied since the beginning.

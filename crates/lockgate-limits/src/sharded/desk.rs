@@ -90,7 +90,7 @@ impl Desk {
         }
         let wait = source.ledger().wait_for(at, tokens, source.held())?;
         // What is held may be spent already, and be had: only the desk can tell.
-        (wait != Wait::Held).then_some(wait)
+        (!matches!(wait, Wait::Held)).then_some(wait)
     }
 
     /// Spends `tokens` of what can be found anywhere, and fills the shard's magazine where there is more.
