@@ -207,11 +207,9 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
 
     fn take(&self, key: &K, tokens: u32, now: impl Fn() -> Instant) -> Result<(), Denied> {
         let hash = self.hasher.hash_one(key);
-        let call = |limiter: &ShardedLimiter| limiter.take_unless_closed(tokens, &now);
-        if let Some((Some(result), sampled)) = self.hot.with(place(), (hash, key), call) {
-            if sampled {
-                self.sample(hash, key, &now);
-            }
+        if !self.hot.is_empty()
+            && let Some(result) = self.take_hot(hash, key, tokens, &now)
+        {
             return result;
         }
         loop {
@@ -219,45 +217,66 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
             if sampled {
                 self.sample(hash, key, &now);
             }
-            let result = match found {
-                Found::Plain(result) => Some(result),
-                // Closed meanwhile: its ledger is in the table again.
-                Found::Hot(limiter) => limiter.take_unless_closed(tokens, &now),
-            };
-            if let Some(result) = result {
-                return result;
+            match found {
+                Found::Admitted => return Ok(()),
+                Found::Denied(denied) => return Err(denied),
+                Found::Hot(limiter) => {
+                    if let Some(result) = limiter.take_unless_closed(tokens, &now) {
+                        return result;
+                    }
+                    // Closed meanwhile: its ledger is in the table again.
+                }
             }
         }
     }
 
+    /// What a hot key's limiter says, where this place knows it.
+    #[inline(never)]
+    fn take_hot(
+        &self,
+        hash: u64,
+        key: &K,
+        tokens: u32,
+        now: &impl Fn() -> Instant,
+    ) -> Option<Result<(), Denied>> {
+        let call = |limiter: &ShardedLimiter| limiter.take_unless_closed(tokens, now);
+        let (result, sampled) = self.hot.with(place(), (hash, key), call)?;
+        if sampled && result.is_some() {
+            self.sample(hash, key, now);
+        }
+        result
+    }
+
+    #[inline]
     fn take_from_part(&self, hash: u64, key: &K, tokens: u32, now: &impl Fn() -> Instant) -> (Found, bool) {
         let Some(part) = self.part(hash) else {
-            return (Found::Plain(Err(Denied::whenever(Reason::TooManyKeys))), false);
+            return (Found::Denied(Denied::whenever(Reason::TooManyKeys)), false);
         };
         let mut part = lock(part);
         part.calls += 1;
         let sampled = part.calls.is_multiple_of(ONE_OF);
         let line = part.line;
         let result = match part.find(hash, key) {
-            Some(Entry::Plain(plain)) => self.take_plain(plain, line, tokens, now),
+            Some(Entry::Plain(plain)) => {
+                if plain.spend(tokens) {
+                    Ok(())
+                } else {
+                    self.draw_plain(plain, line, tokens, now())
+                }
+            }
             Some(Entry::Hot(limiter)) => return (Found::Hot(Arc::clone(limiter)), sampled),
             None => self.take_first(&mut part, (hash, key), tokens, now()),
         };
         match result {
-            Ok(()) => part.allowed += u64::from(tokens),
-            Err(_) => part.denied += 1,
+            Ok(()) => {
+                part.allowed += u64::from(tokens);
+                (Found::Admitted, sampled)
+            }
+            Err(denied) => {
+                part.denied += 1;
+                (Found::Denied(denied), sampled)
+            }
         }
-        (Found::Plain(result), sampled)
-    }
-
-    fn take_plain(
-        &self,
-        plain: &mut Plain,
-        line: Line,
-        tokens: u32,
-        now: &impl Fn() -> Instant,
-    ) -> Result<(), Denied> {
-        if plain.spend(tokens) { Ok(()) } else { self.draw_plain(plain, line, tokens, now()) }
     }
 
     #[inline(never)]
@@ -295,8 +314,10 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
     }
 }
 
-/// Where a key's ledger was found.
+/// What a key's part says.
 enum Found {
-    Plain(Result<(), Denied>),
+    // By itself: an `Ok` beside a `Denied` would be copied with all its room.
+    Admitted,
+    Denied(Denied),
     Hot(Arc<ShardedLimiter>),
 }
