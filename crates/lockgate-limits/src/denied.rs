@@ -87,3 +87,34 @@ fn text(reason: Reason) -> &'static str {
         Reason::TooManyKeys => "as many keys as allowed are in use",
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::{Quota, TokenBucket};
+
+    #[test]
+    fn who_asks_before_the_start_is_told_the_way_to_the_start_too() {
+        let asked = Instant::now();
+        let start = asked + Duration::from_secs(5);
+        let bucket = TokenBucket::starting(Quota::per_second(2, 1).unwrap(), start);
+        assert!(bucket.try_acquire_at(1, asked).is_ok());
+        let denied = bucket.try_acquire_at(1, asked).unwrap_err();
+        assert_eq!(denied.not_before(), Some(start + Duration::from_millis(500)));
+        assert_eq!(denied.retry_after(), Some(Duration::from_millis(5_500)));
+        assert!(bucket.try_acquire_at(1, start + Duration::from_nanos(499_999_999)).is_err());
+        assert!(bucket.try_acquire_at(1, start + Duration::from_millis(500)).is_ok());
+    }
+
+    #[test]
+    fn a_wait_that_is_no_whole_nanosecond_is_rounded_up() {
+        let start = Instant::now();
+        let bucket = TokenBucket::starting(Quota::per_second(3, 1).unwrap(), start);
+        assert!(bucket.try_acquire_at(1, start).is_ok());
+        let denied = bucket.try_acquire_at(1, start).unwrap_err();
+        assert_eq!(denied.retry_after(), Some(Duration::from_nanos(333_333_334)));
+        assert_eq!(denied, bucket.try_acquire_at(1, start).unwrap_err());
+        assert_ne!(denied, bucket.try_acquire_at(1, start + Duration::from_nanos(1)).unwrap_err());
+    }
+}

@@ -36,7 +36,8 @@ const PARTS: usize = 64;
 /// How a [`KeyedLimiter`] uses its memory, and which keys it takes for hot.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KeyedOptions {
-    /// The most keys that are remembered, at least 64; default 1,000,000. Keys whose bucket is full need no memory.
+    /// The most keys that are remembered, at least 64; default 1,000,000. Keys whose bucket is full are forgotten when room
+    /// is needed, and when some tens of thousands have gathered.
     pub max_keys: usize,
     /// How far above its share a key's calls must be, as a fraction of the share, for it to be hot; default 0.3. A share
     /// is a sixteenth of all calls.

@@ -234,3 +234,50 @@ fn word(units: i128) -> u64 {
 fn low(n: u128) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::quota::Rate;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    /// Numbers of every size, and the ends of the range.
+    fn numbers() -> impl Strategy<Value = u64> {
+        prop_oneof![0u64..100, (0u32..64).prop_map(|bits| (1u64 << bits) - 1), any::<u64>()]
+    }
+
+    fn lines() -> impl Strategy<Value = Line> {
+        let rates = prop_oneof![
+            (1u32..=1_000_000_000).prop_map(|n| Rate::per_second(n).unwrap()),
+            (1u64..=86_400).prop_map(|s| Rate::every(Duration::from_secs(s)).unwrap()),
+        ];
+        (rates, 1u32..=200, numbers())
+            .prop_map(|(rate, burst, anchor)| Line::new(Quota::new(rate, burst).unwrap(), anchor))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 50_000, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn what_64_bits_tell_is_what_the_whole_arithmetic_tells(
+            line in lines(),
+            issued in numbers(),
+            after in numbers(),
+            tokens in prop_oneof![0u64..300, numbers()],
+            held in prop_oneof![Just(0), 0u64..300, numbers()],
+        ) {
+            let (issued, now) = (issued >> 8, line.anchor.wrapping_add(after));
+            let told = line.charge(issued, now, tokens, held);
+            prop_assert_eq!(told, line.anywhere(issued, now, tokens, held));
+        }
+
+        #[test]
+        fn they_do_tell_where_calls_happen(line in lines(), after in 0..REACH, tokens in 0u64..300, held in 0u64..300) {
+            let now = line.anchor.saturating_add(after / line.per_nano);
+            let is_far = line.near(0, now, tokens, held) == Near::Far;
+            prop_assert_eq!(is_far, tokens.max(held) > line.burst);
+        }
+    }
+}
