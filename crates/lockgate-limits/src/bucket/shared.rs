@@ -72,40 +72,31 @@ impl Shared {
     }
 
     /// Counts a denial, and tells its caller what to wait for.
-    // A whole result, so that it is written once, where the caller wants it.
-    #[inline]
+    // A whole result, and always in place: then it is written once, where the caller wants it, out of registers.
+    #[inline(always)]
     pub(crate) fn deny<T>(&self, wait: Wait, tokens: u64, asked: Reading) -> Result<T, Denied> {
         self.tally.deny();
-        let expiry = self.next_expiry.load(Ordering::Acquire);
-        match wait {
+        let (reason, span) = match (wait, self.next_expiry.load(Ordering::Acquire)) {
             // Nothing is reserved: nearly always.
-            Wait::In(span) if expiry == u64::MAX => Err(self.denial(Reason::Rate, span, asked)),
-            _ => Err(self.denial_beside(wait, expiry, tokens, asked)),
-        }
+            (Wait::In(span), u64::MAX) => (Reason::Rate, span),
+            (Wait::In(span), expiry) => self.beside_reserved(span, tokens, asked.at, expiry),
+            (Wait::Held, u64::MAX) => return Err(Denied::whenever(Reason::Reserved)),
+            (Wait::Held, expiry) => (Reason::Reserved, asked.until(expiry.saturating_add(1))),
+            (Wait::Never, _) => return Err(Denied::whenever(Reason::TooLarge)),
+        };
+        Err(Denied::until(reason, asked.now, self.epoch.wait(asked, span)))
     }
 
-    /// A denial while some tokens are, or were just now, reserved; and of what is larger than the burst.
+    /// The wait of a call while tokens are reserved: where it is they that stand in the way, until the first expire.
     #[cold]
-    fn denial_beside(&self, wait: Wait, expiry: u64, tokens: u64, asked: Reading) -> Denied {
-        let expiry = (expiry != u64::MAX).then(|| expiry.saturating_add(1));
-        let reserved = |moment| self.denial(Reason::Reserved, asked.until(moment), asked);
-        match wait {
-            Wait::Never => Denied::whenever(Reason::TooLarge),
-            Wait::Held => expiry.map_or(Denied::whenever(Reason::Reserved), reserved),
-            Wait::In(span) => {
-                let there = asked.at.saturating_add(span.as_nanos());
-                let is_held = self.held() + tokens > self.ledger.burst();
-                match expiry.filter(|expiry| is_held && *expiry > there) {
-                    Some(expiry) => reserved(expiry),
-                    None => self.denial(Reason::Rate, span, asked),
-                }
-            }
+    fn beside_reserved(&self, span: Span, tokens: u64, at: u64, expiry: u64) -> (Reason, Span) {
+        let free = Span::nanos(expiry.saturating_add(1).saturating_sub(at));
+        let is_held = self.held() + tokens > self.ledger.burst();
+        if is_held && free.as_nanos() > span.as_nanos() {
+            (Reason::Reserved, free)
+        } else {
+            (Reason::Rate, span)
         }
-    }
-
-    #[inline]
-    fn denial(&self, reason: Reason, span: Span, asked: Reading) -> Denied {
-        Denied::until(reason, asked.now, self.epoch.wait(asked, span))
     }
 
     /// Calls denied since the beginning.

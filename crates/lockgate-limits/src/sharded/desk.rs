@@ -85,12 +85,14 @@ impl Desk {
     /// anywhere. Nothing is written, and nobody waits for the desk.
     #[inline]
     pub(crate) fn refusal(&self, source: &Shared, tokens: u64, at: u64) -> Option<Wait> {
-        if self.spare() > 0 {
+        if self.magazines.iter().any(|m| m.0.load(Ordering::Acquire) > 0) {
             return None;
         }
-        let wait = source.ledger().wait_for(at, tokens, source.held())?;
-        // What is held may be spent already, and be had: only the desk can tell.
-        (!matches!(wait, Wait::Held)).then_some(wait)
+        match source.ledger().wait_for(at, tokens, source.held()) {
+            // What is held may be spent already, and be had: only the desk can tell.
+            Some(Wait::Held) | None => None,
+            wait => wait,
+        }
     }
 
     /// Spends `tokens` of what can be found anywhere, and fills the shard's magazine where there is more.
