@@ -253,12 +253,14 @@ mod tests {
             (1u32..=1_000_000_000).prop_map(|n| Rate::per_second(n).unwrap()),
             (1u64..=86_400).prop_map(|s| Rate::every(Duration::from_secs(s)).unwrap()),
         ];
-        (rates, 1u32..=200, numbers())
+        // What is promised holds for five centuries; a moment beyond what can be told is another matter.
+        let anchors = numbers().prop_map(|anchor| anchor.min(500 * 31_557_600 * 1_000_000_000));
+        (rates, 1u32..=200, anchors)
             .prop_map(|(rate, burst, anchor)| Line::new(Quota::new(rate, burst).unwrap(), anchor))
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 50_000, failure_persistence: None, ..Default::default() })]
+        #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..Default::default() })]
 
         #[test]
         fn what_64_bits_tell_is_what_the_whole_arithmetic_tells(
