@@ -117,4 +117,36 @@ mod tests {
         assert_eq!(denied, bucket.try_acquire_at(1, start).unwrap_err());
         assert_ne!(denied, bucket.try_acquire_at(1, start + Duration::from_nanos(1)).unwrap_err());
     }
+
+    /// A bucket of 4, one a second, of which 3 are reserved at the start, for so many seconds.
+    fn three_of_four_reserved(seconds: u64) -> (TokenBucket, crate::Reservation, Instant) {
+        let start = Instant::now();
+        let window = Duration::from_secs(seconds);
+        let bucket = TokenBucket::with_window(Quota::per_second(1, 4).unwrap(), start, window);
+        let reserved = bucket.reserve_at(3, Duration::ZERO, start).unwrap();
+        (bucket, reserved, start)
+    }
+
+    #[test]
+    fn who_is_denied_for_reserved_tokens_is_told_the_nanosecond_after_their_window() {
+        // At once, while time would bring the token that is missing; and later, when it has and they are still held.
+        for asked_after in [0, 50] {
+            let (bucket, reserved, start) = three_of_four_reserved(100);
+            let asked = start + Duration::from_secs(asked_after);
+            let denied = bucket.try_acquire_at(2, asked).unwrap_err();
+            let there = reserved.expires_at() + Duration::from_nanos(1);
+            assert_eq!((denied.reason(), denied.not_before()), (Reason::Reserved, Some(there)));
+            assert!(bucket.try_acquire_at(2, reserved.expires_at()).is_err());
+            assert!(bucket.try_acquire_at(2, there).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_window_that_ends_before_the_tokens_are_there_is_not_what_a_call_waits_for() {
+        let (bucket, _reserved, start) = three_of_four_reserved(1);
+        let _promised = bucket.reserve_at(4, Duration::from_secs(10), start).unwrap();
+        let denied = bucket.try_acquire_at(2, start).unwrap_err();
+        let there = start + Duration::from_secs(5);
+        assert_eq!((denied.reason(), denied.not_before()), (Reason::Rate, Some(there)));
+    }
 }
