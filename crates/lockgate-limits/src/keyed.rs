@@ -30,8 +30,9 @@ use hot::{Hot, ONE_OF, Samples};
 use part::{Entry, Part};
 use plain::Plain;
 
-/// Parts of the table.
-const PARTS: usize = 64;
+/// The fewest parts of the table, and the most: so many that two threads seldom meet at one of them.
+const FEW_PARTS: usize = 64;
+const MANY_PARTS: usize = 256;
 
 /// How a [`KeyedLimiter`] uses its memory, and which keys it takes for hot.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -120,13 +121,14 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
     /// ```
     #[must_use]
     pub fn with_hasher(quota: Quota, options: KeyedOptions, start: Instant, hasher: S) -> Self {
-        let most = (options.max_keys / PARTS).max(1);
+        let parts = (options.max_keys / 4).next_power_of_two().clamp(FEW_PARTS, MANY_PARTS);
+        let most = (options.max_keys / parts).max(1);
         let line = Line::new(quota, 0);
         Self {
             epoch: Epoch::starting(start),
             quota: Mutex::new(quota),
             hasher,
-            parts: (0..PARTS).map(|_| Apart(Mutex::new(Part::new(line, most)))).collect(),
+            parts: (0..parts).map(|_| Apart(Mutex::new(Part::new(line, most)))).collect(),
             hot: Hot::new(),
             samples: Apart(Mutex::new(Samples::default())),
             threshold: options.rebalance_threshold,
@@ -202,8 +204,9 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
     }
 
     fn part(&self, hash: u64) -> Option<&Mutex<Part<K>>> {
-        // The table uses the upper and the lowest bits for its own places.
-        self.parts.get(usize::from((hash >> 32).to_le_bytes()[0]) % PARTS).map(|part| &part.0)
+        // The table uses the upper and the lowest bits for its own places. The number of parts is a power of two.
+        let place = usize::from((hash >> 32).to_le_bytes()[0]);
+        self.parts.get(place & (self.parts.len() - 1)).map(|part| &part.0)
     }
 
     fn take(&self, key: &K, tokens: u32, now: impl Fn() -> Instant) -> Result<(), Denied> {

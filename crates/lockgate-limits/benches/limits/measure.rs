@@ -15,7 +15,7 @@ const CALLS: usize = 50_000;
 
 /// What a case took.
 pub(crate) struct Timed {
-    /// Nanoseconds a call, as each thread sees it.
+    /// Nanoseconds a call, as each thread sees it; infinite where the threads never ran at once.
     pub(crate) nanos: f64,
     /// Calls admitted in all rounds, and all calls.
     pub(crate) admitted: u64,

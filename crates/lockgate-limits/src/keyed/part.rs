@@ -13,7 +13,7 @@ use crate::sharded::ShardedLimiter;
 
 /// So many keys may be idle before any are looked for. A key that is called now and then fills up in between: dropped each
 /// time, it would cost a new key each time.
-const ROOMY: usize = 1_024;
+const ROOMY: usize = 256;
 
 /// Keys and their limits.
 #[derive(Debug)]
