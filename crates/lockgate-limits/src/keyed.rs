@@ -6,6 +6,7 @@
 //!
 //! It must never forget a key that could be told from a new one.
 
+mod call;
 mod hot;
 mod part;
 mod plain;
@@ -15,20 +16,17 @@ mod rebalance;
 mod tests;
 
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::clock::{Epoch, Reading, now};
-use crate::denied::{Denied, Reason};
-use crate::line::{Line, Wait};
-use crate::place::place;
+use crate::clock::{Epoch, now};
+use crate::denied::Denied;
+use crate::line::Line;
 use crate::quota::Quota;
 use crate::sharded::ShardedLimiter;
 use crate::sync::{Apart, Mutex, lock};
-use hot::{Hot, ONE_OF, Samples};
+use hot::{Hot, Samples};
 use part::{Entry, Part};
-use plain::Plain;
 
 /// The fewest parts of the table, and the most: so many that two threads seldom meet at one of them.
 const FEW_PARTS: usize = 64;
@@ -138,7 +136,7 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
     /// Takes `tokens` of the key's now, or none.
     ///
     /// # Errors
-    /// [`Denied`], which says when to come back; with [`Reason::TooManyKeys`] for a new key while no other can be
+    /// [`Denied`], which says when to come back; with [`Reason::TooManyKeys`](crate::Reason::TooManyKeys) for a new key while no other can be
     /// forgotten.
     pub fn try_acquire(&self, key: &K, tokens: u32) -> Result<(), Denied> {
         self.take(key, tokens, now)
@@ -208,120 +206,4 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
         let place = usize::from((hash >> 32).to_le_bytes()[0]);
         self.parts.get(place & (self.parts.len() - 1)).map(|part| &part.0)
     }
-
-    fn take(&self, key: &K, tokens: u32, now: impl Fn() -> Instant) -> Result<(), Denied> {
-        let hash = self.hasher.hash_one(key);
-        if !self.hot.is_empty()
-            && let Some(result) = self.take_hot(hash, key, tokens, &now)
-        {
-            return result;
-        }
-        loop {
-            let (found, sampled) = self.take_from_part(hash, key, tokens, &now);
-            if sampled {
-                self.sample(hash, key, &now);
-            }
-            match found {
-                Found::Admitted => return Ok(()),
-                Found::Denied(denied) => return Err(denied),
-                Found::Hot(limiter) => {
-                    if let Some(result) = limiter.take_unless_closed(tokens, &now) {
-                        return result;
-                    }
-                    // Closed meanwhile: its ledger is in the table again.
-                }
-            }
-        }
-    }
-
-    /// What a hot key's limiter says, where this place knows it.
-    #[inline(never)]
-    fn take_hot(
-        &self,
-        hash: u64,
-        key: &K,
-        tokens: u32,
-        now: &impl Fn() -> Instant,
-    ) -> Option<Result<(), Denied>> {
-        let call = |limiter: &ShardedLimiter| limiter.take_unless_closed(tokens, now);
-        let (result, sampled) = self.hot.with(place(), (hash, key), call)?;
-        if sampled && result.is_some() {
-            self.sample(hash, key, now);
-        }
-        result
-    }
-
-    #[inline]
-    fn take_from_part(&self, hash: u64, key: &K, tokens: u32, now: &impl Fn() -> Instant) -> (Found, bool) {
-        let Some(part) = self.part(hash) else {
-            return (Found::Denied(Denied::whenever(Reason::TooManyKeys)), false);
-        };
-        let mut part = lock(part);
-        part.calls += 1;
-        let sampled = part.calls.is_multiple_of(ONE_OF);
-        let line = part.line;
-        let result = match part.find(hash, key) {
-            Some(Entry::Plain(plain)) => {
-                if plain.spend(tokens) {
-                    Ok(())
-                } else {
-                    self.draw_plain(plain, line, tokens, now())
-                }
-            }
-            Some(Entry::Hot(limiter)) => return (Found::Hot(Arc::clone(limiter)), sampled),
-            None => self.take_first(&mut part, (hash, key), tokens, now()),
-        };
-        match result {
-            Ok(()) => {
-                part.allowed += u64::from(tokens);
-                (Found::Admitted, sampled)
-            }
-            Err(denied) => {
-                part.denied += 1;
-                (Found::Denied(denied), sampled)
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn draw_plain(&self, plain: &mut Plain, line: Line, tokens: u32, now: Instant) -> Result<(), Denied> {
-        let asked = self.epoch.reading(now);
-        plain.draw(line, asked.at, tokens).map_err(|wait| self.denial(wait, asked))
-    }
-
-    /// The first call of a key.
-    #[inline(never)]
-    fn take_first(
-        &self,
-        part: &mut Part<K>,
-        (hash, key): (u64, &K),
-        tokens: u32,
-        now: Instant,
-    ) -> Result<(), Denied> {
-        let asked = self.epoch.reading(now);
-        let mut plain = Plain::new(asked.at);
-        // A call that is denied to a full bucket leaves nothing to remember.
-        plain.draw(part.line, asked.at, tokens).map_err(|wait| self.denial(wait, asked))?;
-        part.make_room(asked.at).map_err(|room| {
-            Denied::until(Reason::TooManyKeys, now, self.epoch.wait(asked, asked.until(room)))
-        })?;
-        part.insert(hash, key.clone(), plain, |key| self.hasher.hash_one(key));
-        Ok(())
-    }
-
-    fn denial(&self, wait: Wait, asked: Reading) -> Denied {
-        match wait {
-            Wait::In(span) => Denied::until(Reason::Rate, asked.now, self.epoch.wait(asked, span)),
-            Wait::Never => Denied::whenever(Reason::TooLarge),
-            Wait::Held => Denied::whenever(Reason::Reserved),
-        }
-    }
-}
-
-/// What a key's part says.
-enum Found {
-    // By itself: an `Ok` beside a `Denied` would be copied with all its room.
-    Admitted,
-    Denied(Denied),
-    Hot(Arc<ShardedLimiter>),
 }

@@ -1,6 +1,7 @@
 //! The keyed limiter in virtual time: each key on its own and exact, hot or not, in bounded memory.
 
 use super::*;
+use crate::denied::Reason;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use std::time::Duration;
