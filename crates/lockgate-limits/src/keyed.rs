@@ -136,8 +136,8 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
     /// Takes `tokens` of the key's now, or none.
     ///
     /// # Errors
-    /// [`Denied`], which says when to come back; with [`Reason::TooManyKeys`](crate::Reason::TooManyKeys) for a new key while no other can be
-    /// forgotten.
+    /// [`Denied`], which says when to come back; with [`Reason::TooManyKeys`](crate::Reason::TooManyKeys) for a new key
+    /// while no other can be forgotten.
     pub fn try_acquire(&self, key: &K, tokens: u32) -> Result<(), Denied> {
         self.take(key, tokens, now)
     }
