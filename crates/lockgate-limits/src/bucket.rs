@@ -19,8 +19,10 @@ use crate::ledger::Ledger;
 use crate::line::Wait;
 use crate::quota::{Quota, Rate};
 use crate::reservation::Reservation;
+use crate::span::Span;
 use crate::status::Status;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::tally::Tally;
 pub(crate) use shared::Shared;
 
 /// A rate with a burst, for any number of threads and tasks. Cheap to clone; clones share it.
@@ -77,8 +79,7 @@ impl TokenBucket {
             held: AtomicU64::new(0),
             next_expiry: AtomicU64::new(u64::MAX),
             window: nanos(window),
-            allowed: AtomicU64::new(0),
-            denied: AtomicU64::new(0),
+            tally: Tally::new(),
             burned: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -98,14 +99,13 @@ impl TokenBucket {
     /// [`Denied`], which says when to come back.
     pub fn try_acquire_at(&self, tokens: u32, now: Instant) -> Result<(), Denied> {
         let shared = &*self.shared;
-        let at = shared.epoch.nanos(now);
-        shared.expire(at);
-        match shared.ledger.charge(at, u64::from(tokens), || shared.held()) {
+        let (reading, tokens) = (shared.reading(now), u64::from(tokens));
+        match shared.ledger.charge(reading.at, tokens, || shared.held()) {
             Ok(()) => {
-                shared.allowed.fetch_add(u64::from(tokens), Ordering::Relaxed);
+                shared.tally.allow(tokens);
                 Ok(())
             }
-            Err(wait) => Err(shared.deny(wait, u64::from(tokens), now)),
+            Err(wait) => shared.deny(wait, tokens, reading),
         }
     }
 
@@ -141,8 +141,8 @@ impl TokenBucket {
     /// [`Denied`] when the tokens would be there later than `max_wait` from `now`; nothing is charged then.
     pub fn reserve_at(&self, tokens: u32, max_wait: Duration, now: Instant) -> Result<Reservation, Denied> {
         let shared = &self.shared;
-        let (at, tokens) = (shared.epoch.nanos(now), u64::from(tokens));
-        match shared.reserve(at, tokens, nanos(max_wait)) {
+        let (reading, tokens) = (shared.epoch.reading(now), u64::from(tokens));
+        match shared.reserve(reading.at, tokens, nanos(max_wait)) {
             Ok((ticket, ready)) => {
                 let expires = ready.saturating_add(shared.window);
                 Ok(Reservation::new(
@@ -152,12 +152,12 @@ impl TokenBucket {
                     shared.epoch.instant(expires),
                 ))
             }
-            Err(Wait::Until(ready)) => {
-                shared.denied.fetch_add(1, Ordering::Relaxed);
-                let in_reach = shared.epoch.instant(ready.saturating_sub(nanos(max_wait)));
-                Err(Denied::until(Reason::Rate, in_reach.max(now), now))
+            Err(Wait::In(span)) => {
+                shared.tally.deny();
+                let in_reach = Span::nanos(span.as_nanos().saturating_sub(nanos(max_wait)));
+                Err(Denied::until(Reason::Rate, now, shared.epoch.wait(reading, in_reach)))
             }
-            Err(wait) => Err(shared.deny(wait, tokens, now)),
+            Err(wait) => shared.deny(wait, tokens, reading),
         }
     }
 
@@ -196,8 +196,8 @@ impl TokenBucket {
         let at = shared.epoch.nanos(now);
         shared.expire(at);
         let mut status = Status::of(&shared.ledger, at, shared.held());
-        status.allowed = shared.allowed.load(Ordering::Relaxed);
-        status.denied = shared.denied.load(Ordering::Relaxed);
+        status.allowed = shared.tally.allowed();
+        status.denied = shared.tally.denied();
         status.burned = shared.burned.load(Ordering::Relaxed);
         status.reservations = lock(&shared.book).len();
         status

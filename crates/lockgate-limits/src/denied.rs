@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::later;
+use crate::span::Span;
+
 /// Why a call was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -38,18 +41,21 @@ pub enum Reason {
 #[error("{}", text(*.reason))]
 pub struct Denied {
     reason: Reason,
-    not_before: Option<Instant>,
-    wait: Option<Duration>,
+    // The `now` of the call, where time alone decides. What is told from it is worked out by whoever asks for it: most
+    // callers do not, and a denial is to cost next to nothing.
+    now: Option<Instant>,
+    // From there.
+    wait: Span,
 }
 
 impl Denied {
-    pub(crate) fn until(reason: Reason, not_before: Instant, now: Instant) -> Self {
-        let wait = not_before.saturating_duration_since(now);
-        Self { reason, not_before: Some(not_before), wait: Some(wait) }
+    #[inline]
+    pub(crate) fn until(reason: Reason, now: Instant, wait: Span) -> Self {
+        Self { reason, now: Some(now), wait }
     }
 
     pub(crate) fn whenever(reason: Reason) -> Self {
-        Self { reason, not_before: None, wait: None }
+        Self { reason, now: None, wait: Span::nanos(0) }
     }
 
     /// Why.
@@ -62,13 +68,13 @@ impl Denied {
     /// does not decide it. For [`Reason::Reserved`] it is when the next reservation expires.
     #[must_use]
     pub fn not_before(&self) -> Option<Instant> {
-        self.not_before
+        self.now.map(|now| later(now, self.wait.as_nanos()))
     }
 
     /// The same, as a wait from the `now` of the call.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.wait
+        self.now.map(|_| Duration::from_nanos(self.wait.as_nanos()))
     }
 }
 
@@ -79,5 +85,68 @@ fn text(reason: Reason) -> &'static str {
         Reason::TooLarge => "more than a whole burst",
         Reason::InFlight => "as many calls as allowed are in flight",
         Reason::TooManyKeys => "as many keys as allowed are in use",
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::{Quota, TokenBucket};
+
+    #[test]
+    fn who_asks_before_the_start_is_told_the_way_to_the_start_too() {
+        let asked = Instant::now();
+        let start = asked + Duration::from_secs(5);
+        let bucket = TokenBucket::starting(Quota::per_second(2, 1).unwrap(), start);
+        assert!(bucket.try_acquire_at(1, asked).is_ok());
+        let denied = bucket.try_acquire_at(1, asked).unwrap_err();
+        assert_eq!(denied.not_before(), Some(start + Duration::from_millis(500)));
+        assert_eq!(denied.retry_after(), Some(Duration::from_millis(5_500)));
+        assert!(bucket.try_acquire_at(1, start + Duration::from_nanos(499_999_999)).is_err());
+        assert!(bucket.try_acquire_at(1, start + Duration::from_millis(500)).is_ok());
+    }
+
+    #[test]
+    fn a_wait_that_is_no_whole_nanosecond_is_rounded_up() {
+        let start = Instant::now();
+        let bucket = TokenBucket::starting(Quota::per_second(3, 1).unwrap(), start);
+        assert!(bucket.try_acquire_at(1, start).is_ok());
+        let denied = bucket.try_acquire_at(1, start).unwrap_err();
+        assert_eq!(denied.retry_after(), Some(Duration::from_nanos(333_333_334)));
+        assert_eq!(denied, bucket.try_acquire_at(1, start).unwrap_err());
+        assert_ne!(denied, bucket.try_acquire_at(1, start + Duration::from_nanos(1)).unwrap_err());
+    }
+
+    /// A bucket of 4, one a second, of which 3 are reserved at the start, for so many seconds.
+    fn three_of_four_reserved(seconds: u64) -> (TokenBucket, crate::Reservation, Instant) {
+        let start = Instant::now();
+        let window = Duration::from_secs(seconds);
+        let bucket = TokenBucket::with_window(Quota::per_second(1, 4).unwrap(), start, window);
+        let reserved = bucket.reserve_at(3, Duration::ZERO, start).unwrap();
+        (bucket, reserved, start)
+    }
+
+    #[test]
+    fn who_is_denied_for_reserved_tokens_is_told_the_nanosecond_after_their_window() {
+        // At once, while time would bring the token that is missing; and later, when it has and they are still held.
+        for asked_after in [0, 50] {
+            let (bucket, reserved, start) = three_of_four_reserved(100);
+            let asked = start + Duration::from_secs(asked_after);
+            let denied = bucket.try_acquire_at(2, asked).unwrap_err();
+            let there = reserved.expires_at() + Duration::from_nanos(1);
+            assert_eq!((denied.reason(), denied.not_before()), (Reason::Reserved, Some(there)));
+            assert!(bucket.try_acquire_at(2, reserved.expires_at()).is_err());
+            assert!(bucket.try_acquire_at(2, there).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_window_that_ends_before_the_tokens_are_there_is_not_what_a_call_waits_for() {
+        let (bucket, _reserved, start) = three_of_four_reserved(1);
+        let _promised = bucket.reserve_at(4, Duration::from_secs(10), start).unwrap();
+        let denied = bucket.try_acquire_at(2, start).unwrap_err();
+        let there = start + Duration::from_secs(5);
+        assert_eq!((denied.reason(), denied.not_before()), (Reason::Rate, Some(there)));
     }
 }

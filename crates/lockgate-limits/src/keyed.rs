@@ -6,6 +6,7 @@
 //!
 //! It must never forget a key that could be told from a new one.
 
+mod call;
 mod hot;
 mod part;
 mod plain;
@@ -15,27 +16,27 @@ mod rebalance;
 mod tests;
 
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use crate::clock::{Epoch, now};
-use crate::denied::{Denied, Reason};
-use crate::line::{Line, Wait};
+use crate::denied::Denied;
+use crate::line::Line;
 use crate::quota::Quota;
-use crate::sharded::{ShardedLimiter, place};
-use crate::sync::{Mutex, lock};
-use hot::{Hot, ONE_OF, Samples};
+use crate::sharded::ShardedLimiter;
+use crate::sync::{Apart, Mutex, lock};
+use hot::{Hot, Samples};
 use part::{Entry, Part};
-use plain::Plain;
 
-/// Parts of the table.
-const PARTS: usize = 64;
+/// The fewest parts of the table, and the most: so many that two threads seldom meet at one of them.
+const FEW_PARTS: usize = 64;
+const MANY_PARTS: usize = 256;
 
 /// How a [`KeyedLimiter`] uses its memory, and which keys it takes for hot.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KeyedOptions {
-    /// The most keys that are remembered, at least 64; default 1,000,000. Keys whose bucket is full need no memory.
+    /// The most keys that are remembered, at least 64; default 1,000,000. Keys whose bucket is full are forgotten when room
+    /// is needed, and when some tens of thousands have gathered.
     pub max_keys: usize,
     /// How far above its share a key's calls must be, as a fraction of the share, for it to be hot; default 0.3. A share
     /// is a sixteenth of all calls.
@@ -63,13 +64,13 @@ impl Default for KeyedOptions {
 /// # Ok::<(), lockgate_limits::QuotaError>(())
 /// ```
 #[derive(Debug)]
-pub struct KeyedLimiter<K> {
+pub struct KeyedLimiter<K, S = RandomState> {
     epoch: Epoch,
     quota: Mutex<Quota>,
-    hasher: RandomState,
-    parts: Box<[Mutex<Part<K>>]>,
+    hasher: S,
+    parts: Box<[Apart<Mutex<Part<K>>>]>,
     hot: Hot<K>,
-    samples: Mutex<Samples<K>>,
+    samples: Apart<Mutex<Samples<K>>>,
     threshold: f64,
 }
 
@@ -97,15 +98,37 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
     /// A limiter whose time begins at `start`.
     #[must_use]
     pub fn starting(quota: Quota, options: KeyedOptions, start: Instant) -> Self {
-        let most = (options.max_keys / PARTS).max(1);
+        Self::with_hasher(quota, options, start, RandomState::new())
+    }
+}
+
+impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
+    /// As [`KeyedLimiter::starting`], with another hasher of keys. The default resists keys that are chosen to collide; who
+    /// trusts the keys may take a faster one.
+    ///
+    /// ```
+    /// use std::hash::{BuildHasherDefault, DefaultHasher};
+    /// use lockgate_limits::{KeyedLimiter, KeyedOptions, Quota};
+    /// use tokio::time::Instant;
+    ///
+    /// let (quota, options) = (Quota::per_second(10, 2)?, KeyedOptions::default());
+    /// let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    /// let limiter = KeyedLimiter::with_hasher(quota, options, Instant::now(), hasher);
+    /// assert!(limiter.try_acquire(&"alice", 2).is_ok());
+    /// # Ok::<(), lockgate_limits::QuotaError>(())
+    /// ```
+    #[must_use]
+    pub fn with_hasher(quota: Quota, options: KeyedOptions, start: Instant, hasher: S) -> Self {
+        let parts = (options.max_keys / 4).next_power_of_two().clamp(FEW_PARTS, MANY_PARTS);
+        let most = (options.max_keys / parts).max(1);
         let line = Line::new(quota, 0);
         Self {
             epoch: Epoch::starting(start),
             quota: Mutex::new(quota),
-            hasher: RandomState::new(),
-            parts: (0..PARTS).map(|_| Mutex::new(Part::new(line, most))).collect(),
+            hasher,
+            parts: (0..parts).map(|_| Apart(Mutex::new(Part::new(line, most)))).collect(),
             hot: Hot::new(),
-            samples: Mutex::new(Samples::default()),
+            samples: Apart(Mutex::new(Samples::default())),
             threshold: options.rebalance_threshold,
         }
     }
@@ -113,8 +136,8 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
     /// Takes `tokens` of the key's now, or none.
     ///
     /// # Errors
-    /// [`Denied`], which says when to come back; with [`Reason::TooManyKeys`] for a new key while no other can be
-    /// forgotten.
+    /// [`Denied`], which says when to come back; with [`Reason::TooManyKeys`](crate::Reason::TooManyKeys) for a new key
+    /// while no other can be forgotten.
     pub fn try_acquire(&self, key: &K, tokens: u32) -> Result<(), Denied> {
         self.take(key, tokens, now)
     }
@@ -133,7 +156,7 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
         let mut current = lock(&self.quota);
         *current = quota;
         for part in &self.parts {
-            lock(part).set_line(Line::new(quota, at), at, |hot| hot.set_quota_at(quota, now));
+            lock(&part.0).set_line(Line::new(quota, at), at, |hot| hot.set_quota_at(quota, now));
         }
     }
 
@@ -141,7 +164,7 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
     pub fn drop_idle_at(&self, now: Instant) {
         let at = self.epoch.nanos(now);
         for part in &self.parts {
-            lock(part).drop_idle(at);
+            lock(&part.0).drop_idle(at);
         }
     }
 
@@ -170,7 +193,7 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
             status.denied += denied;
         }
         for part in &self.parts {
-            let part = lock(part);
+            let part = lock(&part.0);
             status.keys += part.len();
             status.allowed += part.allowed;
             status.denied += part.denied;
@@ -179,98 +202,8 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
     }
 
     fn part(&self, hash: u64) -> Option<&Mutex<Part<K>>> {
-        // The table uses the upper and the lowest bits for its own places.
-        self.parts.get(usize::from((hash >> 32).to_le_bytes()[0]) % PARTS)
+        // The table uses the upper and the lowest bits for its own places. The number of parts is a power of two.
+        let place = usize::from((hash >> 32).to_le_bytes()[0]);
+        self.parts.get(place & (self.parts.len() - 1)).map(|part| &part.0)
     }
-
-    fn take(&self, key: &K, tokens: u32, now: impl Fn() -> Instant) -> Result<(), Denied> {
-        let hash = self.hasher.hash_one(key);
-        let call = |limiter: &ShardedLimiter| limiter.take_unless_closed(tokens, &now);
-        if let Some((Some(result), sampled)) = self.hot.with(place(), (hash, key), call) {
-            if sampled {
-                self.sample(hash, key, now());
-            }
-            return result;
-        }
-        loop {
-            let (found, sampled) = self.take_from_part(hash, key, tokens, &now);
-            if sampled {
-                self.sample(hash, key, now());
-            }
-            let result = match found {
-                Found::Plain(result) => Some(result),
-                // Closed meanwhile: its ledger is in the table again.
-                Found::Hot(limiter) => limiter.take_unless_closed(tokens, &now),
-            };
-            if let Some(result) = result {
-                return result;
-            }
-        }
-    }
-
-    fn take_from_part(&self, hash: u64, key: &K, tokens: u32, now: &impl Fn() -> Instant) -> (Found, bool) {
-        let Some(part) = self.part(hash) else {
-            return (Found::Plain(Err(Denied::whenever(Reason::TooManyKeys))), false);
-        };
-        let mut part = lock(part);
-        part.calls += 1;
-        let sampled = part.calls.is_multiple_of(ONE_OF);
-        let line = part.line;
-        let result = match part.find(hash, key) {
-            Some(Entry::Hot(limiter)) => return (Found::Hot(Arc::clone(limiter)), sampled),
-            Some(Entry::Plain(plain)) => self.take_plain(plain, line, tokens, now),
-            None => self.take_first(&mut part, hash, key, (tokens, now())),
-        };
-        match result {
-            Ok(()) => part.allowed += u64::from(tokens),
-            Err(_) => part.denied += 1,
-        }
-        (Found::Plain(result), sampled)
-    }
-
-    fn take_plain(
-        &self,
-        plain: &mut Plain,
-        line: Line,
-        tokens: u32,
-        now: &impl Fn() -> Instant,
-    ) -> Result<(), Denied> {
-        if plain.spend(tokens) {
-            return Ok(());
-        }
-        let now = now();
-        plain.draw(line, self.epoch.nanos(now), tokens).map_err(|wait| self.denial(wait, now))
-    }
-
-    /// The first call of a key.
-    fn take_first(
-        &self,
-        part: &mut Part<K>,
-        hash: u64,
-        key: &K,
-        (tokens, now): (u32, Instant),
-    ) -> Result<(), Denied> {
-        let at = self.epoch.nanos(now);
-        let mut plain = Plain::new(at);
-        // A call that is denied to a full bucket leaves nothing to remember.
-        plain.draw(part.line, at, tokens).map_err(|wait| self.denial(wait, now))?;
-        part.make_room(at)
-            .map_err(|room| Denied::until(Reason::TooManyKeys, self.epoch.instant(room), now))?;
-        part.insert(hash, key.clone(), Entry::Plain(plain));
-        Ok(())
-    }
-
-    fn denial(&self, wait: Wait, now: Instant) -> Denied {
-        match wait {
-            Wait::Until(moment) => Denied::until(Reason::Rate, self.epoch.instant(moment), now),
-            Wait::Never => Denied::whenever(Reason::TooLarge),
-            Wait::Held => Denied::whenever(Reason::Reserved),
-        }
-    }
-}
-
-/// Where a key's ledger was found.
-enum Found {
-    Plain(Result<(), Denied>),
-    Hot(Arc<ShardedLimiter>),
 }

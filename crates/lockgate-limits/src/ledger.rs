@@ -10,9 +10,10 @@
 //!
 //! It must never wait for anything but those few steps, and never give a token that the line does not have.
 
-use crate::line::{Decision, Line, REACH, Tokens, Wait};
+use crate::line::{Decision, Line, Near, REACH, Tokens, Wait};
 use crate::quota::Quota;
-use crate::sync::{AtomicU64, Mutex, Ordering, lock, pause};
+use crate::span::Span;
+use crate::sync::{Apart, AtomicU64, Mutex, Ordering, lock, pause};
 
 /// Bits of the word that count units.
 const UNITS: u32 = 56;
@@ -22,7 +23,8 @@ const MASK: u64 = (1 << UNITS) - 1;
 /// One limit.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    word: AtomicU64,
+    // Every charge writes it. Apart, so that whoever reads the line need not wait for that.
+    word: Apart<AtomicU64>,
     // Twice the number of changes; odd while one is under way. The four numbers of the line are whole only while it
     // stays the same and even (a sequence lock).
     sequence: AtomicU64,
@@ -63,7 +65,7 @@ impl Ledger {
     /// Goes on from a line and what was issued on it.
     pub(crate) fn taking_over(line: Line, issued: u64) -> Self {
         Self {
-            word: AtomicU64::new(issued & MASK),
+            word: Apart(AtomicU64::new(issued & MASK)),
             sequence: AtomicU64::new(0),
             per_nano: AtomicU64::new(line.per_nano),
             per_token: AtomicU64::new(line.per_token),
@@ -77,7 +79,26 @@ impl Ledger {
     ///
     /// `held` tells the tokens that are charged already and not yet spent, or more. It is asked after the word was
     /// read: whoever comes to hold more says so first and charges afterwards, and this charge then decides again.
+    #[inline]
     pub(crate) fn charge(&self, now: u64, tokens: u64, held: impl Fn() -> u64) -> Result<(), Wait> {
+        loop {
+            let (word, line) = self.read();
+            match line.near(word & MASK, now, tokens, held()) {
+                Near::Admit(issued) => {
+                    if self.replace(word, issued) {
+                        return Ok(());
+                    }
+                }
+                Near::Short(units) => return Err(Wait::In(Span::of(units, line.per_nano))),
+                Near::Held => return Err(Wait::Held),
+                Near::Far => return self.charge_anywhere(now, tokens, &held),
+            }
+        }
+    }
+
+    /// The same with numbers of any size: kept out of the way of nearly all charges.
+    #[cold]
+    fn charge_anywhere(&self, now: u64, tokens: u64, held: &impl Fn() -> u64) -> Result<(), Wait> {
         loop {
             let (word, line) = self.read();
             match line.charge(word & MASK, now, tokens, held()) {
@@ -87,13 +108,26 @@ impl Ledger {
                     }
                 }
                 Decision::Deny(wait) => return Err(wait),
-                Decision::TooLong => self.start_again(now, &held),
+                Decision::TooLong => self.start_again(now, held),
             }
         }
     }
 
     /// What a charge of `tokens` would wait for; `None` when it would be admitted. Writes nothing.
+    #[inline]
     pub(crate) fn wait_for(&self, now: u64, tokens: u64, held: u64) -> Option<Wait> {
+        let (word, line) = self.read();
+        match line.near(word & MASK, now, tokens, held) {
+            Near::Admit(_) => None,
+            Near::Short(units) => Some(Wait::In(Span::of(units, line.per_nano))),
+            Near::Held => Some(Wait::Held),
+            Near::Far => self.wait_anywhere(now, tokens, held),
+        }
+    }
+
+    /// The same with numbers of any size.
+    #[cold]
+    fn wait_anywhere(&self, now: u64, tokens: u64, held: u64) -> Option<Wait> {
         let (word, line) = self.read();
         match line.charge(word & MASK, now, tokens, held) {
             Decision::Deny(wait) => Some(wait),
@@ -122,7 +156,7 @@ impl Ledger {
             let wait = ready - now;
             // Further ahead than the word can count.
             if wait > max_wait || wait > REACH / line.per_nano {
-                return Err(Wait::Until(ready));
+                return Err(Wait::In(Span::nanos(wait)));
             }
             if self.replace(word, issued) {
                 return Ok(Promise { ready });
@@ -171,14 +205,15 @@ impl Ledger {
 
     fn replace(&self, word: u64, issued: u64) -> bool {
         let next = (word & !MASK) | (issued & MASK);
-        self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.word.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// The word, and the line that it is counted on.
+    #[inline]
     fn read(&self) -> (u64, Line) {
         loop {
             let sequence = self.sequence.load(Ordering::Acquire);
-            let word = self.word.load(Ordering::Acquire);
+            let word = self.word.0.load(Ordering::Acquire);
             let line = self.line();
             let whole = sequence & 1 == 0 && self.sequence.load(Ordering::Relaxed) == sequence;
             if whole && word >> UNITS == version(sequence) {
@@ -198,6 +233,7 @@ impl Ledger {
     }
 
     /// Counts from `now` on, where the numbers have grown too large. That takes hours to years.
+    #[cold]
     fn start_again(&self, now: u64, held: &impl Fn() -> u64) {
         self.change(|line, issued| {
             if !line.is_far(now) {
@@ -216,10 +252,10 @@ impl Ledger {
         // From here on nobody reads the line, though charges that have read it may still come first.
         self.sequence.store(sequence + 1, Ordering::Relaxed);
         let to = loop {
-            let word = self.word.load(Ordering::Acquire);
+            let word = self.word.0.load(Ordering::Acquire);
             let (to, issued) = decide(&line, word & MASK);
             let next = (version(sequence + 2) << UNITS) | (issued & MASK);
-            if self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            if self.word.0.compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 break to;
             }
         };

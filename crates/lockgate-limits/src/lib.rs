@@ -95,13 +95,16 @@ mod gate;
 mod keyed;
 mod ledger;
 mod line;
+mod place;
 mod quota;
 mod reservation;
 mod retry;
 mod sharded;
+mod span;
 mod stages;
 mod status;
 mod sync;
+mod tally;
 mod throttle;
 
 pub use adaptive::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Advice, Observation, Signal, Why};

@@ -12,6 +12,7 @@
 //! It must never read a clock nor touch shared state.
 
 use crate::quota::Quota;
+use crate::span::Span;
 
 /// The most units for a nanosecond. It bounds how far ahead can be promised: 2^54 units, 4.5 minutes at the very least.
 const FINEST: u64 = 1 << 16;
@@ -43,11 +44,24 @@ pub(crate) enum Decision {
     TooLong,
 }
 
+/// What becomes of a charge where 64 bits tell: small enough to be handed on in registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Near {
+    /// Admitted: the number to store.
+    Admit(u64),
+    /// So many units are missing.
+    Short(u64),
+    /// As [`Wait::Held`].
+    Held,
+    /// They do not tell.
+    Far,
+}
+
 /// What a denied charge waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// This moment, in nanoseconds of the ledger's time.
-    Until(u64),
+    /// So much time from the moment that was asked about.
+    In(Span),
     /// Tokens that others hold, unspent, to be spent or given back.
     Held,
     /// More than a full bucket: never.
@@ -114,10 +128,19 @@ impl Line {
     }
 
     /// Charges `tokens` at `now`, if they are there.
+    #[inline]
     pub(crate) fn charge(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Decision {
-        if let Some(decision) = self.near(issued, now, tokens, held) {
-            return decision;
+        match self.near(issued, now, tokens, held) {
+            Near::Admit(next) => Decision::Admit(next),
+            Near::Short(units) => Decision::Deny(Wait::In(Span::of(units, self.per_nano))),
+            Near::Held => Decision::Deny(Wait::Held),
+            Near::Far => self.anywhere(issued, now, tokens, held),
         }
+    }
+
+    /// The same where numbers are large, or before the anchor.
+    #[cold]
+    fn anywhere(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Decision {
         if self.is_far(now) {
             return Decision::TooLong;
         }
@@ -128,21 +151,24 @@ impl Line {
         Decision::Deny(self.wait(issued, now, tokens, held))
     }
 
-    /// The same in 64 bits, where nothing overflows: nearly always, and twice as fast.
-    fn near(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Option<Decision> {
-        let full = now.checked_sub(self.anchor)?.checked_mul(self.per_nano).filter(|full| *full <= REACH)?;
+    /// The same in 64 bits: nearly always, and several times as fast. A full bucket is within reach, and so are the full
+    /// line, what is held and what is asked for, where this goes on: their sums do not overflow.
+    #[inline]
+    pub(crate) fn near(&self, issued: u64, now: u64, tokens: u64, held: u64) -> Near {
+        let full = now.checked_sub(self.anchor).and_then(|nanos| nanos.checked_mul(self.per_nano));
+        let Some(full) = full.filter(|full| *full <= REACH && tokens.max(held) <= self.burst) else {
+            return Near::Far;
+        };
         let burst = self.burst * self.per_token;
-        let lifted = issued.max(full.checked_add(held.checked_mul(self.per_token)?)?);
-        let next = lifted.checked_add(tokens.checked_mul(self.per_token)?)?;
-        Some(if next <= full + burst {
-            Decision::Admit(next)
-        } else if tokens > self.burst {
-            Decision::Deny(Wait::Never)
-        } else if lifted > issued && held > 0 {
-            Decision::Deny(Wait::Held)
+        let lifted = issued.max(full + held * self.per_token);
+        let next = lifted + tokens * self.per_token;
+        if next <= full + burst {
+            Near::Admit(next)
+        } else if held > 0 && lifted > issued {
+            Near::Held
         } else {
-            Decision::Deny(Wait::Until(self.anchor.checked_add((next - burst).div_ceil(self.per_nano))?))
-        })
+            Near::Short(next - (full + burst))
+        }
     }
 
     /// Charges `tokens` whether they are there yet or not, and says when they are.
@@ -162,7 +188,7 @@ impl Line {
         if lifted > i128::from(issued) && held > 0 {
             return Wait::Held;
         }
-        Wait::Until(self.reached(lifted + self.units(tokens)))
+        Wait::In(Span::nanos(self.reached(lifted + self.units(tokens)).saturating_sub(now)))
     }
 
     /// The first nanosecond at which a bucket that issued this much is not overdrawn.
@@ -207,4 +233,53 @@ fn word(units: i128) -> u64 {
 
 fn low(n: u128) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::quota::Rate;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    /// Numbers of every size, and the ends of the range.
+    fn numbers() -> impl Strategy<Value = u64> {
+        prop_oneof![0u64..100, (0u32..64).prop_map(|bits| (1u64 << bits) - 1), any::<u64>()]
+    }
+
+    fn lines() -> impl Strategy<Value = Line> {
+        let rates = prop_oneof![
+            (1u32..=1_000_000_000).prop_map(|n| Rate::per_second(n).unwrap()),
+            (1u64..=86_400).prop_map(|s| Rate::every(Duration::from_secs(s)).unwrap()),
+        ];
+        // What is promised holds for five centuries; a moment beyond what can be told is another matter.
+        let anchors = numbers().prop_map(|anchor| anchor.min(500 * 31_557_600 * 1_000_000_000));
+        (rates, 1u32..=200, anchors)
+            .prop_map(|(rate, burst, anchor)| Line::new(Quota::new(rate, burst).unwrap(), anchor))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn what_64_bits_tell_is_what_the_whole_arithmetic_tells(
+            line in lines(),
+            issued in numbers(),
+            after in numbers(),
+            tokens in prop_oneof![0u64..300, numbers()],
+            held in prop_oneof![Just(0), 0u64..300, numbers()],
+        ) {
+            let (issued, now) = (issued >> 8, line.anchor.wrapping_add(after));
+            let told = line.charge(issued, now, tokens, held);
+            prop_assert_eq!(told, line.anywhere(issued, now, tokens, held));
+        }
+
+        #[test]
+        fn they_do_tell_where_calls_happen(line in lines(), after in 0..REACH, tokens in 0u64..300, held in 0u64..300) {
+            let now = line.anchor.saturating_add(after / line.per_nano);
+            let is_far = line.near(0, now, tokens, held) == Near::Far;
+            prop_assert_eq!(is_far, tokens.max(held) > line.burst);
+        }
+    }
 }

@@ -14,6 +14,11 @@ pub(crate) use loom::sync::{Mutex, MutexGuard};
 
 use std::sync::PoisonError;
 
+/// On cache lines that nothing else shares: two, since they are fetched in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Apart<T>(pub(crate) T);
+
 /// Takes the lock, also after a holder panicked: nothing here panics half-way through a change.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

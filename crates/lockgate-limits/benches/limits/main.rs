@@ -47,52 +47,23 @@ fn main() {
 }
 
 fn admit(threads: usize) {
-    let quota = Quota::per_second(FAST, FAST).unwrap();
     let mut table = Table::new(format!("admit, one hot limiter, {threads} thread(s)"));
-    rivals::direct(FAST, FAST, |name, call| table.add(name, &run(threads, call)));
-    ours(quota, |name, bound, call| {
-        let timed = run(threads, call);
-        bound.check(name, timed.admitted);
-        table.add(name, &timed);
-    });
-    let now = tokio::time::Instant::now();
-    let bucket = TokenBucket::starting(quota, now);
-    table.add(
-        "lockgate TokenBucket, now handed in",
-        &run(threads, &|_| bucket.try_acquire_at(0, now).is_ok()),
-    );
+    both(FAST, FAST, threads, &mut table);
+    handed_in(FAST, FAST, threads, &mut table);
     table.print();
 }
 
 fn deny(threads: usize) {
-    let quota = Quota::per_second(1, 1).unwrap();
     let mut table = Table::new(format!("deny, one hot limiter, {threads} thread(s)"));
-    rivals::direct(1, 1, |name, call| table.add(name, &run(threads, call)));
-    ours(quota, |name, bound, call| {
-        let timed = run(threads, call);
-        bound.check(name, timed.admitted);
-        table.add(name, &timed);
-    });
-    let now = tokio::time::Instant::now();
-    let bucket = TokenBucket::starting(quota, now);
-    bucket.try_acquire_at(1, now).unwrap();
-    table.add(
-        "lockgate TokenBucket, now handed in",
-        &run(threads, &|_| bucket.try_acquire_at(1, now).is_ok()),
-    );
+    both(1, 1, threads, &mut table);
+    handed_in(1, 1, threads, &mut table);
     table.print();
 }
 
 /// Half admitted, half denied or so: where a limiter that counts loosely would show it.
 fn at_the_limit(threads: usize) {
-    let quota = Quota::per_second(1_000_000, 1_000).unwrap();
     let mut table = Table::new(format!("at the limit of 1,000,000/s, burst 1,000, {threads} thread(s)"));
-    rivals::direct(1_000_000, 1_000, |name, call| table.add(name, &run(threads, call)));
-    ours(quota, |name, bound, call| {
-        let timed = run(threads, call);
-        bound.check(name, timed.admitted);
-        table.add(name, &timed);
-    });
+    both(1_000_000, 1_000, threads, &mut table);
     table.print();
 }
 
@@ -102,22 +73,56 @@ fn keyed(threads: usize) {
     let mut table = Table::new(format!("admit, {KEYS} keys in random order, {threads} thread(s)"));
     rivals::keyed(1_000_000, 1_000_000, |name, call| table.add(name, &run(threads, &|n| call(*key(n)))));
     let quota = Quota::per_second(1_000_000, 1_000_000).unwrap();
-    let start = tokio::time::Instant::now();
-    let limiter = KeyedLimiter::starting(quota, KeyedOptions::default(), start);
-    let bound = Bound::new(u64::from(quota.burst()) * KEYS as u64, 1e6 * KEYS as f64);
+    let bound = || Bound::new(u64::from(quota.burst()) * KEYS as u64, 1e6 * KEYS as f64);
+    let (most, limiter) = (bound(), KeyedLimiter::new(quota));
     let timed = run(threads, &|n| limiter.try_acquire(key(n), 1).is_ok());
-    bound.check("lockgate KeyedLimiter", timed.admitted);
+    most.check("lockgate KeyedLimiter", timed.admitted);
     table.add("lockgate KeyedLimiter", &timed);
+    let (start, hasher) = (tokio::time::Instant::now(), foldhash::fast::RandomState::default());
+    let limiter = KeyedLimiter::with_hasher(quota, KeyedOptions::default(), start, hasher);
+    let most = bound();
+    let timed = run(threads, &|n| limiter.try_acquire(key(n), 1).is_ok());
+    most.check("lockgate KeyedLimiter, foldhash", timed.admitted);
+    table.add("lockgate KeyedLimiter, foldhash", &timed);
     table.print();
 }
 
 fn percentiles() {
-    let mut table =
-        Table::new("single calls that admit, 1 thread: P50 / P99, the timer's own P50 taken off".to_owned());
-    let quota = Quota::per_second(FAST, FAST).unwrap();
-    rivals::direct(FAST, FAST, |name, call| table.add_percentiles(name, single(call)));
-    ours(quota, |name, _, call| table.add_percentiles(name, single(call)));
-    table.print();
+    for (what, rate) in [("admit", FAST), ("deny", 1)] {
+        let mut table = Table::new(format!(
+            "single calls that {what}, 1 thread: P50 / P99, the timer's own P50 taken off"
+        ));
+        rivals::direct(rate, rate, |name, call| table.add_percentiles(name, single(call)));
+        let quota = Quota::per_second(rate, rate).unwrap();
+        ours(quota, |name, _, call| table.add_percentiles(name, single(call)));
+        table.print();
+    }
+}
+
+/// Others' and ours, each with the clock that it reads by itself.
+fn both(rate: u32, burst: u32, threads: usize, table: &mut Table) {
+    rivals::direct(rate, burst, |name, call| table.add(name, &run(threads, call)));
+    ours(Quota::per_second(rate, burst).unwrap(), |name, bound, call| {
+        let timed = run(threads, call);
+        bound.check(name, timed.admitted);
+        table.add(name, &timed);
+    });
+}
+
+/// The decision alone: `now` is read once, and the most of a limit is its burst.
+fn handed_in(rate: u32, burst: u32, threads: usize, table: &mut Table) {
+    rivals::without_clock(rate, burst, |name, call| table.add(name, &run(threads, call)));
+    let (quota, start) = (Quota::per_second(rate, burst).unwrap(), tokio::time::Instant::now());
+    let now = start + rivals::LATER;
+    let mut add = |name: &str, call: &(dyn Fn(usize) -> bool + Sync)| {
+        let timed = run(threads, call);
+        assert!(timed.admitted <= u64::from(burst), "{name} admitted {}", timed.admitted);
+        table.add(name, &timed);
+    };
+    let bucket = TokenBucket::starting(quota, start);
+    add("lockgate TokenBucket, now handed in", &|_| bucket.try_acquire_at(1, now).is_ok());
+    let sharded = ShardedLimiter::starting(quota, start);
+    add("lockgate ShardedLimiter, now handed in", &|_| sharded.try_acquire_at(1, now).is_ok());
 }
 
 /// Each of ours for one limit, with what it may admit.

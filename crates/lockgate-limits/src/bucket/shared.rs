@@ -5,11 +5,13 @@
 use tokio::time::Instant;
 
 use crate::book::{Book, Ending, Unexecuted};
-use crate::clock::Epoch;
+use crate::clock::{Epoch, Reading};
 use crate::denied::{Denied, Reason};
 use crate::ledger::Ledger;
 use crate::line::{Tokens, Wait};
+use crate::span::Span;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::tally::Tally;
 
 /// What clones and reservations share.
 #[derive(Debug)]
@@ -23,8 +25,7 @@ pub(crate) struct Shared {
     pub(super) next_expiry: AtomicU64,
     // How long after its `ready_at` a reservation may be executed, in nanoseconds.
     pub(super) window: u64,
-    pub(super) allowed: AtomicU64,
-    pub(super) denied: AtomicU64,
+    pub(super) tally: Tally,
     pub(super) burned: AtomicU64,
 }
 
@@ -54,10 +55,11 @@ impl Shared {
     }
 
     /// The limiter's time of an instant; what has expired by then is given back.
-    pub(crate) fn at(&self, now: Instant) -> u64 {
-        let at = self.epoch.nanos(now);
-        self.expire(at);
-        at
+    #[inline]
+    pub(crate) fn reading(&self, now: Instant) -> Reading {
+        let reading = self.epoch.reading(now);
+        self.expire(reading.at);
+        reading
     }
 
     /// The ledger that all tokens come from.
@@ -69,28 +71,37 @@ impl Shared {
         self.held.load(Ordering::Acquire)
     }
 
-    pub(super) fn deny(&self, wait: Wait, tokens: u64, now: Instant) -> Denied {
-        self.denied.fetch_add(1, Ordering::Relaxed);
-        self.denial(wait, tokens, now)
+    /// Counts a denial, and tells its caller what to wait for.
+    // A whole result, and always in place: then it is written once, where the caller wants it, out of registers.
+    #[inline(always)]
+    pub(crate) fn deny<T>(&self, wait: Wait, tokens: u64, asked: Reading) -> Result<T, Denied> {
+        self.tally.deny();
+        let (reason, span) = match (wait, self.next_expiry.load(Ordering::Acquire)) {
+            // Nothing is reserved: nearly always.
+            (Wait::In(span), u64::MAX) => (Reason::Rate, span),
+            (Wait::In(span), expiry) => self.beside_reserved(span, tokens, asked.at, expiry),
+            (Wait::Held, u64::MAX) => return Err(Denied::whenever(Reason::Reserved)),
+            (Wait::Held, expiry) => (Reason::Reserved, asked.until(expiry.saturating_add(1))),
+            (Wait::Never, _) => return Err(Denied::whenever(Reason::TooLarge)),
+        };
+        Err(Denied::until(reason, asked.now, self.epoch.wait(asked, span)))
     }
 
-    /// A wait as its caller is told.
-    pub(crate) fn denial(&self, wait: Wait, tokens: u64, now: Instant) -> Denied {
-        let expiry = self.next_expiry.load(Ordering::Acquire);
-        let expiry = (expiry != u64::MAX).then(|| self.epoch.instant(expiry.saturating_add(1)));
-        let reserved = |at| Denied::until(Reason::Reserved, at, now);
-        match wait {
-            Wait::Never => Denied::whenever(Reason::TooLarge),
-            Wait::Held => expiry.map_or(Denied::whenever(Reason::Reserved), reserved),
-            Wait::Until(moment) => {
-                let there = self.epoch.instant(moment);
-                let is_held = self.held() + tokens > self.ledger.burst();
-                match expiry.filter(|expiry| is_held && *expiry > there) {
-                    Some(expiry) => reserved(expiry),
-                    None => Denied::until(Reason::Rate, there, now),
-                }
-            }
+    /// The wait of a call while tokens are reserved: where it is they that stand in the way, until the first expire.
+    #[cold]
+    fn beside_reserved(&self, span: Span, tokens: u64, at: u64, expiry: u64) -> (Reason, Span) {
+        let free = Span::nanos(expiry.saturating_add(1).saturating_sub(at));
+        let is_held = self.held() + tokens > self.ledger.burst();
+        if is_held && free.as_nanos() > span.as_nanos() {
+            (Reason::Reserved, free)
+        } else {
+            (Reason::Rate, span)
         }
+    }
+
+    /// Calls denied since the beginning.
+    pub(crate) fn denied(&self) -> u64 {
+        self.tally.denied()
     }
 
     pub(super) fn reserve(&self, at: u64, tokens: u64, max_wait: u64) -> Result<(u64, u64), Wait> {
@@ -120,7 +131,7 @@ impl Shared {
         self.lift(at);
         self.held.fetch_sub(tokens, Ordering::AcqRel);
         self.note_expiry(&book);
-        self.allowed.fetch_add(tokens, Ordering::Relaxed);
+        self.tally.allow(tokens);
         Ok(())
     }
 
@@ -133,11 +144,17 @@ impl Shared {
         ending
     }
 
+    #[inline]
     pub(super) fn expire(&self, at: u64) {
         if self.next_expiry.load(Ordering::Acquire) < at {
-            let mut book = lock(&self.book);
-            self.end_expired(&mut book, at);
+            self.end_expired_by(at);
         }
+    }
+
+    #[cold]
+    fn end_expired_by(&self, at: u64) {
+        let mut book = lock(&self.book);
+        self.end_expired(&mut book, at);
     }
 
     fn end_expired(&self, book: &mut Book, at: u64) {

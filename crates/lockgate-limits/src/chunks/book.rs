@@ -114,7 +114,7 @@ impl ChunkBook {
     fn retry_after(&self, wait: Wait, at: u64) -> Option<Duration> {
         let moment = match wait {
             Wait::Never => return None,
-            Wait::Until(moment) => moment,
+            Wait::In(span) => at.saturating_add(span.as_nanos()),
             // Others have it all in hand: until the first of their chunks ends.
             Wait::Held => self.out.values().map(|chunk| chunk.ends.saturating_add(1)).min().unwrap_or(at),
         };

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::sharded::ShardedLimiter;
-use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{Apart, AtomicU64, Mutex, Ordering, lock};
 
 /// Calls of which one is sampled.
 pub(crate) const ONE_OF: u64 = 64;
@@ -61,20 +61,25 @@ fn is_hot(count: u64, threshold: f64) -> bool {
 #[derive(Debug)]
 pub(crate) struct Hot<K> {
     list: Mutex<List<K>>,
+    // Every call looks at it: on lines that are written only when the list changes.
+    now: Apart<Now>,
+    copies: Box<[Copy<K>]>,
+}
+
+/// What can be told of the list without its lock.
+#[derive(Debug)]
+struct Now {
     // Grows with each change of the list.
     version: AtomicU64,
     // While it is 0, as for most limiters at most times, a call costs one look at it.
     count: AtomicU64,
-    copies: Box<[Copy<K>]>,
 }
 
 /// Hash, key and limiter of each hot key.
 pub(crate) type List<K> = Vec<(u64, K, Arc<ShardedLimiter>)>;
 
-/// A copy for the threads of one place, on cache lines of its own.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Copy<K>(Mutex<Copied<K>>);
+/// A copy for the threads of one place.
+type Copy<K> = Apart<Mutex<Copied<K>>>;
 
 #[derive(Debug)]
 struct Copied<K> {
@@ -85,26 +90,38 @@ struct Copied<K> {
 
 impl<K: Eq + Clone> Hot<K> {
     pub(crate) fn new() -> Self {
-        let copy = |_| Copy(Mutex::new(Copied { version: 0, list: Vec::new(), calls: 0 }));
+        let copy = |_| Apart(Mutex::new(Copied { version: 0, list: Vec::new(), calls: 0 }));
         Self {
             list: Mutex::new(Vec::new()),
-            version: AtomicU64::new(0),
-            count: AtomicU64::new(0),
+            now: Apart(Now { version: AtomicU64::new(0), count: AtomicU64::new(0) }),
             copies: (0..COPIES).map(copy).collect(),
         }
     }
 
+    /// Whether no key is hot.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.now.0.count.load(Ordering::Acquire) == 0
+    }
+
     /// Uses the limiter of a hot key from this place: what `call` returns, and whether the call is to be sampled.
+    #[inline]
     pub(crate) fn with<R>(
         &self,
         place: usize,
         (hash, key): (u64, &K),
         call: impl FnOnce(&ShardedLimiter) -> R,
     ) -> Option<(R, bool)> {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return None;
-        }
-        let version = self.version.load(Ordering::Acquire);
+        if self.is_empty() { None } else { self.with_copy(place, (hash, key), call) }
+    }
+
+    fn with_copy<R>(
+        &self,
+        place: usize,
+        (hash, key): (u64, &K),
+        call: impl FnOnce(&ShardedLimiter) -> R,
+    ) -> Option<(R, bool)> {
+        let version = self.now.0.version.load(Ordering::Acquire);
         let mut copy = lock(&self.copies.get(place % COPIES)?.0);
         if copy.version != version {
             copy.list.clone_from(&*lock(&self.list));
@@ -120,8 +137,8 @@ impl<K: Eq + Clone> Hot<K> {
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut List<K>) -> R) -> R {
         let mut list = lock(&self.list);
         let result = change(&mut list);
-        self.version.fetch_add(1, Ordering::AcqRel);
-        self.count.store(u64::try_from(list.len()).unwrap_or(u64::MAX), Ordering::Release);
+        self.now.0.version.fetch_add(1, Ordering::AcqRel);
+        self.now.0.count.store(u64::try_from(list.len()).unwrap_or(u64::MAX), Ordering::Release);
         result
     }
 

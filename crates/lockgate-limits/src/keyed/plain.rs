@@ -31,6 +31,7 @@ impl Plain {
     }
 
     /// Spends tokens in hand, if they are there.
+    #[inline]
     pub(crate) fn spend(&mut self, tokens: u32) -> bool {
         let left = self.in_hand.checked_sub(tokens);
         self.in_hand = left.unwrap_or(self.in_hand);

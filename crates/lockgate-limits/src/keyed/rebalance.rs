@@ -2,7 +2,7 @@
 //!
 //! It must never create a token by a move, nor lock a part while another waits for the list of hot keys.
 
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -15,12 +15,14 @@ use crate::ledger::Ledger;
 use crate::sharded::ShardedLimiter;
 use crate::sync::lock;
 
-impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
+impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
     /// Notes a call that was sampled, and acts when enough of them are.
-    pub(super) fn sample(&self, hash: u64, key: &K, now: Instant) {
-        let hot = lock(&self.samples).note(hash, key, self.threshold);
-        if let Some(hot) = hot {
-            self.rebalance(&hot, now);
+    #[cold]
+    pub(super) fn sample(&self, hash: u64, key: &K, now: impl Fn() -> Instant) {
+        let hot = lock(&self.samples.0).note(hash, key, self.threshold);
+        // Nothing to change at most times: then nobody has to look at the list again.
+        if let Some(hot) = hot.filter(|hot| !hot.is_empty() || !self.hot.is_empty()) {
+            self.rebalance(&hot, now());
         }
     }
 
@@ -47,12 +49,11 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
         let quota = *lock(&self.quota);
         let mut part = lock(self.part(hash)?);
         let line = part.line;
-        let entry = part.find(hash, key)?;
-        let Entry::Plain(plain) = entry else { return None };
+        let Entry::Plain(plain) = part.find(hash, key)? else { return None };
         let (line, issued) = plain.position(line, self.epoch.nanos(now));
         let bucket = TokenBucket::taking_over(Ledger::taking_over(line, issued), self.epoch);
         let limiter = Arc::new(ShardedLimiter::taking_over(bucket, quota));
-        *entry = Entry::Hot(Arc::clone(&limiter));
+        part.heat(hash, key, Arc::clone(&limiter));
         Some(limiter)
     }
 
@@ -63,8 +64,6 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
         let (allowed, denied) = limiter.counts();
         part.allowed += allowed;
         part.denied += denied;
-        if let Some(entry) = part.find(hash, key) {
-            *entry = Entry::Plain(Plain::taking_over(&line, issued));
-        }
+        part.cool(hash, key, Plain::taking_over(&line, issued), |key| self.hasher.hash_one(key));
     }
 }

@@ -1,6 +1,7 @@
 //! The keyed limiter in virtual time: each key on its own and exact, hot or not, in bounded memory.
 
 use super::*;
+use crate::denied::Reason;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use std::time::Duration;
@@ -90,6 +91,23 @@ fn a_key_whose_last_tokens_were_in_hand_is_forgotten_too() {
     assert_eq!(limiter.status().keys, 1);
     limiter.drop_idle_at(later + Duration::from_secs(1));
     assert_eq!(limiter.status().keys, 0);
+}
+
+#[test]
+fn keys_that_are_called_now_and_then_are_not_new_each_time_and_many_idle_ones_are_forgotten() {
+    let (limiter, start) = limiter(1_000, 10, 1_000_000);
+    // A token is there again after one millisecond: at any moment only the last key is not full.
+    let at = |call: u32| start + Duration::from_millis(2) * call;
+    for round in 0..3 {
+        for key in 0..10_000 {
+            assert!(limiter.try_acquire_at(&key, 1, at(10_000 * round + key)).is_ok());
+        }
+        assert_eq!(limiter.status().keys, 10_000, "full buckets, but they cost little");
+    }
+    for key in 0..300_000 {
+        assert!(limiter.try_acquire_at(&key, 1, at(30_000 + key)).is_ok());
+    }
+    assert!(limiter.status().keys <= 256 * 256, "{} keys", limiter.status().keys);
 }
 
 #[test]

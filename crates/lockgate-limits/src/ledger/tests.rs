@@ -62,7 +62,7 @@ fn numbers_that_start_again_fill_no_bucket() {
 fn an_older_reading_is_stricter_and_never_turns_time_back() {
     let ledger = Ledger::new(Quota::per_second(10, 5).unwrap());
     assert_eq!(drain(&ledger, 100 * YEAR), 5);
-    assert_eq!(ledger.charge(0, 1, none), Err(Wait::Until(100 * YEAR + SECOND / 10)));
+    assert_eq!(ledger.charge(0, 1, none), Err(Wait::In(Span::nanos(100 * YEAR + SECOND / 10))));
     assert_eq!(drain(&ledger, 100 * YEAR + SECOND / 10), 1);
 }
 
@@ -74,7 +74,7 @@ fn what_is_held_counts_as_part_of_the_burst() {
     let later = 3_600 * SECOND;
     assert_eq!(ledger.level(later, 3).tokens, 2);
     assert!(ledger.charge(later, 2, || 3).is_ok());
-    assert_eq!(ledger.charge(later, 1, || 3), Err(Wait::Until(later + SECOND)));
+    assert_eq!(ledger.charge(later, 1, || 3), Err(Wait::In(Span::nanos(SECOND))));
     // The three, spent, do not come back at once.
     assert_eq!(ledger.level(later, 0).tokens, 0);
 }
@@ -86,7 +86,7 @@ fn a_promise_is_kept_further_ahead_than_a_burst_but_not_than_asked() {
         let ready = ledger.promise(0, 2, 100 * SECOND, none).unwrap().ready;
         assert_eq!(ready, n * 2 * SECOND);
     }
-    assert_eq!(ledger.promise(0, 1, 18 * SECOND, none), Err(Wait::Until(19 * SECOND)));
+    assert_eq!(ledger.promise(0, 1, 18 * SECOND, none), Err(Wait::In(Span::nanos(19 * SECOND))));
     assert_eq!(ledger.promise(0, 3, u64::MAX, none), Err(Wait::Never));
 }
 

@@ -11,19 +11,15 @@
 
 use crate::bucket::Shared;
 use crate::line::Wait;
-use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{Apart, AtomicU64, Mutex, Ordering, lock};
 
-/// One shard's tokens, on cache lines of their own.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Magazine {
-    tokens: AtomicU64,
-    denied: AtomicU64,
-}
+/// One shard's tokens.
+type Magazine = Apart<AtomicU64>;
 
 /// The magazines of one limit.
 #[derive(Debug)]
 pub(crate) struct Desk {
+    // A power of two.
     magazines: Box<[Magazine]>,
     // The most that is put into a magazine at once.
     size: u64,
@@ -60,8 +56,9 @@ pub(crate) enum Dry {
 }
 
 impl Desk {
+    /// `shards` are a power of two.
     pub(crate) fn new(shards: usize, size: u64) -> Self {
-        let empty = |_| Magazine { tokens: AtomicU64::new(0), denied: AtomicU64::new(0) };
+        let empty = |_| Apart(AtomicU64::new(0));
         Self { magazines: (0..shards.max(1)).map(empty).collect(), size, books: Mutex::new(Books::default()) }
     }
 
@@ -70,12 +67,13 @@ impl Desk {
     }
 
     /// Spends `tokens` of the shard's magazine, if they are there.
+    #[inline]
     pub(crate) fn spend(&self, shard: usize, tokens: u64) -> bool {
         let Some(magazine) = self.magazines.get(shard) else { return false };
-        let mut there = magazine.tokens.load(Ordering::Acquire);
+        let mut there = magazine.0.load(Ordering::Acquire);
         while there >= tokens {
             let left = there - tokens;
-            match magazine.tokens.compare_exchange_weak(there, left, Ordering::AcqRel, Ordering::Acquire) {
+            match magazine.0.compare_exchange_weak(there, left, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return true,
                 Err(now) => there = now,
             }
@@ -83,15 +81,22 @@ impl Desk {
         false
     }
 
+    /// Why `tokens` need not be asked for at the desk, where one look at each magazine and at the ledger tells: nothing is
+    /// anywhere. Nothing is written, and nobody waits for the desk.
+    #[inline]
+    pub(crate) fn refusal(&self, source: &Shared, tokens: u64, at: u64) -> Option<Wait> {
+        if self.magazines.iter().any(|m| m.0.load(Ordering::Acquire) > 0) {
+            return None;
+        }
+        match source.ledger().wait_for(at, tokens, source.held()) {
+            // What is held may be spent already, and be had: only the desk can tell.
+            Some(Wait::Held) | None => None,
+            wait => wait,
+        }
+    }
+
     /// Spends `tokens` of what can be found anywhere, and fills the shard's magazine where there is more.
     pub(crate) fn draw(&self, source: &Shared, shard: usize, tokens: u64, at: u64) -> Result<(), Dry> {
-        if self.spare() == 0
-            && let Some(wait @ (Wait::Until(_) | Wait::Never)) =
-                source.ledger().wait_for(at, tokens, source.held())
-        {
-            // Nothing anywhere: nothing is written, and nobody waits for the desk.
-            return Err(Dry::Wait(wait));
-        }
         let mut books = lock(&self.books);
         if books.is_closed {
             return Err(Dry::Closed);
@@ -149,7 +154,7 @@ impl Desk {
         if count < 2 {
             return 0;
         }
-        let other = || (shard + 1 + fastrand::usize(..count - 1)) % count;
+        let other = || (shard + 1 + fastrand::usize(..count - 1)) & (count - 1);
         let (a, b) = (other(), other());
         let fuller = if self.there(a) >= self.there(b) { a } else { b };
         let there = self.there(fuller);
@@ -173,31 +178,21 @@ impl Desk {
         books.drawn.saturating_sub(self.spare())
     }
 
-    pub(crate) fn count_denied(&self, shard: usize) {
-        if let Some(magazine) = self.magazines.get(shard) {
-            magazine.denied.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn denied(&self) -> u64 {
-        self.magazines.iter().map(|m| m.denied.load(Ordering::Relaxed)).sum()
-    }
-
     /// Tokens in each magazine.
     pub(crate) fn contents(&self) -> Vec<u64> {
-        self.magazines.iter().map(|m| m.tokens.load(Ordering::Acquire)).collect()
+        self.magazines.iter().map(|m| m.0.load(Ordering::Acquire)).collect()
     }
 
     fn spare(&self) -> u64 {
-        self.magazines.iter().map(|m| m.tokens.load(Ordering::Acquire)).sum()
+        self.magazines.iter().map(|m| m.0.load(Ordering::Acquire)).sum()
     }
 
     fn there(&self, shard: usize) -> u64 {
-        self.magazines.get(shard).map_or(0, |m| m.tokens.load(Ordering::Acquire))
+        self.magazines.get(shard).map_or(0, |m| m.0.load(Ordering::Acquire))
     }
 
     fn take(&self, shard: usize) -> u64 {
-        self.magazines.get(shard).map_or(0, |m| m.tokens.swap(0, Ordering::AcqRel))
+        self.magazines.get(shard).map_or(0, |m| m.0.swap(0, Ordering::AcqRel))
     }
 
     fn take_all(&self) -> u64 {
@@ -206,7 +201,7 @@ impl Desk {
 
     fn put(&self, shard: usize, tokens: u64) {
         if let Some(magazine) = self.magazines.get(shard).filter(|_| tokens > 0) {
-            magazine.tokens.fetch_add(tokens, Ordering::AcqRel);
+            magazine.0.fetch_add(tokens, Ordering::AcqRel);
         }
     }
 }

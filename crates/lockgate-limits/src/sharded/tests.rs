@@ -26,6 +26,16 @@ fn a_burst_goes_to_any_mix_of_shards_whole() {
 }
 
 #[test]
+fn shards_are_a_power_of_two_and_each_thread_finds_one() {
+    for (wanted, shards) in [(0, 1), (1, 1), (3, 4), (4, 4), (33, 64), (1_000, 64)] {
+        let (limiter, start) = limiter(100, 1_000, wanted);
+        assert_eq!(limiter.status_at(start).shards.len(), shards);
+        let found = |_| std::thread::scope(|scope| scope.spawn(|| limiter.shard()).join().unwrap());
+        assert!((0..8).map(found).all(|shard| shard < shards));
+    }
+}
+
+#[test]
 fn a_hot_shard_uses_the_whole_rate_while_others_are_idle() {
     let (limiter, start) = limiter(100, 1_000, 4);
     for shard in 0..4 {
