@@ -83,6 +83,8 @@ struct Pool {
     version: u64,
     epoch: u64,
     peak: u32,
+    /// How long slots were held of late, ms.
+    hold: Option<i64>,
     /// Until when the backend is left alone.
     paused_until: Option<i64>,
     advice: Option<Given>,

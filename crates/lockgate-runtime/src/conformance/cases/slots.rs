@@ -71,6 +71,7 @@ macro_rules! conformance_slots {
                     a_tenants_own_line_is_kept_at_its_cap,
                     a_raised_limit_grants_in_order,
                     a_patient_waiter_is_never_refused_for_a_busy_pool,
+                    who_would_wait_in_vain_is_refused_at_once,
                 ]);
             }
             mod owning {

@@ -1,7 +1,7 @@
 //! Who is next: first come, first served within a tenant, the smallest share first among tenants (S5, S6).
 
 use lockgate_core::Engine;
-use lockgate_core::lease::{Admission, Released, SlotRequest};
+use lockgate_core::lease::{Admission, Refusal, Released, SlotRequest};
 use lockgate_core::pool::PoolChange;
 
 use super::super::Fixture;
@@ -278,4 +278,23 @@ pub async fn a_patient_waiter_is_never_refused_for_a_busy_pool(fixture: &dyn Fix
         let patient = SlotRequest { max_wait: LONG, ..request("t", 1) };
         assert_eq!(a.ask(&patient).await, Admission::Queued);
     }
+}
+
+/// Who cannot have a slot within its longest wait, by who stands ahead and how long slots were held of late, is told so at
+/// once; who is ready to wait longer is put in line.
+pub async fn who_would_wait_in_vain_is_refused_at_once(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    let mut holder = occupied(&engine, 1).await;
+    let hold = fixture.timing().heartbeat;
+    fixture.elapse(hold).await;
+    free_one(&mut holder).await;
+    holder.take(&request("holder", 1)).await;
+    let mut a = Process::open(&engine, "a").await;
+    let hasty = |of: &str| SlotRequest { max_wait: hold, ..request(of, 1) };
+    a.wait(&hasty("t")).await;
+    a.wait(&hasty("u")).await;
+    let answer = a.ask(&hasty("v")).await;
+    assert!(matches!(answer, Admission::Refused(Refusal::TooBusy { .. })), "{answer:?}");
+    a.wait(&request("v", 1)).await;
+    assert_eq!(status(&engine).await.waiters, 3);
 }

@@ -35,8 +35,20 @@ impl State {
             _ => None,
         };
         let Some(end) = self.leases.get(&lease).and_then(how) else { return Released::NotHeld };
+        self.learn_hold(lease);
         self.end_hold(lease, end);
         Released::Done
+    }
+
+    /// Slots were held so long: moves the average of their pools by an eighth towards it.
+    fn learn_hold(&mut self, lease: LeaseId) {
+        let Some(held) = self.leases.get(&lease) else { return };
+        let time = self.now - held.since;
+        for need in &held.lease.request.needs {
+            if let Some(pool) = self.pools.get_mut(&need.pool) {
+                pool.hold = Some(pool.hold.map_or(time, |hold| (hold * 7 + time) / 8));
+            }
+        }
     }
 
     fn leave(&mut self, session: SessionId, lease: LeaseId) -> Released {

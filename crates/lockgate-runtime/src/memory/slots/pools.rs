@@ -35,6 +35,7 @@ impl State {
             peak: in_use,
             paused_until: None,
             advice: None,
+            hold: None,
         });
         spec.name
     }

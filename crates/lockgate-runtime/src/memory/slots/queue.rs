@@ -1,12 +1,19 @@
 //! Asking for slots, and who gets them. A grant must never take a pool above its slots, a tenant above its cap, nor
 //! happen while the store learns who held what.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use lockgate_core::fairness::{self, Contender, Room, TenantUse};
 use lockgate_core::lease::{Admission, Lease, Refusal, SlotRequest, Wake};
 use lockgate_core::pool::{Need, merged};
+use lockgate_core::time::millis;
 use lockgate_core::{Fence, LeaseId, PoolName, SessionId, Tenant};
 
 use super::{Ablation, Held, Pool, State, Waiter};
+
+/// The shortest and the longest time after which somebody who was refused is told to ask again.
+const ASK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
 impl State {
     pub(super) fn acquire(&mut self, session: SessionId, mut request: SlotRequest) -> Admission {
@@ -19,6 +26,7 @@ impl State {
         }
         let lease = request.lease;
         let joins_a_line = !self.waiters.is_empty();
+        let hopeless = self.hopeless(&request);
         self.last_ticket += 1;
         self.waiters.insert(self.last_ticket, Waiter { request, session, since: self.now });
         if !(joins_a_line && self.ablation == Some(Ablation::NoGrantAfterEnqueue)) {
@@ -30,7 +38,13 @@ impl State {
                 self.wakes.retain(|(_, wake)| !matches!(wake, Wake::Granted(l) if l.id() == lease));
                 Admission::Granted(held.lease.clone())
             }
-            None => Admission::Queued,
+            None => match hopeless {
+                Some(refusal) => {
+                    self.waiters.remove(&self.last_ticket);
+                    Admission::Refused(refusal)
+                }
+                None => Admission::Queued,
+            },
         }
     }
 
@@ -61,6 +75,28 @@ impl State {
             let most = if pool.slots == 0 { cap } else { cap.min(pool.slots) };
             (*weight > most).then(|| Refusal::Never { pool: name.clone(), weight: *weight, most })
         })
+    }
+
+    /// Whether so many stand before it that it cannot have a slot in time: twice the slots or more, and at the pace of late
+    /// they take longer than it is ready to wait.
+    fn hopeless(&self, request: &SlotRequest) -> Option<Refusal> {
+        let line = || self.waiters.values().filter(|waiter| same_pools(&waiter.request, request));
+        let crowd = line().filter(|waiter| waiter.request.tenant == request.tenant).count();
+        let lines: BTreeSet<&Tenant> = line().map(|waiter| &waiter.request.tenant).collect();
+        let longest = request.needs.iter().filter_map(|need| {
+            let pool = self.pools.get(&need.pool)?;
+            let hold = pool.hold?;
+            let wait = |ahead: usize, slots: u32| {
+                let (ahead, slots) = (i64::try_from(ahead).unwrap_or(i64::MAX), i64::from(slots));
+                (slots > 0 && ahead >= slots * 2).then(|| hold.saturating_mul(ahead) / slots)
+            };
+            let own = pool.cap(&request.tenant).and_then(|cap| wait(crowd, cap));
+            own.max(wait(crowd + lines.len(), pool.slots))
+        });
+        let excess = longest.max()?.saturating_sub(millis(request.max_wait));
+        let ask_again = Duration::from_millis(u64::try_from(excess).ok().filter(|ms| *ms > 0)?);
+        let [shortest, longest] = ASK_AGAIN;
+        Some(Refusal::TooBusy { retry_after: ask_again.clamp(shortest, longest) })
     }
 
     /// Grants until nobody who may have slots waits for free ones.
