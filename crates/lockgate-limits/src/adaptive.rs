@@ -258,7 +258,6 @@ impl AdaptiveLimit {
     fn veto(&mut self, before: u32, now: Instant) -> Why {
         self.limit = before;
         self.vetoed_until = Some(now + VETO);
-        self.growths = 0;
         Why::Vetoed
     }
 
@@ -276,7 +275,6 @@ impl AdaptiveLimit {
         if let Some((before, _)) = self.grown_from.take() {
             return self.veto(before, now);
         }
-        self.growths = 0;
         self.limit = self.limit.min(too_many * 7 / 10).max(self.options.min);
         Why::Congested
     }
