@@ -56,6 +56,14 @@ pub struct Delivery {
     pub redelivered: bool,
 }
 
+impl Delivery {
+    /// Whether nobody had the job before: it is the first delivery of its first dispatch.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        !self.redelivered && self.message.as_ref().is_ok_and(|envelope| envelope.dispatch == 1)
+    }
+}
+
 /// Who sent a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {

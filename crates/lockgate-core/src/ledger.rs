@@ -28,7 +28,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// published by then is due again.
     async fn claim(&self, limit: u32, hold: Duration) -> Result<Claimed, EngineError>;
 
-    /// Records the starts of jobs, before they run. Answers in the order of the starts.
+    /// Decides which jobs may run, and records their starts, or leaves that for later. Answers in the order of the
+    /// starts.
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError>;
 
     /// Records what happened to jobs. A report that is late changes nothing, and its answer says so.
@@ -66,6 +67,21 @@ pub struct Start {
     /// Drawn at random for this start. The same token again, while the execution that it began is unsettled, is the same
     /// start said twice, because its answer was lost: it is answered with the same execution, and uses no attempt.
     pub token: i64,
+    /// When it has to be on record.
+    pub record: Recording,
+}
+
+/// When a start has to be on record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recording {
+    /// Before the job runs.
+    Now,
+    /// With its settlement, if the job is over soon. The ledger records it now all the same where a start of the job
+    /// stands unsettled: that is how a job is found that kills its processes.
+    Later,
+    /// It was put off to be recorded later, its execution has this number, and it still runs: neither a pause nor a
+    /// deadline that came since speaks against it.
+    Underway(u32),
 }
 
 /// The ledger's answer to a [`Start`].
@@ -93,6 +109,8 @@ pub struct Execution {
     pub number: u32,
     /// When it was started.
     pub started_at: Timestamp,
+    /// Whether its start is on record. If not, [`Authority::Unrecorded`] settles it.
+    pub recorded: bool,
 }
 
 /// Something that happened to a job.
@@ -131,6 +149,14 @@ pub enum Authority {
     Delivery(u32),
     /// The execution of this number.
     Execution(u32),
+    /// The execution of this number, whose start was left for later, and is recorded with its settlement. None other of the
+    /// job may have been recorded meanwhile.
+    Unrecorded {
+        /// The dispatch whose delivery it came from.
+        dispatch: u32,
+        /// Its number.
+        number: u32,
+    },
 }
 
 /// The ledger's answer to a [`Report`].

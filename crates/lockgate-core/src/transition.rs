@@ -3,6 +3,7 @@
 //! Engines write the same rules as SQL; the conformance suite holds them to this table.
 
 use crate::job::{JobState, Outcome};
+use crate::ledger::Recording;
 
 /// What may happen to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,8 @@ pub struct Standing {
     /// Starts in a row that were never settled: their processes died. A delivery that is put off before it starts says
     /// nothing about them.
     pub unsettled: u32,
+    /// How many starts are on record.
+    pub executions: u32,
     /// Whether its run is paused.
     pub paused: bool,
     /// Whether its run's deadline has passed.
@@ -105,14 +108,17 @@ pub struct Standing {
 }
 
 /// Starts in a row that may stay unsettled. Whatever a dying process ran is hit with it, guilty or not: two deaths in a row
-/// do happen to innocent jobs where many workers are killed, three hardly.
+/// do happen to innocent jobs where many workers are killed, three hardly. A start that was left for later, and whose
+/// process died before it was recorded, is none of them: such a job gets one more.
 pub const MAX_UNSETTLED_STARTS: u32 = 3;
 
 /// Whether a delivery may start its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartVerdict {
-    /// It may.
+    /// It may, and its start is recorded.
     Run,
+    /// It may, and its start is recorded later.
+    RunUnrecorded,
     /// The job is over, or a later dispatch of it is on its way: drop this delivery.
     Stale,
     /// The run is paused: the job goes back to its place in the ledger.
@@ -123,9 +129,13 @@ pub enum StartVerdict {
     Poisoned,
 }
 
-/// Decides whether the delivery of dispatch number `dispatch` may start its job.
+/// Decides whether the delivery of dispatch number `dispatch` may start its job, and whether that is recorded.
 #[must_use]
-pub fn may_start(standing: &Standing, dispatch: u32) -> StartVerdict {
+pub fn may_start(standing: &Standing, dispatch: u32, record: Recording) -> StartVerdict {
+    if let Recording::Underway(number) = record {
+        let is_latest = is_latest_unrecorded(standing, dispatch, number);
+        return if is_latest { StartVerdict::Run } else { StartVerdict::Stale };
+    }
     if standing.state.is_terminal() || standing.dispatch != dispatch || !standing.dispatched {
         StartVerdict::Stale
     } else if standing.expired {
@@ -134,9 +144,21 @@ pub fn may_start(standing: &Standing, dispatch: u32) -> StartVerdict {
         StartVerdict::Poisoned
     } else if standing.paused {
         StartVerdict::Paused
+    } else if record == Recording::Later && standing.unsettled == 0 {
+        StartVerdict::RunUnrecorded
     } else {
         StartVerdict::Run
     }
+}
+
+/// Whether the execution of this number, which is not on record, is still the latest of its job: no other was recorded, and
+/// nothing was dispatched since. Its dispatch need not be out any more: where the same message came twice, the other
+/// delivery may have been put off meanwhile.
+#[must_use]
+pub fn is_latest_unrecorded(standing: &Standing, dispatch: u32, number: u32) -> bool {
+    !standing.state.is_terminal()
+        && standing.dispatch == dispatch
+        && standing.executions.checked_add(1) == Some(number)
 }
 
 #[cfg(test)]
@@ -183,31 +205,61 @@ mod tests {
             dispatch: 3,
             dispatched: true,
             unsettled: 0,
+            executions: 4,
             paused: false,
             expired: false,
         }
     }
 
+    fn now(standing: Standing, dispatch: u32) -> StartVerdict {
+        may_start(&standing, dispatch, Recording::Now)
+    }
+
     #[test]
     fn only_the_latest_dispatch_starts_its_job() {
-        assert_eq!(may_start(&standing(), 3), StartVerdict::Run);
-        assert_eq!(may_start(&standing(), 2), StartVerdict::Stale);
-        assert_eq!(may_start(&Standing { dispatched: false, ..standing() }, 3), StartVerdict::Stale);
-        assert_eq!(may_start(&Standing { state: JobState::Cancelled, ..standing() }, 3), StartVerdict::Stale);
+        assert_eq!(now(standing(), 3), StartVerdict::Run);
+        assert_eq!(now(standing(), 2), StartVerdict::Stale);
+        assert_eq!(now(Standing { dispatched: false, ..standing() }, 3), StartVerdict::Stale);
+        assert_eq!(now(Standing { state: JobState::Cancelled, ..standing() }, 3), StartVerdict::Stale);
     }
 
     #[test]
     fn a_job_that_killed_its_process_three_times_is_not_started_again() {
-        assert_eq!(may_start(&Standing { unsettled: 2, ..standing() }, 3), StartVerdict::Run);
-        assert_eq!(may_start(&Standing { unsettled: 3, ..standing() }, 3), StartVerdict::Poisoned);
+        assert_eq!(now(Standing { unsettled: 2, ..standing() }, 3), StartVerdict::Run);
+        assert_eq!(now(Standing { unsettled: 3, ..standing() }, 3), StartVerdict::Poisoned);
     }
 
     #[test]
     fn a_paused_or_expired_run_starts_nothing() {
-        assert_eq!(may_start(&Standing { paused: true, ..standing() }, 3), StartVerdict::Paused);
+        for record in [Recording::Now, Recording::Later] {
+            let paused = Standing { paused: true, ..standing() };
+            assert_eq!(may_start(&paused, 3, record), StartVerdict::Paused);
+            assert_eq!(may_start(&Standing { expired: true, ..paused }, 3, record), StartVerdict::Expired);
+        }
+    }
+
+    #[test]
+    fn a_start_is_left_for_later_only_where_none_stands_unsettled() {
+        let later = |standing| may_start(&standing, 3, Recording::Later);
+        assert_eq!(later(standing()), StartVerdict::RunUnrecorded);
+        assert_eq!(later(Standing { unsettled: 1, ..standing() }), StartVerdict::Run);
+        assert_eq!(later(Standing { unsettled: 3, ..standing() }), StartVerdict::Poisoned);
+    }
+
+    #[test]
+    fn what_runs_is_recorded_until_another_start_was() {
+        let underway =
+            |standing, dispatch, number| may_start(&standing, dispatch, Recording::Underway(number));
+        let busy = Standing { paused: true, expired: true, ..standing() };
+        assert_eq!(underway(busy, 3, 5), StartVerdict::Run, "a pause does not speak against what runs");
+        assert_eq!(underway(standing(), 3, 4), StartVerdict::Stale, "another was recorded");
+        assert_eq!(underway(standing(), 3, 6), StartVerdict::Stale, "an execution that never was");
+        assert_eq!(underway(standing(), 2, 5), StartVerdict::Stale, "another dispatch");
         assert_eq!(
-            may_start(&Standing { paused: true, expired: true, ..standing() }, 3),
-            StartVerdict::Expired
+            underway(Standing { dispatched: false, ..standing() }, 3, 5),
+            StartVerdict::Run,
+            "its double was put off"
         );
+        assert_eq!(underway(Standing { state: JobState::Failed, ..standing() }, 3, 5), StartVerdict::Stale);
     }
 }

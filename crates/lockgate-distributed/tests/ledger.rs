@@ -12,8 +12,8 @@ use std::time::Duration;
 use lockgate_core::cadence::Cadence;
 use lockgate_core::job::{JobState, Outcome};
 use lockgate_core::ledger::{
-    Adoption, Authority, JobQuery, Ledger, PlanStep, PlannedJob, Report, RunCommand, RunQuery, Settled,
-    Settlement, Start, Started, Sweep,
+    Adoption, Authority, Execution, JobQuery, Ledger, PlanStep, PlannedJob, Recording, Report, RunCommand,
+    RunQuery, Settled, Settlement, Start, Started, Sweep,
 };
 use lockgate_core::run::RunSpec;
 use lockgate_core::{Envelope, JobId, Key, Kind, QueueName, RunId, RunName, Tenant, Timestamp};
@@ -85,7 +85,7 @@ fn published(envelope: &Envelope) -> Report {
 }
 
 fn start(envelope: &Envelope, token: i64) -> Start {
-    Start { job: envelope.job, dispatch: envelope.dispatch, token }
+    Start { job: envelope.job, dispatch: envelope.dispatch, token, record: Recording::Now }
 }
 
 /// What the counts say, and what a look at every job says.
@@ -134,8 +134,13 @@ async fn muddle(ledger: &dyn Ledger, runs: &[RunId], seed: u64) {
             if draw.of(4) > 0 {
                 reports.push(published(envelope));
             }
-            if let [Started::Run(execution)] = ledger.start(vec![start(envelope, 1)]).await.unwrap()[..] {
-                reports.push(settled(envelope.job, Authority::Execution(execution.number), draw.outcome()));
+            let record = if draw.of(2) == 0 { Recording::Now } else { Recording::Later };
+            let start = Start { record, ..start(envelope, 1) };
+            if let [Started::Run(execution)] = ledger.start(vec![start]).await.unwrap()[..] {
+                let Execution { number, recorded, .. } = execution;
+                let unrecorded = Authority::Unrecorded { dispatch: envelope.dispatch, number };
+                let by = if recorded { Authority::Execution(number) } else { unrecorded };
+                reports.push(settled(envelope.job, by, draw.outcome()));
             } else if draw.of(2) == 0 {
                 reports.push(settled(envelope.job, Authority::Delivery(envelope.dispatch), draw.outcome()));
             }

@@ -11,7 +11,9 @@ use lockgate_core::broker::{Delivery, Mark};
 use lockgate_core::cadence::Cadence;
 use lockgate_core::job::Outcome;
 use lockgate_core::lease::{Admission, Lease, Release, Session, SlotRequest, Wake};
-use lockgate_core::ledger::{Authority, PlanStep, PlannedJob, Report, RunQuery, Settlement, Start, Started};
+use lockgate_core::ledger::{
+    Authority, PlanStep, PlannedJob, Recording, Report, RunQuery, Settlement, Start, Started,
+};
 use lockgate_core::pool::{Need, PoolCommand, PoolSpec};
 use lockgate_core::run::RunSpec;
 use lockgate_core::{
@@ -162,14 +164,17 @@ async fn run(engine: &Engine, session: &Session, taken: &[Delivery], group: &[Le
     };
     let mine: Vec<(&Delivery, &Envelope)> =
         group.iter().filter_map(of).filter_map(|d| Some((d, d.message.as_ref().ok()?))).collect();
-    let starts = mine.iter().map(|(_, e)| Start { job: e.job, dispatch: e.dispatch, token: 1 }).collect();
+    let starts = mine
+        .iter()
+        .map(|(_, e)| Start { job: e.job, dispatch: e.dispatch, token: 1, record: Recording::Later })
+        .collect();
     let started = engine.ledger.start(starts).await?;
     let releases = group.iter().map(|l| Release::Free { lease: l.id(), fence: l.fence }).collect();
     engine.slots.release(session, releases).await?;
     let reports = mine.iter().zip(started).filter_map(|((_, envelope), started)| match started {
         Started::Run(execution) => Some(Report::Settled(Settlement {
             job: envelope.job,
-            by: Authority::Execution(execution.number),
+            by: Authority::Unrecorded { dispatch: envelope.dispatch, number: execution.number },
             outcome: Outcome::Succeeded,
             waited: Duration::ZERO,
             ran: Duration::ZERO,

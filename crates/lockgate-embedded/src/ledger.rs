@@ -5,6 +5,7 @@
 
 mod claim;
 mod control;
+mod execute;
 mod plan;
 mod read;
 mod standing;
@@ -16,8 +17,8 @@ use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_core::job::JobRecord;
 use lockgate_core::ledger::{
-    Claimed, JobQuery, Ledger, PlanStep, Planned, Report, RunCommand, RunQuery, Settled, Start, Started,
-    Sweep, Swept,
+    Claimed, JobQuery, Ledger, PlanStep, Planned, Recording, Report, RunCommand, RunQuery, Settled, Start,
+    Started, Sweep, Swept,
 };
 use lockgate_core::run::RunSummary;
 
@@ -57,12 +58,19 @@ impl Ledger for SqliteLedger {
 
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError> {
         let now = self.database.now();
-        self.database.write("starting jobs", standing::StartJobs { starts, now }).await
+        // A look first: starts that are left for later never take the write lock.
+        if starts.iter().all(|start| start.record == Recording::Later) {
+            let mut reader = self.database.reader().acquire().await.doing("starting jobs")?;
+            if let Some(answers) = execute::look(&mut reader, &starts, now).await.doing("starting jobs")? {
+                return Ok(answers);
+            }
+        }
+        self.database.write("starting jobs", execute::StartJobs { starts, now }).await
     }
 
     async fn settle(&self, reports: Vec<Report>) -> Result<Vec<Settled>, EngineError> {
         let now = self.database.now();
-        self.database.write("settling jobs", standing::SettleJobs { reports, now }).await
+        self.database.write("settling jobs", execute::SettleJobs { reports, now }).await
     }
 
     async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, EngineError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lockgate_core::broker::{Delivery, Mark};
 use lockgate_core::cadence::Cadence;
 use lockgate_core::lease::{Admission, Lease, Release, SlotRequest, Wake};
-use lockgate_core::ledger::{PlanStep, PlannedJob, RunQuery, Start, Started};
+use lockgate_core::ledger::{PlanStep, PlannedJob, Recording, RunQuery, Start, Started};
 use lockgate_core::pool::{Need, PoolCommand, PoolSpec};
 use lockgate_core::run::RunSpec;
 use lockgate_core::slots::PoolQuery;
@@ -98,7 +98,7 @@ async fn dispatchers_and_workers_of_many_processes_share_a_run_without_overlap()
                 let taken: Vec<Delivery> = taken.unwrap();
                 let starts = taken.iter().map(|delivery| {
                     let envelope = delivery.message.as_ref().unwrap();
-                    Start { job: envelope.job, dispatch: envelope.dispatch, token: 1 }
+                    Start { job: envelope.job, dispatch: envelope.dispatch, token: 1, record: Recording::Now }
                 });
                 for answer in engine.ledger.start(starts.collect()).await.unwrap() {
                     assert!(matches!(answer, Started::Run(execution) if execution.number == 1), "{answer:?}");

@@ -2,7 +2,7 @@
 //!
 //! 1. **read** the message and find its kind; the ledger **adopts** the job of one that the dispatcher did not send;
 //! 2. **admit** it: wait for its slots, then for the tokens of its rates (`admission.rs`);
-//! 3. **start** it in the ledger, which may refuse a delivery that is stale;
+//! 3. **start** it: ask the ledger, which may refuse a delivery that is stale (`starting.rs`);
 //! 4. **run** it, under its deadline, stopped when its lease is lost, when it is cancelled, or when its worker ends;
 //! 5. **release** its slots, or let them drain while the backend may still work for it, and have that ended;
 //! 6. **settle** its outcome in the ledger;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use lockgate_core::broker::{Delivery, Mark, Origin, Unreadable};
 use lockgate_core::dead::DeadReason;
-use lockgate_core::ledger::{Authority, Execution, Settlement, Start, Started};
+use lockgate_core::ledger::{Authority, Execution, Settlement};
 use lockgate_core::{Envelope, Fence, Outcome, PoolName};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -38,6 +38,7 @@ use crate::rates::Rates;
 use crate::records::Records;
 use crate::registry::{Entry, Registry};
 use crate::slots::{Hold, SlotClient};
+use crate::starting::StartedJob;
 use crate::stop::StopSignal;
 use crate::tally::Tally;
 use crate::telemetry;
@@ -51,7 +52,7 @@ pub(crate) struct Executor {
     pub(crate) policies: BTreeMap<PoolName, PoolPolicy>,
     pub(crate) slots: SlotClient,
     pub(crate) rates: Arc<Rates>,
-    pub(crate) records: Records,
+    pub(crate) records: Arc<Records>,
     pub(crate) leftovers: Arc<Leftovers>,
     pub(crate) running: Running,
     pub(crate) congestion: Congestion,
@@ -67,14 +68,14 @@ pub(crate) struct Executor {
 pub(crate) struct Taken<'a> {
     pub(crate) envelope: Arc<Envelope>,
     pub(crate) kind: &'a Entry,
-    delivery: Delivery,
+    pub(crate) delivery: Delivery,
 }
 
-/// A delivery whose job has its slots and its start on record.
+/// A delivery whose job has its slots, and may run.
 struct Begun<'a> {
     taken: Taken<'a>,
     hold: Option<Hold>,
-    execution: Execution,
+    started: StartedJob,
     asked_at: Instant,
     admitted_at: Instant,
 }
@@ -124,7 +125,7 @@ impl Executor {
         };
         let admitted_at = Instant::now();
         match self.start(&taken).await {
-            Some(execution) => Some(Begun { taken, hold, execution, asked_at, admitted_at }),
+            Some(started) => Some(Begun { taken, hold, started, asked_at, admitted_at }),
             None => {
                 self.release(&taken, hold, false).await;
                 None
@@ -138,7 +139,7 @@ impl Executor {
         let (kind, name) = (first.taken.kind, &first.taken.envelope.kind);
         let waited = first.admitted_at.duration_since(first.asked_at);
         telemetry::waited(name, waited);
-        tracing::Span::current().record("attempt", first.execution.attempt);
+        tracing::Span::current().record("attempt", first.started.execution.attempt);
         let started_at = Instant::now();
         let limit = self.limit(first);
         let members: Vec<Member> =
@@ -167,11 +168,11 @@ impl Executor {
         backend_may_run: bool,
         times: (Duration, Duration),
     ) {
-        let Begun { taken, hold, execution, .. } = begun;
+        let Begun { taken, hold, started, .. } = begun;
         self.release(&taken, hold, backend_may_run).await;
         self.rates.ended(&taken.envelope.kind, &taken.kind.options.needs, &ended, times.1);
-        let outcome = outcome(ended, execution.attempt, &taken.kind.options, fastrand::f64());
-        self.end(&taken, Authority::Execution(execution.number), outcome, times).await;
+        let outcome = outcome(ended, started.execution.attempt, &taken.kind.options, fastrand::f64());
+        self.end(&taken, started.authority().await, outcome, times).await;
     }
 
     /// Step 1. A message that nobody here can handle is a dead letter, with its reason.
@@ -209,20 +210,6 @@ impl Executor {
         Ok((envelope, kind))
     }
 
-    /// Step 3. `None`: the ledger has dealt with the job otherwise, and the delivery is ended.
-    async fn start(&self, taken: &Taken<'_>) -> Option<Execution> {
-        let token = fastrand::i64(..);
-        let start = Start { job: taken.envelope.job, dispatch: taken.envelope.dispatch, token };
-        match self.records.started(start).await {
-            Started::Run(execution) => Some(execution),
-            refused => {
-                tracing::info!(?refused, "delivery dropped");
-                self.records.mark(Mark::Ack(taken.delivery.tag)).await;
-                None
-            }
-        }
-    }
-
     /// How long the execution may take, and what it came to when it takes longer.
     fn limit(&self, first: &Begun<'_>) -> Limit {
         let deadline = first.taken.kind.options.deadline;
@@ -235,12 +222,13 @@ impl Executor {
     }
 
     fn member(&self, begun: &Begun<'_>, deadline: Instant) -> Member {
-        let Begun { taken, hold, execution, .. } = begun;
+        let Begun { taken, hold, started, .. } = begun;
+        let execution = started.execution;
         let signal = hold.as_ref().map_or_else(StopSignal::default, |hold| hold.stop_signal().clone());
         let ctx = Context {
             envelope: Arc::clone(&taken.envelope),
             attempt: execution.attempt,
-            fence: hold.as_ref().map_or_else(|| without_lease(*execution), Hold::fence),
+            fence: hold.as_ref().map_or_else(|| without_lease(execution), Hold::fence),
             deadline,
             cancelled: signal.token().clone(),
             state: self.state.clone(),

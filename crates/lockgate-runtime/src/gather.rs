@@ -62,8 +62,8 @@ impl Gathering {
 fn group_of(delivery: &Delivery, registry: &Registry) -> Option<(Kind, usize)> {
     let envelope = delivery.message.as_ref().ok()?;
     let group = registry.get(&envelope.kind)?.options.group;
-    let is_fresh = envelope.dispatch == 1 && !delivery.redelivered;
-    (group > 1 && is_fresh).then(|| (envelope.kind.clone(), usize::try_from(group).unwrap_or(usize::MAX)))
+    (group > 1 && delivery.is_fresh())
+        .then(|| (envelope.kind.clone(), usize::try_from(group).unwrap_or(usize::MAX)))
 }
 
 #[cfg(test)]

@@ -26,6 +26,24 @@ pub(crate) struct Group<T, R> {
     sender: mpsc::Sender<(T, oneshot::Sender<Answer<R>>)>,
 }
 
+/// How calls of a group follow each other.
+#[derive(Clone)]
+pub(crate) struct Pace {
+    /// The least time from one to the next.
+    pub(crate) least: Duration,
+    /// Whose tasks make one item each: once as many wait as there are, no more will come. `None`: more may always come.
+    pub(crate) from: Option<TaskTracker>,
+}
+
+impl Pace {
+    const NONE: Self = Self { least: Duration::ZERO, from: None };
+
+    /// What is worth waiting for.
+    fn most(&self) -> usize {
+        self.from.as_ref().map_or(MAX_GROUP, |tasks| tasks.len().min(MAX_GROUP))
+    }
+}
+
 impl<T, R> Group<T, R>
 where
     T: Send + 'static,
@@ -48,12 +66,12 @@ where
         F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
     {
-        Self::with(lanes, Duration::ZERO, tracker, call)
+        Self::with(lanes, Pace::NONE, tracker, call)
     }
 
-    /// As [`Group::start`], with calls that begin no sooner than `pace` after each other, unless one is full: for what
-    /// nobody waits for. Alone, an item still leaves at once.
-    pub(crate) fn paced<F, Fut>(pace: Duration, tracker: &TaskTracker, call: F) -> Self
+    /// As [`Group::start`], with calls that begin no sooner than `pace.least` after each other, unless no more is to
+    /// come before: for what nobody waits for. Alone, an item still leaves at once.
+    pub(crate) fn paced<F, Fut>(pace: Pace, tracker: &TaskTracker, call: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
@@ -61,7 +79,7 @@ where
         Self::with(1, pace, tracker, call)
     }
 
-    fn with<F, Fut>(lanes: u32, pace: Duration, tracker: &TaskTracker, call: F) -> Self
+    fn with<F, Fut>(lanes: u32, pace: Pace, tracker: &TaskTracker, call: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
@@ -69,14 +87,14 @@ where
         let (sender, receiver) = mpsc::channel(MAX_GROUP);
         let (receiver, call) = (Arc::new(Mutex::new(receiver)), Arc::new(call));
         for _ in 0..lanes {
-            let (receiver, call) = (Arc::clone(&receiver), Arc::clone(&call));
+            let (receiver, call, pace) = (Arc::clone(&receiver), Arc::clone(&call), pace.clone());
             tracker.spawn(async move {
                 let mut next = Instant::now();
                 loop {
                     // Locked while nothing comes: whoever is not calling takes all there is.
-                    let waiting = gather(&mut *receiver.lock().await, next).await;
+                    let waiting = gather(&mut *receiver.lock().await, next, &pace).await;
                     let Some(waiting) = waiting else { return };
-                    next = Instant::now() + pace;
+                    next = Instant::now() + pace.least;
                     let (items, senders): (Vec<T>, Vec<_>) = waiting.into_iter().unzip();
                     answer(call(items).await, senders);
                 }
@@ -97,10 +115,10 @@ where
 
 /// What the next call is about: all that there is by `at`, or as soon as there is something after it; `None`: nothing will
 /// come any more.
-async fn gather<I>(receiver: &mut mpsc::Receiver<I>, at: Instant) -> Option<Vec<I>> {
+async fn gather<I>(receiver: &mut mpsc::Receiver<I>, at: Instant, pace: &Pace) -> Option<Vec<I>> {
     let mut waiting = Vec::new();
     let mut more = receiver.recv_many(&mut waiting, MAX_GROUP).await;
-    while more > 0 && waiting.len() < MAX_GROUP && Instant::now() < at {
+    while more > 0 && waiting.len() < pace.most() && Instant::now() < at {
         let rest = MAX_GROUP - waiting.len();
         more = timeout_at(at, receiver.recv_many(&mut waiting, rest)).await.unwrap_or(0);
     }
@@ -174,7 +192,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn paced_calls_gather_what_comes_between_them_unless_one_is_full() {
-        let pace = Duration::from_millis(10);
+        let pace = Pace { least: Duration::from_millis(10), from: None };
         let calls = Arc::new(Mutex::new(Vec::new()));
         let (seen, begun) = (Arc::clone(&calls), Instant::now());
         let group = &Group::paced(pace, &TaskTracker::new(), move |items: Vec<u32>| {
@@ -190,6 +208,25 @@ mod tests {
         // Full before its time is over: MAX_GROUP come at once, and the rest waits.
         assert_eq!(calls.split_off(2).iter().map(|(at, _)| *at).collect::<Vec<_>>(), [ms(50), ms(60)]);
         assert_eq!(calls, [(ms(0), 1), (ms(10), 4)], "alone at once, then together");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paced_call_does_not_wait_for_what_will_not_come() {
+        let (tasks, begun) = (TaskTracker::new(), Instant::now());
+        let pace = Pace { least: Duration::from_millis(10), from: Some(tasks.clone()) };
+        let group = Arc::new(Group::paced(pace, &TaskTracker::new(), |items: Vec<u32>| async { Ok(items) }));
+        // Each makes its calls one after the other, as a worker does that has few jobs at hand.
+        for n in 0..3 {
+            let group = Arc::clone(&group);
+            tasks.spawn(async move {
+                for _ in 0..100 {
+                    group.call(n).await.unwrap();
+                }
+            });
+        }
+        tasks.close();
+        tasks.wait().await;
+        assert!(begun.elapsed() <= Duration::from_millis(10), "{:?}", begun.elapsed());
     }
 
     #[tokio::test]

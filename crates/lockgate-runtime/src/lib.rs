@@ -29,6 +29,7 @@ mod group;
 mod intake;
 mod leftovers;
 mod records;
+mod starting;
 mod stop;
 mod upkeep;
 mod verdict;

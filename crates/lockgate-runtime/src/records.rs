@@ -8,37 +8,43 @@ use std::time::Duration;
 use lockgate_core::broker::Mark;
 use lockgate_core::error::chain;
 use lockgate_core::ledger::{
-    Adoption, Ledger, PlanStep, PlannedJob, Report, Settled, Settlement, Start, Started,
+    Adoption, Ledger, PlanStep, PlannedJob, Recording, Report, Settled, Settlement, Start, Started,
 };
 use lockgate_core::{Engine, EngineError, Envelope, RunId};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::group::{Answer, Group};
+use crate::group::{Answer, Group, Pace};
 
 /// The ways to the ledger and the broker that all executions of a worker share.
 pub(crate) struct Records {
+    /// Of the tasks beside the executions, which end with them.
+    pub(crate) tracker: TaskTracker,
     adoptions: Group<Arc<Envelope>, ()>,
+    looks: Group<Start, Started>,
     starts: Group<Start, Started>,
     reports: Group<Report, Settled>,
     marks: Group<Mark, ()>,
 }
 
-/// Starts are told while slots are held for them, so none waits for all that were told before it.
+/// Starts are recorded while slots are held for them, so none waits for all that were told before it.
 const START_LANES: u32 = 2;
 
 /// Settlements are told behind the release of the slots, when nobody waits for them: so they wait for each other.
-const SETTLE_PACE: Duration = Duration::from_millis(10);
+const SETTLE_PACE: Duration = Duration::from_millis(20);
 
 /// How long to wait before a store is told again; doubled up to [`SLOWEST`].
 const TELL_AGAIN: Duration = Duration::from_millis(100);
 const SLOWEST: Duration = Duration::from_secs(5);
 
 impl Records {
-    pub(crate) fn start(tracker: &TaskTracker, engine: &Engine) -> Self {
+    /// Of a worker whose jobs are the tasks of `jobs`.
+    pub(crate) fn start(tracker: &TaskTracker, jobs: &TaskTracker, engine: &Engine) -> Self {
         let (ledger, reports_ledger) = (Arc::clone(&engine.ledger), Arc::clone(&engine.ledger));
+        let looks_ledger = Arc::clone(&engine.ledger);
         let (adoptions_ledger, broker) = (Arc::clone(&engine.ledger), Arc::clone(&engine.broker));
         Self {
+            tracker: tracker.clone(),
             adoptions: Group::start(tracker, move |envelopes: Vec<Arc<Envelope>>| {
                 let ledger = Arc::clone(&adoptions_ledger);
                 async move {
@@ -46,14 +52,22 @@ impl Records {
                     Ok(vec![(); envelopes.len()])
                 }
             }),
+            looks: Group::start(tracker, move |starts| {
+                let ledger = Arc::clone(&looks_ledger);
+                async move { ledger.start(starts).await }
+            }),
             starts: Group::in_lanes(START_LANES, tracker, move |starts| {
                 let ledger = Arc::clone(&ledger);
                 async move { ledger.start(starts).await }
             }),
-            reports: Group::paced(SETTLE_PACE, tracker, move |reports| {
-                let ledger = Arc::clone(&reports_ledger);
-                async move { ledger.settle(reports).await }
-            }),
+            reports: Group::paced(
+                Pace { least: SETTLE_PACE, from: Some(jobs.clone()) },
+                tracker,
+                move |reports| {
+                    let ledger = Arc::clone(&reports_ledger);
+                    async move { ledger.settle(reports).await }
+                },
+            ),
             marks: Group::start(tracker, move |marks: Vec<Mark>| {
                 let broker = Arc::clone(&broker);
                 async move {
@@ -70,9 +84,11 @@ impl Records {
         until_durable(|| self.adoptions.call(Arc::clone(envelope))).await;
     }
 
-    /// Records the start of a job, before it runs; ends when that is durable.
+    /// Asks for the start of a job; ends when the answer is there, and, where the start is recorded, durable.
     pub(crate) async fn started(&self, start: Start) -> Started {
-        until_durable(|| self.starts.call(start)).await
+        // Those that write nothing do not wait for those that do.
+        let group = if start.record == Recording::Later { &self.looks } else { &self.starts };
+        until_durable(|| group.call(start)).await
     }
 
     /// Records what a delivery came to; ends when that is durable.

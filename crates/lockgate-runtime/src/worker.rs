@@ -81,7 +81,7 @@ impl Worker {
         let rates = Arc::new(Rates::new(options.rates.clone(), &registry));
         let executor = Arc::new(Executor {
             congestion: watch.start(&side, end.clone()),
-            records: Records::start(&side, &engine),
+            records: Arc::new(Records::start(&side, &jobs, &engine)),
             registry,
             rates: Arc::clone(&rates),
             state,

@@ -11,7 +11,7 @@ use super::scene::{Broker, Scene, Stage, lasts, outlives};
 const BACK: Duration = Duration::from_secs(10);
 const OWN: Stage = Stage { organizations: 600, broker: Some(""), slots: super::scene::SLOTS };
 /// Much to do: a command to RabbitMQ takes its time, and has to come before all is published.
-const MUCH: Stage = Stage { organizations: 1_500, ..OWN };
+const MUCH: Stage = Stage { organizations: 3_000, ..OWN };
 
 #[test]
 fn a_run_outlives_a_broker_that_is_killed() -> Result {

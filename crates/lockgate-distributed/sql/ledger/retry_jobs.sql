@@ -1,5 +1,6 @@
 -- Makes at most $4 jobs of run number $1 that are planned after seq $2 and in the states $3 (terminal ones) due now, with
--- all their attempts. Their executions and dispatches keep counting, so that nothing older may speak for them. One row:
+-- all their attempts. Their executions and dispatches keep counting, and a dispatch is passed over, so that nothing older
+-- may speak for them. One row:
 -- `changed`, and `last`, the seq to go on from (null: none is left).
 with over as (
     select id, seq from standings
@@ -7,7 +8,7 @@ with over as (
     order by seq limit $4 for update
 ), done as (
     update standings s set
-        state = 'scheduled', due_at = ledger_now(), dispatched = false, executing = false, attempt = 0, unsettled = 0,
+        state = 'scheduled', due_at = ledger_now(), dispatch = s.dispatch + 1, dispatched = false, executing = false, attempt = 0, unsettled = 0,
         reason = null, updated_at = ledger_now()
     from over where s.id = over.id
     returning s.seq

@@ -123,8 +123,8 @@ impl Settle {
         }
         let rows = sqlx::query(sql!("ledger/settle_jobs"))
             .bind(columns.jobs)
-            .bind(columns.executed)
-            .bind(columns.numbers)
+            .bind(columns.executions)
+            .bind(columns.dispatches)
             .bind(columns.states)
             .bind(columns.after)
             .bind(columns.deferred)
@@ -146,8 +146,8 @@ fn place_of(row: &sqlx::postgres::PgRow, by_job: &HashMap<JobId, usize>) -> sqlx
 #[derive(Default)]
 struct Columns {
     jobs: Vec<uuid::Uuid>,
-    executed: Vec<bool>,
-    numbers: Vec<i32>,
+    executions: Vec<Option<i32>>,
+    dispatches: Vec<Option<i32>>,
     states: Vec<&'static str>,
     after: Vec<Option<i64>>,
     deferred: Vec<bool>,
@@ -163,9 +163,10 @@ impl Columns {
 
     fn push(&mut self, settlement: &Settlement) {
         let Settlement { job, by, outcome, waited, ran } = settlement;
-        let (executed, number) = match by {
-            Authority::Execution(number) => (true, *number),
-            Authority::Delivery(dispatch) => (false, *dispatch),
+        let (execution, dispatch) = match by {
+            Authority::Execution(number) => (Some(*number), None),
+            Authority::Unrecorded { dispatch, number } => (Some(*number), Some(*dispatch)),
+            Authority::Delivery(dispatch) => (None, Some(*dispatch)),
         };
         // The end of every job that is not over is the same, so any such state says where an outcome leads.
         let Some(state) = transition::next(JobState::Enqueued, Event::Ended(outcome.into())) else { return };
@@ -174,8 +175,8 @@ impl Columns {
             _ => None,
         };
         self.jobs.push(job.0);
-        self.executed.push(executed);
-        self.numbers.push(integer(number));
+        self.executions.push(execution.map(integer));
+        self.dispatches.push(dispatch.map(integer));
         self.states.push(state.as_str());
         self.after.push(after);
         self.deferred.push(matches!(outcome, Outcome::Deferred { .. }));

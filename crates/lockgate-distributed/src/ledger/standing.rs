@@ -44,6 +44,7 @@ impl Standings {
         sqlx::query(sql!("ledger/store_jobs"))
             .bind(column(&changed, |id, _| id.0))
             .bind(column(&changed, |_, job| job.state.as_str()))
+            .bind(column(&changed, |_, job| integer(job.dispatch)))
             .bind(column(&changed, |_, job| job.dispatched))
             .bind(column(&changed, |_, job| job.started))
             .bind(column(&changed, |_, job| job.executing))
@@ -105,21 +106,14 @@ impl Standing {
 
     /// A delivery of this dispatch wants to start the job.
     pub(super) fn start(&mut self, start: Start) -> Started {
-        let Start { dispatch, token, .. } = start;
+        let Start { dispatch, token, record, .. } = start;
         let said_before = self.executing && self.started_by == token && self.dispatch == dispatch;
         if said_before && !self.state.is_terminal() {
             return Started::Run(self.execution());
         }
-        let standing = transition::Standing {
-            state: self.state,
-            dispatch: self.dispatch,
-            dispatched: self.dispatched,
-            unsettled: self.unsettled,
-            paused: self.paused,
-            expired: self.expired,
-        };
-        match transition::may_start(&standing, dispatch) {
+        match transition::may_start(&self.standing(), dispatch, record) {
             StartVerdict::Stale => Started::Stale,
+            StartVerdict::RunUnrecorded => Started::Run(self.next_execution()),
             StartVerdict::Expired => {
                 self.step(Event::Expired, None, Some(DEADLINE_PASSED.to_owned()));
                 Started::Expired
@@ -138,9 +132,25 @@ impl Standing {
         }
     }
 
+    fn standing(&self) -> transition::Standing {
+        transition::Standing {
+            state: self.state,
+            dispatch: self.dispatch,
+            dispatched: self.dispatched,
+            unsettled: self.unsettled,
+            executions: self.executions,
+            paused: self.paused,
+            expired: self.expired,
+        }
+    }
+
     fn run(&mut self, token: i64) -> Started {
-        // Also from `scheduled`: a fast worker has the message before the dispatcher has reported it as published.
-        self.put(JobState::Enqueued, None, None);
+        // Also from `scheduled`: a fast worker has the message before the dispatcher has reported it as published. Where the
+        // message has come twice, and the other delivery was put off, the job stays put off.
+        if self.dispatched {
+            self.put(JobState::Enqueued, None, None);
+        }
+        self.changed = true;
         self.started = true;
         self.executing = true;
         self.started_by = token;
@@ -151,7 +161,14 @@ impl Standing {
     }
 
     fn execution(&self) -> Execution {
-        Execution { attempt: self.attempt, number: self.executions, started_at: self.now }
+        let (attempt, number) = (self.attempt, self.executions);
+        Execution { attempt, number, started_at: self.now, recorded: true }
+    }
+
+    /// What a start comes to that is left for later.
+    fn next_execution(&self) -> Execution {
+        let (attempt, number) = (self.attempt + 1, self.executions + 1);
+        Execution { attempt, number, started_at: self.now, recorded: false }
     }
 
     /// Goes where the state machine says, if anywhere; answers whether it went.
@@ -169,8 +186,9 @@ impl Standing {
         self.attempt = 0;
         self.unsettled = 0;
         self.dispatched = false;
-        // An execution that outlived the end of its job has nothing to say about the next.
+        // An execution that outlived the end of its job has nothing to say about the next, on record or not.
         self.executing = false;
+        self.dispatch += 1;
         true
     }
 

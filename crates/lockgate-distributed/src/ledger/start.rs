@@ -1,4 +1,5 @@
-//! Starts of jobs: one statement for all that may run, and a closer look at the others.
+//! Starts of jobs: one statement for all that may run and are left for later, one for those that are recorded, and a closer
+//! look at the others.
 //!
 //! It must never start a job on anything but the delivery of its latest dispatch.
 
@@ -7,9 +8,10 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use lockgate_core::JobId;
 use lockgate_core::error::EngineError;
-use lockgate_core::ledger::{Execution, Start, Started};
+use lockgate_core::ledger::{Execution, Recording, Start, Started};
 use lockgate_core::time::Timestamp;
 use lockgate_core::transition::MAX_UNSETTLED_STARTS;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::standing::Standings;
@@ -55,32 +57,64 @@ impl Work for Starts {
     type Output = Answers;
 
     async fn run(&self, connection: &mut PgConnection) -> Result<Answers, EngineError> {
-        self.start(connection).await.doing("starting jobs")
+        let is_later =
+            |place: &&usize| self.starts.get(**place).is_some_and(|s| s.record == Recording::Later);
+        let (later, recorded): (Vec<usize>, Vec<usize>) = self.first.iter().partition(is_later);
+        let mut answers = self.look(connection, &later).await.doing("starting jobs")?;
+        answers.extend(self.record(connection, &recorded).await.doing("starting jobs")?);
+        Ok(answers)
     }
 }
 
 impl Starts {
-    async fn start(&self, connection: &mut PgConnection) -> sqlx::Result<Answers> {
-        let first = || self.first.iter().filter_map(|place| Some((*place, self.starts.get(*place)?)));
-        if self.first.is_empty() {
+    /// Writes nothing.
+    async fn look(&self, connection: &mut PgConnection, places: &[usize]) -> sqlx::Result<Answers> {
+        if places.is_empty() {
             return Ok(Answers::new());
         }
+        let rows = sqlx::query(sql!("ledger/look_at_jobs"))
+            .bind(self.column(places, |start| start.job.0))
+            .bind(self.column(places, |start| integer(start.dispatch)))
+            .fetch_all(connection)
+            .await?;
+        self.answers(places, &rows, false)
+    }
+
+    async fn record(&self, connection: &mut PgConnection, places: &[usize]) -> sqlx::Result<Answers> {
+        if places.is_empty() {
+            return Ok(Answers::new());
+        }
+        let underway = |start: &Start| match start.record {
+            Recording::Underway(number) => Some(integer(number)),
+            Recording::Now | Recording::Later => None,
+        };
         let rows = sqlx::query(sql!("ledger/start_jobs"))
-            .bind(first().map(|(_, start)| start.job.0).collect::<Vec<_>>())
-            .bind(first().map(|(_, start)| integer(start.dispatch)).collect::<Vec<_>>())
-            .bind(first().map(|(_, start)| start.token).collect::<Vec<_>>())
+            .bind(self.column(places, |start| start.job.0))
+            .bind(self.column(places, |start| integer(start.dispatch)))
+            .bind(self.column(places, |start| start.token))
+            .bind(self.column(places, underway))
             .bind(integer(MAX_UNSETTLED_STARTS))
             .fetch_all(connection)
             .await?;
-        let places: HashMap<JobId, usize> = first().map(|(place, start)| (start.job, place)).collect();
+        self.answers(places, &rows, true)
+    }
+
+    fn column<T>(&self, places: &[usize], of: impl Fn(&Start) -> T) -> Vec<T> {
+        places.iter().filter_map(|place| self.starts.get(*place)).map(of).collect()
+    }
+
+    fn answers(&self, places: &[usize], rows: &[PgRow], recorded: bool) -> sqlx::Result<Answers> {
+        let by_job: HashMap<JobId, usize> =
+            places.iter().filter_map(|place| Some((self.starts.get(*place)?.job, *place))).collect();
         let mut answers = Answers::with_capacity(rows.len());
-        for row in &rows {
+        for row in rows {
             let execution = Execution {
                 attempt: small(row, "attempt")?,
                 number: small(row, "executions")?,
                 started_at: Timestamp(row.try_get("updated_at")?),
+                recorded,
             };
-            if let Some(place) = places.get(&JobId(row.try_get("id")?)) {
+            if let Some(place) = by_job.get(&JobId(row.try_get("id")?)) {
                 answers.insert(*place, Started::Run(execution));
             }
         }
@@ -100,8 +134,7 @@ impl Work for LeftStarts {
     async fn run(&self, tx: &mut PgConnection) -> Result<Answers, EngineError> {
         let ids = self.starts.iter().map(|(_, start)| start.job).collect();
         let mut jobs = Standings::load(tx, ids).await.doing("starting jobs")?;
-        let answer = |start: &Start| jobs.find(start.job).map_or(Started::Stale, |job| job.start(*start));
-        let mut answer = answer;
+        let mut answer = |start: &Start| jobs.find(start.job).map_or(Started::Stale, |job| job.start(*start));
         let answers = self.starts.iter().map(|(place, start)| (*place, answer(start))).collect();
         jobs.store(tx).await.doing("starting jobs")?;
         Ok(answers)

@@ -1,11 +1,10 @@
-//! Where jobs stand: starts and settlements are decided on the rows of one transaction, then written back together.
+//! Where jobs stand: what a start or a report does to one is decided on rows that were read together, and that are then
+//! written back together.
 //!
 //! It must never decide on anything but the latest dispatch and the latest execution of a job.
 
 use std::collections::HashMap;
 
-use async_trait::async_trait;
-use lockgate_core::error::EngineError;
 use lockgate_core::id::JobId;
 use lockgate_core::job::{JobState, Outcome};
 use lockgate_core::ledger::{Authority, Execution, Report, Settled, Settlement, Start, Started};
@@ -16,61 +15,6 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::columns::{name, sql, to_json};
-use crate::database::{Doing, Write};
-
-/// Records the starts of jobs.
-pub(super) struct StartJobs {
-    pub(super) starts: Vec<Start>,
-    pub(super) now: Timestamp,
-}
-
-#[async_trait]
-impl Write for StartJobs {
-    type Output = Vec<Started>;
-
-    async fn run(&self, tx: &mut SqliteConnection) -> Result<Vec<Started>, EngineError> {
-        let ids = self.starts.iter().map(|start| start.job).collect();
-        let mut jobs = Standings::load(tx, ids, self.now).await.doing("starting jobs")?;
-        let answers = self
-            .starts
-            .iter()
-            .map(|start| jobs.find(start.job).map_or(Started::Stale, |job| job.start(*start, self.now)))
-            .collect();
-        jobs.store(tx, self.now).await.doing("starting jobs")?;
-        Ok(answers)
-    }
-}
-
-/// Records what happened to jobs.
-pub(super) struct SettleJobs {
-    pub(super) reports: Vec<Report>,
-    pub(super) now: Timestamp,
-}
-
-#[async_trait]
-impl Write for SettleJobs {
-    type Output = Vec<Settled>;
-
-    async fn run(&self, tx: &mut SqliteConnection) -> Result<Vec<Settled>, EngineError> {
-        let ids = self.reports.iter().map(job_of).collect();
-        let mut jobs = Standings::load(tx, ids, self.now).await.doing("settling jobs")?;
-        let answers = self
-            .reports
-            .iter()
-            .map(|report| {
-                jobs.find(job_of(report)).map_or(Settled::Stale, |job| job.report(report, self.now))
-            })
-            .collect();
-        jobs.store(tx, self.now).await.doing("settling jobs")?;
-        Ok(answers)
-    }
-}
-
-fn job_of(report: &Report) -> JobId {
-    match report {
-        Report::Published { job, .. } | Report::Settled(Settlement { job, .. }) => *job,
-    }
-}
 
 /// The jobs of one call, by id.
 pub(super) struct Standings(HashMap<JobId, Standing>);
@@ -93,6 +37,16 @@ impl Standings {
 
     pub(super) fn find(&mut self, job: JobId) -> Option<&mut Standing> {
         self.0.get_mut(&job)
+    }
+
+    pub(super) fn start(&mut self, starts: &[Start], now: Timestamp) -> Vec<Started> {
+        let mut answer =
+            |start: &Start| self.find(start.job).map_or(Started::Stale, |job| job.start(*start, now));
+        starts.iter().map(&mut answer).collect()
+    }
+
+    pub(super) fn have_changed(&self) -> bool {
+        self.0.values().any(|job| job.changed)
     }
 
     pub(super) async fn store(self, tx: &mut SqliteConnection, now: Timestamp) -> sqlx::Result<()> {
@@ -163,21 +117,14 @@ impl Standing {
 
     /// A delivery of this dispatch wants to start the job.
     fn start(&mut self, start: Start, now: Timestamp) -> Started {
-        let Start { dispatch, token, .. } = start;
+        let Start { dispatch, token, record, .. } = start;
         let said_before = self.executing && self.started_by == token && self.dispatch == dispatch;
         if said_before && !self.state.is_terminal() {
             return Started::Run(self.execution(now));
         }
-        let standing = transition::Standing {
-            state: self.state,
-            dispatch: self.dispatch,
-            dispatched: self.dispatched,
-            unsettled: self.unsettled,
-            paused: self.paused,
-            expired: self.expired,
-        };
-        match transition::may_start(&standing, dispatch) {
+        match transition::may_start(&self.standing(), dispatch, record) {
             StartVerdict::Stale => Started::Stale,
+            StartVerdict::RunUnrecorded => Started::Run(self.next_execution(now)),
             StartVerdict::Expired => {
                 self.step(Event::Expired, None, Some(DEADLINE_PASSED.to_owned()));
                 Started::Expired
@@ -196,9 +143,25 @@ impl Standing {
         }
     }
 
+    fn standing(&self) -> transition::Standing {
+        transition::Standing {
+            state: self.state,
+            dispatch: self.dispatch,
+            dispatched: self.dispatched,
+            unsettled: self.unsettled,
+            executions: self.executions,
+            paused: self.paused,
+            expired: self.expired,
+        }
+    }
+
     fn run(&mut self, token: i64, now: Timestamp) -> Started {
-        // Also from `scheduled`: a fast worker has the message before the dispatcher has reported it as published.
-        self.put(JobState::Enqueued, None, None);
+        // Also from `scheduled`: a fast worker has the message before the dispatcher has reported it as published. Where the
+        // message has come twice, and the other delivery was put off, the job stays put off.
+        if self.dispatched {
+            self.put(JobState::Enqueued, None, None);
+        }
+        self.changed = true;
         self.started = true;
         self.executing = true;
         self.started_by = token;
@@ -209,10 +172,17 @@ impl Standing {
     }
 
     fn execution(&self, now: Timestamp) -> Execution {
-        Execution { attempt: self.attempt, number: self.executions, started_at: now }
+        let (attempt, number) = (self.attempt, self.executions);
+        Execution { attempt, number, started_at: now, recorded: true }
     }
 
-    fn report(&mut self, report: &Report, now: Timestamp) -> Settled {
+    /// What a start comes to that is left for later.
+    fn next_execution(&self, now: Timestamp) -> Execution {
+        let (attempt, number) = (self.attempt + 1, self.executions + 1);
+        Execution { attempt, number, started_at: now, recorded: false }
+    }
+
+    pub(super) fn report(&mut self, report: &Report, now: Timestamp) -> Settled {
         match report {
             Report::Published { dispatch, .. } => self.published(*dispatch),
             Report::Settled(settlement) => self.settle(settlement, now),
@@ -230,7 +200,14 @@ impl Standing {
         let by_execution = match settlement.by {
             Authority::Execution(number) if self.executing && number == self.executions => true,
             Authority::Delivery(dispatch) if self.dispatched && dispatch == self.dispatch => false,
-            Authority::Execution(_) | Authority::Delivery(_) => return Settled::Stale,
+            Authority::Unrecorded { dispatch, number }
+                if transition::is_latest_unrecorded(&self.standing(), dispatch, number) =>
+            {
+                self.attempt += 1;
+                self.executions = number;
+                true
+            }
+            _ => return Settled::Stale,
         };
         let outcome = &settlement.outcome;
         let due = match outcome {
@@ -270,8 +247,9 @@ impl Standing {
         self.attempt = 0;
         self.unsettled = 0;
         self.dispatched = false;
-        // An execution that outlived the end of its job has nothing to say about the next.
+        // An execution that outlived the end of its job has nothing to say about the next, on record or not.
         self.executing = false;
+        self.dispatch += 1;
     }
 
     fn put(&mut self, state: JobState, due: Option<Timestamp>, reason: Option<String>) {

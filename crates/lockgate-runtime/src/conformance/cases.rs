@@ -138,6 +138,19 @@ macro_rules! conformance_suite {
                     every_state_when_its_delivery_is_taken_back,
                 ]);
             }
+            mod unrecorded {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::unrecorded, super::super::$fixture, $flavour, [
+                    a_start_left_for_later_counts_when_it_is_settled,
+                    a_start_after_one_that_stands_unsettled_is_recorded,
+                    an_unrecorded_execution_gives_way_to_a_recorded_one,
+                    a_start_is_recorded_while_its_job_runs,
+                    an_unrecorded_execution_is_heard_though_its_double_was_put_off,
+                    a_job_that_is_underway_stays_put_off_by_its_double,
+                    a_start_left_for_later_is_refused_like_any_other,
+                    an_unrecorded_execution_has_nothing_to_say_of_the_next_life,
+                    starts_of_every_kind_travel_in_one_call,
+                ]);
+            }
         }
     };
     (@broker $fixture:ident $flavour:tt) => {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use lockgate_core::job::{JobRecord, JobState, Outcome};
 use lockgate_core::ledger::{
-    Authority, Execution, JobQuery, Ledger, PlanStep, Planned, Report, RunCommand, RunQuery, Settled,
-    Settlement, Start, Started, Sweep, Swept,
+    Authority, Execution, JobQuery, Ledger, PlanStep, Planned, Recording, Report, RunCommand, RunQuery,
+    Settled, Settlement, Start, Started, Sweep, Swept,
 };
 use lockgate_core::run::{RunSpec, RunSummary};
 use lockgate_core::{EngineError, Envelope, JobId, RunId, RunName};
@@ -76,11 +76,18 @@ impl Desk {
     }
 
     pub(super) async fn start_by(&self, envelope: &Envelope, token: i64) -> Started {
-        let start = Start { job: envelope.job, dispatch: envelope.dispatch, token };
-        let mut answers = self.ledger.start(vec![start]).await.unwrap();
+        self.start_as(envelope, token, Recording::Now).await
+    }
+
+    pub(super) async fn start_as(&self, envelope: &Envelope, token: i64, record: Recording) -> Started {
+        let mut answers = self.ledger.start(vec![Self::a_start(envelope, token, record)]).await.unwrap();
         self.check().await;
         assert_eq!(answers.len(), 1, "one answer for one start");
         answers.remove(0)
+    }
+
+    pub(super) fn a_start(envelope: &Envelope, token: i64, record: Recording) -> Start {
+        Start { job: envelope.job, dispatch: envelope.dispatch, token, record }
     }
 
     /// Starts what must start.

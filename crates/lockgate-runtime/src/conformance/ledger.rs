@@ -9,3 +9,4 @@ pub mod settling;
 pub mod starting;
 pub mod sweeping;
 pub mod transitions;
+pub mod unrecorded;

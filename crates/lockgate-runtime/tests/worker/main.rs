@@ -12,3 +12,4 @@ mod leftovers;
 mod outcomes;
 mod rates;
 mod slots;
+mod starts;

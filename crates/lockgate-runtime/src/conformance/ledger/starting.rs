@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockgate_core::JobId;
 use lockgate_core::job::JobState;
-use lockgate_core::ledger::{Authority, RunCommand, Settled, Start, Started};
+use lockgate_core::ledger::{Authority, Recording, RunCommand, Settled, Start, Started};
 use lockgate_core::run::RunSpec;
 
 use super::super::Fixture;
@@ -202,9 +202,12 @@ pub async fn many_starts_in_one_call_are_answered_in_order(fixture: &dyn Fixture
     let desk = Desk::new(fixture);
     desk.plan(spec("r"), 3).await;
     let claimed = desk.claim().await;
-    let mut starts: Vec<Start> =
-        claimed.iter().rev().map(|e| Start { job: e.job, dispatch: e.dispatch, token: 1 }).collect();
-    starts.insert(1, Start { job: JobId(id()), dispatch: 1, token: 1 });
+    let mut starts: Vec<Start> = claimed
+        .iter()
+        .rev()
+        .map(|e| Start { job: e.job, dispatch: e.dispatch, token: 1, record: Recording::Now })
+        .collect();
+    starts.insert(1, Start { job: JobId(id()), dispatch: 1, token: 1, record: Recording::Now });
     let answers = desk.ledger.start(starts).await.unwrap();
     let ran: Vec<bool> = answers.iter().map(|answer| matches!(answer, Started::Run(_))).collect();
     assert_eq!(ran, [true, false, true, true]);

@@ -120,8 +120,9 @@ impl Job {
         self.record.reason = None;
         self.unsettled = 0;
         self.dispatched = false;
-        // An execution that outlived the end of its job has nothing to say about the next.
+        // An execution that outlived the end of its job has nothing to say about the next, on record or not.
         self.executing = false;
+        self.dispatch += 1;
         true
     }
 }

@@ -20,8 +20,9 @@ impl Books {
             return Started::Run(execution);
         }
         let run = runs.iter().find(|run| Some(run.record.id) == job.record.run);
-        match transition::may_start(&job.standing(run, now), start.dispatch) {
+        match transition::may_start(&job.standing(run, now), start.dispatch, start.record) {
             StartVerdict::Stale => Started::Stale,
+            StartVerdict::RunUnrecorded => Started::Run(job.next_execution(now)),
             StartVerdict::Run => Started::Run(job.execute(start.token, now)),
             StartVerdict::Paused => {
                 job.take_back(now);
@@ -59,6 +60,7 @@ impl Job {
             dispatch: self.dispatch,
             dispatched: self.dispatched,
             unsettled: self.unsettled,
+            executions: self.record.executions,
             paused: run.is_some_and(|run| run.record.status == RunStatus::Paused),
             expired: run.is_some_and(|run| run.is_expired(now)),
         }
@@ -69,13 +71,23 @@ impl Job {
         let same = self.executing && self.started_by == start.token && self.dispatch == start.dispatch;
         let (attempt, number) = (self.record.attempt, self.record.executions);
         let started_at = self.started_at.unwrap_or(now);
-        (same && !self.record.state.is_terminal()).then_some(Execution { attempt, number, started_at })
+        let execution = Execution { attempt, number, started_at, recorded: true };
+        (same && !self.record.state.is_terminal()).then_some(execution)
+    }
+
+    /// What a start comes to that is left for later.
+    fn next_execution(&self, now: Timestamp) -> Execution {
+        let (attempt, number) = (self.record.attempt + 1, self.record.executions + 1);
+        Execution { attempt, number, started_at: now, recorded: false }
     }
 
     fn execute(&mut self, token: i64, now: Timestamp) -> Execution {
-        // A fast worker sees the message before its dispatcher could report it as published.
-        self.step(Event::Published, now);
-        self.record.due_at = None;
+        // A fast worker sees the message before its dispatcher could report it as published. Where the message has come
+        // twice, and the other delivery was put off, the job stays put off.
+        if self.dispatched {
+            self.step(Event::Published, now);
+            self.record.due_at = None;
+        }
         self.record.updated_at = now;
         self.record.attempt += 1;
         self.record.executions += 1;
@@ -83,7 +95,8 @@ impl Job {
         self.executing = true;
         self.started_by = token;
         self.started_at = Some(now);
-        Execution { attempt: self.record.attempt, number: self.record.executions, started_at: now }
+        let (attempt, number) = (self.record.attempt, self.record.executions);
+        Execution { attempt, number, started_at: now, recorded: true }
     }
 
     fn published(&mut self, dispatch: u32, now: Timestamp) -> Settled {
@@ -107,6 +120,15 @@ impl Job {
                 if !self.executing || self.record.executions != number {
                     return Settled::Stale;
                 }
+                true
+            }
+            Authority::Unrecorded { dispatch, number } => {
+                let standing = self.standing(None, now);
+                if !transition::is_latest_unrecorded(&standing, dispatch, number) {
+                    return Settled::Stale;
+                }
+                self.record.attempt += 1;
+                self.record.executions = number;
                 true
             }
             Authority::Delivery(dispatch) => {

@@ -1,0 +1,74 @@
+//! Starts and settlements, those of one call in one transaction.
+//!
+//! It must never take the write lock for what writes nothing.
+
+use async_trait::async_trait;
+use lockgate_core::error::EngineError;
+use lockgate_core::id::JobId;
+use lockgate_core::ledger::{Report, Settled, Settlement, Start, Started};
+use lockgate_core::time::Timestamp;
+use sqlx::SqliteConnection;
+
+use super::standing::Standings;
+use crate::database::{Doing, Write};
+
+/// Answers starts that leave nothing to record; `None`: at least one does.
+pub(super) async fn look(
+    reader: &mut SqliteConnection,
+    starts: &[Start],
+    now: Timestamp,
+) -> sqlx::Result<Option<Vec<Started>>> {
+    let mut jobs = Standings::load(reader, starts.iter().map(|start| start.job).collect(), now).await?;
+    let answers = jobs.start(starts, now);
+    Ok((!jobs.have_changed()).then_some(answers))
+}
+
+/// Records the starts of jobs.
+pub(super) struct StartJobs {
+    pub(super) starts: Vec<Start>,
+    pub(super) now: Timestamp,
+}
+
+#[async_trait]
+impl Write for StartJobs {
+    type Output = Vec<Started>;
+
+    async fn run(&self, tx: &mut SqliteConnection) -> Result<Vec<Started>, EngineError> {
+        let ids = self.starts.iter().map(|start| start.job).collect();
+        let mut jobs = Standings::load(tx, ids, self.now).await.doing("starting jobs")?;
+        let answers = jobs.start(&self.starts, self.now);
+        jobs.store(tx, self.now).await.doing("starting jobs")?;
+        Ok(answers)
+    }
+}
+
+/// Records what happened to jobs.
+pub(super) struct SettleJobs {
+    pub(super) reports: Vec<Report>,
+    pub(super) now: Timestamp,
+}
+
+#[async_trait]
+impl Write for SettleJobs {
+    type Output = Vec<Settled>;
+
+    async fn run(&self, tx: &mut SqliteConnection) -> Result<Vec<Settled>, EngineError> {
+        let ids = self.reports.iter().map(job_of).collect();
+        let mut jobs = Standings::load(tx, ids, self.now).await.doing("settling jobs")?;
+        let answers = self
+            .reports
+            .iter()
+            .map(|report| {
+                jobs.find(job_of(report)).map_or(Settled::Stale, |job| job.report(report, self.now))
+            })
+            .collect();
+        jobs.store(tx, self.now).await.doing("settling jobs")?;
+        Ok(answers)
+    }
+}
+
+fn job_of(report: &Report) -> JobId {
+    match report {
+        Report::Published { job, .. } | Report::Settled(Settlement { job, .. }) => *job,
+    }
+}

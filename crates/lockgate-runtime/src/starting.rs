@@ -1,0 +1,97 @@
+//! Step 3 of a job's way: the ledger says whether the job may run, and has its start on record when that is needed.
+//!
+//! A write between the grant of a slot and the work would cost each job a round of the disk while a slot is held for it. So
+//! a start is recorded before the work only where the job may have killed a process before. Else it is recorded with the
+//! settlement, or beside the work when that lasts.
+//!
+//! It must never let a job run that the ledger has not allowed just before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lockgate_core::broker::Mark;
+use lockgate_core::ledger::{Authority, Execution, Recording, Start, Started};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+use crate::executor::{Executor, Taken};
+use crate::records::Records;
+
+/// How long a job runs before its start is recorded beside it. Sweeps ask for starts after minutes; a job that kills its
+/// process sooner is started once more than one that does it later.
+const LONG: Duration = Duration::from_millis(100);
+
+/// A job that may run.
+pub(crate) struct StartedJob {
+    pub(crate) execution: Execution,
+    dispatch: u32,
+    /// `None`: its start is on record.
+    beside: Option<Beside>,
+}
+
+impl StartedJob {
+    /// By what right the execution is settled, which is over.
+    pub(crate) async fn authority(self) -> Authority {
+        let number = self.execution.number;
+        let Some(beside) = self.beside else { return Authority::Execution(number) };
+        match beside.end().await {
+            Some(recorded) => Authority::Execution(recorded.number),
+            None => Authority::Unrecorded { dispatch: self.dispatch, number },
+        }
+    }
+}
+
+impl Executor {
+    /// `None`: the ledger has dealt with the job otherwise, and the delivery is ended.
+    pub(crate) async fn start(&self, taken: &Taken<'_>) -> Option<StartedJob> {
+        // One that comes again, by whatever way, may have been in a process that died of it.
+        let record = if taken.delivery.is_fresh() { Recording::Later } else { Recording::Now };
+        let (job, dispatch) = (taken.envelope.job, taken.envelope.dispatch);
+        let start = Start { job, dispatch, token: fastrand::i64(..), record };
+        match self.records.started(start).await {
+            Started::Run(execution) => {
+                let beside = (!execution.recorded).then(|| {
+                    let record = Recording::Underway(execution.number);
+                    Beside::start(Arc::clone(&self.records), Start { record, ..start })
+                });
+                Some(StartedJob { execution, dispatch, beside })
+            }
+            refused => {
+                tracing::info!(?refused, "delivery dropped");
+                self.records.mark(Mark::Ack(taken.delivery.tag)).await;
+                None
+            }
+        }
+    }
+}
+
+/// The record of a start beside the work, in a task of its own: work that blocks its thread is recorded, too, and a ledger that
+/// is away keeps neither the work from its end, nor its slots from the next.
+struct Beside {
+    /// Set by whoever is first: the record that begins, or the end of the work.
+    decided: Arc<AtomicBool>,
+    task: AbortOnDropHandle<Option<Started>>,
+}
+
+impl Beside {
+    fn start(records: Arc<Records>, start: Start) -> Self {
+        let decided = Arc::new(AtomicBool::new(false));
+        let (begins, tracker) = (Arc::clone(&decided), records.tracker.clone());
+        let record = async move {
+            tokio::time::sleep(LONG).await;
+            let is_over = begins.swap(true, Ordering::AcqRel);
+            if is_over { None } else { Some(records.started(start).await) }
+        };
+        Self { decided, task: AbortOnDropHandle::new(tracker.spawn(record.in_current_span())) }
+    }
+
+    /// The work is over. What was recorded of it: its answer is awaited once the record has begun.
+    async fn end(self) -> Option<Execution> {
+        let has_begun = self.decided.swap(true, Ordering::AcqRel);
+        match has_begun.then_some(self.task)?.await {
+            Ok(Some(Started::Run(execution))) => Some(execution),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! When starts are on record: before the work, beside it, or with its settlement.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lockgate_core::job::JobRecord;
+use lockgate_core::ledger::{
+    Claimed, JobQuery, Ledger, PlanStep, Planned, Recording, Report, RunCommand, RunQuery, Settled, Start,
+    Started, Sweep, Swept,
+};
+use lockgate_core::run::RunSummary;
+use lockgate_core::{EngineError, JobState};
+
+use crate::stage::{Act, Stage};
+
+/// A ledger that remembers how it was asked for starts, and whose record of what is underway can be kept from it.
+struct Watched {
+    inner: Arc<dyn Ledger>,
+    asked: Mutex<Vec<Recording>>,
+    away: AtomicBool,
+}
+
+impl Watched {
+    fn around(stage: &mut Stage) -> Arc<Self> {
+        let inner = Arc::clone(&stage.engine.ledger);
+        let watched = Arc::new(Self { inner, asked: Mutex::default(), away: AtomicBool::new(false) });
+        stage.engine.ledger = watched.clone();
+        watched
+    }
+
+    fn asked(&self) -> Vec<Recording> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Ledger for Watched {
+    async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError> {
+        self.asked.lock().unwrap().extend(starts.iter().map(|start| start.record));
+        let underway = |start: &Start| matches!(start.record, Recording::Underway(_));
+        if self.away.load(Ordering::SeqCst) && starts.iter().any(underway) {
+            return Err(EngineError::Unavailable { doing: "testing".to_owned(), source: "away".into() });
+        }
+        self.inner.start(starts).await
+    }
+
+    async fn plan(&self, step: PlanStep) -> Result<Planned, EngineError> {
+        self.inner.plan(step).await
+    }
+
+    async fn claim(&self, limit: u32, hold: Duration) -> Result<Claimed, EngineError> {
+        self.inner.claim(limit, hold).await
+    }
+
+    async fn settle(&self, reports: Vec<Report>) -> Result<Vec<Settled>, EngineError> {
+        self.inner.settle(reports).await
+    }
+
+    async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, EngineError> {
+        self.inner.runs(query).await
+    }
+
+    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, EngineError> {
+        self.inner.jobs(query).await
+    }
+
+    async fn control(&self, command: RunCommand) -> Result<u64, EngineError> {
+        self.inner.control(command).await
+    }
+
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, EngineError> {
+        self.inner.sweep(sweep).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_start_of_a_short_job_is_recorded_with_its_settlement() {
+    let mut stage = Stage::new(1, [Act::Succeed { after: Duration::from_millis(50) }]).await;
+    let ledger = Watched::around(&mut stage);
+    let (_stop, _tasks) = stage.start();
+    stage.until_running(1).await;
+    assert_eq!(stage.job().await.executions, 0);
+    stage.until("it is over", async |stage| stage.job().await.state == JobState::Succeeded).await;
+    let job = stage.job().await;
+    assert_eq!((job.attempt, job.executions, ledger.asked()), (1, 1, vec![Recording::Later]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_start_of_a_job_that_lasts_is_recorded_beside_it() {
+    let mut stage = Stage::new(1, [Act::Succeed { after: Duration::from_secs(5) }]).await;
+    let ledger = Watched::around(&mut stage);
+    let (_stop, _tasks) = stage.start();
+    stage.until_running(1).await;
+    stage.until("it is on record", async |stage| stage.job().await.executions == 1).await;
+    stage.until_running(1).await;
+    stage.until("it is over", async |stage| stage.job().await.state == JobState::Succeeded).await;
+    assert_eq!(ledger.asked(), [Recording::Later, Recording::Underway(1)]);
+    assert_eq!(stage.job().await.executions, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_is_away_keeps_no_slot_from_the_next() {
+    let mut stage = Stage::new(1, [Act::Succeed { after: Duration::from_secs(1) }]).await;
+    let ledger = Watched::around(&mut stage);
+    ledger.away.store(true, Ordering::SeqCst);
+    let (_stop, _tasks) = stage.start();
+    stage.until_running(1).await;
+    stage.until("its slot is free", async |stage| stage.pool().await.in_use() == 0).await;
+    assert_eq!(stage.job().await.state, JobState::Enqueued, "not settled before its start is known");
+    ledger.away.store(false, Ordering::SeqCst);
+    stage.until("it is over", async |stage| stage.job().await.state == JobState::Succeeded).await;
+    assert_eq!(stage.job().await.executions, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_is_on_record_before_it_runs() {
+    let mut stage = Stage::new(1, [Act::Fail]).await;
+    let ledger = Watched::around(&mut stage);
+    stage.work().await;
+    assert_eq!(ledger.asked(), [Recording::Later, Recording::Now, Recording::Now]);
+    assert_eq!(stage.job().await.executions, 3);
+}
+
+/// Also one that is quicker than any record of its start, and whose slots are held for a while by each process that it
+/// killed.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_kills_its_process_at_once_is_started_three_times_after_the_first() {
+    let mut stage = Stage::new(1, [Act::Hang]).await;
+    stage.options.until_idle = false;
+    // What a dead process would have recorded never gets there.
+    Watched::around(&mut stage).away.store(true, Ordering::SeqCst);
+    let mut deaths = 0;
+    let starts = || stage.seen.starts.lock().unwrap().values().sum::<u32>();
+    while stage.job().await.state != JobState::Failed {
+        let (_stop, mut tasks) = stage.start();
+        let stirs = async |stage: &Stage| starts() > deaths || stage.job().await.state == JobState::Failed;
+        stage.until("it runs again, or is given up", stirs).await;
+        deaths = starts();
+        tasks.shutdown().await;
+    }
+    assert_eq!((deaths, stage.job().await.executions), (4, 3));
+}
