@@ -136,6 +136,10 @@ impl Database {
     /// When the file's tables are of a newer version, or were made by a different text of a migration.
     pub async fn migrate(&self, component: &Component) -> Result<Vec<Applied>, OpenError> {
         let work = Migrate { component: *component, path: self.inner.path.clone() };
+        // A look first: who only wants to read does not wait until busy workers let it write.
+        if let Some(found) = work.look(self.reader()).await {
+            return found;
+        }
         self.write("migrating the database", work).await.map_err(|error| self.unusable(error))?
     }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use lockgate_core::Timestamp;
 use lockgate_core::error::EngineError;
 use sqlx::migrate::MigrationType;
-use sqlx::{Row, SqlSafeStr, SqliteConnection};
+use sqlx::{Row, SqlSafeStr, SqliteConnection, SqlitePool};
 
 use super::clock::Clock;
 use super::{Doing, OpenError, Write};
@@ -97,6 +97,7 @@ impl Write for Migrate {
     type Output = Result<Vec<Applied>, OpenError>;
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Self::Output, EngineError> {
+        make_room(tx).await.doing("reading migrations")?;
         let found = applied(tx, self.component).await.doing("reading migrations")?;
         if let Err(unfit) = self.check(&found) {
             return Ok(Err(unfit));
@@ -114,6 +115,17 @@ impl Write for Migrate {
 }
 
 impl Migrate {
+    /// What there is to say without a write; `None`: something is missing, or cannot be read so.
+    pub(super) async fn look(&self, reader: &SqlitePool) -> Option<Result<Vec<Applied>, OpenError>> {
+        let mut reader = reader.acquire().await.ok()?;
+        let found = applied(&mut reader, self.component).await.ok()?;
+        if let Err(unfit) = self.check(&found) {
+            return Some(Err(unfit));
+        }
+        let newest = self.component.migrations.last().map(|newest| newest.version);
+        (found.last().map(|last| last.version) == newest).then(|| Ok(Vec::new()))
+    }
+
     /// Whether what was applied is what we know.
     fn check(&self, found: &[Found]) -> Result<(), OpenError> {
         let Component { name, migrations } = self.component;
@@ -145,6 +157,7 @@ impl Write for Statuses {
     }
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Self::Output, EngineError> {
+        make_room(tx).await.doing("reading migrations")?;
         let found = applied(tx, self.component).await.doing("reading migrations")?;
         let status = |known: &Migration| MigrationStatus {
             version: known.version,
@@ -162,8 +175,11 @@ struct Found {
     applied_at: Timestamp,
 }
 
+async fn make_room(tx: &mut SqliteConnection) -> sqlx::Result<()> {
+    sqlx::query(sql!("database/create_migrations")).execute(tx).await.map(drop)
+}
+
 async fn applied(tx: &mut SqliteConnection, component: Component) -> sqlx::Result<Vec<Found>> {
-    sqlx::query(sql!("database/create_migrations")).execute(&mut *tx).await?;
     let rows = sqlx::query(sql!("database/applied")).bind(component.name).fetch_all(tx).await?;
     rows.iter()
         .map(|row| {

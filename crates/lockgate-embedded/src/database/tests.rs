@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::{EngineError, chain};
+use lockgate_core::ledger::RunQuery;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqlSafeStr, SqliteConnection};
 use tempfile::TempDir;
@@ -47,6 +48,19 @@ async fn who_opens_a_new_file_waits_for_another_that_is_about_to_write_it() {
     assert!(early.is_err(), "it did not wait: {early:?}");
     other.execute("commit").await.unwrap();
     opening.await.unwrap();
+}
+
+/// A command that only looks does not depend on when busy workers let it write.
+#[tokio::test]
+async fn who_opens_a_file_with_all_its_tables_waits_for_nobody() {
+    let folder = folder();
+    let path = folder.path().join("lockgate.db");
+    open(Options::new(&path)).await.unwrap();
+    let mut other = raw(&path).await;
+    other.execute("begin immediate").await.unwrap();
+    let opened = open(Options::new(&path)).await.unwrap();
+    assert!(opened.engine.ledger.runs(RunQuery::default()).await.unwrap().is_empty());
+    other.execute("commit").await.unwrap();
 }
 
 #[tokio::test]
