@@ -17,7 +17,7 @@ use super::message::text;
 pub(super) const DEAD_SUFFIX: &str = ".dead";
 
 /// Deliveries without an end before the broker itself makes a message a dead letter. A backstop only: a job that kills
-/// its process is stopped by the ledger at its fourth start. It is generous because innocent messages of the same
+/// its process is stopped by the ledger at its fourth recorded start. It is generous because innocent messages of the same
 /// window count along whenever a process dies or a connection is lost.
 pub(super) const DELIVERY_LIMIT: i64 = 20;
 
