@@ -1,6 +1,6 @@
 -- Records the starts of jobs, and returns the execution of each that may run: $1 ids, each once, $2 dispatches, $3 tokens,
 -- $4 the numbers of executions that are underway already (null: the job does not run yet): arrays of one length. What comes
--- back without a row, `decide` looks at: it is stale, paused, expired, poisoned, or the same start said again.
+-- back without a row, `standing.rs` decides on: it is stale, paused, expired, poisoned, or the same start said again.
 -- Where the message of a job that is underway has come twice, and the other delivery was put off, the job stays put off.
 -- Keeps: only the latest dispatch starts its job; not more than $5 times in a row without a settlement.
 update standings s set
