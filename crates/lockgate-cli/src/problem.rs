@@ -185,7 +185,9 @@ fn exit_of_engine(error: &EngineError) -> Exit {
 fn exit_of_file(error: &embedded::OpenError) -> Exit {
     use embedded::OpenError;
     match error {
-        OpenError::Folder { .. } | OpenError::NoFolder { .. } => Exit::CantCreate,
+        OpenError::Folder { .. } | OpenError::NoFolder { .. } | OpenError::NoTurnstile { .. } => {
+            Exit::CantCreate
+        }
         OpenError::ReadOnly { .. } | OpenError::Denied { .. } => Exit::NoPermission,
         OpenError::NotADatabase { .. }
         | OpenError::Foreign { .. }

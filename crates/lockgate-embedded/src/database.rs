@@ -9,6 +9,7 @@ mod clock;
 mod error;
 mod migrations;
 mod open;
+mod turnstile;
 mod watch;
 mod writer;
 

@@ -69,6 +69,14 @@ pub enum OpenError {
         /// The driver's error.
         source: sqlx::Error,
     },
+    /// The file for the writers' turns cannot be made.
+    #[error("cannot make {path:?}, where the processes take turns to write; let this user write it")]
+    NoTurnstile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The SQLite library is too old.
     #[error("SQLite {found} may corrupt {path:?}; build against 3.51.3 or newer")]
     OldSqlite {
@@ -204,6 +212,11 @@ impl std::error::Error for StoreFault {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source()
     }
+}
+
+/// Whether another connection has the lock.
+pub(super) fn is_locked(error: &sqlx::Error) -> bool {
+    matches!(code(error), Some(code::BUSY | code::LOCKED))
 }
 
 /// SQLite's primary result code.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions, Executor, SqliteConnection, SqlitePool};
 use tokio::time::{Instant, sleep};
 
 use super::OpenError;
@@ -14,7 +14,8 @@ use crate::columns::sql;
 
 /// The oldest library that does not corrupt a WAL file under several processes.
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
-const BUSY: Duration = Duration::from_secs(5);
+/// How long to wait for another process that writes.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Between two tries to turn a file to WAL.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 const READERS: u32 = 4;
@@ -58,7 +59,7 @@ async fn connect(path: &Path) -> Result<(SqliteConnection, SqliteConnection), Op
     let refused = |error| OpenError::from_driver(path.to_owned(), error);
     let mut looker = settings(path).connect().await.map_err(refused)?;
     check(path, &mut looker).await?;
-    let writer = settings(path)
+    let mut writer = settings(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
@@ -70,6 +71,8 @@ async fn connect(path: &Path) -> Result<(SqliteConnection, SqliteConnection), Op
         .connect()
         .await
         .map_err(refused)?;
+    // From here on the turnstile waits for the lock, with shorter pauses than SQLite's.
+    writer.execute("pragma busy_timeout = 0").await.map_err(refused)?;
     Ok((writer, looker))
 }
 

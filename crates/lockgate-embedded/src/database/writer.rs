@@ -3,7 +3,7 @@
 //! It must never wait for a caller, nor panic when one is gone. It takes whatever waits, runs it in one transaction,
 //! and answers when that is on the disk: under load many writes share one fsync, alone a write waits for nobody.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{self, Doing, OpenError};
+use super::turnstile::Turnstile;
 use super::watch::{self, Bell};
 use super::{Answer, Write, open};
 
@@ -36,13 +37,13 @@ impl Writer {
         let (queue, waiting) = mpsc::channel(GROUP);
         let (report, opened) = oneshot::channel();
         let life = async move {
-            match open::connections(&path).await {
+            match Pen::open(&path, bell.clone()).await {
                 Err(error) => drop(report.send(Err(error))),
-                Ok((connection, looker)) => {
+                Ok((pen, looker)) => {
                     drop(report.send(Ok(())));
                     tokio::select! {
-                        () = write_all(connection, waiting, &bell) => {}
-                        () = watch::look_for_commits(looker, bell.clone()) => {}
+                        () = pen.write_all(waiting) => {}
+                        () = watch::look_for_commits(looker, bell) => {}
                     }
                 }
             }
@@ -73,57 +74,102 @@ impl Writer {
     }
 }
 
-/// Writes whatever comes, until nobody can ask for more.
-async fn write_all(
-    mut connection: SqliteConnection,
-    mut waiting: mpsc::Receiver<Box<dyn Pending>>,
-    bell: &Bell,
-) {
-    let mut group = Vec::with_capacity(GROUP);
-    let mut synced = true;
-    while waiting.recv_many(&mut group, GROUP).await > 0 {
-        let durable = group.iter().any(|pending| pending.is_durable());
-        if durable != synced {
-            match sync_commits(&mut connection, durable).await {
-                Ok(()) => synced = durable,
-                // A sync too many harms nobody; one too few must not be.
-                Err(cause) if durable => {
-                    fail_all(&mut group, cause);
-                    continue;
+/// The connection that writes.
+struct Pen {
+    connection: SqliteConnection,
+    turnstile: Turnstile,
+    bell: Bell,
+}
+
+impl Pen {
+    /// Opens it, and the connection that looks for the commits of others.
+    async fn open(path: &Path, bell: Bell) -> Result<(Self, SqliteConnection), OpenError> {
+        let (connection, looker) = open::connections(path).await?;
+        let turnstile = Turnstile::beside(path)?;
+        Ok((Self { connection, turnstile, bell }, looker))
+    }
+
+    /// Writes whatever comes, until nobody can ask for more.
+    async fn write_all(mut self, mut waiting: mpsc::Receiver<Box<dyn Pending>>) {
+        let mut group = Vec::with_capacity(GROUP);
+        let mut synced = true;
+        while waiting.recv_many(&mut group, GROUP).await > 0 {
+            let durable = group.iter().any(|pending| pending.is_durable());
+            if durable != synced {
+                match self.sync_commits(durable).await {
+                    Ok(()) => synced = durable,
+                    // A sync too many harms nobody; one too few must not be.
+                    Err(cause) if durable => {
+                        fail_all(&mut group, cause);
+                        continue;
+                    }
+                    Err(cause) => tracing::debug!(error = %cause, "commits go on waiting for the disk"),
                 }
-                Err(cause) => tracing::debug!(error = %cause, "commits go on waiting for the disk"),
+            }
+            self.write_group(&mut group).await;
+        }
+        if let Err(error) = self.connection.close().await {
+            tracing::warn!(error = %error, "the database was not closed cleanly");
+        }
+    }
+
+    /// Whether commits wait for the disk. In WAL mode one that does not can be lost with the power, never broken; the
+    /// next one that does takes it along.
+    async fn sync_commits(&mut self, durable: bool) -> sqlx::Result<()> {
+        self.execute(if durable { "pragma synchronous = full" } else { "pragma synchronous = normal" }).await
+    }
+
+    /// One transaction for all; when one of them fails, one for each.
+    async fn write_group(&mut self, group: &mut Vec<Box<dyn Pending>>) {
+        if let Err(cause) = self.turnstile.begin(&mut self.connection).await {
+            return fail_all(group, cause);
+        }
+        match self.finish(group).await {
+            Ok(()) => self.answer(group.drain(..)),
+            Err(error) => match group.pop() {
+                Some(look) if group.is_empty() && look.has_seen() => look.succeed(),
+                Some(alone) if group.is_empty() => alone.fail(error),
+                last => {
+                    for each in group.drain(..).chain(last).collect::<Vec<_>>() {
+                        Box::pin(self.write_group(&mut vec![each])).await;
+                    }
+                }
+            },
+        }
+    }
+
+    /// Runs what was begun, and commits it or rolls it back.
+    async fn finish(&mut self, group: &mut [Box<dyn Pending>]) -> Result<(), EngineError> {
+        let done = match self.run_all(group).await {
+            Ok(()) => self.execute("commit").await.doing("committing"),
+            Err(error) => Err(error),
+        };
+        if done.is_err() {
+            // SQLite has rolled back by itself after some errors; then this one says that there is nothing to undo.
+            if let Err(error) = self.execute("rollback").await {
+                tracing::debug!(error = %error, "nothing to roll back");
             }
         }
-        write_group(&mut connection, &mut group, bell).await;
+        done
     }
-    if let Err(error) = connection.close().await {
-        tracing::warn!(error = %error, "the database was not closed cleanly");
-    }
-}
 
-/// Whether commits wait for the disk. In WAL mode one that does not can be lost with the power, never broken; the next
-/// one that does takes it along.
-async fn sync_commits(connection: &mut SqliteConnection, durable: bool) -> sqlx::Result<()> {
-    execute(connection, if durable { "pragma synchronous = full" } else { "pragma synchronous = normal" })
-        .await
-}
-
-/// One transaction for all; when one of them fails, one for each.
-async fn write_group(connection: &mut SqliteConnection, group: &mut Vec<Box<dyn Pending>>, bell: &Bell) {
-    if let Err(cause) = execute(connection, "begin immediate").await {
-        return fail_all(group, cause);
+    async fn run_all(&mut self, group: &mut [Box<dyn Pending>]) -> Result<(), EngineError> {
+        for pending in group {
+            pending.run(&mut self.connection).await?;
+        }
+        Ok(())
     }
-    match finish(connection, group).await {
-        Ok(()) => answer(group.drain(..), bell),
-        Err(error) => match group.pop() {
-            Some(look) if group.is_empty() && look.has_seen() => look.succeed(),
-            Some(alone) if group.is_empty() => alone.fail(error),
-            last => {
-                for each in group.drain(..).chain(last).collect::<Vec<_>>() {
-                    Box::pin(write_group(connection, &mut vec![each], bell)).await;
-                }
-            }
-        },
+
+    fn answer(&self, done: impl Iterator<Item = Box<dyn Pending>>) {
+        // First the answers, then the bell: who is answered has no need of it.
+        for each in done {
+            each.succeed();
+        }
+        self.bell.ring();
+    }
+
+    async fn execute(&mut self, statement: &'static str) -> sqlx::Result<()> {
+        sqlx::query(statement).execute(&mut self.connection).await.map(drop)
     }
 }
 
@@ -133,46 +179,6 @@ fn fail_all(group: &mut Vec<Box<dyn Pending>>, cause: sqlx::Error) {
         let error = error::store(pending.doing(), Arc::clone(&cause));
         pending.fail(error);
     }
-}
-
-fn answer(done: impl Iterator<Item = Box<dyn Pending>>, bell: &Bell) {
-    // First the answers, then the bell: who is answered has no need of it.
-    for each in done {
-        each.succeed();
-    }
-    bell.ring();
-}
-
-/// Runs what was begun, and commits it or rolls it back.
-async fn finish(
-    connection: &mut SqliteConnection,
-    group: &mut [Box<dyn Pending>],
-) -> Result<(), EngineError> {
-    let done = match run_all(connection, group).await {
-        Ok(()) => execute(connection, "commit").await.doing("committing"),
-        Err(error) => Err(error),
-    };
-    if done.is_err() {
-        // SQLite has rolled back by itself after some errors; then this one says that there is nothing to undo.
-        if let Err(error) = execute(connection, "rollback").await {
-            tracing::debug!(error = %error, "nothing to roll back");
-        }
-    }
-    done
-}
-
-async fn run_all(
-    connection: &mut SqliteConnection,
-    group: &mut [Box<dyn Pending>],
-) -> Result<(), EngineError> {
-    for pending in group {
-        pending.run(connection).await?;
-    }
-    Ok(())
-}
-
-async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> sqlx::Result<()> {
-    sqlx::query(statement).execute(connection).await.map(drop)
 }
 
 /// A write whose output type is forgotten.
