@@ -7,8 +7,8 @@ use lockgate_distributed::{RedisChunks, RedisOptions, RedisSlots};
 use lockgate_limits::{ChunkedLimiter, Chunks, LimitChange, Quota};
 use tokio::time::timeout;
 
-use super::server::{PATIENCE, Server};
-use super::stage::{ask, beat, ensure, free, pool, request, take};
+use super::server::{PATIENCE, Server, eventually};
+use super::stage::{ask, beat, ensure, free, pool, request, status, take};
 
 /// What a connection says for itself.
 const CONNECTION: &str = "hello auth ping info script|load evalsha subscribe unsubscribe";
@@ -35,6 +35,7 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     slots.control(set(PoolChange { per_tenant: Some(Some(1)), ..PoolChange::default() })).await.unwrap();
     let brief = Some(std::time::Duration::from_millis(1));
     slots.control(set(PoolChange { pause: brief, ..PoolChange::default() })).await.unwrap();
+    eventually("the pause is over", async || status(&slots, "p").await.paused.is_none().then_some(())).await;
     let session = slots.open("a").await.unwrap();
     let mut pushes = slots.wakeups(&session).await.unwrap();
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
