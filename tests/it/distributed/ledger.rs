@@ -5,23 +5,24 @@ use std::time::Duration;
 use support::Result;
 
 use super::outage;
-use super::scene::{Stage, lasts, outlives};
+use super::scene::{Scene, Stage, lasts, outlives};
 
 const BACK: Duration = Duration::from_secs(5);
 
 #[test]
 fn a_run_outlives_a_ledger_that_is_killed() -> Result {
-    outlives(Stage::default(), BACK, |scene| {
+    let kill = |scene: &mut Scene| {
         scene.postgres.kill();
-        scene.postgres.restart()
-    })
+        Ok(())
+    };
+    outlives(Stage::default(), BACK, kill, |scene| scene.postgres.restart())
 }
 
 #[test]
 fn a_run_outlives_a_ledger_that_freezes() -> Result {
-    outlives(Stage::default(), BACK, |scene| {
+    let freeze = |scene: &mut Scene| {
         scene.postgres.freeze()?;
-        lasts(outage(Duration::from_secs(10), Duration::from_secs(40)))?;
-        scene.postgres.thaw()
-    })
+        lasts(outage(Duration::from_secs(10), Duration::from_secs(40)))
+    };
+    outlives(Stage::default(), BACK, freeze, |scene| scene.postgres.thaw())
 }

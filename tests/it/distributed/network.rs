@@ -44,7 +44,7 @@ impl Cut {
     /// The others go on through all of the outages, and must leave something to do: 100 organizations a second are
     /// dispatched.
     fn set(outages: Duration) -> Result<Option<Self>> {
-        let organizations = 600 + 100 * u32::try_from(outages.as_secs())?;
+        let organizations = 1_000 + 100 * u32::try_from(outages.as_secs())?;
         let stage = Stage { organizations, ..Stage::default() };
         let Some(mut scene) = Scene::set(stage)? else { return Ok(None) };
         let (mut proxies, mut flags) = (Vec::new(), Vec::new());
@@ -74,6 +74,7 @@ impl Cut {
             other.signal(Signal::TERM)?;
             other.wait(SOON)?;
         }
+        self.scene.has_much_to_do()?;
         let back = Duration::from_secs(if server == Server::RabbitMq { 10 } else { 5 });
         self.scene.is_back_at_work_within(back).with_context(|| format!("after a fault of {server:?}"))
     }

@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_run_outlives_thirty_kills_of_its_workers() -> Result {
-    let Some(mut scene) = Scene::set(Stage { organizations: 1_500, ..Stage::default() })? else {
+    let Some(mut scene) = Scene::set(Stage { organizations: 2_000, ..Stage::default() })? else {
         return Ok(());
     };
     scene.under_load()?;
@@ -23,6 +23,7 @@ fn a_run_outlives_thirty_kills_of_its_workers() -> Result {
         scene.workers.swap_remove(victim).kill()?;
         scene.work(&[])?;
     }
+    scene.without_delay()?;
     again_what_was_taken_for_poison(&scene)?;
     scene.ends_well()
 }
@@ -59,6 +60,7 @@ fn a_run_outlives_the_death_of_its_dispatcher_in_the_middle_of_the_fan_out() -> 
         dispatcher.kill()?;
         dispatcher = scene.place.start(&["work", "--concurrency", "1"])?;
     }
+    scene.has_much_to_do()?;
     scene.is_back_at_work_within(Duration::from_secs(10))?;
     scene.ends_well()
 }

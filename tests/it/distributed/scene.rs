@@ -35,6 +35,8 @@ const TIMES: &str = "heartbeat = \"600ms\"\nclock_cap = \"1200ms\"\nmargin = \"5
 pub(super) struct Stage {
     /// How many organizations the run has.
     pub(super) organizations: u32,
+    /// From ten of them to the next ten, until the fault is over. It has to find the run at work, however busy the machine is.
+    pub(super) batch_delay: &'static str,
     /// The config of a broker of the scene's own; `None`: a vhost on the shared one, which comes to no harm.
     pub(super) broker: Option<&'static str>,
     /// Slots of the pool.
@@ -43,7 +45,7 @@ pub(super) struct Stage {
 
 impl Default for Stage {
     fn default() -> Self {
-        Self { organizations: 600, broker: None, slots: SLOTS }
+        Self { organizations: 1_000, batch_delay: "100ms", broker: None, slots: SLOTS }
     }
 }
 
@@ -158,10 +160,10 @@ impl Scene {
         Ok(())
     }
 
-    /// Plans the run: 100 organizations a second, so that a fault finds it at work.
+    /// Plans the run, so slowly that a fault finds it at work.
     pub(super) fn enqueue(&self) -> Result {
-        let plan =
-            ["enqueue", "--run", "r", "--as-of", AS_OF, "--batch-size", "10", "--batch-delay", "100ms"];
+        let delay = self.stage.batch_delay;
+        let plan = ["enqueue", "--run", "r", "--as-of", AS_OF, "--batch-size", "10", "--batch-delay", delay];
         self.place.run(&plan)?.succeeded()?;
         Ok(())
     }
@@ -179,33 +181,61 @@ impl Scene {
         for _ in 0..WORKERS {
             self.work(&[])?;
         }
-        self.some_more_is_done(60, TO_THE_END)?;
-        Ok(())
+        self.some_more_is_done(60, TO_THE_END)
     }
 
     /// Waits until the backend has served this many more queries.
-    pub(super) fn some_more_is_done(&self, queries: u64, within: Duration) -> Result<Duration> {
-        let (since, before) = (Instant::now(), self.served()?);
-        eventually(&format!("{queries} more queries are served"), within, || {
-            Ok((self.served()? >= before + queries).then_some(()))
+    pub(super) fn some_more_is_done(&self, queries: u64, within: Duration) -> Result {
+        self.has_served(self.served()? + queries, within).map(drop)
+    }
+
+    /// More is left than what the workers have at hand: what they do from here on, they do because they are at work.
+    pub(super) fn has_much_to_do(&self) -> Result {
+        let left = self.all().saturating_sub(self.served()?);
+        ensure!(
+            left > self.at_hand(),
+            "the fault came too late to test anything: {left} organizations are left"
+        );
+        Ok(())
+    }
+
+    /// The fault is over: work goes on within this time. What the workers still had at hand does not count. On a busy
+    /// machine all can be done before anybody looks.
+    pub(super) fn is_back_at_work_within(&self, limit: Duration) -> Result {
+        let more = self.served()? + self.at_hand() + 1;
+        let took = self.has_served(more.min(self.all()), limit)?;
+        say(&format!("back at work after {took:?}"));
+        Ok(())
+    }
+
+    /// How long it takes until the backend has served this many queries since it was started.
+    fn has_served(&self, queries: u64, within: Duration) -> Result<Duration> {
+        let since = Instant::now();
+        eventually(&format!("{queries} queries are served"), within, || {
+            Ok((self.served()? >= queries).then_some(()))
         })
         .with_context(|| format!("the workers' logs end with:\n{}", self.log_end()))?;
         Ok(since.elapsed())
     }
 
-    /// The fault is over: work goes on within this time. What the workers still had at hand does not count.
-    pub(super) fn is_back_at_work_within(&self, limit: Duration) -> Result {
-        let left = u64::from(self.stage.organizations).saturating_sub(self.served()?);
-        ensure!(left > 0, "the fault came too late to test anything: all is done");
-        let at_hand = SLOTS.max(WINDOW) + 1;
-        let took = self.some_more_is_done(at_hand.min(left), limit)?;
-        say(&format!("back at work after {took:?}"));
+    fn at_hand(&self) -> u64 {
+        WINDOW * self.workers.len() as u64
+    }
+
+    fn all(&self) -> u64 {
+        u64::from(self.stage.organizations)
+    }
+
+    /// From here on the rest is dispatched at once: it was slow so that a fault finds it at work.
+    pub(super) fn without_delay(&self) -> Result {
+        self.place.run(&["runs", "set", "r", "--batch-size", "1000", "--batch-delay", "0s"])?.succeeded()?;
         Ok(())
     }
 
     /// The run ends by itself, and everything that was promised is true.
     pub(super) fn ends_well(&self) -> Result {
-        let all = u64::from(self.stage.organizations);
+        self.without_delay()?;
+        let all = self.all();
         let mut last = Value::Null;
         let counts = eventually("every organization has succeeded", TO_THE_END, || {
             // One query at a time: the workers need the processor.
@@ -266,12 +296,19 @@ impl Scene {
     }
 }
 
-/// Puts a scene under load, lets the fault happen, and holds the run to its promises. `within` is how soon work must go
-/// on after the fault is over.
-pub(super) fn outlives(stage: Stage, within: Duration, fault: impl FnOnce(&mut Scene) -> Result) -> Result {
+/// Puts a scene under load, lets a fault begin and end, and holds the run to its promises. `within` is how soon work must
+/// go on after the end.
+pub(super) fn outlives(
+    stage: Stage,
+    within: Duration,
+    begin: impl FnOnce(&mut Scene) -> Result,
+    end: impl FnOnce(&mut Scene) -> Result,
+) -> Result {
     let Some(mut scene) = Scene::set(stage)? else { return Ok(()) };
     scene.under_load()?;
-    fault(&mut scene)?;
+    begin(&mut scene)?;
+    scene.has_much_to_do()?;
+    end(&mut scene)?;
     scene.is_back_at_work_within(within)?;
     scene.ends_well()
 }

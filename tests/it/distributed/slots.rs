@@ -18,24 +18,26 @@ const SHIM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/support/shifted_clock.c
 
 #[test]
 fn a_run_outlives_slots_that_are_killed_and_come_back_empty() -> Result {
-    outlives(Stage::default(), BACK_WITHOUT_STATE, |scene| {
+    let kill = |scene: &mut Scene| {
         scene.redis.kill();
-        scene.redis.restart_empty()
-    })
+        Ok(())
+    };
+    outlives(Stage::default(), BACK_WITHOUT_STATE, kill, |scene| scene.redis.restart_empty())
 }
 
 #[test]
 fn a_run_outlives_slots_that_freeze() -> Result {
-    outlives(Stage::default(), BACK, |scene| {
+    let freeze = |scene: &mut Scene| {
         scene.redis.freeze()?;
-        lasts(outage(Duration::from_secs(10), Duration::from_secs(40)))?;
-        scene.redis.thaw()
-    })
+        lasts(outage(Duration::from_secs(10), Duration::from_secs(40)))
+    };
+    outlives(Stage::default(), BACK, freeze, |scene| scene.redis.thaw())
 }
 
 #[test]
 fn a_run_outlives_slots_that_somebody_flushes() -> Result {
-    outlives(Stage::default(), BACK_WITHOUT_STATE, |scene| ask(scene, "FLUSHALL").map(drop))
+    let flush = |scene: &mut Scene| ask(scene, "FLUSHALL").map(drop);
+    outlives(Stage::default(), BACK_WITHOUT_STATE, flush, |_| Ok(()))
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::scene::{Scene, Stage};
 
 #[test]
 fn a_run_whose_messages_all_come_twice_is_done_once() -> Result {
-    let stage = Stage::default();
+    let stage = Stage { organizations: 600, ..Stage::default() };
     let Some(mut scene) = Scene::set(stage)? else { return Ok(()) };
     scene.broker.rabbitmqctl(&["trace_on", "-p", scene.broker.vhost()])?;
     let copier = Copier::start(&scene.broker.url()?)?;
