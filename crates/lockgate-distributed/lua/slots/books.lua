@@ -40,20 +40,37 @@ local function next_number()
   return store.fence
 end
 
-local function lease_from(session, number, since, draining, stop, drain_for, tenant, process, request, ...)
+-- The needs {pool, weight, pool, weight ..} that stand in a record from a place on.
+local function needs_from(record, place)
+  local needs, n = {}, 0
+  while place <= #record do
+    needs[n + 1], needs[n + 2], place = read(NEED, record, place)
+    n = n + 2
+  end
+  return needs
+end
+
+local function needs_text(needs)
+  local texts = {}
+  for i = 1, #needs, 2 do texts[#texts + 1] = write(NEED, needs[i], needs[i + 1]) end
+  return table.concat(texts)
+end
+
+local function lease_from(record)
+  local since, number, draining, stop, drain_for, session, tenant, process, request, place = read(LEASE, record)
   return { session = session, fence = number, since = since, draining = draining, stop = stop, drain_for = drain_for,
-    tenant = tenant, process = process, request = request, needs = { ... } }
+    tenant = tenant, process = process, request = request, needs = needs_from(record, place) }
 end
 
 -- A lease's record, or false.
 local function lease_of(id)
   local record = call('HGET', LEASES, id)
-  return record and lease_from(unpacked(record))
+  return record and lease_from(record)
 end
 
 local function write_lease(id, l)
-  call('HSET', LEASES, id,
-    pack(l.session, l.fence, l.since, l.draining, l.stop, l.drain_for, l.tenant, l.process, l.request, unpack(l.needs)))
+  call('HSET', LEASES, id, write(LEASE, l.since, l.fence, l.draining, l.stop, l.drain_for, l.session, l.tenant, l.process, l.request)
+    .. needs_text(l.needs))
 end
 
 -- What a tenant has in use of a pool.
@@ -106,7 +123,7 @@ local function done(answer)
       local to = math.min(from + 999, #ended)
       length = call('RPUSH', RECORD, unpack(ended, from, to))
       -- It was deleted by hand: what was in it is lost.
-      if length == to - from + 1 then call('LPUSH', RECORD, pack('b', store.fence, real, micros)) end
+      if length == to - from + 1 then call('LPUSH', RECORD, write(BEGUN, 'b', store.fence, real, micros)) end
     end
     -- The next call shortens it.
     if length > LONGEST then store.due = now end

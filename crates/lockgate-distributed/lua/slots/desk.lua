@@ -3,7 +3,7 @@
 -- and the operation; before it, `session.lua` when a session calls, `pool.lua` when it is about pools.
 --
 -- KEYS, all with the hash tag of the namespace, none with an expiry of Redis; times are virtual ms, "\1" and "\2" separate
--- (no name holds a control character), records are packed with struct (numbers) or cmsgpack:
+-- (no name holds a control character), records are packed with struct (see below) or, where they are seldom read, cmsgpack:
 --   1 state      HASH  "store" -> the store's own record, "sets" -> {set of pools = lines that wait for it},
 --                      "p" \1 pool -> the pool's record, "s" \1 session -> "1" (listens), "0" (does not) or "2" (did, and is
 --                      gone), then the name of its process; "a" \1 pool -> the advice of the adaptive limit: slots, 1 when it is
@@ -20,10 +20,7 @@
 --  10 uses       HASH  pool \1 tenant -> slots in use
 --  11 shares     HASH  pool \1 tenant -> its own cap (-1: none) and weight
 --  12 record     LIST  what ended, oldest first, behind its own beginning:
---                      "b", number, server's ms, serial: from here on it is whole; the entry at index i has serial + i
---                      "h", lease, number, fence, server's ms, how it ended, then of each pool its name and weight
---                      "l", pool, number, limit before, server's ms, limit from then on
---                      `number` is the last fence that was given out by then
+--                      "b": from here on it is whole; "h": a hold that ended; "l": a limit that was changed
 --
 -- ARGV, of each operation: 1 ttl ms, 2 longest step of the clock ms, 3 who the server is (run id and replication id),
 -- 4 "1" when the caller has just read that again, 5 the session (or ""), 6 the channel of a session without its id,
@@ -35,8 +32,9 @@
 -- Keeps: the clock neither leaps nor goes back; numbers never go back; after a loss nothing is granted for one ttl, and the record
 -- begins anew.
 --
--- A function costs when it is made, by each local of others that it uses, and a table when it is filled. Up to the end of the easy
--- part there is neither, where it can be helped.
+-- A function costs when it is made, by each local of others that it uses, a table when it is filled, and a number when it becomes
+-- the text of an argument. Up to the end of the easy part there is neither, where it can be helped. cmsgpack takes twice as long to
+-- pack as struct.
 local STATE, LEASES, MEMBERS, USES, RECORD = KEYS[1], KEYS[2], KEYS[6], KEYS[10], KEYS[12]
 local call, floor, pack, unpacked = redis.call, math.floor, cmsgpack.pack, cmsgpack.unpack
 local write, read = struct.pack, struct.unpack
@@ -46,6 +44,22 @@ local STORE = '<dddddddds'
 -- slots, per tenant, version, epoch, peak, hold, held, draining, waiting, shares, open (the slots that grants obey: none while the
 -- pool is paused), paused (until when; 0: it is not). Earlier versions wrote neither of the last two: see `pool_from`.
 local POOL, POOL_BYTES = '<dddddddddddd', 96
+-- since when, number, draining (until when; 0: it is not), stop (1: its holder is asked to), longest drain, session, tenant, process (once
+-- it drains), request; then its needs, of each pool as NEED
+local LEASE, LEASE_OF_ONE = '<dddddssss', '<dddddsssssd'
+-- ticket, since when, longest drain, session, tenant, set, request; then its needs
+local WAITER, WAITER_OF_ONE = '<dddssss', '<dddsssssd'
+-- ticket, share, eligible (1: it is), how many stand behind it, lease; then its needs
+local FIRST, FIRST_OF_ONE = '<dddds', '<ddddssd'
+-- pool, weight
+local NEED = '<sd'
+-- Entries of the record: "b", "h" or "l", the last fence that was given out by then, server's ms; then
+-- serial (the entry at index i has it + i)
+local BEGUN = '<sddd'
+-- fence, lease, how it ended; then its needs
+local ENDED, ENDED_OF_ONE = '<sdddss', '<sdddsssd'
+-- limit before, limit from then on, pool
+local LIMITED = '<sdddds'
 -- Entries that the record keeps, and how long it may become before the oldest are forgotten.
 local KEPT = 100000
 local LONGEST = KEPT + 1001
@@ -77,7 +91,7 @@ if learning < 0 then
   learning = now + TTL
   due = math.min(due, learning)
   call('UNLINK', RECORD)
-  call('RPUSH', RECORD, pack('b', lost and micros - 1 or fence, real, micros))
+  call('RPUSH', RECORD, write(BEGUN, 'b', lost and micros - 1 or fence, real, micros))
 end
 -- What the easy part leaves to the general way: the pool that it has changed, its record then, and whether it changed the sets.
 local changed, changed_to, sets_changed

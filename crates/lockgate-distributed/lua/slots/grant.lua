@@ -10,7 +10,7 @@ local MOST = 1000
 local function free(id, l, how)
   call('HDEL', LEASES, id)
   ended = ended or {}
-  ended[#ended + 1] = pack('h', id, store.fence, l.fence, real, how, unpack(l.needs))
+  ended[#ended + 1] = write(ENDED, 'h', store.fence, real, l.fence, id, how) .. needs_text(l.needs)
   store.leases = store.leases - 1
   if l.draining > 0 then
     call('ZREM', DRAINING, id)
@@ -154,10 +154,11 @@ local function add_grants(M)
     local length = call('LLEN', RECORD)
     if length <= LONGEST then return end
     local gone = length - KEPT - 1
-    local _, _, _, serial = unpacked(call('LINDEX', RECORD, 0))
-    local _, _, number, _, at = unpacked(call('LINDEX', RECORD, gone))
+    local _, _, _, serial = read(BEGUN, call('LINDEX', RECORD, 0))
+    -- All kinds begin with the same.
+    local _, number, at = read(BEGUN, call('LINDEX', RECORD, gone))
     call('LTRIM', RECORD, gone, -1)
-    call('LSET', RECORD, 0, pack('b', number, at, serial + gone))
+    call('LSET', RECORD, 0, write(BEGUN, 'b', number, at, serial + gone))
   end
 
   -- Ends dead sessions and pauses that are over, frees what has drained, and grants what they leave.

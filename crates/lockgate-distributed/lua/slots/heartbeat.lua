@@ -28,7 +28,7 @@ if call('HLEN', LEASES) ~= store.leases or call('HLEN', WAITERS) ~= store.waitin
     end
   end
   call('UNLINK', RECORD, unpack(KEYS, 2, 10))
-  call('RPUSH', RECORD, pack('b', store.fence, real, micros))
+  call('RPUSH', RECORD, write(BEGUN, 'b', store.fence, real, micros))
   raw[3] = false
   sets, sets_changed, store.leases, store.waiting = {}, true, 0, 0
   store.learning = now + TTL
@@ -61,7 +61,7 @@ each_lease(ids, function(place, record)
     unknown[#unknown + 1] = place
     return
   end
-  local session, number, _, drains, stop = unpacked(record)
+  local _, number, drains, stop, _, session = read(LEASE, record)
   if session == SELF and number == fences[place] and drains == 0 then
     named[ids[place]] = true
     if stop == 1 then stopping[#stopping + 1] = place end
@@ -79,7 +79,7 @@ end
 local granted = {}
 each_lease(rest, function(_, record)
   if record then
-    local l = lease_from(unpacked(record))
+    local l = lease_from(record)
     granted[#granted + 1] = { l.fence, l.request }
   end
 end)

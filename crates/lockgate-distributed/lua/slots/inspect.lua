@@ -40,14 +40,19 @@ local function page(name, after)
   local first = call('LINDEX', RECORD, 0)
   -- Nothing has ended since an earlier version was at work here.
   if not first then return { store.fence, real, store.fence, real, {}, -1 } end
-  local _, number, since, serial = unpacked(first)
+  local _, number, since, serial = read(BEGUN, first)
   local from = math.max(1, after - serial + 1)
   local entries, records = {}, call('LRANGE', RECORD, from, from + PAGE - 1)
   for _, record in ipairs(records) do
-    local e = { unpacked(record) }
-    if e[1] == 'l' and e[2] == name then entries[#entries + 1] = e end
-    for i = 7, #e, 2 do
-      if e[i] == name then entries[#entries + 1] = { 'h', e[2], e[3], e[4], e[5], e[6], e[i + 1] } end
+    if string.sub(record, 1, 1) == 'h' then
+      local _, last_fence, at, fence, lease, how, place = read(ENDED, record)
+      local needs = needs_from(record, place)
+      for i = 1, #needs, 2 do
+        if needs[i] == name then entries[#entries + 1] = { 'h', lease, last_fence, fence, at, how, needs[i + 1] } end
+      end
+    elseif string.sub(record, 1, 1) == 'l' then
+      local _, last_fence, at, before, limit, pool = read(LIMITED, record)
+      if pool == name then entries[#entries + 1] = { 'l', pool, last_fence, before, at, limit } end
     end
   end
   local last = from + #records - 1

@@ -80,8 +80,8 @@ local function make_line()
 
   local function read_first(raw)
     if not raw then return false end
-    local lease, ticket, share, eligible, behind, needs = unpacked(raw)
-    return { lease = lease, ticket = ticket, share = share, eligible = eligible, behind = behind, needs = needs }
+    local ticket, share, eligible, behind, lease, place = read(FIRST, raw)
+    return { lease = lease, ticket = ticket, share = share, eligible = eligible, behind = behind, needs = needs_from(raw, place) }
   end
 
   function M.first_of(set, tenant)
@@ -97,7 +97,8 @@ local function make_line()
   local function write_first(set, tenant, first)
     local line = set .. '\1' .. tenant
     firsts[line] = first
-    call('HSET', FIRSTS, line, pack(first.lease, first.ticket, first.share, first.eligible, first.behind, first.needs))
+    local record = write(FIRST, first.ticket, first.share, first.eligible, first.behind, first.lease)
+    call('HSET', FIRSTS, line, record .. needs_text(first.needs))
   end
 
   -- Puts the first of a line where it belongs by what its tenant has in use now.
@@ -160,7 +161,8 @@ local function make_line()
   -- The last of its line. `w` has session, drain_for, tenant, set, needs, request.
   function M.enqueue(id, w)
     store.ticket = store.ticket + 1
-    call('HSET', WAITERS, id, pack(w.session, store.ticket, now, w.drain_for, w.tenant, w.set, w.needs, w.request))
+    local record = write(WAITER, store.ticket, now, w.drain_for, w.session, w.tenant, w.set, w.request)
+    call('HSET', WAITERS, id, record .. needs_text(w.needs))
     call('ZADD', MEMBERS, 0, w.session .. '\1' .. id)
     count_waiter(w.needs, 1)
     local first = M.first_of(w.set, w.tenant)
@@ -175,9 +177,9 @@ local function make_line()
   end
 
   local function read_waiter(raw)
-    local session, ticket, since, drain_for, tenant, set, needs, request = unpacked(raw)
-    return { session = session, ticket = ticket, since = since, drain_for = drain_for, tenant = tenant, set = set, needs = needs,
-      request = request }
+    local ticket, since, drain_for, session, tenant, set, request, place = read(WAITER, raw)
+    return { session = session, ticket = ticket, since = since, drain_for = drain_for, tenant = tenant, set = set,
+      needs = needs_from(raw, place), request = request }
   end
 
   function M.waiter_of(id)

@@ -45,7 +45,7 @@ end
 local function each_holder(name, each)
   local all = call('HGETALL', LEASES)
   for i = 1, #all, 2 do
-    local l = lease_from(unpacked(all[i + 1]))
+    local l = lease_from(all[i + 1])
     for k = 1, #l.needs, 2 do
       if l.needs[k] == name then each(all[i], l, l.needs[k + 1]) end
     end

@@ -19,11 +19,11 @@ while easy and waiting == 0 and at <= last do
   if per_tenant >= 0 and (call('HGET', USES, use) or 0) + weight > per_tenant then break end
   local number = fence + 1
   if number < micros then number = micros end
-  local record = pack(SELF, number, now, 0, 0, tonumber(ARGV[at + 2]), tenant, '', ARGV[at + 4], name, weight)
+  local record = write(LEASE_OF_ONE, now, number, 0, 0, ARGV[at + 2], SELF, tenant, '', ARGV[at + 4], name, weight)
   -- Held already, or draining.
   if call('HSETNX', LEASES, id, record) == 0 then break end
-  call('HINCRBY', USES, use, weight)
-  members[n + 1], members[n + 2] = 0, SELF .. '\1' .. id
+  call('HINCRBY', USES, use, ARGV[at + 7])
+  members[n + 1], members[n + 2] = '0', SELF .. '\1' .. id
   n, fence, leases, held = n + 2, number, leases + 1, held + weight
   answers[#answers + 1] = number
   at = at + 8

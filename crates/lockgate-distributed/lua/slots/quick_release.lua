@@ -18,10 +18,12 @@ end
 while easy and at <= last and ARGV[at] == 'f' and #members < 1000 do
   local id = ARGV[at + 1]
   local record = call('HGET', LEASES, id)
-  local session, number, since, drains, _, _, tenant, _, _, name, weight, more
-  if record then session, number, since, drains, _, _, tenant, _, _, name, weight, more = unpacked(record) end
+  local since, number, drains, _, session, tenant, name, weight, behind
+  if record then since, number, drains, _, _, session, tenant, _, _, behind = read(LEASE, record) end
   if number and number == tonumber(ARGV[at + 2]) then
-    if session ~= SELF or drains > 0 or more or not name or pool and pool ~= name then break end
+    if session ~= SELF or drains > 0 or behind > #record then break end
+    name, weight, behind = read(NEED, record, behind)
+    if behind <= #record or pool and pool ~= name then break end
     if not slots then
       local text = raw[4]
       if ARGV[8] ~= 'p\1' .. name then text = call('HGET', STATE, 'p\1' .. name) end
@@ -31,9 +33,9 @@ while easy and at <= last and ARGV[at] == 'f' and #members < 1000 do
     end
     if waiting > 0 and shares > 0 then break end
     call('HDEL', LEASES, id)
-    ended[#ended + 1] = pack('h', id, fence, number, real, 'released', name, weight)
+    ended[#ended + 1] = write(ENDED_OF_ONE, 'h', fence, real, number, id, 'released', name, weight)
     local line = name .. '\1' .. tenant
-    local used = call('HINCRBY', USES, line, -weight)
+    local used = call('HINCRBY', USES, line, weight == 1 and '-1' or -weight)
     if used <= 0 then call('HDEL', USES, line) end
     members[#members + 1] = SELF .. '\1' .. id
     leases, held = leases - 1, held - weight
@@ -42,11 +44,11 @@ while easy and at <= last and ARGV[at] == 'f' and #members < 1000 do
     -- Its tenant has less in use now: the first of its line moves forward.
     record = waiting > 0 and call('HGET', FIRSTS, line)
     if record then
-      local lease, ticket, share, eligible, behind, needs = unpacked(record)
-      local fits = (per_tenant < 0 or used + needs[2] <= per_tenant) and 1 or 0
+      local ticket, share, eligible, crowd, lease, _, wants = read(FIRST_OF_ONE, record)
+      local fits = (per_tenant < 0 or used + wants <= per_tenant) and 1 or 0
       call('ZREM', HEADS, string.format('%s\1%s\1%016d\1%016d\1%s', name, eligible == 1 and 'e' or 'p', share, ticket, tenant))
-      call('ZADD', HEADS, 0, string.format('%s\1%s\1%016d\1%016d\1%s', name, fits == 1 and 'e' or 'p', used * 1000, ticket, tenant))
-      call('HSET', FIRSTS, line, pack(lease, ticket, used * 1000, fits, behind, needs))
+      call('ZADD', HEADS, '0', string.format('%s\1%s\1%016d\1%016d\1%s', name, fits == 1 and 'e' or 'p', used * 1000, ticket, tenant))
+      call('HSET', FIRSTS, line, write(FIRST_OF_ONE, ticket, used * 1000, fits, crowd, lease, name, wants))
     end
   else
     answers[#answers + 1] = 0

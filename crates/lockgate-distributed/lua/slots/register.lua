@@ -35,7 +35,7 @@ end
 -- They were granted before the record began.
 local first = highest > 0 and call('LINDEX', RECORD, 0)
 if first then
-  local _, number, since, serial = unpacked(first)
-  call('LSET', RECORD, 0, pack('b', math.max(number, highest), since, serial))
+  local _, number, since, serial = read(BEGUN, first)
+  call('LSET', RECORD, 0, write(BEGUN, 'b', math.max(number, highest), since, serial))
 end
 return done(lost)

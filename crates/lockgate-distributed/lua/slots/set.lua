@@ -42,7 +42,7 @@ local limit = line().limit_of(name)
 p.open = p.paused > 0 and 0 or limit
 if limit ~= before then
   ended = ended or {}
-  ended[#ended + 1] = pack('l', name, store.fence, before, real, limit)
+  ended[#ended + 1] = write(LIMITED, 'l', store.fence, real, before, limit, name)
 end
 line().grant()
 return done(status_of(name))

@@ -6,10 +6,10 @@ for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[6], '-', '+')) do
   local line = pool .. '\1' .. tenant
   local used = tonumber(redis.call('HGET', KEYS[4], line) or 0)
   local cap = select(2, struct.unpack('<dd', redis.call('HGET', KEYS[1], 'p\1' .. pool)))
-  local first = { cmsgpack.unpack(redis.call('HGET', KEYS[5], line)) }
-  local fits = cap < 0 or used + first[6][2] <= cap
-  local right = tonumber(share) == used * 1000 and (kind == 'e') == fits and first[2] == tonumber(ticket)
-    and first[3] == used * 1000 and (first[4] == 1) == fits and redis.call('HEXISTS', KEYS[3], first[1]) == 1
+  local since, stands_at, eligible, _, lease, _, weight = struct.unpack('<ddddssd', redis.call('HGET', KEYS[5], line))
+  local fits = cap < 0 or used + weight <= cap
+  local right = tonumber(share) == used * 1000 and (kind == 'e') == fits and since == tonumber(ticket)
+    and stands_at == used * 1000 and (eligible == 1) == fits and redis.call('HEXISTS', KEYS[3], lease) == 1
   if not right then wrong[#wrong + 1] = member end
 end
 return wrong

@@ -8,7 +8,7 @@ use super::stage::{ensure, free, pool, request, take};
 
 /// Puts changes of a limit on the list, numbered from 1, as `set.lua` would.
 const FILL: &str = "for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
-  redis.call('RPUSH', KEYS[1], cmsgpack.pack('l', 'p', i, 1, 1000 + i, 2))
+  redis.call('RPUSH', KEYS[1], struct.pack('<sdddds', 'l', i, 1000 + i, 1, 2, 'p'))
 end";
 
 #[tokio::test]
