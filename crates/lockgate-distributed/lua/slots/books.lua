@@ -12,8 +12,6 @@ local uses = {}
 
 local function pool_from(record)
   if not record then return false end
-  -- Of an earlier version: all its slots are open, and it is not paused.
-  if #record < POOL_BYTES then record = record .. string.sub(record, 1, 8) .. write('<d', 0) end
   local slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares, open, paused = read(POOL, record)
   return { slots = slots, per_tenant = per_tenant, version = version, epoch = epoch, peak = peak, hold = hold, held = held,
     draining = draining, waiting = waiters, shares = shares, open = open, paused = paused }
@@ -128,7 +126,7 @@ local function done(answer)
     -- The next call shortens it.
     if length > LONGEST then store.due = now end
   end
-  local args = { 'store', write(STORE, now, real, store.fence, store.ticket, store.learning, store.waiting, store.leases, store.due, ARGV[3]) }
+  local args = { 'store 2', write(STORE, now, real, store.fence, store.ticket, store.learning, store.waiting, store.leases, store.due, ARGV[3]) }
   local n = 2
   if sets_changed then
     args[3], args[4] = 'sets', pack(line().sets())

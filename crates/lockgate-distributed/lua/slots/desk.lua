@@ -4,7 +4,8 @@
 --
 -- KEYS, all with the hash tag of the namespace, none with an expiry of Redis; times are virtual ms, "\1" and "\2" separate
 -- (no name holds a control character), records are packed with struct (see below) or, where they are seldom read, cmsgpack:
---   1 state      HASH  "store" -> the store's own record, "sets" -> {set of pools = lines that wait for it},
+--   1 state      HASH  "store 2" -> the store's own record (2 is the format of all that is here: to scripts of another one there is
+--                      no state, so it is lost, and learned again), "sets" -> {set of pools = lines that wait for it},
 --                      "p" \1 pool -> the pool's record, "s" \1 session -> "1" (listens), "0" (does not) or "2" (did, and is
 --                      gone), then the name of its process; "a" \1 pool -> the advice of the adaptive limit: slots, 1 when it is
 --                      enforced, since when, why; "pauses" -> {pool = until when}
@@ -42,8 +43,8 @@ local TTL, SELF = tonumber(ARGV[1]), ARGV[5]
 -- clock, server's time, fence, ticket, learning until, waiting, leases, due, identity
 local STORE = '<dddddddds'
 -- slots, per tenant, version, epoch, peak, hold, held, draining, waiting, shares, open (the slots that grants obey: none while the
--- pool is paused), paused (until when; 0: it is not). Earlier versions wrote neither of the last two: see `pool_from`.
-local POOL, POOL_BYTES = '<dddddddddddd', 96
+-- pool is paused), paused (until when; 0: it is not)
+local POOL = '<dddddddddddd'
 -- since when, number, draining (until when; 0: it is not), stop (1: its holder is asked to), longest drain, session, tenant, process (once
 -- it drains), request; then its needs, of each pool as NEED
 local LEASE, LEASE_OF_ONE = '<dddddssss', '<dddddsssssd'
@@ -65,7 +66,7 @@ local KEPT = 100000
 local LONGEST = KEPT + 1001
 
 -- Of the state: the store's record, the sets, the session's record, and the likely pool's.
-local raw = call('HMGET', STATE, 'store', 'sets', 's\1' .. SELF, ARGV[8])
+local raw = call('HMGET', STATE, 'store 2', 'sets', 's\1' .. SELF, ARGV[8])
 local time = call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local real = floor(micros / 1000)

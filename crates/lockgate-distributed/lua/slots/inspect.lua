@@ -38,7 +38,7 @@ local PAGE = 1000
 
 local function page(name, after)
   local first = call('LINDEX', RECORD, 0)
-  -- Nothing has ended since an earlier version was at work here.
+  -- It was deleted by hand, and nothing has ended since.
   if not first then return { store.fence, real, store.fence, real, {}, -1 } end
   local _, number, since, serial = read(BEGUN, first)
   local from = math.max(1, after - serial + 1)

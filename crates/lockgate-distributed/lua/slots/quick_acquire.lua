@@ -6,7 +6,7 @@
 -- Keeps: what acquire.lua keeps. What it leaves to the general way it has not changed.
 local at, answers, last, members, n = 10, {}, #ARGV, {}, 0
 local name, slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares, open, paused
-local easy = learning == 0 and now < due and raw[4] and #raw[4] == POOL_BYTES and raw[3] and string.sub(raw[3], 1, 1) == ARGV[7]
+local easy = learning == 0 and now < due and raw[4] and raw[3] and string.sub(raw[3], 1, 1) == ARGV[7]
 if easy then
   name = string.sub(ARGV[8], 3)
   slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares, open, paused = read(POOL, raw[4])

@@ -59,9 +59,9 @@ if n > 0 then
   if at > last then
     local text = write(STORE, now, real, fence, ticket, 0, waiting, leases, due, identity)
     if sets_changed then
-      call('HSET', STATE, ARGV[8], changed_to, 'store', text, 'sets', raw[2])
+      call('HSET', STATE, ARGV[8], changed_to, 'store 2', text, 'sets', raw[2])
     else
-      call('HSET', STATE, ARGV[8], changed_to, 'store', text)
+      call('HSET', STATE, ARGV[8], changed_to, 'store 2', text)
     end
     return { 'ok', answers, told }
   end

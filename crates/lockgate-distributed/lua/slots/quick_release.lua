@@ -27,7 +27,7 @@ while easy and at <= last and ARGV[at] == 'f' and #members < 1000 do
     if not slots then
       local text = raw[4]
       if ARGV[8] ~= 'p\1' .. name then text = call('HGET', STATE, 'p\1' .. name) end
-      if not text or #text ~= POOL_BYTES then break end
+      if not text then break end
       pool = name
       slots, per_tenant, version, epoch, peak, hold, held, draining, waiters, shares, open, paused = read(POOL, text)
     end

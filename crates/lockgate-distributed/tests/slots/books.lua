@@ -8,7 +8,7 @@ local function say(name, n)
     out[#out + 1] = n
   end
 end
-local store = { struct.unpack('<dddddddds', redis.call('HGET', KEYS[1], 'store')) }
+local store = { struct.unpack('<dddddddds', redis.call('HGET', KEYS[1], 'store 2')) }
 say('waiting', store[6])
 say('leases', store[7])
 for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do

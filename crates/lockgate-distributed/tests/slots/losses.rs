@@ -130,6 +130,29 @@ async fn a_part_of_the_state_that_is_gone_is_noticed_by_the_next_heartbeat() {
 }
 
 #[tokio::test]
+async fn a_state_in_another_format_is_no_state() {
+    let Some(server) = Server::shared() else { return };
+    let slots = server.founded().await;
+    let mut redis = server.connect().await;
+    ensure(&slots, "p", 3).await;
+    let session = slots.open("holder").await.unwrap();
+    let lease = take(&slots, &session, &request("t", &[("p", 2)])).await;
+    // What an earlier version wrote: its own record under another name, leases that cannot be read.
+    let (state, leases) = (server.key("state"), server.key("leases"));
+    redis::cmd("HDEL").arg(&state).arg("store 2").query_async::<()>(&mut redis).await.unwrap();
+    redis::cmd("HSET").arg(&state).arg("store").arg("?").query_async::<()>(&mut redis).await.unwrap();
+    let unreadable = lease.id().to_string();
+    redis::cmd("HSET").arg(&leases).arg(unreadable).arg("?").query_async::<()>(&mut redis).await.unwrap();
+    ensure(&slots, "p", 3).await;
+    assert_eq!(beat(&slots, &session, std::slice::from_ref(&lease), &[]).await.lost, []);
+    let found = status(&slots, "p").await;
+    assert_eq!((found.slots, found.held), (3, 2), "what is held counts again");
+    assert!(found.learning.is_some());
+    let (said, summed) = books(&server, &mut redis).await;
+    assert_eq!(said, summed);
+}
+
+#[tokio::test]
 async fn a_server_that_forgot_its_scripts_is_told_them_again() {
     let Some(server) = Server::private() else { return };
     let slots = server.founded().await;

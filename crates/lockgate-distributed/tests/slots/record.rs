@@ -50,25 +50,3 @@ async fn a_record_that_somebody_deleted_begins_anew() {
     assert_eq!(page.since.number, lease.fence.0, "what was granted by then is not judged");
     assert_eq!(page.entries.len(), 1);
 }
-
-/// A pool as the version before has written it: eighty bytes, all its slots open.
-const SHORTEN: &str = "local field = 'p\\1p'
-redis.call('HSET', KEYS[1], field, string.sub(redis.call('HGET', KEYS[1], field), 1, 80))";
-
-#[tokio::test]
-async fn a_pool_of_an_earlier_version_is_read_as_it_was() {
-    let Some(server) = Server::shared() else { return };
-    let slots = server.founded().await;
-    let made = ensure(&slots, "p", 1).await;
-    let session = slots.open("a").await.unwrap();
-    let mut redis = server.connect().await;
-    let mut shorten = redis::cmd("EVAL");
-    shorten.arg(SHORTEN).arg(1).arg(server.key("state"));
-    shorten.query_async::<()>(&mut redis).await.unwrap();
-    assert_eq!(ensure(&slots, "p", 9).await, made);
-    shorten.query_async::<()>(&mut redis).await.unwrap();
-    let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
-    shorten.query_async::<()>(&mut redis).await.unwrap();
-    free(&slots, &session, &lease).await;
-    take(&slots, &session, &request("t", &[("p", 1)])).await;
-}
