@@ -12,7 +12,8 @@ use super::{RedisSlots, heartbeat, reply};
 impl RedisSlots {
     pub(super) async fn open_session(&self, process: &str) -> Result<Session, EngineError> {
         let id = SessionId(Uuid::now_v7());
-        let caller = Caller { session: id, process: process.to_owned() };
+        // In the scripts' records a zero ends a text.
+        let caller = Caller { session: id, process: process.replace('\0', "") };
         heartbeat::beat(&self.link, &caller, &[], &[]).await?;
         self.processes().insert(id, caller.process);
         Ok(Session { id, timing: self.timing })

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use lockgate_core::lease::{Admission, Released, Wake};
+use lockgate_core::lease::{Admission, Released, SlotRequest, Wake};
 use lockgate_core::slots::{PoolQuery, Slots};
 use lockgate_core::{EngineError, Fence};
 use tokio::time::{Instant, timeout};
 
 use super::server::{PATIENCE, Server, eventually};
-use super::stage::{ask, beat, books, ensure, free, request, status, take};
+use super::stage::{ask, beat, books, ensure, free, pool, request, status, take};
 
 #[tokio::test]
 async fn a_server_that_comes_back_empty_is_found_again_and_learns() {
@@ -150,6 +150,19 @@ async fn a_state_in_another_format_is_no_state() {
     assert!(found.learning.is_some());
     let (said, summed) = books(&server, &mut redis).await;
     assert_eq!(said, summed);
+}
+
+#[tokio::test]
+async fn what_a_process_calls_itself_harms_no_record() {
+    let Some(server) = Server::shared() else { return };
+    let slots = server.founded().await;
+    ensure(&slots, "p", 1).await;
+    let session = slots.open("a\0\u{1}b").await.unwrap();
+    let asked = SlotRequest { drain_for: Duration::from_secs(60), ..request("t", &[("p", 1)]) };
+    take(&slots, &session, &asked).await;
+    slots.close(&session).await.unwrap();
+    let holder = slots.inspect(&PoolQuery::of(&pool("p"))).await.unwrap().remove(0).holders.remove(0);
+    assert_eq!((holder.process.as_str(), holder.draining), ("a\u{1}b", true));
 }
 
 #[tokio::test]
