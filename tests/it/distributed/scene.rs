@@ -227,7 +227,7 @@ impl Scene {
     }
 
     /// From here on the rest is dispatched at once: it was slow so that a fault finds it at work.
-    pub(super) fn without_delay(&self) -> Result {
+    fn without_delay(&self) -> Result {
         self.place.run(&["runs", "set", "r", "--batch-size", "1000", "--batch-delay", "0s"])?.succeeded()?;
         Ok(())
     }

@@ -126,7 +126,7 @@ local function done(answer)
     -- The next call shortens it.
     if length > LONGEST then store.due = now end
   end
-  local args = { 'store 2', write(STORE, now, real, store.fence, store.ticket, store.learning, store.waiting, store.leases, store.due, ARGV[3]) }
+  local args = { STORE_FIELD, write(STORE, now, real, store.fence, store.ticket, store.learning, store.waiting, store.leases, store.due, ARGV[3]) }
   local n = 2
   if sets_changed then
     args[3], args[4] = 'sets', pack(line().sets())

@@ -34,12 +34,14 @@
 -- begins anew.
 --
 -- A function costs when it is made, by each local of others that it uses, a table when it is filled, and a number when it becomes
--- the text of an argument. Up to the end of the easy part there is neither, where it can be helped. cmsgpack takes twice as long to
+-- the text of an argument. Up to the end of the easy part there is none of them, where it can be helped. cmsgpack takes twice as long to
 -- pack as struct.
 local STATE, LEASES, MEMBERS, USES, RECORD = KEYS[1], KEYS[2], KEYS[6], KEYS[10], KEYS[12]
 local call, floor, pack, unpacked = redis.call, math.floor, cmsgpack.pack, cmsgpack.unpack
 local write, read = struct.pack, struct.unpack
 local TTL, SELF = tonumber(ARGV[1]), ARGV[5]
+-- Its field: the number is the format's, of all that is here. Raise it with any change of what follows.
+local STORE_FIELD = 'store 2'
 -- clock, server's time, fence, ticket, learning until, waiting, leases, due, identity
 local STORE = '<dddddddds'
 -- slots, per tenant, version, epoch, peak, hold, held, draining, waiting, shares, open (the slots that grants obey: none while the
@@ -66,7 +68,7 @@ local KEPT = 100000
 local LONGEST = KEPT + 1001
 
 -- Of the state: the store's record, the sets, the session's record, and the likely pool's.
-local raw = call('HMGET', STATE, 'store 2', 'sets', 's\1' .. SELF, ARGV[8])
+local raw = call('HMGET', STATE, STORE_FIELD, 'sets', 's\1' .. SELF, ARGV[8])
 local time = call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local real = floor(micros / 1000)

@@ -44,13 +44,14 @@ local function page(name, after)
   local from = math.max(1, after - serial + 1)
   local entries, records = {}, call('LRANGE', RECORD, from, from + PAGE - 1)
   for _, record in ipairs(records) do
-    if string.sub(record, 1, 1) == 'h' then
+    local kind = string.sub(record, 1, 1)
+    if kind == 'h' then
       local _, last_fence, at, fence, lease, how, place = read(ENDED, record)
       local needs = needs_from(record, place)
       for i = 1, #needs, 2 do
         if needs[i] == name then entries[#entries + 1] = { 'h', lease, last_fence, fence, at, how, needs[i + 1] } end
       end
-    elseif string.sub(record, 1, 1) == 'l' then
+    elseif kind == 'l' then
       local _, last_fence, at, before, limit, pool = read(LIMITED, record)
       if pool == name then entries[#entries + 1] = { 'l', pool, last_fence, before, at, limit } end
     end

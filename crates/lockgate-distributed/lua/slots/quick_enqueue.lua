@@ -18,8 +18,8 @@ if easy and at <= last then
       or open - held - draining >= weight or n == 2000 then break end
     local line = name .. '\1' .. tenant
     local first = call('HGET', FIRSTS, line)
-    local place, share, eligible, behind, lease, wanted, weight_of_it
-    if first then place, share, eligible, behind, lease, wanted, weight_of_it = read(FIRST_OF_ONE, first) end
+    local older, share, eligible, behind, lease, _, wants
+    if first then older, share, eligible, behind, lease, _, wants = read(FIRST_OF_ONE, first) end
     -- Whether it may be hopeless, as `hopeless` of grant.lua says.
     local crowd, longest = first and behind + 1 or 0, tonumber(ARGV[at + 3])
     if hold >= 0 and (crowd + lines >= 2 * slots and floor(hold * (crowd + lines) / slots) > longest
@@ -30,7 +30,7 @@ if easy and at <= last then
     if call('HSETNX', WAITERS, id, record) == 0 then break end
     ticket, waiting, waiters = ticket + 1, waiting + 1, waiters + 1
     if first then
-      call('HSET', FIRSTS, line, write(FIRST_OF_ONE, place, share, eligible, behind + 1, lease, wanted, weight_of_it))
+      call('HSET', FIRSTS, line, write(FIRST_OF_ONE, older, share, eligible, behind + 1, lease, name, wants))
       call('ZADD', BEHIND, '0', string.format('%s\1%016d\1%s', line, ticket, id))
     else
       local used = tonumber(call('HGET', USES, line) or 0)
@@ -59,9 +59,9 @@ if n > 0 then
   if at > last then
     local text = write(STORE, now, real, fence, ticket, 0, waiting, leases, due, identity)
     if sets_changed then
-      call('HSET', STATE, ARGV[8], changed_to, 'store 2', text, 'sets', raw[2])
+      call('HSET', STATE, ARGV[8], changed_to, STORE_FIELD, text, 'sets', raw[2])
     else
-      call('HSET', STATE, ARGV[8], changed_to, 'store 2', text)
+      call('HSET', STATE, ARGV[8], changed_to, STORE_FIELD, text)
     end
     return { 'ok', answers, told }
   end

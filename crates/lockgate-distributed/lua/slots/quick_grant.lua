@@ -73,9 +73,9 @@ if slots then
     end
     local text = write(STORE, now, real, fence, ticket, 0, waiting, leases, due, identity)
     if sets_changed then
-      call('HSET', STATE, 'p\1' .. pool, changed_to, 'store 2', text, 'sets', raw[2])
+      call('HSET', STATE, 'p\1' .. pool, changed_to, STORE_FIELD, text, 'sets', raw[2])
     else
-      call('HSET', STATE, 'p\1' .. pool, changed_to, 'store 2', text)
+      call('HSET', STATE, 'p\1' .. pool, changed_to, STORE_FIELD, text)
     end
     return { 'ok', answers, told }
   end
