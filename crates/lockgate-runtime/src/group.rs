@@ -31,7 +31,7 @@ pub(crate) struct Group<T, R> {
 pub(crate) struct Pace {
     /// The least time from one to the next.
     pub(crate) least: Duration,
-    /// Whose tasks make one item each: once as many wait as there are, no more will come. `None`: more may always come.
+    /// What makes one item each: once as many wait as it counts, no more will come. `None`: more may always come.
     pub(crate) from: Option<TaskTracker>,
 }
 
@@ -40,7 +40,7 @@ impl Pace {
 
     /// What is worth waiting for.
     fn most(&self) -> usize {
-        self.from.as_ref().map_or(MAX_GROUP, |tasks| tasks.len().min(MAX_GROUP))
+        self.from.as_ref().map_or(MAX_GROUP, |makers| makers.len().min(MAX_GROUP))
     }
 }
 

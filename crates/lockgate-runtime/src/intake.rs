@@ -85,6 +85,7 @@ async fn until(time: Option<Instant>) {
 fn see_through(group: Vec<Delivery>, executor: &Arc<Executor>, jobs: &TaskTracker, mine: &TaskTracker) {
     let executor = Arc::clone(executor);
     let token = mine.token();
+    let at_hand: Vec<_> = group.iter().map(|_| executor.records.at_hand()).collect();
     jobs.spawn(async move {
         if executor.draining.is_cancelled() {
             for delivery in group {
@@ -93,6 +94,6 @@ fn see_through(group: Vec<Delivery>, executor: &Arc<Executor>, jobs: &TaskTracke
         } else {
             executor.execute(group).await;
         }
-        drop(token);
+        drop((at_hand, token));
     });
 }

@@ -12,6 +12,7 @@ use lockgate_core::ledger::{
 };
 use lockgate_core::{Engine, EngineError, Envelope, RunId};
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
 use crate::group::{Answer, Group, Pace};
@@ -20,6 +21,8 @@ use crate::group::{Answer, Group, Pace};
 pub(crate) struct Records {
     /// Of the tasks beside the executions, which end with them.
     pub(crate) tracker: TaskTracker,
+    /// Of the deliveries at hand, and of nothing else: each makes one settlement.
+    at_hand: TaskTracker,
     adoptions: Group<Arc<Envelope>, ()>,
     looks: Group<Start, Started>,
     starts: Group<Start, Started>,
@@ -38,8 +41,8 @@ const TELL_AGAIN: Duration = Duration::from_millis(100);
 const SLOWEST: Duration = Duration::from_secs(5);
 
 impl Records {
-    /// Of a worker whose jobs are the tasks of `jobs`.
-    pub(crate) fn start(tracker: &TaskTracker, jobs: &TaskTracker, engine: &Engine) -> Self {
+    pub(crate) fn start(tracker: &TaskTracker, engine: &Engine) -> Self {
+        let at_hand = TaskTracker::new();
         let (ledger, reports_ledger) = (Arc::clone(&engine.ledger), Arc::clone(&engine.ledger));
         let looks_ledger = Arc::clone(&engine.ledger);
         let (adoptions_ledger, broker) = (Arc::clone(&engine.ledger), Arc::clone(&engine.broker));
@@ -61,7 +64,7 @@ impl Records {
                 async move { ledger.start(starts).await }
             }),
             reports: Group::paced(
-                Pace { least: SETTLE_PACE, from: Some(jobs.clone()) },
+                Pace { least: SETTLE_PACE, from: Some(at_hand.clone()) },
                 tracker,
                 move |reports| {
                     let ledger = Arc::clone(&reports_ledger);
@@ -75,7 +78,13 @@ impl Records {
                     broker.settle(marks).await.map(|()| vec![(); count])
                 }
             }),
+            at_hand,
         }
+    }
+
+    /// A delivery is at hand until this is dropped. Settlements wait for each other only while fewer wait than are at hand.
+    pub(crate) fn at_hand(&self) -> TaskTrackerToken {
+        self.at_hand.token()
     }
 
     /// Takes in the job of a message that the dispatcher did not send; ends when that is durable. Only then has the

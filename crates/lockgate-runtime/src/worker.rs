@@ -81,7 +81,7 @@ impl Worker {
         let rates = Arc::new(Rates::new(options.rates.clone(), &registry));
         let executor = Arc::new(Executor {
             congestion: watch.start(&side, end.clone()),
-            records: Arc::new(Records::start(&side, &jobs, &engine)),
+            records: Arc::new(Records::start(&side, &engine)),
             registry,
             rates: Arc::clone(&rates),
             state,

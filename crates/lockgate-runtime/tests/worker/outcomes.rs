@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lockgate_core::ledger::RunCommand;
 use lockgate_core::{Envelope, JobState, Kind, QueueName};
+use tokio::time::Instant;
 
 use crate::stage::{Act, Stage, state_of};
 
@@ -19,6 +20,16 @@ async fn every_job_of_a_run_succeeds_and_no_more_run_at_once_than_there_are_slot
     assert_eq!(stage.seen.peak.load(Ordering::SeqCst), 5);
     assert_eq!(stage.pool().await.peak, 5);
     assert_eq!(stage.pool().await.in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_few_jobs_at_hand_does_not_idle_until_they_are_settled_together() {
+    let mut stage = Stage::new(2, vec![Act::Succeed { after: MS / 10 }; 100]).await;
+    stage.options.concurrency = 2;
+    let begun = Instant::now();
+    stage.work().await;
+    // 50 rounds of 5 ms; each would take 20 ms if it waited for more to settle.
+    assert!(begun.elapsed() < MS * 12, "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
