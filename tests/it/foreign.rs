@@ -63,15 +63,7 @@ impl Scene {
         let name = format!("foreign_{:016x}", fastrand::u64(..));
         let place = Place::new()?;
         let scene = Self { place, shared, name };
-        let database = shared.database(&scene.name)?;
-        let config = format!(
-            "engine = \"distributed\"\n[distributed]\nnamespace = \"{}\"\npostgres.url = \"{database}\"\n\
-             amqp.url = \"{}\"\nredis.url = \"{}\"\n",
-            scene.name,
-            shared.amqp_url(),
-            shared.redis_url(),
-        );
-        scene.place.write("lockgate.toml", &config)?;
+        scene.place.write("lockgate.toml", &shared.engine(&scene.name)?)?;
         Ok(Some(scene))
     }
 

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod bad_input;
+mod bench;
 mod clickhouse;
 mod crash;
 mod demo;

@@ -35,14 +35,7 @@ fn workers_of_the_distributed_engine_keep_one_rate_at_the_receiver_and_use_it() 
     let backend = Backend::start()?;
     let name = format!("rates_{:016x}", fastrand::u64(..));
     let place = Place::new()?;
-    let engine = format!(
-        "engine = \"distributed\"\n[distributed]\nnamespace = \"{name}\"\npostgres.url = \"{}\"\namqp.url = \"{}\"\n\
-         redis.url = \"{}\"\n",
-        shared.database(&name)?,
-        shared.amqp_url(),
-        shared.redis_url()
-    );
-    place.write("lockgate.toml", &config(&backend, &engine))?;
+    place.write("lockgate.toml", &config(&backend, &shared.engine(&name)?))?;
     organizations::import(&place, JOBS, 498_705)?;
     keeps_the_rate(&place, &backend, 2)
 }

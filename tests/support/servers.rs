@@ -157,6 +157,20 @@ impl Shared {
         postgres::create_database(&self.postgres, name)
     }
 
+    /// The config of a program on these servers, in a database and a namespace of this name alone.
+    ///
+    /// # Errors
+    /// When PostgreSQL does not answer.
+    pub fn engine(&self, name: &str) -> Result<String> {
+        Ok(format!(
+            "engine = \"distributed\"\n[distributed]\nnamespace = \"{name}\"\npostgres.url = \"{}\"\namqp.url = \"{}\"\n\
+             redis.url = \"{}\"\n",
+            self.database(name)?,
+            self.amqp,
+            self.redis
+        ))
+    }
+
     /// Drops a database that [`Self::database`] made, with whatever is connected to it.
     ///
     /// # Errors

@@ -54,6 +54,10 @@ struct Arguments {
     #[arg(long, conflicts_with = "slots")]
     without_slots: bool,
 
+    /// Splits the slots among the processes for good; what that makes faster is what sharing them costs
+    #[arg(long, conflicts_with = "without_slots")]
+    split_slots: bool,
+
     /// Worker processes
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = number(1, 64))]
     processes: u32,
@@ -81,6 +85,22 @@ impl Arguments {
     fn slots(&self) -> Option<u32> {
         (!self.without_slots).then_some(self.slots)
     }
+
+    /// Slots of the n-th process alone, from 0; `None`: they are not split.
+    fn own_slots(&self, place: u32) -> Option<u32> {
+        let odd = u32::from(place < self.slots % self.processes);
+        self.split_slots.then_some(self.slots / self.processes + odd)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        if self.split_slots && self.slots < self.processes {
+            let (slots, processes) = (self.slots, self.processes);
+            return Err(Problem::usage(format!(
+                "{slots} slots cannot be split among {processes} processes; --split-slots needs --slots {processes} or more"
+            )));
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -91,6 +111,7 @@ impl Command for Bench {
             .before_help(examples(&[
                 ("{bin} bench", "20,000 jobs that do nothing, 50 slots, one worker process"),
                 ("{bin} bench --sleep 5ms --processes 4", "are the slots kept busy by four processes?"),
+                ("{bin} bench --sleep 5ms --processes 4 --split-slots", "what does sharing them cost?"),
                 ("{bin} bench --watch-pid redis=812 --watch-pid rabbitmq=901", "what it costs the servers"),
                 ("{bin} bench --idle 30s", "what a worker costs that has nothing to do"),
             ]))
@@ -102,6 +123,7 @@ impl Command for Bench {
 
     async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
         let arguments = Arguments::from_arg_matches(matches)?;
+        arguments.check()?;
         let stop = signals::drain_on_signal(session.terminal())?;
         let ground = Ground::take(session).await?;
         let measured = stop.run_until_cancelled(measure(session, &ground, &arguments)).await;
@@ -125,5 +147,22 @@ async fn measure(session: &Session, ground: &Ground, arguments: &Arguments) -> a
             let report = load::measure(session, ground, arguments).await?;
             session.terminal().show(&report, |look| report.describe(look))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(line: &str) -> Arguments {
+        let command = Bench.spec().no_binary_name(true);
+        Arguments::from_arg_matches(&command.get_matches_from(line.split_whitespace())).unwrap()
+    }
+
+    #[test]
+    fn split_slots_are_all_there_and_as_even_as_they_can_be() {
+        let split = arguments("--split-slots --slots 50 --processes 4");
+        assert_eq!([0, 1, 2, 3].map(|place| split.own_slots(place)), [13, 13, 12, 12].map(Some));
+        assert_eq!(arguments("--slots 50 --processes 4").own_slots(0), None);
     }
 }

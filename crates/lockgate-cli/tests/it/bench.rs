@@ -98,6 +98,8 @@ fn a_measurement_that_makes_no_sense_is_refused() {
         (&["bench", "--watch-pid", "redis=4294967295"], "no process"),
         (&["bench", "--slots", "0"], "from 1 to"),
         (&["bench", "--without-slots", "--slots", "5"], "--slots"),
+        (&["bench", "--split-slots", "--slots", "3", "--processes", "4"], "--slots 4"),
+        (&["bench", "--split-slots", "--without-slots"], "--without-slots"),
         (&["bench", "--idle", "1s", "--jobs", "5"], "--idle"),
     ] {
         let line = greeter.fails(arguments, 2);

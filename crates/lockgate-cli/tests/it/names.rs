@@ -115,7 +115,7 @@ fn measurements_keep_their_names() {
             "batch_size concurrency costs.cpu_ms costs.cpu_seconds_per_10k_jobs costs.peak_bytes costs.process \
              costs.resident_bytes deferred dispatched_per_second drain_ms drained_per_second engine {hand_off} \
              {to_work} jobs planned_per_second processes schema_version sleep_ms slots slots_held_percent \
-             slots_working_percent succeeded {wait}"
+             slots_split slots_working_percent succeeded {wait}"
         ),
     );
     check(

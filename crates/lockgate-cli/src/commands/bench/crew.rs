@@ -50,7 +50,7 @@ impl Crew {
         arguments: &Arguments,
     ) -> anyhow::Result<Self> {
         let started: anyhow::Result<Vec<Member>> =
-            (0..arguments.processes).map(|_| Member::start(session, ground, arguments)).collect();
+            (0..arguments.processes).map(|place| Member::start(session, ground, arguments, place)).collect();
         let mut members = started?;
         for member in &mut members {
             let line = member.answers.next_line().await?;
@@ -94,7 +94,7 @@ impl Crew {
 }
 
 impl Member {
-    fn start(session: &Session, ground: &Ground, arguments: &Arguments) -> anyhow::Result<Self> {
+    fn start(session: &Session, ground: &Ground, arguments: &Arguments, place: u32) -> anyhow::Result<Self> {
         let doing = "cannot start a worker process";
         let mut command = Command::new(std::env::current_exe().context(doing)?);
         command.arg("bench-worker");
@@ -112,6 +112,9 @@ impl Member {
         command.args(["--concurrency", &arguments.concurrency.to_string()]);
         if arguments.without_slots {
             command.arg("--without-slots");
+        }
+        if let Some(slots) = arguments.own_slots(place) {
+            command.args(["--own-slots", &slots.to_string()]);
         }
         let mut process =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().context(doing)?;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use lockgate::core::ledger::PlannedJob;
 use lockgate::core::name::NameError;
 use lockgate::core::pool::{PoolChange, PoolCommand, PoolSpec};
+use lockgate::runtime::memory;
 use lockgate::{App, Context, Failure, Job, JobOptions, Kind, Lockgate, PoolName, QueueName};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,12 @@ pub(super) async fn pool(lockgate: &Lockgate, slots: u32) -> anyhow::Result<()> 
         lockgate.engine.slots.control(command).await?;
     }
     Ok(())
+}
+
+/// Makes the pool in a slot store of this process alone, in its memory.
+pub(super) async fn own_pool(lockgate: &mut Lockgate, slots: u32) -> anyhow::Result<()> {
+    lockgate.engine.slots = memory::engine(lockgate.settings().slots.timing()).slots;
+    pool(lockgate, slots).await
 }
 
 /// So many of these jobs.

@@ -20,6 +20,7 @@ pub(super) struct Report {
     jobs: u32,
     sleep_ms: u64,
     slots: Option<u32>,
+    slots_split: bool,
     processes: u32,
     concurrency: u32,
     batch_size: u32,
@@ -59,7 +60,9 @@ impl Report {
         let jobs = arguments.jobs;
         let slots = arguments.slots();
         let busy = slots.and_then(|slots| utilisation(&samples, slots));
-        let (to_grant, to_work) = slots.map(|slots| hand_offs(&samples, slots)).unwrap_or_default();
+        // Slots that are split are handed on within each process: between all of them nothing can be paired.
+        let shared = slots.filter(|_| !arguments.split_slots);
+        let (to_grant, to_work) = shared.map(|slots| hand_offs(&samples, slots)).unwrap_or_default();
         let cost = |used: Used| Cost {
             cpu_seconds_per_10k_jobs: used.cpu.as_secs_f64() / f64::from(jobs) * 10_000.0,
             used,
@@ -69,6 +72,7 @@ impl Report {
             jobs,
             sleep_ms: ms(arguments.sleep),
             slots,
+            slots_split: arguments.split_slots,
             processes: arguments.processes,
             concurrency: arguments.concurrency,
             batch_size: arguments.batch,
@@ -88,8 +92,9 @@ impl Report {
     }
 
     pub(super) fn describe(&self, look: &Look) -> String {
+        let split = if self.slots_split { ", split" } else { "" };
         let slots =
-            self.slots.map_or_else(|| String::from("without slots"), |slots| format!("{slots} slots"));
+            self.slots.map_or_else(|| String::from("without slots"), |slots| format!("{slots} slots{split}"));
         let head = format!(
             "{} jobs of {} ms on the {} engine, {slots};\n{} worker processes, each with {} jobs at hand:\n",
             self.jobs, self.sleep_ms, self.engine, self.processes, self.concurrency

@@ -43,6 +43,10 @@ struct Arguments {
     /// Jobs take no slots
     #[arg(long)]
     without_slots: bool,
+
+    /// Slots of this process alone, instead of the engine's
+    #[arg(long, conflicts_with = "without_slots", value_parser = number(1, 1_000_000))]
+    own_slots: Option<u32>,
 }
 
 #[async_trait]
@@ -55,7 +59,10 @@ impl Command for BenchWorker {
 
     async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
         let arguments = Arguments::from_arg_matches(matches)?;
-        let lockgate = session.lockgate().await?;
+        let mut lockgate = session.lockgate().await?.clone();
+        if let Some(slots) = arguments.own_slots {
+            job::own_pool(&mut lockgate, slots).await?;
+        }
         let samples = Arc::new(Samples::with_room(arguments.room.try_into()?));
         let patient = PoolPolicy { max_wait: DAY, max_hold: DAY, ..PoolPolicy::default() };
         let options = WorkerOptions {
