@@ -87,6 +87,11 @@ impl Records {
         self.at_hand.token()
     }
 
+    /// Whether no delivery is at hand.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.at_hand.is_empty()
+    }
+
     /// Takes in the job of a message that the dispatcher did not send; ends when that is durable. Only then has the
     /// job a row that can be started and settled.
     pub(crate) async fn adopted(&self, envelope: &Arc<Envelope>) {

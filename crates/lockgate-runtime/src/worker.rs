@@ -148,7 +148,11 @@ fn start_side_tasks(
         side.spawn(dispatcher::dispatch(engine.clone(), draining.clone()));
     }
     if options.until_idle {
-        side.spawn(stop_when_idle(Arc::clone(&engine.ledger), draining.clone()));
+        side.spawn(stop_when_idle(
+            Arc::clone(&engine.ledger),
+            Arc::clone(&executor.records),
+            draining.clone(),
+        ));
     }
     let upkeep = Upkeep {
         engine: engine.clone(),
@@ -164,10 +168,14 @@ fn start_side_tasks(
     side.spawn(executor.running.clone().watch(Arc::clone(&engine.ledger), end.clone()));
 }
 
-async fn stop_when_idle(ledger: Arc<dyn Ledger>, draining: CancellationToken) {
+async fn stop_when_idle(ledger: Arc<dyn Ledger>, records: Arc<Records>, draining: CancellationToken) {
     let states = vec![JobState::Scheduled, JobState::Enqueued];
     let query = JobQuery { states, limit: 1, ..JobQuery::default() };
     while draining.run_until_cancelled(tokio::time::sleep(IDLE_LOOK)).await.is_some() {
+        // Who has work need not ask for it: that goes through all jobs.
+        if !records.is_idle() {
+            continue;
+        }
         match ledger.jobs(query.clone()).await {
             Ok(left) if left.is_empty() => draining.cancel(),
             Ok(_) => {}

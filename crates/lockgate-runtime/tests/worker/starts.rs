@@ -1,6 +1,7 @@
-//! When starts are on record: before the work, beside it, or with its settlement.
+//! What a worker asks its ledger: for starts, which are on record before the work, beside it, or with its settlement; and
+//! whether work is left.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,17 +16,24 @@ use lockgate_core::{EngineError, JobState};
 
 use crate::stage::{Act, Stage};
 
-/// A ledger that remembers how it was asked for starts, and whose record of what is underway can be kept from it.
+/// A ledger that remembers how it was asked for starts, and how often for any jobs; the record of what is underway can be
+/// kept from it.
 struct Watched {
     inner: Arc<dyn Ledger>,
     asked: Mutex<Vec<Recording>>,
+    looks: AtomicU32,
     away: AtomicBool,
 }
 
 impl Watched {
     fn around(stage: &mut Stage) -> Arc<Self> {
         let inner = Arc::clone(&stage.engine.ledger);
-        let watched = Arc::new(Self { inner, asked: Mutex::default(), away: AtomicBool::new(false) });
+        let watched = Arc::new(Self {
+            inner,
+            asked: Mutex::default(),
+            looks: AtomicU32::default(),
+            away: AtomicBool::new(false),
+        });
         stage.engine.ledger = watched.clone();
         watched
     }
@@ -63,6 +71,8 @@ impl Ledger for Watched {
     }
 
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, EngineError> {
+        // Those by id look after jobs that run.
+        self.looks.fetch_add(u32::from(query.ids.is_empty()), Ordering::SeqCst);
         self.inner.jobs(query).await
     }
 
@@ -98,6 +108,16 @@ async fn the_start_of_a_job_that_lasts_is_recorded_beside_it() {
     stage.until("it is over", async |stage| stage.job().await.state == JobState::Succeeded).await;
     assert_eq!(ledger.asked(), [Recording::Later, Recording::Underway(1)]);
     assert_eq!(stage.job().await.executions, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_work_does_not_ask_whether_some_is_left() {
+    let mut stage = Stage::new(1, [Act::Succeed { after: Duration::from_secs(60) }]).await;
+    let ledger = Watched::around(&mut stage);
+    assert_eq!(stage.work().await.succeeded, 1);
+    // One before the job has come, and one that finds nothing; in a minute at work it would have asked 600 times.
+    let looks = ledger.looks.load(Ordering::SeqCst);
+    assert!((1..=3).contains(&looks), "{looks}");
 }
 
 #[tokio::test(start_paused = true)]
