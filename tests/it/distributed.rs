@@ -12,10 +12,3 @@ mod processes;
 mod scene;
 mod slots;
 mod twice;
-
-use std::time::Duration;
-
-/// One of two times: for each change, and for each night.
-fn outage(usual: Duration, nightly: Duration) -> Duration {
-    if std::env::var_os("LOCKGATE_TEST_NIGHTLY").is_some() { nightly } else { usual }
-}

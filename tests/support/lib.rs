@@ -12,3 +12,8 @@ pub use anyhow::{Context, bail, ensure};
 
 /// What a test returns.
 pub type Result<T = ()> = anyhow::Result<T>;
+
+/// What a test does for each change, or, with `LOCKGATE_TEST_NIGHTLY=1`, for each night.
+pub fn usual_or_nightly<T>(usual: T, nightly: T) -> T {
+    if std::env::var_os("LOCKGATE_TEST_NIGHTLY").is_some() { nightly } else { usual }
+}

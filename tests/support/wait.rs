@@ -24,6 +24,25 @@ pub fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Res
     }
 }
 
+/// As [`eventually`], from a test that is asynchronous.
+///
+/// # Errors
+/// When the deadline passes first: the error names what was waited for.
+pub async fn eventually_async<T>(
+    what: &str,
+    within: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> Result<T> {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(seen) = look().await {
+            return Ok(seen);
+        }
+        anyhow::ensure!(Instant::now() < deadline, "not within {within:?}: {what}");
+        tokio::time::sleep(LOOK).await; // eventually
+    }
+}
+
 /// Does asynchronous work to its end, from a test that is not asynchronous itself, or from one that is: it runs on a
 /// thread of its own.
 ///

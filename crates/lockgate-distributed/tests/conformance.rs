@@ -16,7 +16,7 @@ use lockgate_runtime::conformance::model::{self, Effort};
 use lockgate_runtime::conformance::{Capabilities, Fixture};
 use lockgate_runtime::memory::Memory;
 use support::servers::Shared;
-use support::wait::block_on;
+use support::wait::{block_on, eventually_async};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -198,14 +198,12 @@ async fn a_namespace_is_new_once() {
     let waiting = request();
     let answer = ask(&second, &session, &waiting).await;
     assert_eq!(answer, Admission::Queued, "its only slot is held, as far as it can know");
-    let granted = loop {
+    let granted = eventually_async("it has learned", Duration::from_secs(20), async || {
         let pulse = second.slots.heartbeat(&session, Vec::new(), vec![waiting.clone()]).await.unwrap();
-        if !pulse.granted.is_empty() {
-            break pulse.granted;
-        }
-        assert!(opened.elapsed() < Duration::from_secs(20), "it learns for ever");
-        tokio::time::sleep(timing().heartbeat / 3).await; // eventually
-    };
+        (!pulse.granted.is_empty()).then_some(pulse.granted)
+    })
+    .await
+    .unwrap();
     assert_eq!(granted.len(), 1);
     assert!(opened.elapsed() >= timing().ttl, "granted after {:?}", opened.elapsed());
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use support::wait::eventually;
-use support::{Result, ensure};
+use support::{Result, ensure, usual_or_nightly};
 use tokio::time::Instant;
 
 use super::scene::{Scene, Stage};
@@ -16,9 +16,8 @@ const BETWEEN_KILLS: Duration = Duration::from_secs(2);
 
 #[test]
 fn workers_killed_in_the_middle_of_their_queries_never_let_the_server_run_more_than_the_slots() -> Result {
-    let nightly = std::env::var_os("LOCKGATE_TEST_NIGHTLY").is_some();
-    let (organizations, slots, kills) = if nightly { (600, 50, 30) } else { (100, 20, 5) };
-    let naps: &[u32] = if nightly { &[3, 2] } else { &[2] };
+    let (organizations, slots, kills) = usual_or_nightly((100, 20, 5), (600, 50, 30));
+    let naps: &[u32] = usual_or_nightly(&[2], &[3, 2]);
     let stage = Stage { organizations, slots, naps, backend: "", config: "" };
     let Some(scene) = Scene::set(&stage)? else { return Ok(()) };
     scene.enqueue()?;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use support::wait::eventually;
-use support::{Context, Result, ensure};
+use support::{Context, Result, ensure, usual_or_nightly};
 use tokio::time::Instant;
 
 use super::scene::{Scene, Stage};
@@ -15,7 +15,7 @@ const ORGANIZATIONS: u32 = 100;
 
 #[test]
 fn a_server_that_is_away_fails_nobody_and_uses_no_attempt() -> Result {
-    let away = Duration::from_secs(if std::env::var_os("LOCKGATE_TEST_NIGHTLY").is_some() { 20 } else { 8 });
+    let away = Duration::from_secs(usual_or_nightly(8, 20));
     let stage = Stage { organizations: ORGANIZATIONS, slots: 10, naps: &[1], backend: "", config: "" };
     let Some(mut scene) = Scene::set(&stage)? else { return Ok(()) };
     scene.enqueue()?;

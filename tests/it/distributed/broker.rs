@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use support::servers::RabbitMq;
-use support::{Result, bail, ensure};
+use support::{Result, bail, ensure, usual_or_nightly};
 
-use super::outage;
 use super::scene::{Broker, SLOTS, Scene, Stage, lasts, outlives};
 
 const BACK: Duration = Duration::from_secs(10);
@@ -30,7 +29,7 @@ fn a_run_outlives_a_broker_that_is_killed() -> Result {
 fn a_run_outlives_a_broker_that_freezes() -> Result {
     let freeze = |scene: &mut Scene| {
         own(scene)?.freeze()?;
-        lasts(outage(Duration::from_secs(10), Duration::from_secs(40)))
+        lasts(usual_or_nightly(Duration::from_secs(10), Duration::from_secs(40)))
     };
     outlives(OWN, BACK, freeze, |scene| own(scene)?.thaw())
 }
@@ -39,7 +38,7 @@ fn a_run_outlives_a_broker_that_freezes() -> Result {
 fn a_run_outlives_a_broker_without_memory() -> Result {
     let fill = |scene: &mut Scene| {
         scene.broker.rabbitmqctl(&["set_vm_memory_high_watermark", "0.000001"])?;
-        lasts(outage(Duration::from_secs(8), Duration::from_secs(30)))?;
+        lasts(usual_or_nightly(Duration::from_secs(8), Duration::from_secs(30)))?;
         let alarms = scene.broker.rabbitmqctl(&["eval", "rabbit_alarm:get_alarms()."])?;
         ensure!(alarms.contains("memory"), "there was no alarm: {alarms}");
         Ok(())

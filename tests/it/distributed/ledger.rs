@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use support::Result;
+use support::{Result, usual_or_nightly};
 
-use super::outage;
 use super::scene::{Scene, Stage, lasts, outlives};
 
 const BACK: Duration = Duration::from_secs(5);
@@ -22,7 +21,7 @@ fn a_run_outlives_a_ledger_that_is_killed() -> Result {
 fn a_run_outlives_a_ledger_that_freezes() -> Result {
     let freeze = |scene: &mut Scene| {
         scene.postgres.freeze()?;
-        lasts(outage(Duration::from_secs(10), Duration::from_secs(40)))
+        lasts(usual_or_nightly(Duration::from_secs(10), Duration::from_secs(40)))
     };
     outlives(Stage::default(), BACK, freeze, |scene| scene.postgres.thaw())
 }

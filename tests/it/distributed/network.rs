@@ -6,9 +6,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 use support::proxy::{Fault, Proxy};
 use support::wait::eventually;
-use support::{Context, Result};
+use support::{Context, Result, usual_or_nightly};
 
-use super::outage;
 use super::scene::{Scene, Stage, lasts};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -95,7 +94,7 @@ fn a_worker_outlives_resets_of_its_connections_to_each_server() -> Result {
 
 #[test]
 fn a_worker_outlives_silence_of_each_server_while_others_go_on() -> Result {
-    let silence = outage(Duration::from_secs(5), Duration::from_secs(40));
+    let silence = usual_or_nightly(Duration::from_secs(5), Duration::from_secs(40));
     let Some(mut cut) = Cut::set(silence * 3)? else { return Ok(()) };
     for (at, server) in SERVERS.into_iter().enumerate() {
         cut.scene.work(&[])?;

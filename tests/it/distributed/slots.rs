@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use support::{Context, Result, ensure};
+use support::{Context, Result, ensure, usual_or_nightly};
 
-use super::outage;
 use super::scene::{Scene, Stage, TTL, lasts, outlives, say};
 
 const BACK: Duration = Duration::from_secs(5);
@@ -29,7 +28,7 @@ fn a_run_outlives_slots_that_are_killed_and_come_back_empty() -> Result {
 fn a_run_outlives_slots_that_freeze() -> Result {
     let freeze = |scene: &mut Scene| {
         scene.redis.freeze()?;
-        lasts(outage(Duration::from_secs(10), Duration::from_secs(40)))
+        lasts(usual_or_nightly(Duration::from_secs(10), Duration::from_secs(40)))
     };
     outlives(Stage::default(), BACK, freeze, |scene| scene.redis.thaw())
 }

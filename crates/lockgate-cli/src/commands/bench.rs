@@ -75,7 +75,7 @@ struct Arguments {
     watched: Vec<Watched>,
 
     /// Measures workers that have nothing to do for so long, instead of a run
-    #[arg(long, value_name = "DURATION", conflicts_with_all = ["jobs", "sleep", "batch"],
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["jobs", "sleep", "batch", "split_slots"],
           value_parser = duration(Duration::from_millis(100), DAY))]
     idle: Option<Duration>,
 }

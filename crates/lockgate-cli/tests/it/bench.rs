@@ -101,6 +101,7 @@ fn a_measurement_that_makes_no_sense_is_refused() {
         (&["bench", "--split-slots", "--slots", "3", "--processes", "4"], "--slots 4"),
         (&["bench", "--split-slots", "--without-slots"], "--without-slots"),
         (&["bench", "--idle", "1s", "--jobs", "5"], "--idle"),
+        (&["bench", "--idle", "1s", "--split-slots"], "--split-slots"),
     ] {
         let line = greeter.fails(arguments, 2);
         assert!(line.contains(part), "{arguments:?}: {line}");

@@ -40,7 +40,7 @@ local STATE, LEASES, MEMBERS, USES, RECORD = KEYS[1], KEYS[2], KEYS[6], KEYS[10]
 local call, floor, pack, unpacked = redis.call, math.floor, cmsgpack.pack, cmsgpack.unpack
 local write, read = struct.pack, struct.unpack
 local TTL, SELF = tonumber(ARGV[1]), ARGV[5]
--- Its field: the number is the format's, of all that is here. Raise it with any change of what follows.
+-- The field of the store's record: its number is that of the format of all records below. Raise it with any change of them.
 local STORE_FIELD = 'store 2'
 -- clock, server's time, fence, ticket, learning until, waiting, leases, due, identity
 local STORE = '<dddddddds'

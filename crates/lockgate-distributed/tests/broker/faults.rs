@@ -9,10 +9,11 @@ use lockgate_core::broker::{Broker, Deliveries, Delivery, Depth, Mark};
 use lockgate_core::error::chain;
 use lockgate_core::{EngineError, Envelope, JobId, Key, Kind, QueueName, Tenant};
 use lockgate_distributed::{BrokerOptions, RabbitBroker};
+use support::wait::eventually_async;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use crate::rabbit::{Place, eventually, shared, to_break};
+use crate::rabbit::{Place, shared, to_break};
 
 /// What a call may take: its deadline of five seconds, on a busy machine.
 const CALL: Duration = Duration::from_secs(8);
@@ -68,12 +69,14 @@ async fn unavailable<T: std::fmt::Debug>(call: impl Future<Output = Result<T, En
 
 /// Publishes as soon as that works again.
 async fn publish_soon(place: &Place, envelopes: &[Envelope]) {
-    eventually("publishing works again", BACK, async || place.broker.publish(envelopes).await.ok()).await;
+    eventually_async("publishing works again", BACK, async || place.broker.publish(envelopes).await.ok())
+        .await
+        .unwrap();
 }
 
 async fn subscribe_soon(place: &Place) -> Box<dyn Deliveries> {
     let subscribe = async || place.broker.subscribe(&queue(), 100).await.ok();
-    eventually("subscribing works again", BACK, subscribe).await
+    eventually_async("subscribing works again", BACK, subscribe).await.unwrap()
 }
 
 #[tokio::test]

@@ -7,9 +7,10 @@ use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lockgate_core::broker::{Broker, Delivery, Depth, Mark, Origin};
 use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery, DeadReason};
+use support::wait::eventually_async;
 
 use crate::faults::{envelopes, queue, receive};
-use crate::rabbit::{Place, eventually, shared};
+use crate::rabbit::{Place, shared};
 
 async fn send(place: &Place, properties: BasicProperties, body: &[u8]) {
     let foreigner = place.foreigner().await;
@@ -96,7 +97,7 @@ async fn what_is_delivered_again_and_again_is_a_dead_letter_with_that_reason() {
         place.broker.settle(vec![Mark::Return(received[0].tag)]).await.unwrap();
     }
     let wait = Duration::from_secs(10);
-    let letter = eventually("a dead letter", wait, async || dead(&place, 0).await.pop()).await;
+    let letter = eventually_async("a dead letter", wait, async || dead(&place, 0).await.pop()).await.unwrap();
     assert_eq!(letter.reason, DeadReason::DeliveryLimit);
     assert_eq!(letter.message_id, Some(published[0].job.to_string()));
     assert!(letter.died_at.is_some());

@@ -1,12 +1,10 @@
 //! Queues of a test's own on a RabbitMQ. It must never break the shared server: a test that does, takes a private one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lockgate_distributed::{BrokerOptions, RabbitBroker};
 use secrecy::ExposeSecret;
 use support::servers::{self, RabbitMq};
-use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 #[path = "../servers/queues.rs"]
@@ -68,21 +66,5 @@ impl Drop for Place {
             return;
         }
         queues::delete(self.options.url.expose_secret(), &self.options.prefix, &QUEUES);
-    }
-}
-
-/// Looks until `look` gives something.
-pub(crate) async fn eventually<T>(
-    what: &str,
-    within: Duration,
-    mut look: impl AsyncFnMut() -> Option<T>,
-) -> T {
-    let deadline = Instant::now() + within;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
-        sleep(Duration::from_millis(50)).await; // eventually
     }
 }

@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use lockgate_limits::{Chunks, LimitChange, Quota};
-use tokio::time::{Instant, sleep};
+use support::wait::eventually_async;
+use tokio::time::Instant;
 
 use super::receiver::Receiver;
 use super::server::{LIMIT, Server, take};
 
 const PATIENCE: Duration = Duration::from_secs(40);
+
+async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    eventually_async(what, PATIENCE, async || is_so().await.then_some(())).await.unwrap();
+}
 
 fn slow() -> Quota {
     Quota::new("1/h".parse().unwrap(), 40).unwrap()
@@ -19,20 +24,13 @@ async fn restart(back: impl AsyncFnOnce(&mut Server)) {
     server.founded().await;
     let quota = Quota::per_second(500, 100).unwrap();
     let receiver = Receiver::of(&server, quota, 4).await;
-    let under_way = Instant::now() + PATIENCE;
-    while receiver.calls() < 500 {
-        assert!(Instant::now() < under_way, "the processes do not begin");
-        sleep(Duration::from_millis(20)).await; // eventually
-    }
+    eventually("the processes are under way", async || receiver.calls() >= 500).await;
     server.redis().kill();
     back(&mut server).await;
     let restarted = Instant::now();
     // What the processes had in hand may still come; then nothing, until every chunk must have ended.
-    let deadline = restarted + PATIENCE;
-    while receiver.calls_since(restarted + Duration::from_secs(5)) < 500 {
-        assert!(Instant::now() < deadline, "it does not go on");
-        sleep(Duration::from_millis(50)).await; // eventually
-    }
+    let later = restarted + Duration::from_secs(5);
+    eventually("it goes on", async || receiver.calls_since(later) >= 500).await;
     assert!(restarted.elapsed() > Duration::from_secs(11), "it went on after {:?}", restarted.elapsed());
     let at_hand = receiver.calls_since(restarted) - receiver.calls_since(restarted + Duration::from_secs(10));
     assert!(at_hand <= 100, "{at_hand} calls while nobody could know what was spent");
@@ -64,13 +62,12 @@ async fn a_leap_of_the_servers_clock_is_no_time() {
     let most = 40 + u32::try_from(start.elapsed().as_millis() / 100).unwrap() + 1;
     assert!(sum <= most, "{sum} in {:?}, at most {most}", start.elapsed());
     // And time goes on.
-    let deadline = Instant::now() + PATIENCE;
     let mut later = 0;
-    while later < 4 {
-        assert!(Instant::now() < deadline, "only {later} more came");
-        sleep(Duration::from_millis(20)).await; // eventually
+    eventually("four more come", async || {
         later += take(&chunks, quota, 40).await.unwrap();
-    }
+        later >= 4
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -93,14 +90,8 @@ async fn what_was_set_survives_a_restart_with_what_it_had() {
     chunks.set(LIMIT, change).await.unwrap();
     server.redis().kill();
     server.redis().restart().unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    let found = loop {
-        match chunks.look().await {
-            Ok(found) => break found,
-            Err(error) => assert!(Instant::now() < deadline, "{error}"),
-        }
-        sleep(Duration::from_millis(20)).await; // eventually
-    };
+    let look = async || chunks.look().await.ok();
+    let found = eventually_async("it answers again", PATIENCE, look).await.unwrap();
     assert_eq!((found[0].quota, found[0].version, found[0].note.as_str()), (slow(), 2, "kept"));
     assert_eq!(found[0].tokens, 0, "nobody knows what was spent");
     assert_eq!(take(&chunks, slow(), 40).await.unwrap(), 0);

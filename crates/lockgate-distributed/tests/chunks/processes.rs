@@ -1,8 +1,11 @@
 //! Real processes on one rate: together never above it, and nearly all of it used.
+//!
+//! `LOCKGATE_TEST_NIGHTLY=1` draws a thousand a second for twenty seconds.
 
 use std::time::Duration;
 
 use lockgate_limits::Quota;
+use support::usual_or_nightly;
 use tokio::time::{Instant, sleep_until};
 
 use super::receiver::Receiver;
@@ -11,8 +14,11 @@ use super::server::{Server, take};
 /// How much later a call may come than its token was spent, on a busy machine.
 const LATE: Duration = Duration::from_millis(60);
 
-async fn share(quota: Quota, lasts: Duration) {
+#[tokio::test]
+async fn four_processes_share_a_rate_and_use_it() {
     let Some(server) = Server::private() else { return };
+    let (rate, burst, seconds) = usual_or_nightly((300, 60, 4), (1_000, 100, 20));
+    let (quota, lasts) = (Quota::per_second(rate, burst).unwrap(), Duration::from_secs(seconds));
     server.founded().await;
     let receiver = Receiver::of(&server, quota, 4).await;
     sleep_until(receiver.began + lasts).await; // eventually
@@ -23,17 +29,6 @@ async fn share(quota: Quota, lasts: Duration) {
     assert!(calls <= most, "{calls} calls in {took:?}, at most {most}");
     let least = 0.97 * rate * lasts.as_secs_f64();
     assert!(calls >= least, "{calls} calls in {took:?}: less than 97 % of the rate, {least}");
-}
-
-#[tokio::test]
-async fn four_processes_share_a_rate_and_use_it() {
-    share(Quota::per_second(300, 60).unwrap(), Duration::from_secs(4)).await;
-}
-
-#[tokio::test]
-#[ignore = "takes 20 s: the full figures"]
-async fn four_processes_share_a_thousand_a_second_for_twenty_seconds() {
-    share(Quota::per_second(1_000, 100).unwrap(), Duration::from_secs(20)).await;
 }
 
 #[tokio::test]

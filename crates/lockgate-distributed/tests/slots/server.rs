@@ -7,7 +7,7 @@ use lockgate_core::timing::SlotTiming;
 use lockgate_distributed::{RedisOptions, RedisSlots};
 use redis::aio::MultiplexedConnection;
 use support::servers::{self, Redis};
-use tokio::time::Instant;
+use support::wait::eventually_async;
 use uuid::Uuid;
 
 /// Longer than anything takes, also on a busy machine.
@@ -101,13 +101,6 @@ impl Server {
 }
 
 /// Looks again and again until `look` gives something.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "did not come to pass: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await; // eventually
-    }
+pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_async(what, PATIENCE, look).await.unwrap()
 }
