@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, Quota, Rate};
+use crate::{Changed, ChunkId, ChunkedLimiter, Chunks, Draw, Drawn, LimitChange, LimitStatus, Quota, Rate};
 
 /// A store without limits, as two processes see it.
 pub struct Store {
@@ -53,6 +53,8 @@ macro_rules! chunk_suite {
             who_comes_with_an_old_file_reverts_nothing,
             a_change_holds_at_once_and_creates_nothing,
             a_change_that_was_decided_on_an_older_version_is_refused,
+            waiting_caller_follows_a_raised_rate,
+            tokens_in_hand_go_back_when_the_rate_is_lowered,
             who_comes_when_told_is_served,
             more_than_a_burst_is_never_there,
             two_processes_never_exceed_any_window_and_use_the_rate,
@@ -196,6 +198,35 @@ pub async fn a_change_that_was_decided_on_an_older_version_is_refused(store: Sto
     assert_eq!(set(&store.other, slow(42), Some("late"), Some(1)).await, Changed::Version(2));
     let found = status(&store.other).await;
     assert_eq!((found.quota, found.version, found.note.as_str()), (slow(41), 2, ""));
+}
+
+/// Another process raises the rate; the caller that waits by the old one is served as soon as its process has read that.
+pub async fn waiting_caller_follows_a_raised_rate(store: Store) {
+    let limiter = ChunkedLimiter::new(Arc::clone(&store.one), "n", slow(1));
+    limiter.acquire(1).await.unwrap();
+    let start = Instant::now();
+    let change = async {
+        elapse(Duration::from_millis(100)).await;
+        let raised = Quota::per_second(10, 1).unwrap();
+        assert!(matches!(set(&store.other, raised, None, None).await, Changed::Done(_)));
+        limiter.follow(status(&store.one).await.quota).await.unwrap();
+    };
+    let (served, ()) = tokio::join!(limiter.acquire(1), change);
+    served.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+/// What was drawn by the old rate is not spent by the new one.
+pub async fn tokens_in_hand_go_back_when_the_rate_is_lowered(store: Store) {
+    let fast = Quota::per_second(1_000, 800).unwrap();
+    let limiter = ChunkedLimiter::new(Arc::clone(&store.one), "n", fast);
+    limiter.acquire(1).await.unwrap();
+    assert!(limiter.try_acquire(1), "a batch was drawn");
+    set(&store.other, slow(1), None, None).await;
+    limiter.follow(status(&store.one).await.quota).await.unwrap();
+    assert!(!limiter.try_acquire(1));
+    assert_eq!(status(&store.other).await.out, 0);
+    assert_eq!(limiter.quota(), slow(1));
 }
 
 /// A refusal says when.

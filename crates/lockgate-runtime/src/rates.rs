@@ -16,7 +16,7 @@ use std::time::Duration;
 use lockgate_core::pool::Need;
 use lockgate_core::slots::Slots;
 use lockgate_core::{Kind, PoolName};
-use lockgate_limits::{Chunks, Quota};
+use lockgate_limits::{Chunks, LimitStatus, Quota, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -25,8 +25,8 @@ use crate::verdict::Ended;
 use limit::Limit;
 use staging::Staging;
 
-/// How soon a limit that an operator has made holds in a worker that knew of none.
-const LOOK: Duration = Duration::from_secs(2);
+/// Time between two reads of the limits. What an operator sets applies to every worker within twice as long.
+const REFRESH: Duration = Duration::from_secs(1);
 
 /// The limits of rate that a worker's jobs start within.
 #[derive(Debug, Clone)]
@@ -86,21 +86,22 @@ impl Rates {
     /// All or none start with it: when a later limit refuses, the tokens of earlier ones are lost to the rate, which a
     /// look at all of them before keeps rare.
     pub(crate) async fn pass(&self, kind: &Kind, needs: &[Need], until: Instant) -> Result<(), Later> {
-        let limits: Vec<Arc<Limit>> = {
-            let known = self.limits.read().unwrap_or_else(PoisonError::into_inner);
-            if known.is_empty() {
+        let mut passed = BTreeSet::new();
+        loop {
+            let limits = self.known(names(kind, needs).filter(|name| !passed.contains(name)));
+            if limits.is_empty() {
                 return Ok(());
             }
-            names(kind, needs).filter_map(|name| known.get(&name).cloned()).collect()
-        };
-        let places: Vec<_> = limits.iter().map(|limit| limit.line_up()).collect();
-        for place in &places {
-            place.is_in_time(until)?;
+            let places: Vec<_> = limits.iter().map(|limit| limit.line_up()).collect();
+            for place in &places {
+                place.is_in_time(until)?;
+            }
+            for place in places {
+                place.take(until).await?;
+            }
+            // A limit may have been set during the wait for another one.
+            passed.extend(limits.iter().map(|limit| limit.name().to_owned()));
         }
-        for place in places {
-            place.take(until).await?;
-        }
-        Ok(())
     }
 
     /// Notes how an execution ended, for limits that are in a stage.
@@ -108,25 +109,50 @@ impl Rates {
         self.staging.sample(names(kind, needs), ended, ran);
     }
 
-    /// Learns of limits that operators make, and moves those that are in a stage, until `end`.
+    /// Reads the limits in force. A worker takes nothing before its first read has succeeded: without it, a limit that an
+    /// operator has set would not hold for the first jobs.
+    ///
+    /// # Errors
+    /// When the store fails; what was known before stays in force.
+    pub(crate) async fn refresh(&self) -> Result<Vec<LimitStatus>, StoreError> {
+        let Some(chunks) = &self.chunks else { return Ok(Vec::new()) };
+        let mut found = chunks.look().await?;
+        found.retain(|status| self.names.contains(&status.name));
+        self.add(found.iter().map(|status| (status.name.clone(), status.quota)));
+        for status in &found {
+            for limit in self.known([status.name.clone()]) {
+                limit.follow(status.quota).await;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Follows the limits in force and moves those that are in a stage, until `end`.
     pub(crate) async fn watch(self: Arc<Self>, slots: Arc<dyn Slots>, end: CancellationToken) {
         let Some(chunks) = &self.chunks else { return };
-        while end.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-            if end.run_until_cancelled(self.look(chunks, &slots)).await.is_none() {
+        while end.run_until_cancelled(tokio::time::sleep(REFRESH)).await.is_some() {
+            let round = async {
+                match self.refresh().await {
+                    Ok(found) => {
+                        for status in &found {
+                            self.staging.look_at(status, chunks.as_ref(), &slots).await;
+                        }
+                    }
+                    Err(error) => tracing::debug!(%error, "cannot read the limits"),
+                }
+            };
+            if end.run_until_cancelled(round).await.is_none() {
                 return;
             }
         }
     }
 
-    async fn look(&self, chunks: &Arc<dyn Chunks>, slots: &Arc<dyn Slots>) {
-        let found = match chunks.look().await {
-            Ok(found) => found,
-            Err(error) => return tracing::debug!(%error, "cannot look at the limits"),
-        };
-        self.add(found.iter().map(|limit| (limit.name.clone(), limit.quota)));
-        for status in found.iter().filter(|status| self.names.contains(&status.name)) {
-            self.staging.look_at(status, chunks.as_ref(), slots).await;
+    fn known(&self, names: impl IntoIterator<Item = String>) -> Vec<Arc<Limit>> {
+        let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
+        if limits.is_empty() {
+            return Vec::new();
         }
+        names.into_iter().filter_map(|name| limits.get(&name).cloned()).collect()
     }
 
     /// Gives back what is in hand, before the worker ends.

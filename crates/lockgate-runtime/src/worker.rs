@@ -71,6 +71,10 @@ impl Worker {
     /// When the slot store refuses the session. One that is away is waited for, at the start and later, for ever.
     pub async fn run(self, stop: CancellationToken) -> Result<TallyReading, EngineError> {
         let Self { engine, mut registry, state, options, tally, standing } = self;
+        let rates = Arc::new(Rates::new(options.rates.clone(), &registry));
+        if !limits_are_known(&rates, &standing, &stop).await {
+            return Ok(tally.read());
+        }
         let Some(slots) = open(&engine, &options, &standing, &stop).await? else { return Ok(tally.read()) };
         let (jobs, side) = (TaskTracker::new(), TaskTracker::new());
         let draining = stop.child_token();
@@ -78,7 +82,6 @@ impl Worker {
         // Outlives `draining`: a running job can still be cancelled while the worker drains.
         let end = CancellationToken::new();
         let watch = congestion::Watch::new(Arc::clone(&engine.slots), &options.policies, &registry);
-        let rates = Arc::new(Rates::new(options.rates.clone(), &registry));
         let executor = Arc::new(Executor {
             congestion: watch.start(&side, end.clone()),
             records: Arc::new(Records::start(&side, &engine)),
@@ -108,6 +111,29 @@ impl Worker {
         rates.give_back().await;
         finish(&side, &slots).await;
         Ok(tally.read())
+    }
+}
+
+/// Reads the limits of rate that are in force, however long that takes: nothing is taken before they are known. `false`:
+/// `stop` fired first.
+async fn limits_are_known(
+    rates: &Rates,
+    standing: &watch::Sender<Standing>,
+    stop: &CancellationToken,
+) -> bool {
+    let mut patience = Patience::default();
+    loop {
+        match stop.run_until_cancelled(rates.refresh()).await {
+            None => return false,
+            Some(Ok(_)) => return true,
+            Some(Err(error)) => {
+                let why = chain(error.as_ref());
+                standing.send_replace(Standing::Waiting(why.clone()));
+                if !patience.wait(why, stop).await {
+                    return false;
+                }
+            }
+        }
     }
 }
 

@@ -6,7 +6,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use super::{ChunkId, Chunks, Draw, Drawn, StoreError};
 use crate::clock::now;
@@ -80,6 +81,8 @@ pub struct ChunkedLimiter<C> {
     hand: Mutex<Hand>,
     // One call of the store at a time: whoever comes meanwhile waits for its tokens, first come, first served.
     drawing: tokio::sync::Mutex<()>,
+    // Wakes the caller that waits for tokens by a quota that no longer holds.
+    changed: watch::Sender<()>,
 }
 
 /// What a process has at hand, and knows.
@@ -110,6 +113,7 @@ impl<C: Chunks> ChunkedLimiter<C> {
             options: None,
             hand: Mutex::new(hand),
             drawing: tokio::sync::Mutex::new(()),
+            changed: watch::Sender::new(()),
         }
     }
 
@@ -151,12 +155,14 @@ impl<C: Chunks> ChunkedLimiter<C> {
         let turn = self.drawing.lock();
         let _mine = match until {
             None => turn.await,
-            Some(until) => match tokio::time::timeout_at(until, turn).await {
+            Some(until) => match timeout_at(until, turn).await {
                 Ok(mine) => mine,
                 Err(_) => return Err(ChunkError::NotInTime { retry_after: self.dry_for() }),
             },
         };
         loop {
+            // Before the store is asked: a change between its answer and the wait is not missed.
+            let mut changed = self.changed.subscribe();
             let asked = now();
             if self.spend(tokens, asked) {
                 return Ok(());
@@ -167,8 +173,26 @@ impl<C: Chunks> ChunkedLimiter<C> {
                 return Err(ChunkError::NotInTime { retry_after: wait });
             }
             self.hand().dry_until = Some(retry_at);
-            tokio::time::sleep_until(retry_at).await;
+            // Either way the store is asked again.
+            timeout_at(retry_at, changed.changed()).await.ok();
         }
+    }
+
+    /// Continues with the quota that the store has now, as [`Chunks::look`] returns it. Where it is another one, the caller
+    /// that waits for tokens asks the store again at once, and a chunk that was drawn by the old quota goes back.
+    ///
+    /// # Errors
+    /// When the store fails to take the chunk back; what is left of it ends with the chunk, unspent.
+    pub async fn follow(&self, quota: Quota) -> Result<(), StoreError> {
+        {
+            let mut hand = self.hand();
+            if hand.quota == quota {
+                return Ok(());
+            }
+            (hand.quota, hand.dry_until) = (quota, None);
+        }
+        self.changed.send_replace(());
+        self.give_back().await
     }
 
     /// Gives what is left of the chunk at hand back.

@@ -31,10 +31,24 @@ impl Limit {
         Self { name, limiter, waiting: AtomicU64::new(0), is_away: AtomicBool::new(false) }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Takes a place in the line. It is left by dropping it.
     pub(super) fn line_up(self: &Arc<Self>) -> Place {
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
         Place { limit: Arc::clone(self), ahead, since: Instant::now() }
+    }
+
+    /// Applies the quota that the store has now to everybody who waits for tokens.
+    pub(super) async fn follow(&self, quota: Quota) {
+        if self.limiter.quota() != quota {
+            tracing::info!(limit = self.name, rate = %quota.rate(), burst = quota.burst(), "rate changed");
+        }
+        if let Err(error) = self.limiter.follow(quota).await {
+            tracing::debug!(limit = self.name, error, "tokens not given back; they end by themselves");
+        }
     }
 
     pub(super) async fn give_back(&self) {

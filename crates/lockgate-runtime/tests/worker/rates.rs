@@ -157,6 +157,98 @@ async fn a_limit_that_an_operator_makes_or_changes_holds_without_a_restart() {
     tasks.abort_all();
 }
 
+async fn set(chunks: &dyn Chunks, limit: &str, rate: &str, burst: u32) {
+    let quota = Quota::new(rate.parse().unwrap(), burst).unwrap();
+    let change = LimitChange { quota, note: None, version: None };
+    assert!(matches!(chunks.set(limit, change).await.unwrap(), Changed::Done(_)));
+}
+
+/// A worker on 100 slots without configured rates, whose jobs may wait for two minutes.
+async fn patient(jobs: usize, chunks: &Arc<MemoryChunks>) -> Stage {
+    let policy = PoolPolicy { max_wait: Duration::from_secs(120), ..PoolPolicy::default() };
+    let mut stage = Stage::new(100, quick(jobs)).await.policy(policy);
+    stage.options.rates = rates(chunks.clone(), &[]);
+    stage
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_that_only_the_store_knows_holds_for_the_first_jobs_of_a_worker() {
+    let chunks = Arc::new(MemoryChunks::new());
+    let mut stage = patient(100, &chunks).await;
+    set(chunks.as_ref(), POOL, "5/s", 5).await;
+    let starts = Starts::seen(&mut stage);
+    assert_eq!(stage.work().await.succeeded, 100);
+    starts.check(5, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn raised_rate_reaches_jobs_that_wait_by_the_old_one_within_two_seconds() {
+    let chunks = Arc::new(MemoryChunks::new());
+    let mut stage = patient(10, &chunks).await;
+    set(chunks.as_ref(), POOL, "1/min", 1).await;
+    stage.options.concurrency = 2;
+    let starts = Starts::seen(&mut stage);
+    let (_stop, mut tasks) = stage.start();
+    tokio::time::sleep(Duration::from_secs(5)).await; // virtual time
+    assert_eq!(starts.sorted().len(), 1, "the next one waits for a minute");
+    set(chunks.as_ref(), POOL, "10/s", 1).await;
+    tokio::time::sleep(Duration::from_secs(2)).await; // virtual time
+    assert!(starts.sorted().len() >= 2, "{:?}", starts.sorted());
+    tokio::time::sleep(Duration::from_secs(1)).await; // virtual time
+    assert_eq!(starts.sorted().len(), 10);
+    tasks.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn lowered_rate_reaches_jobs_that_wait_by_the_old_one_within_two_seconds() {
+    let chunks = Arc::new(MemoryChunks::new());
+    let mut stage = patient(400, &chunks).await;
+    // Fast enough that the worker has tokens in hand when the rate is lowered.
+    set(chunks.as_ref(), POOL, "80/s", 80).await;
+    let starts = Starts::seen(&mut stage);
+    let (_stop, mut tasks) = stage.start();
+    tokio::time::sleep(Duration::from_millis(2_050)).await; // virtual time
+    set(chunks.as_ref(), POOL, "1/h", 1).await;
+    tokio::time::sleep(Duration::from_secs(2)).await; // virtual time
+    let (before, held) = (starts.sorted().len(), chunks.look().await.unwrap()[0].out);
+    assert_eq!(held, 0, "what was drawn by the old rate has gone back");
+    tokio::time::sleep(Duration::from_secs(60)).await; // virtual time
+    let more = starts.sorted().len() - before;
+    assert!(more <= 1, "{more} starts by a rate of one an hour");
+    tasks.abort_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_set_during_the_wait_for_another_one_holds_for_the_job_that_waits() {
+    let chunks = Arc::new(MemoryChunks::new());
+    let mut stage = patient(20, &chunks).await;
+    set(chunks.as_ref(), POOL, "1/10s", 1).await;
+    let starts = Starts::seen(&mut stage);
+    let (_stop, mut tasks) = stage.start();
+    tokio::time::sleep(Duration::from_secs(5)).await; // virtual time
+    assert_eq!(starts.sorted().len(), 1);
+    set(chunks.as_ref(), "kind:probe", "1/h", 1).await;
+    set(chunks.as_ref(), POOL, "100/s", 100).await;
+    tokio::time::sleep(Duration::from_secs(60)).await; // virtual time
+    assert!(starts.sorted().len() <= 2, "the kind starts once an hour: {:?}", starts.sorted());
+    tasks.abort_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_starts_before_the_limits_are_known_however_long_their_store_is_away() {
+    let mut stage = Stage::new(100, quick(50)).await;
+    let away = Arc::new(Away::default());
+    set(&away.chunks, POOL, "5/s", 5).await;
+    stage.options.rates = rates(away.clone(), &[]);
+    let starts = Starts::seen(&mut stage);
+    let (_stop, mut tasks) = stage.start();
+    tokio::time::sleep(Duration::from_secs(180)).await; // virtual time
+    assert_eq!(starts.sorted().len(), 0);
+    away.back.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(tasks.join_next().await.unwrap().unwrap().succeeded, 50);
+    starts.check(5, 5);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_limit_goes_through_its_stages_and_falls_back_on_a_breach() {
     // One job after another, each within the bound on latency, for more than two holds; then jobs that fail.
