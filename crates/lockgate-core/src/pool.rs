@@ -39,22 +39,40 @@ pub enum OnBusy {
     Skip,
 }
 
-/// What a pool is when it is first made.
+/// A pool as a config describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSpec {
-    /// Its name.
+    /// The pool.
     pub name: PoolName,
-    /// Its slots.
+    /// Slots of the pool.
     pub slots: u32,
     /// The most slots that one tenant may hold. `None`: all of them.
+    pub per_tenant: Option<u32>,
+}
+
+impl PoolSpec {
+    /// The numbers without the name.
+    #[must_use]
+    pub fn configured(&self) -> Configured {
+        Configured { slots: self.slots, per_tenant: self.per_tenant }
+    }
+}
+
+/// The numbers that a config gives a pool. The numbers in force may differ: operators, rollouts and the adaptive limit
+/// change those while everything runs, and never change these. A job that needs more than both can never run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Configured {
+    /// Slots of the pool.
+    pub slots: u32,
+    /// The most slots of one tenant. `None`: all of them.
     pub per_tenant: Option<u32>,
 }
 
 /// What can be done to a pool, by an operator or when a process starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PoolCommand {
-    /// Make it when it is not there. One that is there stays as it is: a worker with an old file never reverts what
-    /// an operator has set.
+    /// Create the pool if it does not exist. An existing pool only notes the spec as [`PoolStatus::configured`]; its
+    /// numbers in force stay, so a worker with an old file never reverts what an operator has set.
     Ensure(PoolSpec),
     /// Change it, when it is still at `version` (`None`: whatever it is at).
     Set {
@@ -79,6 +97,9 @@ pub struct PoolChange {
     pub slots: Option<u32>,
     /// The most slots of one tenant; `Some(None)` lifts the cap.
     pub per_tenant: Option<Option<u32>>,
+    /// Slots of a rollout step, at least 1. Grants obey the smaller of these and `slots`, which stay as they are.
+    /// `Some(None)` ends the rollout: the pool has its own slots again.
+    pub rollout: Option<Option<u32>>,
     /// A tenant's own cap and weight.
     pub tenant: Option<TenantShare>,
     /// Grant nothing for so long, at most [`LONGEST_PAUSE`]: the backend said that it is overloaded. What is held stays,
@@ -112,6 +133,7 @@ impl PoolChange {
     #[must_use]
     pub fn bounded(mut self) -> Self {
         self.pause = self.pause.filter(|pause| !pause.is_zero()).map(|pause| pause.min(LONGEST_PAUSE));
+        self.rollout = self.rollout.map(|step| step.map(|slots| slots.max(1)));
         if let Some(Some(advice)) = &mut self.advice {
             advice.slots = advice.slots.max(1);
             advice.why.truncate(advice.why.floor_char_boundary(LONGEST_WHY));
@@ -122,16 +144,22 @@ impl PoolChange {
     /// Whether it makes a new version of its pool: a pause alone does not.
     #[must_use]
     pub fn is_new_version(&self) -> bool {
-        let Self { slots, per_tenant, tenant, pause, advice } = self;
-        let decides = slots.is_some() || per_tenant.is_some() || tenant.is_some() || advice.is_some();
-        decides || pause.is_none()
+        let Self { slots, per_tenant, tenant, rollout, pause, advice } = self;
+        let decides = slots.is_some() || per_tenant.is_some() || tenant.is_some();
+        decides || rollout.is_some() || advice.is_some() || pause.is_none()
     }
 }
 
-/// The slots that grants obey: those that were configured, or less by an advice that is enforced.
+/// Returns the slots that are allowed: those that were set, or fewer during a rollout.
 #[must_use]
-pub fn limit(slots: u32, enforced_advice: Option<u32>) -> u32 {
-    enforced_advice.map_or(slots, |advice| advice.min(slots))
+pub fn allowed(slots: u32, rollout: Option<u32>) -> u32 {
+    rollout.map_or(slots, |step| step.min(slots))
+}
+
+/// Returns the slots that grants obey: those that are allowed, or fewer while an advice is enforced.
+#[must_use]
+pub fn limit(allowed: u32, enforced_advice: Option<u32>) -> u32 {
+    enforced_advice.map_or(allowed, |advice| advice.min(allowed))
 }
 
 /// What one tenant may have of a pool.
@@ -148,12 +176,16 @@ pub struct TenantShare {
 /// A pool as its store sees it at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PoolStatus {
-    /// Its name.
+    /// The pool.
     pub name: PoolName,
-    /// Its slots.
+    /// What the config says, by the last worker that started. Only a comparison: grants do not obey it.
+    pub configured: Configured,
+    /// Slots of the pool: as configured, until an operator sets them.
     pub slots: u32,
-    /// The most slots of one tenant.
+    /// The most slots of one tenant: as configured, until an operator sets it.
     pub per_tenant: Option<u32>,
+    /// Slots of the rollout step in force. `None`: no rollout.
+    pub rollout: Option<u32>,
     /// Grows with each change.
     pub version: u64,
     /// Grows with each reset.
@@ -196,16 +228,25 @@ impl PoolStatus {
         self.held.saturating_add(self.draining)
     }
 
+    /// The slots that are allowed: those that were set, or fewer during a rollout. The adaptive limit works below them.
+    #[must_use]
+    pub fn allowed(&self) -> u32 {
+        allowed(self.slots, self.rollout)
+    }
+
     /// The slots that grants obey.
     #[must_use]
     pub fn limit(&self) -> u32 {
-        limit(self.slots, self.advice.as_ref().filter(|advice| advice.enforced).map(|advice| advice.slots))
+        limit(
+            self.allowed(),
+            self.advice.as_ref().filter(|advice| advice.enforced).map(|advice| advice.slots),
+        )
     }
 
-    /// How far the pool is above its slots, because they were lowered or leases were registered again.
+    /// How far the pool is above the slots that are allowed, because they were lowered or leases were registered again.
     #[must_use]
     pub fn over_by(&self) -> u32 {
-        self.in_use().saturating_sub(self.slots)
+        self.in_use().saturating_sub(self.allowed())
     }
 }
 
@@ -233,6 +274,17 @@ mod tests {
         assert!(PoolChange { slots: Some(1), ..pause.clone() }.is_new_version());
         assert!(PoolChange { advice: Some(None), ..pause }.is_new_version());
         assert!(PoolChange::default().is_new_version());
+    }
+
+    #[test]
+    fn a_rollout_lowers_what_is_allowed_and_never_raises_it() {
+        assert_eq!(
+            [allowed(5, None), allowed(5, Some(3)), allowed(5, Some(9)), allowed(0, Some(1))],
+            [5, 3, 5, 0]
+        );
+        let none = PoolChange { rollout: Some(Some(0)), ..PoolChange::default() }.bounded();
+        assert_eq!(none.rollout, Some(Some(1)), "a rollout does not close a pool");
+        assert!(none.is_new_version());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! From settings to an engine: the only place that knows which engines there are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lockgate_core::pool::{PoolCommand, PoolStatus};
+use lockgate_core::pool::{Configured, PoolCommand, PoolStatus};
 use lockgate_core::slots::PoolQuery;
 use lockgate_core::{Engine, EngineError, PoolName, Timestamp};
 use lockgate_limits::Chunks;
@@ -146,19 +146,25 @@ impl Lockgate {
         self.database.now()
     }
 
-    /// Makes the configured pools, and those `used` by name, where they are not there yet. A pool that nobody
-    /// configured has the defaults. One that is there stays as its store has it.
+    /// Creates the configured pools, and those `used` by name, that do not exist yet. A pool that nobody configured has the
+    /// defaults. An existing pool keeps the numbers of its store, which only notes what this config says.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn ensure_pools(&self, used: impl IntoIterator<Item = PoolName>) -> Result<(), EngineError> {
         let configured = &self.settings().pools;
-        let there = self.engine.slots.inspect(&PoolQuery::all()).await?;
-        let there: BTreeSet<PoolName> = there.into_iter().map(|view| view.status.name).collect();
+        let existing = self.engine.slots.inspect(&PoolQuery::all()).await?;
+        let existing: BTreeMap<PoolName, Configured> =
+            existing.into_iter().map(|view| (view.status.name, view.status.configured)).collect();
         let names: BTreeSet<PoolName> = configured.keys().cloned().chain(used).collect();
         for name in names {
-            if !there.contains(&name) {
-                let spec = configured.get(&name).cloned().unwrap_or_default().spec(name);
+            let settings = configured.get(&name);
+            let spec = settings.cloned().unwrap_or_default().spec(name);
+            let is_current = match existing.get(&spec.name) {
+                Some(noted) => settings.is_none() || *noted == spec.configured(),
+                None => false,
+            };
+            if !is_current {
                 self.engine.slots.control(PoolCommand::Ensure(spec)).await?;
             }
         }

@@ -27,6 +27,14 @@ local function pool_of(name)
   return p
 end
 
+-- The numbers of a pool beside its record: slots and most of one tenant by the config, slots that were set, slots of a rollout step.
+local function numbers_of(name)
+  local numbers = call('HGET', STATE, 'c\1' .. name)
+  if numbers then return unpacked(numbers) end
+  local p = pool_of(name)
+  return p.slots, p.per_tenant, p.slots, -1
+end
+
 if ARGV[8] ~= '' and not lost then pools[string.sub(ARGV[8], 3)] = pool_from(raw[4]) end
 if changed then
   pools[changed] = pool_from(changed_to)

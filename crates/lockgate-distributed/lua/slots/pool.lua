@@ -1,6 +1,7 @@
 -- What the operations on pools share: this file stands between `line.lua` and the operation.
 --
--- A pool is shown as {name, slots, most of a tenant (-1: all), version, epoch, held, draining, peak, waiters, the oldest wait ms
+-- A pool is shown as {name, slots and most of a tenant (-1: all) by the config, slots that were set, slots of a rollout step (-1: no
+-- rollout), most of a tenant (-1: all), version, epoch, held, draining, peak, waiters, the oldest wait ms
 -- (-1: nobody waits), ms that the store still learns (-1: it does not), ms that the pool is still paused (-1: it is not), the slots
 -- of the advice (-1: there is none), 1 when it is enforced, its age ms, why}.
 
@@ -37,8 +38,9 @@ local function status_of(name)
   local p = pool_of(name)
   if not p or p.slots < 0 then return nil end
   local since = p.waiting > 0 and oldest(name)
-  return { name, p.slots, p.per_tenant, p.version, p.epoch, p.held, p.draining, p.peak, p.waiting, since and now - since or -1,
-    store.learning > 0 and store.learning - now or -1, p.paused > 0 and p.paused - now or -1, unpack(advice_of(name)) }
+  local configured, configured_cap, slots, rollout = numbers_of(name)
+  return { name, configured, configured_cap, slots, rollout, p.per_tenant, p.version, p.epoch, p.held, p.draining, p.peak, p.waiting,
+    since and now - since or -1, store.learning > 0 and store.learning - now or -1, p.paused > 0 and p.paused - now or -1, unpack(advice_of(name)) }
 end
 
 -- Calls `each` with the id, record and weight of all leases of a pool.

@@ -3,7 +3,7 @@
 use lockgate_core::PoolName;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::Holder;
-use lockgate_core::pool::{Advice, PoolChange, PoolCommand, PoolSpec, PoolStatus};
+use lockgate_core::pool::{Advice, Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus};
 use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::time::millis;
 use redis::Value;
@@ -52,6 +52,7 @@ fn put_change(args: &mut Args, pool: &PoolName, change: &PoolChange, version: Op
         Some(Some(advice)) => args.show(advice.slots).show(u8::from(advice.enforced)).text(&advice.why),
     };
     args.show(u8::from(change.is_new_version()));
+    args.show(change.rollout.map_or(-1, |step| step.map_or(-2, i64::from)));
 }
 
 fn or_none(number: Option<u32>) -> i64 {
@@ -79,7 +80,9 @@ fn answered(pool: &PoolName, said: Value) -> Result<PoolStatus, EngineError> {
 fn status(row: &mut Row) -> Result<PoolStatus, EngineError> {
     Ok(PoolStatus {
         name: row.parsed()?,
+        configured: Configured { slots: row.number()?, per_tenant: row.perhaps()? },
         slots: row.number()?,
+        rollout: row.perhaps()?,
         per_tenant: row.perhaps()?,
         version: row.number()?,
         epoch: row.number()?,

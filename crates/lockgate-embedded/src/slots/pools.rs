@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::Holder;
-use lockgate_core::pool::{Advice, PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantShare};
+use lockgate_core::pool::{Advice, Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantShare};
 use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::time::millis;
 use lockgate_core::{Fence, PoolName};
@@ -80,6 +80,7 @@ async fn set(
         .bind(pool.as_str())
         .bind(change.slots.unwrap_or(found.slots))
         .bind(change.per_tenant.unwrap_or(found.per_tenant))
+        .bind(change.rollout.unwrap_or(found.rollout))
         .bind(change.is_new_version())
         .execute(&mut *desk.tx)
         .await
@@ -185,8 +186,13 @@ fn status_of(desk: &Desk<'_>, row: &SqliteRow) -> sqlx::Result<PoolStatus> {
     let since: Option<i64> = row.try_get("since")?;
     Ok(PoolStatus {
         name: name(row, "name")?,
+        configured: Configured {
+            slots: row.try_get("configured_slots")?,
+            per_tenant: row.try_get("configured_per_tenant")?,
+        },
         slots: row.try_get("slots")?,
         per_tenant: row.try_get("per_tenant")?,
+        rollout: row.try_get("rollout")?,
         version: row.try_get("version")?,
         epoch: row.try_get("epoch")?,
         held: row.try_get("held")?,

@@ -99,18 +99,18 @@ impl PoolWatch {
 
     /// What to advise from now on; `None`: what is advised already. `Some(None)`: nothing.
     pub(super) fn decide(&mut self, status: &PoolStatus, now: Instant) -> Option<Option<NewAdvice>> {
-        let limit = self.limit.as_mut().filter(|_| status.slots > 0)?;
+        let limit = self.limit.as_mut().filter(|_| status.allowed() > 0)?;
         let advice = limit.decide(now);
         let (refused, calls) = (std::mem::take(&mut self.refused), std::mem::take(&mut self.calls));
         let enforced = self.mode == AdaptiveMode::Enforce;
         let stands = match &status.advice {
-            None => advice.recommended >= status.slots,
+            None => advice.recommended >= status.allowed(),
             Some(given) => given.slots == advice.recommended && given.enforced == enforced,
         };
         if stands {
             return None;
         }
-        if advice.recommended >= status.slots {
+        if advice.recommended >= status.allowed() {
             return Some(None);
         }
         let why = reason(advice.why, self.known, (refused, calls));
@@ -130,19 +130,19 @@ impl PoolWatch {
     /// Goes on from what the store says: other slots, or the advice of another process.
     pub(super) fn catch_up(&mut self, status: &PoolStatus, now: Instant) {
         let shown = advised(status);
-        let is_new = self.limit.is_none() || self.configured != status.slots;
+        let is_new = self.limit.is_none() || self.configured != status.allowed();
         if is_new {
-            self.configured = status.slots;
-            let options = AdaptiveOptions { mode: self.mode, min: self.min, configured: status.slots };
+            self.configured = status.allowed();
+            let options = AdaptiveOptions { mode: self.mode, min: self.min, configured: status.allowed() };
             let mut limit = AdaptiveLimit::new(options);
             for (signal, latency, kind) in self.early.drain(..) {
                 limit.observe(&Observation { kind: &kind, signal, latency, in_use: status.in_use() });
             }
             self.limit = Some(limit);
-            self.known = status.slots;
+            self.known = status.allowed();
         }
         // Also when the advice is what it was: it may have been raised and taken back since the last look.
-        let is_or_was_advised = shown.min(self.known) < status.slots;
+        let is_or_was_advised = shown.min(self.known) < status.allowed();
         if let Some(limit) = self.limit.as_mut().filter(|_| is_new || status.version != self.version)
             && is_or_was_advised
         {
@@ -158,7 +158,7 @@ impl PoolWatch {
 }
 
 fn advised(status: &PoolStatus) -> u32 {
-    status.advice.as_ref().map_or(status.slots, |advice| advice.slots.min(status.slots))
+    status.advice.as_ref().map_or(status.allowed(), |advice| advice.slots.min(status.allowed()))
 }
 
 /// Why, in words for an operator.

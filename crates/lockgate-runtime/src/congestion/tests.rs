@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use lockgate_core::Tenant;
 use lockgate_core::lease::SlotRequest;
-use lockgate_core::pool::{Advice, PoolSpec, PoolStatus};
+use lockgate_core::pool::{Advice, Configured, PoolSpec, PoolStatus};
 use lockgate_core::timing::SlotTiming;
 use tokio::time::{sleep, timeout};
 
@@ -268,8 +268,10 @@ fn the_heaviest_job_still_fits_into_what_is_advised() {
 fn ten_slots() -> PoolStatus {
     PoolStatus {
         name: name(),
+        configured: Configured { slots: 10, per_tenant: None },
         slots: 10,
         per_tenant: None,
+        rollout: None,
         version: 1,
         epoch: 1,
         held: 10,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
-use lockgate_core::pool::{NewAdvice, PoolCommand, PoolStatus, TenantShare};
+use lockgate_core::pool::{Configured, NewAdvice, PoolCommand, PoolStatus, TenantShare};
 use lockgate_core::record::Moment;
 use lockgate_core::slots::{PoolQuery, PoolView, Slots, Wakeups};
 use lockgate_core::time::millis;
@@ -77,8 +77,10 @@ struct State {
 
 #[derive(Debug)]
 struct Pool {
+    configured: Configured,
     slots: u32,
     per_tenant: Option<u32>,
+    rollout: Option<u32>,
     shares: BTreeMap<Tenant, TenantShare>,
     version: u64,
     epoch: u64,

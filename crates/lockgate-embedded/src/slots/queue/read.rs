@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use lockgate_core::fairness::Room;
-use lockgate_core::pool::limit;
+use lockgate_core::pool::{allowed, limit};
 use lockgate_core::{PoolName, Tenant};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -71,6 +71,7 @@ impl Queue {
         let rows = sqlx::query(sql!("slots/pools_by_name")).bind(names).fetch_all(&mut *desk.tx).await?;
         for row in rows {
             let (slots, used): (u32, u32) = (row.try_get("slots")?, row.try_get("used")?);
+            let slots = allowed(slots, row.try_get("rollout")?);
             let pool: PoolName = name(&row, "name")?;
             let (per_tenant, hold) = (row.try_get("per_tenant")?, row.try_get("hold")?);
             let paused: bool = row.try_get("paused")?;

@@ -2,24 +2,49 @@
 
 use lockgate_core::EngineError;
 use lockgate_core::lease::{Released, Wake};
-use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec};
+use lockgate_core::pool::{Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus};
 use lockgate_core::slots::PoolQuery;
 
 use super::super::Fixture;
-use super::super::process::{Process, ensure, set_slots, share, status, view};
+use super::super::process::{Process, change, ensure, set_slots, share, status, view};
 use super::super::stage::{pool, request, soon, tenant};
 
 /// A worker with an old file never reverts what an operator has set.
 pub async fn ensuring_a_pool_never_reverts_it(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let made = ensure(&engine, "p", 5).await;
+    assert_eq!(made.configured, Configured { slots: 5, per_tenant: None });
     assert_eq!((made.slots, made.per_tenant, made.held, made.draining, made.waiters), (5, None, 0, 0, 0));
     let set = set_slots(&engine, "p", 2).await;
     assert!(set.version > made.version);
     let old_file = PoolSpec { name: pool("p"), slots: 5, per_tenant: Some(1) };
+    let configured = old_file.configured();
     let ensured = fixture.second().await.slots.control(PoolCommand::Ensure(old_file)).await.unwrap();
-    assert_eq!(ensured, set);
-    assert_eq!(status(&engine).await, set);
+    assert_eq!(ensured, PoolStatus { configured, ..set }, "only noted");
+    assert_eq!(status(&engine).await, ensured);
+}
+
+/// A rollout step lowers what grants obey, beside the slots that were set; its end restores exactly those.
+pub async fn the_end_of_a_rollout_restores_the_slots_that_were_set(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 5).await;
+    set_slots(&engine, "p", 4).await;
+    let step = |slots| PoolChange { rollout: Some(slots), ..PoolChange::default() };
+    let begun = change(&engine, "p", step(Some(2))).await;
+    assert_eq!((begun.slots, begun.rollout, begun.allowed(), begun.limit()), (4, Some(2), 2, 2));
+    let mut a = Process::open(&engine, "a").await;
+    a.take(&request("t", 1)).await;
+    a.take(&request("t", 1)).await;
+    for _ in 0..2 {
+        a.wait(&request("t", 1)).await;
+    }
+    let beyond = change(&engine, "p", step(Some(9))).await;
+    assert_eq!((beyond.limit(), beyond.held), (4, 4), "a step never raises, and grants in the change");
+    let lowered = set_slots(&engine, "p", 3).await;
+    assert_eq!((lowered.slots, lowered.rollout, lowered.limit()), (3, Some(9), 3), "what is not named stays");
+    change(&engine, "p", step(Some(1))).await;
+    let ended = change(&engine, "p", step(None)).await;
+    assert_eq!((ended.configured.slots, ended.slots, ended.rollout, ended.limit()), (5, 3, None, 3));
 }
 
 /// A change that was decided on an older version is refused, and changes nothing.

@@ -26,9 +26,11 @@ impl State {
     fn ensure(&mut self, spec: PoolSpec) -> PoolName {
         // After a loss, leases may be registered before their pool is made again.
         let in_use = self.in_use(&spec.name);
-        self.pools.entry(spec.name.clone()).or_insert_with(|| Pool {
+        let pool = self.pools.entry(spec.name.clone()).or_insert_with(|| Pool {
+            configured: spec.configured(),
             slots: spec.slots,
             per_tenant: spec.per_tenant,
+            rollout: None,
             shares: [].into(),
             version: 1,
             epoch: 1,
@@ -37,6 +39,7 @@ impl State {
             advice: None,
             hold: None,
         });
+        pool.configured = spec.configured();
         spec.name
     }
 
@@ -51,6 +54,7 @@ impl State {
         pool.version += u64::from(change.is_new_version());
         pool.slots = change.slots.unwrap_or(pool.slots);
         pool.per_tenant = change.per_tenant.unwrap_or(pool.per_tenant);
+        pool.rollout = change.rollout.unwrap_or(pool.rollout);
         if let Some(share) = change.tenant {
             pool.shares.insert(share.tenant.clone(), share);
         }
@@ -104,8 +108,10 @@ impl State {
         let waiters = || self.waiters.values().filter(|w| weight_in(&w.request, name) > 0);
         PoolStatus {
             name: name.clone(),
+            configured: pool.configured,
             slots: pool.slots,
             per_tenant: pool.per_tenant,
+            rollout: pool.rollout,
             version: pool.version,
             epoch: pool.epoch,
             held: self.in_use(name) - draining,
@@ -144,9 +150,14 @@ impl State {
 }
 
 impl Pool {
+    /// The slots that are allowed, whatever the adaptive limit advises.
+    pub(super) fn allowed(&self) -> u32 {
+        pool::allowed(self.slots, self.rollout)
+    }
+
     /// The slots that grants obey when the pool is not paused.
     pub(super) fn limit(&self) -> u32 {
         let enforced = self.advice.as_ref().filter(|given| given.advice.enforced);
-        pool::limit(self.slots, enforced.map(|given| given.advice.slots))
+        pool::limit(self.allowed(), enforced.map(|given| given.advice.slots))
     }
 }
