@@ -154,6 +154,15 @@ impl Input {
         }
     }
 
+    /// Whether it is a file that can be read more than once: no pipe, no process substitution, no device.
+    #[must_use]
+    pub fn is_regular_file(&self) -> bool {
+        match self {
+            Self::Stdin => false,
+            Self::File(path) => path.metadata().is_ok_and(|metadata| metadata.is_file()),
+        }
+    }
+
     /// Opens it for reading.
     ///
     /// # Errors

@@ -1,15 +1,17 @@
-//! Files of organizations and of usage, CSV or JSON lines, read line by line: a file of any length needs little memory.
+//! Files of organizations and of usage, CSV or JSON lines, read record by record.
 //!
-//! A file is read twice. First every line is checked and nothing is written; then it is imported, a chunk of lines a
-//! transaction, each line written so that twice is once. So a bad line leaves nothing half imported, and an import that
-//! was cut off is made whole by running it again.
+//! A file is read several times. First every record is checked and nothing is written; then it is imported in transactions of
+//! some thousand records. So a bad record leaves nothing half imported. Importing a file twice changes nothing, so an import
+//! that was interrupted is completed by running it again.
 
 mod clickhouse;
-mod lines;
+mod encoding;
 pub mod organizations;
+mod records;
 mod spool;
 pub mod usage;
 
 pub use clickhouse::ClickHouseTarget;
-pub use lines::{Column, Line, Lines, Strangers};
+pub use encoding::text;
+pub use records::{Column, Record, Records, UnknownColumns};
 pub use spool::Spool;

@@ -8,7 +8,7 @@ use lockgate::core::ledger::PlannedJob;
 use lockgate::{Key, Kind, QueueName, Timestamp};
 use lockgate_cli::{Input, Manifest, Problem, fanout};
 
-use crate::import::{Column, Lines, Strangers};
+use crate::import::{Column, Records, UnknownColumns};
 use crate::job::ProjectSpikes;
 use crate::store::Organizations;
 use plain::PlainLines;
@@ -22,14 +22,14 @@ pub struct OrganizationManifest {
 
 enum From {
     Table { organizations: Organizations, after: i64 },
-    Columns(Lines),
+    Columns(Records),
     Plain(PlainLines),
 }
 
 /// Of a file with columns only this one counts here.
 const COLUMN: &str = "organization_id";
 
-const COLUMNS: &[Column] = &[Column { name: COLUMN, required: true }];
+const COLUMNS: &[Column] = &[Column::required(COLUMN)];
 
 impl OrganizationManifest {
     /// All active organizations with an active subscription.
@@ -46,7 +46,7 @@ impl OrganizationManifest {
     pub fn named(input: &Input, as_of: Timestamp, kind: (Kind, QueueName)) -> Result<Self, Problem> {
         let plain = PlainLines::open(&input.name(), input.open()?)?;
         let from = if plain.has_columns(COLUMN) {
-            From::Columns(Lines::open(&input.name(), plain.into_reader(), COLUMNS, Strangers::Ignored)?)
+            From::Columns(Records::open(&input.name(), plain.into_reader(), COLUMNS, UnknownColumns::Ignore)?)
         } else {
             From::Plain(plain)
         };
@@ -61,12 +61,12 @@ impl OrganizationManifest {
                 *after = page.last().map_or(*after, |(number, _)| *number);
                 Ok(page.into_iter().map(|(_, id)| id).collect())
             }
-            From::Columns(lines) => {
+            From::Columns(records) => {
                 let mut ids = Vec::new();
                 while ids.len() < most {
-                    let Some(line) = lines.next_line()? else { break };
-                    let Some(id) = line.text(COLUMN) else { continue };
-                    Key::new(id).map_err(|error| line.refused(COLUMN, error))?;
+                    let Some(record) = records.next_record()? else { break };
+                    let Some(id) = record.text(COLUMN) else { continue };
+                    Key::new(id).map_err(|error| record.refused(COLUMN, error))?;
                     ids.push(id.to_owned());
                 }
                 Ok(ids)

@@ -34,7 +34,9 @@ Columns, in CSV with a header or as keys of JSON lines; all but the first may be
   project_active   nothing is projected for a disabled project; default true
   created          the hour in which the project was made; what came before is unknown
 
-Every line is checked before the first is imported. Importing a file twice changes nothing.")]
+Every line is checked before the first is imported. Importing a file twice changes nothing. CSV is read strictly: a
+quote opens only at the start of a value and closes at its end, and is written twice inside. In JSON lines an id is a text
+or a whole number up to 2^64-1. Ids and slugs have at most 200 bytes.")]
 struct Import {
     /// The file, or - for standard input
     #[arg(value_name = "FILE|-")]

@@ -1,18 +1,19 @@
 //! Usage into ClickHouse. The organizations of its projects are those of the database.
 //!
-//! It must never replace what the server has: it cannot, so it says what differs and stops.
+//! ClickHouse adds up rows and replaces none. So an hour that the table has with other counts is an error, found before anything
+//! is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockgate::core::error::chain;
 use lockgate::{ErrorClass, JobError};
 use lockgate_cli::{Exit, Problem};
 use uuid::Uuid;
 
-use super::Line;
+use super::Record;
 use crate::config::ClickHouseSettings;
 use crate::store::{HourlyUsage, UsageRow};
-use crate::usage::clickhouse::{ClickHouseError, Put, Table, number};
+use crate::usage::clickhouse::{ClickHouseError, Put, Table, check_hour, number};
 use crate::usage::{NotAQueryId, QueryId};
 
 /// The table of a server, and what was written to it.
@@ -41,36 +42,59 @@ impl ClickHouseTarget {
         self.written
     }
 
+    /// Compares these rows with what the table has, and writes nothing.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses, or has other counts.
+    pub async fn compare(&self, rows: &[UsageRow], usage: &HourlyUsage) -> anyhow::Result<()> {
+        let owners = owners(rows, usage).await?;
+        match self.table.compare(&owned(rows, &owners), &self.reads).await.map_err(problem)? {
+            Put::Written(_) => Ok(()),
+            Put::Differs { row, there } => Err(differs(&row, there).into()),
+        }
+    }
+
     /// Writes these rows.
     ///
     /// # Errors
     /// When the server does not answer, or refuses, or has other counts.
     pub async fn import(&mut self, rows: &[UsageRow], usage: &HourlyUsage) -> anyhow::Result<()> {
-        let names: Vec<&str> = rows.iter().map(|row| row.project.as_str()).collect();
-        let owners = usage.owners(&names).await?;
-        // A project that is gone since it was looked at has no organization: its rows have nowhere to go.
-        let owned: Vec<(&str, &UsageRow)> =
-            rows.iter().filter_map(|row| Some((owners.get(&row.project)?.as_str(), row))).collect();
-        match self.table.put(&owned, &self.reads).await.map_err(problem)? {
+        let owners = owners(rows, usage).await?;
+        match self.table.put(&owned(rows, &owners), &self.reads).await.map_err(problem)? {
             Put::Written(new) => self.written = self.written.saturating_add(new),
             Put::Differs { row, there } => return Err(differs(&row, there).into()),
         }
         Ok(())
     }
 
-    /// Whether the server can know the projects of these lines, and their organizations.
-    pub(super) fn check(lines: &[Line], owners: &BTreeMap<String, String>) -> anyhow::Result<()> {
-        for line in lines {
-            let project = line.text("project").unwrap_or_default();
+    /// Checks that the table can hold the hour of this record.
+    pub(super) fn check_row(record: &Record, row: &UsageRow) -> Result<(), Problem> {
+        check_hour(row.count.hour).map_err(|error| record.refused("hour", error))
+    }
+
+    /// Checks that the server can know the projects of these records, and their organizations.
+    pub(super) fn check(records: &[Record], owners: &BTreeMap<String, String>) -> anyhow::Result<()> {
+        for record in records {
+            let project = record.text("project").unwrap_or_default();
             let organization = owners.get(project).map(String::as_str).unwrap_or_default();
             let checked =
                 number("the project", project).and_then(|_| number("its organization", organization));
             if let Err(error) = checked {
-                return Err(line.refused("project", error).into());
+                return Err(record.refused("project", error).into());
             }
         }
         Ok(())
     }
+}
+
+async fn owners(rows: &[UsageRow], usage: &HourlyUsage) -> anyhow::Result<BTreeMap<String, String>> {
+    let names: BTreeSet<&str> = rows.iter().map(|row| row.project.as_str()).collect();
+    Ok(usage.owners(&names.into_iter().collect::<Vec<_>>()).await?)
+}
+
+/// The rows with their organizations. A project that was deleted meanwhile has none: its rows have nowhere to go.
+fn owned<'a>(rows: &'a [UsageRow], owners: &'a BTreeMap<String, String>) -> Vec<(&'a str, &'a UsageRow)> {
+    rows.iter().filter_map(|row| Some((owners.get(&row.project)?.as_str(), row))).collect()
 }
 
 fn differs(row: &UsageRow, there: crate::projection::Count) -> Problem {

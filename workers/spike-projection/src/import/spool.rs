@@ -1,5 +1,5 @@
-//! An input that can be read twice: a file is, standard input is copied to a temporary file first. It is removed with
-//! the value.
+//! An input that can be read several times. A regular file is read in place; anything else (standard input, a pipe, a process
+//! substitution) delivers its bytes once, so it is first copied to a temporary file, which is removed with the value.
 
 use std::io::{self, BufRead};
 
@@ -15,26 +15,26 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// The spool of this input.
+    /// Prepares this input.
     ///
     /// # Errors
-    /// When standard input cannot be copied.
+    /// When it does not exist, or cannot be copied.
     pub fn of(input: Input) -> Result<Self, Problem> {
         let name = input.name();
-        if input != Input::Stdin {
+        if input.is_regular_file() {
             return Ok(Self { name, input, _copy: None });
         }
+        let mut source = input.open()?;
         let failed = |error: io::Error| {
-            let text =
-                format!("cannot copy standard input to a temporary file: {error}; free some space there");
+            let text = format!("cannot copy {name} to a temporary file: {error}; free some space there");
             Problem::new(Exit::Io, text)
         };
         let mut copy = NamedTempFile::new().map_err(failed)?;
-        io::copy(&mut input.open()?, &mut copy).map_err(failed)?;
+        io::copy(&mut source, &mut copy).map_err(failed)?;
         Ok(Self { name, input: Input::File(copy.path().to_owned()), _copy: Some(copy) })
     }
 
-    /// As people call it.
+    /// The name of the input in messages.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

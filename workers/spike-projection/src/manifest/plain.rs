@@ -6,6 +6,8 @@ use std::io::{BufRead, Cursor, Read};
 use lockgate::Key;
 use lockgate_cli::{Exit, Problem};
 
+use crate::import;
+
 /// The lines of an input, the first of them already seen.
 pub(super) struct PlainLines {
     name: String,
@@ -18,7 +20,8 @@ pub(super) struct PlainLines {
 const MAX_LINE: u64 = 1 << 20;
 
 impl PlainLines {
-    pub(super) fn open(name: &str, mut rest: Box<dyn BufRead + Send>) -> Result<Self, Problem> {
+    pub(super) fn open(name: &str, input: Box<dyn BufRead + Send>) -> Result<Self, Problem> {
+        let (mut rest, _) = import::text(name, input)?;
         let first = read(name, &mut rest)?;
         if first.is_empty() {
             let text = format!("{name} is empty; give one organization id a line, CSV or JSON lines");
@@ -29,7 +32,7 @@ impl PlainLines {
 
     /// Whether the first line is an object, or names this column.
     pub(super) fn has_columns(&self, column: &str) -> bool {
-        let first = self.first.trim_start_matches('\u{feff}').trim();
+        let first = self.first.trim();
         first.starts_with('{') || first.split(',').any(|name| name.trim().trim_matches('"') == column)
     }
 
@@ -49,7 +52,7 @@ impl PlainLines {
             if text.is_empty() {
                 break;
             }
-            let id = text.trim_start_matches('\u{feff}').trim();
+            let id = text.trim();
             if id.is_empty() {
                 continue;
             }

@@ -34,7 +34,7 @@ pub use count::{Count, Logged};
 pub use error::ClickHouseError;
 pub use queries::{Ended, LoggedPeak, Queries};
 pub use statement::{Name, NotAName};
-pub use table::{Put, Table, number};
+pub use table::{Put, Table, check_hour, number};
 
 /// The source `clickhouse`.
 #[derive(Debug)]
@@ -125,8 +125,9 @@ fn of_organizations(table: &Name, organizations: &[u64], hours: &Range<Hour>) ->
     within(Statement::new(sql::OF_ORGANIZATIONS).table(table).numbers("organizations", organizations), hours)
 }
 
+/// Limits a statement to these hours. `toDateTime` wraps outside of its 32 bits, and no row is there.
 fn within(statement: Statement, hours: &Range<Hour>) -> Statement {
-    let second = |hour: Hour| hour.0.saturating_mul(3_600);
+    let second = |hour: Hour| hour.0.saturating_mul(3_600).clamp(0, i64::from(u32::MAX));
     statement.number("from", second(hours.start)).number("to", second(hours.end))
 }
 

@@ -4,6 +4,7 @@ use lockgate::core::error::Source as Cause;
 use lockgate::{ErrorClass, JobError};
 
 use super::code::{Meaning, meaning};
+use crate::hour::Hour;
 use crate::usage::query_id::NotAQueryId;
 
 /// Why there is no answer.
@@ -67,6 +68,11 @@ pub enum ClickHouseError {
         /// The id.
         id: String,
     },
+    /// An hour that a `DateTime` cannot hold.
+    #[error(
+        "{0} is out of range; ClickHouse's DateTime holds hours from 1970-01-01T00:00Z to 2106-02-07T06:00Z"
+    )]
+    HourOutOfRange(Hour),
     /// An id that no query of ours has.
     #[error(transparent)]
     Id(#[from] NotAQueryId),
@@ -98,7 +104,9 @@ impl JobError for ClickHouseError {
             Self::NotClickHouse { status, .. } if *status < 500 && ![408, 429].contains(status) => {
                 ErrorClass::Permanent
             }
-            Self::TooLarge { .. } | Self::NotANumber { .. } | Self::Id(_) => ErrorClass::Permanent,
+            Self::TooLarge { .. } | Self::NotANumber { .. } | Self::HourOutOfRange(_) | Self::Id(_) => {
+                ErrorClass::Permanent
+            }
             // No query was sent, so none can have brought the server down.
             Self::Unreachable(_) | Self::Waited => ErrorClass::Unavailable,
             Self::NotClickHouse { .. }

@@ -42,6 +42,9 @@ pub enum Put {
     },
 }
 
+/// The last full hour of a `DateTime`: 2106-02-07T06:00Z begins 895 s before its seconds end.
+pub(super) const LAST_HOUR: Hour = Hour(1_193_046);
+
 /// Organization, project, category, hour: the key of a count.
 type Key = (u64, u64, Category, Hour);
 
@@ -86,28 +89,57 @@ impl Table {
         self.client.write(&Statement::new(sql::DROP).table(name), "").await
     }
 
+    /// Compares usage with what is there, as [`Table::put`] would write it. `Written` tells how many rows are new.
+    ///
+    /// # Errors
+    /// When an id is no number, an hour is out of range, or the server does not answer, or refuses.
+    pub async fn compare(&self, rows: &[(&str, &UsageRow)], read: &QueryId) -> Result<Put, ClickHouseError> {
+        Ok(match self.missing(rows, read).await? {
+            Ok(missing) => Put::Written(u64::try_from(missing.len()).unwrap_or(u64::MAX)),
+            Err(differs) => differs,
+        })
+    }
+
     /// Writes usage, each row with the id of its organization; of several rows of one hour the last holds. Rows that are
     /// there already are not written again, so an import that was cut off is made whole by running it again.
     ///
     /// # Errors
-    /// When an id is no number, or the server does not answer, or refuses.
+    /// When an id is no number, an hour is out of range, or the server does not answer, or refuses.
     pub async fn put(&self, rows: &[(&str, &UsageRow)], read: &QueryId) -> Result<Put, ClickHouseError> {
-        let wanted = keyed(rows)?;
-        let Some(hours) = span(&wanted) else { return Ok(Put::Written(0)) };
-        let organizations: Vec<u64> =
-            wanted.keys().map(|key| key.0).collect::<BTreeSet<_>>().into_iter().collect();
-        let statement = of_organizations(&self.name, &organizations, &hours);
-        let there = answer::rows::<UsageColumns>(&self.client.read(&statement, read).await?)?;
-        let there = answer::usage(&there, &organizations, &hours)?;
-        match missing(&wanted, &there) {
+        match self.missing(rows, read).await? {
             Ok(missing) if missing.is_empty() => Ok(Put::Written(0)),
             Ok(missing) => {
                 self.client.write(&Statement::new(sql::PUT).table(&self.name), &values(&missing)).await?;
                 Ok(Put::Written(u64::try_from(missing.len()).unwrap_or(u64::MAX)))
             }
-            Err((key, there)) => Ok(differs(key, &wanted, there)),
+            Err(differs) => Ok(differs),
         }
     }
+
+    /// The rows that are not there, or the first that is there with other counts.
+    async fn missing(
+        &self,
+        rows: &[(&str, &UsageRow)],
+        read: &QueryId,
+    ) -> Result<Result<BTreeMap<Key, Count>, Put>, ClickHouseError> {
+        let wanted = keyed(rows)?;
+        let Some(hours) = span(&wanted) else { return Ok(Ok(BTreeMap::new())) };
+        let organizations: Vec<u64> =
+            wanted.keys().map(|key| key.0).collect::<BTreeSet<_>>().into_iter().collect();
+        let statement = of_organizations(&self.name, &organizations, &hours);
+        let there = answer::rows::<UsageColumns>(&self.client.read(&statement, read).await?)?;
+        let there = answer::usage(&there, &organizations, &hours)?;
+        Ok(missing(&wanted, &there).map_err(|(key, there)| differs(key, &wanted, there)))
+    }
+}
+
+/// Checks that a column `DateTime` can hold this hour: it counts seconds since 1970 in 32 bits. The server would take any other
+/// for an hour of that time.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_hour(hour: Hour) -> Result<(), ClickHouseError> {
+    if (Hour(0)..=LAST_HOUR).contains(&hour) { Ok(()) } else { Err(ClickHouseError::HourOutOfRange(hour)) }
 }
 
 /// The number that ClickHouse knows this by: the id itself, which must be written as that number is.
@@ -123,6 +155,7 @@ fn keyed(rows: &[(&str, &UsageRow)]) -> Result<BTreeMap<Key, Count>, ClickHouseE
     let one = |(organization, row): &(&str, &UsageRow)| {
         let organization = number("the organization", organization)?;
         let project = number("the project", &row.project)?;
+        check_hour(row.count.hour)?;
         Ok(((organization, project, row.category, row.count.hour), row.count))
     };
     rows.iter().map(one).collect()
@@ -163,7 +196,8 @@ fn differs(key: Key, wanted: &BTreeMap<Key, Count>, there: Count) -> Put {
     Put::Differs { row: UsageRow { project: project.to_string(), category, count }, there }
 }
 
-/// Tab-separated: a row of what was taken in, also when that is nothing, and one of what spike protection turned away.
+/// Tab-separated: a row of what was taken in, also when that is nothing, and one of what spike protection turned away. Seconds
+/// have ten digits: the server takes fewer than five for the year of a date.
 fn values(rows: &BTreeMap<Key, Count>) -> String {
     let mut text = String::new();
     for ((organization, project, category, hour), count) in rows {
@@ -171,7 +205,7 @@ fn values(rows: &BTreeMap<Key, Count>) -> String {
         let mut line = |outcome: u8, reason: &str, quantity: u64| {
             let _infallible = writeln!(
                 text,
-                "{organization}\t{project}\t{second}\t{outcome}\t{reason}\t{category}\t{quantity}\t1"
+                "{organization}\t{project}\t{second:010}\t{outcome}\t{reason}\t{category}\t{quantity}\t1"
             );
         };
         line(0, "", count.accepted);
@@ -197,6 +231,20 @@ mod tests {
         for bad in ["", "o1", "01", "+1", "-1", "1.0", " 1", "18446744073709551616"] {
             assert!(number("it", bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_hour_that_would_wrap_in_the_table_is_refused() {
+        assert!(check_hour(Hour(0)).is_ok() && check_hour(LAST_HOUR).is_ok());
+        for hour in [Hour(-1), LAST_HOUR.plus(1), Hour(i64::MAX), Hour(i64::MIN)] {
+            assert!(matches!(
+                keyed(&[("1", &row("2", hour.0, 1, 0))]),
+                Err(ClickHouseError::HourOutOfRange(_))
+            ));
+        }
+        assert!(
+            u32::try_from(LAST_HOUR.0 * 3_600).is_ok() && u32::try_from(LAST_HOUR.plus(1).0 * 3_600).is_err()
+        );
     }
 
     #[test]

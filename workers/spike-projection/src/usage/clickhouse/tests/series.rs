@@ -176,6 +176,28 @@ async fn an_hour_with_other_counts_is_refused_and_nothing_of_its_rows_is_written
 }
 
 #[tokio::test]
+async fn the_first_and_the_last_hour_of_the_table_read_back_and_others_are_refused() {
+    let Some(place) = Place::find() else { return };
+    let rows = [Hour(0), table::LAST_HOUR].map(|hour| {
+        let count = Count { hour, accepted: u64::try_from(i64::MAX).unwrap(), dropped: 1 };
+        UsageRow { project: "11".to_owned(), category: Category::Errors, count }
+    });
+    let table = filled(&place, &rows).await;
+    for row in &rows {
+        // Wider than the table's hours: what lies outside is asked for as well, and must not wrap.
+        let hours = row.count.hour.plus(-2)..row.count.hour.plus(2);
+        let usage = place.source().hourly("7", hours, &an_id()).await.unwrap();
+        assert_eq!(usage.series[&("11".to_owned(), Category::Errors)], [row.count]);
+    }
+    let outside =
+        UsageRow { count: Count { hour: table::LAST_HOUR.plus(1), ..rows[0].count }, ..rows[0].clone() };
+    let refused = table.put(&owned(&[outside]), &an_id()).await.unwrap_err();
+    assert!(matches!(refused, ClickHouseError::HourOutOfRange(_)), "{refused}");
+    let far = place.source().hourly("7", Hour(2_000_000)..Hour(2_000_168), &an_id()).await.unwrap();
+    assert_eq!(far, Usage::default());
+}
+
+#[tokio::test]
 async fn an_organization_without_a_number_is_never_asked_for() {
     let settings = settings("http://127.0.0.1:1/nowhere".to_owned());
     let source = ClickHouseSource::new(&settings).unwrap();

@@ -1,68 +1,6 @@
 //! The program's own commands, as a user runs them.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may panic, and so may what it is made of"
-)]
-
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-use serde_json::Value;
-
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
-        let path = self.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.run_with(arguments, "")
-    }
-
-    fn run_with(&self, arguments: &[&str], input: &str) -> Output {
-        use std::io::Write;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_spike-projection"))
-            .args(arguments)
-            .current_dir(self.path())
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(&[arguments, &["--output", "json"]].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// Runs what must fail, and checks its exit code and its one line.
-    fn refused(&self, arguments: &[&str], exit: i32, said: &str) {
-        let output = self.run(arguments);
-        let text = String::from_utf8_lossy(&output.stderr);
-        let errors: Vec<_> = text.lines().filter(|line| line.starts_with("error: ")).collect();
-        assert_eq!((output.status.code(), errors.len()), (Some(exit), 1), "{arguments:?}: {text}");
-        assert!(errors[0].contains(said), "{arguments:?}: {text}");
-        assert!(!text.contains("panicked"), "{text}");
-    }
-}
+use crate::folder::Folder;
 
 const ORGANIZATIONS: &str = "organization_id,slug,project,quota\no1,one,p1,500000\no2,two,p2,\no3,three,,7\n";
 
