@@ -43,8 +43,6 @@ pub fn human(duration: Duration) -> String {
 
 /// The longest delay between batches.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
-/// The longest deadline of a run.
-pub(crate) const TEN_YEARS: Duration = Duration::from_secs(315_576_000);
 
 /// A time as it is given: RFC 3339, `now`, or `+10m` from now.
 ///

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{self, LONGEST};
+use crate::error::EngineError;
 use crate::time::Timestamp;
 
 /// Batch size and delay of a run.
@@ -14,7 +16,7 @@ use crate::time::Timestamp;
 pub struct Cadence {
     /// Jobs dispatched together, 1 to [`MAX_BATCH_SIZE`]. Default 25.
     pub batch_size: u32,
-    /// Time from one batch to the next. Zero dispatches everything at once. Default 2 s.
+    /// Time from one batch to the next, at most [`LONGEST`]. Zero dispatches everything at once. Default 2 s.
     pub batch_delay: Duration,
 }
 
@@ -28,6 +30,19 @@ impl Default for Cadence {
 }
 
 impl Cadence {
+    /// Checks that batches of this size and delay can be dispatched.
+    ///
+    /// # Errors
+    /// When the size or the delay is out of range.
+    pub fn check(&self) -> Result<(), EngineError> {
+        let size = self.batch_size;
+        if !(1..=MAX_BATCH_SIZE).contains(&size) {
+            let reason = format!("a batch has 1 to {MAX_BATCH_SIZE} jobs, not {size}; change batch_size");
+            return Err(EngineError::Conflict { reason });
+        }
+        Ok(bounds::at_most("batch_delay", self.batch_delay, LONGEST)?)
+    }
+
     /// When the batch after the one that was due at `due` is due, seen from `now`.
     ///
     /// The rhythm is kept when a dispatcher is a little late. After an outage the missed batches do not burst out

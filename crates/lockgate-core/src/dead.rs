@@ -29,6 +29,8 @@ pub enum DeadReason {
     UnknownKind,
     /// Its payload is not one of its kind.
     BadPayload,
+    /// The ledger cannot store its job, or what became of it, and trying again would fail in the same way.
+    Refused,
     /// It was delivered again and again and never settled.
     DeliveryLimit,
     /// The broker gives another reason.
@@ -40,7 +42,7 @@ pub const MAX_DEPTH: usize = 64;
 
 impl DeadReason {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Oversized,
         Self::NotUtf8,
         Self::Malformed,
@@ -49,6 +51,7 @@ impl DeadReason {
         Self::BadHeader,
         Self::UnknownKind,
         Self::BadPayload,
+        Self::Refused,
         Self::DeliveryLimit,
         Self::Other,
     ];
@@ -65,6 +68,7 @@ impl DeadReason {
             Self::BadHeader => "bad-header",
             Self::UnknownKind => "unknown-kind",
             Self::BadPayload => "bad-payload",
+            Self::Refused => "refused",
             Self::DeliveryLimit => "delivery-limit",
             Self::Other => "other",
         }
@@ -94,9 +98,9 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    /// A reason with what exactly is wrong.
+    /// A reason with what exactly is wrong, cut to [`crate::bounds::MAX_TEXT_BYTES`].
     pub fn new(reason: DeadReason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: crate::bounds::text(detail.into()) }
     }
 }
 

@@ -159,7 +159,7 @@ impl<E: JobError> From<E> for Failure {
     }
 }
 
-/// An error with its causes, on one line, no cause said twice.
+/// An error with its causes, on one line, no cause repeated, cut to [`crate::bounds::MAX_TEXT_BYTES`].
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -172,5 +172,5 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
         }
         cause = next.source();
     }
-    text
+    crate::bounds::text(text)
 }

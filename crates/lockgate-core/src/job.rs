@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{self, DurationError, LONGEST};
 use crate::id::{JobId, RunId};
 use crate::name::{Key, Kind, NameError, PoolName, QueueName, Tenant};
 use crate::pool::Need;
@@ -122,6 +123,24 @@ impl Outcome {
         }
     }
 
+    /// The same outcome within the bounds of [`crate::bounds`]: no wait is longer than [`LONGEST`], and reasons and errors
+    /// are cut. A worker applies it before it logs or reports an outcome, and every ledger before it stores one.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        match self {
+            Self::Succeeded => Self::Succeeded,
+            Self::Retry { after, error } => {
+                Self::Retry { after: after.min(LONGEST), error: bounds::text(error) }
+            }
+            Self::Deferred { after, reason } => {
+                Self::Deferred { after: after.min(LONGEST), reason: bounds::text(reason) }
+            }
+            Self::Skipped { reason } => Self::Skipped { reason: bounds::text(reason) },
+            Self::Failed { error } => Self::Failed { error: bounds::text(error) },
+            Self::Cancelled { reason } => Self::Cancelled { reason: bounds::text(reason) },
+        }
+    }
+
     /// The reason or the error, when there is one.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
@@ -184,20 +203,21 @@ impl JobOptions {
         self
     }
 
-    /// Sets how long an attempt may run. Default 90 s.
+    /// Sets how long an attempt may run: 1 ms to [`LONGEST`]. Default 90 s.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Sets the wait before the next attempt. Default: from 5 s, doubled, at most 5 min, full jitter.
+    /// Sets the wait before the next attempt, and the wait of a job that is deferred. Default: from 5 s, doubled, at most
+    /// 5 min, full jitter. Neither time may exceed [`LONGEST`].
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
     /// Sets the longest time that the backend may go on working for an attempt that is gone. The attempt's slots
-    /// drain for as long. Default zero: the work ends with the attempt.
+    /// drain for as long, at most [`LONGEST`]. Default zero: the work ends with the attempt.
     pub fn backend_time(mut self, longest: Duration) -> Self {
         self.backend_time = longest;
         self
@@ -216,17 +236,17 @@ impl JobOptions {
         self
     }
 
-    /// The same with every name checked.
+    /// The same with every name and duration checked.
     ///
     /// # Errors
-    /// When the queue or a pool has no proper name.
-    pub fn check(self) -> Result<KindOptions, NameError> {
+    /// When the queue or a pool has no proper name, or a duration is out of range.
+    pub fn check(self) -> Result<KindOptions, OptionsError> {
         let needs = self
             .pools
             .into_iter()
             .map(|(pool, weight)| Ok(Need { pool: PoolName::new(pool)?, weight: weight.max(1) }))
             .collect::<Result<_, NameError>>()?;
-        Ok(KindOptions {
+        let options = KindOptions {
             queue: QueueName::new(self.queue)?,
             needs,
             max_attempts: self.max_attempts.max(1),
@@ -234,8 +254,21 @@ impl JobOptions {
             backoff: self.backoff,
             backend_time: self.backend_time,
             group: self.group.max(1),
-        })
+        };
+        options.check()?;
+        Ok(options)
     }
+}
+
+/// Why options of a kind are refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// A name is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A duration is out of range.
+    #[error(transparent)]
+    Duration(#[from] DurationError),
 }
 
 /// [`JobOptions`], checked.
@@ -255,6 +288,19 @@ pub struct KindOptions {
     pub backend_time: Duration,
     /// How many jobs may share one execution, at least 1.
     pub group: u32,
+}
+
+impl KindOptions {
+    /// Checks every duration: a program may have changed the options since [`JobOptions::check`].
+    ///
+    /// # Errors
+    /// When a duration is out of range.
+    pub fn check(&self) -> Result<(), DurationError> {
+        bounds::within("deadline", self.deadline, Duration::from_millis(1)..=LONGEST)?;
+        bounds::at_most("backoff.base", self.backoff.base, LONGEST)?;
+        bounds::at_most("backoff.cap", self.backoff.cap, LONGEST)?;
+        bounds::at_most("backend_time", self.backend_time, LONGEST)
+    }
 }
 
 /// A job as the ledger knows it.
@@ -304,5 +350,41 @@ mod tests {
             assert_eq!(state.as_str().parse::<JobState>(), Ok(state));
         }
         assert!("running".parse::<JobState>().is_err());
+    }
+
+    #[test]
+    fn options_with_a_duration_out_of_range_are_refused_by_its_name() {
+        let (options, too_long) = (|| JobOptions::queue("q"), Duration::MAX);
+        let backoff = |base, cap| options().backoff(Backoff { base, cap });
+        for (options, what) in [
+            (options().deadline(too_long), "deadline"),
+            (options().deadline(Duration::ZERO), "deadline"),
+            (options().backend_time(too_long), "backend_time"),
+            (backoff(too_long, Duration::ZERO), "backoff.base"),
+            (backoff(Duration::ZERO, too_long), "backoff.cap"),
+        ] {
+            let Err(OptionsError::Duration(error)) = options.check() else { panic!("{what} was accepted") };
+            assert_eq!(error.what, what);
+        }
+        let longest = options().deadline(LONGEST).backend_time(LONGEST);
+        assert!(longest.backoff(Backoff { base: LONGEST, cap: LONGEST }).check().is_ok());
+    }
+
+    #[test]
+    fn bounded_outcome_has_bounded_wait_and_text() {
+        let (after, long) = (Duration::MAX, "x".repeat(20_000_000));
+        for outcome in [
+            Outcome::Retry { after, error: long.clone() },
+            Outcome::Deferred { after, reason: long.clone() },
+            Outcome::Skipped { reason: long.clone() },
+            Outcome::Failed { error: long.clone() },
+            Outcome::Cancelled { reason: long },
+        ] {
+            let bounded = outcome.bounded();
+            assert!(bounded.reason().unwrap().len() <= bounds::MAX_TEXT_BYTES, "{}", bounded.as_str());
+            if let Outcome::Retry { after, .. } | Outcome::Deferred { after, .. } = bounded {
+                assert_eq!(after, LONGEST);
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::LONGEST;
 use crate::id::{Fence, LeaseId, SessionId};
 use crate::name::{PoolName, Tenant};
 use crate::pool::Need;
@@ -31,6 +32,14 @@ pub struct SlotRequest {
     pub drain_for: Duration,
     /// How long it is ready to wait. A store may refuse it at once when it cannot get a slot in that time.
     pub max_wait: Duration,
+}
+
+impl SlotRequest {
+    /// The same request with durations of at most [`LONGEST`].
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        Self { drain_for: self.drain_for.min(LONGEST), max_wait: self.max_wait.min(LONGEST), ..self }
+    }
 }
 
 /// Slots held.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::bounds;
 use crate::cadence::Cadence;
 use crate::envelope::Envelope;
 use crate::error::EngineError;
@@ -79,6 +80,10 @@ pub enum Recording {
     /// With its settlement, if the job is over soon. The ledger records it now all the same where a start of the job
     /// stands unsettled: that is how a job is found that kills its processes.
     Later,
+    /// Not at all: the delivery has not been admitted yet, and whether it may still start its job is asked so that one
+    /// that may not takes no slots and no tokens. It is asked again when it has been admitted. A job whose run is paused
+    /// goes back to its place, and one that has expired or is poisoned ends, as at any other start.
+    Never,
     /// It was put off to be recorded later, its execution has this number, and it still runs: neither a pause nor a
     /// deadline that came since speaks against it.
     Underway(u32),
@@ -111,6 +116,8 @@ pub struct Execution {
     pub started_at: Timestamp,
     /// Whether its start is on record. If not, [`Authority::Unrecorded`] settles it.
     pub recorded: bool,
+    /// How often the job was deferred in a row before, see [`crate::transition::deferrals_in_row`].
+    pub deferrals: u32,
 }
 
 /// Something that happened to a job.
@@ -125,6 +132,19 @@ pub enum Report {
     },
     /// A delivery of the job came to this.
     Settled(Settlement),
+}
+
+impl Report {
+    /// The same report within its bounds. Every ledger applies it first.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        match self {
+            Self::Settled(settlement) => {
+                Self::Settled(Settlement { outcome: settlement.outcome.bounded(), ..settlement })
+            }
+            published @ Self::Published { .. } => published,
+        }
+    }
 }
 
 /// What a delivery of a job came to.
@@ -237,13 +257,29 @@ pub enum RunCommand {
     },
 }
 
+impl RunCommand {
+    /// The same command within its bounds: reasons are cut. Every ledger applies it first.
+    ///
+    /// # Errors
+    /// When its cadence is out of range.
+    pub fn checked(self) -> Result<Self, EngineError> {
+        match self {
+            Self::Cancel { run, reason } => Ok(Self::Cancel { run, reason: bounds::text(reason) }),
+            Self::CancelJob { job, reason } => Ok(Self::CancelJob { job, reason: bounds::text(reason) }),
+            Self::SetCadence { run, cadence } => cadence.check().map(|()| Self::SetCadence { run, cadence }),
+            other => Ok(other),
+        }
+    }
+}
+
 /// One bounded round of the small sweeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sweep {
     /// Jobs that were handed to the broker so long ago, and neither started nor settled since, have lost their
     /// message, and are due again. `None`: the broker may still have them.
     pub lost_after: Option<Duration>,
-    /// Runs that have been over for so long are forgotten, with their jobs. `None`: kept for ever.
+    /// Runs that have been over for so long, at most
+    /// [`bounds::LONGEST_KEEP`], are forgotten with their jobs. `None`: kept forever.
     pub keep: Option<Duration>,
     /// At most so many rows of each kind.
     pub limit: u32,

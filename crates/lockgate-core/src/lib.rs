@@ -4,12 +4,13 @@
 //! somebody else acts. Read it in this order:
 //!
 //! - words: [`name`], [`id`], [`time`], [`job`], [`run`], [`pool`], [`envelope`], [`dead`],
-//!   [`lease`], [`record`];
+//!   [`lease`], [`record`], and the [`bounds`] of what comes from outside;
 //! - decisions: [`transition`] (the job state machine), [`retry`], [`cadence`] (batches), [`fairness`] (who gets the
 //!   next slot), [`timing`] (leases and heartbeats), [`audit`] (whether a pool kept its promise);
 //! - ports: [`ledger`] (with [`planning`]), [`broker`], [`slots`], held together by [`engine::Engine`].
 
 pub mod audit;
+pub mod bounds;
 pub mod broker;
 pub mod cadence;
 pub mod dead;

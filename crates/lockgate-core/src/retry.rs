@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// The longest wait of a job that is deferred, unless it was asked to stay away for longer. It is shorter than the cap
+/// between attempts: a deferred job has done nothing wrong, and the slots it waits for may be free at any time.
+pub const LONGEST_DEFERRAL: Duration = Duration::from_secs(60);
+
 /// How long to wait before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
@@ -42,9 +46,28 @@ impl Backoff {
     /// ```
     #[must_use]
     pub fn wait(&self, attempt: u32, random: f64, floor: Duration) -> Duration {
-        let share = if random.is_finite() { random.clamp(0.0, 1.0) } else { 1.0 };
-        self.ceiling(attempt).mul_f64(share).max(floor)
+        jittered(self.ceiling(attempt), random).max(floor)
     }
+
+    /// The wait of a job that is deferred and was deferred `earlier` times in a row before: as [`Backoff::wait`], with
+    /// ceilings of at most [`LONGEST_DEFERRAL`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use lockgate_core::retry::Backoff;
+    /// let waits = [0, 1, 2, 9].map(|earlier| Backoff::default().defer(earlier, 1.0, Duration::ZERO).as_secs());
+    /// assert_eq!(waits, [5, 10, 20, 60]);
+    /// ```
+    #[must_use]
+    pub fn defer(&self, earlier: u32, random: f64, floor: Duration) -> Duration {
+        let ceiling = self.ceiling(earlier.saturating_add(1)).min(LONGEST_DEFERRAL);
+        jittered(ceiling, random).max(floor)
+    }
+}
+
+fn jittered(ceiling: Duration, random: f64) -> Duration {
+    let share = if random.is_finite() { random.clamp(0.0, 1.0) } else { 1.0 };
+    ceiling.mul_f64(share)
 }
 
 #[cfg(test)]
@@ -57,6 +80,17 @@ mod tests {
         let seconds: Vec<u64> = (1..=8).map(|n| backoff.ceiling(n).as_secs()).collect();
         assert_eq!(seconds, [5, 10, 20, 40, 80, 160, 300, 300]);
         assert_eq!(backoff.ceiling(u32::MAX), backoff.cap);
+    }
+
+    #[test]
+    fn deferrals_in_a_row_wait_longer_up_to_their_own_cap() {
+        let backoff = Backoff::default();
+        let wait = |earlier| backoff.defer(earlier, 1.0, Duration::ZERO).as_secs();
+        assert_eq!([0, 1, 2, 3, 4, u32::MAX].map(wait), [5, 10, 20, 40, 60, 60]);
+        let asked = Duration::from_secs(900);
+        assert_eq!(backoff.defer(9, 0.5, asked), asked, "a backend may ask for more");
+        let short = Backoff { cap: Duration::from_secs(7), ..backoff };
+        assert_eq!(short.defer(9, 1.0, Duration::ZERO), short.cap);
     }
 
     #[test]

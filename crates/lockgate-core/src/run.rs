@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{self, LONGEST};
 use crate::cadence::Cadence;
+use crate::error::EngineError;
 use crate::id::RunId;
 use crate::job::JobState;
 use crate::name::{Kind, MAX_NAME_BYTES, NameError, QueueName, RunName};
@@ -23,12 +25,38 @@ pub struct RunSpec {
     pub queue: QueueName,
     /// The hour that it is for.
     pub as_of: Timestamp,
-    /// When the first batch is due. `None`: as soon as the plan is whole.
+    /// When the first batch is due, at most [`LONGEST`] from now. `None`: as soon as the plan is whole.
     pub start_at: Option<Timestamp>,
     /// Its rhythm.
     pub cadence: Cadence,
-    /// How long after its start its jobs are still worth running; what is left then is skipped. `None`: for ever.
+    /// How long after its start its jobs are still worth running, at most [`LONGEST`]; what is left then is skipped.
+    /// `None`: forever.
     pub deadline: Option<Duration>,
+}
+
+/// What the name of every inbox begins with. No other run may have such a name, because the jobs of external messages
+/// would then have no run to go to.
+const INBOX: &str = "inbox-";
+
+impl RunSpec {
+    /// Checks a run that a client wants to plan. `now` is the ledger's.
+    ///
+    /// # Errors
+    /// When its name is reserved, or its cadence, its start or its deadline is out of range.
+    pub fn check(&self, now: Timestamp) -> Result<(), EngineError> {
+        if self.name.as_str().starts_with(INBOX) {
+            let reason = format!(
+                "run {} cannot be planned: names that begin with {INBOX} belong to the runs of external messages; \
+                 choose another name",
+                self.name
+            );
+            return Err(EngineError::Conflict { reason });
+        }
+        self.cadence.check()?;
+        let delay = self.start_at.map_or(Duration::ZERO, |start| start.since(now));
+        bounds::at_most("the time until start_at", delay, LONGEST)?;
+        Ok(bounds::at_most("deadline", self.deadline.unwrap_or_default(), LONGEST)?)
+    }
 }
 
 /// The run that messages of clients belong to: one for each kind and day, so that they are listed, paused, retried,
@@ -38,7 +66,7 @@ pub struct RunSpec {
 /// Never: the name is as long as a name may be, at most.
 pub fn inbox(id: RunId, kind: Kind, queue: QueueName, now: Timestamp) -> Result<RunSpec, NameError> {
     let (year, month, day) = now.date();
-    let mut name = format!("inbox-{year:04}-{month:02}-{day:02}-{kind}");
+    let mut name = format!("{INBOX}{year:04}-{month:02}-{day:02}-{kind}");
     while name.len() > MAX_NAME_BYTES {
         name.pop();
     }

@@ -87,6 +87,17 @@ pub fn next(state: JobState, event: Event) -> Option<JobState> {
     }
 }
 
+/// How often a job has been deferred in a row, after it ended so, given how often before. The count sets the backoff of its
+/// next deferral. It begins again when an execution ends in any other way, and when an operator runs the job again; an
+/// execution that is itself deferred, because its backend is overloaded, made no progress and keeps it.
+#[must_use]
+pub fn deferrals_in_row(before: u32, ending: Ending) -> u32 {
+    match ending {
+        Ending::Deferred => before.saturating_add(1),
+        Ending::Succeeded | Ending::Retry | Ending::Skipped | Ending::Failed | Ending::Cancelled => 0,
+    }
+}
+
 /// What the ledger knows of a job when a worker wants to start it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -144,7 +155,7 @@ pub fn may_start(standing: &Standing, dispatch: u32, record: Recording) -> Start
         StartVerdict::Poisoned
     } else if standing.paused {
         StartVerdict::Paused
-    } else if record == Recording::Later && standing.unsettled == 0 {
+    } else if record == Recording::Never || record == Recording::Later && standing.unsettled == 0 {
         StartVerdict::RunUnrecorded
     } else {
         StartVerdict::Run
@@ -231,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_paused_or_expired_run_starts_nothing() {
-        for record in [Recording::Now, Recording::Later] {
+        for record in [Recording::Never, Recording::Now, Recording::Later] {
             let paused = Standing { paused: true, ..standing() };
             assert_eq!(may_start(&paused, 3, record), StartVerdict::Paused);
             assert_eq!(may_start(&Standing { expired: true, ..paused }, 3, record), StartVerdict::Expired);
@@ -244,6 +255,24 @@ mod tests {
         assert_eq!(later(standing()), StartVerdict::RunUnrecorded);
         assert_eq!(later(Standing { unsettled: 1, ..standing() }), StartVerdict::Run);
         assert_eq!(later(Standing { unsettled: 3, ..standing() }), StartVerdict::Poisoned);
+    }
+
+    #[test]
+    fn a_check_before_admission_records_nothing_and_refuses_what_a_start_would() {
+        let check = |standing, dispatch| may_start(&standing, dispatch, Recording::Never);
+        assert_eq!(check(standing(), 3), StartVerdict::RunUnrecorded);
+        assert_eq!(check(Standing { unsettled: 2, ..standing() }, 3), StartVerdict::RunUnrecorded);
+        assert_eq!(check(Standing { unsettled: 3, ..standing() }, 3), StartVerdict::Poisoned);
+        assert_eq!(check(standing(), 2), StartVerdict::Stale);
+    }
+
+    #[test]
+    fn deferrals_count_in_a_row() {
+        assert_eq!(deferrals_in_row(2, Ending::Deferred), 3);
+        assert_eq!(deferrals_in_row(u32::MAX, Ending::Deferred), u32::MAX);
+        for ending in [Ending::Succeeded, Ending::Retry, Ending::Failed] {
+            assert_eq!(deferrals_in_row(2, ending), 0);
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn settle(&self, reports: Vec<Report>) -> Result<Vec<Settled>, EngineError> {
-        let settle = settle::Settle::new(reports);
+        let settle = settle::Settle::new(reports.into_iter().map(Report::bounded).collect());
         match settle.rounds() {
             0 => Ok(Vec::new()),
             1 => self.database.call("settling jobs", &settle).await,
@@ -101,7 +101,8 @@ impl Ledger for PostgresLedger {
     }
 
     async fn control(&self, command: RunCommand) -> Result<u64, EngineError> {
-        self.database.transact("carrying out a command", &control::Control { command }).await
+        let control = control::Control { command: command.checked()? };
+        self.database.transact("carrying out a command", &control).await
     }
 
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, EngineError> {

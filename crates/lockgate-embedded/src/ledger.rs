@@ -58,8 +58,8 @@ impl Ledger for SqliteLedger {
 
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError> {
         let now = self.database.now();
-        // A look first: starts that are left for later never take the write lock.
-        if starts.iter().all(|start| start.record == Recording::Later) {
+        // A read first: starts that write nothing never take the write lock.
+        if starts.iter().all(|start| matches!(start.record, Recording::Later | Recording::Never)) {
             let mut reader = self.database.reader().acquire().await.doing("starting jobs")?;
             if let Some(answers) = execute::look(&mut reader, &starts, now).await.doing("starting jobs")? {
                 return Ok(answers);
@@ -69,7 +69,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn settle(&self, reports: Vec<Report>) -> Result<Vec<Settled>, EngineError> {
-        let now = self.database.now();
+        let (reports, now) = (reports.into_iter().map(Report::bounded).collect(), self.database.now());
         self.database.write("settling jobs", execute::SettleJobs { reports, now }).await
     }
 
@@ -85,7 +85,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn control(&self, command: RunCommand) -> Result<u64, EngineError> {
-        let now = self.database.now();
+        let (command, now) = (command.checked()?, self.database.now());
         self.database.write("carrying out a command", control::Control { command, now }).await
     }
 

@@ -12,6 +12,7 @@ use lockgate_core::Failure;
 use tokio::time::{Instant, sleep_until};
 
 use crate::job::Context;
+use crate::panics::message;
 use crate::registry::Entry;
 use crate::stop::{StopReason, StopSignal};
 use crate::telemetry;
@@ -98,10 +99,4 @@ fn cut_by(reason: StopReason) -> Cut {
             Cut::LeaseLost(reason.as_str())
         }
     }
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| String::from("without a message"))
 }

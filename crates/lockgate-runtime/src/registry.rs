@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use lockgate_core::bounds::DurationError;
+use lockgate_core::job::OptionsError;
 use lockgate_core::name::NameError;
 use lockgate_core::{Failure, Kind, KindOptions, QueueName};
 
 use crate::canceller::Canceller;
 use crate::job::{Context, Job, State};
+use crate::panics;
 
 /// The kinds of a process, by name.
 #[derive(Default)]
@@ -35,6 +39,14 @@ pub enum RegistryError {
         /// What is wrong.
         source: NameError,
     },
+    /// A duration of its options is out of range.
+    #[error("cannot register the job kind {kind}: {source}")]
+    Duration {
+        /// The kind.
+        kind: Kind,
+        /// What is wrong.
+        source: DurationError,
+    },
     /// Two types have the same name.
     #[error("the job kind {0} is registered twice; each type needs a KIND of its own")]
     Twice(Kind),
@@ -44,11 +56,14 @@ impl Registry {
     /// Adds a kind.
     ///
     /// # Errors
-    /// When a name is none, or the kind is there already.
+    /// When a name is none, a duration is out of range, or the kind is there already.
     pub fn add<J: Job>(&mut self) -> Result<(), RegistryError> {
         let named = |source| RegistryError::Name { kind: J::KIND, source };
         let kind = Kind::new(J::KIND).map_err(named)?;
-        let options = J::options().check().map_err(named)?;
+        let options = J::options().check().map_err(|error| match error {
+            OptionsError::Name(source) => named(source),
+            OptionsError::Duration(source) => RegistryError::Duration { kind: kind.clone(), source },
+        })?;
         let entry = Entry { options, runner: Box::new(Typed::<J>(PhantomData)) };
         match self.kinds.insert(kind.clone(), entry) {
             None => Ok(()),
@@ -61,6 +76,18 @@ impl Registry {
         if let Some((_, entry)) = self.kinds.iter_mut().find(|(name, _)| name.as_str() == kind) {
             change(&mut entry.options);
         }
+    }
+
+    /// Checks the options of all kinds once more: a program may have changed them with [`Registry::adjust`].
+    ///
+    /// # Errors
+    /// When a duration is out of range.
+    pub fn check(&self) -> Result<(), RegistryError> {
+        for (kind, options) in self.kinds() {
+            let named = |source| RegistryError::Duration { kind: kind.clone(), source };
+            options.check().map_err(named)?;
+        }
+        Ok(())
     }
 
     /// The kind of this name.
@@ -130,7 +157,10 @@ struct Typed<J>(PhantomData<fn() -> J>);
 #[async_trait]
 impl<J: Job> Runner for Typed<J> {
     fn reads(&self, payload: &str) -> Result<(), serde_json::Error> {
-        serde_json::from_str::<J>(payload).map(drop)
+        // A payload that makes its author's code panic is as unreadable as any other.
+        catch_unwind(|| serde_json::from_str::<J>(payload).map(drop)).unwrap_or_else(|panic| {
+            Err(serde::de::Error::custom(format!("panicked: {}", panics::message(panic.as_ref()))))
+        })
     }
 
     fn canceller(&self, state: &State) -> Option<Arc<dyn Canceller>> {

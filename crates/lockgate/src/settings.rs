@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use garde::Validate;
+use lockgate_core::bounds::{LONGEST, LONGEST_KEEP};
 use lockgate_core::cadence::{Cadence, MAX_BATCH_SIZE};
 use lockgate_core::timing::SlotTiming;
 use schemars::JsonSchema;
@@ -26,7 +27,6 @@ pub use rates::{KindSettings, Kinds, quotas};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const TEN_YEARS: Duration = Duration::from_secs(315_576_000);
 
 /// All sections of the framework.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
@@ -124,7 +124,7 @@ pub struct SlotSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct WorkerSettings {
-    /// Deliveries at hand at once, running or waiting for a slot.
+    /// Deliveries in flight at once, running or waiting for a slot; at least one for each kind of job.
     #[garde(custom(between(1, 10_000)))]
     pub concurrency: u32,
     /// How long running jobs may finish after a stop.
@@ -149,15 +149,15 @@ pub struct RunSettings {
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::ZERO, DAY)))]
     pub batch_delay: Duration,
-    /// How long after its start a run's jobs are still worth running, or `forever`.
+    /// How long after its start a run's jobs are still worth running, at most 366 days, or `forever`.
     #[serde(with = "durations::or_forever")]
     #[schemars(with = "String")]
-    #[garde(custom(within_or_forever(SECOND, TEN_YEARS)))]
+    #[garde(custom(within_or_forever(SECOND, LONGEST)))]
     pub deadline: Option<Duration>,
     /// How long finished runs are kept, or `forever`.
     #[serde(with = "durations::or_forever")]
     #[schemars(with = "String")]
-    #[garde(custom(within_or_forever(MINUTE, TEN_YEARS)))]
+    #[garde(custom(within_or_forever(MINUTE, LONGEST_KEEP)))]
     pub keep: Option<Duration>,
 }
 

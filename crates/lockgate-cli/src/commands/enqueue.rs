@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches};
+use lockgate::core::bounds::LONGEST;
 use lockgate::core::cadence::MAX_BATCH_SIZE;
 use lockgate::core::ledger::Planned;
 use lockgate::core::run::RunSpec;
@@ -17,7 +18,7 @@ use super::views::{RunView, ms, none};
 use crate::arguments::{duration, examples, number};
 use crate::program::{Command, Input, Manifest, ManifestRequest};
 use crate::session::Session;
-use crate::times::{DAY, TEN_YEARS, human, parse_hour, parse_time, rfc3339};
+use crate::times::{DAY, human, parse_hour, parse_time, rfc3339};
 use crate::{Exit, fanout, follow};
 
 /// `enqueue`
@@ -50,7 +51,7 @@ struct Arguments {
     as_of: Timestamp,
 
     /// How long after its start the run's jobs are still worth running; what is left then is skipped
-    #[arg(long, value_name = "DURATION", value_parser = duration(Duration::from_secs(1), TEN_YEARS))]
+    #[arg(long, value_name = "DURATION", value_parser = duration(Duration::from_secs(1), LONGEST))]
     deadline: Option<Duration>,
 
     /// Says what the run would be, and plans nothing

@@ -9,6 +9,7 @@ with over as (
 ), done as (
     update standings s set
         state = 'scheduled', due_at = ledger_now(), dispatch = s.dispatch + 1, dispatched = false, executing = false, attempt = 0, unsettled = 0,
+        deferrals_in_row = 0,
         reason = null, updated_at = ledger_now()
     from over where s.id = over.id
     returning s.seq

@@ -6,6 +6,7 @@
 update standings s set
     state = x.state::job_state, due_at = ledger_now() + x.after, reason = x.reason,
     deferrals = s.deferrals + x.deferred::integer,
+    deferrals_in_row = case when x.deferred then s.deferrals_in_row + 1 else 0 end,
     attempt = case
         when x.execution is null then s.attempt
         else greatest(s.attempt + (x.dispatch is not null)::integer - x.deferred::integer, 0)

@@ -14,4 +14,4 @@ where s.id = x.id and s.dispatch = x.dispatch and s.state in ('scheduled', 'enqu
         when x.underway is not null then s.executions = x.underway - 1
         else s.dispatched and s.unsettled < $5 and r.status <> 'paused' and (r.deadline_at is null or r.deadline_at > ledger_now())
     end
-returning s.id, s.attempt, s.executions, s.updated_at
+returning s.id, s.attempt, s.executions, s.deferrals_in_row, s.updated_at

@@ -53,14 +53,14 @@ pub struct MigrationStatus {
 }
 
 macro_rules! migration {
-    ($version:literal, $name:literal) => {
+    ($number:literal, $name:literal) => {
         Migration {
-            version: $version,
+            version: version($number),
             name: $name,
             sql: include_str!(concat!(
                 env!("CARGO_MANIFEST_DIR"),
-                "/../../migrations/postgres/000",
-                $version,
+                "/../../migrations/postgres/",
+                $number,
                 "_",
                 $name,
                 ".sql"
@@ -69,9 +69,23 @@ macro_rules! migration {
     };
 }
 
+/// Returns the version that the name of a migration's file begins with.
+const fn version(number: &str) -> i64 {
+    match i64::from_str_radix(number, 10) {
+        Ok(version) => version,
+        Err(_) => 0,
+    }
+}
+
 /// The engine's own tables.
-pub const LOCKGATE: Component =
-    Component { name: "lockgate", migrations: &[migration!(1, "ledger"), migration!(2, "namespaces")] };
+pub const LOCKGATE: Component = Component {
+    name: "lockgate",
+    migrations: &[
+        migration!("0001", "ledger"),
+        migration!("0002", "namespaces"),
+        migration!("0003", "deferrals_in_row"),
+    ],
+};
 
 /// The number of the lock under which a database is migrated: any, if no other program takes it for its own.
 const LOCK: i64 = 0x6c6f_636b_6761_7465;

@@ -16,7 +16,6 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row};
 
-use super::plan::check_cadence;
 use super::read::{self, Run};
 use super::standing::Standings;
 use crate::columns::{count, integer, sql, storable};
@@ -117,7 +116,6 @@ async fn step_by_step<'q>(
 
 async fn set_cadence(tx: &mut PgConnection, run: RunId, cadence: Cadence) -> Result<u64, EngineError> {
     let run = read::lock_run(tx, run).await?;
-    check_cadence(cadence)?;
     let due = run.record.next_due.map(|due| cadence.due_after_change(run.last_batch_at, due).0);
     sqlx::query(sql!("ledger/set_cadence"))
         .bind(run.number)

@@ -5,7 +5,6 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use lockgate_core::cadence::{Cadence, MAX_BATCH_SIZE};
 use lockgate_core::envelope::MAX_PAYLOAD_BYTES;
 use lockgate_core::error::EngineError;
 use lockgate_core::ledger::{self, Adoption, PlanStep, Planned, PlannedJob};
@@ -24,7 +23,7 @@ use crate::database::{Doing, Patience, Work};
 /// One step of a planning.
 pub(super) struct Plan {
     pub(super) step: PlanStep,
-    /// The ledger's time, for the name of an inbox.
+    /// The ledger's time, for the name of an inbox and the bound of a delayed start.
     pub(super) now: Timestamp,
 }
 
@@ -41,7 +40,10 @@ impl Work for Plan {
 
     async fn run(&self, tx: &mut PgConnection) -> Result<Planned, EngineError> {
         match &self.step {
-            PlanStep::Open(spec) => open(tx, spec).await,
+            PlanStep::Open(spec) => {
+                spec.check(self.now)?;
+                open(tx, spec).await
+            }
             PlanStep::Append { run, jobs } => append(tx, *run, jobs).await,
             PlanStep::Seal { run } => seal(tx, *run).await,
             PlanStep::Adopt(adoption) => adopt(tx, adoption, self.now).await,
@@ -50,7 +52,6 @@ impl Work for Plan {
 }
 
 async fn open(tx: &mut PgConnection, spec: &RunSpec) -> Result<Planned, EngineError> {
-    check_cadence(spec.cadence)?;
     let made = sqlx::query(sql!("ledger/insert_run"))
         .bind(spec.id.0)
         .bind(spec.name.as_str())
@@ -158,15 +159,4 @@ fn check_payloads(jobs: &[PlannedJob]) -> Result<(), EngineError> {
         return Err(EngineError::Conflict { reason });
     }
     Ok(())
-}
-
-/// A rhythm that can be kept.
-pub(super) fn check_cadence(cadence: Cadence) -> Result<(), EngineError> {
-    if (1..=MAX_BATCH_SIZE).contains(&cadence.batch_size) {
-        return Ok(());
-    }
-    let size = cadence.batch_size;
-    Err(EngineError::Conflict {
-        reason: format!("a batch has 1 to {MAX_BATCH_SIZE} jobs, not {size}; change batch_size"),
-    })
 }

@@ -54,6 +54,7 @@ impl Standings {
             .bind(column(&changed, |_, job| integer(job.executions)))
             .bind(column(&changed, |_, job| i16::try_from(job.unsettled).unwrap_or(i16::MAX)))
             .bind(column(&changed, |_, job| job.reason.clone()))
+            .bind(column(&changed, |_, job| integer(job.deferrals_in_row)))
             .execute(tx)
             .await
             .map(drop)
@@ -76,6 +77,7 @@ pub(super) struct Standing {
     attempt: u32,
     executions: u32,
     unsettled: u32,
+    deferrals_in_row: u32,
     reason: Option<String>,
     paused: bool,
     expired: bool,
@@ -96,6 +98,7 @@ impl Standing {
             attempt: small(row, "attempt")?,
             executions: small(row, "executions")?,
             unsettled: u32::try_from(row.try_get::<i16, _>("unsettled")?).unwrap_or(0),
+            deferrals_in_row: small(row, "deferrals_in_row")?,
             reason: row.try_get("reason")?,
             paused: row.try_get("paused")?,
             expired: row.try_get("expired")?,
@@ -162,13 +165,15 @@ impl Standing {
 
     fn execution(&self) -> Execution {
         let (attempt, number) = (self.attempt, self.executions);
-        Execution { attempt, number, started_at: self.now, recorded: true }
+        let deferrals = self.deferrals_in_row;
+        Execution { attempt, number, started_at: self.now, recorded: true, deferrals }
     }
 
     /// What a start comes to that is left for later.
     fn next_execution(&self) -> Execution {
         let (attempt, number) = (self.attempt + 1, self.executions + 1);
-        Execution { attempt, number, started_at: self.now, recorded: false }
+        let deferrals = self.deferrals_in_row;
+        Execution { attempt, number, started_at: self.now, recorded: false, deferrals }
     }
 
     /// Goes where the state machine says, if anywhere; answers whether it went.
@@ -185,6 +190,7 @@ impl Standing {
         }
         self.attempt = 0;
         self.unsettled = 0;
+        self.deferrals_in_row = 0;
         self.dispatched = false;
         // An execution that outlived the end of its job has nothing to say about the next, on record or not.
         self.executing = false;

@@ -57,10 +57,10 @@ impl Work for Starts {
     type Output = Answers;
 
     async fn run(&self, connection: &mut PgConnection) -> Result<Answers, EngineError> {
-        let is_later =
-            |place: &&usize| self.starts.get(**place).is_some_and(|s| s.record == Recording::Later);
-        let (later, recorded): (Vec<usize>, Vec<usize>) = self.first.iter().partition(is_later);
-        let mut answers = self.look(connection, &later).await.doing("starting jobs")?;
+        let is_read = |start: &Start| matches!(start.record, Recording::Later | Recording::Never);
+        let (read, recorded): (Vec<usize>, Vec<usize>) =
+            self.first.iter().partition(|place| self.starts.get(**place).is_some_and(is_read));
+        let mut answers = self.look(connection, &read).await.doing("starting jobs")?;
         answers.extend(self.record(connection, &recorded).await.doing("starting jobs")?);
         Ok(answers)
     }
@@ -72,9 +72,14 @@ impl Starts {
         if places.is_empty() {
             return Ok(Answers::new());
         }
+        let most_unsettled = |start: &Start| match start.record {
+            Recording::Never => integer(MAX_UNSETTLED_STARTS.saturating_sub(1)),
+            _ => 0,
+        };
         let rows = sqlx::query(sql!("ledger/look_at_jobs"))
             .bind(self.column(places, |start| start.job.0))
             .bind(self.column(places, |start| integer(start.dispatch)))
+            .bind(self.column(places, most_unsettled))
             .fetch_all(connection)
             .await?;
         self.answers(places, &rows, false)
@@ -86,7 +91,7 @@ impl Starts {
         }
         let underway = |start: &Start| match start.record {
             Recording::Underway(number) => Some(integer(number)),
-            Recording::Now | Recording::Later => None,
+            Recording::Now | Recording::Later | Recording::Never => None,
         };
         let rows = sqlx::query(sql!("ledger/start_jobs"))
             .bind(self.column(places, |start| start.job.0))
@@ -113,6 +118,7 @@ impl Starts {
                 number: small(row, "executions")?,
                 started_at: Timestamp(row.try_get("updated_at")?),
                 recorded,
+                deferrals: small(row, "deferrals_in_row")?,
             };
             if let Some(place) = by_job.get(&JobId(row.try_get("id")?)) {
                 answers.insert(*place, Started::Run(execution));

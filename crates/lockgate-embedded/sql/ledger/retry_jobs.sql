@@ -3,5 +3,6 @@
 -- speak for them.
 update jobs set
     state = 'scheduled', due_at = ?3, dispatch = dispatch + 1, dispatched = 0, executing = 0, attempt = 0, unsettled = 0,
+    deferrals_in_row = 0,
     reason = null, updated_at = ?3
 where run = ?1 and state in (select value from json_each(?2))

@@ -56,14 +56,14 @@ pub struct MigrationStatus {
 }
 
 macro_rules! migration {
-    ($version:literal, $name:literal) => {
+    ($number:literal, $name:literal) => {
         Migration {
-            version: $version,
+            version: version($number),
             name: $name,
             sql: include_str!(concat!(
                 env!("CARGO_MANIFEST_DIR"),
-                "/../../migrations/sqlite/000",
-                $version,
+                "/../../migrations/sqlite/",
+                $number,
                 "_",
                 $name,
                 ".sql"
@@ -72,17 +72,27 @@ macro_rules! migration {
     };
 }
 
+/// Returns the version that the name of a migration's file begins with.
+const fn version(number: &str) -> i64 {
+    match i64::from_str_radix(number, 10) {
+        Ok(version) => version,
+        Err(_) => 0,
+    }
+}
+
 /// The engine's own tables.
 pub const LOCKGATE: Component = Component {
     name: "lockgate",
     migrations: &[
-        migration!(1, "ledger"),
-        migration!(2, "broker"),
-        migration!(3, "slots"),
-        migration!(4, "dead_letters"),
-        migration!(5, "start_tokens"),
-        migration!(6, "rates"),
-        migration!(7, "pool_state"),
+        migration!("0001", "ledger"),
+        migration!("0002", "broker"),
+        migration!("0003", "slots"),
+        migration!("0004", "dead_letters"),
+        migration!("0005", "start_tokens"),
+        migration!("0006", "rates"),
+        migration!("0007", "pool_state"),
+        migration!("0008", "pool_numbers"),
+        migration!("0009", "deferrals_in_row"),
     ],
 };
 

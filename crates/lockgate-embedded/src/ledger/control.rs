@@ -13,7 +13,6 @@ use lockgate_core::time::{Timestamp, millis};
 use lockgate_core::transition::{self, Event};
 use sqlx::SqliteConnection;
 
-use super::plan::check_cadence;
 use super::read::{self, Run};
 use super::standing::Standings;
 use crate::columns::{sql, to_json};
@@ -109,7 +108,6 @@ async fn retry(
 
 async fn set_cadence(tx: &mut SqliteConnection, run: RunId, cadence: Cadence) -> Result<u64, EngineError> {
     let run = read::run(tx, run).await?;
-    check_cadence(cadence)?;
     let due = run.record.next_due.map(|due| cadence.due_after_change(run.last_batch_at, due).0);
     sqlx::query(sql!("ledger/set_cadence"))
         .bind(run.number)

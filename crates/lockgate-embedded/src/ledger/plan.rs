@@ -3,7 +3,6 @@
 //! It must never add to a run that is sealed, nor dispatch anything of one that is not.
 
 use async_trait::async_trait;
-use lockgate_core::cadence::{Cadence, MAX_BATCH_SIZE};
 use lockgate_core::envelope::MAX_PAYLOAD_BYTES;
 use lockgate_core::error::EngineError;
 use lockgate_core::id::RunId;
@@ -30,7 +29,10 @@ impl Write for Plan {
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Planned, EngineError> {
         match &self.step {
-            PlanStep::Open(spec) => open(tx, spec, self.now).await,
+            PlanStep::Open(spec) => {
+                spec.check(self.now)?;
+                open(tx, spec, self.now).await
+            }
             PlanStep::Append { run, jobs } => append(tx, *run, jobs, self.now).await,
             PlanStep::Seal { run } => seal(tx, *run, self.now).await,
             PlanStep::Adopt(adoption) => adopt(tx, adoption, self.now).await,
@@ -39,7 +41,6 @@ impl Write for Plan {
 }
 
 async fn open(tx: &mut SqliteConnection, spec: &RunSpec, now: Timestamp) -> Result<Planned, EngineError> {
-    check_cadence(spec.cadence)?;
     let made = sqlx::query(sql!("ledger/insert_run"))
         .bind(spec.id.to_string())
         .bind(spec.name.as_str())
@@ -152,17 +153,6 @@ async fn adopt(
         .await
         .doing(doing)?;
     Ok(Planned { run: Run::from_row(&row).doing(doing)?.record, existed, added })
-}
-
-/// A rhythm that can be kept.
-pub(super) fn check_cadence(cadence: Cadence) -> Result<(), EngineError> {
-    if (1..=MAX_BATCH_SIZE).contains(&cadence.batch_size) {
-        return Ok(());
-    }
-    let size = cadence.batch_size;
-    Err(EngineError::Conflict {
-        reason: format!("a batch has 1 to {MAX_BATCH_SIZE} jobs, not {size}; change batch_size"),
-    })
 }
 
 /// A job as `append_jobs` reads it.

@@ -9,7 +9,7 @@ use lockgate_core::id::JobId;
 use lockgate_core::job::{JobState, Outcome};
 use lockgate_core::ledger::{Authority, Execution, Report, Settled, Settlement, Start, Started};
 use lockgate_core::time::{Timestamp, millis};
-use lockgate_core::transition::{self, DEADLINE_PASSED, Event, POISONED, StartVerdict};
+use lockgate_core::transition::{self, DEADLINE_PASSED, Ending, Event, POISONED, StartVerdict};
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -78,6 +78,7 @@ pub(super) struct Standing {
     executions: u32,
     unsettled: u32,
     deferrals: u32,
+    deferrals_in_row: u32,
     reason: Option<String>,
     waited: Option<i64>,
     ran: Option<i64>,
@@ -105,6 +106,7 @@ impl Standing {
             executions: row.try_get("executions")?,
             unsettled: row.try_get("unsettled")?,
             deferrals: row.try_get("deferrals")?,
+            deferrals_in_row: row.try_get("deferrals_in_row")?,
             reason: row.try_get("reason")?,
             waited: row.try_get("waited")?,
             ran: row.try_get("ran")?,
@@ -173,13 +175,15 @@ impl Standing {
 
     fn execution(&self, now: Timestamp) -> Execution {
         let (attempt, number) = (self.attempt, self.executions);
-        Execution { attempt, number, started_at: now, recorded: true }
+        let deferrals = self.deferrals_in_row;
+        Execution { attempt, number, started_at: now, recorded: true, deferrals }
     }
 
     /// What a start comes to that is left for later.
     fn next_execution(&self, now: Timestamp) -> Execution {
         let (attempt, number) = (self.attempt + 1, self.executions + 1);
-        Execution { attempt, number, started_at: now, recorded: false }
+        let deferrals = self.deferrals_in_row;
+        Execution { attempt, number, started_at: now, recorded: false, deferrals }
     }
 
     pub(super) fn report(&mut self, report: &Report, now: Timestamp) -> Settled {
@@ -210,15 +214,17 @@ impl Standing {
             _ => return Settled::Stale,
         };
         let outcome = &settlement.outcome;
+        let ending = Ending::from(outcome);
         let due = match outcome {
             Outcome::Retry { after, .. } | Outcome::Deferred { after, .. } => Some(now.plus(*after)),
             _ => None,
         };
-        let settled = self.step(Event::Ended(outcome.into()), due, outcome.reason().map(str::to_owned));
+        let settled = self.step(Event::Ended(ending), due, outcome.reason().map(str::to_owned));
         if settled == Settled::Stale {
             return settled;
         }
-        if matches!(outcome, Outcome::Deferred { .. }) {
+        self.deferrals_in_row = transition::deferrals_in_row(self.deferrals_in_row, ending);
+        if ending == Ending::Deferred {
             self.deferrals += 1;
             self.attempt = self.attempt.saturating_sub(u32::from(by_execution));
         }
@@ -246,6 +252,7 @@ impl Standing {
     pub(super) fn renew(&mut self) {
         self.attempt = 0;
         self.unsettled = 0;
+        self.deferrals_in_row = 0;
         self.dispatched = false;
         // An execution that outlived the end of its job has nothing to say about the next, on record or not.
         self.executing = false;

@@ -64,12 +64,29 @@ macro_rules! conformance_suite {
                     a_batch_size_out_of_range_is_refused,
                 ]);
             }
+            mod admitting {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::admitting, super::super::$fixture, $flavour, [
+                    check_of_a_delivery_records_nothing,
+                    check_refuses_a_delivery_that_will_not_run,
+                    check_skips_a_job_after_the_runs_deadline,
+                    deferrals_in_a_row_are_counted_until_another_ending,
+                    operators_retry_forgets_earlier_deferrals,
+                ]);
+            }
+            mod bounding {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::bounding, super::super::$fixture, $flavour, [
+                    wait_of_a_job_is_cut_to_the_longest,
+                    run_with_a_duration_out_of_range_is_refused,
+                    long_reason_is_cut,
+                ]);
+            }
             mod adopting {
                 $crate::conformance_suite!(@tests $crate::conformance::ledger::adopting, super::super::$fixture, $flavour, [
                     an_adopted_job_is_started_and_settled_like_any_other,
                     an_adopted_job_is_adopted_once,
                     two_adopted_jobs_may_have_one_key,
                     a_retry_of_an_adopted_job_goes_out_by_the_dispatcher,
+                    name_of_an_inbox_is_reserved,
                     a_paused_inbox_starts_nothing,
                     a_cancelled_inbox_is_open_for_what_comes_after,
                 ]);

@@ -1,6 +1,8 @@
 //! Cases of the ledger: what [`lockgate_core::ledger`] promises, rule by rule.
 
+pub mod admitting;
 pub mod adopting;
+pub mod bounding;
 pub mod controlling;
 pub mod dispatching;
 pub mod planning;

@@ -66,6 +66,8 @@ struct Job {
     started_by: i64,
     /// Starts in a row that were never settled.
     unsettled: u32,
+    /// Deferrals in a row.
+    deferrals_in_row: u32,
     published_at: Option<Timestamp>,
     started_at: Option<Timestamp>,
     settled_at: Option<Timestamp>,
@@ -100,7 +102,8 @@ impl Ledger for MemoryLedger {
     }
 
     async fn settle(&self, reports: Vec<Report>) -> Result<Vec<Settled>, EngineError> {
-        Ok(self.with(|books| reports.into_iter().map(|report| books.settle(report)).collect()))
+        let reports = reports.into_iter().map(Report::bounded);
+        Ok(self.with(|books| reports.map(|report| books.settle(report)).collect()))
     }
 
     async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, EngineError> {
@@ -112,6 +115,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn control(&self, command: RunCommand) -> Result<u64, EngineError> {
+        let command = command.checked()?;
         self.with(|books| books.control(command))
     }
 

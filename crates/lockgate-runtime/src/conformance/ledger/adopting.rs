@@ -7,11 +7,11 @@ use lockgate_core::ledger::{
     Adoption, Authority, JobQuery, PlanStep, Planned, PlannedJob, RunCommand, Settled, Started,
 };
 use lockgate_core::run::RunStatus;
-use lockgate_core::{Envelope, Kind, RunId};
+use lockgate_core::{EngineError, Envelope, Kind, RunId};
 
 use super::super::Fixture;
 use super::super::desk::{Desk, retry};
-use super::super::stage::{id, manifest, queue};
+use super::super::stage::{id, manifest, queue, spec};
 
 async fn adopt(desk: &Desk, jobs: Vec<PlannedJob>) -> Planned {
     let (kind, queue) = (Kind::new("kind").unwrap(), queue("q"));
@@ -92,6 +92,19 @@ pub async fn a_retry_of_an_adopted_job_goes_out_by_the_dispatcher(fixture: &dyn 
         Started::Stale,
         "the first message is old by now"
     );
+}
+
+/// A client's run that took the name of an inbox would leave external messages without a run, until the day is over.
+pub async fn name_of_an_inbox_is_reserved(fixture: &dyn Fixture) {
+    let desk = Desk::new(fixture);
+    let inbox = adopt(&desk, manifest(0..1)).await.run.name;
+    for name in [inbox.as_str(), "inbox-2999-12-31-kind", "inbox-"] {
+        let answer = desk.ledger.plan(PlanStep::Open(spec(name))).await;
+        let Err(EngineError::Conflict { reason }) = answer else { panic!("{name}: {answer:?}") };
+        assert!(reason.contains(name) && reason.contains("choose another name"), "{reason}");
+    }
+    desk.plan(spec("inbox"), 1).await;
+    assert_eq!(adopt(&desk, manifest(1..2)).await.added, 1);
 }
 
 /// An inbox is paused like any run; what comes meanwhile waits in the ledger.

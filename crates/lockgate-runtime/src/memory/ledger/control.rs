@@ -9,7 +9,6 @@ use lockgate_core::transition::Event;
 use lockgate_core::{JobId, RunId, Timestamp};
 
 use super::super::{conflict, not_found};
-use super::plan::check_cadence;
 use super::{Books, Job};
 
 impl Books {
@@ -71,7 +70,6 @@ impl Books {
     }
 
     fn set_cadence(&mut self, id: RunId, cadence: Cadence) -> Result<u64, EngineError> {
-        check_cadence(&cadence)?;
         let run = self.run_mut(id)?;
         run.record.cadence = cadence;
         run.record.next_due = run.record.next_due.map(|due| cadence.due_after_change(run.last_batch, due));
@@ -119,6 +117,7 @@ impl Job {
         self.record.attempt = 0;
         self.record.reason = None;
         self.unsettled = 0;
+        self.deferrals_in_row = 0;
         self.dispatched = false;
         // An execution that outlived the end of its job has nothing to say about the next, on record or not.
         self.executing = false;

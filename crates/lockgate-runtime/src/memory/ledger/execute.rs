@@ -71,14 +71,16 @@ impl Job {
         let same = self.executing && self.started_by == start.token && self.dispatch == start.dispatch;
         let (attempt, number) = (self.record.attempt, self.record.executions);
         let started_at = self.started_at.unwrap_or(now);
-        let execution = Execution { attempt, number, started_at, recorded: true };
+        let deferrals = self.deferrals_in_row;
+        let execution = Execution { attempt, number, started_at, recorded: true, deferrals };
         (same && !self.record.state.is_terminal()).then_some(execution)
     }
 
     /// What a start comes to that is left for later.
     fn next_execution(&self, now: Timestamp) -> Execution {
         let (attempt, number) = (self.record.attempt + 1, self.record.executions + 1);
-        Execution { attempt, number, started_at: now, recorded: false }
+        let deferrals = self.deferrals_in_row;
+        Execution { attempt, number, started_at: now, recorded: false, deferrals }
     }
 
     fn execute(&mut self, token: i64, now: Timestamp) -> Execution {
@@ -96,7 +98,8 @@ impl Job {
         self.started_by = token;
         self.started_at = Some(now);
         let (attempt, number) = (self.record.attempt, self.record.executions);
-        Execution { attempt, number, started_at: now, recorded: true }
+        let deferrals = self.deferrals_in_row;
+        Execution { attempt, number, started_at: now, recorded: true, deferrals }
     }
 
     fn published(&mut self, dispatch: u32, now: Timestamp) -> Settled {
@@ -138,9 +141,9 @@ impl Job {
                 false
             }
         };
-        let Some(state) = self.step(Event::Ended(Ending::from(&settlement.outcome)), now) else {
-            return Settled::Stale;
-        };
+        let ending = Ending::from(&settlement.outcome);
+        let Some(state) = self.step(Event::Ended(ending), now) else { return Settled::Stale };
+        self.deferrals_in_row = transition::deferrals_in_row(self.deferrals_in_row, ending);
         self.record.reason = settlement.outcome.reason().map(str::to_owned);
         self.record.waited = Some(settlement.waited);
         self.dispatched = false;

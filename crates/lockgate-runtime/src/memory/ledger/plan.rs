@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use lockgate_core::cadence::{Cadence, MAX_BATCH_SIZE};
 use lockgate_core::error::EngineError;
 use lockgate_core::job::{JobRecord, JobState};
 use lockgate_core::ledger::{self, Adoption, PlanStep, Planned, PlannedJob};
@@ -15,7 +14,10 @@ use super::{Books, Job, Run};
 impl Books {
     pub(super) fn plan(&mut self, step: PlanStep) -> Result<Planned, EngineError> {
         match step {
-            PlanStep::Open(spec) => self.open(spec),
+            PlanStep::Open(spec) => {
+                spec.check(self.now)?;
+                self.open(spec)
+            }
             PlanStep::Append { run, jobs } => self.append(run, jobs),
             PlanStep::Seal { run } => self.seal(run),
             PlanStep::Adopt(adoption) => self.adopt(adoption),
@@ -23,7 +25,6 @@ impl Books {
     }
 
     fn open(&mut self, spec: RunSpec) -> Result<Planned, EngineError> {
-        check_cadence(&spec.cadence)?;
         if let Some(found) = self.runs.iter().find(|run| run.record.name == spec.name) {
             return found.reopened(&spec);
         }
@@ -99,14 +100,6 @@ impl Books {
     }
 }
 
-pub(super) fn check_cadence(cadence: &Cadence) -> Result<(), EngineError> {
-    if (1..=MAX_BATCH_SIZE).contains(&cadence.batch_size) {
-        return Ok(());
-    }
-    let size = cadence.batch_size;
-    Err(conflict(format!("a batch size of {size} is out of range; choose 1 to {MAX_BATCH_SIZE}")))
-}
-
 impl Run {
     fn new(spec: RunSpec, now: Timestamp) -> Self {
         let record = RunRecord {
@@ -168,6 +161,7 @@ impl Job {
             executing: false,
             started_by: 0,
             unsettled: 0,
+            deferrals_in_row: 0,
             published_at: None,
             started_at: None,
             settled_at: None,
