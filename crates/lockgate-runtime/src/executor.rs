@@ -1,7 +1,8 @@
 //! What happens to one job, from the hand-over of its message to the end of its delivery:
 //!
-//! 1. **read** the message and find its kind; the ledger **adopts** the job of one that the dispatcher did not send;
-//! 2. **admit** it: wait for its slots, then for the tokens of its rates (`admission.rs`);
+//! 1. **read** the message and find its kind; the ledger **adopts** the job of one that the dispatcher did not send
+//!    (`reading.rs`);
+//! 2. **admit** it: drop a delivery that is stale, wait for its slots, then for the tokens of its rates (`admission.rs`);
 //! 3. **start** it: ask the ledger, which may refuse a delivery that is stale (`starting.rs`);
 //! 4. **run** it, under its deadline, stopped when its lease is lost, when it is cancelled, or when its worker ends;
 //! 5. **release** its slots, or let them drain while the backend may still work for it, and have that ended;
@@ -17,8 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use lockgate_core::broker::{Delivery, Mark, Origin, Unreadable};
+use lockgate_core::bounds::LONGEST;
+use lockgate_core::broker::{Delivery, Mark, Unreadable};
 use lockgate_core::dead::DeadReason;
+use lockgate_core::error::chain;
 use lockgate_core::ledger::{Authority, Execution, Settlement};
 use lockgate_core::{Envelope, Fence, Outcome, PoolName};
 use tokio::sync::Notify;
@@ -37,6 +40,7 @@ use crate::options::PoolPolicy;
 use crate::rates::Rates;
 use crate::records::Records;
 use crate::registry::{Entry, Registry};
+use crate::shares::{InFlight, Shares};
 use crate::slots::{Hold, SlotClient};
 use crate::starting::StartedJob;
 use crate::stop::StopSignal;
@@ -55,6 +59,7 @@ pub(crate) struct Executor {
     pub(crate) records: Arc<Records>,
     pub(crate) leftovers: Arc<Leftovers>,
     pub(crate) running: Running,
+    pub(crate) shares: Shares,
     pub(crate) congestion: Congestion,
     pub(crate) tally: Tally,
     pub(crate) observer: Option<Arc<dyn Observer>>,
@@ -69,6 +74,16 @@ pub(crate) struct Taken<'a> {
     pub(crate) envelope: Arc<Envelope>,
     pub(crate) kind: &'a Entry,
     pub(crate) delivery: Delivery,
+    pub(crate) in_flight: InFlight,
+    /// Deferrals of its job in a row, as far as is known.
+    pub(crate) deferrals: u32,
+}
+
+impl Taken<'_> {
+    /// How long its job waits when it is deferred now, at least `floor`.
+    pub(crate) fn later(&self, floor: Duration) -> Duration {
+        self.kind.options.backoff.defer(self.deferrals, fastrand::f64(), floor)
+    }
 }
 
 /// A delivery whose job has its slots, and may run.
@@ -109,13 +124,17 @@ impl Executor {
     }
 
     /// Steps 2 and 3. `None`: the job does not run from this delivery, which is ended.
-    async fn begin<'a>(&self, taken: Taken<'a>, role: Role) -> Option<Begun<'a>> {
+    async fn begin<'a>(&self, mut taken: Taken<'a>, role: Role) -> Option<Begun<'a>> {
         let asked_at = Instant::now();
-        let hold = match self.admit(&taken, role).await {
+        let hold = match self.admit(&mut taken, role).await {
             Admitted::Yes(hold) => hold,
             Admitted::No(outcome) => {
                 let by = Authority::Delivery(taken.envelope.dispatch);
                 self.end(&taken, by, outcome, (asked_at.elapsed(), Duration::ZERO)).await;
+                return None;
+            }
+            Admitted::Dropped(refused) => {
+                self.drop_delivery(&taken, refused).await;
                 return None;
             }
             Admitted::Return => {
@@ -171,50 +190,15 @@ impl Executor {
         let Begun { taken, hold, started, .. } = begun;
         self.release(&taken, hold, backend_may_run).await;
         self.rates.ended(&taken.envelope.kind, &taken.kind.options.needs, &ended, times.1);
-        let outcome = outcome(ended, started.execution.attempt, &taken.kind.options, fastrand::f64());
+        let outcome = outcome(ended, &started.execution, &taken.kind.options, fastrand::f64());
         self.end(&taken, started.authority().await, outcome, times).await;
-    }
-
-    /// Step 1. A message that nobody here can handle is a dead letter, with its reason.
-    async fn read(&self, delivery: Delivery) -> Option<Taken<'_>> {
-        match self.kind_of(&delivery) {
-            Ok((envelope, kind)) => {
-                let envelope = Arc::new(envelope.clone());
-                if delivery.origin == Origin::Client {
-                    self.records.adopted(&envelope).await;
-                }
-                Some(Taken { envelope, kind, delivery })
-            }
-            Err(why) => {
-                tracing::error!(reason = %why.reason, detail = why.detail, "message rejected to the dead letters");
-                self.tally.rejected();
-                telemetry::rejected(why.reason);
-                self.records.mark(Mark::Reject { tag: delivery.tag, why }).await;
-                None
-            }
-        }
-    }
-
-    fn kind_of<'a>(&self, delivery: &'a Delivery) -> Result<(&'a Envelope, &Entry), Unreadable> {
-        let envelope = delivery.message.as_ref().map_err(Clone::clone)?;
-        let Some(kind) = self.registry.get(&envelope.kind) else {
-            let detail = format!("no job kind {} is registered with this worker", envelope.kind);
-            return Err(Unreadable::new(DeadReason::UnknownKind, detail));
-        };
-        // What the dispatcher sends was made from a job of the kind; what anybody else sends is looked at before it
-        // gets a row.
-        if delivery.origin == Origin::Client {
-            let bad = |error: serde_json::Error| Unreadable::new(DeadReason::BadPayload, error.to_string());
-            kind.reads(&envelope.payload).map_err(bad)?;
-        }
-        Ok((envelope, kind))
     }
 
     /// How long the execution may take, and what it came to when it takes longer.
     fn limit(&self, first: &Begun<'_>) -> Limit {
         let deadline = first.taken.kind.options.deadline;
         let max_hold = first.hold.as_ref().map_or(Duration::MAX, |_| self.policy(first.taken.kind).max_hold);
-        let longest = deadline.min(max_hold);
+        let longest = deadline.min(max_hold).min(LONGEST);
         Limit {
             longest,
             cut: if max_hold < deadline { Cut::HeldTooLong(longest) } else { Cut::TimedOut(longest) },
@@ -249,15 +233,29 @@ impl Executor {
     }
 
     /// Steps 6 and 7.
-    async fn end(&self, taken: &Taken<'_>, by: Authority, outcome: Outcome, times: (Duration, Duration)) {
+    pub(crate) async fn end(
+        &self,
+        taken: &Taken<'_>,
+        by: Authority,
+        outcome: Outcome,
+        times: (Duration, Duration),
+    ) {
+        let outcome = outcome.bounded();
         report(&outcome, times.1);
         self.tally.count(&outcome);
         telemetry::settled(&taken.envelope.kind, &outcome);
         let (waited, ran) = times;
-        let settled =
-            self.records.settled(Settlement { job: taken.envelope.job, by, outcome, waited, ran }).await;
-        tracing::debug!(?settled, "settled");
-        self.records.mark(Mark::Ack(taken.delivery.tag)).await;
+        let settlement = Settlement { job: taken.envelope.job, by, outcome, waited, ran };
+        match self.records.settled(settlement).await {
+            Ok(settled) => {
+                tracing::debug!(?settled, "settled");
+                self.records.mark(Mark::Ack(taken.delivery.tag)).await;
+            }
+            Err(error) => {
+                let detail = format!("the ledger refuses the outcome of its job: {}", chain(error.as_ref()));
+                self.reject(taken.delivery.tag, Unreadable::new(DeadReason::Refused, detail)).await;
+            }
+        }
     }
 }
 

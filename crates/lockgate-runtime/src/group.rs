@@ -2,15 +2,21 @@
 //!
 //! Alone, an item leaves at once; under load the groups grow by themselves, and those that nobody waits for are paced, so
 //! that they grow further. With one lane, order is kept.
+//!
+//! A call that fails for good, or panics, is repeated for each of its items alone: one that a store refuses fails no other.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lockgate_core::EngineError;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
+
+use crate::panics;
 
 /// An error that all items of a group share.
 pub(crate) type GroupError = Arc<EngineError>;
@@ -46,7 +52,7 @@ impl Pace {
 
 impl<T, R> Group<T, R>
 where
-    T: Send + 'static,
+    T: Clone + Send + 'static,
     R: Send + 'static,
 {
     /// Starts the group, with one call under way at a time; it ends when its last handle is dropped. `call` answers
@@ -96,7 +102,7 @@ where
                     let Some(waiting) = waiting else { return };
                     next = Instant::now() + pace.least;
                     let (items, senders): (Vec<T>, Vec<_>) = waiting.into_iter().unzip();
-                    answer(call(items).await, senders);
+                    call_for(call.as_ref(), items, senders).await;
                 }
             });
         }
@@ -125,6 +131,37 @@ async fn gather<I>(receiver: &mut mpsc::Receiver<I>, at: Instant, pace: &Pace) -
     (!waiting.is_empty()).then_some(waiting)
 }
 
+/// Makes a call and answers its items; one that fails for good is repeated for each item alone.
+async fn call_for<T, R, F, Fut>(call: &F, items: Vec<T>, senders: Vec<oneshot::Sender<Answer<R>>>)
+where
+    T: Clone,
+    F: Fn(Vec<T>) -> Fut,
+    Fut: Future<Output = Result<Vec<R>, EngineError>>,
+{
+    let alone = if items.len() > 1 { items.clone() } else { Vec::new() };
+    match guarded(call, items).await {
+        Err(error) if !alone.is_empty() && !error.is_transient() => {
+            for (item, sender) in alone.into_iter().zip(senders) {
+                answer(guarded(call, vec![item]).await, vec![sender]);
+            }
+        }
+        answers => answer(answers, senders),
+    }
+}
+
+/// Makes a call. A panic in it is an error of the call, so that the group goes on.
+async fn guarded<T, R, F, Fut>(call: &F, items: Vec<T>) -> Result<Vec<R>, EngineError>
+where
+    F: Fn(Vec<T>) -> Fut,
+    Fut: Future<Output = Result<Vec<R>, EngineError>>,
+{
+    let calling = AssertUnwindSafe(async { call(items).await }).catch_unwind();
+    calling.await.unwrap_or_else(|panic| {
+        let source = format!("panicked: {}", panics::message(panic.as_ref())).into();
+        Err(EngineError::Failed { doing: String::from("calling the store"), source })
+    })
+}
+
 fn answer<R>(answers: Result<Vec<R>, EngineError>, senders: Vec<oneshot::Sender<Answer<R>>>) {
     // A caller that went away needs no answer: what it asked for has happened, and its own guard puts it right.
     match answers {
@@ -142,9 +179,11 @@ fn answer<R>(answers: Result<Vec<R>, EngineError>, senders: Vec<oneshot::Sender<
     }
 }
 
+/// Transient, so that nothing is given up because a process ends.
 fn ended() -> GroupError {
-    Arc::new(EngineError::Conflict {
-        reason: String::from("this worker has stopped, or its store answered short"),
+    Arc::new(EngineError::Unavailable {
+        doing: String::from("calling the store"),
+        source: "this worker has stopped, or its store returned too few answers".into(),
     })
 }
 
@@ -227,6 +266,26 @@ mod tests {
         tasks.close();
         tasks.wait().await;
         assert!(begun.elapsed() <= Duration::from_millis(10), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn item_that_the_store_refuses_fails_no_other() {
+        let group = Group::start(&TaskTracker::new(), |items: Vec<u32>| async {
+            match items.iter().find(|n| **n % 10 >= 8) {
+                Some(n) if n % 10 == 8 => Err(EngineError::Conflict { reason: format!("{n} is refused") }),
+                Some(n) => panic!("{n} is out of order"),
+                None => Ok(items),
+            }
+        });
+        let answers = join_all((0..30).map(|n| group.call(n))).await;
+        for (n, answer) in (0..30).zip(answers) {
+            match (n % 10, answer) {
+                (8, Err(error)) => assert_eq!(error.to_string(), format!("{n} is refused")),
+                (9, Err(error)) => assert!(!error.is_transient(), "{error:?}"),
+                (..8, Ok(answer)) => assert_eq!(answer, n),
+                (_, answer) => panic!("{n}: {answer:?}"),
+            }
+        }
     }
 
     #[tokio::test]

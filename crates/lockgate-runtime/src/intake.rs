@@ -3,10 +3,12 @@
 //!
 //! It never holds more than the broker's window: what is not settled is not replaced.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockgate_core::broker::{Deliveries, Delivery, Mark};
+use futures_util::FutureExt;
+use lockgate_core::broker::{Deliveries, Delivery, DeliveryTag, Mark};
 use lockgate_core::error::chain;
 use lockgate_core::{Engine, QueueName};
 use tokio::time::{Instant, sleep_until};
@@ -14,15 +16,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::executor::Executor;
 use crate::gather::Gathering;
+use crate::{panics, shares};
 
 /// How long to wait before a subscription that ended is made again.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
 
-/// Starts the intake of every queue: each has an equal part of `concurrency`, at least one.
+/// How long deliveries stay with a worker that panicked over them, so that they do not come back to it at once, forever.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+
+/// Starts the intake of every queue: each has an equal part of `concurrency`, at least one place for each of its kinds.
 pub(crate) fn start(engine: &Engine, executor: &Arc<Executor>, concurrency: u32, jobs: &TaskTracker) {
-    let queues = executor.registry.queues();
-    let window = (concurrency / u32::try_from(queues.len().max(1)).unwrap_or(u32::MAX)).max(1);
-    for queue in queues {
+    for queue in executor.registry.queues() {
+        let window = shares::prefetch(&executor.registry, &queue, concurrency);
         jobs.spawn(take(engine.clone(), queue, window, Arc::clone(executor), jobs.clone()));
     }
 }
@@ -87,13 +92,26 @@ fn see_through(group: Vec<Delivery>, executor: &Arc<Executor>, jobs: &TaskTracke
     let token = mine.token();
     let at_hand: Vec<_> = group.iter().map(|_| executor.records.at_hand()).collect();
     jobs.spawn(async move {
+        let tags: Vec<DeliveryTag> = group.iter().map(|delivery| delivery.tag).collect();
         if executor.draining.is_cancelled() {
-            for delivery in group {
-                executor.records.mark(Mark::Return(delivery.tag)).await;
-            }
-        } else {
-            executor.execute(group).await;
+            give_back(tags, &executor).await;
+        } else if let Err(panic) = AssertUnwindSafe(executor.execute(group)).catch_unwind().await {
+            let panic = panics::message(panic.as_ref());
+            tracing::error!(
+                panic,
+                deliveries = tags.len(),
+                "worker panicked over a job; its delivery is returned"
+            );
+            executor.draining.run_until_cancelled(tokio::time::sleep(AFTER_PANIC)).await;
+            give_back(tags, &executor).await;
         }
         drop((at_hand, token));
     });
+}
+
+/// Returns deliveries to their queue. One that has ended already is passed over.
+async fn give_back(tags: Vec<DeliveryTag>, executor: &Executor) {
+    for tag in tags {
+        executor.records.mark(Mark::Return(tag)).await;
+    }
 }

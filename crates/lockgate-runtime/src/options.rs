@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_core::PoolName;
+use lockgate_core::bounds::{self, DurationError, LONGEST, LONGEST_KEEP};
 use lockgate_core::pool::{OnBusy, PoolSpec};
 use lockgate_limits::AdaptiveMode;
 
@@ -17,7 +18,7 @@ use crate::slots::HeartbeatOn;
 pub struct WorkerOptions {
     /// What it calls itself to others: host and process id, say.
     pub process: String,
-    /// Deliveries at hand at once, running or waiting for slots. Default 64.
+    /// Deliveries in flight at once, running or waiting for slots; at least one for each kind. Default 64.
     pub concurrency: u32,
     /// How long running jobs may finish after a stop; then they are handed back. Default 25 s.
     pub grace: Duration,
@@ -54,6 +55,22 @@ impl Default for WorkerOptions {
             heartbeat: HeartbeatOn::default(),
             observer: None,
         }
+    }
+}
+
+impl WorkerOptions {
+    /// Checks every duration.
+    ///
+    /// # Errors
+    /// When one is out of range.
+    pub fn check(&self) -> Result<(), DurationError> {
+        bounds::at_most("grace", self.grace, LONGEST)?;
+        bounds::at_most("keep", self.keep.unwrap_or_default(), LONGEST_KEEP)?;
+        for policy in self.policies.values() {
+            bounds::at_most("max_wait", policy.max_wait, LONGEST)?;
+            bounds::at_most("max_hold", policy.max_hold, LONGEST)?;
+        }
+        Ok(())
     }
 }
 

@@ -80,6 +80,11 @@ impl Rates {
         rates
     }
 
+    /// Whether starts of this kind with these needs have a rate, as far as is known.
+    pub(crate) fn has_limit(&self, kind: &Kind, needs: &[Need]) -> bool {
+        !self.known(names(kind, needs)).is_empty()
+    }
+
     /// Takes a token of each limit, `until` then at the latest. Drop-safe: what was drawn for a job that is dropped just
     /// then is lost, never spent twice.
     ///

@@ -1,6 +1,9 @@
-//! What workers tell the ledger and the broker, in groups: adoptions, starts, settlements, acknowledgements.
+//! Batches what the executions of a worker write to the ledger and the broker: external jobs, starts, settlements and
+//! acknowledgements.
 //!
-//! A settlement is told until it is durable; its delivery is acknowledged only then.
+//! Each call returns when its write is durable. Transient errors are retried with backoff, forever; an error that the ledger
+//! will not get over is returned, so that the delivery ends as a failed job or a dead letter. A delivery is acknowledged only
+//! after its settlement is durable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +13,7 @@ use lockgate_core::error::chain;
 use lockgate_core::ledger::{
     Adoption, Ledger, PlanStep, PlannedJob, Recording, Report, Settled, Settlement, Start, Started,
 };
-use lockgate_core::{Engine, EngineError, Envelope, RunId};
+use lockgate_core::{Engine, EngineError, Envelope, Outcome, RunId};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
@@ -36,9 +39,13 @@ const START_LANES: u32 = 2;
 /// Settlements are told behind the release of the slots, when nobody waits for them: so they wait for each other.
 const SETTLE_PACE: Duration = Duration::from_millis(20);
 
-/// How long to wait before a store is told again; doubled up to [`SLOWEST`].
+/// How long to wait before a write is retried; doubled up to [`SLOWEST`].
 const TELL_AGAIN: Duration = Duration::from_millis(100);
 const SLOWEST: Duration = Duration::from_secs(5);
+
+/// How often a write that fails for good is tried. More than once, because a store's error may be classified wrongly and
+/// giving up ends a job.
+const TRIES: u32 = 3;
 
 impl Records {
     pub(crate) fn start(tracker: &TaskTracker, engine: &Engine) -> Self {
@@ -92,27 +99,42 @@ impl Records {
         self.at_hand.is_empty()
     }
 
-    /// Takes in the job of a message that the dispatcher did not send; ends when that is durable. Only then has the
-    /// job a row that can be started and settled.
-    pub(crate) async fn adopted(&self, envelope: &Arc<Envelope>) {
-        until_durable(|| self.adoptions.call(Arc::clone(envelope))).await;
+    /// Adds the job of a message that the dispatcher did not send to the ledger. Only then has the job a row that can be
+    /// started and settled. An error is permanent: the ledger refuses the job.
+    pub(crate) async fn adopted(&self, envelope: &Arc<Envelope>) -> Answer<()> {
+        until_durable(|| self.adoptions.call(Arc::clone(envelope))).await
     }
 
-    /// Asks for the start of a job; ends when the answer is there, and, where the start is recorded, durable.
-    pub(crate) async fn started(&self, start: Start) -> Started {
+    /// Asks for the start of a job; returns when the answer is there, and durable where the start is recorded. An error is
+    /// permanent.
+    pub(crate) async fn started(&self, start: Start) -> Answer<Started> {
         // Those that write nothing do not wait for those that do.
-        let group = if start.record == Recording::Later { &self.looks } else { &self.starts };
+        let is_read = matches!(start.record, Recording::Later | Recording::Never);
+        let group = if is_read { &self.looks } else { &self.starts };
         until_durable(|| group.call(start)).await
     }
 
-    /// Records what a delivery came to; ends when that is durable.
-    pub(crate) async fn settled(&self, settlement: Settlement) -> Settled {
+    /// Records the outcome of a delivery. An outcome that the ledger refuses for good becomes a failure of the job that
+    /// says so. An error is permanent: the ledger refuses that as well.
+    pub(crate) async fn settled(&self, settlement: Settlement) -> Answer<Settled> {
+        let refused = match self.report(&settlement).await {
+            Ok(settled) => return Ok(settled),
+            Err(error) => error,
+        };
+        let error = format!("its outcome could not be recorded: {}", chain(refused.as_ref()));
+        self.report(&Settlement { outcome: Outcome::Failed { error }.bounded(), ..settlement }).await
+    }
+
+    async fn report(&self, settlement: &Settlement) -> Answer<Settled> {
         until_durable(|| self.reports.call(Report::Settled(settlement.clone()))).await
     }
 
-    /// Ends a delivery; ends itself when the broker has taken note, or has no such delivery any more.
+    /// Ends a delivery; returns when the broker has taken note, or has no such delivery any more. It is tried forever: while
+    /// the subscription lives, nobody else can end the delivery.
     pub(crate) async fn mark(&self, mark: Mark) {
-        until_durable(|| self.marks.call(mark.clone())).await;
+        while until_durable(|| self.marks.call(mark.clone())).await.is_err() {
+            tokio::time::sleep(SLOWEST).await;
+        }
     }
 }
 
@@ -139,19 +161,24 @@ async fn adopt(ledger: &dyn Ledger, envelopes: &[Arc<Envelope>]) -> Result<(), E
     Ok(())
 }
 
-async fn until_durable<R, Fut>(tell: impl Fn() -> Fut) -> R
+/// Retries `write` with backoff until it succeeds, or has failed for good [`TRIES`] times.
+async fn until_durable<R, Fut>(write: impl Fn() -> Fut) -> Answer<R>
 where
     Fut: Future<Output = Answer<R>>,
 {
-    let mut wait = TELL_AGAIN;
+    let (mut delay, mut refusals) = (TELL_AGAIN, 0);
     loop {
-        match tell().await {
-            Ok(answer) => return answer,
-            Err(error) => {
-                tracing::warn!(error = chain(error.as_ref()), "not recorded yet; it is told again");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(SLOWEST);
-            }
+        let error = match write().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        refusals += u32::from(!error.is_transient());
+        if refusals >= TRIES {
+            tracing::error!(error = chain(error.as_ref()), "write refused, giving up");
+            return Err(error);
         }
+        tracing::warn!(error = chain(error.as_ref()), retry_in = ?delay, "write failed, retrying");
+        tokio::time::sleep(delay).await;
+        delay = (delay * 2).min(SLOWEST);
     }
 }

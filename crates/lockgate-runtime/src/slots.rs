@@ -13,6 +13,7 @@ mod wakeups;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockgate_core::bounds::LONGEST;
 use lockgate_core::error::chain;
 use lockgate_core::lease::{Admission, Lease, Release, Released, Session, SlotRequest};
 use lockgate_core::slots::Slots;
@@ -94,6 +95,7 @@ impl SlotClient {
     ///
     /// Cancel-safe: dropping the future leaves the line, and gives back what was granted meanwhile.
     pub(crate) async fn acquire(&self, request: SlotRequest) -> Result<Hold, Denied> {
+        let request = request.bounded();
         let needs = request.needs.clone();
         let taken = self.take(request).await;
         if let Err(denied) = &taken {
@@ -180,6 +182,7 @@ impl Hold {
     /// Gives the slots back to drain: the backend may work on for `longest`.
     pub async fn drain(mut self, longest: Duration) {
         if let Some(lease) = self.taken() {
+            let longest = longest.min(LONGEST);
             self.inner.give_back(Release::Drain { lease: lease.id(), fence: lease.fence, longest }).await;
         }
     }

@@ -10,13 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use lockgate_core::Outcome;
 use lockgate_core::broker::Mark;
+use lockgate_core::error::chain;
 use lockgate_core::ledger::{Authority, Execution, Recording, Start, Started};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use crate::executor::{Executor, Taken};
 use crate::records::Records;
+use crate::telemetry;
 
 /// How long a job runs before its start is recorded beside it. Sweeps ask for starts after minutes; a job that kills its
 /// process sooner is started once more than one that does it later.
@@ -47,23 +50,50 @@ impl Executor {
     pub(crate) async fn start(&self, taken: &Taken<'_>) -> Option<StartedJob> {
         // One that comes again, by whatever way, may have been in a process that died of it.
         let record = if taken.delivery.is_fresh() { Recording::Later } else { Recording::Now };
-        let (job, dispatch) = (taken.envelope.job, taken.envelope.dispatch);
-        let start = Start { job, dispatch, token: fastrand::i64(..), record };
+        let start = start_of(taken, record);
         match self.records.started(start).await {
-            Started::Run(execution) => {
+            Ok(Started::Run(execution)) => {
                 let beside = (!execution.recorded).then(|| {
                     let record = Recording::Underway(execution.number);
                     Beside::start(Arc::clone(&self.records), Start { record, ..start })
                 });
-                Some(StartedJob { execution, dispatch, beside })
+                Some(StartedJob { execution, dispatch: start.dispatch, beside })
             }
-            refused => {
-                tracing::info!(?refused, "delivery dropped");
-                self.records.mark(Mark::Ack(taken.delivery.tag)).await;
+            Ok(refused) => {
+                self.drop_delivery(taken, refused).await;
+                None
+            }
+            Err(error) => {
+                let error = format!("its start could not be recorded: {}", chain(error.as_ref()));
+                let by = Authority::Delivery(start.dispatch);
+                self.end(taken, by, Outcome::Failed { error }, (Duration::ZERO, Duration::ZERO)).await;
                 None
             }
         }
     }
+
+    /// Asks whether a delivery that has not been admitted may still start its job, so that one that may not takes neither
+    /// slots nor tokens. Returns how often the job was deferred in a row, or the ledger's refusal.
+    pub(crate) async fn check(&self, taken: &Taken<'_>) -> Result<u32, Started> {
+        match self.records.started(start_of(taken, Recording::Never)).await {
+            Ok(Started::Run(execution)) => Ok(execution.deferrals),
+            Ok(refused) => Err(refused),
+            // The start itself is asked for later, and deals with an error that is permanent.
+            Err(_) => Ok(0),
+        }
+    }
+
+    /// Ends a delivery whose job the ledger does not let run from it.
+    pub(crate) async fn drop_delivery(&self, taken: &Taken<'_>, refused: Started) {
+        tracing::info!(?refused, "delivery dropped");
+        telemetry::dropped(&taken.envelope.kind, refused);
+        self.records.mark(Mark::Ack(taken.delivery.tag)).await;
+    }
+}
+
+fn start_of(taken: &Taken<'_>, record: Recording) -> Start {
+    let (job, dispatch) = (taken.envelope.job, taken.envelope.dispatch);
+    Start { job, dispatch, token: fastrand::i64(..), record }
 }
 
 /// The record of a start beside the work, in a task of its own: work that blocks its thread is recorded, too, and a ledger that
@@ -81,7 +111,7 @@ impl Beside {
         let record = async move {
             tokio::time::sleep(LONG).await;
             let is_over = begins.swap(true, Ordering::AcqRel);
-            if is_over { None } else { Some(records.started(start).await) }
+            if is_over { None } else { records.started(start).await.ok() }
         };
         Self { decided, task: AbortOnDropHandle::new(tracker.spawn(record.in_current_span())) }
     }

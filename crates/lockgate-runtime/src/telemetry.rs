@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lockgate_core::broker::Depth;
 use lockgate_core::dead::DeadReason;
-use lockgate_core::ledger::Swept;
+use lockgate_core::ledger::{Started, Swept};
 use lockgate_core::pool::{Need, PoolStatus};
 use lockgate_core::{Kind, Outcome, PoolName, QueueName};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -17,6 +17,8 @@ use crate::verdict::Denied;
 
 /// Counter: deliveries that ended, by `kind` and `outcome`.
 pub const SETTLED: &str = "lockgate_jobs_settled_total";
+/// Counter: deliveries dropped because the ledger does not let their job run from them, by `kind` and `reason`.
+pub const DROPPED: &str = "lockgate_deliveries_dropped_total";
 /// Counter: messages published by the dispatcher.
 pub const DISPATCHED: &str = "lockgate_jobs_dispatched_total";
 /// Counter: jobs that upkeep moved, by `what`.
@@ -75,8 +77,9 @@ pub const UNSETTLED: &str = "lockgate_queue_unsettled";
 pub const DEAD: &str = "lockgate_queue_dead";
 
 /// The counters, with their help.
-pub const COUNTERS: [(&str, &str); 14] = [
+pub const COUNTERS: [(&str, &str); 15] = [
     (SETTLED, "Deliveries that ended"),
+    (DROPPED, "Deliveries dropped because the ledger does not let their job run from them"),
     (DISPATCHED, "Messages published by the dispatcher"),
     (SWEPT, "Jobs that upkeep skipped past their deadline, dispatched again, or forgot"),
     (REJECTED, "Messages that nobody could handle"),
@@ -137,6 +140,17 @@ pub fn describe() {
 
 pub(crate) fn settled(kind: &Kind, outcome: &Outcome) {
     counter!(SETTLED, "kind" => kind.to_string(), "outcome" => outcome.as_str()).increment(1);
+}
+
+pub(crate) fn dropped(kind: &Kind, refused: Started) {
+    let reason = match refused {
+        Started::Run(_) => return,
+        Started::Stale => "stale",
+        Started::Paused => "paused",
+        Started::Expired => "expired",
+        Started::Poisoned => "poisoned",
+    };
+    counter!(DROPPED, "kind" => kind.to_string(), "reason" => reason).increment(1);
 }
 
 pub(crate) fn rejected(reason: DeadReason) {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use lockgate_core::bounds::LONGEST_RETRY_AFTER;
 use lockgate_core::error::chain;
 use lockgate_core::lease::Refusal;
+use lockgate_core::ledger::Execution;
 use lockgate_core::pool::OnBusy;
 use lockgate_core::{ErrorClass, Failure, KindOptions, Outcome};
 
@@ -34,7 +36,9 @@ pub(crate) enum Cut {
 }
 
 /// What the execution came to. `random` is drawn evenly from 0 to 1.
-pub(crate) fn outcome(ended: Ended, attempt: u32, options: &KindOptions, random: f64) -> Outcome {
+pub(crate) fn outcome(ended: Ended, execution: &Execution, options: &KindOptions, random: f64) -> Outcome {
+    let (attempt, later) =
+        (execution.attempt, |floor| options.backoff.defer(execution.deferrals, random, floor));
     match ended {
         Ended::Returned(Ok(())) => Outcome::Succeeded,
         Ended::Returned(Err(Failure::Skip { reason })) => Outcome::Skipped { reason },
@@ -44,26 +48,28 @@ pub(crate) fn outcome(ended: Ended, attempt: u32, options: &KindOptions, random:
                 ErrorClass::Retry => again_or_failed(error, attempt, options, random),
                 ErrorClass::Permanent => Outcome::Failed { error },
                 ErrorClass::Unavailable => {
-                    let after = options.backoff.wait(1, random, Duration::from_secs(1));
-                    put_off(after, &format!("unavailable: {error}"))
+                    put_off(later(Duration::from_secs(1)), &format!("unavailable: {error}"))
                 }
                 ErrorClass::Overloaded { retry_after } => {
-                    let after = options.backoff.wait(1, random, retry_after.unwrap_or(Duration::ZERO));
-                    Outcome::Deferred { after, reason: format!("overloaded: {error}") }
+                    let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+                    put_off(later(asked), &format!("overloaded: {error}"))
                 }
             }
         }
-        Ended::Cut(cut) => of_cut(cut, attempt, options, random),
+        Ended::Cut(cut) => of_cut(cut, |error| again_or_failed(error, attempt, options, random), later),
     }
 }
 
-fn of_cut(cut: Cut, attempt: u32, options: &KindOptions, random: f64) -> Outcome {
-    let fault = |error| again_or_failed(error, attempt, options, random);
+fn of_cut(
+    cut: Cut,
+    fault: impl FnOnce(String) -> Outcome,
+    later: impl FnOnce(Duration) -> Duration,
+) -> Outcome {
     match cut {
         Cut::Panicked(message) => fault(format!("panicked: {message}")),
         Cut::TimedOut(deadline) => fault(format!("did not end within its deadline of {deadline:?}")),
         Cut::HeldTooLong(most) => fault(format!("held its slots longer than max_hold, {most:?}")),
-        Cut::LeaseLost(why) => put_off(options.backoff.wait(1, random, Duration::from_secs(1)), why),
+        Cut::LeaseLost(why) => put_off(later(Duration::from_secs(1)), why),
         Cut::Cancelled => Outcome::Cancelled { reason: String::from("cancelled while it ran") },
         Cut::Stopped => put_off(Duration::ZERO, "its worker stopped before it was done"),
     }
@@ -117,25 +123,28 @@ impl Denied {
     }
 }
 
-/// What a delivery came to that got no slots.
-pub(crate) fn without_slots(denied: Denied, on_busy: OnBusy, options: &KindOptions, random: f64) -> Outcome {
-    let soon = |floor| options.backoff.wait(1, random, floor);
+/// What a delivery came to that got no slots. `later` is the kind's backoff of a deferral, given the least wait.
+pub(crate) fn without_slots(
+    denied: Denied,
+    on_busy: OnBusy,
+    later: impl FnOnce(Duration) -> Duration,
+) -> Outcome {
     match denied {
         Denied::Busy { waited } | Denied::Refused(Refusal::TooBusy { retry_after: waited })
             if on_busy == OnBusy::Skip =>
         {
             Outcome::Skipped { reason: format!("no slot within {waited:?}") }
         }
-        Denied::Busy { waited } => put_off(soon(Duration::ZERO), &format!("no slot within {waited:?}")),
+        Denied::Busy { waited } => put_off(later(Duration::ZERO), &format!("no slot within {waited:?}")),
         // Its worker made the pool when it started: the store has lost it since, and upkeep will make it again.
         Denied::Refused(refusal @ Refusal::UnknownPool { .. }) => {
-            put_off(soon(Duration::from_secs(1)), &refusal.to_string())
+            put_off(later(Duration::from_secs(1)), &refusal.to_string())
         }
         Denied::Refused(refusal) => match refusal.retry_after() {
-            Some(after) => put_off(soon(after), &refusal.to_string()),
+            Some(after) => put_off(later(after), &refusal.to_string()),
             None => Outcome::Failed { error: refusal.to_string() },
         },
-        Denied::Unreachable(error) => put_off(soon(Duration::ZERO), &format!("no slot store: {error}")),
+        Denied::Unreachable(error) => put_off(later(Duration::ZERO), &format!("no slot store: {error}")),
     }
 }
 
@@ -150,7 +159,13 @@ mod tests {
     }
 
     fn of(ended: Ended, attempt: u32) -> Outcome {
-        outcome(ended, attempt, &options(), 0.5)
+        after_deferrals(ended, attempt, 0)
+    }
+
+    fn after_deferrals(ended: Ended, attempt: u32, deferrals: u32) -> Outcome {
+        let started_at = lockgate_core::Timestamp(0);
+        let execution = Execution { attempt, number: attempt, started_at, recorded: true, deferrals };
+        outcome(ended, &execution, &options(), 0.5)
     }
 
     #[test]
@@ -175,6 +190,29 @@ mod tests {
     }
 
     #[test]
+    fn retry_after_of_a_backend_is_cut() {
+        let class = ErrorClass::Overloaded { retry_after: Some(Duration::MAX) };
+        let failure = Failure::Error { class, error: "429".into(), backend_may_run: false };
+        let Outcome::Deferred { after, .. } = of(Ended::Returned(Err(failure)), 1) else {
+            panic!("not deferred")
+        };
+        assert_eq!(after, LONGEST_RETRY_AFTER);
+    }
+
+    #[test]
+    fn each_deferral_in_a_row_waits_longer() {
+        let overloaded = || {
+            let class = ErrorClass::Overloaded { retry_after: None };
+            Ended::Returned(Err(Failure::Error { class, error: "429".into(), backend_may_run: false }))
+        };
+        let waits = [0, 1, 2, 3, 9].map(|earlier| match after_deferrals(overloaded(), 1, earlier) {
+            Outcome::Deferred { after, .. } => after,
+            other => panic!("not deferred: {other:?}"),
+        });
+        assert_eq!(waits, [2_500, 5_000, 10_000, 20_000, 30_000].map(Duration::from_millis));
+    }
+
+    #[test]
     fn a_backend_that_is_away_uses_no_attempt_even_on_the_last_one() {
         let failure = Failure::Error {
             class: ErrorClass::Unavailable,
@@ -196,7 +234,8 @@ mod tests {
     #[test]
     fn no_slot_is_a_deferral_or_a_skip_but_never_a_failure() {
         let busy = || Denied::Busy { waited: Duration::from_secs(60) };
-        let told = |denied, on_busy| without_slots(denied, on_busy, &options(), 0.5);
+        let told =
+            |denied, on_busy| without_slots(denied, on_busy, |floor| options().backoff.defer(0, 0.5, floor));
         assert!(matches!(told(busy(), OnBusy::Defer), Outcome::Deferred { .. }));
         assert!(matches!(told(busy(), OnBusy::Skip), Outcome::Skipped { .. }));
         let held = Denied::Refused(Refusal::Held { retry_after: Duration::from_secs(7) });

@@ -20,6 +20,7 @@ use crate::patience::Patience;
 use crate::rates::Rates;
 use crate::records::Records;
 use crate::registry::Registry;
+use crate::shares::Shares;
 use crate::slots::SlotClient;
 use crate::standing::Standing;
 use crate::stop::StopReason;
@@ -68,9 +69,11 @@ impl Worker {
     /// for slots goes back to the queue, running jobs finish within the grace or are handed back.
     ///
     /// # Errors
-    /// When the slot store refuses the session. One that is away is waited for, at the start and later, for ever.
+    /// When an option is out of range, or the slot store refuses the session. A store that is away is waited for, forever.
     pub async fn run(self, stop: CancellationToken) -> Result<TallyReading, EngineError> {
         let Self { engine, mut registry, state, options, tally, standing } = self;
+        options.check()?;
+        registry.check().map_err(|error| EngineError::Conflict { reason: chain(&error) })?;
         let rates = Arc::new(Rates::new(options.rates.clone(), &registry));
         if !limits_are_known(&rates, &standing, &stop).await {
             return Ok(tally.read());
@@ -85,6 +88,7 @@ impl Worker {
         let executor = Arc::new(Executor {
             congestion: watch.start(&side, end.clone()),
             records: Arc::new(Records::start(&side, &engine)),
+            shares: Shares::new(&registry, options.concurrency),
             registry,
             rates: Arc::clone(&rates),
             state,

@@ -3,13 +3,20 @@
 #![cfg(test)]
 
 mod faults;
+mod faulty_ledger;
 mod messages;
+mod planning;
 mod stage;
 
+mod deferrals;
 mod drain;
 mod groups;
+mod kinds;
 mod leftovers;
 mod outcomes;
+mod panics;
 mod rates;
+mod refusals;
 mod slots;
+mod stale;
 mod starts;

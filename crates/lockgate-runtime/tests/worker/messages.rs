@@ -13,12 +13,12 @@ use uuid::Uuid;
 use crate::faults::FaultyBroker;
 use crate::stage::{Act, Probe, Stage};
 
-fn queue() -> QueueName {
+pub(crate) fn queue() -> QueueName {
     QueueName::new("probes").unwrap()
 }
 
 /// A message as another client sends it: the ledger has never heard of its job.
-fn message(kind: &str, payload: &str) -> Envelope {
+pub(crate) fn message(kind: &str, payload: &str) -> Envelope {
     Envelope {
         job: JobId(Uuid::now_v7()),
         kind: Kind::new(kind).unwrap(),

@@ -6,18 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lockgate_core::cadence::Cadence;
 use lockgate_core::error::{ErrorClass, Source};
 use lockgate_core::job::JobRecord;
-use lockgate_core::ledger::{JobQuery, PlanStep, PlannedJob, RunCommand, RunQuery};
+use lockgate_core::ledger::{JobQuery, RunCommand, RunQuery};
 use lockgate_core::pool::{PoolCommand, PoolSpec, PoolStatus};
-use lockgate_core::run::{RunSpec, RunSummary};
+use lockgate_core::run::RunSummary;
 use lockgate_core::slots::PoolQuery;
 use lockgate_core::timing::SlotTiming;
-use lockgate_core::{
-    Engine, Failure, JobId, JobOptions, JobState, Key, Kind, PoolName, QueueName, RunId, RunName, Tenant,
-    Timestamp,
-};
+use lockgate_core::{Engine, Failure, JobOptions, JobState, Key, KindOptions, PoolName, RunId, RunName};
 use lockgate_runtime::memory::Memory;
 use lockgate_runtime::{
     Canceller, Context, HeartbeatOn, Job, Leftover, PoolPolicy, Registry, State, TallyReading, Worker,
@@ -26,7 +22,8 @@ use lockgate_runtime::{
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
+
+use crate::planning::plan;
 
 /// What a probe does when it runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,6 +37,8 @@ pub(crate) enum Act {
     Permanent,
     OverloadedOnce,
     Hang,
+    /// Fails with an error whose text cannot be had: asking for it panics, outside the job.
+    Unprintable,
     /// A payload that is no probe.
     Broken,
 }
@@ -136,6 +135,7 @@ impl Job for Probe {
             Act::Fail => return Err(Failure::retry("boom")),
             Act::Panic => panic!("out of cheese"),
             Act::Skip => return Err(Failure::skip("too little is known")),
+            Act::Unprintable => return Err(Failure::retry(crate::panics::Unprintable)),
             Act::Permanent => return Err(Failure::permanent("no such table")),
             Act::OverloadedOnce if start == 1 => {
                 let class = ErrorClass::Overloaded { retry_after: None };
@@ -183,9 +183,16 @@ impl Stage {
     }
 
     pub(crate) fn worker(&self) -> Worker {
+        self.worker_with(|_| {})
+    }
+
+    fn worker_with(&self, change: impl FnOnce(&mut KindOptions)) -> Worker {
         let mut registry = Registry::default();
         registry.add::<Probe>().unwrap();
-        registry.adjust(Probe::KIND, |options| options.group = self.group);
+        registry.adjust(Probe::KIND, |options| {
+            options.group = self.group;
+            change(options);
+        });
         let mut state = State::default().with(Arc::clone(&self.seen));
         if let Some(backend) = &self.backend {
             state = state.with(Arc::clone(backend));
@@ -200,9 +207,17 @@ impl Stage {
 
     /// Works in the background until told to stop.
     pub(crate) fn start(&self) -> (CancellationToken, JoinSet<TallyReading>) {
+        self.start_with(|_| {})
+    }
+
+    /// The same with other options of the kind.
+    pub(crate) fn start_with(
+        &self,
+        change: impl FnOnce(&mut KindOptions),
+    ) -> (CancellationToken, JoinSet<TallyReading>) {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let (worker, token) = (self.worker(), stop.clone());
+        let (worker, token) = (self.worker_with(change), stop.clone());
         tasks.spawn(async move { worker.run(token).await.unwrap() });
         (stop, tasks)
     }
@@ -255,32 +270,4 @@ pub(crate) fn backend() -> PoolName {
 
 pub(crate) fn state_of(jobs: &[JobRecord], state: JobState) -> usize {
     jobs.iter().filter(|job| job.state == state).count()
-}
-
-async fn plan(engine: &Engine, acts: impl IntoIterator<Item = Act>) -> RunId {
-    let run = RunId(Uuid::now_v7());
-    let spec = RunSpec {
-        id: run,
-        name: RunName::new(run.to_string()).unwrap(),
-        kind: Kind::new(Probe::KIND).unwrap(),
-        queue: QueueName::new("probes").unwrap(),
-        as_of: Timestamp(0),
-        start_at: None,
-        cadence: Cadence { batch_size: 1_000, batch_delay: Duration::ZERO },
-        deadline: None,
-    };
-    let planned = |(n, act)| PlannedJob {
-        id: JobId(Uuid::now_v7()),
-        key: Key::new(format!("org-{n}")).unwrap(),
-        tenant: Tenant::new(format!("org-{n}")).unwrap(),
-        payload: match act {
-            Act::Broken => String::from("{}"),
-            act => serde_json::to_string(&Probe { act }).unwrap(),
-        },
-    };
-    let jobs = acts.into_iter().enumerate().map(planned).collect();
-    for step in [PlanStep::Open(spec), PlanStep::Append { run, jobs }, PlanStep::Seal { run }] {
-        engine.ledger.plan(step).await.unwrap();
-    }
-    run
 }

@@ -38,8 +38,10 @@ impl Watched {
         watched
     }
 
+    /// Without the checks of deliveries that are not admitted yet.
     fn asked(&self) -> Vec<Recording> {
-        self.asked.lock().unwrap().clone()
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|record| **record != Recording::Never).copied().collect()
     }
 }
 
