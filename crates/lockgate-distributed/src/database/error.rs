@@ -204,22 +204,18 @@ const SERIALIZATION_FAILURE: &str = "40001";
 const DEADLOCK: &str = "40P01";
 const UNIQUE_VIOLATION: &str = "23505";
 
-/// Conditions that pass by themselves (postgresql.org/docs/current/errcodes-appendix.html).
+/// Whether a condition passes by itself (postgresql.org/docs/current/errcodes-appendix.html).
 fn passes(code: &str) -> bool {
-    // Connections; too many of them, memory; collisions with others.
-    ["08", "53", "40"].iter().any(|class| code.starts_with(class))
-        || [
-            "57P01", // shut down by an administrator
-            "57P02", // crashed
-            "57P03", // starting up or shutting down
-            "57P05", // idle for too long
-            "25P03", // idle in a transaction for too long
-            "25006", // read-only: a stand-by that is about to be the primary
-            "57014", // statement timeout
-            "55P03", // lock not available
-            "58030", // I/O error
-        ]
-        .contains(&code)
+    match code {
+        // The limits of a configuration; a constraint that a commit breaks; a database that was dropped.
+        "53400" | "40002" | "57P04" => false,
+        // In classes that mostly last: a standby that may be promoted; idle in a transaction, or in it for too long; an
+        // object or a lock in use; a system or I/O error; a snapshot that is too old.
+        "25006" | "25P03" | "25P04" | "55006" | "55P03" | "58000" | "58030" | "72000" => true,
+        // Connections; resources, such as too many connections, memory or disk; collisions with others; shutdowns, crashes,
+        // starts and time-outs.
+        _ => ["08", "53", "40", "57"].iter().any(|class| code.starts_with(class)),
+    }
 }
 
 fn sql_state(error: &EngineError) -> Option<&str> {
@@ -267,12 +263,30 @@ impl std::error::Error for StoreFault {
 mod tests {
     use super::*;
 
+    const PASSING: [&str; 25] = [
+        "08000", "08001", "08003", "08004", "08006", "08P01", // connections, those of a pooler included
+        "25006", "25P03", "25P04", // read-only for now; idle or too long in a transaction
+        "40001", "40003", "40P01", // collisions with other transactions
+        "53000", "53100", "53200", "53300", // disk, memory, connections
+        "55006", "55P03", // in use; locked
+        "57014", "57P01", "57P02", "57P03", "57P05", // time-out, shutdown, crash, start, idle
+        "58000", "58030", // system and I/O errors
+    ];
+
+    const LASTING: [&str; 23] = [
+        "0A000", "22001", "22003", "22021", "23502", "23503", "23505",
+        "23514", // values and constraints
+        "25P02", "26000", "28000", "28P01", "3D000", "3F000", // a failed transaction; who may not enter
+        "40002", "42501", "42601", "42P01", "53400", "55000", "57P04", "58P01",
+        "XX001", // rights, names, damage
+    ];
+
     #[test]
     fn what_passes_by_itself_is_told_from_what_does_not() {
-        for passing in ["57P01", "57P03", "57014", "08006", "53300", "40P01"] {
+        for passing in PASSING {
             assert!(passes(passing), "{passing}");
         }
-        for lasting in ["23505", "42P01", "22021", "28P01", "3D000"] {
+        for lasting in LASTING {
             assert!(!passes(lasting), "{lasting}");
         }
     }

@@ -176,13 +176,29 @@ pub(super) fn store(doing: &str, cause: Arc<sqlx::Error>) -> EngineError {
     let doing = doing.to_owned();
     let passing = match code(&cause) {
         Some(code::FULL) => return EngineError::Full { doing, source: Box::new(StoreFault(cause)) },
-        Some(code) => [code::BUSY, code::LOCKED, code::IO, code::CANNOT_OPEN].contains(&code),
+        Some(code) => passes(code),
         None => {
             matches!(*cause, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed)
         }
     };
     let source = Box::new(StoreFault(cause));
     if passing { EngineError::Unavailable { doing, source } } else { EngineError::Failed { doing, source } }
+}
+
+/// Whether a result code passes by itself.
+fn passes(code: u8) -> bool {
+    [
+        code::ABORT,
+        code::BUSY,
+        code::LOCKED,
+        code::NO_MEMORY,
+        code::INTERRUPTED,
+        code::IO,
+        code::CANNOT_OPEN,
+        code::LOCK_PROTOCOL,
+        code::SCHEMA_CHANGED,
+    ]
+    .contains(&code)
 }
 
 /// Nobody is left who could write.
@@ -228,11 +244,31 @@ fn code(error: &sqlx::Error) -> Option<u8> {
 /// The result codes that mean something to us (sqlite.org/rescode.html).
 mod code {
     pub(super) const PERMISSION: u8 = 3;
+    pub(super) const ABORT: u8 = 4;
     pub(super) const BUSY: u8 = 5;
     pub(super) const LOCKED: u8 = 6;
+    pub(super) const NO_MEMORY: u8 = 7;
     pub(super) const READ_ONLY: u8 = 8;
+    pub(super) const INTERRUPTED: u8 = 9;
     pub(super) const IO: u8 = 10;
     pub(super) const FULL: u8 = 13;
     pub(super) const CANNOT_OPEN: u8 = 14;
+    pub(super) const LOCK_PROTOCOL: u8 = 15;
+    pub(super) const SCHEMA_CHANGED: u8 = 17;
     pub(super) const NOT_A_DATABASE: u8 = 26;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_codes_that_pass_are_told_from_those_that_last() {
+        // ABORT, BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, CANTOPEN, PROTOCOL, SCHEMA. A full disk (13) is an error of its own.
+        let passing = [4, 5, 6, 7, 9, 10, 14, 15, 17];
+        // ERROR, INTERNAL, PERM, READONLY, CORRUPT, TOOBIG, CONSTRAINT, MISMATCH, MISUSE, NOLFS, AUTH, RANGE, NOTADB.
+        let lasting = [1, 2, 3, 8, 11, 18, 19, 20, 21, 22, 23, 25, 26];
+        assert_eq!(passing.map(passes), [true; 9]);
+        assert_eq!(lasting.map(passes), [false; 13]);
+    }
 }
