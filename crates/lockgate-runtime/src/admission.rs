@@ -139,7 +139,8 @@ impl Executor {
             sleep(MADE_AGAIN).await;
         };
         if let Denied::Unreachable(error) = &denied {
-            tracing::warn!(error, "no slot store");
+            // The slot client has warned of it, once for all jobs.
+            tracing::debug!(error, "no slot store");
         }
         Admitted::No(without_slots(denied, policy.on_busy, |floor| taken.later(floor)))
     }

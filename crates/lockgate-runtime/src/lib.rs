@@ -31,6 +31,7 @@ mod group;
 mod intake;
 mod leftovers;
 mod reading;
+mod outage;
 mod records;
 mod starting;
 mod stop;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::outage::LoggedCauses;
+
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -13,22 +15,21 @@ const LONGEST: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Patience {
     next: Duration,
-    said: Option<String>,
+    logged: LoggedCauses,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { next: FIRST, said: None }
+        Self { next: FIRST, logged: LoggedCauses::default() }
     }
 }
 
 impl Patience {
-    /// Waits before the next attempt; `why` the last one failed is logged when it is another reason than before.
+    /// Waits before the next attempt; `why` the last one failed is logged when it is a new reason.
     /// Answers whether there is to be a next one: not when `stop` fires, which ends the wait at once.
     pub async fn wait(&mut self, why: String, stop: &CancellationToken) -> bool {
-        if self.said.as_ref() != Some(&why) {
+        if self.logged.is_new(&why) {
             tracing::warn!(error = why, "a store is away; it is asked again until it answers");
-            self.said = Some(why);
         }
         // Half of it by chance: many processes that wait for one store do not all come at once.
         let wait = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);

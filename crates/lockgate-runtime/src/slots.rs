@@ -10,6 +10,7 @@ mod place;
 mod table;
 mod wakeups;
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::canceller::Leftover;
 use crate::group::Group;
+use crate::outage::Outage;
 use crate::stop::StopSignal;
 use crate::telemetry;
 use crate::verdict::Denied;
@@ -51,6 +53,7 @@ struct Inner {
     slots: Arc<dyn Slots>,
     session: Session,
     table: Table,
+    outage: Outage,
     acquires: Group<SlotRequest, Admission>,
     releases: Group<Release, Released>,
     tracker: TaskTracker,
@@ -61,6 +64,12 @@ struct Inner {
 
 /// How long to wait before a store that could not be reached is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// The operations whose failures are logged apart.
+const ACQUIRE: &str = "acquire";
+const RELEASE: &str = "release";
+const HEARTBEAT: &str = "heartbeat";
+const SUBSCRIBE: &str = "subscribe";
 
 impl SlotClient {
     /// Opens a session for a process that calls itself `process`.
@@ -78,6 +87,7 @@ impl SlotClient {
         let alive = CancellationToken::new();
         let inner = Arc::new(Inner {
             table: Table::new(sent_at),
+            outage: Outage::default(),
             acquires: acquires(&tracker, &slots, session),
             releases: releases(&tracker, &slots, session),
             slots,
@@ -108,7 +118,9 @@ impl SlotClient {
         let until = Instant::now() + request.max_wait;
         let mut place = Place::take(&self.inner, &request)?;
         loop {
-            match self.inner.acquires.call(request.clone()).await {
+            let answer = self.inner.acquires.call(request.clone()).await;
+            self.inner.note(ACQUIRE, &answer);
+            match answer {
                 Ok(Admission::Granted(lease)) => {
                     telemetry::granted(&request.needs, "at-once");
                     return Ok(place.granted(lease));
@@ -210,7 +222,7 @@ impl Inner {
     async fn give_back(self: &Arc<Self>, release: Release) {
         let (done, inner) = (self.tracker.spawn(Arc::clone(self).told(release)), self);
         if timeout(inner.session.timing.stop_after(), done).await.is_err() {
-            tracing::warn!(lease = %release.lease(), "slots not given back in time; still trying");
+            tracing::debug!(lease = %release.lease(), "slots not given back in time; still trying");
         }
     }
 
@@ -218,13 +230,25 @@ impl Inner {
     /// not name would be a grant that nobody waits for, and be freed at once, even though it is to drain.
     async fn told(self: Arc<Self>, release: Release) {
         let telling = async {
-            while let Err(error) = self.releases.call(release).await {
-                tracing::warn!(lease = %release.lease(), error = chain(error.as_ref()), "slots not given back yet");
+            loop {
+                let answer = self.releases.call(release).await;
+                self.note(RELEASE, &answer);
+                if answer.is_ok() {
+                    return;
+                }
                 tokio::time::sleep(ASK_AGAIN).await;
             }
         };
         self.alive.run_until_cancelled(telling).await;
         self.table.released(release);
+    }
+
+    /// Notes whether an operation of the store failed, for the log.
+    fn note<T, E: Borrow<EngineError>>(&self, operation: &'static str, answer: &Result<T, E>) {
+        match answer {
+            Ok(_) => self.outage.succeeded(operation),
+            Err(error) => self.outage.failed(operation, error.borrow()),
+        };
     }
 
     /// Gives back a grant that nobody here waits for any more.

@@ -7,13 +7,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use lockgate_core::EngineError;
-use lockgate_core::error::chain;
 use lockgate_core::lease::{Admission, Pulse, SlotRequest};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::table::Snapshot;
-use super::{HeartbeatOn, Inner};
+use super::{HEARTBEAT, HeartbeatOn, Inner};
 use crate::stop::StopReason;
 use crate::telemetry;
 
@@ -69,14 +68,14 @@ async fn send(inner: &Arc<Inner>, sent_at: Instant, stop_at: Instant) {
             call.await
         }
     };
+    inner.note(HEARTBEAT, &answer);
     match answer {
         Ok(pulse) => {
             telemetry::beat(sent_at.elapsed());
             take(inner, &said, sent_at, pulse);
         }
-        Err(error) => {
+        Err(_) => {
             telemetry::beat_missed();
-            tracing::warn!(error = chain(&error), "heartbeat failed");
             if Instant::now() >= stop_at {
                 give_up(inner);
             }
@@ -96,8 +95,10 @@ fn take(inner: &Arc<Inner>, said: &Snapshot, sent_at: Instant, pulse: Pulse) {
 }
 
 fn give_up(inner: &Inner) {
-    tracing::error!("no heartbeat has gone through for too long: every job that holds slots is stopped");
-    inner.table.stop_all(StopReason::NoHeartbeat);
+    let jobs = inner.table.stop_all(StopReason::NoHeartbeat);
+    if jobs > 0 {
+        tracing::error!(jobs, "no heartbeat has gone through for too long: jobs that hold slots are stopped");
+    }
 }
 
 /// Puts a waiter that the store has forgotten in line again.

@@ -145,11 +145,11 @@ impl Table {
         self.lock().beat_at + stop_after
     }
 
-    /// Tells every holder to stop.
-    pub(super) fn stop_all(&self, reason: StopReason) {
-        for held in self.lock().held.values() {
-            held.stop.stop(reason);
-        }
+    /// Tells every holder to stop. Returns how many had not been told before.
+    pub(super) fn stop_all(&self, reason: StopReason) -> usize {
+        let state = self.lock();
+        let running = state.held.values().filter(|held| !held.stop.token().is_cancelled());
+        running.map(|held| held.stop.stop(reason)).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -8,7 +8,7 @@ use lockgate_core::lease::Wake;
 use lockgate_core::slots::Wakeups;
 use tokio_util::sync::CancellationToken;
 
-use super::Inner;
+use super::{Inner, SUBSCRIBE};
 use crate::stop::StopReason;
 
 /// How long to wait before the pushes are asked for again.
@@ -33,13 +33,9 @@ pub(super) fn start(inner: &Arc<Inner>) {
 /// The stream, or nothing for now; `None` when the session is over.
 async fn subscribe(inner: &Weak<Inner>) -> Option<Option<Box<dyn Wakeups>>> {
     let inner = inner.upgrade()?;
-    match inner.slots.wakeups(&inner.session).await {
-        Ok(wakeups) => Some(Some(wakeups)),
-        Err(error) => {
-            tracing::warn!(error = chain(&error), "no pushes from the slot store; heartbeats go on");
-            Some(None)
-        }
-    }
+    let answer = inner.slots.wakeups(&inner.session).await;
+    inner.note(SUBSCRIBE, &answer);
+    Some(answer.ok())
 }
 
 async fn listen(inner: &Weak<Inner>, alive: &CancellationToken, wakeups: &mut dyn Wakeups) {

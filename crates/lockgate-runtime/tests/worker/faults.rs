@@ -17,6 +17,7 @@ pub(crate) struct FaultySlots {
     inner: Arc<dyn Slots>,
     cut: AtomicBool,
     cut_acquires: AtomicBool,
+    refuses: AtomicBool,
     lose_pushes: AtomicBool,
     slow_releases: AtomicBool,
 }
@@ -28,6 +29,7 @@ impl FaultySlots {
             inner: Arc::clone(&engine.slots),
             cut: AtomicBool::new(false),
             cut_acquires: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
             lose_pushes: AtomicBool::new(false),
             slow_releases: AtomicBool::new(false),
         });
@@ -39,6 +41,11 @@ impl FaultySlots {
         self.cut.store(true, Ordering::SeqCst);
     }
 
+    /// It answers, and refuses every call.
+    pub(crate) fn refuse(&self) {
+        self.refuses.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn cut_acquires(&self) {
         self.cut_acquires.store(true, Ordering::SeqCst);
     }
@@ -46,6 +53,7 @@ impl FaultySlots {
     pub(crate) fn mend(&self) {
         self.cut.store(false, Ordering::SeqCst);
         self.cut_acquires.store(false, Ordering::SeqCst);
+        self.refuses.store(false, Ordering::SeqCst);
     }
 
     /// Releases reach the store 5 s late: heartbeats overtake them.
@@ -58,7 +66,7 @@ impl FaultySlots {
     }
 
     fn reach(&self, cut: &AtomicBool) -> Result<(), EngineError> {
-        if cut.load(Ordering::SeqCst) || self.cut.load(Ordering::SeqCst) {
+        if [cut, &self.cut, &self.refuses].iter().any(|fault| fault.load(Ordering::SeqCst)) {
             return Err(EngineError::Unavailable {
                 doing: String::from("testing"),
                 source: "cut off".into(),
@@ -102,6 +110,7 @@ impl Slots for FaultySlots {
             // A frozen server: no answer at all, and no error.
             std::future::pending::<()>().await;
         }
+        self.reach(&self.refuses)?;
         self.inner.heartbeat(session, held, waiting).await
     }
 

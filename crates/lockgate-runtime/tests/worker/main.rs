@@ -13,6 +13,7 @@ mod drain;
 mod groups;
 mod kinds;
 mod leftovers;
+mod outages;
 mod outcomes;
 mod panics;
 mod rates;
