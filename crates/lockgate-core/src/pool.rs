@@ -83,7 +83,8 @@ pub enum PoolCommand {
         /// The version that the change was decided on.
         version: Option<u64>,
     },
-    /// Begin a new epoch: every holder is told to stop, what they hold drains, nothing is deleted.
+    /// Begin a new epoch: every holder is told to stop, and what they hold drains. What sessions hold that no longer exist is
+    /// freed, or drains, at once.
     Reset {
         /// Which pool.
         pool: PoolName,
@@ -108,6 +109,10 @@ pub struct PoolChange {
     pub pause: Option<Duration>,
     /// What the adaptive limit advises; `Some(None)` takes it back.
     pub advice: Option<Option<NewAdvice>>,
+    /// How long backend work on this pool may outlive its process: the longest `backend_time` of the kinds that use it. Each
+    /// worker announces it when it starts. A store that can lose its state keeps the longest: after a loss it grants no slot
+    /// of the pool until draining leases that it has forgotten would have ended. Announcing it is no new version of the pool.
+    pub longest_drain: Option<Duration>,
 }
 
 /// The longest pause of a pool: a longer one is cut to it, so that no mistaken answer of a backend stops a pool for good.
@@ -141,12 +146,12 @@ impl PoolChange {
         self
     }
 
-    /// Whether it makes a new version of its pool: a pause alone does not.
+    /// Whether it makes a new version of its pool: a pause or a longest drain alone does not.
     #[must_use]
     pub fn is_new_version(&self) -> bool {
-        let Self { slots, per_tenant, tenant, rollout, pause, advice } = self;
+        let Self { slots, per_tenant, tenant, rollout, pause, advice, longest_drain } = self;
         let decides = slots.is_some() || per_tenant.is_some() || tenant.is_some();
-        decides || rollout.is_some() || advice.is_some() || pause.is_none()
+        decides || rollout.is_some() || advice.is_some() || (pause.is_none() && longest_drain.is_none())
     }
 }
 
@@ -268,11 +273,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_alone_is_no_new_version() {
+    fn a_pause_or_a_longest_drain_alone_is_no_new_version() {
         let pause = PoolChange { pause: Some(LONGEST_PAUSE), ..PoolChange::default() };
         assert!(!pause.is_new_version());
         assert!(PoolChange { slots: Some(1), ..pause.clone() }.is_new_version());
         assert!(PoolChange { advice: Some(None), ..pause }.is_new_version());
+        let longest_drain = PoolChange { longest_drain: Some(LONGEST_PAUSE), ..PoolChange::default() };
+        assert!(!longest_drain.is_new_version());
         assert!(PoolChange::default().is_new_version());
     }
 

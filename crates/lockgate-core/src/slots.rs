@@ -8,7 +8,8 @@
 //! - nobody waits while the first in line fits, nobody overtakes it (S5, S6; see [`crate::fairness`]);
 //! - a dead session's slots come back within its ttl and a heartbeat (S7);
 //! - a freed slot is given to the next waiter in the same transaction as the release (S8);
-//! - after a loss of its state a store grants nothing for a ttl, while holders register again (S10);
+//! - after a loss of its state a store grants nothing for a ttl, while holders register again, and nothing of a pool until
+//!   draining leases that it has forgotten must have ended (S10; see [`PoolChange::longest_drain`](crate::pool::PoolChange));
 //! - expiry is decided by the store's clock alone (invariant 10);
 //! - each hold that ended is on record, written down with the event itself (see [`crate::record`]).
 //!
@@ -76,6 +77,8 @@ pub struct PoolQuery {
     pub pool: Option<PoolName>,
     /// A page of that pool's record, from behind this place: 0 for the first page, then what the last one named next.
     pub record: Option<u64>,
+    /// Fail when the store would refuse to grant slots, also where it could still be read: it is out of memory, say.
+    pub writable: bool,
 }
 
 impl PoolQuery {
@@ -88,13 +91,19 @@ impl PoolQuery {
     /// One pool, with its holders.
     #[must_use]
     pub fn of(pool: &PoolName) -> Self {
-        Self { pool: Some(pool.clone()), record: None }
+        Self { pool: Some(pool.clone()), ..Self::default() }
     }
 
     /// One pool, with its holders and a page of its record.
     #[must_use]
     pub fn record(pool: &PoolName, after: u64) -> Self {
-        Self { pool: Some(pool.clone()), record: Some(after) }
+        Self { pool: Some(pool.clone()), record: Some(after), ..Self::default() }
+    }
+
+    /// All pools, from a store that can grant slots: what a worker needs to be ready.
+    #[must_use]
+    pub fn writable() -> Self {
+        Self { writable: true, ..Self::default() }
     }
 }
 

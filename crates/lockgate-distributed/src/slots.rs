@@ -5,6 +5,7 @@
 
 mod acquire;
 mod call;
+mod failure;
 mod heartbeat;
 mod link;
 mod live;

@@ -100,7 +100,7 @@ async fn control(
 
 /// All pools, or the one of this name, which must be there.
 pub(super) async fn inspect(lockgate: &Lockgate, pool: Option<&PoolName>) -> anyhow::Result<Vec<Inspected>> {
-    let query = PoolQuery { pool: pool.cloned(), record: None };
+    let query = PoolQuery { pool: pool.cloned(), ..PoolQuery::default() };
     let found = lockgate.engine.slots.inspect(&query).await.map_err(with_way_out)?;
     match pool {
         Some(name) if found.is_empty() => Err(no_pool(name.as_str()).into()),

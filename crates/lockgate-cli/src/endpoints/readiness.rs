@@ -161,7 +161,7 @@ async fn broker(engine: &Engine, queue: Option<&QueueName>) -> Check {
 }
 
 async fn slots(engine: &Engine) -> Check {
-    Check::that(engine.slots.inspect(&PoolQuery::all())).await
+    Check::that(engine.slots.inspect(&PoolQuery::writable())).await
 }
 
 #[cfg(test)]

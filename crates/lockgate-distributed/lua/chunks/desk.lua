@@ -6,7 +6,7 @@
 --   2 ends     ZSET  chunk of the limit by its end
 --   3 tokens   HASH  chunk -> its tokens
 --
--- ARGV, of each operation: 1 who the server is (run id and replication id), 2 "1" when the caller has just read that again, 3 the
+-- ARGV, of each operation: 1 who the server is (run id and replication id), 2 "0", or when the caller has just read that again, "1", or "2" when the server says that its data never came from another one, 3 the
 -- limit (or ""), 4 the limit's clock in the caller's last answer (-1: it had none), 5 how long ago it sent that call, by its own
 -- clock, which never leaps. The operation's own begin at 6.
 --
@@ -35,7 +35,12 @@ if stored then
   local identity
   identity, epoch, learned = unpacked(stored)
   known = identity == ARGV[1]
-  if not known and ARGV[2] ~= '1' then return { 'identity' } end
+  if not known and ARGV[2] == '0' then return { 'identity' } end
+  -- A replica or a backup that attaches changes only the replication id, and nothing was lost.
+  if not known and ARGV[2] == '2' and string.match(identity, '^[^:]*') == string.match(ARGV[1], '^[^:]*') then
+    known = true
+    call('HSET', RATES, 'store', pack(ARGV[1], epoch, learned))
+  end
 end
 
 -- Begins an epoch: what was before it is not believed.

@@ -3,7 +3,7 @@
 -- Keeps: what a pool's record counts is the sum of its leases; `touched` names the pools that are to be written.
 local WAITERS, DEADLINES, DRAINING = KEYS[3], KEYS[4], KEYS[5]
 
-local store = { fence = fence, ticket = ticket, learning = learning, waiting = waiting, leases = leases, due = due }
+local store = { fence = fence, ticket = ticket, learning = learning, waiting = waiting, leases = leases, due = due, recovers = recovers }
 -- The records of pools, as far as they were read; false: there is none.
 local pools, touched = {}, {}
 -- How many lines wait for each set of pools, when it was read; what tenants have in use, as far as it was read.
@@ -120,6 +120,8 @@ end
 
 -- What grant.lua is for: made when it is first needed.
 local line
+-- What loss.lua says of lost keys.
+local damage = {}
 
 -- Writes down what the call has changed, and answers.
 local function done(answer)
@@ -148,5 +150,5 @@ local function done(answer)
     n = n + 2
   end
   call('HSET', STATE, unpack(args))
-  return { 'ok', answer, told }
+  return { 'ok', answer, told, #damage > 0 and damage or nil }
 end

@@ -1,6 +1,6 @@
 -- The desk: what each operation begins with. Every script is this file, what is easy of the operation when it has such a part
--- (`quick_acquire.lua` and `quick_enqueue.lua`, `quick_release.lua` and `quick_grant.lua`), `books.lua`, `line.lua`, `grant.lua`,
--- and the operation; before it, `session.lua` when a session calls, `pool.lua` when it is about pools.
+-- (`quick_acquire.lua` and `quick_enqueue.lua`, `quick_release.lua` and `quick_grant.lua`), `books.lua`, `loss.lua`, `line.lua`,
+-- `grant.lua`, and the operation; before it, `session.lua` when a session calls, `pool.lua` when it is about pools.
 --
 -- KEYS, all with the hash tag of the namespace, none with an expiry of Redis; times are virtual ms, "\1" and "\2" separate
 -- (no name holds a control character), records are packed with struct (see below) or, where they are seldom read, cmsgpack:
@@ -9,27 +9,30 @@
 --                      "p" \1 pool -> the pool's record, "s" \1 session -> "1" (listens), "0" (does not) or "2" (did, and is
 --                      gone), then the name of its process; "a" \1 pool -> the advice of the adaptive limit: slots, 1 when it is
 --                      enforced, since when, why; "c" \1 pool -> slots and most of one tenant (-1: all) by the config, slots
---                      that were set, slots of a rollout step (-1: no rollout); "pauses" -> {pool = until when}
+--                      that were set, slots of a rollout step (-1: no rollout); "pauses" -> {pool = until when}; "drains" ->
+--                      {pool = how long backend work on it may outlive its process}; "recovery" -> when the last recovery began;
+--                      "moves" -> {pool = the last of its heads that was moved since its cap was changed}
 --   2 leases     HASH  lease -> its record, draining ones included
 --   3 waiters    HASH  lease -> its record
---   4 deadlines  ZSET  session by the time when it is dead
+--   4 deadlines  ZSET  session by the time when it is dead; and the marker "", see loss.lua
 --   5 draining   ZSET  lease by the time when it has drained
 --   6 members    ZSET  session \1 lease, score 0: what a session holds (draining left out) and waits for
 --   7 firsts     HASH  set \1 tenant -> the first of that line
 --   8 behind     ZSET  set \1 tenant \1 ticket \1 lease, score 0: who stands behind the first
 --   9 heads      ZSET  set \1 e|p \1 share \1 ticket \1 tenant, score 0: the firsts in their order; e: eligible, p: passed
 --                      over, its tenant being at its cap
---  10 uses       HASH  pool \1 tenant -> slots in use
---  11 shares     HASH  pool \1 tenant -> its own cap (-1: none) and weight
+--  10 uses       HASH  pool \1 tenant -> slots in use; and the marker ""
+--  11 shares     HASH  pool \1 tenant -> its own cap (-1: none) and weight; and the marker ""
 --  12 record     LIST  what ended, oldest first, behind its own beginning:
 --                      "b": from here on it is whole; "h": a hold that ended; "l": a limit that was changed
 --
 -- ARGV, of each operation: 1 ttl ms, 2 longest step of the clock ms, 3 who the server is (run id and replication id),
--- 4 "1" when the caller has just read that again, 5 the session (or ""), 6 the channel of a session without its id,
+-- 4 "0", or when the caller has just read that again, "1", or "2" when the server says that its data never came from another one, 5 the session (or ""), 6 the channel of a session without its id,
 -- 7 "1" when the session listens, 8 the field in `state` of the pool that the call is likely to be about (or ""). The operation's
 -- own begin at 9.
 --
--- Returns {"identity"}, with nothing changed, when the state is another server's and 4 is "0"; else what the operation says.
+-- Returns {"identity"}, with nothing changed, when the state is another server's and 4 is "0"; else {"ok", what the operation says,
+-- grants to the caller's own session}, and the names of lost keys when a loss was detected.
 --
 -- Keeps: the clock neither leaps nor goes back; numbers never go back; after a loss nothing is granted for one ttl, and the record
 -- begins anew.
@@ -84,13 +87,16 @@ if lost then
 else
   now, before, fence, ticket, learning, waiting, leases, due, identity = read(STORE, raw[1])
   if identity ~= ARGV[3] then
-    if ARGV[4] ~= '1' then return { 'identity' } end
-    -- Another server, or this one started again: what it has may be older than what was granted.
-    learning = -1
+    if ARGV[4] == '0' then return { 'identity' } end
+    -- Another server, or this one started again: what it has may be older than what was granted. A replica or a backup that
+    -- attaches changes only the replication id, and nothing was lost.
+    if ARGV[4] ~= '2' or string.match(identity, '^[^:]*') ~= string.match(ARGV[3], '^[^:]*') then learning = -1 end
+    identity = ARGV[3]
   end
   if real > before then now = now + math.min(real - before, tonumber(ARGV[2])) end
 end
-if learning < 0 then
+local recovers = learning < 0
+if recovers then
   -- From now on nothing is granted for one ttl, while holders register again.
   learning = now + TTL
   due = math.min(due, learning)

@@ -15,6 +15,7 @@ if not p or p.slots < 0 then
     peak = in_use.held + in_use.draining, hold = -1, held = in_use.held, draining = in_use.draining, waiting = 0, shares = 0,
     open = slots, paused = 0 }
   touched[name] = true
+  close_for_recovery(name)
 else
   local _
   _, _, slots, rollout = numbers_of(name)

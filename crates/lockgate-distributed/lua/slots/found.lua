@@ -7,5 +7,6 @@
 --
 -- Keeps: S10. Only who is sure that the namespace is new may call this.
 if not lost then return done({ 0 }) end
+mark_keys()
 store.learning, store.due = 0, math.huge
 return done({ 1 })

@@ -172,12 +172,13 @@ local function add_grants(M)
       free(id, lease_of(id), 'drained-out')
     end
     shorten_record()
+    M.continue_moves()
     local due = math.min(store.learning > 0 and store.learning or now + TTL, end_pauses())
     local dead = call('ZRANGE', DEADLINES, 0, 0, 'WITHSCORES')[2]
     local drained = call('ZRANGE', DRAINING, 0, 0, 'WITHSCORES')[2]
     store.due = math.min(due, tonumber(dead or due), tonumber(drained or due))
     M.grant()
-    if budget < 0 then store.due = now end
+    if budget < 0 or M.is_moving() then store.due = now end
   end
 
   -- Whether so many stand before it that it cannot have a slot in time: twice the slots or more, and at the pace of late they
@@ -209,5 +210,9 @@ end
 
 -- Every operation begins so, unless it says otherwise: what is over is ended first.
 local function sweep()
-  if now >= store.due then line().sweep() end
+  recover_state()
+  if now >= store.due then
+    recover_lost_keys()
+    line().sweep()
+  end
 end

@@ -1,7 +1,8 @@
 -- Keeps a session alive, whatever its deadline: a slow but live holder is not reclaimed. With nothing named it opens one.
 --
--- KEYS as desk.lua. ARGV from 9: the process's name, the number n of leases held, their n pairs of lease and fence, then the
--- waiters, one lease each.
+-- KEYS as desk.lua. ARGV from 9: the process's name, the number n of leases held, the number d of drains announced; then d pairs
+-- of a pool and the longest time that backend work on it may outlive this process, in ms; n pairs of lease and fence; the waiters,
+-- one lease each.
 --
 -- Returns {"ok", {learning, granted, lost, unknown, stop, forgotten}, told}:
 --   learning   1 while the store learns: then leases in `unknown` may be registered again
@@ -15,26 +16,8 @@
 -- would have to be kept up by each acquire and release, with a command more in each; they are called far more often.
 --
 -- Keeps: nothing is registered here.
--- Part of the state is gone (evicted, or deleted by hand): what is left is not to be trusted, but what operators have set is.
-if call('HLEN', LEASES) ~= store.leases or call('HLEN', WAITERS) ~= store.waiting then
-  for _, field in ipairs(call('HKEYS', STATE)) do
-    local kind, name = string.match(field, '^([ps])\1(.*)$')
-    if kind == 'p' then
-      local p = pool_of(name)
-      p.held, p.draining, p.waiting = 0, 0, 0
-      touched[name] = p
-    elseif kind == 's' then
-      call('HDEL', STATE, field)
-    end
-  end
-  call('UNLINK', RECORD, unpack(KEYS, 2, 10))
-  call('RPUSH', RECORD, write(BEGUN, 'b', store.fence, real, micros))
-  raw[3] = false
-  sets, sets_changed, store.leases, store.waiting = {}, true, 0, 0
-  store.learning = now + TTL
-  store.due = math.min(store.due, store.learning)
-end
-
+recover_state()
+recover_lost_keys()
 meet(ARGV[9])
 call('ZADD', DEADLINES, now + TTL, SELF)
 sweep()
@@ -49,10 +32,12 @@ local function each_lease(ids, each)
   end
 end
 
-local n = tonumber(ARGV[10])
+local n, drains = tonumber(ARGV[10]), tonumber(ARGV[11])
+for i = 1, drains do raise_drain(ARGV[10 + 2 * i], tonumber(ARGV[11 + 2 * i])) end
+local start = 11 + 2 * drains
 local ids, fences, named = {}, {}, {}
 for i = 1, n do
-  ids[i], fences[i] = ARGV[9 + 2 * i], tonumber(ARGV[10 + 2 * i])
+  ids[i], fences[i] = ARGV[start + 2 * i - 1], tonumber(ARGV[start + 2 * i])
 end
 
 local lost, unknown, stopping = {}, {}, {}
@@ -85,7 +70,7 @@ each_lease(rest, function(_, record)
 end)
 
 local forgotten = {}
-local before = 10 + 2 * n
+local before = start + 2 * n
 for at = before + 1, #ARGV do
   if not ours[ARGV[at]] then forgotten[#forgotten + 1] = at - before end
 end

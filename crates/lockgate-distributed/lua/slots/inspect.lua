@@ -1,12 +1,13 @@
 -- Reads the pools. The clock moves and what is over is ended, as in every call.
 --
 -- KEYS as desk.lua. ARGV from 9: the pool whose holders are wanted, or "" for all pools without holders; the serial behind which a
--- page of its record is wanted, or "" for none.
+-- page of its record is wanted, or "" for none; the cursor of the holders ("0": from the first on). One call reads a part of them.
 --
--- Returns {"ok", {pools, holders, page}, ..}: of each pool what pool.lua says; of each holder {lease, tenant, weight, fence, session,
--- process, held for ms, 1 when it drains}, in no order; the page, when it is wanted, is {number and server's ms from where on the
+-- Returns {"ok", {pools, holders, cursor, page}, ..}: of each pool what pool.lua says; of each holder {lease, tenant, weight, fence,
+-- session, process, held for ms, 1 when it drains}, in no order, perhaps twice; the cursor of the next part, "0" after the last; the page, when it is wanted, is {number and server's ms from where on the
 -- record is whole, number and server's ms of now, entries, the serial to go on behind (-1: that was all)}, an entry {"h", lease, number,
 -- fence, server's ms, how it ended, weight} or {"l", pool, number, limit before, server's ms, limit from then on}.
+recover_lost_keys()
 sweep()
 local wanted = ARGV[9]
 local found = {}
@@ -21,9 +22,9 @@ else
     end
   end
 end
-local holders, processes = {}, {}
+local holders, processes, cursor = {}, {}, '0'
 if wanted ~= '' and found[1] then
-  each_holder(wanted, function(id, l, weight)
+  cursor = each_holder(wanted, ARGV[11], function(id, l, weight)
     if l.process == '' and processes[l.session] == nil then
       local record = call('HGET', STATE, 's\1' .. l.session)
       processes[l.session] = record and string.sub(record, 2) or ''
@@ -60,5 +61,5 @@ local function page(name, after)
   return { number, since, store.fence, real, entries, last < call('LLEN', RECORD) - 1 and serial + last or -1 }
 end
 
-if ARGV[10] == '' or not found[1] then return done({ found, holders }) end
-return done({ found, holders, page(wanted, tonumber(ARGV[10])) })
+if ARGV[10] == '' or not found[1] then return done({ found, holders, cursor }) end
+return done({ found, holders, cursor, page(wanted, tonumber(ARGV[10])) })

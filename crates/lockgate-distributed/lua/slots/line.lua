@@ -12,6 +12,10 @@ local function make_line()
   local M, pools_in, first_heads = {}, {}, {}
   -- The firsts that were read, by line; false: there nobody is.
   local firsts = {}
+  -- Pools whose cap was changed, with the last head that was moved; read by the sweep, which every call makes while there are any.
+  local moves
+  -- Heads that this call may still move because of changed caps.
+  local moves_left = 1000
 
   local function room_of(name)
     local p = pool_of(name)
@@ -137,16 +141,38 @@ local function make_line()
     end
   end
 
-  -- After a change of a pool's cap, moves the heads of all who wait for it.
-  function M.move_all(name)
-    for set in pairs(M.sets()) do
-      if M.wants(set, name) then
-        for _, member in ipairs(call('ZRANGEBYLEX', HEADS, '[' .. set .. '\1', '(' .. set .. '\2')) do
+  -- Moves heads of pools whose cap was changed, a bounded number in each call; every call goes on until all have moved.
+  function M.continue_moves()
+    if not moves then
+      local record = call('HGET', STATE, 'moves')
+      moves = record and unpacked(record) or {}
+    end
+    if not next(moves) then return end
+    for name, from in pairs(moves) do
+      local most = moves_left
+      local members = call('ZRANGEBYLEX', HEADS, from == '' and '-' or '(' .. from, '+', 'LIMIT', 0, most)
+      for _, member in ipairs(members) do
+        local set = string.match(member, '^[^\1]+')
+        if M.wants(set, name) then
           local tenant = string.sub(member, #set + 38)
           place(set, tenant, M.first_of(set, tenant), member)
         end
       end
+      moves_left = most - #members
+      moves[name] = #members == most and (members[most] or from) or nil
     end
+    if next(moves) then call('HSET', STATE, 'moves', pack(moves)) else call('HDEL', STATE, 'moves') end
+  end
+
+  -- After a change of a pool's cap, begins to move the heads of all who wait for it.
+  function M.move_all(name)
+    M.continue_moves()
+    moves[name] = ''
+    M.continue_moves()
+  end
+
+  function M.is_moving()
+    return moves and next(moves) ~= nil
   end
 
   local function count_waiter(needs, n)
@@ -219,7 +245,8 @@ local function make_line()
   end
 
   -- The first eligible head of a set, or false.
-  local function first_head(set)
+  local first_head
+  function first_head(set)
     local head = first_heads[set]
     if head == nil then
       local member = call('ZRANGEBYLEX', HEADS, '[' .. set .. '\1e\1', '(' .. set .. '\1e\2', 'LIMIT', 0, 1)[1]
@@ -228,6 +255,13 @@ local function make_line()
         local at = #set + 4
         local tenant = string.sub(member, at + 34)
         local first = M.first_of(set, tenant)
+        -- While a change of a cap is under way, a head may still stand where the old cap has put it.
+        if M.is_moving() then
+          if moves_left == 0 then return false end
+          moves_left = moves_left - 1
+          place(set, tenant, first, member)
+          if first.eligible == 0 then return first_head(set) end
+        end
         head = { set = set, tenant = tenant, share = first.share, ticket = first.ticket, needs = first.needs, lease = first.lease }
       end
       first_heads[set] = head

@@ -38,18 +38,23 @@ local function status_of(name)
   local p = pool_of(name)
   if not p or p.slots < 0 then return nil end
   local since = p.waiting > 0 and oldest(name)
+  -- A pool in recovery is shown so, not as paused by its backend.
+  local recovers = math.max(store.learning, recovery_end(name))
+  local paused = p.paused > recovers and p.paused or 0
   local configured, configured_cap, slots, rollout = numbers_of(name)
   return { name, configured, configured_cap, slots, rollout, p.per_tenant, p.version, p.epoch, p.held, p.draining, p.peak, p.waiting,
-    since and now - since or -1, store.learning > 0 and store.learning - now or -1, p.paused > 0 and p.paused - now or -1, unpack(advice_of(name)) }
+    since and now - since or -1, recovers > now and recovers - now or -1, paused > 0 and paused - now or -1, unpack(advice_of(name)) }
 end
 
--- Calls `each` with the id, record and weight of all leases of a pool.
-local function each_holder(name, each)
-  local all = call('HGETALL', LEASES)
-  for i = 1, #all, 2 do
-    local l = lease_from(all[i + 1])
+-- Calls `each` with the id, record and weight of leases of a pool: of a part of all leases, from `cursor` on ("0": from the
+-- beginning). Returns the cursor of the next part, "0" after the last. A lease may come twice.
+local function each_holder(name, cursor, each)
+  local page = call('HSCAN', LEASES, cursor, 'COUNT', 500)
+  for i = 1, #page[2], 2 do
+    local l = lease_from(page[2][i + 1])
     for k = 1, #l.needs, 2 do
-      if l.needs[k] == name then each(all[i], l, l.needs[k + 1]) end
+      if l.needs[k] == name then each(page[2][i], l, l.needs[k + 1]) end
     end
   end
+  return page[1]
 end

@@ -3,11 +3,12 @@
 -- KEYS as desk.lua. ARGV from 9: its name, the version that the change was decided on (-1: any), its slots (-1: as they are), the
 -- most of one tenant (-1: no cap, -2: as it is), a tenant ("": none), its own cap (-1: none), its weight, how long it pauses ms (0: not at all), the
 -- slots of an advice (-1: as it is, -2: none), "1" when it is enforced, why, "1" when all this is a new version of the pool, the
--- slots of a rollout step (-1: as it is, -2: no rollout).
+-- slots of a rollout step (-1: as it is, -2: no rollout), how long backend work on it may outlive its process ms (0: it was not told).
 --
 -- Returns {"ok", status} as pool.lua says; {"ok", {"missing"}}; {"ok", {"conflict", version}}, with nothing changed.
 --
--- Keeps: nothing held is taken away. A cap that rises lets its tenant in at once. A pool that is paused is not paused again; what was
+-- Keeps: nothing held is taken away. A cap that was lowered holds at once; one that was raised lets its tenants in as soon as their
+-- heads have moved, which the next calls do. A pool that is paused is not paused again; what was
 -- configured is not changed by an advice.
 sweep()
 local name = ARGV[9]
@@ -43,6 +44,7 @@ if pause > 0 and p.paused == 0 then
   call('HSET', STATE, 'pauses', pack(pauses))
   store.due = math.min(store.due, p.paused)
 end
+raise_drain(name, tonumber(ARGV[22]))
 local limit = line().limit_of(name)
 p.open = p.paused > 0 and 0 or limit
 if limit ~= before then
@@ -50,4 +52,5 @@ if limit ~= before then
   ended[#ended + 1] = write(LIMITED, 'l', store.fence, real, before, limit, name)
 end
 line().grant()
+if line().is_moving() then store.due = now end
 return done(status_of(name))

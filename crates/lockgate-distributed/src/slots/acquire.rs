@@ -26,6 +26,9 @@ pub(super) async fn acquire(
     let mut args = Args::about(link.remember(&requests));
     args.text(&caller.process);
     for request in &requests {
+        for need in &request.needs {
+            link.may_drain(&need.pool, within_reason(request.drain_for));
+        }
         args.show(request.lease)
             .text(request.tenant.as_str())
             .show(within_reason(request.drain_for))

@@ -10,8 +10,9 @@ use lockgate_core::timing::SlotTiming;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Script as Text, ServerErrorKind, Value};
 use tokio::time::timeout;
 
+use super::failure::{self, engine_error};
 use super::link::{Link, State};
-use super::live::Live;
+use super::live::{Known, Live};
 use super::reply;
 use super::script::Script;
 
@@ -87,12 +88,15 @@ impl Link {
         session: Option<SessionId>,
         args: &Args,
     ) -> Result<Value, EngineError> {
-        let command = |server, sure| self.command(script, session, args, (server, sure));
+        let command = |server, known| self.command(script, session, args, (server, known));
         let answer = self.ask_in_time(script.doing(), script.text(), command).await?;
         let mut parts = reply::list(script.doing(), answer)?.into_iter().skip(1);
         let said = parts.next().unwrap_or(Value::Nil);
         if let (Some(session), Some(told)) = (session, parts.next()) {
             self.board.hand_over(session, told);
+        }
+        if let Some(damage) = parts.next() {
+            warn_of_loss(damage);
         }
         Ok(said)
     }
@@ -106,9 +110,9 @@ impl Link {
         keys: &[String],
         args: &[String],
     ) -> Result<Value, EngineError> {
-        let command = |server: String, sure: bool| {
+        let command = |server: String, known: Known| {
             let mut command = redis::cmd("EVALSHA");
-            command.arg(text.get_hash()).arg(keys.len()).arg(keys).arg(server).arg(u8::from(sure)).arg(args);
+            command.arg(text.get_hash()).arg(keys.len()).arg(keys).arg(server).arg(known as u8).arg(args);
             command
         };
         let answer = self.ask_in_time(doing, text, command).await?;
@@ -119,7 +123,7 @@ impl Link {
         &self,
         doing: &'static str,
         text: &'static Text,
-        command: impl Fn(String, bool) -> Cmd,
+        command: impl Fn(String, Known) -> Cmd,
     ) -> Result<Value, EngineError> {
         let answer = match timeout(self.response, self.ask(text, command)).await {
             Ok(answer) => answer,
@@ -133,16 +137,21 @@ impl Link {
         })
     }
 
-    /// `command` is told who the server is, and whether that was just read.
-    async fn ask(&self, text: &'static Text, command: impl Fn(String, bool) -> Cmd) -> RedisResult<Value> {
+    /// `command` is told who the server is, and how well that is known.
+    async fn ask(&self, text: &'static Text, command: impl Fn(String, Known) -> Cmd) -> RedisResult<Value> {
         let live = self.live().await?;
-        let answer = self.send(&live, text, command(live.identity(), false)).await?;
+        let answer = self.send(&live, text, command(live.identity().0, Known::Before)).await;
+        if answer.as_ref().is_err_and(failure::may_lose_data) {
+            live.forget_identity();
+        }
+        let answer = answer?;
         if !reply::is_identity(&answer) {
             return Ok(answer);
         }
         // The state is another server's, or what this connection knows of its server is old. It is asked, and believed.
         live.read_identity().await?;
-        self.send(&live, text, command(live.identity(), true)).await
+        let (identity, known) = live.identity();
+        self.send(&live, text, command(identity, known)).await
     }
 
     async fn send(&self, live: &Live, text: &'static Text, command: Cmd) -> RedisResult<Value> {
@@ -179,7 +188,7 @@ impl Link {
         script: Script,
         session: Option<SessionId>,
         args: &Args,
-        (server, sure): (String, bool),
+        (server, known): (String, Known),
     ) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(script.text().get_hash()).arg(KEYS.len());
@@ -187,7 +196,7 @@ impl Link {
             command.arg(key.as_str());
         }
         command.arg(self.head.ttl).arg(self.head.cap);
-        command.arg(server).arg(u8::from(sure));
+        command.arg(server).arg(known as u8);
         command.arg(session.map(|session| session.to_string()).unwrap_or_default());
         command.arg(self.head.channel.as_str());
         command.arg(u8::from(session.is_some_and(|session| self.board.listens(session))));
@@ -199,21 +208,12 @@ impl Link {
     }
 }
 
-/// What a failed call means to its caller.
-pub(super) fn engine_error(doing: &str, error: RedisError) -> EngineError {
-    let later = error.is_io_error()
-        || error.is_connection_dropped()
-        || error.code() == Some("OOM")
-        || matches!(
-            error.kind(),
-            ErrorKind::Server(
-                ServerErrorKind::BusyLoading
-                    | ServerErrorKind::ReadOnly
-                    | ServerErrorKind::MasterDown
-                    | ServerErrorKind::TryAgain
-                    | ServerErrorKind::ClusterDown
-            )
-        );
-    let (doing, source) = (doing.to_owned(), Box::new(error));
-    if later { EngineError::Unavailable { doing, source } } else { EngineError::Failed { doing, source } }
+/// Keys of the store were lost, and the call that detected it has begun a recovery.
+fn warn_of_loss(keys: Value) {
+    let keys: Vec<String> = redis::from_redis_value(keys).unwrap_or_default();
+    tracing::warn!(
+        keys = keys.join(", "),
+        "keys of the slot store were lost; nothing is granted until holders have registered again and what drained has \
+         ended; check that Redis has maxmemory-policy noeviction and that nobody deletes keys"
+    );
 }

@@ -26,7 +26,11 @@ pub(super) async fn beat(
     waiting: &[SlotRequest],
 ) -> Result<Pulse, EngineError> {
     let mut args = Args::default();
-    args.text(&caller.process).show(held.len());
+    let drains = link.drains();
+    args.text(&caller.process).show(held.len()).show(drains.len());
+    for (pool, longest) in drains {
+        args.text(pool.as_str()).show(longest);
+    }
     for lease in held {
         args.show(lease.id()).show(lease.fence);
     }

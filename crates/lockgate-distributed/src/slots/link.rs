@@ -3,9 +3,11 @@
 //! It must never run on a caller's runtime: it has a thread of its own, so that a job that blocks its threads stops
 //! neither heartbeats nor pushes.
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lockgate_core::PoolName;
 use lockgate_core::error::EngineError;
 use redis::io::tcp::TcpSettings;
 use redis::{Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult};
@@ -13,7 +15,8 @@ use secrecy::ExposeSecret;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::call::{Head, engine_error};
+use super::call::Head;
+use super::failure::engine_error;
 use super::live::Live;
 use super::options::RedisOptions;
 use super::wakeups::Board;
@@ -32,6 +35,9 @@ pub(crate) struct Link {
     pub(super) head: Head,
     /// The pool that was asked for last: what is released next is likely to be of it.
     pub(super) likely: Mutex<String>,
+    /// How long backend work on a pool may outlive this process, in ms. Announced with each heartbeat, so that a store that
+    /// has lost its state knows how long draining leases could have lasted.
+    drains: Mutex<BTreeMap<PoolName, i64>>,
     pub(super) response: Duration,
     pub(super) board: Arc<Board>,
     pub(super) state: watch::Receiver<State>,
@@ -65,12 +71,32 @@ impl Link {
         Ok(Self {
             head: Head::new(&options.namespace, &options.timing, board.channel_of(None)),
             likely: Mutex::default(),
+            drains: Mutex::default(),
             response: options.response_timeout,
             board,
             state,
             doubt,
             _alive: alive.drop_guard(),
         })
+    }
+}
+
+impl Link {
+    /// Notes that backend work on a pool may outlive this process for `longest` ms.
+    pub(super) fn may_drain(&self, pool: &PoolName, longest: i64) {
+        if longest <= 0 {
+            return;
+        }
+        let mut drains = self.drains.lock().unwrap_or_else(PoisonError::into_inner);
+        match drains.get_mut(pool) {
+            Some(known) => *known = longest.max(*known),
+            None => drop(drains.insert(pool.clone(), longest)),
+        }
+    }
+
+    /// The longest drains that this process has named, by pool.
+    pub(super) fn drains(&self) -> BTreeMap<PoolName, i64> {
+        self.drains.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

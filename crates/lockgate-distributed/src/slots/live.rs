@@ -19,7 +19,20 @@ const CONNECT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Live {
     pub(super) connection: MultiplexedConnection,
-    identity: Arc<Mutex<String>>,
+    identity: Arc<Mutex<(String, Known)>>,
+}
+
+/// How well a server's identity is known. The numbers are what the scripts are told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It was read at some time before the call.
+    #[default]
+    Before = 0,
+    /// It was read for this call.
+    Now = 1,
+    /// It was read for this call, and the server has never taken its data from another one under this identity: as long as
+    /// it is the same process, it still has everything that was written to it.
+    NowWithOwnData = 2,
 }
 
 impl Live {
@@ -53,9 +66,14 @@ impl Live {
         Ok(live)
     }
 
-    /// Who the server was when it was asked last.
-    pub(super) fn identity(&self) -> String {
+    /// Who the server was when it was asked last, and how well that was known then.
+    pub(super) fn identity(&self) -> (String, Known) {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has the next call read the identity again: the server may take its data from another one, under this connection.
+    pub(super) fn forget_identity(&self) {
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
     }
 
     /// Asks the server who it is: this start of it, and the history of its data.
@@ -64,7 +82,7 @@ impl Live {
         // Half of each tells them apart, and is told in every call.
         let half = |name| field(&info, name).get(..20).unwrap_or(field(&info, name));
         let identity = format!("{}:{}", half("run_id"), half("master_replid"));
-        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = (identity, data_origin(&info));
         Ok(info)
     }
 
@@ -87,6 +105,16 @@ impl Live {
     pub(super) async fn is_alive(&self) -> bool {
         redis::cmd("PING").query_async::<Value>(&mut self.connection.clone()).await.is_ok()
     }
+}
+
+/// Where the server's data came from. A server that was a replica keeps the id of the history that it copied as its second
+/// one: what it has may be older than what was granted. A first replica or a backup that attaches to a server gives it a new
+/// replication id without a second one.
+fn data_origin(info: &str) -> Known {
+    let second = field(info, "master_replid2");
+    let own =
+        field(info, "role") == "master" && !second.is_empty() && second.bytes().all(|digit| digit == b'0');
+    if own { Known::NowWithOwnData } else { Known::Now }
 }
 
 fn field<'i>(info: &'i str, name: &str) -> &'i str {
@@ -120,6 +148,17 @@ mod tests {
         assert!(check("redis_version:7.0.15\r\nmaxmemory_policy:noeviction\r\n").is_ok());
         let refused = check("redis_version:6.2.1\r\n").unwrap_err();
         assert!(refused.to_string().contains("6.2.1"), "{refused}");
+    }
+
+    #[test]
+    fn data_of_a_promoted_replica_is_not_taken_for_its_own() {
+        let none = "0".repeat(40);
+        let origin =
+            |role: &str, second: &str| data_origin(&format!("role:{role}\r\nmaster_replid2:{second}\r\n"));
+        assert_eq!(origin("master", &none), Known::NowWithOwnData);
+        assert_eq!(origin("master", &"a1".repeat(20)), Known::Now);
+        assert_eq!(origin("slave", &none), Known::Now);
+        assert_eq!(data_origin("role:master\r\n"), Known::Now, "a server that does not tell is not trusted");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Pools: making, changing, resetting, reading. It must never take away what is held.
 
+use std::collections::HashSet;
+
 use lockgate_core::PoolName;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::Holder;
@@ -12,6 +14,7 @@ use super::call::Args;
 use super::link::Link;
 use super::record;
 use super::reply::{self, Row};
+use super::request::within_reason;
 use super::script::Script;
 
 const DOING: &str = "reading the pools";
@@ -24,16 +27,32 @@ pub(super) async fn control(link: &Link, command: PoolCommand) -> Result<PoolSta
             (Script::Ensure, name)
         }
         PoolCommand::Set { pool, change, version } => {
+            link.may_drain(&pool, change.longest_drain.map_or(0, within_reason));
             put_change(&mut args, &pool, &change.bounded(), version);
             (Script::Set, pool)
         }
-        PoolCommand::Reset { pool } => {
-            args.text(pool.as_str());
-            (Script::Reset, pool)
-        }
+        PoolCommand::Reset { pool } => return reset(link, &pool).await,
     };
     let said = link.call(script, None, &args).await?;
     answered(&pool, said)
+}
+
+/// Resets a pool, a part of its leases in each call, so that no call keeps the store busy for long.
+async fn reset(link: &Link, pool: &PoolName) -> Result<PoolStatus, EngineError> {
+    let mut cursor = String::from("0");
+    loop {
+        let mut args = Args::default();
+        args.text(pool.as_str()).text(&cursor);
+        let mut row = reply::row(DOING, link.call(Script::Reset, None, &args).await?)?;
+        let status = row.value();
+        if let Value::BulkString(_) = &status {
+            return answered(pool, Value::Array(vec![status]));
+        }
+        cursor = row.text()?;
+        if cursor == "0" {
+            return answered(pool, status);
+        }
+    }
 }
 
 fn put_change(args: &mut Args, pool: &PoolName, change: &PoolChange, version: Option<u64>) {
@@ -53,6 +72,7 @@ fn put_change(args: &mut Args, pool: &PoolName, change: &PoolChange, version: Op
     };
     args.show(u8::from(change.is_new_version()));
     args.show(change.rollout.map_or(-1, |step| step.map_or(-2, i64::from)));
+    args.show(change.longest_drain.map_or(0, within_reason));
 }
 
 fn or_none(number: Option<u32>) -> i64 {
@@ -104,21 +124,42 @@ fn advice(row: &mut Row) -> Result<Option<Advice>, EngineError> {
 }
 
 pub(super) async fn inspect(link: &Link, query: &PoolQuery) -> Result<Vec<PoolView>, EngineError> {
+    let (mut row, mut holders) = inspect_part(link, query, "0").await?;
+    let (found, mut cursor) = (row.value(), row.text()?);
+    let mut record = record::page(row.value())?;
+    while cursor != "0" {
+        let (mut row, more) =
+            inspect_part(link, &PoolQuery { record: None, ..query.clone() }, &cursor).await?;
+        row.value();
+        cursor = row.text()?;
+        holders.extend(more);
+    }
+    let mut found: Vec<PoolStatus> =
+        reply::rows(DOING, found)?.into_iter().map(|mut row| status(&mut row)).collect::<Result<_, _>>()?;
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    holders.sort_by_key(|holder| (std::cmp::Reverse(holder.held_for), holder.fence));
+    let mut seen = HashSet::new();
+    holders.retain(|holder| seen.insert(holder.lease));
+    let view = |status| PoolView { status, holders: std::mem::take(&mut holders), record: record.take() };
+    Ok(found.into_iter().map(view).collect())
+}
+
+/// Reads a part of the holders from `cursor` on. Returns the rest of the reply with them: pools, next cursor, page.
+async fn inspect_part(
+    link: &Link,
+    query: &PoolQuery,
+    cursor: &str,
+) -> Result<(Row, Vec<Holder>), EngineError> {
+    let script = if query.writable { Script::Probe } else { Script::Inspect };
     let mut args = Args::default();
     args.text(query.pool.as_ref().map_or("", PoolName::as_str));
     args.text(&query.record.map_or_else(String::new, |after| after.to_string()));
-    let mut row = reply::row(DOING, link.call(Script::Inspect, None, &args).await?)?;
-    let mut found: Vec<PoolStatus> = reply::rows(DOING, row.value())?
-        .into_iter()
-        .map(|mut row| status(&mut row))
-        .collect::<Result<_, _>>()?;
-    found.sort_by(|one, other| one.name.cmp(&other.name));
-    let mut holders: Vec<Holder> =
-        reply::rows(DOING, row.value())?.into_iter().map(holder).collect::<Result<_, _>>()?;
-    holders.sort_by_key(|holder| (std::cmp::Reverse(holder.held_for), holder.fence));
-    let mut record = record::page(row.value())?;
-    let view = |status| PoolView { status, holders: std::mem::take(&mut holders), record: record.take() };
-    Ok(found.into_iter().map(view).collect())
+    args.text(cursor);
+    let mut row = reply::row(DOING, link.call(script, None, &args).await?)?;
+    let pools = row.value();
+    let holders = reply::rows(DOING, row.value())?.into_iter().map(holder).collect::<Result<_, _>>()?;
+    let rest = std::iter::once(pools).chain(row.rest()).collect();
+    Ok((reply::row(DOING, Value::Array(rest))?, holders))
 }
 
 fn holder(mut row: Row) -> Result<Holder, EngineError> {

@@ -57,6 +57,11 @@ impl Row {
         self.parts.next().unwrap_or(Value::Nil)
     }
 
+    /// All that is left.
+    pub(crate) fn rest(&mut self) -> impl Iterator<Item = Value> {
+        self.parts.by_ref()
+    }
+
     /// Whether anything is left.
     pub(crate) fn is_more(&self) -> bool {
         self.parts.len() > 0

@@ -13,6 +13,8 @@ pub(super) enum Script {
     Found,
     Heartbeat,
     Inspect,
+    /// `Inspect`, which a server that refuses writes refuses as well.
+    Probe,
     Register,
     Release,
     Reset,
@@ -28,6 +30,7 @@ macro_rules! script {
             include_str!("../../lua/slots/desk.lua"),
             $($(include_str!(concat!("../../lua/slots/", $easy, ".lua")),)+)?
             include_str!("../../lua/slots/books.lua"),
+            include_str!("../../lua/slots/loss.lua"),
             include_str!("../../lua/slots/line.lua"),
             include_str!("../../lua/slots/grant.lua"),
             $(include_str!(concat!("../../lua/slots/", $part, ".lua"))),+
@@ -41,19 +44,21 @@ static ENSURE: LazyLock<Text> = script!("", "pool", "ensure");
 static FOUND: LazyLock<Text> = script!("", "found");
 static HEARTBEAT: LazyLock<Text> = script!(" flags=allow-oom", "session", "heartbeat");
 static INSPECT: LazyLock<Text> = script!(" flags=allow-oom", "pool", "inspect");
+static PROBE: LazyLock<Text> = script!("", "pool", "inspect");
 static REGISTER: LazyLock<Text> = script!(" flags=allow-oom", "session", "register");
 static RELEASE: LazyLock<Text> = script!(" flags=allow-oom", ["quick_release", "quick_grant"], "release");
 static RESET: LazyLock<Text> = script!(" flags=allow-oom", "pool", "reset");
 static SET: LazyLock<Text> = script!(" flags=allow-oom", "pool", "set");
 
 impl Script {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Acquire,
         Self::Close,
         Self::Ensure,
         Self::Found,
         Self::Heartbeat,
         Self::Inspect,
+        Self::Probe,
         Self::Register,
         Self::Release,
         Self::Reset,
@@ -68,6 +73,7 @@ impl Script {
             Self::Found => &FOUND,
             Self::Heartbeat => &HEARTBEAT,
             Self::Inspect => &INSPECT,
+            Self::Probe => &PROBE,
             Self::Register => &REGISTER,
             Self::Release => &RELEASE,
             Self::Reset => &RESET,
@@ -84,6 +90,7 @@ impl Script {
             Self::Found => "founding the slot store",
             Self::Heartbeat => "sending a heartbeat",
             Self::Inspect => "reading the pools",
+            Self::Probe => "checking that slots can be granted",
             Self::Register => "registering leases again",
             Self::Release => "releasing slots",
         }

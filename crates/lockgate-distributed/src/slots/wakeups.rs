@@ -15,7 +15,7 @@ use redis::Value;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::call::engine_error;
+use super::failure::engine_error;
 use super::link::Link;
 use super::reply;
 

@@ -7,7 +7,7 @@ use lockgate_core::slots::Slots;
 use lockgate_distributed::RedisSlots;
 
 use super::server::Server;
-use super::stage::{beat, books, ensure, pool, request, wrong_heads};
+use super::stage::{beat, books, ensure, pool, request, status, wrong_heads};
 
 struct Process {
     session: Session,
@@ -123,6 +123,11 @@ async fn check(simply: bool, seed: u64) {
         processes[place].step(&slots, &mut dice).await;
         let (said, summed) = books(&server, &mut redis).await;
         assert_eq!(said, summed, "after step {step}");
+        assert_eq!(
+            status(&slots, "p").await.learning,
+            None,
+            "no loss is seen where there is none, after step {step}"
+        );
         if simply {
             assert_eq!(wrong_heads(&server, &mut redis).await, [""; 0], "after step {step}");
         }

@@ -70,42 +70,6 @@ async fn a_server_that_comes_back_with_what_it_had_learns_too() {
 }
 
 #[tokio::test]
-async fn a_replica_that_is_promoted_learns_what_it_may_have_missed() {
-    let (Some(mut first), Some(second)) = (Server::private(), Server::private()) else { return };
-    let slots = first.founded().await;
-    ensure(&slots, "p", 2).await;
-    let session = slots.open("holder").await.unwrap();
-    let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
-    second.follow(&first).await;
-    second.lead().await;
-    first.redis().kill();
-    let there = second.slots().await;
-    let found = status(&there, "p").await;
-    assert_eq!(found.held, 1);
-    assert!(found.learning.is_some());
-    assert_eq!(ask(&there, &session, &request("u", &[("p", 1)])).await, Admission::Queued);
-    assert_eq!(beat(&there, &session, &[lease], &[]).await.lost, []);
-}
-
-#[tokio::test]
-async fn who_knows_an_older_name_of_the_server_does_not_begin_the_learning_again() {
-    let Some(server) = Server::private_with(&[("enable-debug-command", "local")]) else { return };
-    let slots = server.founded().await;
-    let other = server.slots().await;
-    ensure(&slots, "p", 1).await;
-    // As when a server without replicas gives up its history: clients that were connected before know the older name.
-    let mut redis = server.connect().await;
-    redis::cmd("DEBUG").arg("CHANGE-REPL-ID").query_async::<()>(&mut redis).await.unwrap();
-    let third = server.slots().await;
-    assert!(status(&third, "p").await.learning.is_some(), "it cannot know better");
-    eventually("the store has learned", async || status(&third, "p").await.learning.is_none().then_some(()))
-        .await;
-    for slots in [&slots, &other, &third] {
-        assert_eq!(status(slots, "p").await.learning, None, "the older clients have asked for its name");
-    }
-}
-
-#[tokio::test]
 async fn a_part_of_the_state_that_is_gone_is_noticed_by_the_next_heartbeat() {
     let Some(server) = Server::shared() else { return };
     let slots = server.founded().await;

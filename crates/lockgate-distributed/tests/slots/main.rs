@@ -8,10 +8,15 @@
     reason = "these are tests, their helpers included"
 )]
 
+mod bounds;
+mod drains;
 mod drift;
+mod keys;
 mod losses;
 mod pushes;
 mod record;
+mod refusals;
+mod replicas;
 mod rights;
 mod server;
 mod stage;

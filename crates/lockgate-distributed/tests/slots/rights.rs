@@ -14,7 +14,7 @@ use super::stage::{ask, beat, ensure, free, pool, request, status, take};
 const CONNECTION: &str = "hello auth ping info script|load evalsha subscribe unsubscribe";
 /// What the scripts do.
 const SCRIPTS: &str = "time publish unlink hget hmget hset hdel hlen hkeys hgetall hincrby zadd zrem zrange \
-                       zrangebylex zrangebyscore hsetnx rpush lpush lrange lindex llen lset ltrim";
+                       zrangebylex zrangebyscore zcard hscan hsetnx rpush lpush lrange lindex llen lset ltrim";
 
 #[tokio::test]
 async fn a_user_with_the_documented_rights_can_do_everything() {

@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lockgate_core::pool::{PoolChange, PoolCommand};
+use lockgate_core::slots::PoolQuery;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -97,4 +99,15 @@ async fn store_that_refuses_only_grants_is_warned_of_while_heartbeats_pass() {
     assert_eq!(log.count(Level::INFO, "works again"), 0, "a heartbeat does not end it: {}", log.all());
     faults.mend();
     stage.until("it is said to work again", async |_| log.count(Level::INFO, "works again") == 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn announcing_a_drain_changes_no_version() {
+    let stage = Stage::new(3, []).await;
+    let before = stage.pool().await;
+    let change = PoolChange { longest_drain: Some(Duration::from_secs(30)), ..PoolChange::default() };
+    let set = PoolCommand::Set { pool: before.name.clone(), change, version: None };
+    let after = stage.engine.slots.control(set).await.unwrap();
+    assert_eq!((after.version, after.slots), (before.version, before.slots));
+    assert_eq!(stage.engine.slots.inspect(&PoolQuery::writable()).await.unwrap()[0].status, after);
 }

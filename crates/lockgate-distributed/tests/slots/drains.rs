@@ -1,0 +1,71 @@
+//! Draining leases that a store has lost: their slots are not granted while their backend work may still run.
+
+use lockgate_core::lease::{Admission, Release, Released, Session, SlotRequest};
+use lockgate_core::pool::{PoolChange, PoolCommand};
+use lockgate_core::slots::Slots;
+use tokio::time::Instant;
+
+use super::server::{Server, eventually, timing};
+use super::stage::{ask, beat, ensure, pool, request, status, take};
+
+#[tokio::test]
+async fn forgotten_drains_have_ended_before_their_pool_grants_again() {
+    let Some(server) = Server::shared() else { return };
+    let slots = server.founded().await;
+    ensure(&slots, "p", 1).await;
+    ensure(&slots, "q", 1).await;
+    let session = slots.open("a").await.unwrap();
+    let drain = timing().ttl * 3;
+    let drains = SlotRequest { drain_for: drain, ..request("t", &[("p", 1)]) };
+    let lease = take(&slots, &session, &drains).await;
+    let end = Release::Drain { lease: lease.id(), fence: lease.fence, longest: drain };
+    assert_eq!(slots.release(&session, vec![end]).await.unwrap(), [Released::Done]);
+    let may_run_until = Instant::now() + drain;
+    forget(&server).await;
+    beat(&slots, &session, &[], &[]).await;
+    for name in ["p", "q"] {
+        ensure(&slots, name, 1).await;
+    }
+    let (one, other) = (request("t", &[("p", 1)]), request("t", &[("q", 1)]));
+    assert_eq!(ask(&slots, &session, &one).await, Admission::Queued);
+    assert_eq!(ask(&slots, &session, &other).await, Admission::Queued);
+    granted(&slots, &session, &[one.clone(), other.clone()], &other).await;
+    let closed = status(&slots, "p").await;
+    assert!(closed.learning.is_some() && closed.paused.is_none(), "{closed:?}");
+    assert!(Instant::now() < may_run_until, "a pool on which nothing drains is back after one ttl");
+    granted(&slots, &session, std::slice::from_ref(&one), &one).await;
+    assert!(Instant::now() >= may_run_until, "too early by {:?}", may_run_until - Instant::now());
+}
+
+#[tokio::test]
+async fn process_that_has_held_nothing_yet_announces_how_long_its_kinds_may_drain() {
+    let Some(server) = Server::shared() else { return };
+    let slots = server.founded().await;
+    ensure(&slots, "p", 1).await;
+    let session = slots.open("a").await.unwrap();
+    let change = PoolChange { longest_drain: Some(timing().ttl * 100), ..PoolChange::default() };
+    let set = PoolCommand::Set { pool: pool("p"), change, version: None };
+    assert_eq!(slots.control(set).await.unwrap().version, 1, "announcing it is no new version");
+    forget(&server).await;
+    // Another process makes the pool again first, and knows of no drain.
+    ensure(&server.slots().await, "p", 1).await;
+    beat(&slots, &session, &[], &[]).await;
+    let closed = status(&slots, "p").await.learning.unwrap();
+    assert!(closed > timing().ttl * 90, "{closed:?}");
+}
+
+async fn forget(server: &Server) {
+    let mut redis = server.connect().await;
+    let keys: Vec<String> =
+        ["state", "leases", "deadlines", "draining", "members", "uses"].map(|key| server.key(key)).into();
+    redis::cmd("DEL").arg(keys).query_async::<()>(&mut redis).await.unwrap();
+}
+
+/// Sends heartbeats until one of the waiters has been granted.
+async fn granted(slots: &dyn Slots, session: &Session, waiting: &[SlotRequest], which: &SlotRequest) {
+    eventually("it is granted", async || {
+        let pulse = beat(slots, session, &[], waiting).await;
+        pulse.granted.iter().any(|lease| lease.id() == which.lease).then_some(())
+    })
+    .await;
+}
