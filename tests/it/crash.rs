@@ -20,7 +20,7 @@ const WORK: [&str; 3] = ["work", "--concurrency", "64"];
 #[test]
 fn workers_killed_at_random_lose_nothing_and_leak_nothing() -> Result {
     let place = organizations::imported(ORGANIZATIONS)?;
-    let (_stand_in, url) = stand_in(&place)?;
+    let (_stand_in, url) = stand_in(&place, "50ms")?;
     configure(&place, &url)?;
     place.run(&[
         "enqueue",
@@ -92,9 +92,9 @@ pub(crate) fn undisturbed_in(place: &Place) -> Result {
     Ok(())
 }
 
-pub(crate) fn stand_in(place: &Place) -> Result<(Running, String)> {
+pub(crate) fn stand_in(place: &Place, query_time: &str) -> Result<(Running, String)> {
     let mut process =
-        place.start(&["stand-in", "--query-time", "50ms", "--limit", "100", "--output", "json"])?;
+        place.start(&["stand-in", "--query-time", query_time, "--limit", "100", "--output", "json"])?;
     let banner = process.first_json()?;
     let url = banner["url"].as_str().context("the stand-in does not say where it listens")?.to_owned();
     Ok((process, url))

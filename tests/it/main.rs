@@ -9,6 +9,7 @@ mod crash;
 mod demo;
 mod distributed;
 mod foreign;
+mod lost_file;
 mod operate;
 mod organizations;
 mod planning;

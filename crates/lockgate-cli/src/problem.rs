@@ -9,7 +9,7 @@ use std::io;
 use lockgate::config::ConfigErrors;
 use lockgate::core::error::chain;
 use lockgate::core::name::NameError;
-use lockgate::distributed::{BrokerOpenError, database};
+use lockgate::distributed::database;
 use lockgate::{ConnectError, EngineError, distributed, embedded};
 
 /// Exit codes, after `sysexits.h`.
@@ -22,7 +22,7 @@ pub enum Exit {
     Negative = 1,
     /// The command line makes no sense.
     Usage = 2,
-    /// Input data, or a database, that cannot be read.
+    /// Input data, or a database, that cannot be read; also a database that was lost while it was open.
     Data = 65,
     /// A file, run, job, pool or dead letter that was named is not there.
     NoInput = 66,
@@ -49,7 +49,10 @@ pub const EXITS: [(Exit, &str); 13] = [
     (Exit::Ok, "done; also a worker that was stopped and has drained"),
     (Exit::Negative, "the answer is no: an account does not balance, or things stand otherwise"),
     (Exit::Usage, "the command line makes no sense"),
-    (Exit::Data, "input data, or a database, that cannot be read"),
+    (
+        Exit::Data,
+        "input data or a database cannot be read, or the database was deleted or replaced while open",
+    ),
     (Exit::NoInput, "a file, run, job, pool or dead letter that was named is not there"),
     (Exit::Unavailable, "a store cannot be reached or written to (locked, disk full); later it may"),
     (Exit::Internal, "a fault of this program"),
@@ -179,6 +182,7 @@ fn exit_of_engine(error: &EngineError) -> Exit {
         EngineError::Full { .. } | EngineError::Failed { .. } => Exit::Io,
         EngineError::NotFound { .. } => Exit::NoInput,
         EngineError::Conflict { .. } => Exit::Negative,
+        EngineError::StoreLost { .. } => Exit::Data,
     }
 }
 
@@ -193,7 +197,9 @@ fn exit_of_file(error: &embedded::OpenError) -> Exit {
         | OpenError::Foreign { .. }
         | OpenError::Newer { .. }
         | OpenError::Changed { .. } => Exit::Data,
-        OpenError::DiskFull { .. } | OpenError::Locked { .. } => Exit::Unavailable,
+        OpenError::DiskFull { .. } | OpenError::Locked { .. } | OpenError::Replaced { .. } => {
+            Exit::Unavailable
+        }
         OpenError::Timing(_) => Exit::Config,
         OpenError::OldSqlite { .. } | OpenError::Thread { .. } => Exit::Internal,
         OpenError::Store { source, .. } => exit_of_engine(source),
@@ -204,7 +210,6 @@ fn exit_of_servers(error: &distributed::OpenError) -> Exit {
     use distributed::OpenError;
     match error {
         OpenError::Database(error) => exit_of_database(error),
-        OpenError::Broker(BrokerOpenError::Thread { .. }) => Exit::Internal,
         OpenError::Broker(_) => Exit::Config,
         OpenError::Slots(error) => exit_of_engine(error),
     }

@@ -47,6 +47,13 @@ pub enum EngineError {
         /// Why, and the way out.
         reason: String,
     },
+    /// The store that this process opened is deleted, replaced or damaged. Nothing that the process does can be kept any
+    /// more, so it stops its jobs and ends.
+    #[error("{reason}")]
+    StoreLost {
+        /// What happened to the store, and the remedy.
+        reason: String,
+    },
 }
 
 impl EngineError {

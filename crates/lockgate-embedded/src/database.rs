@@ -7,6 +7,7 @@
 
 mod clock;
 mod error;
+mod file_guard;
 mod migrations;
 mod open;
 mod turnstile;
@@ -32,6 +33,7 @@ use tokio_util::task::TaskTracker;
 pub use error::{Doing, OpenError};
 pub use migrations::{Applied, Component, LOCKGATE, Migration, MigrationStatus};
 
+pub(crate) use file_guard::FileId;
 pub(crate) use watch::Watch;
 
 use clock::Clock;
@@ -107,9 +109,13 @@ impl Database {
         })
     }
 
-    /// Connections for reading. They cannot write.
+    /// Connections for reading. They cannot write. Once the file was deleted or replaced they are closed.
     #[must_use]
     pub fn reader(&self) -> &SqlitePool {
+        if self.inner.writer.guard().is_lost() && !self.inner.readers.is_closed() {
+            // Marks the pool as closed; waiting for its connections is not needed.
+            drop(self.inner.readers.close());
+        }
         &self.inner.readers
     }
 
@@ -194,6 +200,11 @@ impl Database {
     /// Which start of the host this is.
     pub(crate) fn boot(&self) -> &str {
         self.inner.clock.boot()
+    }
+
+    /// Which file is open.
+    pub(crate) fn file(&self) -> FileId {
+        self.inner.writer.guard().database()
     }
 
     /// Rings after each commit, of this process at once and of another one within 50 ms.

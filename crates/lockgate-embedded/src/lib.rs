@@ -70,6 +70,8 @@ pub async fn open(options: Options) -> Result<Embedded, OpenError> {
     let timing = options.timing.check()?;
     let database = Database::open(options.path).await?;
     database.migrate(&LOCKGATE).await?;
+    let unusable = |source| OpenError::Store { path: database.path().to_owned(), source };
+    slots::recognize(&database, timing).await.map_err(unusable)?;
     let engine = Engine {
         name: "embedded",
         ledger: Arc::new(ledger::SqliteLedger::new(database.clone())),

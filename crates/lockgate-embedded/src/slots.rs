@@ -10,6 +10,7 @@ mod pools;
 mod queue;
 mod record;
 mod release;
+mod restored;
 mod rows;
 mod session;
 mod wakeups;
@@ -30,6 +31,7 @@ use crate::database::Database;
 use crate::store_clock::Reading;
 use desk::{Call, Caller, Operation};
 
+pub(crate) use restored::recognize;
 pub(crate) use session::Forget;
 
 /// The slots of one file.

@@ -93,7 +93,7 @@ async fn must_stop(members: &[Member]) -> StopReason {
 fn cut_by(reason: StopReason) -> Cut {
     match reason {
         StopReason::Cancelled => Cut::Cancelled,
-        StopReason::WorkerStopped => Cut::Stopped,
+        StopReason::WorkerStopped | StopReason::StoreLost => Cut::Stopped,
         StopReason::LeaseLost | StopReason::NoHeartbeat | StopReason::PoolReset => {
             telemetry::lease_lost(reason);
             Cut::LeaseLost(reason.as_str())

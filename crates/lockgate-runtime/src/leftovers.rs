@@ -155,6 +155,11 @@ impl Leftovers {
         }
     }
 
+    /// Whether no canceller is at work.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_hand().is_empty()
+    }
+
     fn in_hand(&self) -> MutexGuard<'_, HashSet<Leftover>> {
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,6 +4,7 @@
 //! A job is never told that it holds slots unless the store said so, and it is stopped before the store could give
 //! them to somebody else.
 
+mod batches;
 mod guard;
 mod heartbeat;
 mod place;
@@ -19,6 +20,7 @@ use lockgate_core::error::chain;
 use lockgate_core::lease::{Admission, Lease, Release, Released, Session, SlotRequest};
 use lockgate_core::slots::Slots;
 use lockgate_core::{EngineError, Fence, LeaseId};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -26,9 +28,10 @@ use tokio_util::task::TaskTracker;
 use crate::canceller::Leftover;
 use crate::group::Group;
 use crate::outage::Outage;
-use crate::stop::StopSignal;
+use crate::stop::{StopReason, StopSignal};
 use crate::telemetry;
 use crate::verdict::Denied;
+use batches::{acquires, releases};
 pub use guard::{NoSlot, SlotAsk};
 use place::Place;
 use table::Table;
@@ -57,6 +60,8 @@ struct Inner {
     acquires: Group<SlotRequest, Admission>,
     releases: Group<Release, Released>,
     tracker: TaskTracker,
+    /// Why the store was lost, once it was.
+    lost: watch::Sender<Option<String>>,
     // Ends the heartbeats and the wake-ups with the last handle.
     alive: CancellationToken,
     _alive: DropGuard,
@@ -93,6 +98,7 @@ impl SlotClient {
             slots,
             session,
             tracker,
+            lost: watch::Sender::new(None),
             _alive: alive.clone().drop_guard(),
             alive,
         });
@@ -144,6 +150,14 @@ impl SlotClient {
     pub(crate) async fn ended(&self, leftover: &Leftover) -> Result<(), Arc<EngineError>> {
         let free = Release::Free { lease: leftover.job.into(), fence: leftover.fence };
         self.inner.releases.call(free).await.map(drop)
+    }
+
+    /// Waits until a call finds that the store was lost.
+    pub(crate) async fn store_lost(&self) -> EngineError {
+        let mut lost = self.inner.lost.subscribe();
+        // This handle keeps the sender alive, so the wait ends only with a reason.
+        let reason = lost.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        EngineError::StoreLost { reason: reason.unwrap_or_default() }
     }
 
     /// Ends the session: whatever it still holds is given up.
@@ -230,10 +244,11 @@ impl Inner {
     /// not name would be a grant that nobody waits for, and be freed at once, even though it is to drain.
     async fn told(self: Arc<Self>, release: Release) {
         let telling = async {
+            // Nobody grants the slots of a lost store again.
             loop {
                 let answer = self.releases.call(release).await;
                 self.note(RELEASE, &answer);
-                if answer.is_ok() {
+                if answer.is_ok() || self.lost.borrow().is_some() {
                     return;
                 }
                 tokio::time::sleep(ASK_AGAIN).await;
@@ -243,12 +258,17 @@ impl Inner {
         self.table.released(release);
     }
 
-    /// Notes whether an operation of the store failed, for the log.
+    /// Notes whether an operation of the store failed, for the log. When the store was lost, every holder stops.
     fn note<T, E: Borrow<EngineError>>(&self, operation: &'static str, answer: &Result<T, E>) {
-        match answer {
-            Ok(_) => self.outage.succeeded(operation),
-            Err(error) => self.outage.failed(operation, error.borrow()),
+        let Err(error) = answer else {
+            self.outage.succeeded(operation);
+            return;
         };
+        self.outage.failed(operation, error.borrow());
+        if let EngineError::StoreLost { reason } = error.borrow() {
+            self.table.stop_all(StopReason::StoreLost);
+            self.lost.send_replace(Some(reason.clone()));
+        }
     }
 
     /// Gives back a grant that nobody here waits for any more.
@@ -277,24 +297,4 @@ impl Inner {
             _ => None,
         }
     }
-}
-
-fn acquires(
-    tracker: &TaskTracker,
-    slots: &Arc<dyn Slots>,
-    session: Session,
-) -> Group<SlotRequest, Admission> {
-    let slots = Arc::clone(slots);
-    Group::start(tracker, move |requests| {
-        let slots = Arc::clone(&slots);
-        async move { slots.acquire(&session, requests).await }
-    })
-}
-
-fn releases(tracker: &TaskTracker, slots: &Arc<dyn Slots>, session: Session) -> Group<Release, Released> {
-    let slots = Arc::clone(slots);
-    Group::start(tracker, move |releases| {
-        let slots = Arc::clone(&slots);
-        async move { slots.release(&session, releases).await }
-    })
 }

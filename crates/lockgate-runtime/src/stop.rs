@@ -17,6 +17,8 @@ pub(crate) enum StopReason {
     Cancelled,
     /// The grace of a stopping worker is over.
     WorkerStopped,
+    /// The store was deleted or replaced: the worker ends.
+    StoreLost,
 }
 
 impl StopReason {
@@ -28,6 +30,7 @@ impl StopReason {
             Self::PoolReset => "reset",
             Self::Cancelled => "cancelled",
             Self::WorkerStopped => "worker-stopped",
+            Self::StoreLost => "store-lost",
         }
     }
 
@@ -39,6 +42,7 @@ impl StopReason {
             Self::PoolReset => "its pool was reset",
             Self::Cancelled => "cancelled",
             Self::WorkerStopped => "its worker stopped",
+            Self::StoreLost => "its store was lost",
         }
     }
 }

@@ -30,6 +30,11 @@ impl Running {
         self.lock().values().for_each(|signal| signal.stop(reason));
     }
 
+    /// Whether no job runs.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Watches the ledger until `end`.
     pub(crate) async fn watch(self, ledger: Arc<dyn Ledger>, end: CancellationToken) {
         while end.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {

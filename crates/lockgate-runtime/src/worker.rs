@@ -71,7 +71,8 @@ impl Worker {
     /// for slots goes back to the queue, running jobs finish within the grace or are handed back.
     ///
     /// # Errors
-    /// When an option is out of range, or the slot store refuses the session. A store that is away is waited for, forever.
+    /// When an option is out of range, when the slot store refuses the session, or when the store was deleted or replaced:
+    /// then every job is stopped and nothing more is recorded. A store that is unreachable is retried forever.
     pub async fn run(self, stop: CancellationToken) -> Result<TallyReading, EngineError> {
         let Self { engine, mut registry, state, options, tally, standing } = self;
         options.check()?;
@@ -109,14 +110,26 @@ impl Worker {
         tracing::info!(engine = engine.name, concurrency = options.concurrency, "worker started");
         standing.send_replace(Standing::Running);
 
-        draining.cancelled().await;
-        standing.send_replace(Standing::Draining);
-        drain(&executor.running, &jobs, options.grace).await;
+        let drained = async {
+            draining.cancelled().await;
+            standing.send_replace(Standing::Draining);
+            drain(&executor.running, &jobs, options.grace).await;
+        };
+        tokio::select! {
+            biased;
+            lost = slots.store_lost() => {
+                standing.send_replace(Standing::Draining);
+                abandon(&executor).await;
+                end.cancel();
+                return Err(lost);
+            }
+            () = drained => {}
+        }
         end.cancel();
         // The groups of reports end with the last executor.
         drop(executor);
         rates.give_back().await;
-        finish(&side, &slots).await;
+        finish(&side, &slots).await?;
         Ok(tally.read())
     }
 }
@@ -254,13 +267,39 @@ async fn drain(running: &Running, jobs: &TaskTracker, grace: Duration) {
     }
 }
 
-async fn finish(side: &TaskTracker, slots: &SlotClient) {
+/// Stops every job at once, because the store was lost: nothing can be recorded any more. Returns when the jobs have
+/// stopped and their cancellers were asked to end orphaned backend queries.
+async fn abandon(executor: &Executor) {
+    executor.draining.cancel();
+    let stopped = async {
+        loop {
+            executor.running.stop_all(StopReason::StoreLost);
+            // A job that has stopped hands its query to the canceller a moment later, so the first look comes after a wait.
+            tokio::time::sleep(IDLE_LOOK).await;
+            if executor.running.is_empty() && executor.leftovers.is_idle() {
+                return;
+            }
+        }
+    };
+    if timeout(LAST_WORDS, stopped).await.is_err() {
+        tracing::error!("jobs did not stop, or their backend queries may still run");
+    }
+}
+
+/// # Errors
+/// When the store was lost: what was reported last is not in it.
+async fn finish(side: &TaskTracker, slots: &SlotClient) -> Result<(), EngineError> {
     side.close();
     if timeout(LAST_WORDS, side.wait()).await.is_err() {
         tracing::warn!("the last reports did not get through; their jobs will be delivered again");
     }
-    if let Err(error) = slots.close().await {
-        tracing::warn!(error = chain(&error), "session not closed; the store takes it for dead in time");
+    match slots.close().await {
+        Ok(()) => {}
+        Err(lost @ EngineError::StoreLost { .. }) => return Err(lost),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "session not closed; the store takes it for dead in time");
+        }
     }
     tracing::info!("worker stopped");
+    Ok(())
 }

@@ -122,7 +122,7 @@ impl Scene {
         });
         let (backend_place, undisturbed) = undisturbed??;
         let (broker, postgres, redis) = (broker??, postgres?, Redis::start()?);
-        let (backend, backend_url) = crash::stand_in(&backend_place)?;
+        let (backend, backend_url) = crash::stand_in(&backend_place, "50ms")?;
         let place = Place::new()?;
         let scene = Self {
             workers: Vec::new(),

@@ -69,6 +69,12 @@ pub enum OpenError {
         /// The driver's error.
         source: sqlx::Error,
     },
+    /// The file was replaced while it was being opened.
+    #[error("{path:?} was replaced while it was being opened; start again")]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file for the writers' turns cannot be made.
     #[error("cannot make {path:?}, where the processes take turns to write; let this user write it")]
     NoTurnstile {
@@ -176,10 +182,13 @@ pub(super) fn store(doing: &str, cause: Arc<sqlx::Error>) -> EngineError {
     let doing = doing.to_owned();
     let passing = match code(&cause) {
         Some(code::FULL) => return EngineError::Full { doing, source: Box::new(StoreFault(cause)) },
+        Some(code::CORRUPT | code::NOT_A_DATABASE) => return damaged(&cause),
         Some(code) => passes(code),
-        None => {
-            matches!(*cause, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed)
+        // The readers are closed only when the file was lost.
+        None if matches!(*cause, sqlx::Error::PoolClosed) => {
+            return EngineError::StoreLost { reason: LOST.to_owned() };
         }
+        None => matches!(*cause, sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed),
     };
     let source = Box::new(StoreFault(cause));
     if passing { EngineError::Unavailable { doing, source } } else { EngineError::Failed { doing, source } }
@@ -199,6 +208,17 @@ fn passes(code: u8) -> bool {
         code::SCHEMA_CHANGED,
     ]
     .contains(&code)
+}
+
+const LOST: &str = "the database file was deleted or replaced while this process had it open";
+
+/// SQLite found pages that do not fit together.
+fn damaged(cause: &sqlx::Error) -> EngineError {
+    let reason = format!(
+        "the database is damaged, or another file was copied over it while it was open ({cause}); stop all workers, \
+         restore a backup, start them again"
+    );
+    EngineError::StoreLost { reason }
 }
 
 /// Nobody is left who could write.
@@ -251,6 +271,7 @@ mod code {
     pub(super) const READ_ONLY: u8 = 8;
     pub(super) const INTERRUPTED: u8 = 9;
     pub(super) const IO: u8 = 10;
+    pub(super) const CORRUPT: u8 = 11;
     pub(super) const FULL: u8 = 13;
     pub(super) const CANNOT_OPEN: u8 = 14;
     pub(super) const LOCK_PROTOCOL: u8 = 15;

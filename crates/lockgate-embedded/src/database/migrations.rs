@@ -93,6 +93,7 @@ pub const LOCKGATE: Component = Component {
         migration!("0007", "pool_state"),
         migration!("0008", "pool_numbers"),
         migration!("0009", "deferrals_in_row"),
+        migration!("0010", "database_file"),
     ],
 };
 

@@ -5,11 +5,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Executor, SqliteConnection, SqlitePool};
 use tokio::time::{Instant, sleep};
 
 use super::OpenError;
+use super::file_guard::{FileGuard, FileId};
 use crate::columns::sql;
 
 /// The oldest library that does not corrupt a WAL file under several processes.
@@ -19,8 +21,11 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Between two tries to turn a file to WAL.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 const READERS: u32 = 4;
+/// The files hold payloads and results, so only their owner may read them. SQLite gives its log and its shared memory the
+/// permissions of the database; so does the turnstile.
+const PERMISSIONS: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// Checks the path, and makes the folder of the file.
+/// Checks the path, and creates the folder of the file and the file.
 pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     if path.is_dir() {
         return Err(OpenError::Folder { path: path.to_owned() });
@@ -37,15 +42,27 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
             return Err(OpenError::ReadOnly { path: place.to_owned() });
         }
     }
+    create(path);
     Ok(())
 }
 
-/// The connection that writes, and the one that looks for the commits of others.
+/// Creates an empty file for its owner alone, and leaves an existing one as it is. It is not opened for that: closing it
+/// again would drop the locks of a process that has opened it meanwhile. When this fails, SQLite reports the reason.
+fn create(path: &Path) {
+    if let Err(error) = mknodat(CWD, path, FileType::RegularFile, PERMISSIONS, 0) {
+        tracing::debug!(%error, ?path, "database file not created");
+    }
+}
+
+/// The connection that writes, the one that looks for the commits of others, and the guard of their files.
+pub(super) type Opened = (SqliteConnection, SqliteConnection, FileGuard);
+
+/// Opens the connections.
 ///
 /// To turn a new file to WAL, SQLite reads it and then wants to write. While another connection is about to write, it
 /// answers "locked" at once, whatever the busy timeout: two readers that wait for each other to write would wait for
 /// ever. So processes that start together wait here.
-pub(super) async fn connections(path: &Path) -> Result<(SqliteConnection, SqliteConnection), OpenError> {
+pub(super) async fn connections(path: &Path) -> Result<Opened, OpenError> {
     let until = Instant::now() + BUSY;
     loop {
         match connect(path).await {
@@ -55,8 +72,9 @@ pub(super) async fn connections(path: &Path) -> Result<(SqliteConnection, Sqlite
     }
 }
 
-async fn connect(path: &Path) -> Result<(SqliteConnection, SqliteConnection), OpenError> {
+async fn connect(path: &Path) -> Result<Opened, OpenError> {
     let refused = |error| OpenError::from_driver(path.to_owned(), error);
+    let before = FileId::of(path).ok();
     let mut looker = settings(path).connect().await.map_err(refused)?;
     check(path, &mut looker).await?;
     let mut writer = settings(path)
@@ -73,7 +91,13 @@ async fn connect(path: &Path) -> Result<(SqliteConnection, SqliteConnection), Op
         .map_err(refused)?;
     // From here on the turnstile waits for the lock, with shorter pauses than SQLite's.
     writer.execute("pragma busy_timeout = 0").await.map_err(refused)?;
-    Ok((writer, looker))
+    // The first read opens the log and its shared memory. From then on a lock keeps other processes from deleting them.
+    writer.execute("select count(*) from sqlite_schema").await.map_err(refused)?;
+    let guard = FileGuard::of(path).map_err(|error| refused(sqlx::Error::Io(error)))?;
+    if before.is_some_and(|before| before != guard.database()) {
+        return Err(OpenError::Replaced { path: path.to_owned() });
+    }
+    Ok((writer, looker, guard))
 }
 
 /// Connections that read, made when they are needed.
@@ -82,7 +106,7 @@ pub(super) fn readers(path: &Path) -> SqlitePool {
         .max_connections(READERS)
         .acquire_timeout(BUSY)
         .test_before_acquire(false)
-        .connect_lazy_with(settings(path).pragma("query_only", "on"))
+        .connect_lazy_with(settings(path).create_if_missing(false).pragma("query_only", "on"))
 }
 
 fn settings(path: &Path) -> SqliteConnectOptions {

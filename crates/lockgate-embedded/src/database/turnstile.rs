@@ -8,6 +8,8 @@
 //! has just committed stands before it (the no-starve mutex of A. Downey, The Little Book of Semaphores, 4.3).
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,13 +37,10 @@ impl Turnstile {
         let mut name = database.as_os_str().to_owned();
         name.push("-turnstile");
         let path = PathBuf::from(name);
-        OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map(Self)
-            .map_err(|source| OpenError::NoTurnstile { path, source })
+        match open(database, &path) {
+            Ok(file) => Ok(Self(file)),
+            Err(source) => Err(OpenError::NoTurnstile { path, source }),
+        }
     }
 
     /// Begins a transaction that may write, when it is this connection's turn.
@@ -72,6 +71,20 @@ impl Turnstile {
                 }
             }
         }
+    }
+}
+
+/// Opens the file; a new one has the permissions of the database, whoever shares it.
+fn open(database: &Path, path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    match options.clone().create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path),
+        Ok(file) => {
+            file.set_permissions(std::fs::metadata(database)?.permissions())?;
+            Ok(file)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -3,17 +3,20 @@
 //! It must never say what was committed: who hears it reads for himself. So a ring that is merged with another loses
 //! nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::SqliteConnection;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::file_guard::FileGuard;
+
 /// How often the change counter of the file is read: the longest that a commit of another process goes unseen.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The log is copied into the file at every so many looks, when there is anything new in it. A passive checkpoint
-/// holds up no writer (sqlite.org/pragma.html#pragma_wal_checkpoint); one by the writer would hold up all.
+/// At every so many looks the files are compared with those that were opened, and the log is copied into the database when
+/// there is anything new in it. A passive checkpoint holds up no writer (sqlite.org/pragma.html#pragma_wal_checkpoint); one by the writer would hold up all.
 const CHECKPOINT_EVERY: u32 = 8;
 
 /// Rung after each commit.
@@ -52,14 +55,20 @@ impl Watch {
     }
 }
 
-/// Rings when another connection has committed, until it is dropped.
-pub(super) async fn look_for_commits(mut connection: SqliteConnection, bell: Bell) {
+/// Rings when another connection has committed, until it is dropped. When the file is lost it rings once more, so that
+/// every reader finds out.
+pub(super) async fn look_for_commits(mut connection: SqliteConnection, guard: Arc<FileGuard>, bell: Bell) {
     let mut tick = interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut seen, mut copied) = (None, None);
     for look in 1_u32.. {
         tick.tick().await;
-        if look.is_multiple_of(CHECKPOINT_EVERY) && seen != copied {
+        let checkpoint = look.is_multiple_of(CHECKPOINT_EVERY);
+        if checkpoint && guard.check().is_err() {
+            bell.ring();
+            return std::future::pending().await;
+        }
+        if checkpoint && seen != copied {
             copied = seen;
             // One that fails is made up for by the next, or by the writer.
             drop(sqlx::query("pragma wal_checkpoint(passive)").execute(&mut connection).await);

@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{self, Doing, OpenError};
+use super::file_guard::{FileGuard, Lost};
 use super::turnstile::Turnstile;
 use super::watch::{self, Bell};
 use super::{Answer, Write, open};
@@ -24,6 +25,7 @@ const GROUP: usize = 256;
 pub(super) struct Writer {
     queue: mpsc::Sender<Box<dyn Pending>>,
     runtime: Handle,
+    guard: Arc<FileGuard>,
 }
 
 impl Writer {
@@ -40,10 +42,11 @@ impl Writer {
             match Pen::open(&path, bell.clone()).await {
                 Err(error) => drop(report.send(Err(error))),
                 Ok((pen, looker)) => {
-                    drop(report.send(Ok(())));
+                    let guard = Arc::clone(&pen.guard);
+                    drop(report.send(Ok(Arc::clone(&guard))));
                     tokio::select! {
                         () = pen.write_all(waiting) => {}
-                        () = watch::look_for_commits(looker, bell) => {}
+                        () = watch::look_for_commits(looker, guard, bell) => {}
                     }
                 }
             }
@@ -52,8 +55,13 @@ impl Writer {
             .name("lockgate-writer".to_owned())
             .spawn(move || runtime.block_on(life))
             .map_err(|source| OpenError::Thread { source })?;
-        opened.await.unwrap_or_else(|_| Err(OpenError::thread_died()))?;
-        Ok(Self { queue, runtime: handle })
+        let guard = opened.await.unwrap_or_else(|_| Err(OpenError::thread_died()))?;
+        Ok(Self { queue, runtime: handle, guard })
+    }
+
+    /// The guard of the files.
+    pub(super) fn guard(&self) -> &FileGuard {
+        &self.guard
     }
 
     /// Its runtime, for tasks that nothing else may hold up.
@@ -77,6 +85,7 @@ impl Writer {
 /// The connection that writes.
 struct Pen {
     connection: SqliteConnection,
+    guard: Arc<FileGuard>,
     turnstile: Turnstile,
     bell: Bell,
 }
@@ -84,9 +93,9 @@ struct Pen {
 impl Pen {
     /// Opens it, and the connection that looks for the commits of others.
     async fn open(path: &Path, bell: Bell) -> Result<(Self, SqliteConnection), OpenError> {
-        let (connection, looker) = open::connections(path).await?;
+        let (connection, looker, guard) = open::connections(path).await?;
         let turnstile = Turnstile::beside(path)?;
-        Ok((Self { connection, turnstile, bell }, looker))
+        Ok((Self { connection, guard: Arc::new(guard), turnstile, bell }, looker))
     }
 
     /// Writes whatever comes, until nobody can ask for more.
@@ -119,13 +128,20 @@ impl Pen {
         self.execute(if durable { "pragma synchronous = full" } else { "pragma synchronous = normal" }).await
     }
 
-    /// One transaction for all; when one of them fails, one for each.
+    /// One transaction for all; when one of them fails, one for each. Nothing is written to a lost file. The check after the
+    /// commit is the one that counts: what passes it was in the file that everybody has.
     async fn write_group(&mut self, group: &mut Vec<Box<dyn Pending>>) {
+        if let Err(lost) = self.guard.check() {
+            return fail_lost(group, &lost);
+        }
         if let Err(cause) = self.turnstile.begin(&mut self.connection).await {
             return fail_all(group, cause);
         }
         match self.finish(group).await {
-            Ok(()) => self.answer(group.drain(..)),
+            Ok(()) => match self.guard.check() {
+                Ok(()) => self.answer(group.drain(..)),
+                Err(lost) => fail_lost(group, &lost),
+            },
             Err(error) => match group.pop() {
                 Some(look) if group.is_empty() && look.has_seen() => look.succeed(),
                 Some(alone) if group.is_empty() => alone.fail(error),
@@ -178,6 +194,12 @@ fn fail_all(group: &mut Vec<Box<dyn Pending>>, cause: sqlx::Error) {
     for pending in group.drain(..) {
         let error = error::store(pending.doing(), Arc::clone(&cause));
         pending.fail(error);
+    }
+}
+
+fn fail_lost(group: &mut Vec<Box<dyn Pending>>, lost: &Lost) {
+    for pending in group.drain(..) {
+        pending.fail(lost.clone().into());
     }
 }
 

@@ -125,6 +125,13 @@ impl<'t> Desk<'t> {
         Ok(desk)
     }
 
+    /// Begins the recovery grace period: nothing is granted for this many milliseconds. A longer one goes on.
+    pub(super) fn begin_grace(&mut self, millis: i64) {
+        let until = self.now.saturating_add(millis);
+        self.learning_until = Some(self.learning_until.map_or(until, |running| running.max(until)));
+        self.changed = true;
+    }
+
     /// The next fence, or the number of an order to stop. The clock in it carries it over a loss of state.
     pub(super) fn next_number(&mut self) -> Fence {
         self.number = self.number.saturating_add(1).max(self.wall_micros);

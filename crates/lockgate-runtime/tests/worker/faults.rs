@@ -20,6 +20,7 @@ pub(crate) struct FaultySlots {
     refuses: AtomicBool,
     lose_pushes: AtomicBool,
     slow_releases: AtomicBool,
+    lost: AtomicBool,
 }
 
 impl FaultySlots {
@@ -32,6 +33,7 @@ impl FaultySlots {
             refuses: AtomicBool::new(false),
             lose_pushes: AtomicBool::new(false),
             slow_releases: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
         });
         engine.slots = faulty.clone();
         faulty
@@ -44,6 +46,11 @@ impl FaultySlots {
     /// It answers, and refuses every call.
     pub(crate) fn refuse(&self) {
         self.refuses.store(true, Ordering::SeqCst);
+    }
+
+    /// The store was deleted: every call fails from now on.
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn cut_acquires(&self) {
@@ -66,6 +73,9 @@ impl FaultySlots {
     }
 
     fn reach(&self, cut: &AtomicBool) -> Result<(), EngineError> {
+        if self.lost.load(Ordering::SeqCst) {
+            return Err(EngineError::StoreLost { reason: String::from("the store was deleted") });
+        }
         if [cut, &self.cut, &self.refuses].iter().any(|fault| fault.load(Ordering::SeqCst)) {
             return Err(EngineError::Unavailable {
                 doing: String::from("testing"),
@@ -122,6 +132,7 @@ impl Slots for FaultySlots {
     }
 
     async fn close(&self, session: &Session) -> Result<(), EngineError> {
+        self.reach(&self.lost)?;
         self.inner.close(session).await
     }
 

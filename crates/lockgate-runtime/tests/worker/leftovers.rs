@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lockgate_core::JobState;
 use lockgate_core::ledger::RunCommand;
+use lockgate_core::{EngineError, JobState};
+use lockgate_runtime::Standing;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::faults::FaultySlots;
 use crate::stage::{Act, Backend, Stage};
@@ -126,4 +129,50 @@ async fn a_job_that_ends_by_itself_leaves_nothing() {
     let stage = with(Backend::default(), 1, [after(1), Act::Skip, Act::Permanent]).await;
     stage.work().await;
     assert_eq!((asked(&stage), stage.seen.running.load(Ordering::SeqCst)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_loses_its_store_stops_its_jobs_has_their_queries_ended_and_fails() {
+    let mut stage = with(Backend::default(), 2, [Act::Hang, Act::Hang, after(1)]).await;
+    let slots = FaultySlots::around(&mut stage.engine);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(stage.worker().run(CancellationToken::new()));
+    stage.until_running(2).await;
+    slots.lose();
+    let lost_at = Instant::now();
+    let ended = tasks.join_next().await.unwrap().unwrap();
+    assert!(matches!(ended, Err(EngineError::StoreLost { .. })), "{ended:?}");
+    assert!(lost_at.elapsed() < Duration::from_secs(5), "{:?}", lost_at.elapsed());
+    assert_eq!(stage.seen.running.load(Ordering::SeqCst), 0);
+    assert_eq!(asked(&stage), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_loses_its_store_while_it_drains_does_not_wait_for_the_grace() {
+    let mut stage = with(Backend::default(), 1, [Act::Hang]).await;
+    let slots = FaultySlots::around(&mut stage.engine);
+    let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+    tasks.spawn(stage.worker().run(stop.clone()));
+    stage.until_running(1).await;
+    stop.cancel();
+    slots.lose();
+    let lost_at = Instant::now();
+    let ended = tasks.join_next().await.unwrap().unwrap();
+    assert!(matches!(ended, Err(EngineError::StoreLost { .. })), "{ended:?}");
+    assert!(lost_at.elapsed() < stage.options.grace / 2, "{:?}", lost_at.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_store_was_lost_at_the_very_end_does_not_report_success() {
+    let mut stage = with(Backend::default(), 1, []).await;
+    stage.options.until_idle = false;
+    let slots = FaultySlots::around(&mut stage.engine);
+    let worker = stage.worker();
+    let (mut standing, stop, mut tasks) = (worker.standing(), CancellationToken::new(), JoinSet::new());
+    tasks.spawn(worker.run(stop.clone()));
+    standing.wait_for(|standing| *standing == Standing::Running).await.unwrap();
+    slots.lose();
+    stop.cancel();
+    let ended = tasks.join_next().await.unwrap().unwrap();
+    assert!(matches!(ended, Err(EngineError::StoreLost { .. })), "{ended:?}");
 }
