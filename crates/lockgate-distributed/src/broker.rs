@@ -69,8 +69,8 @@ pub struct RabbitBroker {
 }
 
 impl RabbitBroker {
-    /// Starts the two connections. It does not wait for the server: while that cannot be reached, it is tried again for
-    /// ever, and calls answer [`EngineError::Unavailable`] within their deadline.
+    /// A broker that connects when it is first used. While the server cannot be reached, it is retried forever, and calls
+    /// return [`EngineError::Unavailable`] within their deadline.
     ///
     /// ```no_run
     /// use lockgate_distributed::{BrokerOptions, RabbitBroker};
@@ -80,17 +80,14 @@ impl RabbitBroker {
     /// ```
     ///
     /// # Errors
-    /// When the options make no sense, or no thread can be started.
+    /// When the options make no sense.
     pub fn connect(options: BrokerOptions) -> Result<Self, BrokerOpenError> {
         options.check_prefix()?;
         let uri = options.uri()?;
-        let start = |role| {
-            let dial = Dial { uri: uri.clone(), process: options.process.clone(), role };
-            Link::start(dial).map_err(|source| BrokerOpenError::Thread { source })
-        };
+        let link = |role| Link::new(Dial { uri: uri.clone(), process: options.process.clone(), role });
         Ok(Self {
-            publish: start(Role::Publish)?,
-            consume: start(Role::Consume)?,
+            publish: link(Role::Publish),
+            consume: link(Role::Consume),
             names: Names::new(options.prefix),
             subscriptions: Subscriptions::default(),
             look: Mutex::default(),

@@ -8,6 +8,7 @@ mod clock;
 mod error;
 mod migrations;
 mod pool;
+mod slow;
 
 use std::sync::Arc;
 
@@ -15,11 +16,13 @@ use async_trait::async_trait;
 use lockgate_core::Timestamp;
 use lockgate_core::error::EngineError;
 use sqlx::{Connection, PgConnection, PgPool, Row};
+use tokio::time::Instant;
 
 use crate::columns::sql;
 use clock::Clock;
 use migrations::{Migrate, Statuses};
 use pool::Pools;
+use slow::SlowCalls;
 
 pub use error::{Doing, OpenError};
 pub use migrations::{Applied, Component, LOCKGATE, Migration, MigrationStatus};
@@ -57,6 +60,7 @@ pub struct Database {
 struct Inner {
     pools: Pools,
     clock: Clock,
+    slow: SlowCalls,
 }
 
 /// How often work that collided with others is begun again.
@@ -80,7 +84,9 @@ impl Database {
         if greeting.encoding != "UTF8" {
             return Err(OpenError::BadEncoding { place, found: greeting.encoding });
         }
-        Ok(Self { inner: Arc::new(Inner { pools, clock: Clock::new(greeting.now) }) })
+        Ok(Self {
+            inner: Arc::new(Inner { pools, clock: Clock::new(greeting.now), slow: SlowCalls::default() }),
+        })
     }
 
     /// Connections for a worker's own statements: not the ledger's, so that neither waits for the other.
@@ -128,6 +134,14 @@ impl Database {
     /// # Errors
     /// The work's own, or the store's.
     pub async fn call<W: Work>(&self, doing: &'static str, work: &W) -> Result<W::Output, EngineError> {
+        let started = Instant::now();
+        let answer = self.until_alone(doing, work).await;
+        self.inner.slow.report(doing, work.patience(), started.elapsed());
+        answer
+    }
+
+    /// Begins work again that collided with others.
+    async fn until_alone<W: Work>(&self, doing: &'static str, work: &W) -> Result<W::Output, EngineError> {
         let ledger = &self.inner.pools.ledger;
         for _ in 1..COLLISIONS {
             match ledger.with_connection(doing, work.patience(), async |c| work.run(c).await).await {

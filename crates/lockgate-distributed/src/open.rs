@@ -73,8 +73,8 @@ impl OpenError {
     }
 }
 
-/// Opens the engine: connects to the three servers and brings the ledger's tables up to date. RabbitMQ may be down
-/// meanwhile: it is tried in the background, for ever.
+/// Opens the engine: connects to PostgreSQL and Redis, and brings the ledger's tables up to date. The connection to
+/// RabbitMQ is opened when the broker is first used, and retried forever while the server is down.
 ///
 /// # Errors
 /// When a server cannot be reached ([`OpenError::is_transient`]), or cannot be used; the error names it and the way out.

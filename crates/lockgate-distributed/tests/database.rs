@@ -5,8 +5,8 @@
 #[path = "servers/database.rs"]
 mod servers;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -319,4 +319,53 @@ async fn every_statement_can_be_prepared_and_says_what_it_does() {
         }
     }
     assert!(prepared > 40, "{prepared}");
+}
+
+/// Remembers what is logged at warn or above.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            text.push_str(&format!("{field}={value:?} "));
+        });
+        self.0.lock().unwrap().push(text);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+struct Sluggish;
+
+#[async_trait]
+impl Work for Sluggish {
+    type Output = ();
+
+    async fn run(&self, connection: &mut PgConnection) -> Result<(), EngineError> {
+        sqlx::query("select pg_sleep(1.2)").execute(connection).await.doing("being slow").map(drop)
+    }
+}
+
+#[tokio::test]
+async fn slow_statements_are_one_short_warning_without_their_sql() {
+    let Some(url) = servers::database() else { return };
+    let database = open(&url).await;
+    let warnings = Warnings::default();
+    let guard = tracing::subscriber::set_default(warnings.clone());
+    let calls = tokio::join!(database.call("being slow", &Sluggish), database.call("being slow", &Sluggish));
+    drop(guard);
+    calls.0.and(calls.1).unwrap();
+    let logged = warnings.0.lock().unwrap().clone();
+    assert_eq!(logged.len(), 1, "{logged:#?}");
+    assert!(logged[0].contains("being slow") && !logged[0].contains("pg_sleep"), "{logged:#?}");
 }

@@ -1,4 +1,5 @@
-//! The way to the broker: a supervised connection, made again for ever, each time as a new generation.
+//! The way to the broker: a supervised connection, opened at its first use and made again for ever, each time as a new
+//! generation.
 //!
 //! It must never hand out a connection that its supervisor has given up, nor make a caller wait beyond its deadline.
 //!
@@ -6,8 +7,7 @@
 //! and acknowledgements must not wait behind that.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use lapin::{Channel, Connection};
 use lockgate_core::QueueName;
@@ -38,10 +38,13 @@ impl Role {
     }
 }
 
-/// A supervised connection. It ends when this is dropped.
+/// A supervised connection. It is opened at its first use, and ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Link {
-    states: watch::Receiver<State>,
+    dial: Dial,
+    /// `None` until the connection is used.
+    states: StdMutex<Option<watch::Receiver<State>>>,
+    end: CancellationToken,
     _end: DropGuard,
 }
 
@@ -54,17 +57,31 @@ pub(super) enum State {
 }
 
 impl Link {
-    /// Starts the supervisor's thread. It does not wait for the server.
-    pub(super) fn start(dial: Dial) -> io::Result<Self> {
+    /// Remembers how to connect. A command that never uses the broker opens no connection to it.
+    pub(super) fn new(dial: Dial) -> Self {
         let end = CancellationToken::new();
+        Self { dial, states: StdMutex::default(), _end: end.clone().drop_guard(), end }
+    }
+
+    /// The states of the connection. The first call starts the supervisor, which does not wait for the server.
+    fn states(&self) -> Result<watch::Receiver<State>, EngineError> {
+        let mut started = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(states) = started.as_ref() {
+            return Ok(states.clone());
+        }
         let (report, states) = watch::channel(State::Down("no attempt has ended yet".into()));
-        Supervisor::start(dial, report, end.clone())?;
-        Ok(Self { states, _end: end.drop_guard() })
+        Supervisor::start(self.dial.clone(), report, self.end.clone()).map_err(|error| {
+            EngineError::Failed {
+                doing: "starting the thread of a connection to the broker".to_owned(),
+                source: error.into(),
+            }
+        })?;
+        Ok(started.insert(states).clone())
     }
 
     /// The connection; waits for one. Dropping the future is how a deadline ends the wait, see [`Self::why_not`].
     pub(super) async fn live(&self, doing: &str) -> Result<Arc<Live>, EngineError> {
-        let mut states = self.states.clone();
+        let mut states = self.states()?;
         loop {
             if let State::Up(live) = states.borrow_and_update().clone() {
                 return Ok(live);
@@ -75,9 +92,11 @@ impl Link {
         }
     }
 
-    /// Why there is no connection, when there is none.
+    /// Why there is no connection, when there is none although it is needed.
     pub(super) fn why_not(&self) -> Option<Arc<str>> {
-        match &*self.states.borrow() {
+        let started = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = started.as_ref()?.borrow();
+        match &*state {
             State::Down(why) => Some(Arc::clone(why)),
             State::Up(_) => None,
         }

@@ -2,8 +2,6 @@
 //!
 //! It must never show the password of the URL, not in an error either.
 
-use std::io;
-
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -78,12 +76,6 @@ pub enum BrokerOpenError {
     Prefix {
         /// The prefix.
         prefix: String,
-    },
-    /// The thread of a connection cannot be started.
-    #[error("cannot start the thread of a connection to the broker")]
-    Thread {
-        /// Why not.
-        source: io::Error,
     },
 }
 

@@ -15,6 +15,7 @@ use lapin::options::BasicQosOptions;
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use lockgate_core::error::chain;
+use tokio::net::lookup_host;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, timeout};
@@ -40,11 +41,18 @@ const ANSWER: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Whom to call, and as whom.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Dial {
     pub(super) uri: AMQPUri,
     pub(super) process: String,
     pub(super) role: Role,
+}
+
+impl std::fmt::Debug for Dial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the URI: it has the password.
+        f.debug_struct("Dial").field("role", &self.role).finish_non_exhaustive()
+    }
 }
 
 /// How a generation ended.
@@ -110,17 +118,21 @@ impl Supervisor {
     }
 
     async fn live(&mut self) -> Ended {
-        let dialled = self.end.run_until_cancelled(timeout(HANDSHAKE, dial(&self.dial))).await;
-        let (connection, channel) = match dialled {
-            None => return Ended::Stopped,
-            Some(Ok(Ok(dialled))) => dialled,
-            Some(Ok(Err(error))) => return Ended::Lost(chain(&error)),
-            Some(Err(_)) => {
+        // Not broken off when nobody needs the connection any more: the driver panics when its runtime ends while it
+        // connects. This thread can wait until the attempt ends.
+        let (connection, channel) = match timeout(HANDSHAKE, dial(&self.dial)).await {
+            Ok(Ok(dialled)) => dialled,
+            Ok(Err(error)) => return Ended::Lost(chain(&error)),
+            Err(_) => {
                 return Ended::Lost(format!(
                     "the server did not complete the handshake within {HANDSHAKE:?}"
                 ));
             }
         };
+        if self.end.is_cancelled() {
+            farewell(&connection).await;
+            return Ended::Stopped;
+        }
         let born = Instant::now();
         let events = connection.events_listener();
         let (live, mut condemned) = Live::new(connection, self.generation);
@@ -143,7 +155,7 @@ impl Supervisor {
         }
         // A server that is alive gives back at once what was not acknowledged. The channel outlives this: the driver
         // takes the end of one for an error while the connection is being closed.
-        drop(timeout(FAREWELL, live.connection.close(200, "OK".into())).await);
+        farewell(&live.connection).await;
         drop(channel);
         ended
     }
@@ -154,10 +166,19 @@ impl Supervisor {
             telemetry::reconnected(connection);
         }
         telemetry::connected(connection, true);
-        tracing::info!(connection, generation = self.generation, "connected to the broker");
+        // That the first attempt succeeds is no news: a command's output would begin with it.
+        if self.generation > 1 {
+            tracing::info!(connection, generation = self.generation, "reconnected to the broker");
+        } else {
+            tracing::debug!(connection, "connected to the broker");
+        }
         self.complaint.clear();
         self.report.send_replace(State::Up(Arc::clone(live)));
     }
+}
+
+async fn farewell(connection: &Connection) {
+    drop(timeout(FAREWELL, connection.close(200, "OK".into())).await);
 }
 
 fn runtime() -> io::Result<Runtime> {
@@ -166,6 +187,10 @@ fn runtime() -> io::Result<Runtime> {
 
 /// A connection, with a channel to ask by whether the server is there.
 async fn dial(dial: &Dial) -> lapin::Result<(Connection, Channel)> {
+    // The driver panics when its runtime ends while it resolves a name, so a name server that does not answer has to be
+    // noticed before.
+    let authority = &dial.uri.authority;
+    drop(lookup_host((authority.host.as_str(), authority.port)).await?);
     let name = format!("{} {}", dial.process, dial.role.as_str());
     // No recovery by the driver: it leaves publishers hanging, and consumers without a sign that their deliveries are
     // somebody else's now.

@@ -9,7 +9,7 @@ use lockgate_core::error::EngineError;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool, Postgres};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
@@ -37,6 +37,8 @@ impl DatabaseOptions {
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long a statement may take.
 const STATEMENT: Duration = Duration::from_secs(5);
+/// From when on a statement is logged as slow, at debug: its text has many lines.
+const SLOW_STATEMENT: Duration = Duration::from_secs(1);
 /// Connections that stay at hand between two calls: one for starts, one for settlements, one for the rest.
 const AT_HAND: usize = 3;
 /// A connection that was idle for so long is asked whether it is alive before it is used.
@@ -59,6 +61,14 @@ impl Patience {
         match self {
             Self::Short => STATEMENT,
             Self::Long => Duration::from_secs(60),
+        }
+    }
+
+    /// From when on a call is reported as slow.
+    pub(super) fn slow(self) -> Duration {
+        match self {
+            Self::Short => SLOW_STATEMENT,
+            Self::Long => Duration::from_secs(20),
         }
     }
 
@@ -112,7 +122,11 @@ pub(super) fn open(options: &DatabaseOptions) -> Result<Pools, OpenError> {
     let connect: PgConnectOptions =
         options.url.expose_secret().parse().map_err(|source| OpenError::BadUrl { source })?;
     let place = place(&connect);
-    let connect = connect.application_name("lockgate").statement_cache_capacity(256).options(SESSION);
+    let mut connect = connect.application_name("lockgate").statement_cache_capacity(256).options(SESSION);
+    // The level's type is not the driver's own, and is no dependency of ours.
+    if let Ok(debug) = "debug".parse() {
+        connect = connect.log_slow_statements(debug, SLOW_STATEMENT);
+    }
     let most = options.max_connections.max(1);
     let ledger = pool(most).connect_lazy_with(connect.clone().options(LOOK_UPS));
     let ledger = Ledger { pool: ledger, at_hand: Mutex::default(), returning: TaskTracker::new() };

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, their helpers included")]
 
+mod connecting;
 mod faults;
 mod letters;
 mod rabbit;

@@ -7,6 +7,8 @@ use secrecy::ExposeSecret;
 use support::servers::{self, RabbitMq};
 use uuid::Uuid;
 
+#[path = "../servers/database.rs"]
+pub(crate) mod database;
 #[path = "../servers/queues.rs"]
 mod queues;
 
@@ -46,6 +48,11 @@ impl Place {
         let connection =
             lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
         connection.create_channel().await.unwrap()
+    }
+
+    /// Where the server is, with its password.
+    pub(crate) fn url(&self) -> &str {
+        self.options.url.expose_secret()
     }
 
     /// The user of the url.
