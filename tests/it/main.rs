@@ -7,6 +7,7 @@ mod bench;
 mod clickhouse;
 mod crash;
 mod demo;
+mod deploy;
 mod distributed;
 mod foreign;
 mod lost_file;
