@@ -79,6 +79,8 @@ async fn kind_that_has_its_queue_for_itself_waits_with_every_place() {
     let (_stop, _tasks) = stage.start();
     stage.until_running(1).await;
     stage.until("all places wait", async |stage| stage.pool().await.waiters == 15).await;
+    tokio::time::sleep(Duration::from_secs(5)).await; // virtual time
+    assert_eq!(stage.pool().await.waiters, 15);
     assert!(stage.jobs().await.iter().all(|job| job.deferrals == 0));
 }
 
