@@ -1,6 +1,7 @@
 //! The job: the usage of one organization in, its projections out. It reads as its steps and holds no rule of its own.
 //! Several that are at hand together may share a query.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +23,18 @@ mod id;
 /// How long one attempt may take.
 pub const DEADLINE: Duration = Duration::from_secs(90);
 
-/// Projects the usage of one organization. Anybody may send one as a message: `{"organization_id": 7}`.
+/// Projects the usage of one organization. Any program may send one as a message: `{"organization_id": 7}`.
+///
+/// A field that is not one of these is refused with its name: a misspelled one would change what is projected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ProjectSpikes {
-    /// The organization. In a message it may be a number.
-    #[serde(deserialize_with = "id::text")]
+    /// The organization. In a message it may be a number, and may be named `org_id`.
+    #[serde(alias = "org_id", deserialize_with = "id::text")]
     pub organization_id: String,
+    /// The projects to project; none: all of the organization. Each may be a number.
+    #[serde(default, deserialize_with = "id::list", skip_serializing_if = "Option::is_none")]
+    pub project_list: Option<Vec<String>>,
     /// The hour to project from; none: the one in which the job runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Hour>,
@@ -49,7 +56,7 @@ impl ProjectSpikes {
     /// The job of this organization in the run for this hour.
     #[must_use]
     pub fn new(organization_id: impl Into<String>, as_of: Timestamp) -> Self {
-        Self { organization_id: organization_id.into(), as_of: Some(Hour::of(as_of)) }
+        Self { organization_id: organization_id.into(), project_list: None, as_of: Some(Hour::of(as_of)) }
     }
 }
 
@@ -83,6 +90,8 @@ impl Job for ProjectSpikes {
 /// What a job asks for.
 struct Asked {
     organization: Organization,
+    /// The projects to store; none: all.
+    projects: Option<Vec<String>>,
     as_of: Hour,
     rules: Rules,
 }
@@ -96,7 +105,18 @@ impl ProjectSpikes {
             Some(as_of) => as_of,
             None => ctx.state::<LedgerClock>()?.hour(),
         };
-        Ok(Asked { organization, as_of, rules: ctx.state::<Rules>()?.clone() })
+        if let Some(unknown) = self.unknown_project(&organization) {
+            let text = format!("organization {} has no project {unknown}", self.organization_id);
+            return Err(Failure::permanent(text));
+        }
+        let projects = self.project_list.clone();
+        Ok(Asked { organization, projects, as_of, rules: ctx.state::<Rules>()?.clone() })
+    }
+
+    /// The first project of the list that the organization does not have.
+    fn unknown_project(&self, organization: &Organization) -> Option<&str> {
+        let known: BTreeSet<&str> = organization.projects.iter().map(|project| project.id.as_str()).collect();
+        self.project_list.iter().flatten().map(String::as_str).find(|project| !known.contains(project))
     }
 }
 
@@ -108,12 +128,17 @@ impl Asked {
 
     /// Stores the projections from this usage, or marks those before as stale.
     async fn answer(&self, usage: &Usage, ctx: &Context) -> Result<(), Failure> {
-        let Self { organization, as_of, rules } = self;
+        let Self { organization, projects, as_of, rules } = self;
         let projections = ctx.state::<Projections>()?;
         match project(organization, usage, *as_of, rules) {
             Ok(rows) => {
                 let from = Provenance { generation: *as_of, fence: ctx.fence(), rules };
-                let replaced = projections.replace(&organization.id, from, &rows).await?;
+                let replaced = match projects {
+                    None => projections.replace(&organization.id, from, &rows).await?,
+                    Some(projects) => {
+                        projections.replace_projects(&organization.id, from, projects, &rows).await?
+                    }
+                };
                 if replaced == Replaced::Superseded {
                     tracing::info!(%as_of, "a newer projection is stored; this one is dropped");
                 }

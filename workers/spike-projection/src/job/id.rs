@@ -4,13 +4,25 @@
 
 use std::fmt;
 
-use serde::Deserializer;
 use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// Reads `"7"` and `7`, both as `7`.
 pub(super) fn text<'de, D: Deserializer<'de>>(format: D) -> Result<String, D::Error> {
     format.deserialize_any(Id)
 }
+
+/// Reads a list of such ids, which is not empty; `null` is none.
+pub(super) fn list<'de, D: Deserializer<'de>>(format: D) -> Result<Option<Vec<String>>, D::Error> {
+    let list = Option::<Vec<Listed>>::deserialize(format)?;
+    if list.as_ref().is_some_and(Vec::is_empty) {
+        return Err(D::Error::custom("the project_list is empty; leave it out for all projects"));
+    }
+    Ok(list.map(|ids| ids.into_iter().map(|Listed(id)| id).collect()))
+}
+
+#[derive(Deserialize)]
+struct Listed(#[serde(deserialize_with = "text")] String);
 
 struct Id;
 

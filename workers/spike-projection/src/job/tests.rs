@@ -1,5 +1,7 @@
 //! The job as a worker runs it, on an engine of its own.
 
+use std::collections::BTreeSet;
+
 use lockgate::config::{Section, Sources};
 use lockgate::core::job::JobRecord;
 use lockgate::core::ledger::{JobQuery, PlannedJob};
@@ -14,7 +16,7 @@ use crate::job::ProjectSpikes;
 use crate::program::{self, SpikeProjection};
 use crate::projection::Count;
 use crate::store::tests::imported;
-use crate::store::{Store, UsageRow};
+use crate::store::{ImportedProject, ImportedRow, Store, UsageRow};
 
 const NOW: Hour = Hour(480_000);
 
@@ -94,7 +96,34 @@ impl Stage {
 fn a_message_names_its_organization_as_a_text_or_a_number_and_need_not_name_an_hour() {
     let read = |text: &str| serde_json::from_str::<ProjectSpikes>(text).map_err(|error| error.to_string());
     for (text, id) in [(r#"{"organization_id": 7}"#, "7"), (r#"{"organization_id": "a-7"}"#, "a-7")] {
-        assert_eq!(read(text), Ok(ProjectSpikes { organization_id: id.to_owned(), as_of: None }), "{text}");
+        assert_eq!(
+            read(text),
+            Ok(ProjectSpikes { organization_id: id.to_owned(), project_list: None, as_of: None }),
+            "{text}"
+        );
+    }
+    // As the system before sends it.
+    let listed = read(r#"{"org_id": 26, "project_list": [261, "p-2"]}"#).unwrap();
+    assert_eq!(
+        (listed.organization_id.as_str(), listed.project_list.clone().unwrap()),
+        ("26", vec!["261".to_owned(), "p-2".to_owned()])
+    );
+    assert_eq!(read(&serde_json::to_string(&listed).unwrap()), Ok(listed), "what is planned reads back");
+    assert_eq!(read(r#"{"organization_id": 26, "project_list": null}"#).unwrap().project_list, None);
+    for (bad, said) in [
+        (
+            r#"{"organization_id": 26, "projects": [261]}"#,
+            "unknown field `projects`, expected one of `org_id`, `organization_id`, `project_list`, `as_of`",
+        ),
+        (
+            r#"{"organization_id": 26, "project_list": []}"#,
+            "the project_list is empty; leave it out for all projects",
+        ),
+        (r#"{"organization_id": 26, "project_list": [1.5]}"#, "an id, as a text or a whole number"),
+        (r#"{"organization_id": 26, "project_list": 261}"#, "expected a sequence"),
+        (r#"{"organization_id": 26, "org_id": 27}"#, "duplicate field `organization_id`"),
+    ] {
+        assert!(read(bad).unwrap_err().contains(said), "{bad}: {}", read(bad).unwrap_err());
     }
     let at = read(r#"{"organization_id": "7", "as_of": "2026-11-22T09:00:00Z"}"#).unwrap();
     assert_eq!(at.as_of, "2026-11-22T09".parse().ok());
@@ -122,6 +151,45 @@ async fn a_message_of_another_client_is_projected_from_the_hour_in_which_it_runs
     let rows = stage.store.projections.of("7", None).await.unwrap();
     assert_eq!(rows.len(), 168);
     assert!([now, now.plus(1)].contains(&rows[0].generation), "{:?}", rows[0].generation);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_with_a_project_list_projects_these_projects_alone() {
+    let stage = Stage::new().await;
+    let second = |id: &str| {
+        let project = ImportedProject { id: id.to_owned(), active: true, created: None };
+        ImportedRow { project: Some(project), ..imported("o") }
+    };
+    stage.store.organizations.import(&[imported("o"), second("261"), second("262")]).await.unwrap();
+    let count = |hour| Count { hour, accepted: 100, dropped: 0 };
+    let rows: Vec<_> = NOW
+        .plus(-168)
+        .until(NOW.plus(1))
+        .map(|hour| UsageRow { project: "261".to_owned(), category: Default::default(), count: count(hour) })
+        .collect();
+    stage.store.usage.import(&rows).await.unwrap();
+    let job = |list: serde_json::Value, as_of: Hour| {
+        let payload = serde_json::json!({"organization_id": "o", "project_list": list, "as_of": as_of});
+        fanout::job("o", &payload).unwrap()
+    };
+    let projects = async || {
+        let rows = stage.store.projections.of("o", None).await.unwrap();
+        rows.into_iter().map(|row| row.project).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    let jobs = stage.work_off(vec![job(serde_json::json!([261]), NOW)], NOW).await;
+    assert_eq!(jobs[0].state, JobState::Succeeded, "{:?}", jobs[0].reason);
+    assert_eq!(projects().await, ["261"]);
+    let whole = fanout::job("o", &ProjectSpikes::new("o", NOW.plus(1).start())).unwrap();
+    stage.work_off(vec![whole], NOW.plus(1)).await;
+    assert_eq!(projects().await, ["261", "262", "o"]);
+    let jobs = stage.work_off(vec![job(serde_json::json!(["261", "999"]), NOW.plus(2))], NOW.plus(2)).await;
+    assert_eq!(jobs[0].state, JobState::Failed);
+    assert!(
+        format!("{:?}", jobs[0].reason).contains("organization o has no project 999"),
+        "{:?}",
+        jobs[0].reason
+    );
+    assert_eq!(projects().await, ["261", "262", "o"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

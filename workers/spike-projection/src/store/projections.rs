@@ -34,6 +34,13 @@ pub struct Provenance<'a> {
     pub rules: &'a Rules,
 }
 
+/// Some projects of an organization, and what is projected for them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub(super) projects: &'a [String],
+    pub(super) projections: &'a [Projection],
+}
+
 /// What became of a replacement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replaced {
@@ -111,6 +118,27 @@ impl Projections {
         match &self.tables {
             Tables::Sqlite(tables) => tables.replace(organization, from, projections).await,
             Tables::Postgres(tables) => tables.replace(organization, from, projections).await,
+        }
+    }
+
+    /// Replaces the projections of these projects alone, unless a newer one of the organization is there. The organization keeps
+    /// its generation, so that a run for the same hour still replaces all of it.
+    ///
+    /// # Errors
+    /// When the database cannot be written: nothing was changed.
+    pub async fn replace_projects(
+        &self,
+        organization: &str,
+        from: Provenance<'_>,
+        projects: &[String],
+        projections: &[Projection],
+    ) -> Result<Replaced, EngineError> {
+        let of_projects = |projection: &&Projection| projects.contains(&projection.project);
+        let projections: Vec<Projection> = projections.iter().filter(of_projects).cloned().collect();
+        let part = Part { projects, projections: &projections };
+        match &self.tables {
+            Tables::Sqlite(tables) => tables.replace_projects(organization, from, part).await,
+            Tables::Postgres(tables) => tables.replace_projects(organization, from, part).await,
         }
     }
 

@@ -53,6 +53,7 @@ on_both![
     usage_imported_twice_is_once_and_the_last_row_of_an_hour_holds,
     a_projection_written_twice_leaves_the_same_rows_as_once,
     an_older_fence_and_an_older_generation_change_nothing,
+    some_projects_are_replaced_alone_and_a_run_still_replaces_all,
     a_newer_generation_wins_with_any_fence_and_past_hours_go,
     of_many_writers_at_once_the_largest_fence_wins,
     rows_of_what_has_no_projection_any_more_are_removed,
@@ -278,6 +279,44 @@ async fn an_older_fence_and_an_older_generation_change_nothing(stage: Stage) {
     assert_eq!(projected.put(NOW, 4, &[]).await, Replaced::Superseded);
     assert_eq!(projected.put(NOW.plus(-1), 99, &[]).await, Replaced::Superseded);
     assert_eq!(projected.stored().await, before);
+}
+
+async fn some_projects_are_replaced_alone_and_a_run_still_replaces_all(stage: Stage) {
+    let mut second = imported("o");
+    second.project = Some(ImportedProject { id: "p2".to_owned(), active: true, created: None });
+    stage.store.organizations.import(&[imported("o"), second]).await.unwrap();
+    let projected = Projected::on(stage).await;
+    let rows = |by: i64| -> Vec<Projection> {
+        rows(&projected.organization, &projected.usage, NOW)
+            .into_iter()
+            .map(|row| moved(row, NOW.plus(by)))
+            .collect()
+    };
+    let part = async |by: i64, fence: u64, projects: &[&str], rows: &[Projection]| {
+        let from = Provenance { generation: NOW.plus(by), fence: Fence(fence), rules: &projected.rules };
+        let projects: Vec<String> = projects.iter().map(|project| (*project).to_owned()).collect();
+        projected.stage.store.projections.replace_projects("o", from, &projects, rows).await.unwrap()
+    };
+    let first = async |project: &str| {
+        let rows = projected.stage.store.projections.of("o", Some(project)).await.unwrap();
+        (rows.len(), rows.first().map(|row| (row.hour, row.generation)))
+    };
+    // Nothing is there yet: only the listed project gets rows, and a run for the same hour replaces them with any fence.
+    assert_eq!(part(0, 9, &["p2"], &rows(0)).await, Replaced::Yes);
+    assert_eq!((first("o").await.0, first("p2").await), (0, (168, Some((NOW, NOW)))));
+    assert_eq!(projected.put(NOW, 5, &rows(0)).await, Replaced::Yes);
+    assert_eq!((first("o").await.0, first("p2").await.0), (168, 168));
+    // An older one changes nothing; a newer one moves the hours of its projects and leaves the others and the generation.
+    assert_eq!(part(0, 4, &["p2"], &[]).await, Replaced::Superseded);
+    assert_eq!(part(-1, 99, &["p2"], &[]).await, Replaced::Superseded);
+    assert_eq!(part(1, 1, &["p2"], &rows(1)).await, Replaced::Yes);
+    assert_eq!(first("p2").await, (168, Some((NOW.plus(1), NOW))));
+    assert_eq!(first("o").await, (167, Some((NOW.plus(1), NOW))), "past hours go, the others stay");
+    // A listed project without a projection loses its rows.
+    assert_eq!(part(1, 1, &["p2"], &[]).await, Replaced::Yes);
+    assert_eq!((first("o").await.0, first("p2").await.0), (167, 0));
+    assert_eq!(projected.put(NOW.plus(1), 1, &rows(1)).await, Replaced::Yes);
+    assert_eq!((first("o").await.0, first("p2").await.0), (168, 168));
 }
 
 async fn a_newer_generation_wins_with_any_fence_and_past_hours_go(stage: Stage) {

@@ -11,7 +11,8 @@ use crate::hour::Hour;
 use crate::projection::{ALGORITHM_VERSION, Projection, Rules};
 use crate::store::columns::{Columns, integer, sql, to_json};
 use crate::store::projections::{
-    Coverage, MARKING, Provenance, READING, REPLACING, Replaced, StoredProjection, coverage, series, stored,
+    Coverage, MARKING, Part, Provenance, READING, REPLACING, Replaced, StoredProjection, coverage, series,
+    stored,
 };
 
 #[derive(Debug, Clone)]
@@ -26,16 +27,37 @@ impl Tables {
         from: Provenance<'_>,
         projections: &[Projection],
     ) -> Result<Replaced, EngineError> {
+        let replace = self.replacement(organization, from, projections)?;
+        self.database.write(REPLACING, replace).await
+    }
+
+    pub(in crate::store) async fn replace_projects(
+        &self,
+        organization: &str,
+        from: Provenance<'_>,
+        part: Part<'_>,
+    ) -> Result<Replaced, EngineError> {
+        let replace = self.replacement(organization, from, part.projections)?;
+        let replace = Replace { projects: Some(to_json(part.projects).doing(REPLACING)?), ..replace };
+        self.database.write(REPLACING, replace).await
+    }
+
+    fn replacement(
+        &self,
+        organization: &str,
+        from: Provenance<'_>,
+        projections: &[Projection],
+    ) -> Result<Replace, EngineError> {
         let series: Vec<_> = projections.iter().map(series).collect();
-        let replace = Replace {
+        Ok(Replace {
             organization: organization.to_owned(),
             generation: from.generation,
             fence: integer(from.fence.0),
             rules: from.rules.clone(),
             now: self.database.now(),
             series: to_json(&series).doing(REPLACING)?,
-        };
-        self.database.write(REPLACING, replace).await
+            projects: None,
+        })
     }
 
     pub(in crate::store) async fn mark_stale(
@@ -74,6 +96,8 @@ struct Replace {
     rules: Rules,
     now: Timestamp,
     series: String,
+    /// The ids of the only projects to replace, as JSON.
+    projects: Option<String>,
 }
 
 #[async_trait]
@@ -91,7 +115,11 @@ impl Write for Replace {
 
 impl Replace {
     async fn claim(&self, transaction: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
-        sqlx::query_scalar(sql!("sqlite/projections/claim"))
+        let claim = match self.projects {
+            None => sql!("sqlite/projections/claim"),
+            Some(_) => sql!("sqlite/projections/claim_projects"),
+        };
+        sqlx::query_scalar(claim)
             .bind(&self.organization)
             .bind(self.generation.0)
             .bind(self.fence)
@@ -105,7 +133,8 @@ impl Replace {
 
     async fn write(&self, transaction: &mut SqliteConnection, organization: i64) -> sqlx::Result<()> {
         let drop_series = sqlx::query(sql!("sqlite/projections/drop_series"));
-        drop_series.bind(organization).bind(&self.series).execute(&mut *transaction).await?;
+        let drop_series = drop_series.bind(organization).bind(&self.series).bind(&self.projects);
+        drop_series.execute(&mut *transaction).await?;
         let put_series = sqlx::query(sql!("sqlite/projections/put_series"));
         put_series.bind(organization).bind(&self.series).execute(&mut *transaction).await?;
         let put_hours =
