@@ -87,7 +87,9 @@ fn cause_of(error: &EngineError) -> String {
         EngineError::Unavailable { source, .. }
         | EngineError::Full { source, .. }
         | EngineError::Failed { source, .. } => chain(source.as_ref()),
-        EngineError::NotFound { .. } | EngineError::Conflict { .. } => error.to_string(),
+        EngineError::NotFound { .. } | EngineError::Conflict { .. } | EngineError::StoreLost { .. } => {
+            error.to_string()
+        }
     }
 }
 
