@@ -13,7 +13,7 @@ use crate::envelope::Envelope;
 use crate::error::EngineError;
 use crate::id::{JobId, RunId};
 use crate::job::{JobRecord, JobState, Outcome};
-use crate::name::{Key, RunName};
+use crate::name::{Key, QueueName, RunName};
 pub use crate::planning::{Adoption, PlanStep, Planned, PlannedJob, adopted_key};
 use crate::run::RunSummary;
 use crate::time::Timestamp;
@@ -45,8 +45,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// Carries out an operator's command; answers how many jobs, or runs, it changed.
     async fn control(&self, command: RunCommand) -> Result<u64, EngineError>;
 
-    /// One bounded round of the small sweeps.
-    async fn sweep(&self, sweep: Sweep) -> Result<Swept, EngineError>;
+    /// Does one portion of upkeep, on at most `limit` jobs. The caller repeats it as long as there is more.
+    async fn sweep(&self, sweep: Sweep, limit: u32) -> Result<Swept, EngineError>;
 }
 
 /// What is to be published.
@@ -272,26 +272,32 @@ impl RunCommand {
     }
 }
 
-/// One bounded round of the small sweeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sweep {
-    /// Jobs that were handed to the broker so long ago, and neither started nor settled since, have lost their
-    /// message, and are due again. `None`: the broker may still have them.
-    pub lost_after: Option<Duration>,
-    /// Runs that have been over for so long, at most
-    /// [`bounds::LONGEST_KEEP`], are forgotten with their jobs. `None`: kept forever.
-    pub keep: Option<Duration>,
-    /// At most so many rows of each kind.
-    pub limit: u32,
+/// One kind of upkeep. Each call of [`Ledger::sweep`] does a bounded portion of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sweep {
+    /// Skips unfinished jobs of runs whose deadline has passed.
+    Overdue,
+    /// Makes jobs of one queue due again whose message was lost: they were published at least `silent_for` ago, and have
+    /// neither started nor settled since. Only a process that consumes the queue can tell that the broker has no message
+    /// of it any more, so jobs of other queues are left alone.
+    Lost {
+        /// The queue that the jobs were published to.
+        queue: QueueName,
+        /// The shortest time since the publication.
+        silent_for: Duration,
+    },
+    /// Deletes runs that finished at least `keep` ago, with their jobs.
+    Finished {
+        /// How long finished runs are kept, at most [`bounds::LONGEST_KEEP`].
+        keep: Duration,
+    },
 }
 
-/// What a [`Sweep`] did.
+/// What a portion of a [`Sweep`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Jobs skipped because their run's deadline had passed.
-    pub expired: u64,
-    /// Jobs due again because their message was lost.
-    pub lost: u64,
-    /// Jobs forgotten with their runs.
-    pub pruned: u64,
+    /// Jobs that were skipped, made due again, or deleted.
+    pub jobs: u64,
+    /// Whether another portion may find more. `false`: everything was looked at.
+    pub more: bool,
 }

@@ -58,9 +58,10 @@ async fn main() -> Result {
         watch.tell(&format!("started and settled, {tasks} at once"), count);
     }
     read(&*ledger, run).await?;
-    for lost_after in [None, Some(Duration::ZERO), None] {
+    let lost = Sweep::Lost { queue: QueueName::new("q")?, silent_for: Duration::ZERO };
+    for sweep in [Sweep::Overdue, lost, Sweep::Overdue] {
         let watch = host.watch();
-        ledger.sweep(Sweep { lost_after, keep: None, limit: 1_000 }).await?;
+        ledger.sweep(sweep, 1_000).await?;
         watch.tell("swept", 1);
     }
     read(&*ledger, run).await

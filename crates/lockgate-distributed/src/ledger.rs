@@ -105,7 +105,7 @@ impl Ledger for PostgresLedger {
         self.database.transact("carrying out a command", &control).await
     }
 
-    async fn sweep(&self, sweep: Sweep) -> Result<Swept, EngineError> {
-        sweep::sweep(&self.database, sweep).await
+    async fn sweep(&self, sweep: Sweep, limit: u32) -> Result<Swept, EngineError> {
+        sweep::sweep(&self.database, sweep, limit).await
     }
 }

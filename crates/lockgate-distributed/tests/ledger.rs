@@ -157,8 +157,9 @@ async fn muddle(ledger: &dyn Ledger, runs: &[RunId], seed: u64) {
         // That it makes no sense as the run stands is an answer too.
         ledger.control(command).await.ok();
         if draw.of(4) == 0 {
-            let sweep = Sweep { lost_after: Some(Duration::ZERO), keep: None, limit: 30 };
-            ledger.sweep(sweep).await.unwrap();
+            let queue = QueueName::new("q").unwrap();
+            ledger.sweep(Sweep::Lost { queue, silent_for: Duration::ZERO }, 30).await.unwrap();
+            ledger.sweep(Sweep::Overdue, 30).await.unwrap();
         }
         for summary in ledger.runs(RunQuery::default()).await.unwrap() {
             assert!(summary.balanced(), "{summary:?}");
@@ -185,9 +186,9 @@ async fn the_counts_are_those_of_the_jobs_whatever_happens() {
     let deferrals: i64 = seen.values().map(|(_, deferrals)| deferrals).sum();
     assert!(seen.len() > 3 && deferrals > 0, "the story was too dull to tell anything: {seen:?}");
     // Folding changes nothing, nor does forgetting, step by step.
-    let forget = Sweep { lost_after: None, keep: Some(Duration::ZERO), limit: 25 };
-    for sweep in [Sweep { keep: None, ..forget }, forget, forget, forget] {
-        ledger.sweep(sweep).await.unwrap();
+    let forget = Sweep::Finished { keep: Duration::ZERO };
+    for sweep in [Sweep::Overdue, forget.clone(), forget.clone(), forget] {
+        ledger.sweep(sweep.clone(), 25).await.unwrap();
         let [told, seen] = both_counts(&url).await;
         assert_eq!(told, seen, "{sweep:?}");
     }
@@ -302,10 +303,9 @@ async fn a_run_that_is_forgotten_leaves_nothing_behind() {
     ledger.control(RunCommand::Cancel { run, reason: "done with".to_owned() }).await.unwrap();
     let mut pruned = 0;
     for _ in 0..20 {
-        let swept =
-            ledger.sweep(Sweep { lost_after: None, keep: Some(Duration::ZERO), limit: 20 }).await.unwrap();
-        assert!(swept.pruned <= 20, "{swept:?}");
-        pruned += swept.pruned;
+        let swept = ledger.sweep(Sweep::Finished { keep: Duration::ZERO }, 20).await.unwrap();
+        assert!(swept.jobs <= 20, "{swept:?}");
+        pruned += swept.jobs;
         for summary in ledger.runs(RunQuery::default()).await.unwrap() {
             assert!(summary.balanced(), "{summary:?}");
         }

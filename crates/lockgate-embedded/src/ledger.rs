@@ -89,8 +89,8 @@ impl Ledger for SqliteLedger {
         self.database.write("carrying out a command", control::Control { command, now }).await
     }
 
-    async fn sweep(&self, sweep: Sweep) -> Result<Swept, EngineError> {
+    async fn sweep(&self, sweep: Sweep, limit: u32) -> Result<Swept, EngineError> {
         let now = self.database.now();
-        self.database.write("sweeping the ledger", sweep::SweepJobs { sweep, now }).await
+        self.database.write("sweeping the ledger", sweep::SweepJobs { sweep, limit, now }).await
     }
 }

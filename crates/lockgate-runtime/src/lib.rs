@@ -33,6 +33,7 @@ mod leftovers;
 mod outage;
 mod reading;
 mod records;
+mod recovery;
 mod starting;
 mod stop;
 mod upkeep;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lockgate_core::broker::Depth;
 use lockgate_core::dead::DeadReason;
-use lockgate_core::ledger::{Started, Swept};
+use lockgate_core::ledger::Started;
 use lockgate_core::pool::{Need, PoolStatus};
 use lockgate_core::{Kind, Outcome, PoolName, QueueName};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -161,10 +161,8 @@ pub(crate) fn dispatched(jobs: usize) {
     counter!(DISPATCHED).increment(jobs.try_into().unwrap_or(u64::MAX));
 }
 
-pub(crate) fn swept(swept: Swept) {
-    for (what, jobs) in [("expired", swept.expired), ("lost", swept.lost), ("pruned", swept.pruned)] {
-        counter!(SWEPT, "what" => what).increment(jobs);
-    }
+pub(crate) fn swept(what: &'static str, jobs: u64) {
+    counter!(SWEPT, "what" => what).increment(jobs);
 }
 
 pub(crate) fn waited(kind: &Kind, waited: Duration) {

@@ -21,13 +21,14 @@ use crate::options::WorkerOptions;
 use crate::patience::Patience;
 use crate::rates::Rates;
 use crate::records::Records;
+use crate::recovery::QueueWatch;
 use crate::registry::Registry;
 use crate::shares::Shares;
 use crate::slots::SlotClient;
 use crate::standing::Standing;
 use crate::stop::StopReason;
 use crate::tally::{Tally, TallyReading};
-use crate::upkeep::{self, Upkeep};
+use crate::upkeep::Upkeep;
 use crate::watch::Running;
 use crate::{congestion, dispatcher, intake};
 
@@ -226,10 +227,9 @@ fn start_side_tasks(
     }
     let upkeep = Upkeep {
         engine: engine.clone(),
-        queues: executor.registry.queues(),
+        queues: QueueWatch::all(&executor.registry, &options.policies),
         pools_lost: Arc::clone(&executor.pools_lost),
         pools: options.pools.clone(),
-        lost_after: upkeep::lost_after(options.policies.values()),
         keep: options.keep,
     };
     side.spawn(upkeep.sweep(end.clone()));

@@ -13,7 +13,8 @@ with added as (
     insert into standings (id, seq, run, state, dispatch, dispatched, updated_at)
     select id, seq, $1, 'enqueued', 1, true, ledger_now() from added order by seq
 ), noted as (
-    insert into publications (at, run, jobs)
-    select ledger_now(), $1, array_agg(id) from added having count(*) > 0
+    insert into publications (at, queue, run, jobs)
+    select ledger_now(), r.queue, r.number, x.jobs
+    from (select array_agg(id) as jobs from added having count(*) > 0) x join runs r on r.number = $1
 )
 select id from added

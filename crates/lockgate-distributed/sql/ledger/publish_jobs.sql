@@ -7,6 +7,7 @@ with taken as (
     where s.id = x.id and s.dispatch = x.dispatch and s.dispatched and s.state = 'scheduled'
     returning s.id, s.run
 ), noted as (
-    insert into publications (at, run, jobs) select ledger_now(), run, array_agg(id) from taken group by run
+    insert into publications (at, queue, run, jobs)
+    select ledger_now(), r.queue, t.run, array_agg(t.id) from taken t join runs r on r.number = t.run group by t.run, r.queue
 )
 select id from taken

@@ -1,16 +1,27 @@
--- Makes at most $2 jobs due now that were handed to the broker $1 (ms) ago or before, and were not started since. One row:
--- how many. A publication all of whose jobs were looked at is forgotten: each is looked at once.
+-- Makes jobs of queue $3 due now that were published $1 (ms) ago or before, and have not started since. Reads the oldest
+-- publications until they have $2 jobs, so that a portion reads about as many jobs as it recovers. One row: `jobs`, how many
+-- are due now, at most $2; and `more`, whether older publications are left. A publication all of whose jobs were read is
+-- deleted: each is read once.
 with old as (
-    select at, number, jobs from publications where at <= ledger_now() - $1 order by at limit 1000 for update skip locked
+    select at, number, jobs from publications
+    where queue = $3 and at <= ledger_now() - $1 order by at, number limit 100 for update skip locked
+), summed as (
+    select at, number, jobs, sum(cardinality(jobs)) over (order by at, number) as total, count(*) over () as publications from old
+), portion as (
+    select at, number, jobs, total, publications from summed where total - cardinality(jobs) < $2
 ), lost as (
-    select s.id from (select unnest(jobs) as id from old) x join standings s on s.id = x.id
+    select s.id from (select unnest(jobs) as id from portion) x join standings s on s.id = x.id
     where s.state = 'enqueued' and not s.started and s.updated_at <= ledger_now() - $1
     order by s.id limit $2 for update of s
 ), taken as (
     update standings s set state = 'scheduled', due_at = ledger_now(), dispatched = false, updated_at = ledger_now()
     from lost where s.id = lost.id
+), done as (
+    select coalesce(max(total), 0) <= $2 or (select count(*) from lost) < $2 as whole, count(*) as portion,
+        coalesce(max(publications), 0) as publications
+    from portion
 ), seen as (
-    delete from publications p using old
-    where p.at = old.at and p.number = old.number and (select count(*) from lost) < $2
+    delete from publications p using portion, done
+    where done.whole and p.queue = $3 and p.at = portion.at and p.number = portion.number
 )
-select count(*) from lost
+select (select count(*) from lost) as jobs, not whole or publications = 100 or portion < publications as more from done

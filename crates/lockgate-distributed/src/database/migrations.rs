@@ -84,6 +84,7 @@ pub const LOCKGATE: Component = Component {
         migration!("0001", "ledger"),
         migration!("0002", "namespaces"),
         migration!("0003", "deferrals_in_row"),
+        migration!("0004", "recovery"),
     ],
 };
 

@@ -1,15 +1,16 @@
-//! The small sweeps of the ledger, each bounded, each run of them in a transaction of its own.
+//! Upkeep of the ledger in bounded portions, each one transaction.
 //!
-//! It must never take back a job that was started since its message went out.
+//! A job that started after its message was published is never recovered.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_core::ledger::{Sweep, Swept};
+use lockgate_core::name::QueueName;
 use lockgate_core::time::millis;
 use lockgate_core::transition::DEADLINE_PASSED;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row};
 
 use crate::columns::sql;
 use crate::database::{Database, Doing, Patience, Work};
@@ -20,21 +21,23 @@ pub(super) const MANY: i64 = 2_000;
 const FOLD: i64 = 20_000;
 /// The number of the lock under which counts are folded.
 const FOLDING: i64 = 0x666f_6c64;
-/// Runs that one round looks at.
+/// Runs that one portion reads.
 const RUNS: i64 = 100;
 
-/// One round.
-pub(super) async fn sweep(database: &Database, sweep: Sweep) -> Result<Swept, EngineError> {
-    let limit = i64::from(sweep.limit);
-    let expired = database.transact("skipping jobs of runs past their deadline", &Expire { limit }).await?;
-    let mut swept = Swept { expired, ..Swept::default() };
-    if let Some(after) = sweep.lost_after {
-        let lost = RecoverLost { after, limit };
-        swept.lost = database.transact("taking back jobs whose message was lost", &lost).await?;
-    }
-    if let Some(keep) = sweep.keep {
-        swept.pruned = database.transact("forgetting old runs", &Prune { keep, limit }).await?;
-    }
+const SKIPPING: &str = "skipping jobs of runs past their deadline";
+const RECOVERING: &str = "recovering jobs whose message was lost";
+const DELETING: &str = "deleting old runs";
+
+/// One portion.
+pub(super) async fn sweep(database: &Database, sweep: Sweep, limit: u32) -> Result<Swept, EngineError> {
+    let limit = i64::from(limit);
+    let swept = match sweep {
+        Sweep::Overdue => database.transact(SKIPPING, &Expire { limit }).await?,
+        Sweep::Lost { queue, silent_for } => {
+            database.transact(RECOVERING, &RecoverLost { queue, silent_for, limit }).await?
+        }
+        Sweep::Finished { keep } => database.transact(DELETING, &Prune { keep, limit }).await?,
+    };
     database.call("folding counts", &Fold).await?;
     Ok(swept)
 }
@@ -46,21 +49,22 @@ struct Expire {
 
 #[async_trait]
 impl Work for Expire {
-    type Output = u64;
+    type Output = Swept;
 
     fn patience(&self) -> Patience {
         Patience::Long
     }
 
-    async fn run(&self, tx: &mut PgConnection) -> Result<u64, EngineError> {
-        self.expire(tx).await.doing("skipping jobs of runs past their deadline").map(whole)
+    async fn run(&self, tx: &mut PgConnection) -> Result<Swept, EngineError> {
+        self.expire(tx).await.doing(SKIPPING)
     }
 }
 
 impl Expire {
-    async fn expire(&self, tx: &mut PgConnection) -> sqlx::Result<i64> {
+    async fn expire(&self, tx: &mut PgConnection) -> sqlx::Result<Swept> {
         let runs: Vec<i32> =
             sqlx::query_scalar(sql!("ledger/expired_runs")).bind(RUNS).fetch_all(&mut *tx).await?;
+        let many = is_page(runs.len());
         let mut expired = 0;
         for run in runs {
             if expired >= self.limit {
@@ -73,31 +77,39 @@ impl Expire {
                 .fetch_one(&mut *tx)
                 .await?;
         }
-        Ok(expired)
+        Ok(Swept { jobs: whole(expired), more: many || expired >= self.limit })
     }
 }
 
-/// Takes back jobs whose message was lost.
+/// Recovers jobs of one queue whose message was lost.
 struct RecoverLost {
-    after: Duration,
+    queue: QueueName,
+    silent_for: Duration,
     limit: i64,
 }
 
 #[async_trait]
 impl Work for RecoverLost {
-    type Output = u64;
+    type Output = Swept;
 
     fn patience(&self) -> Patience {
         Patience::Long
     }
 
-    async fn run(&self, tx: &mut PgConnection) -> Result<u64, EngineError> {
-        let lost = sqlx::query_scalar(sql!("ledger/recover_lost"))
-            .bind(millis(self.after))
+    async fn run(&self, tx: &mut PgConnection) -> Result<Swept, EngineError> {
+        self.recover(tx).await.doing(RECOVERING)
+    }
+}
+
+impl RecoverLost {
+    async fn recover(&self, tx: &mut PgConnection) -> sqlx::Result<Swept> {
+        let row = sqlx::query(sql!("ledger/recover_lost"))
+            .bind(millis(self.silent_for))
             .bind(self.limit)
+            .bind(self.queue.as_str())
             .fetch_one(tx)
-            .await;
-        lost.doing("taking back jobs whose message was lost").map(whole)
+            .await?;
+        Ok(Swept { jobs: whole(row.try_get("jobs")?), more: row.try_get("more")? })
     }
 }
 
@@ -109,24 +121,25 @@ struct Prune {
 
 #[async_trait]
 impl Work for Prune {
-    type Output = u64;
+    type Output = Swept;
 
     fn patience(&self) -> Patience {
         Patience::Long
     }
 
-    async fn run(&self, tx: &mut PgConnection) -> Result<u64, EngineError> {
-        self.prune(tx).await.doing("forgetting old runs").map(whole)
+    async fn run(&self, tx: &mut PgConnection) -> Result<Swept, EngineError> {
+        self.prune(tx).await.doing(DELETING)
     }
 }
 
 impl Prune {
-    async fn prune(&self, tx: &mut PgConnection) -> sqlx::Result<i64> {
+    async fn prune(&self, tx: &mut PgConnection) -> sqlx::Result<Swept> {
         let runs: Vec<i32> = sqlx::query_scalar(sql!("ledger/finished_runs"))
             .bind(millis(self.keep))
             .bind(RUNS.min(self.limit))
             .fetch_all(&mut *tx)
             .await?;
+        let many = is_page(runs.len());
         let mut pruned = 0;
         for run in runs {
             if pruned >= self.limit {
@@ -141,7 +154,7 @@ impl Prune {
                 .await?;
             sqlx::query(sql!("ledger/prune_run")).bind(run).bind(FOLDING).execute(&mut *tx).await?;
         }
-        Ok(pruned)
+        Ok(Swept { jobs: whole(pruned), more: many || pruned >= self.limit })
     }
 }
 
@@ -157,6 +170,11 @@ impl Work for Fold {
             sqlx::query(sql!("ledger/fold_counts")).bind(FOLD).bind(FOLDING).execute(connection).await;
         folded.doing("folding counts").map(drop)
     }
+}
+
+/// Whether as many runs were read as one portion may read, so that there may be more of them.
+fn is_page(runs: usize) -> bool {
+    i64::try_from(runs).is_ok_and(|runs| runs >= RUNS)
 }
 
 fn whole(count: i64) -> u64 {

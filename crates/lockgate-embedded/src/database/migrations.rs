@@ -94,6 +94,7 @@ pub const LOCKGATE: Component = Component {
         migration!("0008", "pool_numbers"),
         migration!("0009", "deferrals_in_row"),
         migration!("0010", "database_file"),
+        migration!("0011", "recovery"),
     ],
 };
 

@@ -1,10 +1,11 @@
-//! The small sweeps of the ledger, each bounded.
+//! Upkeep of the ledger in bounded portions, each one transaction.
 //!
-//! It must never take back a job that was started since its message went out.
+//! A job that started after its message was published is never recovered.
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_core::ledger::{Sweep, Swept};
+use lockgate_core::name::QueueName;
 use lockgate_core::time::Timestamp;
 use lockgate_core::transition::DEADLINE_PASSED;
 use sqlx::{Row, SqliteConnection};
@@ -12,9 +13,10 @@ use sqlx::{Row, SqliteConnection};
 use crate::columns::{sql, to_json};
 use crate::database::{Doing, Write};
 
-/// One round.
+/// One portion.
 pub(super) struct SweepJobs {
     pub(super) sweep: Sweep,
+    pub(super) limit: u32,
     pub(super) now: Timestamp,
 }
 
@@ -23,39 +25,49 @@ impl Write for SweepJobs {
     type Output = Swept;
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Swept, EngineError> {
-        let expired = self.expire(tx).await.doing("skipping jobs of runs past their deadline")?;
-        let lost = self.recover_lost(tx).await.doing("taking back jobs whose message was lost")?;
-        let pruned = self.prune(tx).await.doing("forgetting old runs")?;
-        Ok(Swept { expired, lost, pruned })
+        let jobs = match &self.sweep {
+            Sweep::Overdue => self.skip_overdue(tx).await.doing("skipping jobs of runs past their deadline"),
+            Sweep::Lost { queue, silent_for } => {
+                let before = self.now.minus(*silent_for);
+                self.recover_lost(tx, queue, before).await.doing("recovering jobs whose message was lost")
+            }
+            Sweep::Finished { keep } => {
+                self.prune(tx, self.now.minus(*keep)).await.doing("deleting old runs")
+            }
+        }?;
+        Ok(Swept { jobs, more: jobs >= u64::from(self.limit) })
     }
 }
 
 impl SweepJobs {
-    async fn expire(&self, tx: &mut SqliteConnection) -> sqlx::Result<u64> {
+    async fn skip_overdue(&self, tx: &mut SqliteConnection) -> sqlx::Result<u64> {
         let done = sqlx::query(sql!("ledger/expire_jobs"))
             .bind(self.now.0)
-            .bind(self.sweep.limit)
+            .bind(self.limit)
             .bind(DEADLINE_PASSED)
             .execute(tx)
             .await?;
         Ok(done.rows_affected())
     }
 
-    async fn recover_lost(&self, tx: &mut SqliteConnection) -> sqlx::Result<u64> {
-        let Some(lost_after) = self.sweep.lost_after else { return Ok(0) };
+    async fn recover_lost(
+        &self,
+        tx: &mut SqliteConnection,
+        queue: &QueueName,
+        before: Timestamp,
+    ) -> sqlx::Result<u64> {
         let done = sqlx::query(sql!("ledger/recover_lost"))
             .bind(self.now.0)
-            .bind(self.now.minus(lost_after).0)
-            .bind(self.sweep.limit)
+            .bind(before.0)
+            .bind(self.limit)
+            .bind(queue.as_str())
             .execute(tx)
             .await?;
         Ok(done.rows_affected())
     }
 
-    async fn prune(&self, tx: &mut SqliteConnection) -> sqlx::Result<u64> {
-        let Some(keep) = self.sweep.keep else { return Ok(0) };
-        let before = self.now.minus(keep).0;
-        let limit = self.sweep.limit;
+    async fn prune(&self, tx: &mut SqliteConnection, before: Timestamp) -> sqlx::Result<u64> {
+        let (before, limit) = (before.0, self.limit);
         let rows =
             sqlx::query(sql!("ledger/prune_jobs")).bind(before).bind(limit).fetch_all(&mut *tx).await?;
         let runs: Vec<i64> = rows.iter().map(|row| row.try_get("run")).collect::<sqlx::Result<_>>()?;

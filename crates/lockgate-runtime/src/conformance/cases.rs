@@ -143,6 +143,8 @@ macro_rules! conformance_suite {
                     a_job_that_was_started_is_not_lost,
                     runs_that_are_long_over_are_forgotten,
                     a_sweep_keeps_its_limit,
+                    messages_are_recovered_queue_by_queue,
+                    lost_messages_are_recovered_portion_by_portion,
                 ]);
             }
             mod transitions {

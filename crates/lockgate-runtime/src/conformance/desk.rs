@@ -124,8 +124,13 @@ impl Desk {
         answer
     }
 
-    pub(super) async fn sweep(&self, lost_after: Option<Duration>, keep: Option<Duration>) -> Swept {
-        let swept = self.ledger.sweep(Sweep { lost_after, keep, limit: 1_000 }).await.unwrap();
+    /// Sweeps one portion and returns how many jobs it changed.
+    pub(super) async fn sweep(&self, sweep: Sweep) -> u64 {
+        self.portion(sweep, 1_000).await.jobs
+    }
+
+    pub(super) async fn portion(&self, sweep: Sweep, limit: u32) -> Swept {
+        let swept = self.ledger.sweep(sweep, limit).await.unwrap();
         self.check().await;
         swept
     }

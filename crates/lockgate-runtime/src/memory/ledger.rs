@@ -119,8 +119,8 @@ impl Ledger for MemoryLedger {
         self.with(|books| books.control(command))
     }
 
-    async fn sweep(&self, sweep: Sweep) -> Result<Swept, EngineError> {
-        Ok(self.with(|books| books.sweep(&sweep)))
+    async fn sweep(&self, sweep: Sweep, limit: u32) -> Result<Swept, EngineError> {
+        Ok(self.with(|books| books.sweep(&sweep, limit)))
     }
 }
 

@@ -78,7 +78,7 @@ impl Ledger for FaultyLedger {
         self.inner.control(command).await
     }
 
-    async fn sweep(&self, sweep: Sweep) -> Result<Swept, EngineError> {
-        self.inner.sweep(sweep).await
+    async fn sweep(&self, sweep: Sweep, limit: u32) -> Result<Swept, EngineError> {
+        self.inner.sweep(sweep, limit).await
     }
 }

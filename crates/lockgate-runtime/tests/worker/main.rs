@@ -17,6 +17,7 @@ mod outages;
 mod outcomes;
 mod panics;
 mod rates;
+mod recovery;
 mod refusals;
 mod slots;
 mod stale;

@@ -26,6 +26,16 @@ pub(crate) async fn plan_jobs(
     kind: &str,
     payloads: impl IntoIterator<Item = String>,
 ) -> RunId {
+    plan_with_deadline(engine, kind, payloads, None).await
+}
+
+/// The same; what is left of the run this long after its start is skipped.
+pub(crate) async fn plan_with_deadline(
+    engine: &Engine,
+    kind: &str,
+    payloads: impl IntoIterator<Item = String>,
+    deadline: Option<Duration>,
+) -> RunId {
     let run = RunId(Uuid::now_v7());
     let spec = RunSpec {
         id: run,
@@ -35,7 +45,7 @@ pub(crate) async fn plan_jobs(
         as_of: Timestamp(0),
         start_at: None,
         cadence: Cadence { batch_size: 1_000, batch_delay: Duration::ZERO },
-        deadline: None,
+        deadline,
     };
     let planned = |(n, payload)| PlannedJob {
         id: JobId(Uuid::now_v7()),

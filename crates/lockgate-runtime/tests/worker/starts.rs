@@ -82,8 +82,8 @@ impl Ledger for Watched {
         self.inner.control(command).await
     }
 
-    async fn sweep(&self, sweep: Sweep) -> Result<Swept, EngineError> {
-        self.inner.sweep(sweep).await
+    async fn sweep(&self, sweep: Sweep, limit: u32) -> Result<Swept, EngineError> {
+        self.inner.sweep(sweep, limit).await
     }
 }
 

@@ -1,15 +1,15 @@
-//! The small sweeps: deadlines, lost messages, forgetting.
+//! Upkeep: deadlines, lost messages, old runs.
 
 use std::time::Duration;
 
 use lockgate_core::job::{JobState, Outcome};
-use lockgate_core::ledger::{Authority, JobQuery, RunCommand, Settled, Started, Sweep, Swept};
+use lockgate_core::ledger::{Authority, JobQuery, Report, RunCommand, Settled, Started, Sweep, Swept};
 use lockgate_core::run::RunSpec;
 use lockgate_core::transition::DEADLINE_PASSED;
 
 use super::super::Fixture;
 use super::super::desk::Desk;
-use super::super::stage::{LONG, eventually, spec};
+use super::super::stage::{LONG, eventually, queue, spec};
 
 /// A sweep with nothing to do does nothing.
 pub async fn a_sweep_leaves_what_goes_on_alone(fixture: &dyn Fixture) {
@@ -17,8 +17,9 @@ pub async fn a_sweep_leaves_what_goes_on_alone(fixture: &dyn Fixture) {
     let run = desk.plan(RunSpec { deadline: Some(LONG), ..spec("r") }, 2).await;
     let claimed = desk.claim().await;
     desk.published(&claimed[0]).await;
-    assert_eq!(desk.sweep(Some(LONG), Some(LONG)).await, Swept::default());
-    assert_eq!(desk.sweep(None, None).await, Swept::default());
+    for sweep in [Sweep::Overdue, lost("q", LONG), Sweep::Finished { keep: LONG }] {
+        assert_eq!(desk.portion(sweep, 1_000).await, Swept::default());
+    }
     let counts = desk.summary(run).await.counts;
     assert_eq!((counts.scheduled, counts.enqueued), (1, 1));
 }
@@ -35,7 +36,7 @@ pub async fn what_is_left_after_the_deadline_is_skipped(fixture: &dyn Fixture) {
     fixture.elapse(deadline).await;
     let mut expired = 0;
     let swept = async || {
-        expired += desk.sweep(None, None).await.expired;
+        expired += desk.sweep(Sweep::Overdue).await;
         (expired == 2).then_some(())
     };
     eventually(fixture, "two jobs are skipped", swept).await;
@@ -43,7 +44,7 @@ pub async fn what_is_left_after_the_deadline_is_skipped(fixture: &dyn Fixture) {
     assert_eq!((counts.succeeded, counts.skipped), (1, 2));
     assert_eq!(desk.job(claimed[1].job).await.reason.as_deref(), Some(DEADLINE_PASSED));
     assert_eq!(desk.start(&claimed[1]).await, Started::Stale);
-    assert_eq!(desk.sweep(None, None).await.expired, 0, "once");
+    assert_eq!(desk.sweep(Sweep::Overdue).await, 0, "once");
     assert_eq!(desk.summary(other).await.counts.skipped, 0);
 }
 
@@ -54,7 +55,7 @@ pub async fn the_deadline_of_a_paused_run_passes_too(fixture: &dyn Fixture) {
     let run = desk.plan(RunSpec { deadline: Some(deadline), ..spec("r") }, 1).await;
     desk.command(RunCommand::Pause(run)).await.unwrap();
     fixture.elapse(deadline).await;
-    let swept = async || (desk.sweep(None, None).await.expired == 1).then_some(());
+    let swept = async || (desk.sweep(Sweep::Overdue).await == 1).then_some(());
     eventually(fixture, "the job is skipped", swept).await;
 }
 
@@ -64,10 +65,10 @@ pub async fn a_job_whose_message_was_lost_is_due_again(fixture: &dyn Fixture) {
     let run = desk.plan(spec("r"), 1).await;
     let envelope = desk.dispatch_one().await;
     let lost_after = fixture.timing().heartbeat * 2;
-    assert_eq!(desk.sweep(None, None).await.lost, 0, "the broker may still have it");
+    assert_eq!(desk.sweep(lost("q", lost_after)).await, 0, "the broker may still have it");
     fixture.elapse(lost_after).await;
-    let lost = async || (desk.sweep(Some(lost_after), None).await.lost == 1).then_some(());
-    eventually(fixture, "the job is taken back", lost).await;
+    let recovered = async || (desk.sweep(lost("q", lost_after)).await == 1).then_some(());
+    eventually(fixture, "the job is due again", recovered).await;
     assert_eq!(desk.summary(run).await.counts.scheduled, 1);
     assert_eq!(desk.start(&envelope).await, Started::Stale);
     let again = desk.dispatch_one().await;
@@ -85,7 +86,7 @@ pub async fn a_job_that_was_started_is_not_lost(fixture: &dyn Fixture) {
     let execution = desk.run(&envelope).await;
     let cadence = lockgate_core::cadence::Cadence { batch_size: 1, batch_delay: LONG };
     desk.plan(RunSpec { cadence, ..spec("waits") }, 3).await;
-    assert_eq!(desk.sweep(Some(lost_after), None).await.lost, 0);
+    assert_eq!(desk.sweep(lost("q", lost_after)).await, 0);
     let settled = desk.settle(envelope.job, Authority::Execution(execution.number), Outcome::Succeeded).await;
     assert_eq!(settled, Settled::Recorded(JobState::Succeeded));
 }
@@ -99,18 +100,18 @@ pub async fn runs_that_are_long_over_are_forgotten(fixture: &dyn Fixture) {
     for envelope in desk.claim().await {
         desk.settle(envelope.job, Authority::Delivery(1), Outcome::Succeeded).await;
     }
-    assert_eq!(desk.sweep(None, Some(keep)).await.pruned, 0, "it is old, but over only now");
+    assert_eq!(desk.sweep(Sweep::Finished { keep }).await, 0, "it is old, but over only now");
     let open = desk.plan(spec("open"), 2).await;
-    assert_eq!(desk.sweep(None, Some(LONG)).await.pruned, 0);
+    assert_eq!(desk.sweep(Sweep::Finished { keep: LONG }).await, 0);
     fixture.elapse(keep).await;
     let mut pruned = 0;
     let swept = async || {
-        pruned += desk.sweep(None, Some(keep)).await.pruned;
+        pruned += desk.sweep(Sweep::Finished { keep }).await;
         (pruned == 3).then_some(())
     };
     eventually(fixture, "three jobs are forgotten", swept).await;
     let gone = async || {
-        desk.sweep(None, Some(keep)).await;
+        desk.sweep(Sweep::Finished { keep }).await;
         let runs = desk.runs(Default::default()).await;
         (runs.len() == 1 && runs[0].run.id == open).then_some(())
     };
@@ -119,16 +120,72 @@ pub async fn runs_that_are_long_over_are_forgotten(fixture: &dyn Fixture) {
     assert_eq!(desk.summary(open).await.counts.total(), 2);
 }
 
-/// A sweep is bounded; what it leaves, the next one takes.
+/// A portion is bounded; what it leaves, the next one sweeps, and it says that there is more.
 pub async fn a_sweep_keeps_its_limit(fixture: &dyn Fixture) {
     let desk = Desk::new(fixture);
     let run = desk.plan(RunSpec { deadline: Some(Duration::ZERO), ..spec("r") }, 5).await;
     fixture.elapse(Duration::from_millis(5)).await;
-    let mut expired = 0;
-    for _ in 0..3 {
-        let swept = desk.ledger.sweep(Sweep { lost_after: None, keep: None, limit: 2 }).await.unwrap();
-        assert!(swept.expired <= 2, "{swept:?}");
-        expired += swept.expired;
+    assert_eq!(sweep_all(&desk, Sweep::Overdue, 2).await, 5);
+    assert_eq!(desk.summary(run).await.counts.skipped, 5);
+}
+
+/// Only a process that consumes a queue can tell that its messages are lost, so jobs of other queues are left alone.
+pub async fn messages_are_recovered_queue_by_queue(fixture: &dyn Fixture) {
+    let desk = Desk::new(fixture);
+    let (mine, others) = (spec("mine"), RunSpec { queue: queue("other"), ..spec("others") });
+    let (mine, others) = (desk.plan(mine, 3).await, desk.plan(others, 4).await);
+    for envelope in desk.claim().await {
+        desk.published(&envelope).await;
     }
-    assert_eq!((expired, desk.summary(run).await.counts.skipped), (5, 5));
+    fixture.elapse(Duration::from_millis(5)).await;
+    assert_eq!(sweep_all(&desk, lost("nobody's", Duration::ZERO), 1_000).await, 0);
+    assert_eq!(sweep_all(&desk, lost("q", Duration::ZERO), 1_000).await, 3);
+    assert_eq!(desk.summary(mine).await.counts.scheduled, 3);
+    assert_eq!(desk.summary(others).await.counts.enqueued, 4, "jobs of a queue that was not named");
+    assert_eq!(sweep_all(&desk, lost("other", Duration::ZERO), 1_000).await, 4);
+}
+
+/// Portions recover everything that is lost, whether it was published together or one by one, beside jobs that have started;
+/// jobs that are published again meanwhile are not recovered with the others.
+pub async fn lost_messages_are_recovered_portion_by_portion(fixture: &dyn Fixture) {
+    let desk = Desk::new(fixture);
+    let run = desk.plan(spec("r"), 30).await;
+    let claimed = desk.claim().await;
+    let (together, single) = claimed.split_at(17);
+    let reports = together.iter().map(|e| Report::Published { job: e.job, dispatch: e.dispatch });
+    desk.ledger.settle(reports.collect()).await.unwrap();
+    for envelope in single {
+        desk.published(envelope).await;
+    }
+    let started = [&together[3], &single[2]];
+    for envelope in started {
+        desk.run(envelope).await;
+    }
+    let silent_for = fixture.timing().heartbeat * 2;
+    fixture.elapse(silent_for * 2).await;
+    assert_eq!(sweep_all(&desk, lost("q", silent_for), 4).await, 28);
+    for envelope in desk.claim().await {
+        desk.published(&envelope).await;
+    }
+    assert_eq!(sweep_all(&desk, lost("q", silent_for), 4).await, 0, "they were published just now");
+    let counts = desk.summary(run).await.counts;
+    assert_eq!((counts.scheduled, counts.enqueued), (0, 30));
+}
+
+fn lost(name: &str, silent_for: Duration) -> Sweep {
+    Sweep::Lost { queue: queue(name), silent_for }
+}
+
+/// Sweeps as long as there is more, and returns how many jobs were changed.
+async fn sweep_all(desk: &Desk, sweep: Sweep, limit: u32) -> u64 {
+    let mut jobs = 0;
+    for _ in 0..100 {
+        let swept = desk.portion(sweep.clone(), limit).await;
+        assert!(swept.jobs <= u64::from(limit), "{swept:?}");
+        jobs += swept.jobs;
+        if !swept.more {
+            return jobs;
+        }
+    }
+    panic!("a sweep that has no end");
 }

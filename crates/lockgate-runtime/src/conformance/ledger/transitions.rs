@@ -5,7 +5,7 @@ use std::time::Duration;
 use lockgate_core::Envelope;
 use lockgate_core::JobId;
 use lockgate_core::job::{JobState, Outcome};
-use lockgate_core::ledger::{Authority, RunCommand};
+use lockgate_core::ledger::{Authority, RunCommand, Sweep};
 use lockgate_core::run::RunSpec;
 use lockgate_core::transition::{self, Ending, Event};
 
@@ -71,7 +71,7 @@ impl Subject {
                 desk.command(RunCommand::RetryJob(self.job())).await.ok();
             }
             Event::Expired => {
-                desk.sweep(None, None).await;
+                desk.sweep(Sweep::Overdue).await;
             }
             Event::Poisoned => {
                 for _ in 0..4 {

@@ -1,41 +1,47 @@
-//! The small sweeps. They must never take back a job that was started since its message went out.
+//! Upkeep in bounded portions. A job that started after its message was published is never recovered.
+
+use std::collections::BTreeSet;
 
 use lockgate_core::job::JobState;
 use lockgate_core::ledger::{Sweep, Swept};
 use lockgate_core::run::RunStatus;
 use lockgate_core::transition::{DEADLINE_PASSED, Event};
-use lockgate_core::{RunId, Timestamp};
+use lockgate_core::{QueueName, RunId, Timestamp};
 
-use super::{Books, Job};
+use super::{Books, Job, Run};
 
 impl Books {
-    pub(super) fn sweep(&mut self, sweep: &Sweep) -> Swept {
-        let limit = usize::try_from(sweep.limit).unwrap_or(usize::MAX);
-        Swept {
-            expired: self.expire(limit),
-            lost: sweep.lost_after.map_or(0, |after| self.take_back_lost(self.now.minus(after), limit)),
-            pruned: sweep.keep.map_or(0, |keep| self.prune(self.now.minus(keep), limit)),
-        }
+    pub(super) fn sweep(&mut self, sweep: &Sweep, limit: u32) -> Swept {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let jobs = match sweep {
+            Sweep::Overdue => self.skip_overdue(limit),
+            Sweep::Lost { queue, silent_for } => self.recover_lost(queue, self.now.minus(*silent_for), limit),
+            Sweep::Finished { keep } => self.prune(self.now.minus(*keep), limit),
+        };
+        Swept { jobs: u64::try_from(jobs).unwrap_or(u64::MAX), more: jobs >= limit }
     }
 
-    fn expire(&mut self, limit: usize) -> u64 {
+    fn skip_overdue(&mut self, limit: usize) -> usize {
         let now = self.now;
-        let expired: Vec<RunId> =
-            self.runs.iter().filter(|run| run.is_expired(now)).map(|run| run.record.id).collect();
-        let left = self.jobs.values_mut().filter(|job| {
-            job.record.run.is_some_and(|run| expired.contains(&run)) && !job.record.state.is_terminal()
-        });
-        count(left.take(limit).map(|job| job.end(Event::Expired, DEADLINE_PASSED, now)))
+        let overdue = self.run_ids(|run| run.is_expired(now));
+        let left =
+            self.jobs.values_mut().filter(|job| job.is_of(&overdue) && !job.record.state.is_terminal());
+        left.take(limit).map(|job| job.end(Event::Expired, DEADLINE_PASSED, now)).count()
     }
 
-    fn take_back_lost(&mut self, before: Timestamp, limit: usize) -> u64 {
+    fn recover_lost(&mut self, queue: &QueueName, before: Timestamp, limit: usize) -> usize {
         let now = self.now;
-        let lost = self.jobs.values_mut().filter(|job| job.is_lost(before));
-        count(lost.take(limit).map(|job| job.take_back(now)))
+        let runs = self.run_ids(|run| run.queue == *queue);
+        let lost = self.jobs.values_mut().filter(|job| job.is_of(&runs) && job.is_lost(before));
+        lost.take(limit).map(|job| job.take_back(now)).count()
+    }
+
+    fn run_ids(&self, wanted: impl Fn(&Run) -> bool) -> BTreeSet<RunId> {
+        self.runs.iter().filter(|run| wanted(run)).map(|run| run.record.id).collect()
     }
 
     /// Forgets whole runs: half a run would not balance.
-    fn prune(&mut self, before: Timestamp, limit: usize) -> u64 {
+    fn prune(&mut self, before: Timestamp, limit: usize) -> usize {
         let mut pruned = 0;
         let over: Vec<RunId> =
             self.runs.iter().map(|run| run.record.id).filter(|id| self.is_over(*id, before)).collect();
@@ -49,7 +55,7 @@ impl Books {
             self.runs.retain(|run| run.record.id != id);
             pruned += had - self.jobs.len();
         }
-        u64::try_from(pruned).unwrap_or(u64::MAX)
+        pruned
     }
 
     fn is_over(&self, id: RunId, before: Timestamp) -> bool {
@@ -62,14 +68,14 @@ impl Books {
 }
 
 impl Job {
+    fn is_of(&self, runs: &BTreeSet<RunId>) -> bool {
+        self.record.run.is_some_and(|run| runs.contains(&run))
+    }
+
     fn is_lost(&self, before: Timestamp) -> bool {
         self.record.state == JobState::Enqueued
             && self.published_at.is_some_and(|published| {
                 published <= before && self.started_at.is_none_or(|started| started < published)
             })
     }
-}
-
-fn count<T>(changes: impl Iterator<Item = T>) -> u64 {
-    u64::try_from(changes.count()).unwrap_or(u64::MAX)
 }
