@@ -10,5 +10,6 @@ mod ledger;
 mod network;
 mod processes;
 mod scene;
+mod shifted_clock;
 mod slots;
 mod twice;

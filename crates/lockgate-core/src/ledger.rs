@@ -1,7 +1,8 @@
 //! The ledger port: the durable record of runs and jobs, and the source of truth.
 //!
-//! Every method is one transaction. The store reads its own clock: no caller says what time it is. A call whose
-//! answer is lost may be repeated: each is written so that twice is once.
+//! Every method is one transaction. The ledger keeps a time of its own, see [`crate::ledger_clock`]: no caller says what time
+//! it is, and no step of a wall clock moves what is due. A call whose answer is lost may be repeated: each is written so
+//! that twice is once.
 
 use std::time::Duration;
 

@@ -22,6 +22,7 @@ pub mod id;
 pub mod job;
 pub mod lease;
 pub mod ledger;
+pub mod ledger_clock;
 pub mod name;
 pub mod planning;
 pub mod pool;

@@ -4,6 +4,7 @@
 //! that are locked; the steps that every job takes are one statement each, whose conditions are the same table's.
 
 mod claim;
+mod clock;
 mod control;
 mod plan;
 mod read;
@@ -29,31 +30,36 @@ use crate::database::{Database, is_duplicate};
 #[derive(Debug)]
 pub struct PostgresLedger {
     database: Database,
+    clock: clock::Clock,
 }
 
 impl PostgresLedger {
     /// The ledger whose tables [`crate::LOCKGATE`] has made in this database.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database }
+        Self { database, clock: clock::Clock::default() }
     }
 }
 
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn plan(&self, step: PlanStep) -> Result<Planned, EngineError> {
-        let work = plan::Plan { step, now: self.database.now() };
-        match self.database.transact("planning a run", &work).await {
+        let offset = self.clock.offset(&self.database).await?;
+        let (now, wall) = (self.clock.now(&self.database).await?, self.database.now());
+        let work = plan::Plan { step: offset.step(step), now, wall };
+        let planned = match self.database.transact("planning a run", &work).await {
             // Another process added the same job at once: now it is there, and passed over.
             Err(error) if is_duplicate(&error) => self.database.transact("planning a run", &work).await,
             answer => answer,
-        }
+        }?;
+        Ok(Planned { run: offset.run(planned.run), ..planned })
     }
 
     async fn claim(&self, limit: u32, hold: Duration) -> Result<Claimed, EngineError> {
-        // A look first: an idle dispatcher writes nothing.
-        let due = self.database.call("looking for due batches", &claim::Look).await?;
-        self.database.saw(due.now);
+        let now = self.clock.now(&self.database).await?;
+        // A look first: an idle dispatcher changes no job.
+        let due = self.database.call("looking for due batches", &claim::Look { now }).await?;
+        self.database.saw(due.wall);
         if due.is_empty() {
             return Ok(Claimed { envelopes: Vec::new(), next_due: due.next() });
         }
@@ -61,7 +67,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError> {
-        let starts = start::Starts::new(starts);
+        let starts = start::Starts::new(starts, self.clock.now(&self.database).await?);
         let mut answers = self.database.call("starting jobs", &starts).await?;
         let left = starts.left(&answers);
         if !left.starts.is_empty() {
@@ -71,7 +77,8 @@ impl Ledger for PostgresLedger {
     }
 
     async fn settle(&self, reports: Vec<Report>) -> Result<Vec<Settled>, EngineError> {
-        let settle = settle::Settle::new(reports.into_iter().map(Report::bounded).collect());
+        let reports = reports.into_iter().map(Report::bounded).collect();
+        let settle = settle::Settle::new(reports, self.clock.now(&self.database).await?);
         match settle.rounds() {
             0 => Ok(Vec::new()),
             1 => self.database.call("settling jobs", &settle).await,
@@ -93,19 +100,23 @@ impl Ledger for PostgresLedger {
                 tracing::debug!(error = &error as &dyn std::error::Error, "counts were not folded");
             }
         }
-        Ok(read.summaries)
+        let offset = self.clock.offset(&self.database).await?;
+        Ok(read.summaries.into_iter().map(|summary| offset.summary(summary)).collect())
     }
 
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, EngineError> {
-        self.database.transact("reading jobs", &read::Jobs { query }).await
+        let offset = self.clock.offset(&self.database).await?;
+        let jobs = self.database.transact("reading jobs", &read::Jobs { query }).await?;
+        Ok(jobs.into_iter().map(|job| offset.job(job)).collect())
     }
 
     async fn control(&self, command: RunCommand) -> Result<u64, EngineError> {
-        let control = control::Control { command: command.checked()? };
-        self.database.transact("carrying out a command", &control).await
+        let (command, now) = (command.checked()?, self.clock.now(&self.database).await?);
+        self.database.transact("carrying out a command", &control::Control { command, now }).await
     }
 
     async fn sweep(&self, sweep: Sweep, limit: u32) -> Result<Swept, EngineError> {
-        sweep::sweep(&self.database, sweep, limit).await
+        let now = self.clock.now(&self.database).await?;
+        sweep::sweep(&self.database, sweep, limit, now).await
     }
 }

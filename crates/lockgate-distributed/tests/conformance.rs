@@ -82,6 +82,14 @@ impl Place {
         open(options).await.unwrap().engine
     }
 
+    /// As if the clock of the server had been set, for this database alone.
+    async fn step_clock(&self, off_by_seconds: i64) {
+        let stepped =
+            include_str!("servers/step_clock.sql").replace("{seconds}", &off_by_seconds.to_string());
+        let mut connection = database::raw(&self.database).await;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(stepped)).execute(&mut connection).await.unwrap();
+    }
+
     /// As `FLUSHALL` does, for this namespace alone.
     async fn forget_slots(&self) -> redis::RedisResult<()> {
         let mut redis =
@@ -128,6 +136,12 @@ impl Fixture for Store {
         let loses_slots = !matches!(self, Self::Servers { loses: false, .. });
         // A passive declaration tells what is ready, a moment behind, and not what others have unsettled.
         Capabilities { virtual_time: false, counts_unsettled: false, loses_slots, ..Capabilities::all() }
+    }
+
+    async fn step_clock(&self, off_by_seconds: i64) {
+        if let Self::Servers { place, .. } = self {
+            place.step_clock(off_by_seconds).await;
+        }
     }
 
     async fn lose_slots(&self) {

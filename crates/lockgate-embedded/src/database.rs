@@ -159,7 +159,7 @@ impl Database {
         self.write("reading migrations", work).await.map_err(|error| self.unusable(error))
     }
 
-    /// The ledger's clock: the wall clock of this host.
+    /// The wall clock of this host. The ledger decides by a clock of its own, which no step of this one moves.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.inner.clock.wall()
@@ -176,6 +176,12 @@ impl Database {
     pub fn advance(&self, by: Duration) {
         self.inner.clock.advance(by);
         self.inner.bell.ring();
+    }
+
+    /// Sets this handle's wall clock so many milliseconds off the host's, and leaves its uptime alone. For tests.
+    #[doc(hidden)]
+    pub fn step_wall_clock(&self, off_by_ms: i64) {
+        self.inner.clock.step_wall(off_by_ms);
     }
 
     /// Forgets all slots, as a store that lost its state. For tests.

@@ -4,6 +4,7 @@
 //! that are read and written back in one transaction; SQL alone moves many rows at once.
 
 mod claim;
+mod clock;
 mod control;
 mod execute;
 mod plan;
@@ -20,30 +21,47 @@ use lockgate_core::ledger::{
     Claimed, JobQuery, Ledger, PlanStep, Planned, Recording, Report, RunCommand, RunQuery, Settled, Start,
     Started, Sweep, Swept,
 };
+use lockgate_core::ledger_clock::{LedgerClock, WallOffset};
 use lockgate_core::run::RunSummary;
+use lockgate_core::time::Timestamp;
+use tokio::sync::OnceCell;
 
 use crate::database::{Database, Doing};
 
 /// The ledger of one file.
 pub(crate) struct SqliteLedger {
     database: Database,
+    clock: OnceCell<LedgerClock>,
 }
 
 impl SqliteLedger {
     pub(crate) fn new(database: Database) -> Self {
-        Self { database }
+        Self { database, clock: OnceCell::new() }
+    }
+
+    /// Ledger time.
+    async fn now(&self) -> Result<Timestamp, EngineError> {
+        let clock = self.clock.get_or_try_init(|| clock::join(&self.database)).await?;
+        Ok(clock.now(self.database.uptime()))
+    }
+
+    /// From ledger time to what people read, now.
+    async fn offset(&self) -> Result<WallOffset, EngineError> {
+        Ok(WallOffset::between(self.database.now(), self.now().await?))
     }
 }
 
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn plan(&self, step: PlanStep) -> Result<Planned, EngineError> {
-        let now = self.database.now();
-        self.database.write("planning a run", plan::Plan { step, now }).await
+        let (now, wall, offset) = (self.now().await?, self.database.now(), self.offset().await?);
+        let step = offset.step(step);
+        let planned = self.database.write("planning a run", plan::Plan { step, now, wall }).await?;
+        Ok(Planned { run: offset.run(planned.run), ..planned })
     }
 
     async fn claim(&self, limit: u32, hold: Duration) -> Result<Claimed, EngineError> {
-        let now = self.database.now();
+        let now = self.now().await?;
         // A look first: an idle dispatcher never takes the write lock.
         let mut reader = self.database.reader().acquire().await.doing("looking for due batches")?;
         let due = claim::next_due(&mut reader, now).await.doing("looking for due batches")?;
@@ -57,7 +75,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError> {
-        let now = self.database.now();
+        let now = self.now().await?;
         // A read first: starts that write nothing never take the write lock.
         if starts.iter().all(|start| matches!(start.record, Recording::Later | Recording::Never)) {
             let mut reader = self.database.reader().acquire().await.doing("starting jobs")?;
@@ -69,28 +87,33 @@ impl Ledger for SqliteLedger {
     }
 
     async fn settle(&self, reports: Vec<Report>) -> Result<Vec<Settled>, EngineError> {
-        let (reports, now) = (reports.into_iter().map(Report::bounded).collect(), self.database.now());
+        let (reports, now) = (reports.into_iter().map(Report::bounded).collect(), self.now().await?);
         self.database.write("settling jobs", execute::SettleJobs { reports, now }).await
     }
 
     async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, EngineError> {
         // One transaction: every count is of the same instant as its run.
         let mut snapshot = self.database.reader().begin().await.doing("reading runs")?;
-        read::runs(&mut snapshot, &query).await.doing("reading runs")
+        let runs = read::runs(&mut snapshot, &query).await.doing("reading runs")?;
+        let offset = self.offset().await?;
+        Ok(runs.into_iter().map(|run| offset.summary(run)).collect())
     }
 
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, EngineError> {
         let mut reader = self.database.reader().acquire().await.doing("reading jobs")?;
-        read::jobs(&mut reader, &query).await.doing("reading jobs")
+        let jobs = read::jobs(&mut reader, &query).await.doing("reading jobs")?;
+        let offset = self.offset().await?;
+        Ok(jobs.into_iter().map(|job| offset.job(job)).collect())
     }
 
     async fn control(&self, command: RunCommand) -> Result<u64, EngineError> {
-        let (command, now) = (command.checked()?, self.database.now());
+        let (command, now) = (command.checked()?, self.now().await?);
         self.database.write("carrying out a command", control::Control { command, now }).await
     }
 
     async fn sweep(&self, sweep: Sweep, limit: u32) -> Result<Swept, EngineError> {
-        let now = self.database.now();
-        self.database.write("sweeping the ledger", sweep::SweepJobs { sweep, limit, now }).await
+        let now = self.now().await?;
+        let reading = clock::Reading::of(&self.database);
+        self.database.write("sweeping the ledger", sweep::SweepJobs { sweep, limit, now, reading }).await
     }
 }

@@ -54,6 +54,10 @@ impl Fixture for File {
         Capabilities { virtual_time: false, ..Capabilities::all() }
     }
 
+    async fn step_clock(&self, off_by_seconds: i64) {
+        self.embedded.database.step_wall_clock(off_by_seconds * 1_000);
+    }
+
     async fn lose_slots(&self) {
         self.embedded.database.forget_slots().await.unwrap();
     }

@@ -60,6 +60,10 @@ pub trait Fixture: Send + Sync {
         tokio::time::sleep(time).await;
     }
 
+    /// Sets the wall clock that the ledger's store and processes read so many seconds off the true time. Clocks that count
+    /// from a start run on as they are. Default: nothing, for an engine whose ledger reads no wall clock.
+    async fn step_clock(&self, _off_by_seconds: i64) {}
+
     /// Empties the slot store, as a restart of a server without persistence does. Not called when the engine
     /// declares that it cannot be.
     async fn lose_slots(&self);

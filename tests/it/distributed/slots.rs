@@ -2,18 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use support::{Context, Result, ensure, usual_or_nightly};
 
-use super::scene::{Scene, Stage, TTL, lasts, outlives, say};
+use super::scene::{Scene, Stage, TTL, lasts, outlives};
+use super::shifted_clock::ShiftedClock;
 
 const BACK: Duration = Duration::from_secs(5);
 /// A store that has lost its state grants nothing for one ttl, so that holders can say what they hold.
 const BACK_WITHOUT_STATE: Duration = TTL.saturating_add(BACK).saturating_add(BACK);
-const SHIM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/support/shifted_clock.c");
 
 #[test]
 fn a_run_outlives_slots_that_are_killed_and_come_back_empty() -> Result {
@@ -42,16 +40,13 @@ fn a_run_outlives_slots_that_somebody_flushes() -> Result {
 #[test]
 fn a_run_outlives_a_clock_of_the_slots_that_jumps_by_an_hour() -> Result {
     let Some(mut scene) = Scene::set(Stage::default())? else { return Ok(()) };
-    let Some(shim) = shim(scene.place.path("shim.so"))? else { return Ok(()) };
-    let shift = scene.place.write("shift", "0        ")?;
-    scene.redis.set_environment("LD_PRELOAD", shim.to_str().context("a path that is no text")?);
-    scene.redis.set_environment("SHIFTED_CLOCK", shift.to_str().context("a path that is no text")?);
+    let Some(clock) = ShiftedClock::compile(&scene.place)? else { return Ok(()) };
+    clock.preload_into(&mut scene.redis)?;
     scene.redis.restart()?;
     scene.under_load()?;
-    for seconds in ["3600", "0", "-3600", "0"] {
+    for seconds in [3_600, 0, -3_600, 0] {
         let before = time(&scene)?;
-        // Of the same length each time, written in place: who reads meanwhile reads the one or the other.
-        std::fs::write(&shift, format!("{seconds:<9}"))?;
+        clock.shift(seconds)?;
         let jumped = time(&scene)?.abs_diff(before);
         ensure!((3_590..=3_700).contains(&jumped), "the clock jumped by {jumped} s instead of an hour");
         scene.some_more_is_done(40, BACK)?;
@@ -73,23 +68,4 @@ fn ask(scene: &Scene, command: &str) -> Result<String> {
     stream.read_to_string(&mut answer)?;
     ensure!(!answer.starts_with('-'), "{command}: {answer}");
     Ok(answer)
-}
-
-/// A library that shifts the clock of whoever is started with it. `None` without a compiler for C, said aloud.
-fn shim(library: PathBuf) -> Result<Option<PathBuf>> {
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O2", "-o"])
-        .arg(&library)
-        .arg(Path::new(SHIM))
-        .output();
-    let Ok(output) = compiled else {
-        ensure!(
-            std::env::var_os("CI").is_none(),
-            "cc is not here; install the Debian package build-essential"
-        );
-        say("SKIPPED: a shifted clock needs cc; install the Debian package build-essential");
-        return Ok(None);
-    };
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(Some(library))
 }

@@ -1,6 +1,7 @@
 -- Adds jobs to the run of id $1 and returns it, with `added`; no row when it is not being planned.
 -- $2 ids, $3 keys, $4 tenants, $5 payloads: arrays of one length, in the order of planning.
 -- Keeps: one job for each key of a run; what is there already is passed over. A run that is sealed gets no job.
+-- $6 is ledger time, now (ms).
 with run as (
     select number from runs where id = $1 and status = 'planning' for update
 ), added as (
@@ -12,7 +13,7 @@ with run as (
     returning seq, run, id
 ), standing as (
     insert into standings (id, seq, run, updated_at)
-    select id, seq, run, ledger_now() from added order by seq
+    select id, seq, run, $6::bigint from added order by seq
 )
 update runs r set planned = r.planned + (select count(*) from added)
 from run where r.number = run.number

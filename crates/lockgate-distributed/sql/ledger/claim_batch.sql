@@ -3,12 +3,13 @@
 -- when the run has nothing left that waits for a batch.
 -- Keeps: each dispatch of a job has a number of its own. The run's place only goes forward, so that the last batch of
 -- a million costs what the first one did.
+-- $2 is ledger time, now (ms).
 with t as (
-    select ledger_now() as now
+    select $2::bigint as now
 ), run as (
     select r.number, r.place, r.batch_size, r.batch_delay, r.batches, r.next_due, r.id, r.kind, r.queue
     from runs r
-    where r.next_due <= ledger_now() and r.status = 'active' and (r.deadline_at is null or r.deadline_at > ledger_now())
+    where r.next_due <= $2::bigint and r.status = 'active' and (r.deadline_at is null or r.deadline_at > $2::bigint)
     order by r.next_due limit 1
     for update skip locked
 ), waiting as (

@@ -1,7 +1,8 @@
 -- Claims at most $1 jobs of runs that may dispatch, that are due again, the longest due first, for $2 (ms): retries,
 -- deferrals, jobs that were taken back, and claims that were not published in time. Returns their messages.
 -- Keeps: each dispatch of a job has a number of its own.
-with recursive t as (select ledger_now() as now), waiting (run) as (
+-- $3 is ledger time, now (ms).
+with recursive t as (select $3::bigint as now), waiting (run) as (
     (select run from standings where due_at is not null order by run limit 1)
     union all
     select (select s.run from standings s where s.due_at is not null and s.run > w.run order by s.run limit 1)

@@ -1,5 +1,6 @@
 -- Skips at most $2 jobs of run number $1, whose deadline has passed, for reason $3. One row: how many.
 -- The run remembers how far the sweep has come, so that the last step costs what the first one did.
+-- $4 is ledger time, now (ms).
 with run as (
     select number, expired_to from runs where number = $1 for update
 ), live as (
@@ -7,7 +8,7 @@ with run as (
     where s.state in ('scheduled', 'enqueued')
     order by s.seq limit $2 for update of s
 ), done as (
-    update standings s set state = 'skipped', reason = $3, due_at = null, updated_at = ledger_now()
+    update standings s set state = 'skipped', reason = $3, due_at = null, updated_at = $4::bigint
     from live where s.id = live.id
 ), marked as (
     update runs r set expired_to = case when (select count(*) from live) < $2 then 0 else (select max(seq) from live) end

@@ -1,6 +1,7 @@
 -- Numbers of runs whose deadline has passed, and that have jobs which are not over; at most $1.
+-- $2 is ledger time, now (ms).
 select r.number from runs r
-where r.deadline_at <= ledger_now()
+where r.deadline_at <= $2::bigint
     and exists (
         select from tallies t where t.run = r.number and t.state in ('scheduled', 'enqueued') and t.jobs > 0)
 order by r.deadline_at limit $1

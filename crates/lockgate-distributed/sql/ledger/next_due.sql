@@ -1,14 +1,15 @@
--- What falls due next of runs that may dispatch, in ms since 1970, null: nothing. One row: `now`; `batches`;
+-- What falls due next of runs that may dispatch, in ms since 1970, null: nothing. One row: `wall`, the server's clock; `batches`;
 -- `retries`, jobs that are due again; `claims`, whose jobs will be due again; and `ended`, whether any claim has.
 -- Only runs that have such a job are looked at, by steps from one to the next in the index: a paused run with a million
 -- of them costs one step.
-with recursive t as (select ledger_now() as now), waiting (run) as (
+-- $1 is ledger time, now (ms).
+with recursive t as (select $1::bigint as now), waiting (run) as (
     (select run from standings where due_at is not null order by run limit 1)
     union all
     select (select s.run from standings s where s.due_at is not null and s.run > w.run order by s.run limit 1)
     from waiting w where w.run is not null
 )
-select t.now,
+select wall_now() as wall,
     (select min(r.next_due) from runs r
         where r.next_due is not null and r.status = 'active' and (r.deadline_at is null or r.deadline_at > t.now)) as batches,
     (select min(d.due_at)

@@ -2,19 +2,20 @@
 -- publications until they have $2 jobs, so that a portion reads about as many jobs as it recovers. One row: `jobs`, how many
 -- are due now, at most $2; and `more`, whether older publications are left. A publication all of whose jobs were read is
 -- deleted: each is read once.
+-- $4 is ledger time, now (ms).
 with old as (
     select at, number, jobs from publications
-    where queue = $3 and at <= ledger_now() - $1 order by at, number limit 100 for update skip locked
+    where queue = $3 and at <= $4::bigint - $1 order by at, number limit 100 for update skip locked
 ), summed as (
     select at, number, jobs, sum(cardinality(jobs)) over (order by at, number) as total, count(*) over () as publications from old
 ), portion as (
     select at, number, jobs, total, publications from summed where total - cardinality(jobs) < $2
 ), lost as (
     select s.id from (select unnest(jobs) as id from portion) x join standings s on s.id = x.id
-    where s.state = 'enqueued' and not s.started and s.updated_at <= ledger_now() - $1
+    where s.state = 'enqueued' and not s.started and s.updated_at <= $4::bigint - $1
     order by s.id limit $2 for update of s
 ), taken as (
-    update standings s set state = 'scheduled', due_at = ledger_now(), dispatched = false, updated_at = ledger_now()
+    update standings s set state = 'scheduled', due_at = $4::bigint, dispatched = false, updated_at = $4::bigint
     from lost where s.id = lost.id
 ), done as (
     select coalesce(max(total), 0) <= $2 or (select count(*) from lost) < $2 as whole, count(*) as portion,

@@ -3,8 +3,9 @@
 -- after (ms, null: not), $6 whether deferred, $7 reasons, $8 waited (ms), $9 ran (ms): arrays of one length.
 -- Keeps: nothing older than the latest execution or dispatch says anything; a terminal state is never left; an execution
 -- that is not on record yet is the next after those that are.
+-- $10 is ledger time, now (ms).
 update standings s set
-    state = x.state::job_state, due_at = ledger_now() + x.after, reason = x.reason,
+    state = x.state::job_state, due_at = $10::bigint + x.after, reason = x.reason,
     deferrals = s.deferrals + x.deferred::integer,
     deferrals_in_row = case when x.deferred then s.deferrals_in_row + 1 else 0 end,
     attempt = case
@@ -15,7 +16,7 @@ update standings s set
     unsettled = case when x.execution is null then s.unsettled else 0 end, dispatched = false,
     executing = s.executing and x.execution is null,
     waited = x.waited, ran = case when x.execution is null then s.ran else x.ran end,
-    settled_at = ledger_now(), updated_at = ledger_now()
+    settled_at = $10::bigint, updated_at = $10::bigint
 from unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::bigint[], $6::boolean[], $7::text[], $8::integer[], $9::integer[])
     as x (id, execution, dispatch, state, after, deferred, reason, waited, ran)
 where s.id = x.id and s.state in ('scheduled', 'enqueued')

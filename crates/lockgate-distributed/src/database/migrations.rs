@@ -85,6 +85,7 @@ pub const LOCKGATE: Component = Component {
         migration!("0002", "namespaces"),
         migration!("0003", "deferrals_in_row"),
         migration!("0004", "recovery"),
+        migration!("0005", "ledger_clock"),
     ],
 };
 

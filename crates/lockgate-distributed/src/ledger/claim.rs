@@ -20,12 +20,16 @@ use crate::database::{Doing, Work};
 const ENDED: i64 = 100;
 
 /// Looks for what is due.
-pub(super) struct Look;
+pub(super) struct Look {
+    pub(super) now: Timestamp,
+}
 
 /// What falls due when.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Due {
-    pub(super) now: Timestamp,
+    now: Timestamp,
+    /// The server's clock.
+    pub(super) wall: Timestamp,
     batches: Option<Timestamp>,
     retries: Option<Timestamp>,
     claims: Option<Timestamp>,
@@ -53,7 +57,7 @@ impl Work for Look {
     type Output = Due;
 
     async fn run(&self, connection: &mut PgConnection) -> Result<Due, EngineError> {
-        look(connection).await.doing("looking for due batches")
+        look(connection, self.now).await.doing("looking for due batches")
     }
 }
 
@@ -77,7 +81,7 @@ impl Claim {
     async fn claim(&self, tx: &mut PgConnection) -> sqlx::Result<Claimed> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         if self.due.ended {
-            sqlx::query(sql!("ledger/end_claims")).bind(ENDED).execute(&mut *tx).await?;
+            sqlx::query(sql!("ledger/end_claims")).bind(ENDED).bind(self.due.now.0).execute(&mut *tx).await?;
         }
         let mut envelopes = Vec::new();
         if self.due.ended || self.due.is_due(self.due.retries) {
@@ -88,13 +92,14 @@ impl Claim {
         {
             envelopes.extend(batch);
         }
-        Ok(Claimed { envelopes, next_due: look(tx).await?.next() })
+        Ok(Claimed { envelopes, next_due: look(tx, self.due.now).await?.next() })
     }
 
     async fn retries(&self, tx: &mut PgConnection) -> sqlx::Result<Vec<Envelope>> {
         let rows = sqlx::query(sql!("ledger/claim_retries"))
             .bind(i64::from(self.limit))
             .bind(millis(self.hold))
+            .bind(self.due.now.0)
             .fetch_all(tx)
             .await?;
         rows.iter().map(envelope).collect()
@@ -102,7 +107,11 @@ impl Claim {
 
     /// The next batch of a run, which may have nothing left; `None`: no run is due.
     async fn batch(&self, tx: &mut PgConnection) -> sqlx::Result<Option<Vec<Envelope>>> {
-        let rows = sqlx::query(sql!("ledger/claim_batch")).bind(millis(self.hold)).fetch_all(tx).await?;
+        let rows = sqlx::query(sql!("ledger/claim_batch"))
+            .bind(millis(self.hold))
+            .bind(self.due.now.0)
+            .fetch_all(tx)
+            .await?;
         if rows.is_empty() {
             return Ok(None);
         }
@@ -116,11 +125,12 @@ impl Claim {
     }
 }
 
-async fn look(connection: &mut PgConnection) -> sqlx::Result<Due> {
-    let row = sqlx::query(sql!("ledger/next_due")).fetch_one(connection).await?;
+async fn look(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Due> {
+    let row = sqlx::query(sql!("ledger/next_due")).bind(now.0).fetch_one(connection).await?;
     let time = |column| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp));
     Ok(Due {
-        now: Timestamp(row.try_get("now")?),
+        now,
+        wall: Timestamp(row.try_get("wall")?),
         batches: time("batches")?,
         retries: time("retries")?,
         claims: time("claims")?,

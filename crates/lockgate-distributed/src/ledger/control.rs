@@ -27,6 +27,8 @@ const STEP: i64 = 20_000;
 /// Carries out a command; answers how many jobs, or runs, it changed.
 pub(super) struct Control {
     pub(super) command: RunCommand,
+    /// Ledger time.
+    pub(super) now: Timestamp,
 }
 
 #[async_trait]
@@ -41,14 +43,15 @@ impl Work for Control {
     }
 
     async fn run(&self, tx: &mut PgConnection) -> Result<u64, EngineError> {
+        let now = self.now;
         match &self.command {
             RunCommand::Pause(run) => pause(tx, *run).await,
-            RunCommand::Resume(run) => resume(tx, *run).await,
-            RunCommand::Cancel { run, reason } => cancel(tx, *run, &storable(reason)).await,
-            RunCommand::Retry { run, states } => retry(tx, *run, states).await,
+            RunCommand::Resume(run) => resume(tx, *run, now).await,
+            RunCommand::Cancel { run, reason } => cancel(tx, *run, &storable(reason), now).await,
+            RunCommand::Retry { run, states } => retry(tx, *run, states, now).await,
             RunCommand::SetCadence { run, cadence } => set_cadence(tx, *run, *cadence).await,
-            RunCommand::RetryJob(job) => retry_job(tx, *job).await,
-            RunCommand::CancelJob { job, reason } => cancel_job(tx, *job, storable(reason)).await,
+            RunCommand::RetryJob(job) => retry_job(tx, *job, now).await,
+            RunCommand::CancelJob { job, reason } => cancel_job(tx, *job, storable(reason), now).await,
         }
     }
 }
@@ -62,11 +65,12 @@ async fn pause(tx: &mut PgConnection, run: RunId) -> Result<u64, EngineError> {
     }
 }
 
-async fn resume(tx: &mut PgConnection, run: RunId) -> Result<u64, EngineError> {
+async fn resume(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<u64, EngineError> {
     let run = read::lock_run(tx, run).await?;
     match run.record.status {
         RunStatus::Paused => {
-            let resumed = sqlx::query(sql!("ledger/resume_run")).bind(run.number).execute(tx).await;
+            let resumed =
+                sqlx::query(sql!("ledger/resume_run")).bind(run.number).bind(now.0).execute(tx).await;
             Ok(resumed.doing("resuming a run")?.rows_affected())
         }
         RunStatus::Active => Ok(0),
@@ -74,9 +78,9 @@ async fn resume(tx: &mut PgConnection, run: RunId) -> Result<u64, EngineError> {
     }
 }
 
-async fn cancel(tx: &mut PgConnection, run: RunId, reason: &str) -> Result<u64, EngineError> {
+async fn cancel(tx: &mut PgConnection, run: RunId, reason: &str, now: Timestamp) -> Result<u64, EngineError> {
     let run = read::lock_run(tx, run).await?;
-    let cancelled = step_by_step(tx, "cancelling jobs", |after| {
+    let cancelled = step_by_step(tx, now, "cancelling jobs", |after| {
         sqlx::query(sql!("ledger/cancel_jobs")).bind(run.number).bind(after).bind(reason)
     })
     .await?;
@@ -84,7 +88,12 @@ async fn cancel(tx: &mut PgConnection, run: RunId, reason: &str) -> Result<u64, 
     Ok(cancelled)
 }
 
-async fn retry(tx: &mut PgConnection, run: RunId, states: &[JobState]) -> Result<u64, EngineError> {
+async fn retry(
+    tx: &mut PgConnection,
+    run: RunId,
+    states: &[JobState],
+    now: Timestamp,
+) -> Result<u64, EngineError> {
     let run = read::lock_run(tx, run).await?;
     if let Some(state) = states.iter().find(|state| transition::next(**state, Event::Revived).is_none()) {
         let reason =
@@ -92,7 +101,7 @@ async fn retry(tx: &mut PgConnection, run: RunId, states: &[JobState]) -> Result
         return Err(EngineError::Conflict { reason });
     }
     let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
-    let revived = step_by_step(tx, "running jobs again", |after| {
+    let revived = step_by_step(tx, now, "running jobs again", |after| {
         sqlx::query(sql!("ledger/retry_jobs")).bind(run.number).bind(after).bind(states.clone())
     })
     .await?;
@@ -102,12 +111,13 @@ async fn retry(tx: &mut PgConnection, run: RunId, states: &[JobState]) -> Result
 /// Goes through the jobs of a run by a statement that is told after which job to go on.
 async fn step_by_step<'q>(
     tx: &mut PgConnection,
+    now: Timestamp,
     doing: &str,
     step: impl Fn(i64) -> Query<'q, Postgres, PgArguments>,
 ) -> Result<u64, EngineError> {
     let (mut changed, mut after) = (0, Some(0));
     while let Some(from) = after {
-        let row = step(from).bind(STEP).fetch_one(&mut *tx).await.doing(doing)?;
+        let row = step(from).bind(STEP).bind(now.0).fetch_one(&mut *tx).await.doing(doing)?;
         changed += count::<u64>(&row, "changed").doing(doing)?;
         after = row.try_get("last").doing(doing)?;
     }
@@ -128,9 +138,9 @@ async fn set_cadence(tx: &mut PgConnection, run: RunId, cadence: Cadence) -> Res
     Ok(1)
 }
 
-async fn retry_job(tx: &mut PgConnection, job: JobId) -> Result<u64, EngineError> {
+async fn retry_job(tx: &mut PgConnection, job: JobId, now: Timestamp) -> Result<u64, EngineError> {
     let run = lock_run_of(tx, job).await?;
-    let mut jobs = Standings::load(tx, vec![job]).await.doing("reading a job")?;
+    let mut jobs = Standings::load(tx, vec![job], now).await.doing("reading a job")?;
     let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
     let before = standing.state;
     if !standing.revive() {
@@ -141,8 +151,13 @@ async fn retry_job(tx: &mut PgConnection, job: JobId) -> Result<u64, EngineError
     reopen(tx, &run, 1).await
 }
 
-async fn cancel_job(tx: &mut PgConnection, job: JobId, reason: String) -> Result<u64, EngineError> {
-    let mut jobs = Standings::load(tx, vec![job]).await.doing("reading a job")?;
+async fn cancel_job(
+    tx: &mut PgConnection,
+    job: JobId,
+    reason: String,
+    now: Timestamp,
+) -> Result<u64, EngineError> {
+    let mut jobs = Standings::load(tx, vec![job], now).await.doing("reading a job")?;
     let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
     if !standing.step(Event::Cancelled, None, Some(reason)) {
         return Ok(0);

@@ -23,8 +23,10 @@ use crate::database::{Doing, Patience, Work};
 /// One step of a planning.
 pub(super) struct Plan {
     pub(super) step: PlanStep,
-    /// The ledger's time, for the name of an inbox and the bound of a delayed start.
+    /// Ledger time, also for the bound of a delayed start.
     pub(super) now: Timestamp,
+    /// Wall time, for the name of an inbox.
+    pub(super) wall: Timestamp,
 }
 
 #[async_trait]
@@ -42,16 +44,16 @@ impl Work for Plan {
         match &self.step {
             PlanStep::Open(spec) => {
                 spec.check(self.now)?;
-                open(tx, spec).await
+                open(tx, spec, self.now).await
             }
-            PlanStep::Append { run, jobs } => append(tx, *run, jobs).await,
-            PlanStep::Seal { run } => seal(tx, *run).await,
-            PlanStep::Adopt(adoption) => adopt(tx, adoption, self.now).await,
+            PlanStep::Append { run, jobs } => append(tx, *run, jobs, self.now).await,
+            PlanStep::Seal { run } => seal(tx, *run, self.now).await,
+            PlanStep::Adopt(adoption) => adopt(tx, adoption, (self.now, self.wall)).await,
         }
     }
 }
 
-async fn open(tx: &mut PgConnection, spec: &RunSpec) -> Result<Planned, EngineError> {
+async fn open(tx: &mut PgConnection, spec: &RunSpec, now: Timestamp) -> Result<Planned, EngineError> {
     let made = sqlx::query(sql!("ledger/insert_run"))
         .bind(spec.id.0)
         .bind(spec.name.as_str())
@@ -62,6 +64,7 @@ async fn open(tx: &mut PgConnection, spec: &RunSpec) -> Result<Planned, EngineEr
         .bind(millis(spec.cadence.batch_delay))
         .bind(spec.start_at.map(|start| start.0))
         .bind(spec.deadline.map(millis))
+        .bind(now.0)
         .execute(&mut *tx)
         .await
         .doing("making a run")?;
@@ -73,11 +76,16 @@ async fn open(tx: &mut PgConnection, spec: &RunSpec) -> Result<Planned, EngineEr
     Ok(Planned { run, existed: made.rows_affected() == 0, added: 0 })
 }
 
-async fn append(tx: &mut PgConnection, run: RunId, jobs: &[PlannedJob]) -> Result<Planned, EngineError> {
+async fn append(
+    tx: &mut PgConnection,
+    run: RunId,
+    jobs: &[PlannedJob],
+    now: Timestamp,
+) -> Result<Planned, EngineError> {
     let doing = "adding jobs to a run";
     check_payloads(jobs)?;
     let jobs: Vec<&PlannedJob> = jobs.iter().collect();
-    let query = bind_jobs(sqlx::query(sql!("ledger/append_jobs")).bind(run.0), &jobs);
+    let query = bind_jobs(sqlx::query(sql!("ledger/append_jobs")).bind(run.0), &jobs).bind(now.0);
     let Some(row) = query.fetch_optional(&mut *tx).await.doing(doing)? else {
         let run = read::run(tx, run).await?.record;
         return Ok(Planned { run, existed: true, added: 0 });
@@ -86,9 +94,9 @@ async fn append(tx: &mut PgConnection, run: RunId, jobs: &[PlannedJob]) -> Resul
     Ok(Planned { run, existed: true, added: count(&row, "added").doing(doing)? })
 }
 
-async fn seal(tx: &mut PgConnection, run: RunId) -> Result<Planned, EngineError> {
+async fn seal(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<Planned, EngineError> {
     let doing = "sealing a run";
-    let sealed = sqlx::query(sql!("ledger/seal_run")).bind(run.0).fetch_optional(&mut *tx).await;
+    let sealed = sqlx::query(sql!("ledger/seal_run")).bind(run.0).bind(now.0).fetch_optional(&mut *tx).await;
     let run = match sealed.doing(doing)? {
         Some(row) => Run::from_row(&row).doing(doing)?.record,
         None => read::run(tx, run).await?.record,
@@ -96,13 +104,17 @@ async fn seal(tx: &mut PgConnection, run: RunId) -> Result<Planned, EngineError>
     Ok(Planned { run, existed: true, added: 0 })
 }
 
-async fn adopt(tx: &mut PgConnection, adoption: &Adoption, now: Timestamp) -> Result<Planned, EngineError> {
+async fn adopt(
+    tx: &mut PgConnection,
+    adoption: &Adoption,
+    (now, wall): (Timestamp, Timestamp),
+) -> Result<Planned, EngineError> {
     let doing = "adopting jobs";
     let Adoption { inbox, kind, queue, jobs } = adoption;
     check_payloads(jobs)?;
     let refused = |error: NameError| EngineError::Conflict { reason: error.to_string() };
-    let spec = run::inbox(*inbox, kind.clone(), queue.clone(), now).map_err(refused)?;
-    let Planned { run, existed, .. } = open(tx, &spec).await?;
+    let spec = run::inbox(*inbox, kind.clone(), queue.clone(), wall).map_err(refused)?;
+    let Planned { run, existed, .. } = open(tx, &spec, now).await?;
     let Run { number, .. } = read::lock_run(tx, run.id).await?;
     let mut seen = HashSet::new();
     let mut left: Vec<PlannedJob> = jobs.iter().filter(|job| seen.insert(job.id)).cloned().collect();
@@ -112,7 +124,7 @@ async fn adopt(tx: &mut PgConnection, adoption: &Adoption, now: Timestamp) -> Re
     for _ in 0..2 {
         let query = sqlx::query(sql!("ledger/adopt_jobs")).bind(number);
         let jobs: Vec<&PlannedJob> = left.iter().collect();
-        let taken = bind_jobs(query, &jobs).fetch_all(&mut *tx).await.doing(doing)?;
+        let taken = bind_jobs(query, &jobs).bind(now.0).fetch_all(&mut *tx).await.doing(doing)?;
         let taken: HashSet<JobId> =
             taken.iter().map(|row| row.try_get("id").map(JobId)).collect::<sqlx::Result<_>>().doing(doing)?;
         added += taken.len();

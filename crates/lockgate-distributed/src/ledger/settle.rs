@@ -12,7 +12,7 @@ use lockgate_core::JobId;
 use lockgate_core::error::EngineError;
 use lockgate_core::job::{JobState, Outcome};
 use lockgate_core::ledger::{Authority, Report, Settled, Settlement};
-use lockgate_core::time::millis;
+use lockgate_core::time::{Timestamp, millis};
 use lockgate_core::transition::{self, Event};
 use sqlx::{PgConnection, Row};
 
@@ -22,6 +22,8 @@ use crate::database::{Doing, Work};
 /// The reports of one call.
 pub(super) struct Settle {
     reports: Vec<Report>,
+    /// Ledger time.
+    now: Timestamp,
     rounds: Vec<Round>,
 }
 
@@ -33,7 +35,7 @@ struct Round {
 }
 
 impl Settle {
-    pub(super) fn new(reports: Vec<Report>) -> Self {
+    pub(super) fn new(reports: Vec<Report>, now: Timestamp) -> Self {
         let mut rounds: Vec<Round> = Vec::new();
         let mut said: HashMap<JobId, usize> = HashMap::with_capacity(reports.len());
         let mut order: Vec<usize> = (0..reports.len()).collect();
@@ -53,7 +55,7 @@ impl Settle {
             }
             *times += 1;
         }
-        Self { reports, rounds }
+        Self { reports, now, rounds }
     }
 
     /// How many statements it takes: more than one need a transaction.
@@ -102,6 +104,7 @@ impl Settle {
         let rows = sqlx::query(sql!("ledger/publish_jobs"))
             .bind(reports().map(|(_, job, _)| job.0).collect::<Vec<_>>())
             .bind(reports().map(|(_, _, dispatch)| integer(dispatch)).collect::<Vec<_>>())
+            .bind(self.now.0)
             .fetch_all(connection)
             .await?;
         let by_job: HashMap<JobId, usize> = reports().map(|(place, job, _)| (job, place)).collect();
@@ -131,6 +134,7 @@ impl Settle {
             .bind(columns.reasons)
             .bind(columns.waited)
             .bind(columns.ran)
+            .bind(self.now.0)
             .fetch_all(connection)
             .await?;
         let news = |row| place_of(row, &by_job)?.map(|place| Ok((place, name(row, "state")?))).transpose();

@@ -16,27 +16,35 @@ use sqlx::{PgConnection, Row};
 use crate::columns::{integer, name, small, sql};
 
 /// The jobs of one call, by id.
-pub(super) struct Standings(HashMap<JobId, Standing>);
+pub(super) struct Standings {
+    jobs: HashMap<JobId, Standing>,
+    now: Timestamp,
+}
 
 impl Standings {
     /// Reads and locks them.
-    pub(super) async fn load(tx: &mut PgConnection, mut ids: Vec<JobId>) -> sqlx::Result<Self> {
+    pub(super) async fn load(
+        tx: &mut PgConnection,
+        mut ids: Vec<JobId>,
+        now: Timestamp,
+    ) -> sqlx::Result<Self> {
         ids.sort_unstable();
         ids.dedup();
         let ids: Vec<uuid::Uuid> = ids.into_iter().map(|id| id.0).collect();
-        let rows = sqlx::query(sql!("ledger/load_jobs")).bind(ids).fetch_all(tx).await?;
+        let rows = sqlx::query(sql!("ledger/load_jobs")).bind(ids).bind(now.0).fetch_all(tx).await?;
         rows.iter()
             .map(|row| Ok((JobId(row.try_get("id")?), Standing::from_row(row)?)))
             .collect::<sqlx::Result<_>>()
-            .map(Self)
+            .map(|jobs| Self { jobs, now })
     }
 
     pub(super) fn find(&mut self, job: JobId) -> Option<&mut Standing> {
-        self.0.get_mut(&job)
+        self.jobs.get_mut(&job)
     }
 
     pub(super) async fn store(self, tx: &mut PgConnection) -> sqlx::Result<()> {
-        let mut changed: Vec<(JobId, Standing)> = self.0.into_iter().filter(|(_, job)| job.changed).collect();
+        let mut changed: Vec<(JobId, Standing)> =
+            self.jobs.into_iter().filter(|(_, job)| job.changed).collect();
         if changed.is_empty() {
             return Ok(());
         }
@@ -55,6 +63,7 @@ impl Standings {
             .bind(column(&changed, |_, job| i16::try_from(job.unsettled).unwrap_or(i16::MAX)))
             .bind(column(&changed, |_, job| job.reason.clone()))
             .bind(column(&changed, |_, job| integer(job.deferrals_in_row)))
+            .bind(self.now.0)
             .execute(tx)
             .await
             .map(drop)

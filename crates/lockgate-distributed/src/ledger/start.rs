@@ -21,6 +21,8 @@ use crate::database::{Doing, Work};
 /// The starts of one call.
 pub(super) struct Starts {
     starts: Vec<Start>,
+    /// Ledger time.
+    now: Timestamp,
     /// Places of the first start of each job, in the order of the jobs' ids: so rows are locked, by whoever starts them.
     first: Vec<usize>,
 }
@@ -29,7 +31,7 @@ pub(super) struct Starts {
 pub(super) type Answers = HashMap<usize, Started>;
 
 impl Starts {
-    pub(super) fn new(starts: Vec<Start>) -> Self {
+    pub(super) fn new(starts: Vec<Start>, now: Timestamp) -> Self {
         let mut seen = HashSet::with_capacity(starts.len());
         let mut first: Vec<(JobId, usize)> = starts
             .iter()
@@ -38,13 +40,13 @@ impl Starts {
             .map(|(place, start)| (start.job, place))
             .collect();
         first.sort_unstable();
-        Self { starts, first: first.into_iter().map(|(_, place)| place).collect() }
+        Self { starts, now, first: first.into_iter().map(|(_, place)| place).collect() }
     }
 
     /// What has no answer yet.
     pub(super) fn left(&self, answers: &Answers) -> LeftStarts {
         let left = self.starts.iter().copied().enumerate().filter(|(place, _)| !answers.contains_key(place));
-        LeftStarts { starts: left.collect() }
+        LeftStarts { starts: left.collect(), now: self.now }
     }
 
     pub(super) fn in_order(&self, mut answers: Answers) -> Vec<Started> {
@@ -80,6 +82,7 @@ impl Starts {
             .bind(self.column(places, |start| start.job.0))
             .bind(self.column(places, |start| integer(start.dispatch)))
             .bind(self.column(places, most_unsettled))
+            .bind(self.now.0)
             .fetch_all(connection)
             .await?;
         self.answers(places, &rows, false)
@@ -99,6 +102,7 @@ impl Starts {
             .bind(self.column(places, |start| start.token))
             .bind(self.column(places, underway))
             .bind(integer(MAX_UNSETTLED_STARTS))
+            .bind(self.now.0)
             .fetch_all(connection)
             .await?;
         self.answers(places, &rows, true)
@@ -131,6 +135,7 @@ impl Starts {
 /// Starts that did not simply go through, each with its place in the call.
 pub(super) struct LeftStarts {
     pub(super) starts: Vec<(usize, Start)>,
+    now: Timestamp,
 }
 
 #[async_trait]
@@ -139,7 +144,7 @@ impl Work for LeftStarts {
 
     async fn run(&self, tx: &mut PgConnection) -> Result<Answers, EngineError> {
         let ids = self.starts.iter().map(|(_, start)| start.job).collect();
-        let mut jobs = Standings::load(tx, ids).await.doing("starting jobs")?;
+        let mut jobs = Standings::load(tx, ids, self.now).await.doing("starting jobs")?;
         let mut answer = |start: &Start| jobs.find(start.job).map_or(Started::Stale, |job| job.start(*start));
         let answers = self.starts.iter().map(|(place, start)| (*place, answer(start))).collect();
         jobs.store(tx).await.doing("starting jobs")?;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_core::ledger::{Sweep, Swept};
 use lockgate_core::name::QueueName;
-use lockgate_core::time::millis;
+use lockgate_core::time::{Timestamp, millis};
 use lockgate_core::transition::DEADLINE_PASSED;
 use sqlx::{PgConnection, Row};
 
@@ -29,14 +29,19 @@ const RECOVERING: &str = "recovering jobs whose message was lost";
 const DELETING: &str = "deleting old runs";
 
 /// One portion.
-pub(super) async fn sweep(database: &Database, sweep: Sweep, limit: u32) -> Result<Swept, EngineError> {
+pub(super) async fn sweep(
+    database: &Database,
+    sweep: Sweep,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Swept, EngineError> {
     let limit = i64::from(limit);
     let swept = match sweep {
-        Sweep::Overdue => database.transact(SKIPPING, &Expire { limit }).await?,
+        Sweep::Overdue => database.transact(SKIPPING, &Expire { limit, now }).await?,
         Sweep::Lost { queue, silent_for } => {
-            database.transact(RECOVERING, &RecoverLost { queue, silent_for, limit }).await?
+            database.transact(RECOVERING, &RecoverLost { queue, silent_for, limit, now }).await?
         }
-        Sweep::Finished { keep } => database.transact(DELETING, &Prune { keep, limit }).await?,
+        Sweep::Finished { keep } => database.transact(DELETING, &Prune { keep, limit, now }).await?,
     };
     database.call("folding counts", &Fold).await?;
     Ok(swept)
@@ -45,6 +50,7 @@ pub(super) async fn sweep(database: &Database, sweep: Sweep, limit: u32) -> Resu
 /// Skips what is left of runs past their deadline.
 struct Expire {
     limit: i64,
+    now: Timestamp,
 }
 
 #[async_trait]
@@ -62,8 +68,11 @@ impl Work for Expire {
 
 impl Expire {
     async fn expire(&self, tx: &mut PgConnection) -> sqlx::Result<Swept> {
-        let runs: Vec<i32> =
-            sqlx::query_scalar(sql!("ledger/expired_runs")).bind(RUNS).fetch_all(&mut *tx).await?;
+        let runs: Vec<i32> = sqlx::query_scalar(sql!("ledger/expired_runs"))
+            .bind(RUNS)
+            .bind(self.now.0)
+            .fetch_all(&mut *tx)
+            .await?;
         let many = is_page(runs.len());
         let mut expired = 0;
         for run in runs {
@@ -74,6 +83,7 @@ impl Expire {
                 .bind(run)
                 .bind(self.limit - expired)
                 .bind(DEADLINE_PASSED)
+                .bind(self.now.0)
                 .fetch_one(&mut *tx)
                 .await?;
         }
@@ -86,6 +96,7 @@ struct RecoverLost {
     queue: QueueName,
     silent_for: Duration,
     limit: i64,
+    now: Timestamp,
 }
 
 #[async_trait]
@@ -107,6 +118,7 @@ impl RecoverLost {
             .bind(millis(self.silent_for))
             .bind(self.limit)
             .bind(self.queue.as_str())
+            .bind(self.now.0)
             .fetch_one(tx)
             .await?;
         Ok(Swept { jobs: whole(row.try_get("jobs")?), more: row.try_get("more")? })
@@ -117,6 +129,7 @@ impl RecoverLost {
 struct Prune {
     keep: Duration,
     limit: i64,
+    now: Timestamp,
 }
 
 #[async_trait]
@@ -137,6 +150,7 @@ impl Prune {
         let runs: Vec<i32> = sqlx::query_scalar(sql!("ledger/finished_runs"))
             .bind(millis(self.keep))
             .bind(RUNS.min(self.limit))
+            .bind(self.now.0)
             .fetch_all(&mut *tx)
             .await?;
         let many = is_page(runs.len());

@@ -16,13 +16,15 @@ pub(super) struct Clock {
     boot: String,
     /// How far a test has moved it forward, in milliseconds.
     ahead: AtomicI64,
+    /// How far a test has stepped the wall clock alone, in milliseconds.
+    step: AtomicI64,
 }
 
 impl Default for Clock {
     fn default() -> Self {
         // Where the kernel has no such file a restart goes unseen, and sessions die by their deadlines alone.
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self { boot: boot.trim().to_owned(), ahead: AtomicI64::new(0) }
+        Self { boot: boot.trim().to_owned(), ahead: AtomicI64::new(0), step: AtomicI64::new(0) }
     }
 }
 
@@ -31,7 +33,8 @@ impl Clock {
     pub(super) fn wall(&self) -> Timestamp {
         #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(millis(now).saturating_add(self.ahead.load(Ordering::Relaxed)))
+        let moved = self.ahead.load(Ordering::Relaxed).saturating_add(self.step.load(Ordering::Relaxed));
+        Timestamp(millis(now).saturating_add(moved))
     }
 
     /// Milliseconds since the host was started, sleep included.
@@ -56,5 +59,9 @@ impl Clock {
 
     pub(super) fn advance(&self, by: Duration) {
         self.ahead.fetch_add(millis(by), Ordering::Relaxed);
+    }
+
+    pub(super) fn step_wall(&self, to_ms: i64) {
+        self.step.store(to_ms, Ordering::Relaxed);
     }
 }

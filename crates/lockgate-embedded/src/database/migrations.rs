@@ -95,6 +95,7 @@ pub const LOCKGATE: Component = Component {
         migration!("0009", "deferrals_in_row"),
         migration!("0010", "database_file"),
         migration!("0011", "recovery"),
+        migration!("0012", "ledger_clock"),
     ],
 };
 

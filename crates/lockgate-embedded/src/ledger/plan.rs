@@ -20,7 +20,10 @@ use crate::database::{Doing, Write};
 /// One step of a planning.
 pub(super) struct Plan {
     pub(super) step: PlanStep,
+    /// Ledger time.
     pub(super) now: Timestamp,
+    /// Wall time, for the name of an inbox.
+    pub(super) wall: Timestamp,
 }
 
 #[async_trait]
@@ -35,7 +38,7 @@ impl Write for Plan {
             }
             PlanStep::Append { run, jobs } => append(tx, *run, jobs, self.now).await,
             PlanStep::Seal { run } => seal(tx, *run, self.now).await,
-            PlanStep::Adopt(adoption) => adopt(tx, adoption, self.now).await,
+            PlanStep::Adopt(adoption) => adopt(tx, adoption, (self.now, self.wall)).await,
         }
     }
 }
@@ -118,12 +121,12 @@ async fn seal(tx: &mut SqliteConnection, run: RunId, now: Timestamp) -> Result<P
 async fn adopt(
     tx: &mut SqliteConnection,
     adoption: &Adoption,
-    now: Timestamp,
+    (now, wall): (Timestamp, Timestamp),
 ) -> Result<Planned, EngineError> {
     let doing = "adopting jobs";
     let Adoption { inbox, kind, queue, jobs } = adoption;
     let refused = |error: NameError| EngineError::Conflict { reason: error.to_string() };
-    let spec = run::inbox(*inbox, kind.clone(), queue.clone(), now).map_err(refused)?;
+    let spec = run::inbox(*inbox, kind.clone(), queue.clone(), wall).map_err(refused)?;
     let Planned { run, existed, .. } = open(tx, &spec, now).await?;
     let Run { number, .. } = read::run(tx, run.id).await?;
     let mut added = 0;

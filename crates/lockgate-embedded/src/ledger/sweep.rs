@@ -10,6 +10,7 @@ use lockgate_core::time::Timestamp;
 use lockgate_core::transition::DEADLINE_PASSED;
 use sqlx::{Row, SqliteConnection};
 
+use super::clock::Reading;
 use crate::columns::{sql, to_json};
 use crate::database::{Doing, Write};
 
@@ -17,7 +18,9 @@ use crate::database::{Doing, Write};
 pub(super) struct SweepJobs {
     pub(super) sweep: Sweep,
     pub(super) limit: u32,
+    /// Ledger time.
     pub(super) now: Timestamp,
+    pub(super) reading: Reading,
 }
 
 #[async_trait]
@@ -25,6 +28,7 @@ impl Write for SweepJobs {
     type Output = Swept;
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Swept, EngineError> {
+        self.reading.keep(tx, self.now).await.doing("keeping the ledger's clock")?;
         let jobs = match &self.sweep {
             Sweep::Overdue => self.skip_overdue(tx).await.doing("skipping jobs of runs past their deadline"),
             Sweep::Lost { queue, silent_for } => {

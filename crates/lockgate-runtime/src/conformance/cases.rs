@@ -134,6 +134,17 @@ macro_rules! conformance_suite {
                     many_starts_in_one_call_are_answered_in_order,
                 ]);
             }
+            mod stepping {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::stepping, super::super::$fixture, $flavour, [
+                    batches_keep_their_rhythm_when_the_clock_steps,
+                    retries_and_deferrals_keep_their_time_when_the_clock_steps,
+                    claims_keep_their_time_when_the_clock_steps,
+                    deadlines_keep_their_time_when_the_clock_steps,
+                    messages_are_not_lost_when_the_clock_steps,
+                    a_process_that_starts_after_a_step_goes_on_with_the_others,
+                    people_read_wall_time_when_the_clock_has_stepped,
+                ]);
+            }
             mod sweeping {
                 $crate::conformance_suite!(@tests $crate::conformance::ledger::sweeping, super::super::$fixture, $flavour, [
                     a_sweep_leaves_what_goes_on_alone,

@@ -9,6 +9,7 @@ pub mod planning;
 pub mod reading;
 pub mod settling;
 pub mod starting;
+pub mod stepping;
 pub mod sweeping;
 pub mod transitions;
 pub mod unrecorded;

@@ -167,7 +167,7 @@ pub async fn lost_messages_are_recovered_portion_by_portion(fixture: &dyn Fixtur
     for envelope in desk.claim().await {
         desk.published(&envelope).await;
     }
-    assert_eq!(sweep_all(&desk, lost("q", silent_for), 4).await, 0, "they were published just now");
+    assert_eq!(sweep_all(&desk, lost("q", LONG), 4).await, 0, "they were published since");
     let counts = desk.summary(run).await.counts;
     assert_eq!((counts.scheduled, counts.enqueued), (0, 30));
 }

@@ -1,0 +1,90 @@
+//! Ledger time in the file. Within a boot of the host all processes count it by the host's uptime, from the same point.
+
+use async_trait::async_trait;
+use lockgate_core::error::EngineError;
+use lockgate_core::ledger_clock::{ClockPoint, LedgerClock};
+use lockgate_core::time::Timestamp;
+use sqlx::{Row, SqliteConnection};
+
+use crate::columns::sql;
+use crate::database::{Database, Doing, Write};
+
+const DOING: &str = "reading the ledger's clock";
+
+/// The clock of this boot, as every process on the file has it. The first process of a boot sets its point.
+pub(super) async fn join(database: &Database) -> Result<LedgerClock, EngineError> {
+    let reading = Reading::of(database);
+    let mut reader = database.reader().acquire().await.doing(DOING)?;
+    let known = reading.clock(&mut reader).await.doing(DOING)?;
+    drop(reader);
+    match known {
+        Some(clock) => Ok(clock),
+        None => database.write(DOING, BeginBoot { reading }).await,
+    }
+}
+
+/// The host's clocks at one moment.
+pub(super) struct Reading {
+    wall: Timestamp,
+    uptime: i64,
+    boot: String,
+}
+
+impl Reading {
+    pub(super) fn of(database: &Database) -> Self {
+        Self { wall: database.now(), uptime: database.uptime(), boot: database.boot().to_owned() }
+    }
+
+    /// `None`: no process has set the clock since the host was started.
+    async fn clock(&self, connection: &mut SqliteConnection) -> sqlx::Result<Option<LedgerClock>> {
+        let row = sqlx::query(sql!("ledger/clock")).fetch_one(connection).await?;
+        let (boot, uptime): (&str, i64) = (row.try_get("boot")?, row.try_get("uptime")?);
+        let ledger = Timestamp(row.try_get("ledger")?);
+        Ok((boot == self.boot && uptime > 0).then(|| LedgerClock::new(ledger, uptime)))
+    }
+
+    /// Keeps this moment as the latest point, from which the first process after the next boot goes on.
+    pub(super) async fn keep(&self, tx: &mut SqliteConnection, ledger: Timestamp) -> sqlx::Result<()> {
+        sqlx::query(sql!("ledger/set_clock"))
+            .bind(ledger.0)
+            .bind(self.wall.0)
+            .bind(self.uptime)
+            .bind(&self.boot)
+            .execute(tx)
+            .await
+            .map(drop)
+    }
+}
+
+/// Sets the clock for this boot, unless another process has done so meanwhile.
+struct BeginBoot {
+    reading: Reading,
+}
+
+#[async_trait]
+impl Write for BeginBoot {
+    type Output = LedgerClock;
+
+    /// The next process would set it in the same way.
+    fn is_look(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, tx: &mut SqliteConnection) -> Result<LedgerClock, EngineError> {
+        self.begin(tx).await.doing(DOING)
+    }
+}
+
+impl BeginBoot {
+    async fn begin(&self, tx: &mut SqliteConnection) -> sqlx::Result<LedgerClock> {
+        if let Some(clock) = self.reading.clock(&mut *tx).await? {
+            return Ok(clock);
+        }
+        let row = sqlx::query(sql!("ledger/clock")).fetch_one(&mut *tx).await?;
+        let (ledger, wall) = (Timestamp(row.try_get("ledger")?), Timestamp(row.try_get("wall")?));
+        // No process that counted has outlived the host's restart.
+        let ledger = ClockPoint { ledger, wall }.at(self.reading.wall, false);
+        self.reading.keep(tx, ledger).await?;
+        Ok(LedgerClock::new(ledger, self.reading.uptime))
+    }
+}
