@@ -7,6 +7,7 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lockgate_core::broker::{Origin, Unreadable};
 use lockgate_core::dead::DeadReason;
+use lockgate_core::name::NameError;
 use lockgate_core::{Envelope, JobId, Key, Kind, QueueName, RunId, Tenant};
 use uuid::Uuid;
 
@@ -30,7 +31,7 @@ pub(super) const HEADERS: [&str; 6] = [RUN, KEY, TENANT, DISPATCH, ATTEMPT, TRAC
 /// Written to the disk before it is confirmed.
 pub(super) const PERSISTENT: u8 = 2;
 
-/// What ids that are no UUIDs are hashed in. It must never change: a message that comes again must get its id again.
+/// What the ids of clients' messages are hashed in. It must never change: a message that comes again must get its id again.
 pub(super) const NAMESPACE: Uuid = Uuid::from_u128(0x8974115c64e04e3f902e3e75f7f289ef);
 
 /// A message as the broker has it.
@@ -86,11 +87,11 @@ fn envelope(
     let run = headers.uuid(RUN)?.map(RunId);
     let (job, dispatch) = match origin {
         Origin::Dispatcher => (dispatched_job(&raw.properties)?, headers.dispatch()?),
-        Origin::Client => (client_job(raw, arrival), 1),
+        Origin::Client => (client_job(raw, &kind, arrival), 1),
     };
     let key = match headers.text(KEY)? {
         Some(text) => Key::new(text).map_err(|error| bad(KEY, error))?,
-        None => Key::new(job.to_string()).map_err(|error| bad(KEY, error))?,
+        None => default_key(&raw.properties, origin, job).map_err(|error| bad(KEY, error))?,
     };
     let tenant = headers.text(TENANT)?.unwrap_or_else(|| key.as_str().to_owned());
     let tenant = Tenant::new(tenant).map_err(|error| bad(TENANT, error))?;
@@ -114,18 +115,26 @@ fn dispatched_job(properties: &BasicProperties) -> Result<JobId, Unreadable> {
     job.map(JobId).map_err(|_| bad("message_id", format!("with {DISPATCH} it is the job's UUID, not {id:?}")))
 }
 
-/// The same message id in the same queue is the same job. A message without one is told from its like by how it came,
-/// so that two which read the same are two jobs; one that comes again is another then.
-fn client_job(raw: &Raw, arrival: Arrival<'_>) -> JobId {
+/// A client's message id, by which its sender finds the job again; the job's id where there is none that is a name.
+fn default_key(properties: &BasicProperties, origin: Origin, job: JobId) -> Result<Key, NameError> {
+    let id = message_id(properties).filter(|_| origin == Origin::Client);
+    id.and_then(|id| Key::new(id).ok()).map_or_else(|| Key::new(job.to_string()), Ok)
+}
+
+/// The same message id in the same queue and of the same kind is the same job, and of no other: a client cannot name a job
+/// of a run, whatever its message id is. A message without an id is told from its like by how it came, so that two which
+/// read the same are two jobs; one that comes again is another then.
+fn client_job(raw: &Raw, kind: &Kind, arrival: Arrival<'_>) -> JobId {
     let queue = Uuid::new_v5(&NAMESPACE, arrival.queue.as_str().as_bytes());
+    let kind = Uuid::new_v5(&queue, kind.as_str().as_bytes());
     JobId(match message_id(&raw.properties) {
-        Some(id) => Uuid::parse_str(id).unwrap_or_else(|_| Uuid::new_v5(&queue, id.as_bytes())),
+        Some(id) => Uuid::new_v5(&kind, id.as_bytes()),
         None => {
             let mut content = Vec::with_capacity(raw.body.len().saturating_add(24));
             content.extend_from_slice(arrival.subscription.as_bytes());
             content.extend_from_slice(&arrival.number.to_be_bytes());
             content.extend_from_slice(&raw.body);
-            Uuid::new_v5(&queue, &content)
+            Uuid::new_v5(&kind, &content)
         }
     })
 }

@@ -74,24 +74,38 @@ fn the_longest_names_fit() {
 }
 
 #[test]
-fn a_clients_uuid_is_the_jobs_id() {
+fn a_clients_message_id_is_the_default_key_and_no_job_id() {
     let id = "3d594650-3436-4537-8ed5-1f6d8a3e0f55";
     let (origin, envelope) = read_as(&client(Some(id), &[]), 1, 1);
     let envelope = envelope.unwrap();
     assert_eq!((origin, envelope.dispatch), (Origin::Client, 1));
-    assert_eq!(envelope.job.to_string(), id);
+    assert_ne!(envelope.job.to_string(), id, "a client named a job of the ledger");
     assert_eq!((envelope.key.as_str(), envelope.tenant.as_str()), (id, id));
     assert_eq!((envelope.run, envelope.payload.as_str()), (None, "{\"n\":1}"));
 }
 
 #[test]
-fn any_other_id_is_the_same_job_each_time_it_comes() {
+fn the_same_message_id_is_the_same_job_each_time_it_comes() {
     let job = |raw: &Raw, number: u64| read_as(raw, number.into(), number).1.unwrap().job;
     let order = client(Some("order-42"), &[]);
     assert_eq!(job(&order, 1), job(&order, 2));
     assert_ne!(job(&order, 1), job(&client(Some("order-43"), &[]), 1));
     // Said in the documentation, so that a client can compute it; it must never change.
-    assert_eq!(job(&order, 1).to_string(), "b9d2c869-5374-5203-b750-4b6ce646aeb2");
+    assert_eq!(job(&order, 1).to_string(), "a4ad4966-2f04-5ec2-a89a-6d167db698a6");
+}
+
+#[test]
+fn the_same_message_id_in_another_queue_or_of_another_kind_is_another_job() {
+    let id = Uuid::from_u128(7).to_string();
+    let job = |name: &str, kind: &str| {
+        let (queue, properties) = (QueueName::new(name).unwrap(), properties(Some(&id), &[]));
+        let raw = Raw { properties: properties.with_type(kind.into()), body: b"{}".to_vec() };
+        let arrival = Arrival { queue: &queue, subscription: Uuid::nil(), number: 1 };
+        read(&raw, arrival).1.unwrap().job
+    };
+    assert_eq!(job("q", "kind"), job("q", "kind"));
+    assert_ne!(job("q", "kind"), job("other", "kind"));
+    assert_ne!(job("q", "kind"), job("q", "other"));
 }
 
 #[test]
