@@ -15,7 +15,7 @@ use garde::Validate;
 use lockgate::config::Section;
 use lockgate::core::ledger::PlannedJob;
 use lockgate::settings::durations;
-use lockgate::{App, Context, Failure, Job, JobOptions, Kind, Lockgate, PoolName, QueueName};
+use lockgate::{App, Context, Failure, Job, JobOptions, Kind, Lockgate, PoolName};
 use lockgate_cli::{About, Manifest, ManifestRequest, Problem, Program, fanout};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -124,10 +124,6 @@ impl Guests {
 impl Manifest for Guests {
     fn kind(&self) -> Kind {
         Kind::new(Greet::KIND).unwrap_or_else(|_| unreachable!("the kind is a name"))
-    }
-
-    fn queue(&self) -> QueueName {
-        QueueName::new("greetings").unwrap_or_else(|_| unreachable!("the queue is a name"))
     }
 
     async fn next(&mut self, most: usize) -> anyhow::Result<Vec<PlannedJob>> {

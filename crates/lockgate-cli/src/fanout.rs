@@ -5,7 +5,7 @@ use lockgate::core::cadence::Cadence;
 use lockgate::core::envelope::MAX_PAYLOAD_BYTES;
 use lockgate::core::ledger::{PlanStep, Planned, PlannedJob};
 use lockgate::core::run::{RunSpec, RunStatus};
-use lockgate::{JobId, Key, Lockgate, RunId, RunName, Tenant, Timestamp};
+use lockgate::{App, JobId, Key, Lockgate, RunId, RunName, Tenant, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -17,19 +17,33 @@ use crate::times;
 /// Jobs planned in one transaction: large enough to be fast, small enough to need little memory.
 pub const CHUNK: usize = 1_000;
 
-/// What a run of this manifest is by default: named after its kind and hour, with the rhythm of the settings.
+/// What a run of this manifest is by default: named after its kind and hour, in the queue of its kind, with the rhythm of the
+/// settings.
 ///
 /// # Errors
-/// When the kind is too long for a name.
-pub fn spec(lockgate: &Lockgate, manifest: &dyn Manifest, as_of: Timestamp) -> anyhow::Result<RunSpec> {
+/// When the app has no such kind, or the kind is too long for a name.
+pub fn spec(
+    lockgate: &Lockgate,
+    app: &App,
+    manifest: &dyn Manifest,
+    as_of: Timestamp,
+) -> anyhow::Result<RunSpec> {
     let runs = &lockgate.settings().runs;
     let kind = manifest.kind();
+    let Some(registered) = app.registry.get(&kind) else {
+        let known: Vec<String> = app.registry.kinds().map(|(kind, _)| kind.to_string()).collect();
+        anyhow::bail!(
+            "no job kind {kind} is registered, so nobody could run these jobs; register it with `App::job` (there are: {})",
+            known.join(", ")
+        );
+    };
+    let queue = registered.options.queue.clone();
     let name = RunName::new(format!("{kind}-{}", times::hour_name(as_of)))?;
     Ok(RunSpec {
         id: RunId(Uuid::now_v7()),
         name,
         kind,
-        queue: manifest.queue(),
+        queue,
         as_of,
         start_at: None,
         cadence: runs.cadence(),

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use clap::ArgMatches;
 use lockgate::config::Section;
 use lockgate::core::ledger::PlannedJob;
-use lockgate::{App, Kind, Lockgate, PoolName, QueueName, Tables, Timestamp};
+use lockgate::{App, Kind, Lockgate, PoolName, Tables, Timestamp};
 use serde::Serialize;
 
 use crate::problem::{Exit, Problem};
@@ -112,9 +112,6 @@ pub struct ManifestRequest {
 pub trait Manifest: Send {
     /// The type of its jobs.
     fn kind(&self) -> Kind;
-
-    /// Where they wait.
-    fn queue(&self) -> QueueName;
 
     /// The next jobs, at most `most`; empty at the end. The order is the order of their batches.
     async fn next(&mut self, most: usize) -> anyhow::Result<Vec<PlannedJob>>;

@@ -26,6 +26,9 @@ pub trait Broker: Send + Sync + 'static {
     /// How many messages a queue holds.
     async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError>;
 
+    /// How many subscribers a queue has, of any process. Zero: nobody reads it.
+    async fn consumers(&self, queue: &QueueName) -> Result<u64, EngineError>;
+
     /// Reads dead letters of a queue. They stay where they are.
     async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError>;
 

@@ -312,6 +312,8 @@ pub struct JobRecord {
     pub run: Option<RunId>,
     /// Its type.
     pub kind: Kind,
+    /// The queue that its messages are published to.
+    pub queue: QueueName,
     /// What it is about.
     pub key: Key,
     /// Whom it is charged to.

@@ -114,6 +114,8 @@ pub struct RunRecord {
     pub name: RunName,
     /// The type of its jobs.
     pub kind: Kind,
+    /// The queue that its messages are published to: that of its kind when the run was planned.
+    pub queue: QueueName,
     /// The hour that it is for.
     pub as_of: Timestamp,
     /// How it stands.

@@ -46,7 +46,7 @@ use message::Raw;
 use publisher::{Fault, Outgoing, Publisher};
 use subscription::Subscriptions;
 use supervisor::Dial;
-use topology::Names;
+use topology::{Counts, Names};
 use window::End;
 
 const PUBLISHING: &str = "publishing messages";
@@ -144,10 +144,10 @@ impl RabbitBroker {
         self.send(queues.iter().collect(), letters).await
     }
 
-    async fn ready(&self, name: ShortString) -> Result<u64, EngineError> {
+    async fn counts(&self, name: ShortString) -> Result<Counts, EngineError> {
         let live = self.consume.live(COUNTING).await?;
         let channel = live.channel(COUNTING).await?;
-        Ok(Names::ready(&channel, name).await?.unwrap_or(0))
+        Ok(Names::counts(&channel, name).await?.unwrap_or_default())
     }
 
     /// Replays or drops letters round by round: what is replayed is confirmed before it leaves.
@@ -221,11 +221,17 @@ impl Broker for RabbitBroker {
 
     async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError> {
         let counting = async {
-            let (ready, dead) =
-                (self.ready(self.names.queue(queue)).await?, self.ready(self.names.dead(queue)).await?);
+            let ready = self.counts(self.names.queue(queue)).await?.ready;
+            let dead = self.counts(self.names.dead(queue)).await?.ready;
             Ok(Depth { ready, unsettled: self.subscriptions.unsettled(queue), dead })
         };
         self.reached(&self.consume, within(DEADLINE, COUNTING, counting).await, COUNTING)
+    }
+
+    async fn consumers(&self, queue: &QueueName) -> Result<u64, EngineError> {
+        let counting = self.counts(self.names.queue(queue));
+        let counts = within(DEADLINE, COUNTING, counting).await;
+        Ok(self.reached(&self.consume, counts, COUNTING)?.consumers)
     }
 
     async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError> {

@@ -22,6 +22,7 @@ use sqlx::{Row, SqliteConnection};
 
 use crate::columns::{sql, to_json};
 use crate::database::{Database, Doing, Write};
+use crate::store_clock::Reading;
 use subscription::Subscription;
 
 /// The broker of one file.
@@ -68,6 +69,20 @@ impl Broker for SqliteBroker {
             .doing("counting messages")?;
         let count = |column| row.try_get(column).doing("counting messages");
         Ok(Depth { ready: count("ready")?, unsettled: count("unsettled")?, dead: count("dead")? })
+    }
+
+    async fn consumers(&self, queue: &QueueName) -> Result<u64, EngineError> {
+        let doing = "counting consumers";
+        let reading = Reading::take(&self.database, self.timing);
+        let mut reader = self.database.reader().acquire().await.doing(doing)?;
+        // Consumers that live keep the clock.
+        let Some(now) = reading.look(&mut reader).await.doing(doing)? else { return Ok(0) };
+        sqlx::query_scalar(sql!("broker/count_consumers"))
+            .bind(queue.as_str())
+            .bind(now)
+            .fetch_one(&mut *reader)
+            .await
+            .doing(doing)
     }
 
     async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError> {

@@ -54,6 +54,15 @@ impl Reading {
         Ok(next)
     }
 
+    /// What the clock shows, without setting it. `None`: nobody has read it for a ttl, so that nobody is alive.
+    pub(crate) async fn look(&self, connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
+        let row = sqlx::query(sql!("clock/read")).fetch_one(connection).await?;
+        let (now, uptime): (i64, i64) = (row.try_get("now")?, row.try_get("uptime")?);
+        let is_kept = row.try_get::<&str, _>("boot")? == self.boot
+            && self.uptime.saturating_sub(uptime) < millis(self.timing.ttl);
+        Ok(is_kept.then(|| self.timing.tick(now, uptime, self.uptime)))
+    }
+
     async fn advance(&self, tx: &mut SqliteConnection, now: i64) -> sqlx::Result<()> {
         sqlx::query(sql!("clock/advance"))
             .bind(now)

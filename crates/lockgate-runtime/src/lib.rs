@@ -36,6 +36,7 @@ mod records;
 mod recovery;
 mod starting;
 mod stop;
+mod unread;
 mod upkeep;
 mod verdict;
 mod watch;

@@ -75,6 +75,8 @@ pub const READY: &str = "lockgate_queue_ready";
 pub const UNSETTLED: &str = "lockgate_queue_unsettled";
 /// Gauge: dead letters, by `queue`.
 pub const DEAD: &str = "lockgate_queue_dead";
+/// Gauge: published jobs of a queue that nobody consumes, by `queue`.
+pub const UNREAD: &str = "lockgate_queue_unread_jobs";
 
 /// The counters, with their help.
 pub const COUNTERS: [(&str, &str); 15] = [
@@ -105,7 +107,7 @@ pub const HISTOGRAMS: [(&str, &str); 5] = [
 ];
 
 /// The gauges, with their help. Upkeep sets them, every ten seconds.
-pub const GAUGES: [(&str, &str); 10] = [
+pub const GAUGES: [(&str, &str); 11] = [
     (HELD, "Slots held"),
     (DRAINING, "Slots whose holder is gone while its backend work may still run"),
     (LIMIT, "Slots of the pool"),
@@ -116,6 +118,7 @@ pub const GAUGES: [(&str, &str); 10] = [
     (READY, "Messages that wait for a worker"),
     (UNSETTLED, "Messages with a worker"),
     (DEAD, "Dead letters"),
+    (UNREAD, "Published jobs of a queue that nobody consumes"),
 ];
 
 /// Tells the recorder that is installed what each metric means, and that counters are there, at zero, before anything
@@ -250,4 +253,9 @@ pub(crate) fn queue(queue: &QueueName, depth: Depth) {
     for (name, messages) in [(READY, depth.ready), (UNSETTLED, depth.unsettled), (DEAD, depth.dead)] {
         gauge!(name, "queue" => queue.to_string()).set(messages as f64);
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; no queue holds 2^53 jobs")]
+pub(crate) fn unread(queue: &QueueName, jobs: u64) {
+    gauge!(UNREAD, "queue" => queue.to_string()).set(jobs as f64);
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::recovery::QueueWatch;
 use crate::telemetry;
+use crate::unread::UnreadQueues;
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(10);
@@ -43,10 +44,11 @@ pub(crate) struct Upkeep {
 impl Upkeep {
     /// Does a round now and then until `end`. Lost pools are looked after at any time, however long a round takes.
     pub(crate) async fn sweep(mut self, end: CancellationToken) {
-        let mut queues = std::mem::take(&mut self.queues);
+        let (mut queues, mut unread) = (std::mem::take(&mut self.queues), UnreadQueues::default());
         let rounds = async {
             loop {
                 complain(self.round(&mut queues, &end).await);
+                complain(unread.check(&self.engine).await);
                 if end.run_until_cancelled(sleep(ROUND)).await.is_none() {
                     return;
                 }

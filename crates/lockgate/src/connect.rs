@@ -140,7 +140,7 @@ impl Lockgate {
         &self.database
     }
 
-    /// The ledger's clock.
+    /// The wall clock of the ledger's store: the same for all processes. The ledger decides what is due by a time of its own.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.database.now()

@@ -241,7 +241,7 @@ async fn plan(
 ) -> anyhow::Result<RunName> {
     let kind = program::kind()?;
     let mut manifest = fill::DemoManifest::new(organizations, as_of, kind);
-    let mut spec = fanout::spec(lockgate, &manifest, as_of)?;
+    let mut spec = fanout::spec(lockgate, &program::app(lockgate)?, &manifest, as_of)?;
     let after = lockgate.now().since(as_of).as_millis();
     spec.name = RunName::new(format!("demo-{}-{after}", times::hour_name(as_of)))?;
     spec.cadence = cadence;

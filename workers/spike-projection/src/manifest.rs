@@ -5,7 +5,7 @@ mod plain;
 
 use async_trait::async_trait;
 use lockgate::core::ledger::PlannedJob;
-use lockgate::{Key, Kind, QueueName, Timestamp};
+use lockgate::{Key, Kind, Timestamp};
 use lockgate_cli::{Input, Manifest, Problem, fanout};
 
 use crate::import::{Column, Records, UnknownColumns};
@@ -17,7 +17,7 @@ use plain::PlainLines;
 pub struct OrganizationManifest {
     from: From,
     as_of: Timestamp,
-    kind: (Kind, QueueName),
+    kind: Kind,
 }
 
 enum From {
@@ -34,7 +34,7 @@ const COLUMNS: &[Column] = &[Column::required(COLUMN)];
 impl OrganizationManifest {
     /// All active organizations with an active subscription.
     #[must_use]
-    pub fn active(organizations: Organizations, as_of: Timestamp, kind: (Kind, QueueName)) -> Self {
+    pub fn active(organizations: Organizations, as_of: Timestamp, kind: Kind) -> Self {
         Self { from: From::Table { organizations, after: 0 }, as_of, kind }
     }
 
@@ -43,7 +43,7 @@ impl OrganizationManifest {
     ///
     /// # Errors
     /// When the input cannot be read.
-    pub fn named(input: &Input, as_of: Timestamp, kind: (Kind, QueueName)) -> Result<Self, Problem> {
+    pub fn named(input: &Input, as_of: Timestamp, kind: Kind) -> Result<Self, Problem> {
         let plain = PlainLines::open(&input.name(), input.open()?)?;
         let from = if plain.has_columns(COLUMN) {
             From::Columns(Records::open(&input.name(), plain.into_reader(), COLUMNS, UnknownColumns::Ignore)?)
@@ -79,11 +79,7 @@ impl OrganizationManifest {
 #[async_trait]
 impl Manifest for OrganizationManifest {
     fn kind(&self) -> Kind {
-        self.kind.0.clone()
-    }
-
-    fn queue(&self) -> QueueName {
-        self.kind.1.clone()
+        self.kind.clone()
     }
 
     async fn next(&mut self, most: usize) -> anyhow::Result<Vec<PlannedJob>> {

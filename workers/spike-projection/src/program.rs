@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lockgate::config::Section;
-use lockgate::{App, Job, Kind, Lockgate, PoolName, QueueName, Tables};
+use lockgate::{App, Job, Kind, Lockgate, PoolName, Tables};
 use lockgate_cli::{About, BackendCount, Command, Manifest, ManifestRequest, Program, Window};
 
 use crate::commands;
@@ -133,6 +133,6 @@ pub fn store(lockgate: &Lockgate) -> Store {
 ///
 /// # Errors
 /// Never: the names are constants.
-pub fn kind() -> anyhow::Result<(Kind, QueueName)> {
-    Ok((Kind::new(ProjectSpikes::KIND)?, ProjectSpikes::options().check()?.queue))
+pub fn kind() -> anyhow::Result<Kind> {
+    Ok(Kind::new(ProjectSpikes::KIND)?)
 }

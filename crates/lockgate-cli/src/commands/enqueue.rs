@@ -10,7 +10,7 @@ use lockgate::core::bounds::LONGEST;
 use lockgate::core::cadence::MAX_BATCH_SIZE;
 use lockgate::core::ledger::Planned;
 use lockgate::core::run::RunSpec;
-use lockgate::{Lockgate, RunName, Timestamp};
+use lockgate::{App, Lockgate, RunName, Timestamp};
 use serde::Serialize;
 
 use super::runs::find;
@@ -104,7 +104,8 @@ impl Command for Enqueue {
         let lockgate = session.lockgate().await?;
         let request = ManifestRequest { as_of: arguments.as_of, keys: arguments.orgs.clone() };
         let mut manifest = session.program().manifest(lockgate, request).await?;
-        let spec = arguments.spec(lockgate, manifest.as_ref())?;
+        let app = session.program().app(lockgate).await?;
+        let spec = arguments.spec(lockgate, &app, manifest.as_ref())?;
         if arguments.dry_run {
             return dry_run(session, &spec, manifest.as_mut()).await;
         }
@@ -124,8 +125,8 @@ impl Command for Enqueue {
 }
 
 impl Arguments {
-    fn spec(&self, lockgate: &Lockgate, manifest: &dyn Manifest) -> anyhow::Result<RunSpec> {
-        let mut spec = fanout::spec(lockgate, manifest, self.as_of)?;
+    fn spec(&self, lockgate: &Lockgate, app: &App, manifest: &dyn Manifest) -> anyhow::Result<RunSpec> {
+        let mut spec = fanout::spec(lockgate, app, manifest, self.as_of)?;
         if let Some(name) = &self.run {
             spec.name = name.clone();
         }

@@ -197,6 +197,9 @@ mod tests {
             self.0.fetch_add(1, Ordering::SeqCst);
             std::future::pending().await
         }
+        async fn consumers(&self, _: &QueueName) -> Result<u64, EngineError> {
+            std::future::pending().await
+        }
         async fn dead(&self, _: DeadQuery) -> Result<Vec<DeadLetter>, EngineError> {
             std::future::pending().await
         }

@@ -63,9 +63,9 @@ impl Look {
         queue: &QueueName,
     ) -> Result<Option<(Self, u64)>, EngineError> {
         let channel = live.channel(READING).await?;
-        let there = Names::ready(&channel, names.dead(queue)).await?;
+        let there = Names::counts(&channel, names.dead(queue)).await?;
         let (names, queue) = (names.clone(), queue.clone());
-        Ok(there.map(|count| (Self { channel, names, queue, taken: 0, amid_returned: false }, count)))
+        Ok(there.map(|counts| (Self { channel, names, queue, taken: 0, amid_returned: false }, counts.ready)))
     }
 
     async fn take(&mut self) -> Result<Option<Taken>, EngineError> {
@@ -164,8 +164,8 @@ impl Look {
     async fn returned(&self) -> Result<(), EngineError> {
         let deadline = Instant::now() + BACK;
         while Instant::now() < deadline {
-            let ready = Names::ready(&self.channel, self.names.dead(&self.queue)).await?;
-            if ready.is_none_or(|ready| ready >= self.taken) {
+            let counts = Names::counts(&self.channel, self.names.dead(&self.queue)).await?;
+            if counts.is_none_or(|counts| counts.ready >= self.taken) {
                 break;
             }
             tokio::time::sleep(ASK).await;

@@ -39,6 +39,13 @@ pub(super) const MAX_DEAD_BYTES: i64 = 2 * 1024 * 1024 * 1024;
 /// one, which newer servers read so, older ones refuse, and no argument at all is 20 on newer ones.
 pub(super) const DEAD_DELIVERY_LIMIT: i64 = 1_000_000_000;
 
+/// What the server counts of a queue.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) ready: u64,
+    pub(super) consumers: u64,
+}
+
 /// The names of queues on the server.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
@@ -96,11 +103,15 @@ impl Names {
         Ok(())
     }
 
-    /// How many messages of a queue are ready; `None`: there is no such queue, and the channel is gone.
-    pub(super) async fn ready(channel: &Channel, name: ShortString) -> Result<Option<u64>, EngineError> {
+    /// How many messages of a queue are ready, and how many consumers it has; `None`: there is no such queue, and the channel
+    /// is gone.
+    pub(super) async fn counts(channel: &Channel, name: ShortString) -> Result<Option<Counts>, EngineError> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
         match channel.queue_declare(name, passive, FieldTable::default()).await {
-            Ok(queue) => Ok(Some(queue.message_count().into())),
+            Ok(queue) => Ok(Some(Counts {
+                ready: queue.message_count().into(),
+                consumers: queue.consumer_count().into(),
+            })),
             Err(error) if soft(&error) == Some(AMQPSoftError::NOTFOUND) => Ok(None),
             Err(error) => Err(driver("counting messages", error)),
         }

@@ -86,6 +86,7 @@ pub const LOCKGATE: Component = Component {
         migration!("0003", "deferrals_in_row"),
         migration!("0004", "recovery"),
         migration!("0005", "ledger_clock"),
+        migration!("0006", "job_queue"),
     ],
 };
 

@@ -36,6 +36,7 @@ impl Run {
             id: RunId(row.try_get("id")?),
             name: name(row, "name")?,
             kind: name(row, "kind")?,
+            queue: name(row, "queue")?,
             as_of: Timestamp(row.try_get("as_of")?),
             status: status(row.try_get("status")?)?,
             cadence: Cadence {
@@ -202,6 +203,7 @@ fn job(row: &PgRow) -> sqlx::Result<JobRecord> {
         id: JobId(row.try_get("id")?),
         run: Some(RunId(row.try_get("run_id")?)),
         kind: name(row, "kind")?,
+        queue: name(row, "queue")?,
         key: name(row, "key")?,
         tenant: name(row, "tenant")?,
         state: name(row, "state")?,

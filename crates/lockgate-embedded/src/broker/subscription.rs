@@ -42,7 +42,7 @@ impl Subscription {
     ) -> Result<Self, EngineError> {
         let commits = database.watch();
         let reading = Reading::take(database, timing);
-        let consumer = database.write("subscribing", OpenConsumer { reading }).await?;
+        let consumer = database.write("subscribing", OpenConsumer { reading, queue: queue.clone() }).await?;
         let (open, closed) = oneshot::channel();
         database.beside_writer(stay_alive(database.clone(), timing, consumer, closed));
         Ok(Self {
@@ -127,6 +127,7 @@ fn missed<T>(done: Result<T, EngineError>) -> Option<T> {
 /// Makes a consumer, alive for a ttl.
 pub(super) struct OpenConsumer {
     pub(super) reading: Reading,
+    pub(super) queue: QueueName,
 }
 
 #[async_trait]
@@ -137,6 +138,7 @@ impl Write for OpenConsumer {
         let now = self.reading.tick(tx).await.doing("subscribing")?;
         sqlx::query_scalar(sql!("broker/open_consumer"))
             .bind(now.saturating_add(millis(self.reading.timing().ttl)))
+            .bind(self.queue.as_str())
             .fetch_one(tx)
             .await
             .doing("subscribing")

@@ -38,7 +38,8 @@ async fn the_messages_of_a_dead_process_are_delivered_again_and_it_gets_no_more(
 
     // A consumer without a heartbeat: its process died as soon as it had the message.
     let reading = Reading::take(&database, timing);
-    let consumer = database.write("subscribing", OpenConsumer { reading }).await.unwrap();
+    let consumer =
+        database.write("subscribing", OpenConsumer { reading, queue: queue.clone() }).await.unwrap();
     let take = || Take { consumer, queue: queue.clone(), window: 10 };
     assert_eq!(database.write("taking", take()).await.unwrap().len(), 1);
 

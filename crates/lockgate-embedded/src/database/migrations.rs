@@ -96,6 +96,7 @@ pub const LOCKGATE: Component = Component {
         migration!("0010", "database_file"),
         migration!("0011", "recovery"),
         migration!("0012", "ledger_clock"),
+        migration!("0013", "consumer_queues"),
     ],
 };
 

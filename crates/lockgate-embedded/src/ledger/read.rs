@@ -36,6 +36,7 @@ impl Run {
             id: name(row, "id")?,
             name: name(row, "name")?,
             kind: name(row, "kind")?,
+            queue: name(row, "queue")?,
             as_of: Timestamp(row.try_get("as_of")?),
             status: status(&text(row, "status")?)?,
             cadence: Cadence {
@@ -154,6 +155,7 @@ fn job(row: &SqliteRow) -> sqlx::Result<JobRecord> {
         id: name(row, "id")?,
         run: Some(name(row, "run_id")?),
         kind: name(row, "kind")?,
+        queue: name(row, "queue")?,
         key: name(row, "key")?,
         tenant: name(row, "tenant")?,
         state: name(row, "state")?,

@@ -192,6 +192,28 @@ pub async fn a_rejected_message_is_a_dead_letter(fixture: &dyn Fixture) {
     eventually_depth(fixture, Depth { ready: 0, unsettled: 1, dead: 1 }).await;
 }
 
+/// A queue knows how many subscribers it has, whichever process they are of; a queue that nobody reads has none.
+pub async fn a_queue_counts_its_consumers(fixture: &dyn Fixture) {
+    let (engine, other) = (fixture.engine(), fixture.second().await);
+    publish(&engine, 1).await;
+    let consumers = async |wanted: u64| {
+        eventually(fixture, "the consumers of the queue", async || {
+            (engine.broker.consumers(&queue("q")).await.unwrap() == wanted).then_some(())
+        })
+        .await;
+    };
+    consumers(0).await;
+    let mine = subscribe(&engine, 1).await;
+    consumers(1).await;
+    let others = subscribe(&other, 1).await;
+    consumers(2).await;
+    assert_eq!(other.broker.consumers(&queue("nobodys")).await.unwrap(), 0);
+    drop(mine);
+    consumers(1).await;
+    drop(others);
+    consumers(0).await;
+}
+
 fn unreadable() -> Unreadable {
     Unreadable::new(DeadReason::Malformed, "no JSON")
 }

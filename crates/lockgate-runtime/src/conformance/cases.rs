@@ -198,6 +198,7 @@ macro_rules! conformance_suite {
                 a_returned_message_leaves_its_window,
                 a_rejected_message_is_a_dead_letter,
                 a_wait_that_is_given_up_loses_no_delivery,
+                a_queue_counts_its_consumers,
                 a_dead_letter_says_why_it_is_one,
                 a_replayed_dead_letter_is_delivered_again,
                 dropped_dead_letters_are_gone,

@@ -32,6 +32,8 @@ struct Store {
     messages: BTreeMap<u64, Message>,
     /// By number, as the messages were.
     dead: BTreeMap<u64, Dead>,
+    /// The queue of each subscription.
+    subscriptions: BTreeMap<u64, QueueName>,
     last_number: u64,
     last_subscription: u64,
 }
@@ -64,11 +66,13 @@ impl Broker for MemoryBroker {
     async fn subscribe(&self, queue: &QueueName, window: u32) -> Result<Box<dyn Deliveries>, EngineError> {
         let mut store = lock(&self.shared.store);
         store.last_subscription += 1;
+        let id = store.last_subscription;
+        store.subscriptions.insert(id, queue.clone());
         Ok(Box::new(Subscription {
             shared: self.shared.clone(),
             queue: queue.clone(),
             window: usize::try_from(window.max(1)).unwrap_or(usize::MAX),
-            id: store.last_subscription,
+            id,
         }))
     }
 
@@ -93,6 +97,12 @@ impl Broker for MemoryBroker {
             }
         }
         Ok(depth)
+    }
+
+    async fn consumers(&self, queue: &QueueName) -> Result<u64, EngineError> {
+        let store = lock(&self.shared.store);
+        let consumers = store.subscriptions.values().filter(|subscribed| *subscribed == queue).count();
+        Ok(u64::try_from(consumers).unwrap_or(u64::MAX))
     }
 
     async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError> {
@@ -211,11 +221,14 @@ impl Deliveries for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        for message in lock(&self.shared.store).messages.values_mut() {
+        let mut store = lock(&self.shared.store);
+        store.subscriptions.remove(&self.id);
+        for message in store.messages.values_mut() {
             if message.taken_by == Some(self.id) {
                 message.taken_by = None;
             }
         }
+        drop(store);
         self.shared.bell.notify_waiters();
     }
 }

@@ -22,7 +22,7 @@ use lockgate_core::ledger::{
 };
 use lockgate_core::run::{RunRecord, RunStatus, RunSummary};
 use lockgate_core::transition::{self, Event};
-use lockgate_core::{JobId, Key, QueueName, RunId, Timestamp};
+use lockgate_core::{JobId, Key, RunId, Timestamp};
 
 use super::clock::Clock;
 use super::{lock, not_found};
@@ -46,7 +46,6 @@ struct Books {
 #[derive(Debug)]
 struct Run {
     record: RunRecord,
-    queue: QueueName,
     start_at: Option<Timestamp>,
     deadline: Option<Duration>,
     last_batch: Option<Timestamp>,

@@ -200,6 +200,10 @@ impl Broker for FaultyBroker {
         self.inner.depth(queue).await
     }
 
+    async fn consumers(&self, queue: &QueueName) -> Result<u64, EngineError> {
+        self.inner.consumers(queue).await
+    }
+
     async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError> {
         self.inner.dead(query).await
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use lockgate::core::ledger::PlannedJob;
-use lockgate::{Kind, QueueName, Timestamp};
+use lockgate::{Kind, Timestamp};
 use lockgate_cli::{Manifest, Terminal, fanout};
 
 use super::backend::Backend;
@@ -78,11 +78,11 @@ fn usage(window: &Window, now: Hour) -> impl Iterator<Item = UsageRow> {
 pub(super) struct DemoManifest<'a> {
     left: &'a [Cut],
     as_of: Timestamp,
-    kind: (Kind, QueueName),
+    kind: Kind,
 }
 
 impl<'a> DemoManifest<'a> {
-    pub(super) fn new(cuts: &'a [Cut], as_of: Timestamp, kind: (Kind, QueueName)) -> Self {
+    pub(super) fn new(cuts: &'a [Cut], as_of: Timestamp, kind: Kind) -> Self {
         Self { left: cuts, as_of, kind }
     }
 }
@@ -90,11 +90,7 @@ impl<'a> DemoManifest<'a> {
 #[async_trait]
 impl Manifest for DemoManifest<'_> {
     fn kind(&self) -> Kind {
-        self.kind.0.clone()
-    }
-
-    fn queue(&self) -> QueueName {
-        self.kind.1.clone()
+        self.kind.clone()
     }
 
     async fn next(&mut self, most: usize) -> anyhow::Result<Vec<PlannedJob>> {

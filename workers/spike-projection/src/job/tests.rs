@@ -31,11 +31,7 @@ struct Jobs(Vec<PlannedJob>);
 #[async_trait::async_trait]
 impl Manifest for Jobs {
     fn kind(&self) -> lockgate::Kind {
-        program::kind().unwrap().0
-    }
-
-    fn queue(&self) -> lockgate::QueueName {
-        program::kind().unwrap().1
+        program::kind().unwrap()
     }
 
     async fn next(&mut self, _: usize) -> anyhow::Result<Vec<PlannedJob>> {
@@ -78,7 +74,8 @@ impl Stage {
     /// Runs these jobs to their end.
     async fn work_off(&self, jobs: Vec<PlannedJob>, as_of: Hour) -> Vec<JobRecord> {
         let mut manifest = Jobs(jobs);
-        let spec = fanout::spec(&self.lockgate, &manifest, as_of.start()).unwrap();
+        let app = program::app(&self.lockgate).unwrap();
+        let spec = fanout::spec(&self.lockgate, &app, &manifest, as_of.start()).unwrap();
         let bar = lockgate_cli::Terminal::new(lockgate_cli::Output::Json).progress("", None);
         let run = fanout::plan(&self.lockgate, spec, &mut manifest, &bar).await.unwrap().run.id;
         let options = self.lockgate.worker_options("test".to_owned());

@@ -9,7 +9,7 @@ use lockgate::core::ledger::PlannedJob;
 use lockgate::core::name::NameError;
 use lockgate::core::pool::{PoolChange, PoolCommand, PoolSpec};
 use lockgate::runtime::memory;
-use lockgate::{App, Context, Failure, Job, JobOptions, Kind, Lockgate, PoolName, QueueName};
+use lockgate::{App, Context, Failure, Job, JobOptions, Kind, Lockgate, PoolName};
 use serde::{Deserialize, Serialize};
 
 use crate::fanout;
@@ -72,13 +72,12 @@ pub(super) async fn own_pool(lockgate: &mut Lockgate, slots: u32) -> anyhow::Res
 /// So many of these jobs.
 pub(super) struct Many {
     kind: Kind,
-    queue: QueueName,
     left: std::ops::Range<u32>,
 }
 
 impl Many {
     pub(super) fn of(jobs: u32) -> Result<Self, NameError> {
-        Ok(Self { kind: Kind::new(NAME)?, queue: QueueName::new(NAME)?, left: 0..jobs })
+        Ok(Self { kind: Kind::new(NAME)?, left: 0..jobs })
     }
 }
 
@@ -86,10 +85,6 @@ impl Many {
 impl Manifest for Many {
     fn kind(&self) -> Kind {
         self.kind.clone()
-    }
-
-    fn queue(&self) -> QueueName {
-        self.queue.clone()
     }
 
     async fn next(&mut self, most: usize) -> anyhow::Result<Vec<PlannedJob>> {

@@ -72,7 +72,8 @@ async fn plan(
     arguments: &Arguments,
 ) -> anyhow::Result<(RunId, Duration)> {
     let mut many = job::Many::of(arguments.jobs)?;
-    let mut spec = fanout::spec(lockgate, &many, now())?;
+    let app = job::app(Duration::ZERO, true)?;
+    let mut spec = fanout::spec(lockgate, &app, &many, now())?;
     spec.name = RunName::new(format!("{}-{}", job::NAME, Uuid::now_v7()))?;
     spec.cadence = Cadence { batch_size: arguments.batch, batch_delay: Duration::ZERO };
     let progress = session.terminal().progress("planning", Some(arguments.jobs.into()));

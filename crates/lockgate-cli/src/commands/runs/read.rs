@@ -80,7 +80,11 @@ impl Show {
         let summary = find(lockgate, &self.run, self.timing).await?;
         let asks_more = !self.timing && (1..=QUICK).contains(&summary.counts.terminal());
         let summary = if asks_more { find(lockgate, &self.run, true).await? } else { summary };
-        let shown = Shown { run: (&summary).into() };
+        let mut shown = Shown { run: (&summary).into() };
+        if summary.counts.enqueued > 0 {
+            // A broker that is away keeps nobody from reading the ledger.
+            shown.run.consumers = lockgate.engine.broker.consumers(&summary.run.queue).await.ok();
+        }
         terminal.show(&shown, |look| shown.run.describe(look))?;
         Ok(Exit::Ok)
     }

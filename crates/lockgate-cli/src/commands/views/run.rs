@@ -17,6 +17,10 @@ pub(crate) struct RunView {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) kind: String,
+    pub(crate) queue: String,
+    /// Processes that consume the queue. `None`: it was not asked, or the broker did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) consumers: Option<u64>,
     pub(crate) as_of: String,
     pub(crate) status: &'static str,
     pub(crate) batch_size: u32,
@@ -51,6 +55,8 @@ impl From<&RunSummary> for RunView {
             id: run.id.to_string(),
             name: run.name.to_string(),
             kind: run.kind.to_string(),
+            queue: run.queue.to_string(),
+            consumers: None,
             as_of: rfc3339(run.as_of),
             status: summary.status().as_str(),
             batch_size: run.cadence.batch_size,
@@ -88,6 +94,7 @@ impl RunView {
             ("run", self.name.clone()),
             ("id", self.id.clone()),
             ("kind", self.kind.clone()),
+            ("queue", self.describe_queue()),
             ("hour", self.as_of.clone()),
             ("status", self.status.to_owned()),
             ("planned", self.planned.to_string()),
@@ -121,6 +128,15 @@ impl RunView {
             ]);
         }
         look.pairs(&pairs)
+    }
+
+    fn describe_queue(&self) -> String {
+        match self.consumers {
+            None => self.queue.clone(),
+            Some(0) => format!("{}, which has no consumer: start a worker that knows this kind", self.queue),
+            Some(1) => format!("{}, 1 consumer", self.queue),
+            Some(consumers) => format!("{}, {consumers} consumers", self.queue),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockgate_core::job::JobState;
 use lockgate_core::ledger::Claimed;
-use lockgate_core::{Envelope, QueueName, RunId, Timestamp};
+use lockgate_core::{Envelope, RunId, Timestamp};
 
 use super::{Books, Job};
 
@@ -32,7 +32,7 @@ impl Books {
         due.into_iter()
             .filter_map(|job| {
                 let run = runs.iter().find(|run| Some(run.record.id) == job.record.run)?;
-                run.may_dispatch(now).then(|| job.dispatch(&run.queue, due_again))
+                run.may_dispatch(now).then(|| job.dispatch(due_again))
             })
             .take(limit)
             .collect()
@@ -51,7 +51,7 @@ impl Books {
             .take(size)
             .map(|job| {
                 job.record.batch = Some(number);
-                job.dispatch(&run.queue, due_again)
+                job.dispatch(due_again)
             })
             .collect();
         run.record.next_due = waiting.peek().map(|_| run.record.cadence.next_due(due, now));
@@ -80,7 +80,7 @@ impl Job {
     }
 
     /// Hands it out; unless it is reported as published it is due again.
-    fn dispatch(&mut self, queue: &QueueName, due_again: Timestamp) -> Envelope {
+    fn dispatch(&mut self, due_again: Timestamp) -> Envelope {
         self.dispatch += 1;
         self.dispatched = true;
         self.record.due_at = Some(due_again);
@@ -90,7 +90,7 @@ impl Job {
             key: self.record.key.clone(),
             tenant: self.record.tenant.clone(),
             run: self.record.run,
-            queue: queue.clone(),
+            queue: self.record.queue.clone(),
             dispatch: self.dispatch,
             payload: self.record.payload.clone(),
         }

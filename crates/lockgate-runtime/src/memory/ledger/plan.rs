@@ -6,7 +6,7 @@ use lockgate_core::error::EngineError;
 use lockgate_core::job::{JobRecord, JobState};
 use lockgate_core::ledger::{self, Adoption, PlanStep, Planned, PlannedJob};
 use lockgate_core::run::{self, RunRecord, RunSpec, RunStatus};
-use lockgate_core::{Kind, RunId, Timestamp};
+use lockgate_core::{RunId, Timestamp};
 
 use super::super::conflict;
 use super::{Books, Job, Run};
@@ -41,12 +41,11 @@ impl Books {
         if found.record.status == RunStatus::Planning {
             added = jobs.into_iter().filter(|job| found.keys.insert(job.key.clone())).collect();
         }
-        let kind = found.record.kind.clone();
         let count = u64::try_from(added.len()).unwrap_or(u64::MAX);
         found.record.planned += count;
         let record = found.record.clone();
         for job in added {
-            self.put(Job::new(run, kind.clone(), job, now));
+            self.put(Job::new(&record, job, now));
         }
         Ok(Planned { run: record, existed: true, added: count })
     }
@@ -54,8 +53,7 @@ impl Books {
     fn adopt(&mut self, adoption: Adoption) -> Result<Planned, EngineError> {
         let now = self.now;
         let Adoption { inbox, kind, queue, jobs } = adoption;
-        let spec =
-            run::inbox(inbox, kind.clone(), queue, now).map_err(|error| conflict(error.to_string()))?;
+        let spec = run::inbox(inbox, kind, queue, now).map_err(|error| conflict(error.to_string()))?;
         let Planned { run: RunRecord { id, .. }, existed, .. } = self.open(spec)?;
         let mut jobs: Vec<PlannedJob> =
             jobs.into_iter().filter(|job| !self.places.contains_key(&job.id)).collect();
@@ -76,7 +74,7 @@ impl Books {
         inbox.record.planned += added;
         let record = inbox.record.clone();
         for job in jobs {
-            self.put(Job::adopted(Job::new(id, kind.clone(), job, now), now));
+            self.put(Job::adopted(Job::new(&record, job, now), now));
         }
         Ok(Planned { run: record, existed, added })
     }
@@ -106,6 +104,7 @@ impl Run {
             id: spec.id,
             name: spec.name,
             kind: spec.kind,
+            queue: spec.queue,
             as_of: spec.as_of,
             status: RunStatus::Planning,
             cadence: spec.cadence,
@@ -117,7 +116,6 @@ impl Run {
         };
         Self {
             record,
-            queue: spec.queue,
             start_at: spec.start_at,
             deadline: spec.deadline,
             last_batch: None,
@@ -135,11 +133,12 @@ impl Run {
 }
 
 impl Job {
-    fn new(run: RunId, kind: Kind, job: PlannedJob, now: Timestamp) -> Self {
+    fn new(run: &RunRecord, job: PlannedJob, now: Timestamp) -> Self {
         let record = JobRecord {
             id: job.id,
-            run: Some(run),
-            kind,
+            run: Some(run.id),
+            kind: run.kind.clone(),
+            queue: run.queue.clone(),
             key: job.key,
             tenant: job.tenant,
             state: JobState::Scheduled,

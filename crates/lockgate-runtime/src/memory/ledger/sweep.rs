@@ -31,7 +31,7 @@ impl Books {
 
     fn recover_lost(&mut self, queue: &QueueName, before: Timestamp, limit: usize) -> usize {
         let now = self.now;
-        let runs = self.run_ids(|run| run.queue == *queue);
+        let runs = self.run_ids(|run| run.record.queue == *queue);
         let lost = self.jobs.values_mut().filter(|job| job.is_of(&runs) && job.is_lost(before));
         lost.take(limit).map(|job| job.take_back(now)).count()
     }
