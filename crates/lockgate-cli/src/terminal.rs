@@ -1,7 +1,11 @@
 //! The terminal: the only place that prints. Data goes to standard output, everything else to standard error.
 //!
+//! Much of what is printed came from outside: kinds, keys, reasons and payloads of messages. Everything here is made
+//! printable on its way out, so that a new table or message is safe by default.
+//!
 //! A reader that went away (`| head`) ends nothing: what it no longer reads is not written.
 
+mod escape;
 mod progress;
 mod table;
 
@@ -9,6 +13,7 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use anyhow::Context;
+use lockgate::core::text::{printable, printable_lines};
 use serde::Serialize;
 
 pub(crate) use progress::Beside;
@@ -46,6 +51,8 @@ pub struct Look {
     pub width: u16,
     /// Whether colours may be used.
     pub colour: bool,
+    /// Whether cells of tables are cut to the width: only on a terminal, so that a pipe gets every name whole.
+    pub cut: bool,
 }
 
 #[derive(Serialize)]
@@ -60,9 +67,10 @@ impl Terminal {
     #[must_use]
     pub fn new(output: Output) -> Self {
         let colour = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
-        let width = if io::stdout().is_terminal() { table::terminal_width().unwrap_or(WIDTH) } else { WIDTH };
+        let cut = io::stdout().is_terminal();
+        let width = if cut { table::terminal_width().unwrap_or(WIDTH) } else { WIDTH };
         let watched = io::stderr().is_terminal();
-        Self { output, look: Look { width, colour }, watched, beside: Beside::new(watched) }
+        Self { output, look: Look { width, colour, cut }, watched, beside: Beside::new(watched) }
     }
 
     /// How data is printed.
@@ -89,14 +97,17 @@ impl Terminal {
     /// When it cannot be written. A reader that went away is no error.
     pub fn show<T: Serialize>(&self, data: &T, human: impl FnOnce(&Look) -> String) -> anyhow::Result<()> {
         let text = match self.output {
-            Output::Table => human(&self.look),
-            Output::Json => serde_json::to_string_pretty(&Versioned { schema_version: SCHEMA_VERSION, data })
-                .context("cannot write the answer as JSON")?,
+            Output::Table => escape::all_but_colours(&human(&self.look)),
+            Output::Json => {
+                let text = serde_json::to_string_pretty(&Versioned { schema_version: SCHEMA_VERSION, data });
+                escape::json(&text.context("cannot write the answer as JSON")?)
+            }
         };
         self.print(&text)
     }
 
-    /// Prints text as it is, whatever the output: a script, a file for a redirection.
+    /// Prints text unchanged, whatever the output: a script, a file for a redirection. It must hold nothing that came from
+    /// outside.
     ///
     /// # Errors
     /// When it cannot be written. A reader that went away is no error.
@@ -114,16 +125,18 @@ impl Terminal {
     /// Says something on standard error that is no data.
     pub fn note(&self, text: &str) {
         // Nobody is left to be told when this fails.
-        let _unheard = self.beside().write_all(format!("{text}\n").as_bytes());
+        let _unheard = self.beside().write_all(format!("{}\n", printable_lines(text)).as_bytes());
     }
 
     /// Says on one line why a command failed.
     pub fn error(&self, message: &str, exit: u8) {
         let line = match self.output {
-            Output::Table => format!("error: {message}"),
+            Output::Table => format!("error: {}", printable(message)),
             Output::Json => {
                 let error = serde_json::json!({ "message": message, "exit": exit });
-                serde_json::json!({ "schema_version": SCHEMA_VERSION, "error": error }).to_string()
+                escape::json(
+                    &serde_json::json!({ "schema_version": SCHEMA_VERSION, "error": error }).to_string(),
+                )
             }
         };
         self.note(&line);
@@ -142,22 +155,29 @@ impl Terminal {
 }
 
 impl Look {
-    /// A table that fits the width.
+    /// Returns a table of one line for each row. On a terminal cells are cut to its width; elsewhere they are whole.
     #[must_use]
     pub fn table<const N: usize>(
         &self,
         headers: [&str; N],
         rows: impl IntoIterator<Item = [String; N]>,
     ) -> String {
-        table::render(self.width, &headers, rows.into_iter().map(Vec::from))
+        let width = self.cut.then_some(self.width);
+        table::render(width, &headers, rows.into_iter().map(Vec::from))
     }
 
-    /// Names with values, one a line, the values in line.
+    /// Returns names with values, one a line, the values aligned. A value of several lines is indented, so that it cannot
+    /// pass for another name.
     #[must_use]
     pub fn pairs<N: AsRef<str>>(&self, pairs: &[(N, String)]) -> String {
         let widest = pairs.iter().map(|(name, _)| name.as_ref().len()).max().unwrap_or(0);
         pairs.iter().fold(String::new(), |mut text, (name, value)| {
-            let _infallible = writeln!(text, "{:widest$}  {value}", name.as_ref());
+            let mut lines = value.lines().map(printable);
+            let first = lines.next().unwrap_or_default();
+            let _infallible = writeln!(text, "{:widest$}  {first}", printable(name.as_ref()));
+            for line in lines {
+                let _infallible = writeln!(text, "{:widest$}  {line}", "");
+            }
             text
         })
     }

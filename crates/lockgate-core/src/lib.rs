@@ -4,7 +4,7 @@
 //! somebody else acts. Read it in this order:
 //!
 //! - words: [`name`], [`id`], [`time`], [`job`], [`run`], [`pool`], [`envelope`], [`dead`],
-//!   [`lease`], [`record`], and the [`bounds`] of what comes from outside;
+//!   [`lease`], [`record`], [`text`] (what may be printed), and the [`bounds`] of what comes from outside;
 //! - decisions: [`transition`] (the job state machine), [`retry`], [`cadence`] (batches), [`fairness`] (who gets the
 //!   next slot), [`timing`] (leases and heartbeats), [`audit`] (whether a pool kept its promise);
 //! - ports: [`ledger`] (with [`planning`]), [`broker`], [`slots`], held together by [`engine::Engine`].
@@ -30,6 +30,7 @@ pub mod record;
 pub mod retry;
 pub mod run;
 pub mod slots;
+pub mod text;
 pub mod time;
 pub mod timing;
 pub mod transition;

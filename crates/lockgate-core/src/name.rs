@@ -1,10 +1,12 @@
 //! Names that travel: validated once, where they enter, and never again.
 //!
-//! A name never holds an empty string, a control character, or more than [`MAX_NAME_BYTES`] bytes.
+//! A name is never empty, and never holds a character that a terminal would obey, or more than [`MAX_NAME_BYTES`] bytes.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::text::is_unprintable;
 
 /// The longest name, in bytes: it fits an AMQP short string (255) with room for a prefix.
 pub const MAX_NAME_BYTES: usize = 200;
@@ -26,8 +28,11 @@ pub enum NameError {
         /// How long it is.
         bytes: usize,
     },
-    /// The text holds a control character, or a blank at its edge.
-    #[error("a {what} must not hold control characters nor begin or end with a blank: {text:?}")]
+    /// The text holds a control character, one that changes the direction of text, or a blank at its edge.
+    #[error(
+        "a {what} must not hold control characters or ones that change the direction of text, nor begin or end with a \
+         blank: {text:?}"
+    )]
     BadCharacter {
         /// What the name was to be.
         what: &'static str,
@@ -43,7 +48,7 @@ fn check(what: &'static str, text: &str) -> Result<(), NameError> {
     if text.len() > MAX_NAME_BYTES {
         return Err(NameError::TooLong { what, bytes: text.len() });
     }
-    if text.trim() != text || text.chars().any(char::is_control) {
+    if text.trim() != text || text.chars().any(is_unprintable) {
         return Err(NameError::BadCharacter { what, text: text.to_owned() });
     }
     Ok(())
@@ -60,7 +65,7 @@ macro_rules! name {
             /// Takes the text when it is a name.
             ///
             /// # Errors
-            /// When it is empty, too long, or holds a control character.
+            /// When it is empty, too long, or holds a character that a terminal would obey.
             pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
                 let text = text.into();
                 check($what, &text)?;
@@ -136,6 +141,8 @@ mod tests {
         assert_eq!(Key::new(""), Err(NameError::Empty { what: "key" }));
         assert!(matches!(Key::new("a\nb"), Err(NameError::BadCharacter { .. })));
         assert!(matches!(Key::new(" a"), Err(NameError::BadCharacter { .. })));
+        let reversed = Key::new("a\u{202e}b").unwrap_err();
+        assert!(reversed.to_string().ends_with("\"a\\u{202e}b\""), "{reversed}");
         assert!(matches!(Key::new("x".repeat(201)), Err(NameError::TooLong { bytes: 201, .. })));
         assert_eq!(Key::new("ünï").unwrap().as_str(), "ünï");
     }

@@ -4,7 +4,10 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lockgate::core::text::{printable, printable_lines};
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::escape;
 
 const TICK: Duration = Duration::from_millis(100);
 
@@ -35,7 +38,7 @@ impl Progress {
 
     /// What stands behind the bar, and on lines below it.
     pub fn message(&self, text: impl Into<String>) {
-        self.bar.set_message(text.into());
+        self.bar.set_message(printable_lines(&text.into()).into_owned());
     }
 }
 
@@ -60,7 +63,7 @@ impl Beside {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
-        let bar = self.bars.add(bar.with_prefix(what.to_owned()));
+        let bar = self.bars.add(bar.with_prefix(printable(what).into_owned()));
         if self.watched {
             bar.enable_steady_tick(TICK);
         }
@@ -70,7 +73,11 @@ impl Beside {
 
 impl Write for Beside {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.bars.suspend(|| anstream::stderr().lock().write(text))
+        // A log line comes in one piece, and may quote what came from outside.
+        let line = String::from_utf8_lossy(text);
+        let safe = if self.watched { escape::all_but_colours(&line) } else { escape::json(&line) };
+        self.bars.suspend(|| anstream::stderr().lock().write_all(safe.as_bytes()))?;
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -13,6 +13,10 @@ use crate::greeter::Greeter;
 
 /// Puts messages into the queue of the greeter, and rejects each for its reason.
 async fn dead(greeter: &Greeter, letters: &[(DeadReason, &str)]) {
+    dead_because(greeter, letters, "no job kind wave is registered with this worker").await;
+}
+
+async fn dead_because(greeter: &Greeter, letters: &[(DeadReason, &str)], detail: &str) {
     greeter.ok(&["migrate", "up"]);
     let options = Options { path: greeter.database(), timing: Default::default() };
     let broker = open(options).await.unwrap().engine.broker;
@@ -31,7 +35,7 @@ async fn dead(greeter: &Greeter, letters: &[(DeadReason, &str)]) {
         };
         broker.publish(&[envelope]).await.unwrap();
         let tag = deliveries.next().await.unwrap().remove(0).tag;
-        let why = Unreadable::new(*reason, "no job kind wave is registered with this worker");
+        let why = Unreadable::new(*reason, detail);
         broker.settle(vec![Mark::Reject { tag, why }]).await.unwrap();
     }
 }
@@ -54,11 +58,25 @@ async fn dead_letters_are_listed_with_their_reason_and_shown_with_their_body() {
         table.contains("unknown-kind") && table.contains("15 B") && !table.contains("bad-payload"),
         "{table}"
     );
-    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    assert!(table.lines().count() == 2 && table.contains("is registered with this worker"), "{table}");
     let id = listed[0]["id"].as_str().unwrap();
     let shown = greeter.ok(&["dead", "show", id]);
     assert!(shown.contains("wave") && shown.ends_with("{\"name\":\"anna\"}\n"), "{shown}");
     assert_eq!(greeter.json(&["dead", "show", id])["letter"]["body"], r#"{"name":"anna"}"#);
+}
+
+#[tokio::test]
+async fn escapes_in_a_message_do_not_reach_a_terminal() {
+    let greeter = Greeter::new();
+    let escapes = "\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}31m\u{202e}";
+    dead_because(&greeter, &[(DeadReason::UnknownKind, escapes)], &format!("no job kind {escapes} is known"))
+        .await;
+    let id = letters(&greeter)[0]["id"].as_str().unwrap().to_owned();
+    for said in [greeter.ok(&["dead", "list"]), greeter.ok(&["dead", "show", &id])] {
+        let bad = |c: &char| (c.is_control() && *c != '\n') || *c == '\u{202e}';
+        assert_eq!(said.chars().filter(bad).count(), 0, "{said:?}");
+        assert!(said.contains("\\u{1b}[2J\\u{9b}31m\\u{202e}"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -142,7 +142,7 @@ mod tests {
     fn drawn(colour: bool) -> String {
         let rows: Vec<_> = (1_000..1_168).map(row).collect();
         let past = (832..1_000).map(|hour| (Hour(hour), 60)).collect();
-        draw(&past, &rows.iter().collect::<Vec<_>>(), &Look { width: 80, colour })
+        draw(&past, &rows.iter().collect::<Vec<_>>(), &Look { width: 80, colour, cut: true })
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use clap::Args;
 use lockgate::core::dead::DeadQuery;
+use lockgate::core::text::printable_lines;
 use serde::Serialize;
 
 use super::{Where, find};
@@ -101,14 +102,13 @@ fn table(letters: &[DeadView], with_queue: bool, look: &Look) -> String {
 
 /// A body for a terminal: so much of it, and nothing that a terminal would obey.
 fn cut(body: &str) -> String {
-    let printable = |text: &str| text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}");
     let end = body.floor_char_boundary(SHOWN_BYTES);
     match body.get(..end) {
         Some(start) if end < body.len() => {
             let more = body.len() - end;
-            format!("{}\n.. and {more} bytes more; --output json has all of it", printable(start))
+            format!("{}\n.. and {more} bytes more; --output json has all of it", printable_lines(start))
         }
-        _ => printable(body),
+        _ => printable_lines(body).into_owned(),
     }
 }
 
@@ -126,6 +126,6 @@ mod tests {
 
     #[test]
     fn a_terminal_obeys_no_body() {
-        assert_eq!(cut("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\n");
+        assert_eq!(cut("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\n");
     }
 }

@@ -92,7 +92,7 @@ mod tests {
             planning: false,
             counts,
         };
-        let text = account.describe(&Look { width: 80, colour: false });
+        let text = account.describe(&Look { width: 80, colour: false, cut: true });
         assert!(text.contains("NOT balanced: 10 planned, 9 counted"), "{text}");
     }
 }

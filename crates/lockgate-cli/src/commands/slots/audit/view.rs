@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn said(audited: &Audited) -> String {
-        audited.describe(&Look { width: 100, colour: false })
+        audited.describe(&Look { width: 100, colour: false, cut: true })
     }
 
     #[test]
