@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use readiness::Readiness;
 
+use crate::http::{self, HttpOptions};
 use crate::problem::{Exit, Problem};
 use crate::program::About;
 
@@ -45,6 +46,7 @@ impl Endpoints {
     /// When the address is taken, or not this machine's.
     pub(crate) async fn start(
         address: SocketAddr,
+        hosts: Vec<String>,
         about: &About,
         readiness: Arc<Readiness>,
     ) -> anyhow::Result<Self> {
@@ -57,11 +59,9 @@ impl Endpoints {
         let tasks = TaskTracker::new();
         tasks.spawn(recorder::upkeep(metrics, end.clone()));
         let until = end.clone();
+        let options = HttpOptions { hosts, ..HttpOptions::default() };
         tasks.spawn(async move {
-            // An error of `serve` is none of a connection's: there is no listener any more.
-            if let Some(Err(error)) =
-                until.run_until_cancelled(axum::serve(listener, router).into_future()).await
-            {
+            if let Err(error) = http::serve(listener, router, options, until).await {
                 tracing::error!(%error, "the endpoints have ended");
             }
         });

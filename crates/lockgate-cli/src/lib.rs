@@ -9,6 +9,7 @@ mod commands;
 mod endpoints;
 pub mod fanout;
 pub mod follow;
+pub mod http;
 pub mod problem;
 mod procfs;
 pub mod program;

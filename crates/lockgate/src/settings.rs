@@ -135,6 +135,10 @@ pub struct WorkerSettings {
     /// Where a worker process tells its metrics and whether it is ready, such as `127.0.0.1:9464`. Empty: nowhere.
     #[garde(custom(address_or_nothing))]
     pub listen: String,
+    /// Host names that requests to `listen` may be addressed to, such as `["worker-1.internal"]`, besides `localhost` and
+    /// its own addresses: those by which a scraper calls it. `["*"]`: any.
+    #[garde(length(max = 100))]
+    pub hosts: Vec<String>,
 }
 
 /// `[runs]`
@@ -210,7 +214,7 @@ impl Default for SlotSettings {
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        Self { concurrency: 64, grace: Duration::from_secs(25), listen: String::new() }
+        Self { concurrency: 64, grace: Duration::from_secs(25), listen: String::new(), hosts: Vec::new() }
     }
 }
 

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use lockgate::core::error::chain;
+use lockgate_cli::http::{self, HttpOptions};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,9 @@ pub const NOTICE: &str =
 
 const HEADER: (HeaderName, &str) = (HeaderName::from_static("x-lockgate-stand-in"), "true");
 
+/// Connections beyond those of queries that run: of callers that are refused, or keep theirs for the next query.
+const SPARE_CONNECTIONS: usize = 1_024;
+
 /// How it behaves.
 #[derive(Debug, Clone, Copy)]
 pub struct StandInOptions {
@@ -46,6 +50,7 @@ pub struct StandInOptions {
 #[derive(Debug)]
 pub struct StandIn {
     listener: TcpListener,
+    hosts: Vec<String>,
     shared: Arc<Shared>,
 }
 
@@ -79,7 +84,13 @@ impl StandIn {
     pub fn new(listener: TcpListener, options: StandInOptions, usage: SqlSource) -> Self {
         let gauge = Arc::new(Gauge::new(options.limit));
         let shared = Shared { options, usage, gauge, queries: TaskTracker::new() };
-        Self { listener, shared: Arc::new(shared) }
+        Self { listener, hosts: Vec::new(), shared: Arc::new(shared) }
+    }
+
+    /// Answers requests that are addressed to these host names too, besides `localhost` and its own addresses.
+    #[must_use]
+    pub fn hosts(self, hosts: Vec<String>) -> Self {
+        Self { hosts, ..self }
     }
 
     /// Its count, readable while it serves and after.
@@ -94,13 +105,16 @@ impl StandIn {
     /// When the listener fails.
     pub async fn serve(self, stop: CancellationToken) -> std::io::Result<()> {
         let queries = self.shared.queries.clone();
+        let running = usize::try_from(self.shared.options.limit).unwrap_or(usize::MAX);
+        let connections = running.saturating_add(SPARE_CONNECTIONS);
+        let options = HttpOptions { hosts: self.hosts, connections, ..HttpOptions::default() };
         let routes = Router::new()
             .route("/usage", get(usage))
             .route("/status", get(status))
             .route("/reset", post(reset))
             .fallback(nothing_here)
             .with_state(self.shared);
-        axum::serve(self.listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await?;
+        http::serve(self.listener, routes, options, stop).await?;
         queries.close();
         queries.wait().await;
         Ok(())

@@ -45,8 +45,13 @@ impl Listening {
     }
 
     fn get(&self, path: &str) -> (u16, String) {
+        self.get_of(path, &self.address.to_string())
+    }
+
+    fn get_of(&self, path: &str, host: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -93,6 +98,8 @@ fn a_worker_tells_what_it_has_done_and_that_it_is_ready() {
         "lockgate_queue_ready{queue=\"greetings\"}",
         "lockgate_queue_dead{queue=\"greetings\"} 0",
         "lockgate_slots_limit{pool=\"door\"} 50",
+        "lockgate_slots_configured{pool=\"door\"} 50",
+        "# HELP lockgate_slots_limit Slots that grants obey now",
         "lockgate_leases_lost_total{reason=\"lost\"} 0",
         "lockgate_build_info{program=\"greeter\"",
         "# TYPE process_cpu_seconds_total counter",
@@ -100,6 +107,24 @@ fn a_worker_tells_what_it_has_done_and_that_it_is_ready() {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
     assert_eq!(worker.get("/").0, 404);
+}
+
+#[test]
+fn the_wait_for_slots_leaves_out_the_wait_for_tokens() {
+    let greeter = Greeter::new();
+    greeter.ok(&["enqueue", "--run", "party", "--batch-delay", "0s"]);
+    let worker =
+        Listening::start(&greeter, &["--set", "kinds.greet.rate=3/s", "--set", "kinds.greet.burst=1"]);
+    greeter.eventually("all are greeted", || greeter.json(&["runs", "verify", "party"])["succeeded"] == 10);
+    let metrics = worker.get("/metrics").1;
+    let seconds = |name: &str| -> f64 {
+        let line = metrics.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{metrics}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    // The last of ten waits for three seconds, and each of the fifty slots is free.
+    let (slots, tokens) =
+        (seconds("lockgate_slot_wait_seconds_sum"), seconds("lockgate_rate_wait_seconds_sum"));
+    assert!(tokens > 3.0 && slots < tokens / 2.0, "{slots} s for slots, {tokens} s for tokens");
 }
 
 #[tokio::test]
@@ -129,6 +154,37 @@ async fn a_worker_that_waits_for_a_store_stops_at_once_when_it_is_told_to() {
     worker.eventually("it waits", || worker.readiness().1["ledger"]["why"].is_string());
     send(&worker.process, "TERM");
     assert_eq!(worker.process.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn half_sent_requests_do_not_block_healthz_nor_take_file_descriptors() {
+    let greeter = Greeter::new();
+    let worker = Listening::start(&greeter, &[]);
+    let half_sent: Vec<TcpStream> = (0..120)
+        .map(|_| {
+            let mut stream = TcpStream::connect(worker.address).unwrap();
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: ").unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(worker.get("/healthz").0, 200);
+    let sockets = || {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", worker.process.id())).unwrap();
+        let links = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+    };
+    worker.eventually("most of them are closed", || sockets() < 80);
+    drop(half_sent);
+}
+
+#[test]
+fn a_scraper_may_call_the_worker_by_the_names_that_the_config_allows() {
+    let greeter = Greeter::new();
+    let worker = Listening::start(&greeter, &["--set", "worker.hosts=[\"worker-1\"]"]);
+    assert_eq!(worker.get_of("/healthz", "localhost").0, 200);
+    assert_eq!(worker.get_of("/healthz", "worker-1:9464").0, 200);
+    let (status, why) = worker.get_of("/metrics", "evil.example");
+    assert!(status == 421 && why.contains("worker.hosts"), "{status} {why}");
 }
 
 #[test]

@@ -22,6 +22,10 @@ struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 
+    /// A host name that requests may be addressed to, besides localhost and its own addresses; may be repeated
+    #[arg(long = "allow-host", value_name = "NAME")]
+    hosts: Vec<String>,
+
     /// Queries that run at once; the next one is refused
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -57,7 +61,7 @@ impl Command for StandIn {
     }
 
     async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
-        let Arguments { listen, limit, query_time } = Arguments::from_arg_matches(matches)?;
+        let Arguments { listen, hosts, limit, query_time } = Arguments::from_arg_matches(matches)?;
         let store = program::store(session.lockgate().await?);
         let stop = signals::drain_on_signal(session.terminal())?;
         let refused = |error: std::io::Error| {
@@ -67,7 +71,8 @@ impl Command for StandIn {
         };
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let url = format!("http://{}", listener.local_addr().map_err(refused)?);
-        let server = Server::new(listener, StandInOptions { limit, query_time }, SqlSource(store.usage));
+        let server =
+            Server::new(listener, StandInOptions { limit, query_time }, SqlSource(store.usage)).hosts(hosts);
         let listening = Listening { stand_in: true, notice: NOTICE, url, limit };
         session.terminal().show(&listening, |_| {
             format!("{NOTICE}\nlistening at {}, {limit} queries at once, {query_time:?} each", listening.url)

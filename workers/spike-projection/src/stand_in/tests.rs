@@ -44,7 +44,7 @@ impl Running {
     }
 
     fn source(&self, timeout: Duration) -> HttpSource {
-        let settings = HttpSettings { url: self.url.clone(), timeout, ..HttpSettings::default() };
+        let settings = HttpSettings { url: self.url.clone().into(), timeout, ..HttpSettings::default() };
         HttpSource::new(&settings).unwrap()
     }
 
@@ -114,4 +114,17 @@ async fn it_says_in_every_answer_that_it_is_a_stand_in() {
     running.stop.cancel();
     running.tasks.close();
     running.tasks.wait().await;
+}
+
+#[tokio::test]
+async fn a_reset_from_a_web_page_or_to_another_host_is_refused() {
+    let running = Running::new(1, Duration::ZERO).await;
+    crate::usage::http::one_tls_provider();
+    let client = reqwest::Client::new();
+    let reset = || client.post(format!("{}/reset", running.url));
+    for (name, value, status) in [("host", "evil.example", 421), ("origin", "https://evil.example", 403)] {
+        let answer = reset().header(name, value).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{name}: {value}");
+    }
+    assert_eq!(reset().send().await.unwrap().status().as_u16(), 200);
 }
