@@ -166,7 +166,7 @@ fn a_config_whose_times_do_not_fit_is_a_fault_before_anything_runs() -> Result {
     }
     let shown =
         place.run(&["--set", "spike_projection.clickhouse.url=https://me:hush@h/d", "config", "show"])?;
-    ensure!(shown.succeeded()?.stdout.contains("me:***@h") && !shown.stdout.contains("hush"), "{shown:#?}");
+    ensure!(shown.succeeded()?.stdout.contains("***:***@h") && !shown.stdout.contains("hush"), "{shown:#?}");
     Ok(())
 }
 

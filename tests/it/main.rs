@@ -15,6 +15,7 @@ mod operate;
 mod organizations;
 mod planning;
 mod rates;
+mod secrets;
 mod servers;
 mod stop;
 mod tidy;

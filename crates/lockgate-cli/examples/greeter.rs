@@ -15,7 +15,7 @@ use garde::Validate;
 use lockgate::config::Section;
 use lockgate::core::ledger::PlannedJob;
 use lockgate::settings::durations;
-use lockgate::{App, Context, Failure, Job, JobOptions, Kind, Lockgate, PoolName};
+use lockgate::{App, Context, Failure, Job, JobOptions, Kind, Loaded, Lockgate, PoolName};
 use lockgate_cli::{About, Manifest, ManifestRequest, Problem, Program, fanout};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,8 +42,12 @@ impl Program for Greeter {
         vec![Section::of::<Settings>("greeter")]
     }
 
-    fn pools(&self) -> Vec<PoolName> {
+    fn pools(&self, _: &Loaded) -> Vec<PoolName> {
         "door".parse().into_iter().collect()
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        Greet::KIND.parse().into_iter().collect()
     }
 
     async fn app(&self, lockgate: &Lockgate) -> anyhow::Result<App> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::builder::StyledStr;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, FromArgMatches};
-use lockgate::config::Sources;
+use lockgate::config::{Names, Sources};
 
 use crate::problem::{EXITS, one_line};
 use crate::program::{Command, Program};
@@ -72,7 +72,13 @@ impl Global {
         let log = self.log.as_ref().map(|filter| (String::from("log.filter"), filter.clone()));
         let engine = self.engine.as_ref().map(|name| (String::from("engine"), name.clone()));
         let overrides = self.settings.iter().cloned().chain(engine).chain(db).chain(log).collect();
-        Sources { file: self.config.clone(), overrides, sections: program.sections(), environment: None }
+        Sources {
+            file: self.config.clone(),
+            overrides,
+            sections: program.sections(),
+            environment: None,
+            names: Names::default(),
+        }
     }
 }
 
@@ -134,7 +140,8 @@ pub(crate) enum Answer {
 /// What to say to a command line that does not run.
 pub(crate) fn answer(error: &clap::Error, arguments: &[OsString], spec: &clap::Command) -> Answer {
     let (command, path) = reached(spec, arguments);
-    let names: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let names: Vec<_> = shown.map(clap::Command::get_name).collect();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Answer::Help(error.render().ansi().to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use clap::ArgMatches;
 use lockgate::config::Section;
 use lockgate::core::ledger::PlannedJob;
-use lockgate::{App, Kind, Lockgate, PoolName, Tables, Timestamp};
+use lockgate::{App, Kind, Loaded, Lockgate, PoolName, Tables, Timestamp};
 use serde::Serialize;
 
 use crate::problem::{Exit, Problem};
@@ -33,8 +33,14 @@ pub trait Program: Send + Sync + 'static {
         &[]
     }
 
-    /// The pools that its jobs use: they are there from the first command on, not only from the first worker on.
-    fn pools(&self) -> Vec<PoolName> {
+    /// The pools that its jobs use by these settings: they are there from the first command on, not only from the first
+    /// worker on, and the config is warned of others. None: not known.
+    fn pools(&self, _loaded: &Loaded) -> Vec<PoolName> {
+        Vec::new()
+    }
+
+    /// The kinds of its jobs: the config is warned of others. None: not known.
+    fn kinds(&self) -> Vec<Kind> {
         Vec::new()
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 use lockgate::Loaded;
-use lockgate::config::{Sources, load};
+use lockgate::config::{ConfigErrors, Names, Sources, load};
 
 use crate::arguments::{self, Answer, Global};
 use crate::problem::{Exit, exit_of, line_of};
@@ -72,16 +72,24 @@ async fn try_carry_out(
         return Ok(Exit::Usage);
     };
     let sources = Global::from(matches)?.sources(program.as_ref());
-    let loaded = settings(sources, command.as_ref())?;
+    let loaded = settings(sources, program.as_ref(), command.as_ref())?;
     telemetry::start(&loaded.settings.log.filter, &terminal)?;
     let session = Session::new(program, terminal, loaded);
     command.run(matches, &session).await
 }
 
 /// A command that needs no settings still has their sources: `config check` reads them itself.
-fn settings(sources: Sources, command: &dyn Command) -> anyhow::Result<Loaded> {
-    match load(&sources) {
+fn settings(sources: Sources, program: &dyn Program, command: &dyn Command) -> anyhow::Result<Loaded> {
+    match load_by_name(sources.clone(), program) {
         Err(_) if !command.needs_settings() => Ok(Loaded::defaults(sources)),
         loaded => Ok(loaded?),
     }
+}
+
+/// Twice: which pools a program uses may be a setting, and what the environment says of one of them is understood only
+/// when its name is known.
+pub(crate) fn load_by_name(mut sources: Sources, program: &dyn Program) -> Result<Loaded, ConfigErrors> {
+    let loaded = load(&sources)?;
+    sources.names = Names { pools: program.pools(&loaded), kinds: program.kinds() };
+    load(&sources)
 }

@@ -62,7 +62,7 @@ impl Session {
 
     async fn connect(&self, loaded: &Loaded) -> anyhow::Result<Lockgate> {
         let lockgate = lockgate::connect(loaded, self.program.tables()).await?;
-        lockgate.ensure_pools(self.program.pools()).await?;
+        lockgate.ensure_pools(self.program.pools(loaded)).await?;
         Ok(lockgate)
     }
 }

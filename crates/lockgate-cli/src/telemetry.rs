@@ -5,6 +5,7 @@
 use std::panic;
 
 use anyhow::Context;
+use lockgate::config::mask_addresses;
 use tracing::error;
 use tracing_subscriber::EnvFilter;
 
@@ -19,7 +20,7 @@ const DRIVER: &str = "lapin";
 pub(crate) fn start(filter: &str, terminal: &Terminal) -> anyhow::Result<()> {
     let quiet = if filter.contains(DRIVER) { filter.to_owned() } else { format!("{filter},{DRIVER}=off") };
     let filter = EnvFilter::try_new(&quiet).map_err(|error| {
-        let error = one_line(&error.to_string());
+        let (error, filter) = (one_line(&error.to_string()), mask_addresses(filter));
         let way_out = "write a level such as info, or pairs such as info,lockgate=debug";
         Problem::new(Exit::Config, format!("log.filter = {filter:?}: {error}; {way_out}"))
     })?;
@@ -27,7 +28,8 @@ pub(crate) fn start(filter: &str, terminal: &Terminal) -> anyhow::Result<()> {
     let started = if terminal.is_watched() {
         logs.compact().try_init()
     } else {
-        logs.json().flatten_event(true).try_init()
+        // The list of spans alone, from the outermost: the current one would be there twice.
+        logs.json().flatten_event(true).with_current_span(false).try_init()
     };
     // A job that panics is contained, and told of like everything else.
     panic::set_hook(Box::new(|panic| error!(panic = one_line(&panic.to_string()), "panicked")));

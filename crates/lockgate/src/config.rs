@@ -5,6 +5,7 @@
 mod check;
 mod fault;
 mod merge;
+mod names;
 mod secret;
 mod section;
 mod servers;
@@ -24,7 +25,8 @@ use merge::Tree;
 
 pub use fault::{ConfigErrors, Fault};
 pub use merge::{DEFAULT_FILE, PREFIX};
-pub use secret::{Secret, SecretUrl};
+pub use names::Names;
+pub use secret::{Secret, SecretUrl, mask_addresses};
 pub use section::{Section, Typed};
 pub use servers::Servers;
 
@@ -39,6 +41,8 @@ pub struct Sources {
     pub overrides: Vec<(String, String)>,
     /// A worker's own sections.
     pub sections: Vec<Section>,
+    /// The pools and kinds that the program uses.
+    pub names: Names,
 }
 
 // By hand: a value may be a secret, wherever it comes from.
@@ -57,6 +61,7 @@ pub struct Loaded {
     /// Where they came from. With more overrides they can be loaded again.
     pub sources: Sources,
     servers: Option<Servers>,
+    warnings: Vec<Fault>,
     own: Arc<BTreeMap<&'static str, Tree>>,
 }
 
@@ -85,7 +90,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let servers = settings.as_ref().and_then(|settings| servers::find(settings, &framework, &mut faults));
     match settings {
         Some(settings) if faults.is_empty() => {
-            Ok(Loaded { settings, sources: sources.clone(), servers, own: Arc::new(own) })
+            let warnings = names::warnings(&settings, &framework, sources);
+            Ok(Loaded { settings, sources: sources.clone(), servers, warnings, own: Arc::new(own) })
         }
         _ => Err(ConfigErrors::new(faults)),
     }
@@ -95,13 +101,26 @@ impl Loaded {
     /// The defaults, whatever the sources say: for what must work beside a faulty config.
     #[must_use]
     pub fn defaults(sources: Sources) -> Self {
-        Self { settings: Settings::default(), sources, servers: None, own: Arc::default() }
+        Self {
+            settings: Settings::default(),
+            sources,
+            servers: None,
+            warnings: Vec::new(),
+            own: Arc::default(),
+        }
     }
 
     /// The addresses of the distributed engine's servers, those from files included; `None` when the engine is another.
     #[must_use]
     pub fn servers(&self) -> Option<&Servers> {
         self.servers.as_ref()
+    }
+
+    /// Returns what is probably a mistake, although nothing forbids it: pools and kinds that nothing uses, and variables of
+    /// the environment that set nothing.
+    #[must_use]
+    pub fn warnings(&self) -> &[Fault] {
+        &self.warnings
     }
 
     /// A worker's own section.
@@ -119,7 +138,8 @@ impl Loaded {
         }
     }
 
-    /// All settings as they hold, secrets masked.
+    /// Returns all settings in effect, secrets masked; also the secrets of addresses in settings that are not declared
+    /// to be secret.
     #[must_use]
     pub fn show(&self) -> Map<String, Value> {
         let mut all = object(&self.settings);
@@ -127,6 +147,7 @@ impl Loaded {
             let shown = self.own.get(section.name).map(|tree| section.show(tree));
             all.insert(section.name.to_owned(), shown.unwrap_or_default());
         }
+        all.values_mut().for_each(mask);
         all
     }
 }
@@ -153,6 +174,15 @@ pub fn template(sections: &[Section]) -> String {
         defaults.insert(section.name.to_owned(), section.defaults());
     }
     template::render(&schema(sections), &defaults)
+}
+
+fn mask(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = mask_addresses(text).into_owned(),
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::Object(map) => map.values_mut().for_each(mask),
+        _ => {}
+    }
 }
 
 fn object(settings: &Settings) -> Map<String, Value> {

@@ -5,6 +5,7 @@ mod clickhouse;
 use std::time::Duration;
 
 use garde::Validate;
+use lockgate::config::SecretUrl;
 use lockgate::settings::bounds::{between, within};
 use lockgate::settings::durations;
 use schemars::JsonSchema;
@@ -42,7 +43,7 @@ pub struct SpikeSettings {
     #[garde(skip)]
     pub source: SourceName,
     /// The source `http`.
-    #[garde(dive)]
+    #[garde(dive, custom(has_web_address))]
     pub http: HttpSettings,
     /// The source `clickhouse`.
     #[garde(dive, custom(clickhouse::fits))]
@@ -53,9 +54,10 @@ pub struct SpikeSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct HttpSettings {
-    /// Where the backend answers; the path `/usage` is asked.
-    #[garde(custom(web_address))]
-    pub url: String,
+    /// The backend's address, with user, password or token where it needs them; queries go to its path `/usage`. It is
+    /// shown without its secrets.
+    #[garde(skip)]
+    pub url: SecretUrl,
     /// How long a connection may take.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
@@ -154,7 +156,7 @@ impl Default for SpikeSettings {
 impl Default for HttpSettings {
     fn default() -> Self {
         Self {
-            url: String::from("http://127.0.0.1:8123"),
+            url: SecretUrl::from(String::from("http://127.0.0.1:8123")),
             connect_timeout: Duration::from_secs(2),
             timeout: Duration::from_secs(30),
             query_timeout: Duration::from_secs(30),
@@ -163,9 +165,10 @@ impl Default for HttpSettings {
     }
 }
 
-fn web_address(text: &str, (): &()) -> garde::Result {
-    let bad = |why: String| garde::Error::new(format!("{why}; give it as \"http://127.0.0.1:8123\""));
-    let url = reqwest::Url::parse(text).map_err(|error| bad(error.to_string()))?;
+// Not at `url` itself: what is wrong with a secret is shown nowhere.
+fn has_web_address(settings: &HttpSettings, (): &()) -> garde::Result {
+    let bad = |why: String| garde::Error::new(format!("url: {why}; give it as \"http://127.0.0.1:8123\""));
+    let url = reqwest::Url::parse(settings.url.expose()).map_err(|error| bad(error.to_string()))?;
     if ["http", "https"].contains(&url.scheme()) {
         Ok(())
     } else {
@@ -204,7 +207,8 @@ mod tests {
     #[test]
     fn an_address_that_is_none_is_refused_with_the_way_out() {
         for bad in ["", "localhost", "ftp://x", "127.0.0.1:80"] {
-            let error = web_address(bad, &()).unwrap_err();
+            let url = SecretUrl::from(bad.to_owned());
+            let error = has_web_address(&HttpSettings { url, ..HttpSettings::default() }, &()).unwrap_err();
             assert!(error.to_string().contains("give it as"), "{bad}: {error}");
         }
     }

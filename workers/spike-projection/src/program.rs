@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lockgate::config::Section;
-use lockgate::{App, Job, Kind, Lockgate, PoolName, Tables};
+use lockgate::{App, Job, Kind, Loaded, Lockgate, PoolName, Tables};
 use lockgate_cli::{About, BackendCount, Command, Manifest, ManifestRequest, Program, Window};
 
 use crate::commands;
@@ -42,8 +42,13 @@ impl Program for SpikeProjection {
         &[TABLES]
     }
 
-    fn pools(&self) -> Vec<PoolName> {
-        PoolName::new(SpikeSettings::default().pool).into_iter().collect()
+    fn pools(&self, loaded: &Loaded) -> Vec<PoolName> {
+        let settings: SpikeSettings = loaded.section(SECTION).unwrap_or_default();
+        PoolName::new(settings.pool).into_iter().collect()
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        Kind::new(ProjectSpikes::KIND).into_iter().collect()
     }
 
     async fn app(&self, lockgate: &Lockgate) -> anyhow::Result<App> {

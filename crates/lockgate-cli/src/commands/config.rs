@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::arguments::examples;
 use crate::program::Command;
+use crate::run::load_by_name;
 use crate::session::Session;
 use crate::{Exit, Problem};
 
@@ -24,7 +25,7 @@ pub(crate) struct Config;
 enum Arguments {
     /// Writes a config file that explains every key and changes nothing
     Init(Init),
-    /// Names every bad key, its value and the way out; exit 78 when there is one
+    /// Name every bad key with its value and the remedy; warn of pools and kinds that nothing uses. Exit 78 for a bad key
     Check,
     /// Shows the settings as they hold, secrets masked
     Show,
@@ -43,6 +44,8 @@ struct Init {
 struct Checked {
     ok: bool,
     faults: Vec<Fault>,
+    /// What is probably a mistake, although nothing forbids it.
+    warnings: Vec<Fault>,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,16 +110,19 @@ fn init(session: &Session, path: PathBuf) -> anyhow::Result<Exit> {
 }
 
 fn check(session: &Session) -> anyhow::Result<Exit> {
-    let faults = match load(&session.loaded().sources) {
-        Ok(_) => Vec::new(),
-        Err(ConfigErrors { faults }) => faults,
+    let loaded = load_by_name(session.loaded().sources.clone(), session.program());
+    let (faults, warnings) = match loaded {
+        Ok(loaded) => (Vec::new(), loaded.warnings().to_vec()),
+        Err(ConfigErrors { faults }) => (faults, Vec::new()),
     };
-    let checked = Checked { ok: faults.is_empty(), faults };
+    let checked = Checked { ok: faults.is_empty(), faults, warnings };
     session.terminal().show(&checked, |_| {
-        if checked.ok {
-            return String::from("the config is in order");
+        let warnings: String =
+            checked.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+        match checked.ok {
+            true => warnings + "the config is in order",
+            false => checked.faults.iter().map(|fault| format!("{fault}\n")).collect(),
         }
-        checked.faults.iter().map(|fault| format!("{fault}\n")).collect()
     })?;
     Ok(if checked.ok { Exit::Ok } else { Exit::Config })
 }

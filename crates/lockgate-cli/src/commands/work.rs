@@ -72,6 +72,9 @@ impl Command for Work {
 
     async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
         let arguments = Arguments::from_arg_matches(matches)?;
+        for warning in session.loaded().warnings() {
+            tracing::warn!("{warning}");
+        }
         let readiness = Arc::new(Readiness::default());
         let _endpoints = arguments.listen(session, &readiness).await?;
         let stop = signals::drain_on_signal(session.terminal())?;
@@ -111,7 +114,8 @@ impl Arguments {
             return Ok(None);
         };
         let about = session.program().about();
-        let endpoints = Endpoints::start(address, &about, Arc::clone(readiness)).await?;
+        let hosts = session.loaded().settings.worker.hosts.clone();
+        let endpoints = Endpoints::start(address, hosts, &about, Arc::clone(readiness)).await?;
         let said = format!("listening on http://{}: /metrics, /healthz, /readyz", endpoints.address());
         session.terminal().note(&said);
         Ok(Some(endpoints))

@@ -9,7 +9,7 @@ use serde_path_to_error::{Segment, Track};
 
 use super::merge::Tree;
 use super::section::{Typed, schema_of};
-use super::{Fault, Section};
+use super::{Fault, Section, mask_addresses};
 
 /// More faults than anybody reads at once.
 const MOST_FAULTS: usize = 50;
@@ -102,16 +102,19 @@ fn validate<T: Typed>(value: &T, tree: &Tree, schema: &Schema, faults: &mut Vec<
 
 fn fault<T: Typed>(tree: &Tree, schema: &Schema, key: &str, problem: &str) -> Fault {
     let secret = at(schema.as_value(), key).is_some_and(|s| s.get("writeOnly") == Some(&Value::Bool(true)));
-    let value = find(&tree.value, key).filter(|v| !v.is_object());
+    let value = find(&tree.value, key).filter(|v| !v.is_object()).map(ToString::to_string);
+    // An address may hold a password wherever it is given, and a problem may quote it.
+    let address = value.as_deref().filter(|value| value.contains("://"));
+    let problem = match address {
+        _ if secret => String::from("must be a text that is allowed here"),
+        Some(_) => format!("an address is not allowed here{}", example::<T>(key)),
+        None => format!("{problem}{}", example::<T>(key)),
+    };
     Fault {
         key: tree.full(key),
-        value: if secret { None } else { value.map(ToString::to_string) },
+        value: value.filter(|_| !secret).map(|value| mask_addresses(&value).into_owned()),
         origin: tree.origin(key).map(|origin| origin.name.clone()),
-        problem: if secret {
-            String::from("must be a text that is allowed here")
-        } else {
-            format!("{problem}{}", example::<T>(key))
-        },
+        problem,
     }
 }
 
@@ -129,15 +132,11 @@ fn unknown_key(tree: &Tree, schema: &Schema, beside: &[Section], key: &str) -> F
     if parent.is_empty() {
         known.extend(beside.iter().map(|section| section.name));
     }
-    let closest = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(known, name), *known))
-        .filter(|(distance, known)| *distance <= known.len().div_ceil(3))
-        .min();
+    let closest = closest(name, known.iter().copied());
     let other = OTHER_WORDS.iter().find(|(word, _)| *word == name);
     let way_out = match closest {
         _ if other.is_some() => other.map(|(_, meant)| (*meant).to_owned()).unwrap_or_default(),
-        Some((_, known)) => format!("did you mean {known:?}?"),
+        Some(known) => format!("did you mean {known:?}?"),
         None => format!("one of {}", known.join(", ")),
     };
     Fault {
@@ -146,6 +145,12 @@ fn unknown_key(tree: &Tree, schema: &Schema, beside: &[Section], key: &str) -> F
         origin: tree.origin(key).map(|origin| origin.name.clone()),
         problem: format!("there is no such key; {way_out}"),
     }
+}
+
+/// The known name that is most like this one, if any is.
+pub(super) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = known.map(|known| (strsim::damerau_levenshtein(known, name), known));
+    near.filter(|(distance, known)| *distance <= known.len().div_ceil(3)).min().map(|(_, known)| known)
 }
 
 fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {

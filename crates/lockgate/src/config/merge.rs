@@ -8,7 +8,7 @@ use std::sync::Arc;
 use config::{Config, Environment, File, FileFormat, ValueKind};
 use serde_json::{Map, Value};
 
-use super::{ConfigErrors, Section, Sources};
+use super::{ConfigErrors, Section, Sources, names};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "lockgate.toml";
@@ -16,7 +16,11 @@ pub const DEFAULT_FILE: &str = "lockgate.toml";
 /// What the environment's keys begin with: `LOCKGATE__WORKER__CONCURRENCY` is `worker.concurrency`.
 pub const PREFIX: &str = "LOCKGATE";
 
-const FLAG: &str = "a flag";
+/// The origin of what flags say.
+pub(super) const FLAG: &str = "a flag";
+
+/// The origin of what the environment says.
+pub(super) const ENVIRONMENT: &str = "the environment";
 
 /// A part of the merged config.
 pub(super) struct Tree {
@@ -59,10 +63,10 @@ pub(super) fn merge(sources: &Sources) -> Result<Tree, ConfigErrors> {
             .set_override(key, value)
             .map_err(|_| ConfigErrors::of_file(FLAG, format!("{key:?} is no key; write section.key")))?;
     }
-    let merged =
-        builder.build().map_err(|error| ConfigErrors::of_file("the environment", one_line(&error)))?;
+    let merged = builder.build().map_err(|error| ConfigErrors::of_file(ENVIRONMENT, one_line(&error)))?;
     let mut origins = BTreeMap::new();
-    let value = convert(merged.cache, "", &mut origins);
+    let mut value = convert(merged.cache, "", &mut origins);
+    names::resolve(&mut value, &mut origins, &sources.names);
     Ok(Tree { place: String::new(), value, origins: Arc::new(origins) })
 }
 
@@ -157,7 +161,7 @@ fn named(value: config::Value, origin: &String) -> config::Value {
 
 fn convert(value: config::Value, place: &str, origins: &mut BTreeMap<String, Origin>) -> Value {
     if let Some(name) = value.origin() {
-        let texts_only = name == FLAG || name == "the environment";
+        let texts_only = name == FLAG || name == ENVIRONMENT;
         origins.insert(place.to_owned(), Origin { name: name.to_owned(), texts_only });
     }
     let below = |key: &str| if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };

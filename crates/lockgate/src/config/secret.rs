@@ -57,6 +57,9 @@ impl JsonSchema for Secret {
 #[serde(transparent)]
 pub struct SecretUrl(Secret);
 
+/// The fragment by which Redis' driver is told not to check the server's certificate; shown, as it is no secret.
+const INSECURE: &str = "insecure";
+
 /// Parts of an address's query that are shown as they are.
 const OPEN: [&str; 4] = ["sslmode", "sslrootcert", "heartbeat", "connection_timeout"];
 
@@ -67,22 +70,49 @@ impl SecretUrl {
         self.0.expose()
     }
 
-    /// The address without its password. What is no address is not shown at all.
+    /// Returns the address with every part masked that may be a secret: the password, the user of a web
+    /// address (which may be a token), unknown parameters and the fragment. A text that is no address is masked
+    /// as a whole.
     #[must_use]
     pub fn masked(&self) -> String {
-        let Ok(mut url) = Url::parse(self.expose()) else { return String::from(HIDDEN) };
-        // An address that takes no password has none to hide.
-        if url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {
-            return String::from(HIDDEN);
-        }
-        let shown = |(key, value): (Cow<'_, str>, Cow<'_, str>)| {
-            let value = if OPEN.contains(&key.as_ref()) { value } else { HIDDEN.into() };
-            format!("{key}={value}")
-        };
-        let query: Vec<String> = url.query_pairs().map(shown).collect();
-        url.set_query((!query.is_empty()).then(|| query.join("&")).as_deref());
-        url.into()
+        mask(self.expose()).unwrap_or_else(|| String::from(HIDDEN))
     }
+}
+
+/// Masks the secrets of every address in a text that is printed although it was not declared to be secret: somebody
+/// may have given an address with a password for any setting. Other texts are returned unchanged.
+#[must_use]
+pub fn mask_addresses(text: &str) -> Cow<'_, str> {
+    if !text.contains("://") {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(mask(text.trim_matches('"')).unwrap_or_else(|| String::from(HIDDEN)))
+}
+
+/// `None`: the text is no address, or it has a secret that cannot be taken out.
+fn mask(text: &str) -> Option<String> {
+    let mut url = Url::parse(text).ok()?;
+    let is_web = ["http", "https"].contains(&url.scheme());
+    if url.password().is_some() {
+        url.set_password(Some(HIDDEN)).ok()?;
+    }
+    if is_web && !url.username().is_empty() {
+        url.set_username(HIDDEN).ok()?;
+    }
+    let shown = |(key, value): (Cow<'_, str>, Cow<'_, str>)| {
+        match OPEN.contains(&key.as_ref()) {
+            true => format!("{key}={value}"),
+            // A parameter without a value may be a token by itself.
+            false if value.is_empty() => String::from(HIDDEN),
+            false => format!("{key}={HIDDEN}"),
+        }
+    };
+    let query: Vec<String> = url.query_pairs().map(shown).collect();
+    url.set_query((!query.is_empty()).then(|| query.join("&")).as_deref());
+    if url.fragment().is_some_and(|fragment| fragment != INSECURE) {
+        url.set_fragment(Some(HIDDEN));
+    }
+    Some(url.into())
 }
 
 impl From<String> for SecretUrl {
@@ -132,11 +162,21 @@ mod tests {
                 "postgres://db/jobs?sslmode=require&password=***",
             ),
             ("amqps://broker/v", "amqps://broker/v"),
+            ("https://hush@backend/usage", "https://***@backend/usage"),
+            ("https://backend/usage?hush#hush", "https://backend/usage?***#***"),
+            ("rediss://me@store/#insecure", "rediss://me@store/#insecure"),
             ("hush", "***"),
         ] {
             let url = SecretUrl::from(String::from(url));
             assert_eq!(url.masked(), shown);
             assert!(!format!("{url:?}").contains("hush"));
         }
+    }
+
+    #[test]
+    fn an_address_with_a_password_is_masked_in_any_text() {
+        assert_eq!(mask_addresses("clickhouse"), "clickhouse");
+        assert_eq!(mask_addresses("\"http://me:hush@db/x\""), "http://***:***@db/x");
+        assert_eq!(mask_addresses("see http://me:hush@db/x"), "***");
     }
 }

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::merge::{PREFIX, Tree};
-use super::{Fault, SecretUrl};
+use super::{Fault, SecretUrl, mask_addresses};
 use crate::settings::{EngineName, ServerSettings, Settings};
 
 /// The longest address in a file.
@@ -103,7 +103,8 @@ fn missing(name: &str) -> String {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let named = |problem: &str| format!("{}: {problem}", path.display());
+    let shown = path.display().to_string();
+    let named = |problem: &str| format!("{}: {problem}", mask_addresses(&shown));
     let mut text = String::new();
     let file = File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
     if let Err(error) = file {

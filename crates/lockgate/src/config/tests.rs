@@ -9,7 +9,7 @@ use lockgate_core::pool::OnBusy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigErrors, Loaded, Secret, Section, Sources, load, schema, template};
+use super::{ConfigErrors, Loaded, Names, Secret, Section, Sources, load, schema, template};
 use crate::settings::{Adaptive, Settings, durations};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
@@ -58,7 +58,16 @@ impl Given {
         std::fs::write(&path, text).unwrap();
         let sections = vec![Section::of::<Mail>("mail"), Section::of::<Vault>("vault")];
         let environment = Some(std::collections::HashMap::new());
-        Self { folder, sources: Sources { file: Some(path), environment, overrides: vec![], sections } }
+        Self {
+            folder,
+            sources: Sources {
+                file: Some(path),
+                environment,
+                overrides: vec![],
+                sections,
+                names: Names::default(),
+            },
+        }
     }
 
     fn env(mut self, key: &str, value: &str) -> Self {
@@ -246,4 +255,64 @@ fn a_section_that_was_not_declared_is_not_there() {
     given.sources.sections.clear();
     let error = given.load().unwrap().section::<Mail>("mail").unwrap_err();
     assert!(error.to_string().contains("declares no such section"), "{error}");
+}
+
+fn names(mut given: Given) -> Given {
+    let pools = vec!["clickhouse".parse().unwrap(), "smtp".parse().unwrap()];
+    let kinds = vec!["spike-projection".parse().unwrap(), "send-invoice".parse().unwrap()];
+    given.sources.names = Names { pools, kinds };
+    given
+}
+
+#[test]
+fn a_name_that_nothing_uses_is_warned_of_with_the_one_that_was_meant() {
+    let text =
+        "[pools.smpt]\nslots = 1\n[pools.smtp]\n[kinds.send-invoise]\nrate = '1/s'\n[kinds.other-thing]";
+    let given = names(Given::file(text))
+        .env("LOCKGATE_WORKER__CONCURRENCY", "3")
+        .env("LOCKGATE_RUNS_BATCH_SIZE", "3")
+        .env("LOCKGATE_TEST_NIGHTLY", "1")
+        .env("LOCKGATE__WORKER__GRACE", "1s");
+    let folder = format!("{}/", given.folder.path().display());
+    let loaded = given.load().unwrap();
+    let told: Vec<String> = loaded.warnings().iter().map(|w| w.to_string().replace(&folder, "")).collect();
+    assert_eq!(
+        told,
+        [
+            "pools.smpt (from lockgate.toml): no job of this program uses this pool; did you mean \"smtp\"?",
+            "kinds.other-thing: this program has no such kind; one of send-invoice, spike-projection",
+            "kinds.send-invoise (from lockgate.toml): this program has no such kind; did you mean \"send-invoice\"?",
+            "LOCKGATE_RUNS_BATCH_SIZE (from the environment): this variable sets nothing; did you mean LOCKGATE__RUNS__BATCH_SIZE?",
+            "LOCKGATE_WORKER__CONCURRENCY (from the environment): this variable sets nothing; did you mean LOCKGATE__WORKER__CONCURRENCY?",
+        ]
+    );
+    assert_eq!(Given::file("[pools.smpt]").load().unwrap().warnings(), [], "no names are known");
+}
+
+#[test]
+fn an_underscore_of_the_environment_stands_for_a_hyphen_where_only_one_name_can_be_meant() {
+    let variables = |given: Given| {
+        given
+            .env("LOCKGATE__KINDS__SPIKE_PROJECTION__RATE", "5/s")
+            .env("LOCKGATE__KINDS__SEND_INVOICE__RATE", "6/s")
+    };
+    let kinds = |given: Given| -> Vec<String> {
+        let kinds = &given.load().unwrap().settings.kinds;
+        kinds.iter().map(|(name, kind)| format!("{name} {}", kind.rate.unwrap())).collect()
+    };
+    let text = "[kinds.spike-projection]\nrate = '1/s'\nburst = 3";
+    let given = variables(names(Given::file(text))).flag("kinds.send-invoice.rate", "7/s");
+    let loaded = given.load().unwrap();
+    assert_eq!(loaded.settings.kinds.len(), 2);
+    assert_eq!(loaded.warnings(), []);
+    assert_eq!(
+        loaded.settings.kinds[&"spike-projection".parse().unwrap()].burst,
+        Some(3),
+        "the file's stays"
+    );
+    assert_eq!(kinds(given), ["send-invoice 7/s", "spike-projection 5/s"]);
+    // Nobody can say which of the two is meant.
+    let ambiguous = names(Given::file("[kinds.'spike.projection']\nrate = '1/s'"));
+    let spelled = ambiguous.env("LOCKGATE__KINDS__SPIKE_PROJECTION__RATE", "5/s");
+    assert_eq!(kinds(spelled), ["spike.projection 1/s", "spike_projection 5/s"]);
 }

@@ -43,11 +43,14 @@ pub fn within_or_forever(
     move |value, ()| value.map_or(Ok(()), |value| within(least, most)(&value, &()))
 }
 
-/// A path that names something.
+/// A path of a file.
 ///
 /// # Errors
-/// When it is empty.
+/// When it is empty, or an address.
 pub fn not_empty(path: &Path, (): &()) -> garde::Result {
+    check(!path.to_string_lossy().contains("://"), || {
+        String::from("must be the path of a file, not an address; name a file, such as \"lockgate.db\"")
+    })?;
     check(!path.as_os_str().is_empty(), || {
         String::from("must not be empty; name a file, such as \"lockgate.db\"")
     })

@@ -1,6 +1,7 @@
 //! Usage over HTTP, from a Snuba-like backend. It never retries by itself: the ledger counts attempts, and a second
 //! query would run beside the first without a slot.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Once;
 
@@ -15,7 +16,7 @@ use crate::hour::Hour;
 use crate::projection::Usage;
 
 /// The source `http`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpSource {
     client: Client,
     url: Url,
@@ -45,9 +46,11 @@ impl HttpSource {
     /// When the address is none, or TLS cannot be set up.
     pub fn new(settings: &HttpSettings) -> Result<Self, NoHttpSource> {
         one_tls_provider();
-        let refused = |source| NoHttpSource::of(settings.url.clone(), "spike_projection.http", source);
-        let base = Url::parse(&settings.url).map_err(|error| refused(error.into()))?;
-        let url = base.join("usage").map_err(|error| refused(error.into()))?;
+        let refused = |source| NoHttpSource::of(settings.url.masked(), "spike_projection.http", source);
+        let base = Url::parse(settings.url.expose()).map_err(|error| refused(error.into()))?;
+        let mut url = base.join("usage").map_err(|error| refused(error.into()))?;
+        // A token may be a parameter of the address.
+        url.set_query(base.query());
         let client = Client::builder()
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
@@ -69,6 +72,13 @@ impl HttpSource {
             body.extend_from_slice(&chunk);
         }
         Ok(body)
+    }
+}
+
+// By hand: the address may hold a secret.
+impl fmt::Debug for HttpSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSource").finish_non_exhaustive()
     }
 }
 

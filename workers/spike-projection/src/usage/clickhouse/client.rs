@@ -2,6 +2,7 @@
 //!
 //! It must never send anything twice, and never hand out a part of an answer.
 
+use std::fmt;
 use std::time::Duration;
 
 use reqwest::{Client as Http, RequestBuilder, Response, StatusCode, Url, redirect, retry};
@@ -47,7 +48,7 @@ const WHOLE: [(&str, &str); 9] = [
 ];
 
 /// A client with a connection pool of its own. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Client {
     http: Http,
     url: Url,
@@ -56,6 +57,13 @@ pub(super) struct Client {
     query_seconds: u64,
     log_queries: bool,
     max_answer_bytes: usize,
+}
+
+// By hand: the address may hold a password.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
 }
 
 impl Client {

@@ -29,7 +29,8 @@ async fn ask(said: &'static str, hangs: bool) -> Result<Usage, UsageError> {
         }
     });
     let timeout = if hangs { Duration::from_millis(300) } else { Duration::from_secs(30) };
-    let settings = HttpSettings { url, timeout, max_answer_bytes: 2_000, ..HttpSettings::default() };
+    let settings =
+        HttpSettings { url: url.into(), timeout, max_answer_bytes: 2_000, ..HttpSettings::default() };
     HttpSource::new(&settings).unwrap().hourly("o", HOURS, &"any".parse().unwrap()).await
 }
 
@@ -115,7 +116,7 @@ async fn nobody_there_means_no_query_was_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let source = HttpSource::new(&HttpSettings { url, ..HttpSettings::default() }).unwrap();
+    let source = HttpSource::new(&HttpSettings { url: url.into(), ..HttpSettings::default() }).unwrap();
     let error = source.hourly("o", HOURS, &"any".parse().unwrap()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Unavailable);
     assert!(!error.backend_may_run());
