@@ -248,6 +248,13 @@ impl PoolStatus {
         )
     }
 
+    /// Returns the slots that grants obey at this instant: none while the pool is paused or its store has yet to learn
+    /// who holds slots.
+    #[must_use]
+    pub fn limit_now(&self) -> u32 {
+        if self.paused.is_some() || self.learning.is_some() { 0 } else { self.limit() }
+    }
+
     /// How far the pool is above the slots that are allowed, because they were lowered or leases were registered again.
     #[must_use]
     pub fn over_by(&self) -> u32 {
@@ -297,6 +304,32 @@ mod tests {
     #[test]
     fn advice_lowers_the_limit_and_never_raises_it() {
         assert_eq!([limit(5, None), limit(5, Some(3)), limit(5, Some(9)), limit(0, Some(1))], [5, 3, 5, 0]);
+    }
+
+    #[test]
+    fn a_paused_or_learning_pool_grants_nothing_whatever_its_slots() {
+        let status = PoolStatus {
+            name: PoolName::new("p").unwrap(),
+            configured: Configured { slots: 10, per_tenant: None },
+            slots: 10,
+            per_tenant: None,
+            rollout: None,
+            version: 1,
+            epoch: 1,
+            held: 0,
+            draining: 0,
+            peak: 0,
+            waiters: 0,
+            oldest_wait: None,
+            learning: None,
+            paused: None,
+            advice: Some(Advice { slots: 4, why: String::new(), enforced: true, age: Duration::ZERO }),
+        };
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(status.limit_now(), 4);
+        assert_eq!(PoolStatus { advice: None, ..status.clone() }.limit_now(), 10);
+        assert_eq!(PoolStatus { paused: second, ..status.clone() }.limit_now(), 0);
+        assert_eq!(PoolStatus { learning: second, ..status }.limit_now(), 0);
     }
 
     #[test]

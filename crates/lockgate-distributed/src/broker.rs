@@ -17,7 +17,7 @@ mod payload;
 mod publisher;
 mod subscription;
 mod supervisor;
-mod telemetry;
+pub mod telemetry;
 mod topology;
 mod window;
 

@@ -14,6 +14,7 @@ mod ledger;
 mod open;
 mod slots;
 
+pub use broker::telemetry;
 pub use broker::{BrokerOpenError, BrokerOptions, MAX_PREFIX_BYTES, RabbitBroker};
 pub use chunks::RedisChunks;
 pub use database::{

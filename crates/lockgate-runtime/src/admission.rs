@@ -15,6 +15,7 @@ use crate::options::PoolPolicy;
 use crate::rates::Later;
 use crate::registry::Entry;
 use crate::slots::Hold;
+use crate::telemetry;
 use crate::verdict::{Denied, without_slots};
 
 /// How long it takes to make a pool again that the slot store has lost.
@@ -126,9 +127,15 @@ impl Executor {
         };
         let (lease, tenant) = (taken.envelope.job.into(), taken.envelope.tenant.clone());
         let request = SlotRequest { lease, tenant, needs, drain_for, max_wait: policy.max_wait };
+        let asked_at = Instant::now();
         let denied = loop {
             let denied = match self.slots.acquire(request.clone()).await {
-                Ok(hold) => return Admitted::Yes(Some(hold)),
+                Ok(hold) => {
+                    if role == Role::First {
+                        telemetry::waited(&taken.envelope.kind, asked_at.elapsed());
+                    }
+                    return Admitted::Yes(Some(hold));
+                }
                 Err(denied) => denied,
             };
             if !denied.is_of_a_lost_pool() || Instant::now() + MADE_AGAIN > until {

@@ -157,7 +157,6 @@ impl Executor {
         let Some(first) = group.first() else { return };
         let (kind, name) = (first.taken.kind, &first.taken.envelope.kind);
         let waited = first.admitted_at.duration_since(first.asked_at);
-        telemetry::waited(name, waited);
         tracing::Span::current().record("attempt", first.started.execution.attempt);
         let started_at = Instant::now();
         let limit = self.limit(first);

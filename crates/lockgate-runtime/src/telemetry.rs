@@ -25,7 +25,8 @@ pub const DISPATCHED: &str = "lockgate_jobs_dispatched_total";
 pub const SWEPT: &str = "lockgate_jobs_swept_total";
 /// Counter: messages that nobody could handle, by `reason`.
 pub const REJECTED: &str = "lockgate_messages_rejected_total";
-/// Histogram, seconds: from asking for slots to holding them, by `kind`.
+/// Histogram, seconds: from requesting slots to holding them, by `kind`; without the wait for tokens, and only of
+/// requests that were granted.
 pub const WAIT: &str = "lockgate_slot_wait_seconds";
 /// Histogram, seconds: one execution, by `kind`.
 pub const RUN: &str = "lockgate_job_run_seconds";
@@ -59,7 +60,10 @@ pub const AGAIN: &str = "lockgate_slot_waiters_registered_again_total";
 pub const HELD: &str = "lockgate_slots_held";
 /// Gauge: slots draining, by `pool`.
 pub const DRAINING: &str = "lockgate_slots_draining";
-/// Gauge: slots of the pool, by `pool`.
+/// Gauge: slots that the pool was given, by `config` or `slots set`, by `pool`.
+pub const CONFIGURED: &str = "lockgate_slots_configured";
+/// Gauge: slots that grants obey now, by `pool`: those configured, fewer by an enforced advice, none while the pool is
+/// paused or its store learns its state anew.
 pub const LIMIT: &str = "lockgate_slots_limit";
 /// Gauge: how far the pool is above its slots, by `pool`.
 pub const OVER: &str = "lockgate_slots_over";
@@ -99,7 +103,7 @@ pub const COUNTERS: [(&str, &str); 15] = [
 
 /// The histograms, all in seconds, with their help: an exporter needs buckets for each.
 pub const HISTOGRAMS: [(&str, &str); 5] = [
-    (WAIT, "From asking for slots to holding them"),
+    (WAIT, "From requesting slots to holding them, without the wait for tokens"),
     (RUN, "One execution of a job"),
     (HOLD, "From the grant of slots to their return"),
     (RATE_WAIT, "From holding slots to having a token"),
@@ -110,7 +114,8 @@ pub const HISTOGRAMS: [(&str, &str); 5] = [
 pub const GAUGES: [(&str, &str); 11] = [
     (HELD, "Slots held"),
     (DRAINING, "Slots whose holder is gone while its backend work may still run"),
-    (LIMIT, "Slots of the pool"),
+    (CONFIGURED, "Slots that the pool was given"),
+    (LIMIT, "Slots that grants obey now; none while the pool is paused or learning"),
     (OVER, "How far the pool is above its slots"),
     (LEARNING, "How long nothing is granted yet because the slot store lost its state"),
     (WAITERS, "Requests in line"),
@@ -241,7 +246,8 @@ pub(crate) fn pool(status: &PoolStatus) {
     let label = || status.name.to_string();
     gauge!(HELD, "pool" => label()).set(f64::from(status.held));
     gauge!(DRAINING, "pool" => label()).set(f64::from(status.draining));
-    gauge!(LIMIT, "pool" => label()).set(f64::from(status.slots));
+    gauge!(CONFIGURED, "pool" => label()).set(f64::from(status.slots));
+    gauge!(LIMIT, "pool" => label()).set(f64::from(status.limit_now()));
     gauge!(OVER, "pool" => label()).set(f64::from(status.over_by()));
     gauge!(LEARNING, "pool" => label()).set(status.learning.unwrap_or_default().as_secs_f64());
     gauge!(WAITERS, "pool" => label()).set(f64::from(status.waiters));

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 /// Counter: connections that were made again after one was lost, by `connection` (`publish`, `consume`).
 pub(super) const RECONNECTS: &str = "lockgate_broker_reconnects_total";
@@ -18,6 +18,36 @@ pub(super) const RETURNED: &str = "lockgate_broker_returned_total";
 pub(super) const REFUSED: &str = "lockgate_broker_refused_total";
 /// Histogram, seconds: from handing a group of messages to the broker to the last confirmation.
 pub(super) const CONFIRM: &str = "lockgate_broker_confirm_seconds";
+
+/// The counters, with their help.
+pub const COUNTERS: [(&str, &str); 3] = [
+    (RECONNECTS, "Connections to the broker that were opened again after one was lost"),
+    (RETURNED, "Messages that the broker returned because no queue takes them"),
+    (REFUSED, "Messages that the broker refused because their queue is full"),
+];
+
+/// The histograms, in seconds, with their help: an exporter needs buckets for each.
+pub const HISTOGRAMS: [(&str, &str); 1] =
+    [(CONFIRM, "From handing a group of messages to the broker to its last confirmation")];
+
+/// The gauges, with their help.
+pub const GAUGES: [(&str, &str); 2] = [
+    (CONNECTED, "1 while a connection to the broker is up, else 0"),
+    (BLOCKED, "1 while the broker takes no messages because of an alarm, else 0"),
+];
+
+/// Gives the installed recorder the help text of each metric.
+pub fn describe() {
+    for (name, help) in COUNTERS {
+        describe_counter!(name, help);
+    }
+    for (name, help) in HISTOGRAMS {
+        describe_histogram!(name, metrics::Unit::Seconds, help);
+    }
+    for (name, help) in GAUGES {
+        describe_gauge!(name, help);
+    }
+}
 
 pub(super) fn connected(connection: &'static str, up: bool) {
     gauge!(CONNECTED, "connection" => connection).set(if up { 1.0 } else { 0.0 });
