@@ -3,7 +3,7 @@
 -- Keeps: only the latest dispatch counts, and not when it was taken back, started or settled before this report came.
 -- $3 is ledger time, now (ms).
 with taken as (
-    update standings s set state = 'enqueued', due_at = null, reason = null, updated_at = $3::bigint
+    update standings s set state = 'enqueued', due_at = null, updated_at = $3::bigint
     from unnest($1::uuid[], $2::integer[]) as x (id, dispatch)
     where s.id = x.id and s.dispatch = x.dispatch and s.dispatched and s.state = 'scheduled'
     returning s.id, s.run

@@ -1,6 +1,7 @@
 -- Records what deliveries of jobs came to, and returns the id and state of each for which that was news: $1 ids, each once,
 -- $2 numbers of their executions (null: none), $3 dispatches (null: the execution is on record), $4 states, $5 due again
--- after (ms, null: not), $6 whether deferred, $7 reasons, $8 waited (ms), $9 ran (ms): arrays of one length.
+-- after (ms, null: not), $6 whether deferred, $7 reasons, $8 waited (ms; added to the waits before it), $9 ran (ms): arrays of
+-- one length.
 -- Keeps: nothing older than the latest execution or dispatch says anything; a terminal state is never left; an execution
 -- that is not on record yet is the next after those that are.
 -- $10 is ledger time, now (ms).
@@ -15,7 +16,8 @@ update standings s set
     executions = coalesce(x.execution, s.executions),
     unsettled = case when x.execution is null then s.unsettled else 0 end, dispatched = false,
     executing = s.executing and x.execution is null,
-    waited = x.waited, ran = case when x.execution is null then s.ran else x.ran end,
+    waited = least(coalesce(s.waited, 0)::bigint + x.waited, 2147483647)::integer,
+    ran = case when x.execution is null then s.ran else x.ran end,
     settled_at = $10::bigint, updated_at = $10::bigint
 from unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::bigint[], $6::boolean[], $7::text[], $8::integer[], $9::integer[])
     as x (id, execution, dispatch, state, after, deferred, reason, waited, ran)

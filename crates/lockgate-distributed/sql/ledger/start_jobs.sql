@@ -6,7 +6,7 @@
 -- $6 is ledger time, now (ms).
 update standings s set
     state = case when s.dispatched then 'enqueued' else s.state end, due_at = case when s.dispatched then null else s.due_at end,
-    reason = case when s.dispatched then null else s.reason end, started = true, executing = true, started_by = x.token,
+    started = true, executing = true, started_by = x.token,
     attempt = s.attempt + 1, executions = s.executions + 1, unsettled = s.unsettled + 1, updated_at = $6::bigint
 from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::integer[]) as x (id, dispatch, token, underway), runs r
 where s.id = x.id and s.dispatch = x.dispatch and s.state in ('scheduled', 'enqueued')

@@ -136,7 +136,7 @@ impl Standing {
             }
             StartVerdict::Paused => {
                 // From `scheduled`, its message before its report, there is no event: it is there already.
-                self.put(JobState::Scheduled, Some(self.now), None);
+                self.put(JobState::Scheduled, Some(self.now), self.reason.clone());
                 self.dispatched = false;
                 Started::Paused
             }
@@ -160,7 +160,7 @@ impl Standing {
         // Also from `scheduled`: a fast worker has the message before the dispatcher has reported it as published. Where the
         // message has come twice, and the other delivery was put off, the job stays put off.
         if self.dispatched {
-            self.put(JobState::Enqueued, None, None);
+            self.put(JobState::Enqueued, None, self.reason.clone());
         }
         self.changed = true;
         self.started = true;
@@ -188,6 +188,9 @@ impl Standing {
     /// Goes where the state machine says, if anywhere; answers whether it went.
     pub(super) fn step(&mut self, event: Event, due: Option<Timestamp>, reason: Option<String>) -> bool {
         let Some(next) = transition::next(self.state, event) else { return false };
+        // Until its next settlement a job keeps the reason of the last: why it was put off.
+        let is_on_its_way = matches!(event, Event::Published | Event::TakenBack);
+        let reason = if is_on_its_way { self.reason.take() } else { reason };
         self.put(next, due, reason);
         true
     }

@@ -137,7 +137,7 @@ impl Standing {
             }
             StartVerdict::Paused => {
                 // From `scheduled`, its message before its report, there is no event: it is there already.
-                self.put(JobState::Scheduled, Some(now), None);
+                self.put(JobState::Scheduled, Some(now), self.reason.clone());
                 self.dispatched = false;
                 Started::Paused
             }
@@ -161,7 +161,7 @@ impl Standing {
         // Also from `scheduled`: a fast worker has the message before the dispatcher has reported it as published. Where the
         // message has come twice, and the other delivery was put off, the job stays put off.
         if self.dispatched {
-            self.put(JobState::Enqueued, None, None);
+            self.put(JobState::Enqueued, None, self.reason.clone());
         }
         self.changed = true;
         self.started = true;
@@ -230,7 +230,7 @@ impl Standing {
         }
         self.dispatched = false;
         self.settled_at = Some(now.0);
-        self.waited = Some(millis(settlement.waited));
+        self.waited = Some(self.waited.unwrap_or(0).saturating_add(millis(settlement.waited)));
         if by_execution {
             self.executing = false;
             self.unsettled = 0;
@@ -244,6 +244,9 @@ impl Standing {
         let Some(next) = transition::next(self.state, event) else {
             return Settled::Stale;
         };
+        // Until its next settlement a job keeps the reason of the last: why it was put off.
+        let is_on_its_way = matches!(event, Event::Published | Event::TakenBack);
+        let reason = if is_on_its_way { self.reason.take() } else { reason };
         self.put(next, due, reason);
         Settled::Recorded(next)
     }

@@ -114,6 +114,8 @@ macro_rules! conformance_suite {
                     an_execution_counts_although_another_delivery_was_put_off,
                     a_late_settlement_of_a_job_that_is_over_changes_nothing,
                     deferrals_are_counted_by_run,
+                    waits_in_vain_count,
+                    reason_of_a_deferral_stays_until_the_next_settlement,
                     a_winding_way_ends_once,
                 ]);
             }

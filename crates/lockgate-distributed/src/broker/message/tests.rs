@@ -117,11 +117,15 @@ fn without_an_id_each_delivery_is_a_job() {
 }
 
 #[test]
-fn key_and_tenant_are_taken_from_the_headers() {
+fn key_and_tenant_are_taken_from_the_headers_or_the_message_id() {
     let both = envelope_of(&client(Some("a"), &[(KEY, text("k")), (TENANT, text("t"))]));
     assert_eq!((both.key.as_str(), both.tenant.as_str()), ("k", "t"));
     let key = envelope_of(&client(Some("a"), &[(KEY, text("k"))]));
     assert_eq!((key.key.as_str(), key.tenant.as_str()), ("k", "k"));
+    let neither = envelope_of(&client(Some("order 17"), &[]));
+    assert_eq!((neither.key.as_str(), neither.tenant.as_str()), ("order 17", "order 17"));
+    let unfit = envelope_of(&client(Some("order\n17"), &[]));
+    assert_eq!(unfit.key.as_str(), unfit.job.to_string());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockgate_core::JobId;
 use lockgate_core::job::{JobState, Outcome};
-use lockgate_core::ledger::{Authority, Settled};
+use lockgate_core::ledger::{Authority, RunQuery, Settled};
 
 use super::super::Fixture;
 use super::super::desk::{Desk, deferred, failed, retry, skipped};
@@ -142,6 +142,37 @@ pub async fn deferrals_are_counted_by_run(fixture: &dyn Fixture) {
     }
     let summary = desk.summary(run).await;
     assert_eq!((summary.deferrals, summary.counts.scheduled), (3, 1));
+}
+
+/// The wait of a job is the sum over its deliveries: one that ended in vain counts as well.
+pub async fn waits_in_vain_count(fixture: &dyn Fixture) {
+    let desk = Desk::new(fixture);
+    desk.plan(spec("r"), 1).await;
+    let envelope = desk.dispatch_one().await;
+    let in_vain = desk.settle(envelope.job, Authority::Delivery(1), deferred(Duration::ZERO)).await;
+    assert_eq!(in_vain, Settled::Recorded(JobState::Scheduled));
+    desk.work(Outcome::Succeeded).await;
+    let both = Duration::from_millis(14);
+    assert_eq!(desk.job(envelope.job).await.waited, Some(both));
+    let query = RunQuery { timing: true, ..RunQuery::default() };
+    let timing = desk.runs(query).await[0].timing.unwrap();
+    assert_eq!((timing.wait_p50, timing.wait_p99), (both, both));
+}
+
+/// While a job that was put off is enqueued again, and while it runs, it says why it was put off.
+pub async fn reason_of_a_deferral_stays_until_the_next_settlement(fixture: &dyn Fixture) {
+    let desk = Desk::new(fixture);
+    desk.plan(spec("r"), 1).await;
+    let (first, _) = desk.work(deferred(Duration::ZERO)).await;
+    let reason = desk.job(first.job).await.reason;
+    assert!(reason.is_some());
+    let envelope = desk.dispatch_one().await;
+    let enqueued = desk.job(envelope.job).await;
+    assert_eq!((enqueued.state, enqueued.reason), (JobState::Enqueued, reason.clone()));
+    let by = Authority::Execution(desk.run(&envelope).await.number);
+    assert_eq!(desk.job(envelope.job).await.reason, reason);
+    desk.settle(envelope.job, by, Outcome::Succeeded).await;
+    assert_eq!(desk.job(envelope.job).await.reason, None);
 }
 
 /// A job that goes through every turn there is ends once, and the run is balanced at each of them.

@@ -145,7 +145,7 @@ impl Job {
         let Some(state) = self.step(Event::Ended(ending), now) else { return Settled::Stale };
         self.deferrals_in_row = transition::deferrals_in_row(self.deferrals_in_row, ending);
         self.record.reason = settlement.outcome.reason().map(str::to_owned);
-        self.record.waited = Some(settlement.waited);
+        self.record.waited = Some(self.record.waited.unwrap_or_default().saturating_add(settlement.waited));
         self.dispatched = false;
         self.settled_at = Some(now);
         if started {
