@@ -129,7 +129,9 @@ impl Command for Demo {
         let arguments = Arguments::from_arg_matches(matches)?;
         let stage = Stage::set(&arguments, Place::of(session, matches)?, session).await?;
         let summary = stage.play(&arguments, session).await?;
-        session.terminal().show(&summary, |look| summary.text(look, session.program().about().name))?;
+        // As it was called: the program need not be on the PATH.
+        let binary = std::env::args().next().unwrap_or_else(|| session.program().about().name.to_owned());
+        session.terminal().show(&summary, |look| summary.text(look, &binary))?;
         Ok(summary.exit())
     }
 }

@@ -35,7 +35,7 @@ pub(crate) use worker::BenchWorker;
 /// `bench`
 pub(crate) struct Bench;
 
-/// What is measured.
+// No doc comment: clap would describe the command by it.
 #[derive(Debug, Clone, Args)]
 struct Arguments {
     /// Jobs of the run

@@ -117,6 +117,32 @@ fn a_run_is_paused_changed_resumed_and_cancelled() {
 }
 
 #[test]
+fn a_run_that_is_over_is_not_said_to_be_paused_resumed_or_changed() {
+    let greeter = Greeter::new();
+    greeter.ok(&["enqueue", "--run", "party"]);
+    greeter.ok(&["work", "--until-idle"]);
+    for command in [&["pause", "party"][..], &["resume", "party"], &["set", "party", "--batch-size", "9"]] {
+        let line = greeter.fails(&[&["runs"], command].concat(), 1);
+        assert!(line.contains("party is finished") && line.contains("runs retry party"), "{line}");
+    }
+    assert_eq!(greeter.json(&["runs", "show", "party"])["run"]["status"], "finished");
+}
+
+#[test]
+fn help_describes_each_command_and_hides_what_is_hidden() {
+    let greeter = Greeter::new();
+    let help = greeter.ok(&["--help"]);
+    let bench = help.lines().find(|line| line.trim_start().starts_with("bench ")).unwrap();
+    assert!(bench.contains("Measures the engine"), "{bench}");
+    assert!(greeter.ok(&["bench", "--help"]).starts_with("Measures the engine"));
+    let line = greeter.fails(&[], 2);
+    assert!(
+        line.contains("bench, config") && !line.contains("bench-worker") && !help.contains("bench-worker"),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_diff_names_the_keys_that_one_run_has_and_the_other_lacks() {
     let greeter = Greeter::new();
     let (a, b) = (greeter.file("a", "anna\nbert\n"), greeter.file("b", "bert\ncleo\n"));
@@ -234,4 +260,78 @@ fn migrations_are_listed_with_the_time_they_were_applied() {
     let first = &status["migrations"][0];
     assert_eq!((&first["component"], &first["version"]), (&"lockgate".into(), &1.into()));
     assert!(first["applied_at"].is_string(), "{first}");
+}
+
+/// What a terminal would obey, or a reader be misled by.
+const ESCAPES: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{202e}end\n  state  succeeded";
+
+/// That the text has no character that a terminal would obey.
+fn is_safe(said: &str) {
+    let bad = |c: &char| (c.is_control() && *c != '\n') || matches!(c, '\u{202a}'..='\u{202e}');
+    assert_eq!(said.chars().filter(bad).collect::<Vec<_>>(), Vec::<char>::new(), "{said:?}");
+}
+
+#[test]
+fn escapes_in_a_reason_do_not_reach_a_terminal() {
+    let greeter = Greeter::new();
+    greeter.ok(&["enqueue", "--run", "party", "--orgs", &greeter.file("guests", "anna\n")]);
+    let job = greeter.json(&["jobs", "list"])["jobs"][0]["id"].as_str().unwrap().to_owned();
+    greeter.ok(&["jobs", "cancel", &job, "--reason", ESCAPES]);
+    let listed = greeter.ok(&["jobs", "list"]);
+    is_safe(&listed);
+    assert!(listed.lines().count() == 2 && listed.contains("\\u{1b}[2J"), "a row is one line: {listed}");
+    let shown = greeter.ok(&["jobs", "show", &job]);
+    is_safe(&shown);
+    assert!(!shown.lines().any(|line| line.starts_with("  state") || line.starts_with("state  succeeded")));
+    let json = greeter.ok(&["jobs", "show", &job, "--output", "json"]);
+    is_safe(&json);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["job"]["reason"], ESCAPES);
+    is_safe(&greeter.fails(&["runs", "show", "no\u{9b}31mrun"], 2));
+}
+
+#[test]
+fn a_piped_table_has_every_id_and_reason_whole() {
+    let greeter = Greeter::new();
+    greeter.ok(&["enqueue", "--run", "party", "--orgs", &greeter.file("guests", "anna\nbert\n")]);
+    let jobs = greeter.json(&["jobs", "list"])["jobs"].as_array().unwrap().clone();
+    let reason = "a reason of many words ".repeat(12) + "to its end";
+    let ids: Vec<&str> = jobs.iter().map(|job| job["id"].as_str().unwrap()).collect();
+    greeter.ok(&["jobs", "cancel", ids[0], "--reason", &reason]);
+    let table = greeter.ok(&["jobs", "list"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 3, "{table}");
+    assert!(
+        lines[1].starts_with(ids[0]) && lines[1].ends_with(&reason) && lines[2].starts_with(ids[1]),
+        "{table}"
+    );
+}
+
+#[test]
+fn a_log_line_of_json_has_its_span_once() {
+    let greeter = Greeter::new();
+    greeter.ok(&["enqueue", "--run", "party", "--orgs", &greeter.file("guests", "rude\n")]);
+    let worked = greeter.run(&["work", "--until-idle"]);
+    let line = worked
+        .stderr
+        .lines()
+        .find(|line| line.contains("job ended"))
+        .unwrap_or_else(|| panic!("{}", worked.stderr));
+    let logged: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&logged["spans"][0]["key"], logged.get("span")), (&"rude".into(), None), "{line}");
+    assert_eq!(line.matches("\"kind\"").count(), 1, "{line}");
+}
+
+#[test]
+fn escapes_in_what_is_logged_do_not_reach_a_terminal() {
+    let greeter = Greeter::new();
+    let worked = greeter.run_with(&["work", "--until-idle"], &[("LOCKGATE_WORKER__X\u{9b}2J\u{202e}", "1")]);
+    is_safe(&worked.stderr);
+    let line = worked
+        .stderr
+        .lines()
+        .find(|line| line.contains("sets nothing"))
+        .unwrap_or_else(|| panic!("{}", worked.stderr));
+    let logged: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert!(logged["message"].as_str().unwrap().contains("did you mean LOCKGATE__WORKER__X"), "{line}");
 }

@@ -153,9 +153,14 @@ impl Summary {
     fn next(&self, binary: &str) -> String {
         let Self { flags, run, first, .. } = self;
         let other = if self.slots.is_some() { " --without-slots" } else { "" };
+        // A file stays; servers may have been started for this command alone.
+        let (again, until) = match self.engine {
+            "embedded" => ("", ""),
+            _ => (" --engine distributed", ", while the servers of this demo run"),
+        };
         format!(
-            "\nWhat to try next:\n  {binary} {flags} projections show {first} --plot\n  {binary} {flags} runs verify \
-             {run}\n  {binary} {flags} orgs list\n  {binary} demo{other}\n"
+            "\nWhat to try next{until}:\n  {binary} {flags} projections show {first} --plot\n  {binary} {flags} runs \
+             verify {run}\n  {binary} {flags} orgs list\n  {binary}{again} demo{other}\n"
         )
     }
 }

@@ -1,5 +1,9 @@
 //! The program's own commands, as a user runs them.
 
+use std::process::Command;
+
+use serde_json::Value;
+
 use crate::folder::Folder;
 
 const ORGANIZATIONS: &str = "organization_id,slug,project,quota\no1,one,p1,500000\no2,two,p2,\no3,three,,7\n";
@@ -147,5 +151,66 @@ fn the_gate_is_a_command_and_says_yes() {
     assert!(
         table.contains("every bound is kept") && table.lines().all(|line| line.chars().count() <= 90),
         "{table}"
+    );
+}
+
+#[test]
+fn what_a_demo_proposes_next_runs_as_it_is_written() {
+    let folder = Folder::new();
+    let output =
+        folder.run(&["--db", "demo.db", "demo", "--orgs", "5", "--slots", "5", "--query-time", "5ms"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (_, next) = said.split_once("What to try next:\n").unwrap();
+    let commands: Vec<&str> = next.lines().map(str::trim).filter(|line| line.contains("--db")).collect();
+    assert_eq!(commands.len(), 3, "{said}");
+    for command in commands {
+        let ran = Command::new("sh").args(["-c", command]).current_dir(folder.path()).output().unwrap();
+        assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+}
+
+#[test]
+fn a_misspelled_pool_or_kind_is_warned_of() {
+    let folder = Folder::new();
+    let config = "[pools.clikhouse]\nslots = 3\n[kinds.spike-projektion]\nrate = '1/s'\n";
+    let file = folder.file("misspelled.toml", config);
+    let output = folder.run(&["--config", &file, "config", "check"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    let warnings: Vec<&str> = said.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert!(warnings.len() == 2 && warnings[0].contains("did you mean \"clickhouse\"?"), "{said}");
+    assert!(warnings[1].contains("did you mean \"spike-projection\"?"), "{said}");
+    // The pool that jobs use may be a setting itself.
+    let set = [
+        "--set",
+        "spike_projection.pool=clikhouse",
+        "--config",
+        &file,
+        "config",
+        "check",
+        "--output",
+        "json",
+    ];
+    let checked: Value = serde_json::from_slice(&folder.run(&set).stdout).unwrap();
+    assert_eq!(checked["warnings"].as_array().unwrap().len(), 1, "{checked}");
+}
+
+#[test]
+fn control_characters_of_an_imported_name_do_not_reach_a_terminal() {
+    let folder = Folder::new();
+    let line = "{\"organization_id\":1,\"slug\":\"a\\u001b]0;title\\u0007b\\u202e\"}\n";
+    let file = folder.file("orgs.jsonl", line);
+    // An import that refuses the name is as good.
+    let imported = folder.run(&["orgs", "import", &file]);
+    let listed = folder.run(&["orgs", "list"]);
+    for output in [&imported, &listed] {
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let bad: Vec<char> =
+            said.chars().filter(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}').collect();
+        assert!(bad.is_empty(), "{bad:?} in {said:?}");
+    }
+    assert!(
+        !imported.status.success() || String::from_utf8_lossy(&listed.stdout).contains("a\\u{1b}]0;title")
     );
 }

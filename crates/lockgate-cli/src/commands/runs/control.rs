@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use lockgate::core::cadence::{Cadence, MAX_BATCH_SIZE};
 use lockgate::core::ledger::RunCommand;
+use lockgate::core::run::{RunStatus, RunSummary};
 use lockgate::{JobState, Lockgate, RunId, RunName};
 use serde::Serialize;
 
@@ -69,6 +70,7 @@ struct Changed {
 
 impl Pause {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
+        is_open(lockgate, &self.run, "paused").await?;
         let done = |_| format!("paused {}; `runs resume` goes on", self.run);
         control(lockgate, terminal, &self.run, RunCommand::Pause, done).await
     }
@@ -76,6 +78,7 @@ impl Pause {
 
 impl Resume {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
+        is_open(lockgate, &self.run, "resumed").await?;
         let done = |_| format!("resumed {}", self.run);
         control(lockgate, terminal, &self.run, RunCommand::Resume, done).await
     }
@@ -99,7 +102,7 @@ impl Retry {
 
 impl Set {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
-        let now = find(lockgate, &self.run, false).await?.run.cadence;
+        let now = is_open(lockgate, &self.run, "given another rhythm").await?.run.cadence;
         let cadence = Cadence {
             batch_size: self.batch_size.unwrap_or(now.batch_size),
             batch_delay: self.batch_delay.unwrap_or(now.batch_delay),
@@ -107,6 +110,21 @@ impl Set {
         let rhythm = format!("batches of {} every {}", cadence.batch_size, human(cadence.batch_delay));
         let done = |_| format!("{}: {rhythm} from now on", self.run);
         control(lockgate, terminal, &self.run, |run| RunCommand::SetCadence { run, cadence }, done).await
+    }
+}
+
+/// The run, which must not be over: a command that changes nothing any more does not claim success.
+async fn is_open(lockgate: &Lockgate, name: &RunName, done: &str) -> anyhow::Result<RunSummary> {
+    let found = find(lockgate, name, false).await?;
+    match found.status() {
+        status @ (RunStatus::Finished | RunStatus::Cancelled) => {
+            let status = status.as_str();
+            Err(Problem::refused(format!(
+                "the run {name} is {status} and cannot be {done}; `runs retry {name}` runs jobs of it again"
+            ))
+            .into())
+        }
+        _ => Ok(found),
     }
 }
 
