@@ -25,8 +25,29 @@ const SOON: Duration = Duration::from_secs(60);
 fn a_worker_on_one_file_keeps_the_rate_at_the_receiver_and_uses_it() -> Result {
     let backend = Backend::start()?;
     let place = organizations::imported(JOBS)?;
-    place.write("lockgate.toml", &config(&backend, ""))?;
+    place.write("lockgate.toml", &config(&backend, "", CONFIGURED))?;
     keeps_the_rate(&place, &backend, 1)
+}
+
+#[test]
+fn rate_that_only_one_file_knows_holds_for_the_first_jobs_of_a_worker() -> Result {
+    let backend = Backend::start()?;
+    let place = organizations::imported(JOBS)?;
+    place.write("lockgate.toml", &config(&backend, "", ""))?;
+    place.run(&SET)?.succeeded()?;
+    keeps_the_rate(&place, &backend, 1)
+}
+
+#[test]
+fn rate_that_only_redis_knows_holds_for_the_first_jobs_of_each_worker() -> Result {
+    let Some(shared) = servers::shared()? else { return Ok(()) };
+    let backend = Backend::start()?;
+    let name = format!("rates_{:016x}", fastrand::u64(..));
+    let place = Place::new()?;
+    place.write("lockgate.toml", &config(&backend, &shared.engine(&name)?, ""))?;
+    organizations::import(&place, JOBS, 498_705)?;
+    place.run(&SET)?.succeeded()?;
+    keeps_the_rate(&place, &backend, 2)
 }
 
 #[test]
@@ -35,14 +56,18 @@ fn workers_of_the_distributed_engine_keep_one_rate_at_the_receiver_and_use_it() 
     let backend = Backend::start()?;
     let name = format!("rates_{:016x}", fastrand::u64(..));
     let place = Place::new()?;
-    place.write("lockgate.toml", &config(&backend, &shared.engine(&name)?))?;
+    place.write("lockgate.toml", &config(&backend, &shared.engine(&name)?, CONFIGURED))?;
     organizations::import(&place, JOBS, 498_705)?;
     keeps_the_rate(&place, &backend, 2)
 }
 
-fn config(backend: &Backend, engine: &str) -> String {
+/// The limit in the config, and the same as an operator sets it.
+const CONFIGURED: &str = "rate = \"10/s\"\nburst = 20\n";
+const SET: [&str; 7] = ["limits", "set", "clickhouse", "--rate", "10/s", "--burst", "20"];
+
+fn config(backend: &Backend, engine: &str, rate: &str) -> String {
     format!(
-        "{engine}[pools.clickhouse]\nrate = \"10/s\"\nburst = 20\nslots = 100\n\
+        "{engine}[pools.clickhouse]\n{rate}slots = 100\n\
          [spike_projection]\nsource = \"http\"\n[spike_projection.http]\nurl = \"{}\"\n",
         backend.url
     )

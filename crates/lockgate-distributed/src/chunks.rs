@@ -1,7 +1,8 @@
 //! The chunks in Redis: limits of rate that all processes of a namespace share.
 //!
-//! It must never decide here what a script decides there: each call is one script. What a process remembers is the limit's
-//! clock in its last answer, and since when: by that the store tells a leap of its clock from time that passed.
+//! It must never decide here what a script decides there: each call is one script. What a process remembers
+//! is the limit's clock in its last answer, and since when: by that the store tells a leap of its clock from
+//! time that passed.
 
 mod script;
 mod seen;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use lockgate_core::error::EngineError;
 use lockgate_limits::{
-    Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, Pending, Quota, Rate,
+    Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, Pending, Quota, Rate, Report, Samples,
 };
 use redis::Value;
 
@@ -39,8 +40,8 @@ impl std::fmt::Debug for RedisChunks {
 }
 
 impl RedisChunks {
-    /// The chunks beside these slots. As with slots, a store that was never used, like one that lost its state, gives
-    /// nothing for a while, unless it is [founded](Self::found).
+    /// The chunks beside these slots. As with slots, a store that was never used, like one that lost its
+    /// state, gives nothing for a while, unless it is [founded](Self::found).
     #[must_use]
     pub fn beside(slots: &RedisSlots, namespace: &str) -> Self {
         Self { link: slots.link(), tag: format!("{{lockgate:{namespace}}}"), seen: Seen::default() }
@@ -76,20 +77,23 @@ impl RedisChunks {
             let reason = format!("a chunk lasts {LONGEST:?} at most; ask for a shorter one");
             return Err(EngineError::Conflict { reason });
         }
-        let mut own = quota(draw.quota);
+        let mut own = quota(Some(draw.quota));
         own.extend([draw.least.to_string(), draw.most.max(draw.least).to_string()]);
         own.push(draw.lasts.as_micros().to_string());
         let (chunk, unspent) =
             draw.before.map_or((String::new(), 0), |(id, unspent)| (id.0.to_string(), unspent));
-        own.extend([chunk, unspent.to_string()]);
+        own.extend([chunk, unspent.to_string(), u8::from(draw.is_configured).to_string()]);
         let mut row = self.call(Script::Draw, limit, own).await?;
         match row.integer()? {
+            -3 => Ok(Drawn::NoLimit),
             -2 => Ok(Drawn::Dry { retry_after: None }),
             -1 => Ok(Drawn::Dry { retry_after: Some(Duration::from_micros(row.number()?)) }),
             id => {
                 let id =
                     u64::try_from(id).map_err(|_| senseless(Script::Draw.doing(), "a chunk below zero"))?;
-                Ok(Drawn::Chunk { id: ChunkId(id), tokens: row.number()?, quota: quota_of(&mut row)? })
+                let (tokens, quota) = (row.number()?, quota_of(&mut row)?);
+                let quota = quota.ok_or_else(|| senseless(Script::Draw.doing(), "a chunk of no rate"))?;
+                Ok(Drawn::Chunk { id: ChunkId(id), tokens, quota })
             }
         }
     }
@@ -113,11 +117,13 @@ impl RedisChunks {
         own.push(change.version.map_or_else(|| String::from("-1"), |version| version.to_string()));
         own.push(u8::from(change.note.is_some()).to_string());
         own.push(change.note.unwrap_or_default());
-        let mut row = self.call(Script::Set, limit, own).await?;
-        match row.peek() {
-            Some(Value::Int(_)) => Ok(Changed::Version(row.number()?)),
-            _ => Ok(Changed::Done(status(row)?)),
-        }
+        changed(self.call(Script::Set, limit, own).await?)
+    }
+
+    async fn try_report(&self, limit: &str, report: Report) -> Result<Changed, EngineError> {
+        let Report { version, samples: Samples { ended, failed, slow }, window } = report;
+        let own = [version, ended, failed, slow, window].map(|number| number.to_string());
+        changed(self.call(Script::Report, limit, own.to_vec()).await?)
     }
 }
 
@@ -137,17 +143,35 @@ impl Chunks for RedisChunks {
     fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
         Box::pin(async move { Ok(self.try_set(limit, change).await?) })
     }
+
+    fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed> {
+        Box::pin(async move { Ok(self.try_report(limit, report).await?) })
+    }
 }
 
-/// A quota as scripts take it.
-fn quota(quota: Quota) -> Vec<String> {
+/// A quota as scripts take it: units for a microsecond, units for a token, burst, rate as text. Without one
+/// the text is empty, and the numbers are those of an unused bucket.
+fn quota(quota: Option<Quota>) -> Vec<String> {
+    let Some(quota) = quota else { return ["1", "1000000", "1", ""].map(str::to_owned).to_vec() };
     let Units { per_micro, per_token } = Units::of(quota);
     vec![per_micro.to_string(), per_token.to_string(), quota.burst().to_string(), quota.rate().to_string()]
 }
 
-fn quota_of(row: &mut Row) -> Result<Quota, EngineError> {
-    let (rate, burst): (Rate, u32) = (row.parsed()?, row.number()?);
-    Quota::new(rate, burst).map_err(|error| senseless("reading a limit", &error.to_string()))
+fn quota_of(row: &mut Row) -> Result<Option<Quota>, EngineError> {
+    let (rate, burst): (String, u32) = (row.text()?, row.number()?);
+    if rate.is_empty() {
+        return Ok(None);
+    }
+    let bad = |error: lockgate_limits::QuotaError| senseless("reading a limit", &error.to_string());
+    let rate: Rate = rate.parse().map_err(bad)?;
+    Quota::new(rate, burst).map(Some).map_err(bad)
+}
+
+fn changed(mut row: Row) -> Result<Changed, EngineError> {
+    match row.peek() {
+        Some(Value::Int(_)) => Ok(Changed::Version(row.number()?)),
+        _ => Ok(Changed::Done(status(row)?)),
+    }
 }
 
 fn status(mut row: Row) -> Result<LimitStatus, EngineError> {
@@ -158,5 +182,7 @@ fn status(mut row: Row) -> Result<LimitStatus, EngineError> {
         tokens: row.number()?,
         out: row.number()?,
         note: row.text()?,
+        samples: Samples { ended: row.number()?, failed: row.number()?, slow: row.number()? },
+        age: Duration::from_micros(row.number()?),
     })
 }

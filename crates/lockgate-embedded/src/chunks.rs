@@ -4,14 +4,14 @@
 //! another start of the host nobody can tell what was spent before: the bucket begins empty, and nobody who had a chunk
 //! lives.
 //!
-//! It must never decide what the book decides, nor outside its transaction.
+//! What a step does is decided by [`LimitState`]; each runs inside a transaction.
 
 mod row;
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_limits::{
-    Changed, ChunkBook, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, Pending, Quota,
+    Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitState, LimitStatus, Pending, Report,
 };
 use sqlx::SqliteConnection;
 
@@ -73,6 +73,16 @@ impl Chunks for SqliteChunks {
             }
         })
     }
+
+    fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed> {
+        Box::pin(async move {
+            match self.step(limit, Step::Report(report)).await? {
+                Answer::Changed(changed) => Ok(changed),
+                // There is no such limit.
+                _ => Ok(Changed::Version(0)),
+            }
+        })
+    }
 }
 
 /// When a call is made, by the host's clock.
@@ -93,6 +103,7 @@ enum Step {
     Draw(Draw),
     GiveBack(ChunkId, u32),
     Set(LimitChange),
+    Report(Report),
 }
 
 enum Answer {
@@ -107,15 +118,18 @@ impl Step {
             Self::Draw(_) => "drawing tokens",
             Self::GiveBack(..) => "giving tokens back",
             Self::Set(_) => "changing a limit",
+            Self::Report(_) => "reporting what jobs came to",
         }
     }
 
-    /// The quota of a limit that is made by it.
-    fn makes(&self) -> Option<Quota> {
+    /// The limit that this step creates where there is none.
+    fn creates(&self, at: u64) -> Option<LimitState> {
         match self {
-            Self::Draw(draw) => Some(draw.quota),
-            Self::GiveBack(..) => None,
-            Self::Set(change) => Some(change.quota),
+            Self::Draw(draw) => Some(LimitState::new(Some(draw.quota), at)),
+            Self::Set(change) => {
+                change.version.is_none_or(|version| version == 0).then(|| LimitState::new(change.quota, at))
+            }
+            Self::GiveBack(..) | Self::Report(_) => None,
         }
     }
 }
@@ -149,32 +163,21 @@ impl Write for Call {
 }
 
 impl Call {
-    /// A limit that is not there yet: its bucket is full. One that [`Step::Set`] makes has its first version by that.
     fn new_row(&self) -> Option<Row> {
-        let book = ChunkBook::full(self.step.makes()?, self.at.nanos);
-        let version = if matches!(self.step, Step::Set(_)) { 0 } else { 1 };
-        Some(Row { name: self.limit.clone(), boot: self.at.boot.clone(), book, version, note: String::new() })
+        let state = self.step.creates(self.at.nanos)?;
+        Some(Row { name: self.limit.clone(), boot: self.at.boot.clone(), state })
     }
 
     fn act(&self, row: &mut Row) -> Answer {
-        let at = self.at.nanos;
+        let (at, Row { name, state, .. }) = (self.at.nanos, row);
         match &self.step {
-            Step::Draw(draw) => Answer::Drawn(row.book.draw(draw, at)),
+            Step::Draw(draw) => Answer::Drawn(state.draw(draw, at)),
             Step::GiveBack(chunk, unspent) => {
-                row.book.give_back(*chunk, *unspent, at);
+                state.give_back(*chunk, *unspent, at);
                 Answer::Taken
             }
-            Step::Set(change) => {
-                if change.version.is_some_and(|version| version != row.version) {
-                    return Answer::Changed(Changed::Version(row.version));
-                }
-                row.book.set_quota(change.quota, at);
-                row.version += 1;
-                if let Some(note) = &change.note {
-                    row.note.clone_from(note);
-                }
-                Answer::Changed(Changed::Done(row.status(&self.at)))
-            }
+            Step::Set(change) => Answer::Changed(state.set(name, change.clone(), at)),
+            Step::Report(report) => Answer::Changed(state.report(name, report, at)),
         }
     }
 }

@@ -24,7 +24,7 @@ async fn fresh() -> Store {
 lockgate_limits::chunk_suite!(fresh);
 
 fn draw(quota: Quota) -> Draw {
-    Draw { quota, least: 1, most: 40, lasts: Duration::from_secs(10), before: None }
+    Draw { quota, is_configured: true, least: 1, most: 40, lasts: Duration::from_secs(10), before: None }
 }
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn after_another_start_of_the_host_the_bucket_is_empty_and_what_was_set_is
     let folder = tempfile::tempdir().unwrap();
     let quota = Quota::per_second(1, 40).unwrap();
     let embedded = process(&folder).await;
-    let set = LimitChange { quota, note: Some("kept".to_owned()), version: None };
+    let set = LimitChange { quota: Some(quota), note: Some("kept".to_owned()), version: None };
     embedded.chunks.set("n", set).await.unwrap();
     drop(embedded);
     // What a file looks like that was last used before the host went down.
@@ -44,7 +44,7 @@ async fn after_another_start_of_the_host_the_bucket_is_empty_and_what_was_set_is
     let drawn = chunks.draw("n", draw(Quota::per_second(1_000, 1_000).unwrap())).await.unwrap();
     assert!(matches!(drawn, Drawn::Dry { .. }), "{drawn:?}");
     let found = chunks.look().await.unwrap().remove(0);
-    assert_eq!((found.quota, found.version, found.note.as_str()), (quota, 1, "kept"));
+    assert_eq!((found.quota, found.version, found.note.as_str()), (Some(quota), 1, "kept"));
 }
 
 #[tokio::test]

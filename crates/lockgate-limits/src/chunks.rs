@@ -1,18 +1,21 @@
-//! A limit across processes: a shared store that hands out chunks, which are charged when they are handed out.
+//! A limit across processes: a shared store that hands out chunks, which are charged when they are handed
+//! out.
 //!
-//! However many processes draw, and whichever of them die, together they never exceed the limit: a token is charged
-//! before anybody has it, and one that is not spent is given back or lost. The price is use, not accuracy: what lies
-//! unspent in a chunk is missing elsewhere for as long as the chunk lasts.
+//! However many processes draw, and whichever of them die, together they never exceed the limit: a token is
+//! charged before anybody has it, and one that is not spent is given back or lost. The price is use, not
+//! accuracy: what lies unspent in a chunk is missing elsewhere for as long as the chunk lasts.
 //!
-//! A store implements [`Chunks`]. Each call is one step of the store's, by the store's own clock: one script, one
-//! transaction. What a store keeps of a limit is its quota with a version, the line's number (tokens issued, lifted by
-//! time) and the chunks that are out, each with its tokens and its end: a [`ChunkBook`], or the same in its own words.
+//! A store implements [`Chunks`]. Each call is one step of the store's, by the store's own clock: one script,
+//! one transaction. What a store keeps of a limit is its quota with a version, the line's number (tokens
+//! issued, lifted by time) and the chunks that are out, each with its tokens and its end: a [`LimitState`],
+//! or the same in its own words.
 //!
 //! It must never trust a process's clock, nor hand out a token that is not charged.
 
 mod book;
 mod limiter;
 mod memory;
+mod state;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
@@ -27,8 +30,10 @@ use std::time::Duration;
 pub use book::{ChunkBook, OutChunk};
 pub use limiter::{ChunkError, ChunkOptions, ChunkedLimiter};
 pub use memory::MemoryChunks;
+pub use state::LimitState;
 
 use crate::quota::Quota;
+use crate::stages::Samples;
 
 /// Number of a chunk, given by the store, never used twice for a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,15 +42,18 @@ pub struct ChunkId(pub u64);
 /// A wish for a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draw {
-    /// Rate and burst of a limit that is not there yet. One that is keeps its own, whatever is said here: who comes with
-    /// an old file does not revert what [`Chunks::set`] has changed.
+    /// Rate and burst of a limit that is not there yet. One that is keeps its own, whatever is said here: who
+    /// comes with an old file does not revert what [`Chunks::set`] has changed.
     pub quota: Quota,
+    /// Whether the caller's config says so. Otherwise it knows the quota from the store: then a limit that
+    /// was unset is not created again by a process that has not heard of that yet.
+    pub is_configured: bool,
     /// Tokens that are needed at least.
     pub least: u32,
     /// Tokens that are welcome: the store gives what it has, from `least` to this.
     pub most: u32,
-    /// How long the chunk lasts by the store's clock. What is unspent then is lost. Zero: all of it is spent at once, so
-    /// no chunk is out, and there is nothing to give back.
+    /// How long the chunk lasts by the store's clock. What is unspent then is lost. Zero: all of it is spent
+    /// at once, so no chunk is out, and there is nothing to give back.
     pub lasts: Duration,
     /// The chunk that this process had before, and its unspent tokens: given back in the same step.
     pub before: Option<(ChunkId, u32)>,
@@ -68,6 +76,8 @@ pub enum Drawn {
         /// When they are, if nobody else draws. `None` for more than a burst.
         retry_after: Option<Duration>,
     },
+    /// No rate is in force: nothing needs a token. What came back was taken.
+    NoLimit,
 }
 
 /// A limit as its store has it.
@@ -75,9 +85,10 @@ pub enum Drawn {
 pub struct LimitStatus {
     /// Its name.
     pub name: String,
-    /// The quota that holds.
-    pub quota: Quota,
-    /// Grows by one with each change; 1 when it was made.
+    /// The quota in force. `None`: no rate is in force, because it was unset or because the limit is in a
+    /// stage without one.
+    pub quota: Option<Quota>,
+    /// Grows by one with each change, also when the limit is unset; 1 when it was created.
     pub version: u64,
     /// Tokens that can be had now.
     pub tokens: u64,
@@ -85,13 +96,37 @@ pub struct LimitStatus {
     pub out: u64,
     /// What whoever changed it wrote down with the change; empty when nobody did.
     pub note: String,
+    /// What calls came to since the latest change, as all processes have reported it.
+    pub samples: Samples,
+    /// How long ago it was changed, by the store's clock.
+    pub age: Duration,
+}
+
+impl LimitStatus {
+    /// Whether it was unset: nothing is in force, and no stage either. It is remembered for its version
+    /// alone.
+    #[must_use]
+    pub fn is_unset(&self) -> bool {
+        self.quota.is_none() && self.note.is_empty()
+    }
+}
+
+/// What a process has seen of a limit since its last report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// The version of the limit under which the calls began.
+    pub version: u64,
+    /// What they came to.
+    pub samples: Samples,
+    /// How many of the latest calls are kept; see [`Samples::add`].
+    pub window: u64,
 }
 
 /// A change of a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitChange {
-    /// The quota from now on.
-    pub quota: Quota,
+    /// The quota from now on. `None`: no rate is in force any more; with an empty note, the limit is unset.
+    pub quota: Option<Quota>,
     /// What is to be remembered of the change, at most [`MAX_NOTE_BYTES`]; `None` leaves what is there.
     pub note: Option<String>,
     /// The version that the change was decided on; `None`: any.
@@ -101,10 +136,10 @@ pub struct LimitChange {
 /// The longest note of a change.
 pub const MAX_NOTE_BYTES: usize = 1_000;
 
-/// What became of a change.
+/// What became of a change or a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
-    /// It holds, in every process.
+    /// It is in force for every process.
     Done(LimitStatus),
     /// Somebody else was first: the limit is at this version. Nothing changed.
     Version(u64),
@@ -118,15 +153,21 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 
 /// A store that several processes draw from.
 ///
-/// An implementer keeps five rules; the suite in `lockgate_limits::conformance` (feature `conformance`) shows them:
+/// An implementer keeps six rules; the suite in `lockgate_limits::conformance` (feature `conformance`) shows
+/// them:
 ///
-/// 1. In one step: take `before` back, lift the line (`issued` is at least the full line plus all chunks that are out, as
+/// 1. In one step: take `before` back, lift the line (`issued` is at least the full line plus all chunks that
+/// are out, as
 ///    they were before this step), charge, and write the chunk down.
-/// 2. A chunk whose end has passed by the store's clock is forgotten with its tokens; one that is given back after that
+/// 2. A chunk whose end has passed by the store's clock is forgotten with its tokens; one that is given back
+/// after that
 ///    changes nothing.
 /// 3. A chunk is given back once: the same call again changes nothing.
 /// 4. A quota changes by [`set`](Self::set) alone, and no change creates a token.
-/// 5. A store that lost its state, or may have, goes on with an empty bucket, when all chunks that may be out have ended.
+/// 5. A store that lost its state, or may have, goes on with an empty bucket, when all chunks that may be out
+/// have ended.
+///
+/// 6. A change forgets the samples, and a report counts only for the version that it names.
 ///
 /// No lock is held between calls, and a call that is lost on its way costs at most the chunk, until its end.
 pub trait Chunks: fmt::Debug + Send + Sync {
@@ -136,11 +177,16 @@ pub trait Chunks: fmt::Debug + Send + Sync {
     /// Gives the unspent tokens of a chunk back, before a process ends or falls idle.
     fn give_back<'a>(&'a self, limit: &'a str, chunk: ChunkId, unspent: u32) -> Pending<'a, ()>;
 
-    /// The limits that are there, by name. Changes nothing.
+    /// The limits that are there, by name, those that were unset included. Changes nothing.
     fn look(&self) -> Pending<'_, Vec<LimitStatus>>;
 
-    /// Changes the quota of a limit, at once and for all processes; makes one that is not there.
+    /// Changes the quota of a limit, at once and for all processes; creates one that is not there.
     fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed>;
+
+    /// Adds what a process has seen of a limit to what others have seen. Of a limit that is not there the
+    /// version is 0. A caller whose report failed drops it: one that counts twice could end a stage on too
+    /// few samples.
+    fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed>;
 }
 
 impl<C: Chunks + ?Sized> Chunks for Arc<C> {
@@ -158,5 +204,9 @@ impl<C: Chunks + ?Sized> Chunks for Arc<C> {
 
     fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
         (**self).set(limit, change)
+    }
+
+    fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed> {
+        (**self).report(limit, report)
     }
 }

@@ -19,13 +19,25 @@
     reason = "these are tests: a case fails by a panic, and its name is its documentation"
 )]
 
+mod changes;
+
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{Changed, ChunkId, ChunkedLimiter, Chunks, Draw, Drawn, LimitChange, LimitStatus, Quota, Rate};
+pub use changes::{
+    a_change_holds_at_once_and_creates_nothing, a_change_that_was_decided_on_an_older_version_is_refused,
+    age_begins_anew_with_each_change, limit_without_a_rate_keeps_its_note,
+    rate_that_is_set_after_it_was_unset_gives_no_new_burst,
+    report_counts_for_the_version_that_it_names_alone, samples_of_all_processes_are_added_up_and_bounded,
+    tokens_in_hand_go_back_when_the_rate_is_lowered,
+    unset_limit_admits_everything_and_is_created_again_by_a_config_alone,
+    waiting_caller_follows_a_raised_rate,
+};
+
+use crate::{Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, Quota, Rate};
 
 /// A store without limits, as two processes see it.
 pub struct Store {
@@ -55,6 +67,12 @@ macro_rules! chunk_suite {
             a_change_that_was_decided_on_an_older_version_is_refused,
             waiting_caller_follows_a_raised_rate,
             tokens_in_hand_go_back_when_the_rate_is_lowered,
+            unset_limit_admits_everything_and_is_created_again_by_a_config_alone,
+            rate_that_is_set_after_it_was_unset_gives_no_new_burst,
+            limit_without_a_rate_keeps_its_note,
+            samples_of_all_processes_are_added_up_and_bounded,
+            report_counts_for_the_version_that_it_names_alone,
+            age_begins_anew_with_each_change,
             who_comes_when_told_is_served,
             more_than_a_burst_is_never_there,
             two_processes_never_exceed_any_window_and_use_the_rate,
@@ -79,13 +97,13 @@ fn slow(burst: u32) -> Quota {
 }
 
 fn wish(quota: Quota, most: u32) -> Draw {
-    Draw { quota, least: 1, most, lasts: LONG, before: None }
+    Draw { quota, is_configured: true, least: 1, most, lasts: LONG, before: None }
 }
 
 async fn draw(chunks: &Arc<dyn Chunks>, draw: Draw) -> (ChunkId, u32) {
     match chunks.draw("n", draw).await.unwrap() {
         Drawn::Chunk { id, tokens, .. } => (id, tokens),
-        Drawn::Dry { .. } => (ChunkId(u64::from(u32::MAX)), 0),
+        Drawn::Dry { .. } | Drawn::NoLimit => (ChunkId(u64::from(u32::MAX)), 0),
     }
 }
 
@@ -98,7 +116,7 @@ async fn status(chunks: &Arc<dyn Chunks>) -> LimitStatus {
 }
 
 async fn set(chunks: &Arc<dyn Chunks>, quota: Quota, note: Option<&str>, version: Option<u64>) -> Changed {
-    let change = LimitChange { quota, note: note.map(str::to_owned), version };
+    let change = LimitChange { quota: Some(quota), note: note.map(str::to_owned), version };
     chunks.set("n", change).await.unwrap()
 }
 
@@ -169,64 +187,7 @@ pub async fn who_comes_with_an_old_file_reverts_nothing(store: Store) {
     let drawn = store.other.draw("n", wish(slow(400), 400)).await.unwrap();
     assert!(matches!(drawn, Drawn::Dry { .. }), "{drawn:?}");
     let found = status(&store.other).await;
-    assert_eq!((found.quota, found.version, found.note.as_str()), (slow(40), 1, ""));
-}
-
-/// Rule 4: neither faster nor slower does a change give a token.
-pub async fn a_change_holds_at_once_and_creates_nothing(store: Store) {
-    let (id, _) = draw(&store.one, wish(slow(40), 30)).await;
-    let wide = Quota::per_second(2, 400).unwrap();
-    let Changed::Done(done) = set(&store.other, wide, Some("wider"), None).await else { panic!("not done") };
-    assert_eq!((done.quota, done.version, done.note.as_str()), (wide, 2, "wider"));
-    let Drawn::Chunk { tokens, quota, .. } = store.one.draw("n", wish(slow(40), 400)).await.unwrap() else {
-        panic!("the ten that were there are gone")
-    };
-    // A store on the real clock may have let one come in meanwhile.
-    assert!((10..=12).contains(&tokens), "{tokens}");
-    assert_eq!(quota, wide);
-    store.one.give_back("n", id, 0).await.unwrap();
-    set(&store.other, slow(2), None, None).await;
-    let found = status(&store.one).await;
-    assert_eq!((found.quota, found.version, found.note.as_str()), (slow(2), 3, "wider"));
-    assert_eq!(found.tokens, 0, "what is out is more than the burst");
-}
-
-/// Two operators at once: one is told.
-pub async fn a_change_that_was_decided_on_an_older_version_is_refused(store: Store) {
-    assert!(matches!(set(&store.one, slow(40), None, Some(0)).await, Changed::Done(_)), "made");
-    assert!(matches!(set(&store.one, slow(41), None, Some(1)).await, Changed::Done(_)));
-    assert_eq!(set(&store.other, slow(42), Some("late"), Some(1)).await, Changed::Version(2));
-    let found = status(&store.other).await;
-    assert_eq!((found.quota, found.version, found.note.as_str()), (slow(41), 2, ""));
-}
-
-/// Another process raises the rate; the caller that waits by the old one is served as soon as its process has read that.
-pub async fn waiting_caller_follows_a_raised_rate(store: Store) {
-    let limiter = ChunkedLimiter::new(Arc::clone(&store.one), "n", slow(1));
-    limiter.acquire(1).await.unwrap();
-    let start = Instant::now();
-    let change = async {
-        elapse(Duration::from_millis(100)).await;
-        let raised = Quota::per_second(10, 1).unwrap();
-        assert!(matches!(set(&store.other, raised, None, None).await, Changed::Done(_)));
-        limiter.follow(status(&store.one).await.quota).await.unwrap();
-    };
-    let (served, ()) = tokio::join!(limiter.acquire(1), change);
-    served.unwrap();
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-}
-
-/// What was drawn by the old rate is not spent by the new one.
-pub async fn tokens_in_hand_go_back_when_the_rate_is_lowered(store: Store) {
-    let fast = Quota::per_second(1_000, 800).unwrap();
-    let limiter = ChunkedLimiter::new(Arc::clone(&store.one), "n", fast);
-    limiter.acquire(1).await.unwrap();
-    assert!(limiter.try_acquire(1), "a batch was drawn");
-    set(&store.other, slow(1), None, None).await;
-    limiter.follow(status(&store.one).await.quota).await.unwrap();
-    assert!(!limiter.try_acquire(1));
-    assert_eq!(status(&store.other).await.out, 0);
-    assert_eq!(limiter.quota(), slow(1));
+    assert_eq!((found.quota, found.version, found.note.as_str()), (Some(slow(40)), 1, ""));
 }
 
 /// A refusal says when.
@@ -268,6 +229,7 @@ pub async fn two_processes_never_exceed_any_window_and_use_the_rate(store: Store
                     before = None;
                     elapse(retry_after.unwrap()).await;
                 }
+                Drawn::NoLimit => panic!("there is one"),
             }
         }
         taken

@@ -25,7 +25,7 @@
 //! | a backend that fails | [`CircuitBreaker`] |
 //! | a backend that refuses | [`ClientThrottle`], then [`Backoff`] within a [`RetryBudget`] |
 //! | a bound on calls at once that nobody knows | [`AdaptiveLimit`] |
-//! | a change that should reach few first | [`Stages`] |
+//! | a limit that should be raised step by step | [`Stages`] |
 //!
 //! # What is exact
 //!
@@ -112,7 +112,7 @@ pub use breaker::{BreakerOptions, BreakerState, CircuitBreaker, Open, Pass};
 pub use bucket::TokenBucket;
 pub use chunks::{
     Changed, ChunkBook, ChunkError, ChunkId, ChunkOptions, ChunkedLimiter, Chunks, Draw, Drawn, LimitChange,
-    LimitStatus, MAX_NOTE_BYTES, MemoryChunks, OutChunk, Pending, StoreError,
+    LimitState, LimitStatus, MAX_NOTE_BYTES, MemoryChunks, OutChunk, Pending, Report, StoreError,
 };
 pub use denied::{Denied, Reason};
 pub use gate::{Gate, GateCounts, GateGuard};
@@ -121,6 +121,6 @@ pub use quota::{Quota, QuotaError, Rate};
 pub use reservation::{NotExecuted, Refund, Reservation};
 pub use retry::{Backoff, FullJitter, RetryBudget};
 pub use sharded::ShardedLimiter;
-pub use stages::{Breach, NoStage, Stage, StageNote, Stages, Step, Wait};
+pub use stages::{Exceeded, NoStage, Samples, Stage, StageNote, Stages, Step, Wait};
 pub use status::Status;
 pub use throttle::ClientThrottle;

@@ -100,6 +100,32 @@ impl Rate {
         u32::try_from(tokens).unwrap_or(u32::MAX).max(1)
     }
 
+    /// A share of the rate, in percent from 1 to 100. At least one token a day, and rounded down where its numbers become
+    /// too large to be written and read back.
+    #[must_use]
+    pub fn share(self, percent: u8) -> Self {
+        let percent = u128::from(percent.clamp(1, 100));
+        let (tokens, nanos) = lowest_terms(u128::from(self.tokens) * percent, u128::from(self.nanos) * 100);
+        let scale = tokens.div_ceil(u128::from(u32::MAX)).max(nanos.div_ceil(u128::from(u64::MAX)));
+        let (tokens, nanos) = lowest_terms(tokens / scale, nanos.div_ceil(scale));
+        match (u64::try_from(tokens), u64::try_from(nanos)) {
+            (Ok(tokens), Ok(nanos)) if u128::from(nanos) <= u128::from(tokens) * DAY_NANOS => {
+                Self { tokens, nanos }
+            }
+            _ => Self::SLOWEST,
+        }
+    }
+
+    /// The slower of two rates.
+    #[must_use]
+    pub fn slower_of(self, other: Self) -> Self {
+        let is_slower = u128::from(self.tokens) * u128::from(other.nanos)
+            <= u128::from(other.tokens) * u128::from(self.nanos);
+        if is_slower { self } else { other }
+    }
+
+    const SLOWEST: Self = Self { tokens: 1, nanos: 86_400_000_000_000 };
+
     /// Tokens and nanoseconds in lowest terms.
     #[must_use]
     pub fn ratio(self) -> (u64, u64) {
@@ -139,6 +165,17 @@ impl Quota {
         Ok(Self { rate, burst })
     }
 
+    /// One token a second, one at once: the bucket of a limit that has no rate yet.
+    pub(crate) const SMALLEST: Self = Self { rate: Rate { tokens: 1, nanos: 1_000_000_000 }, burst: 1 };
+
+    /// `rate` with `burst`, or with the nearest burst that is allowed with it.
+    pub(crate) fn clamped(rate: Rate, burst: u32) -> Self {
+        let (tokens, nanos) = rate.ratio();
+        let most = LONGEST_FILL * u128::from(tokens) / u128::from(nanos).max(1);
+        let burst = u32::try_from(most.min(u128::from(burst))).unwrap_or(burst);
+        Self { rate, burst: burst.max(1) }
+    }
+
     /// `tokens` a second, with `burst` tokens at most saved up.
     ///
     /// # Errors
@@ -160,6 +197,11 @@ impl Quota {
     }
 }
 
+fn lowest_terms(tokens: u128, nanos: u128) -> (u128, u128) {
+    let common = gcd(tokens, nanos).max(1);
+    (tokens / common, nanos / common)
+}
+
 fn gcd(a: u128, b: u128) -> u128 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
@@ -177,6 +219,25 @@ mod tests {
         assert_eq!(Rate::per_second(1_000_000_001), Err(QuotaError::Rate));
         assert_eq!(Rate::per_second(0), Err(QuotaError::Rate));
         assert_eq!(Rate::every(Duration::ZERO), Err(QuotaError::Rate));
+    }
+
+    #[test]
+    fn share_of_a_rate_is_never_faster_and_can_be_written_down() {
+        let day = 86_400_000_000_000u64;
+        for (tokens, nanos) in
+            [(10, 1_000_000_000), (1, day), (u32::MAX, day), (4_294_967_291, u64::MAX), (7, 13)]
+        {
+            let rate = Rate::new(tokens, Duration::from_nanos(nanos)).unwrap();
+            for percent in [1, 5, 33, 99, 100] {
+                let share = rate.share(percent);
+                assert_eq!(share.to_string().parse::<Rate>().unwrap(), share, "{percent} % of {rate}");
+                assert_eq!(share.slower_of(rate), share, "{percent} % of {rate}");
+                let ideal = (rate.as_per_second() * f64::from(percent) / 100.0).max(1.0 / 86_400.0);
+                let off = share.as_per_second() / ideal;
+                assert!((0.999_999..=1.000_001).contains(&off), "{percent} % of {rate} is {share}");
+            }
+        }
+        assert_eq!(Rate::per_second(100).unwrap().share(5).to_string(), "5/s");
     }
 
     #[test]

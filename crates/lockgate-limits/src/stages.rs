@@ -1,49 +1,123 @@
-//! Stages: a change that reaches a small share first, and more only when that went well. A decision, nothing else.
+//! Stages: a limit that is raised step by step to what is configured, each step only after the one before
+//! went well.
 //!
-//! A stage is left for the next one after `hold`, when at least `min_samples` calls were within both bounds; when they
-//! are not, it goes back to the one before, and the hold begins anew.
+//! In a stage a share of the configured limit is in force, never more than it. After the soak time the next
+//! stage begins, when enough calls ended within both thresholds. When a threshold is exceeded, the stage
+//! before begins again.
 //!
-//! It must never go forward on too little, nor read a clock.
+//! The decision is pure. What all processes have seen is put together by the store ([`Samples`]), and the
+//! store's clock says how old the stage is: three processes that see a part each decide as one would that
+//! sees everything.
 
 mod note;
+mod samples;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 pub use note::{NoStage, StageNote};
+pub use samples::Samples;
 
-use crate::quota::{Quota, QuotaError};
+use crate::quota::{Quota, Rate};
 
-/// One stage.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// One stage: how much of the configured limit is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stage {
-    /// The share that is included, in percent.
+    /// The share of the configured rate, burst and slots, in percent. 0 counts as 1, and more than 100 as
+    /// 100.
     pub share: u8,
-    /// Rate and burst.
-    pub quota: Quota,
-    /// Calls in flight.
-    pub in_flight: u32,
-    /// How long it lasts at least; default 10 min.
-    pub hold: Duration,
-    /// Calls that must have ended in it; default 100.
-    pub min_samples: u32,
-    /// The share of failed calls that is borne; default 0.01.
-    pub max_error_rate: f64,
-    /// The latency within which 95 % of the calls must be; default 1 s.
-    pub max_p95: Duration,
+    /// The rate, instead of the share of the configured one. A configured rate that is slower stays in force.
+    pub rate: Option<Rate>,
+    /// The burst, instead of the share of the configured one. A configured burst that is smaller stays in
+    /// force.
+    pub burst: Option<u32>,
+    /// The slots of the pool, instead of the share of the configured ones. Fewer configured slots stay in
+    /// force.
+    pub slots: Option<u32>,
 }
 
 impl Stage {
-    /// A stage with the default bounds.
+    /// A share of everything, without values of its own.
     #[must_use]
-    pub fn new(share: u8, quota: Quota, in_flight: u32) -> Self {
+    pub fn of_share(share: u8) -> Self {
+        Self { share, rate: None, burst: None, slots: None }
+    }
+
+    /// The quota in force while `configured` is what holds without stages. `None`: no rate is in force,
+    /// because none is configured and the stage has none of its own.
+    #[must_use]
+    pub fn quota(&self, configured: Option<Quota>) -> Option<Quota> {
+        let Some(configured) = configured else {
+            let rate = self.rate?;
+            return Some(Quota::clamped(rate, self.burst.unwrap_or_else(|| rate.in_a_second())));
+        };
+        let rate = self.rate.unwrap_or_else(|| configured.rate().share(self.share));
+        let burst = self.burst.unwrap_or_else(|| share(configured.burst(), self.share));
+        Some(Quota::clamped(rate.slower_of(configured.rate()), burst.min(configured.burst())))
+    }
+
+    /// The slots in force while `configured` are what holds without stages: at least one, unless the pool is
+    /// closed.
+    #[must_use]
+    pub fn slots(&self, configured: u32) -> u32 {
+        self.slots.unwrap_or_else(|| share(configured, self.share)).max(1).min(configured)
+    }
+
+    /// Whether something belongs to the share, told by a number of its own, such as a hash of its name. What
+    /// belongs to it stays in it while the share grows.
+    #[must_use]
+    pub fn includes(&self, id: u64) -> bool {
+        // Close numbers must not go together (the finalizer of splitmix64).
+        let mut x = id.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % 100 < u64::from(self.share)
+    }
+}
+
+fn share(of: u32, percent: u8) -> u32 {
+    let share = u64::from(of) * u64::from(percent.clamp(1, 100)) / 100;
+    u32::try_from(share).unwrap_or(of).max(1)
+}
+
+/// The stages of a limit, and when the next one begins.
+///
+/// ```
+/// use std::time::Duration;
+/// use lockgate_limits::{Quota, Samples, Stages, Step};
+///
+/// let stages = Stages::default();
+/// let configured = Some(Quota::per_second(100, 150)?);
+/// let first = stages.stage(0).and_then(|stage| stage.quota(configured));
+/// assert_eq!(first, Some(Quota::per_second(5, 7)?));
+///
+/// let good = Samples { ended: 100, failed: 1, slow: 5 };
+/// assert_eq!(stages.decide(0, good, Duration::from_secs(600)), Step::Forward);
+/// # Ok::<(), lockgate_limits::QuotaError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stages {
+    /// The stages in their order. Default: 5 %, 25 %, 100 %. Empty: the limit has none, and one that is in a
+    /// stage goes back to what is configured.
+    pub steps: Vec<Stage>,
+    /// How long a stage lasts at least. Default 10 min.
+    pub soak: Duration,
+    /// Calls of all processes together that must have ended in a stage before anything is concluded. Default
+    /// 100.
+    pub min_samples: u32,
+    /// The share of failed calls above which the stage before begins again. Default 0.01.
+    pub max_error_rate: f64,
+    /// The time within which 95 % of the calls must end, else the stage before begins again. Default 1 s.
+    pub max_p95: Duration,
+}
+
+impl Default for Stages {
+    fn default() -> Self {
         Self {
-            share: share.min(100),
-            quota,
-            in_flight,
-            hold: Duration::from_secs(600),
+            steps: [5, 25, 100].map(Stage::of_share).to_vec(),
+            soak: Duration::from_secs(600),
             min_samples: 100,
             max_error_rate: 0.01,
             max_p95: Duration::from_secs(1),
@@ -51,282 +125,75 @@ impl Stage {
     }
 }
 
-/// What became of a stage.
+/// What becomes of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// It goes on.
+    /// It stays.
     Stay(Wait),
     /// The next one begins.
     Forward,
-    /// The one before begins again: the bounds were not met.
-    Back(Breach),
+    /// The one before begins again; the first one begins anew.
+    Back(Exceeded),
 }
 
 /// What a stage waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wait {
-    /// Its hold is not over.
-    Hold,
+    /// Its soak time is not over.
+    Soak,
     /// Too few calls have ended.
     Samples,
     /// Nothing: it is the last one.
     Last,
 }
 
-/// The bound that was not met.
+/// The threshold that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Breach {
+pub enum Exceeded {
     /// Too many calls failed.
-    Errors,
+    ErrorRate,
     /// Calls took too long.
-    Latency,
+    P95,
 }
 
-/// Calls that are looked back on.
-const RECENT: usize = 1_000;
-
-/// A change on its way through its stages.
-///
-/// ```
-/// use std::time::Duration;
-/// use lockgate_limits::{Stages, Step};
-/// use tokio::time::Instant;
-///
-/// let start = Instant::now();
-/// let mut canary = Stages::canary(start)?;
-/// assert_eq!(canary.current().share, 5);
-/// for _ in 0..100 {
-///     canary.sample(true, Duration::from_millis(20));
-/// }
-/// assert_eq!(canary.decide(start + Duration::from_secs(600)), Step::Forward);
-/// assert_eq!(canary.current().share, 25);
-/// # Ok::<(), lockgate_limits::QuotaError>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct Stages {
-    first: Stage,
-    others: Vec<Stage>,
-    at: usize,
-    since: Instant,
-    // The latest calls of this stage: whether they succeeded, and how long they took.
-    recent: VecDeque<(bool, Duration)>,
-}
+/// The fewest latest calls that a decision is based on, where that many have ended.
+const WINDOW: u32 = 1_000;
 
 impl Stages {
-    /// Begins with `first` at `now`; `others` follow in their order.
+    /// The stage at a place, 0 being the first. A place beyond the last stage is the last. `None`: there are
+    /// no stages.
     #[must_use]
-    pub fn new(first: Stage, others: Vec<Stage>, now: Instant) -> Self {
-        Self { first, others, at: 0, since: now, recent: VecDeque::new() }
+    pub fn stage(&self, place: usize) -> Option<&Stage> {
+        self.steps.get(place).or_else(|| self.steps.last())
     }
 
-    /// The default: 5 % at 10/s (burst 20, 100 in flight), 25 % at 25/s (50, 250), all at 100/s (150, 500).
-    ///
-    /// # Errors
-    /// None: the numbers are within their ranges.
-    pub fn canary(now: Instant) -> Result<Self, QuotaError> {
-        let stage = |share, rate, burst, in_flight| {
-            Quota::per_second(rate, burst).map(|quota| Stage::new(share, quota, in_flight))
-        };
-        Ok(Self::new(stage(5, 10, 20, 100)?, vec![stage(25, 25, 50, 250)?, stage(100, 100, 150, 500)?], now))
-    }
-
-    /// The stage that holds.
+    /// How many of the latest calls [`Samples`] keep, roughly.
     #[must_use]
-    pub fn current(&self) -> &Stage {
-        self.at.checked_sub(1).and_then(|n| self.others.get(n)).unwrap_or(&self.first)
+    pub fn window(&self) -> u64 {
+        u64::from(self.min_samples.max(WINDOW))
     }
 
-    /// The same stages, at this place since `now`: as it was written down. A place beyond the last is the last.
+    /// What becomes of the stage at `place` that began `age` ago, with these calls ended in it.
     #[must_use]
-    pub fn resumed(mut self, place: usize, now: Instant) -> Self {
-        self.begin(place.min(self.others.len()), now);
-        self
-    }
-
-    /// All stages, the first first.
-    pub fn all(&self) -> impl Iterator<Item = &Stage> {
-        std::iter::once(&self.first).chain(&self.others)
-    }
-
-    /// Goes to the next stage, whatever was measured: a person knows better. `false`: it is the last one.
-    pub fn advance(&mut self, now: Instant) -> bool {
-        let is_more = self.at < self.others.len();
-        if is_more {
-            self.begin(self.at + 1, now);
+    pub fn decide(&self, place: usize, samples: Samples, age: Duration) -> Step {
+        let is_enough = samples.ended > 0 && samples.ended >= u64::from(self.min_samples);
+        if is_enough && let Some(exceeded) = self.exceeded(samples) {
+            return Step::Back(exceeded);
         }
-        is_more
-    }
-
-    /// Goes to the stage before, whatever was measured. `false`: it is the first one.
-    pub fn back(&mut self, now: Instant) -> bool {
-        let is_more = self.at > 0;
-        if is_more {
-            self.begin(self.at - 1, now);
-        }
-        is_more
-    }
-
-    /// The place of the stage that holds; the first is 0.
-    #[must_use]
-    pub fn place(&self) -> usize {
-        self.at
-    }
-
-    /// Whether something is included: by a number of its own, such as a hash of its name, so that it stays included as the
-    /// share grows.
-    #[must_use]
-    pub fn includes(&self, id: u64) -> bool {
-        // Near numbers must not go together (the finalizer of splitmix64).
-        let mut x = id.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ (x >> 31)) % 100 < u64::from(self.current().share)
-    }
-
-    /// Notes a call of this stage that has ended.
-    pub fn sample(&mut self, succeeded: bool, latency: Duration) {
-        if self.recent.len() == RECENT.max(usize::try_from(self.current().min_samples).unwrap_or(RECENT)) {
-            self.recent.pop_front();
-        }
-        self.recent.push_back((succeeded, latency));
-    }
-
-    /// What becomes of the stage at `now`. Ask now and then, at least once a hold.
-    pub fn decide(&mut self, now: Instant) -> Step {
-        let (stage, last) = (*self.current(), self.at == self.others.len());
-        let is_enough = self.recent.len() >= usize::try_from(stage.min_samples).unwrap_or(usize::MAX);
-        if is_enough && let Some(breach) = self.breach(&stage) {
-            self.begin(self.at.saturating_sub(1), now);
-            return Step::Back(breach);
-        }
-        if last {
+        if place.saturating_add(1) >= self.steps.len() {
             return Step::Stay(Wait::Last);
         }
-        if now.saturating_duration_since(self.since) < stage.hold {
-            return Step::Stay(Wait::Hold);
+        if age < self.soak {
+            return Step::Stay(Wait::Soak);
         }
-        if !is_enough {
-            return Step::Stay(Wait::Samples);
+        if is_enough { Step::Forward } else { Step::Stay(Wait::Samples) }
+    }
+
+    fn exceeded(&self, samples: Samples) -> Option<Exceeded> {
+        let count = |n: u64| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
+        if count(samples.failed) > self.max_error_rate * count(samples.ended) {
+            return Some(Exceeded::ErrorRate);
         }
-        self.begin(self.at + 1, now);
-        Step::Forward
-    }
-
-    fn breach(&self, stage: &Stage) -> Option<Breach> {
-        let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
-        let failed = self.recent.iter().filter(|(succeeded, _)| !succeeded).count();
-        if count(failed) > stage.max_error_rate * count(self.recent.len()) {
-            return Some(Breach::Errors);
-        }
-        let slow = self.recent.iter().filter(|(_, latency)| *latency > stage.max_p95).count();
-        (slow * 20 > self.recent.len()).then_some(Breach::Latency)
-    }
-
-    fn begin(&mut self, at: usize, now: Instant) {
-        self.at = at;
-        self.since = now;
-        self.recent.clear();
-    }
-}
-
-#[cfg(test)]
-#[cfg(not(loom))]
-mod tests {
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-    const HOLD: Duration = Duration::from_secs(600);
-
-    fn canary() -> (Stages, Instant) {
-        let start = Instant::now();
-        (Stages::canary(start).unwrap(), start)
-    }
-
-    fn samples(stages: &mut Stages, good: u32, failed: u32, slow: u32) {
-        (0..good).for_each(|_| stages.sample(true, 20 * MS));
-        (0..failed).for_each(|_| stages.sample(false, 20 * MS));
-        (0..slow).for_each(|_| stages.sample(true, 1_001 * MS));
-    }
-
-    #[test]
-    fn the_defaults_are_five_percent_a_quarter_and_all() {
-        let (mut stages, start) = canary();
-        let mut seen = Vec::new();
-        for n in 1.. {
-            let stage = stages.current();
-            let rate = stage.quota.rate().as_per_second().round();
-            seen.push((stage.share, rate.to_string(), stage.quota.burst(), stage.in_flight));
-            samples(&mut stages, 100, 0, 0);
-            if stages.decide(start + HOLD * n) != Step::Forward {
-                break;
-            }
-        }
-        let told = |s: u8, r: &str, b, f| (s, r.to_owned(), b, f);
-        assert_eq!(seen, [told(5, "10", 20, 100), told(25, "25", 50, 250), told(100, "100", 150, 500)]);
-        assert_eq!(stages.decide(start + HOLD * 9), Step::Stay(Wait::Last));
-    }
-
-    #[test]
-    fn neither_time_nor_samples_alone_are_enough() {
-        let (mut stages, start) = canary();
-        samples(&mut stages, 99, 0, 0);
-        assert_eq!(stages.decide(start + HOLD), Step::Stay(Wait::Samples));
-        samples(&mut stages, 1, 0, 0);
-        assert_eq!(stages.decide(start + HOLD - Duration::from_nanos(1)), Step::Stay(Wait::Hold));
-        assert_eq!(stages.decide(start + HOLD), Step::Forward);
-    }
-
-    #[test]
-    fn a_breach_of_either_bound_goes_back_at_once_and_the_bounds_themselves_are_borne() {
-        for (good, failed, slow, wanted) in [
-            (99, 1, 0, Step::Stay(Wait::Hold)),
-            (98, 2, 0, Step::Back(Breach::Errors)),
-            (95, 0, 5, Step::Stay(Wait::Hold)),
-            (94, 0, 6, Step::Back(Breach::Latency)),
-        ] {
-            let (mut stages, start) = canary();
-            samples(&mut stages, 100, 0, 0);
-            assert_eq!(stages.decide(start + HOLD), Step::Forward);
-            samples(&mut stages, good, failed, slow);
-            assert_eq!(stages.decide(start + HOLD + MS), wanted);
-            assert_eq!(stages.place(), usize::from(matches!(wanted, Step::Stay(_))));
-        }
-    }
-
-    #[test]
-    fn after_going_back_the_hold_begins_anew_without_the_old_samples() {
-        let (mut stages, start) = canary();
-        samples(&mut stages, 0, 100, 0);
-        assert_eq!(stages.decide(start + HOLD), Step::Back(Breach::Errors));
-        assert_eq!(stages.place(), 0);
-        samples(&mut stages, 100, 0, 0);
-        assert_eq!(stages.decide(start + HOLD + HOLD - MS), Step::Stay(Wait::Hold));
-        assert_eq!(stages.decide(start + HOLD + HOLD), Step::Forward);
-    }
-
-    #[test]
-    fn a_person_moves_it_at_once_and_the_hold_begins_anew() {
-        let (mut stages, start) = canary();
-        assert!(!stages.back(start), "it is the first");
-        samples(&mut stages, 100, 0, 0);
-        assert!(stages.advance(start));
-        assert_eq!((stages.place(), stages.decide(start + HOLD)), (1, Step::Stay(Wait::Samples)));
-        assert!(stages.advance(start) && !stages.advance(start));
-        assert!(stages.back(start));
-        assert_eq!(stages.place(), 1);
-        assert_eq!(Stages::canary(start).unwrap().resumed(7, start).place(), 2);
-        assert_eq!(stages.all().map(|stage| stage.share).collect::<Vec<_>>(), [5, 25, 100]);
-    }
-
-    #[test]
-    fn who_is_included_stays_included_and_the_share_is_about_right() {
-        let (mut stages, start) = canary();
-        let first: Vec<u64> = (0..10_000).filter(|id| stages.includes(*id)).collect();
-        assert!((400..600).contains(&first.len()), "{}", first.len());
-        samples(&mut stages, 100, 0, 0);
-        stages.decide(start + HOLD);
-        assert!(first.iter().all(|id| stages.includes(*id)));
-        let second = (0..10_000).filter(|id| stages.includes(*id)).count();
-        assert!((2_300..2_700).contains(&second), "{second}");
+        (samples.slow.saturating_mul(20) > samples.ended).then_some(Exceeded::P95)
     }
 }

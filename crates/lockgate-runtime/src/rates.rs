@@ -1,12 +1,14 @@
 //! Rates: how often jobs may start on a backend, shared by all processes whose store of tokens is shared.
 //!
-//! A start takes a token of the limit of each pool that it takes slots of, and of its kind's. It comes last, behind the
-//! slots and just before the start: a token that was drawn before the wait for a slot would bunch up with others at the
-//! receiver.
+//! A start takes a token of the limit of each pool that it takes slots of, and of its kind's. It comes last,
+//! behind the slots and just before the start: a token that was drawn before the wait for a slot would bunch
+//! up with others at the receiver.
 //!
-//! It must never let a job start without its tokens: a store that is away is waited for, and no local share takes its place.
+//! It must never let a job start without its tokens: a store that is away is waited for, and no local share
+//! takes its place.
 
 mod limit;
+mod rollout;
 mod staging;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +18,7 @@ use std::time::Duration;
 use lockgate_core::pool::Need;
 use lockgate_core::slots::Slots;
 use lockgate_core::{Kind, PoolName};
-use lockgate_limits::{Chunks, LimitStatus, Quota, StoreError};
+use lockgate_limits::{Chunks, LimitStatus, Quota, Stages, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -33,8 +35,12 @@ const REFRESH: Duration = Duration::from_secs(1);
 pub struct RateOptions {
     /// Where tokens are drawn from.
     pub chunks: Arc<dyn Chunks>,
-    /// The limits that are configured, by their names. One that its store has already keeps what the store has.
+    /// The limits that are configured, by their names. One that its store has already keeps what the store
+    /// has.
     pub quotas: BTreeMap<String, Quota>,
+    /// The stages of limits, by their names. A limit without has the default ones, one with an empty list has
+    /// none.
+    pub stages: BTreeMap<String, Stages>,
 }
 
 /// What the name of a pool's limit begins with.
@@ -73,11 +79,16 @@ pub(crate) struct Later {
 
 impl Rates {
     pub(crate) fn new(options: Option<RateOptions>, registry: &Registry) -> Self {
-        let Some(RateOptions { chunks, quotas }) = options else { return Self::default() };
-        let names = registry.kinds().flat_map(|(kind, options)| names(kind, &options.needs)).collect();
-        let rates = Self { chunks: Some(chunks), names, ..Self::default() };
-        rates.add(quotas);
-        rates
+        let Some(RateOptions { chunks, quotas, stages }) = options else { return Self::default() };
+        let names: BTreeSet<String> =
+            registry.kinds().flat_map(|(kind, options)| names(kind, &options.needs)).collect();
+        let known = |(name, _): &(String, Quota)| names.contains(name);
+        let limits = quotas.into_iter().filter(known).map(|(name, quota)| {
+            let limit = Limit::configured(Arc::clone(&chunks), name.clone(), quota);
+            (name, Arc::new(limit))
+        });
+        let limits = RwLock::new(limits.collect());
+        Self { chunks: Some(chunks), names, limits, staging: Staging::new(stages) }
     }
 
     /// Whether starts of this kind with these needs have a rate, as far as is known.
@@ -85,11 +96,11 @@ impl Rates {
         !self.known(names(kind, needs)).is_empty()
     }
 
-    /// Takes a token of each limit, `until` then at the latest. Drop-safe: what was drawn for a job that is dropped just
-    /// then is lost, never spent twice.
+    /// Takes a token of each limit, `until` then at the latest. Drop-safe: what was drawn for a job that is
+    /// dropped just then is lost, never spent twice.
     ///
-    /// All or none start with it: when a later limit refuses, the tokens of earlier ones are lost to the rate, which a
-    /// look at all of them before keeps rare.
+    /// All or none start with it: when a later limit refuses, the tokens of earlier ones are lost to the
+    /// rate, which a look at all of them before keeps rare.
     pub(crate) async fn pass(&self, kind: &Kind, needs: &[Need], until: Instant) -> Result<(), Later> {
         let mut passed = BTreeSet::new();
         loop {
@@ -114,8 +125,8 @@ impl Rates {
         self.staging.sample(names(kind, needs), ended, ran);
     }
 
-    /// Reads the limits in force. A worker takes nothing before its first read has succeeded: without it, a limit that an
-    /// operator has set would not hold for the first jobs.
+    /// Reads the limits in force. A worker takes nothing before its first read has succeeded: without it, a
+    /// limit that an operator has set would not hold for the first jobs.
     ///
     /// # Errors
     /// When the store fails; what was known before stays in force.
@@ -123,11 +134,8 @@ impl Rates {
         let Some(chunks) = &self.chunks else { return Ok(Vec::new()) };
         let mut found = chunks.look().await?;
         found.retain(|status| self.names.contains(&status.name));
-        self.add(found.iter().map(|status| (status.name.clone(), status.quota)));
         for status in &found {
-            for limit in self.known([status.name.clone()]) {
-                limit.follow(status.quota).await;
-            }
+            self.apply(chunks, status).await;
         }
         Ok(found)
     }
@@ -140,7 +148,7 @@ impl Rates {
                 match self.refresh().await {
                     Ok(found) => {
                         for status in &found {
-                            self.staging.look_at(status, chunks.as_ref(), &slots).await;
+                            self.staging.follow(status, chunks.as_ref(), &slots).await;
                         }
                     }
                     Err(error) => tracing::debug!(%error, "cannot read the limits"),
@@ -169,14 +177,28 @@ impl Rates {
         }
     }
 
-    fn add(&self, quotas: impl IntoIterator<Item = (String, Quota)>) {
-        let Some(chunks) = &self.chunks else { return };
-        let mut limits = self.limits.write().unwrap_or_else(PoisonError::into_inner);
-        for (name, quota) in quotas {
-            if self.names.contains(&name) && !limits.contains_key(&name) {
-                tracing::info!(limit = name, rate = %quota.rate(), burst = quota.burst(), "starts have a rate");
-                limits.insert(name.clone(), Arc::new(Limit::new(Arc::clone(chunks), name, quota)));
+    /// A limit that its store does not know (any more) stays as it was known: a store that lost its state
+    /// gets it back.
+    async fn apply(&self, chunks: &Arc<dyn Chunks>, status: &LimitStatus) {
+        let known = self.known([status.name.clone()]).pop();
+        match (known, status.quota) {
+            (Some(limit), Some(quota)) => limit.follow(quota).await,
+            (Some(limit), None) => {
+                if !limit.is_configured() {
+                    tracing::info!(limit = status.name, "rate unset");
+                    self.limits.write().unwrap_or_else(PoisonError::into_inner).remove(&status.name);
+                }
+                limit.refresh().await;
             }
+            (None, Some(quota)) => {
+                tracing::info!(limit = status.name, rate = %quota.rate(), burst = quota.burst(), "rate set");
+                let limit = Arc::new(Limit::found(Arc::clone(chunks), status.name.clone(), quota));
+                self.limits
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(status.name.clone(), limit);
+            }
+            (None, None) => {}
         }
     }
 }

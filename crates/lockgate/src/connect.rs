@@ -6,13 +6,13 @@ use std::sync::Arc;
 use lockgate_core::pool::{Configured, PoolCommand, PoolStatus};
 use lockgate_core::slots::PoolQuery;
 use lockgate_core::{Engine, EngineError, PoolName, Timestamp};
-use lockgate_limits::Chunks;
+use lockgate_limits::{Chunks, Quota, StageNote};
 use lockgate_runtime::{PoolPolicy, RateOptions, Worker, WorkerOptions};
 
 use crate::app::App;
 use crate::config::{ConfigErrors, Loaded, Typed};
 use crate::database::{Database, Tables};
-use crate::settings::{EngineName, PoolSettings, Settings, quotas};
+use crate::settings::{EngineName, PoolSettings, Settings, quotas, stages};
 
 /// A connected engine with the settings that it was made from. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -195,10 +195,13 @@ impl Lockgate {
         let configured = quotas(self.settings());
         // A store that is away now is waited for when tokens are needed.
         for limit in self.chunks.look().await.unwrap_or_default() {
-            if let Some(quota) = configured.get(&limit.name).filter(|quota| **quota != limit.quota) {
+            // A stage is a share of what is configured; one that was unset has the rate of the config again.
+            let stored = limit.note.parse::<StageNote>().map_or(limit.quota, |note| note.configured);
+            let is_other = |quota: &&Quota| !limit.is_unset() && Some(**quota) != stored;
+            if let Some(quota) = configured.get(&limit.name).filter(is_other) {
                 tracing::warn!(
                     limit = limit.name,
-                    store = %limit.quota.rate(),
+                    store = stored.map_or_else(|| String::from("none"), |quota| quota.rate().to_string()),
                     config = %quota.rate(),
                     "the rate differs from the config's; the store's holds, and `limits set` changes it"
                 );
@@ -217,7 +220,11 @@ impl Lockgate {
         let Settings { worker, pools, runs, .. } = self.settings();
         let policies = pools.iter().map(|(name, pool)| (name.clone(), policy(pool))).collect();
         let (concurrency, grace) = (worker.concurrency, worker.grace);
-        let rates = RateOptions { chunks: Arc::clone(&self.chunks), quotas: quotas(self.settings()) };
+        let rates = RateOptions {
+            chunks: Arc::clone(&self.chunks),
+            quotas: quotas(self.settings()),
+            stages: stages(self.settings()),
+        };
         let keep = runs.keep;
         let rates = Some(rates);
         WorkerOptions { process, concurrency, grace, policies, rates, keep, ..WorkerOptions::default() }

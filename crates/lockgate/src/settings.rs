@@ -6,6 +6,7 @@ mod distributed;
 pub mod durations;
 mod pools;
 pub mod rates;
+pub mod stages;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use bounds::{address_or_nothing, between, in_order, within, within_or_forever};
 pub use distributed::{DistributedSettings, ServerSettings};
 pub use pools::{Adaptive, PoolSettings, Pools};
 pub use rates::{KindSettings, Kinds, quotas};
+pub use stages::{StageSettings, StepSettings, stages};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

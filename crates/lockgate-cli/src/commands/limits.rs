@@ -1,16 +1,17 @@
-//! `limits`: rates of pools and kinds, and the stages of one. Changes hold at once, in every process.
-//!
-//! It must never change what it was not asked to.
+//! `limits`: rates of pools and kinds, and their stages. A change applies to every process.
 
 mod set;
 mod show;
 mod stages;
+mod unset;
 
+use std::fmt;
 use std::str::FromStr;
 
 use async_trait::async_trait;
 use clap::{ArgMatches, FromArgMatches, Subcommand};
-use lockgate::limits::{Changed, LimitChange, LimitStatus, StoreError};
+use lockgate::core::pool::{PoolChange, PoolCommand};
+use lockgate::limits::{Changed, LimitChange, LimitStatus, Stage, StageNote, StoreError};
 use lockgate::runtime::rates::{limit_of_kind, limit_of_pool};
 use lockgate::{Kind, Lockgate, PoolName};
 
@@ -24,11 +25,13 @@ pub(crate) struct Limits;
 
 #[derive(Debug, Subcommand)]
 enum Arguments {
-    /// Shows the limits of rate, or one
+    /// Show the limits of rate, or one
     Show(show::Show),
-    /// Changes the rate of a pool or of a kind; running workers keep it at once
+    /// Change the rate of a pool or a kind while workers run
     Set(set::Set),
-    /// Shows the stages of a limit, starts them, or moves it
+    /// Remove a rate that was set; a rate in the config is in force again
+    Unset(unset::Unset),
+    /// Show the stages of a limit, start them, move the limit or end them
     Stages(stages::Staged),
 }
 
@@ -41,10 +44,12 @@ impl Command for Limits {
             .subcommand_required(true)
             .arg_required_else_help(true)
             .before_help(examples(&[
-                ("{bin} limits show", "rate, burst, tokens at hand"),
-                ("{bin} limits set clickhouse --rate 10/s --burst 20", "from now on, in every process"),
+                ("{bin} limits show", "rate, burst, tokens that are left"),
+                ("{bin} limits set clickhouse --rate 10/s --burst 20", "in every process within 2 s"),
                 ("{bin} limits set kind:spike-projection --rate 600/min", "the jobs of one kind"),
-                ("{bin} limits stages clickhouse start", "5 %, then 25 %, then all"),
+                ("{bin} limits unset clickhouse", "back to the config's rate, or to none"),
+                ("{bin} limits stages clickhouse start", "a small share first, then more"),
+                ("{bin} limits stages clickhouse end", "what is configured is in force again"),
             ]))
     }
 
@@ -54,6 +59,7 @@ impl Command for Limits {
         match arguments {
             Arguments::Show(show) => show.run(lockgate, terminal).await,
             Arguments::Set(set) => set.run(lockgate, terminal).await,
+            Arguments::Unset(unset) => unset.run(lockgate, terminal).await,
             Arguments::Stages(stages) => stages.run(lockgate, terminal).await,
         }
     }
@@ -82,6 +88,32 @@ impl Named {
             Self::Pool(pool) => super::slots::inspect(lockgate, Some(pool)).await.map(drop),
         }
     }
+
+    /// The slots of the pool without stages; a kind has none.
+    async fn slots(&self, lockgate: &Lockgate) -> anyhow::Result<Option<u32>> {
+        let Self::Pool(pool) = self else { return Ok(None) };
+        let found = super::slots::inspect(lockgate, Some(pool)).await?;
+        Ok(found.first().map(|view| view.status.slots))
+    }
+
+    /// Puts the slots of a stage in force; `None`: those of the pool.
+    async fn roll_out(&self, lockgate: &Lockgate, stage: Option<&Stage>) -> anyhow::Result<()> {
+        let (Self::Pool(pool), Some(slots)) = (self, self.slots(lockgate).await?) else { return Ok(()) };
+        let rollout = stage.map(|stage| stage.slots(slots).max(1));
+        let change = PoolChange { rollout: Some(rollout), ..PoolChange::default() };
+        let command = PoolCommand::Set { pool: pool.clone(), change, version: None };
+        lockgate.engine.slots.control(command).await?;
+        Ok(())
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pool(pool) => write!(f, "{pool}"),
+            Self::Kind(kind) => write!(f, "kind:{kind}"),
+        }
+    }
 }
 
 impl FromStr for Named {
@@ -99,7 +131,12 @@ impl FromStr for Named {
     }
 }
 
-/// The limit of this name, if its store has one.
+/// The stage that a limit is in.
+fn stage_of(status: &LimitStatus) -> Option<StageNote> {
+    status.note.parse().ok()
+}
+
+/// The limit of this name, if its store has one; also one that was unset.
 async fn find(lockgate: &Lockgate, limit: &str) -> anyhow::Result<Option<LimitStatus>> {
     Ok(look(lockgate).await?.into_iter().find(|found| found.name == limit))
 }
@@ -108,7 +145,7 @@ async fn look(lockgate: &Lockgate) -> anyhow::Result<Vec<LimitStatus>> {
     lockgate.chunks.look().await.map_err(failed)
 }
 
-/// Changes a limit; somebody who was first is told of.
+/// Changes a limit. Fails with a conflict when it was changed concurrently.
 async fn change(lockgate: &Lockgate, limit: &str, change: LimitChange) -> anyhow::Result<LimitStatus> {
     match lockgate.chunks.set(limit, change).await.map_err(failed)? {
         Changed::Done(status) => Ok(status),

@@ -168,57 +168,6 @@ fn slots_are_there_before_the_first_worker_and_change_at_once() {
 }
 
 #[test]
-fn a_rate_is_set_and_an_old_file_does_not_revert_it() {
-    let greeter = Greeter::new();
-    assert!(greeter.ok(&["limits", "show"]).contains("no limits of rate"));
-    let config = greeter.file("lockgate.toml", "[pools.door]\nrate = '5/s'\n[kinds.greet]\nrate = '1/h'\n");
-    let configured = &greeter.json(&["limits", "show", "door", "--config", &config])["limits"][0];
-    assert_eq!((&configured["rate"], &configured["version"]), (&"5/s".into(), &0.into()));
-    let set = greeter.json(&["limits", "set", "door", "--rate", "600/min", "--burst", "20"])["limit"].take();
-    assert_eq!((&set["rate"], &set["burst"], &set["version"]), (&"10/s".into(), &20.into(), &1.into()));
-    let set = greeter.json(&["limits", "set", "door", "--burst", "30", "--if-version", "1"])["limit"].take();
-    assert_eq!((&set["rate"], &set["burst"], &set["version"]), (&"10/s".into(), &30.into(), &2.into()));
-    assert!(
-        greeter
-            .fails(&["limits", "set", "door", "--rate", "1/s", "--if-version", "1"], 1)
-            .contains("version 2")
-    );
-    let shown = greeter.ok(&["limits", "show", "--config", &config]);
-    assert!(
-        shown.contains("10/s") && shown.contains("config says 5/s") && shown.contains("not used yet"),
-        "{shown}"
-    );
-}
-
-#[test]
-fn a_limit_goes_through_its_stages_and_back_and_its_pool_with_it() {
-    let greeter = Greeter::new();
-    assert_eq!(greeter.json(&["limits", "stages", "door"])["stage"], Value::Null);
-    assert!(greeter.fails(&["limits", "stages", "door", "advance"], 1).contains("start"));
-    for (action, stage, rate, slots) in [
-        ("start", 1, "10/s", 100),
-        ("advance", 2, "25/s", 250),
-        ("advance", 3, "100/s", 500),
-        ("back", 2, "25/s", 250),
-    ] {
-        let shown = greeter.json(&["limits", "stages", "door", action]);
-        assert_eq!(shown["stage"], stage, "{shown:#}");
-        assert!(shown["why"].as_str().unwrap().contains("by an operator"), "{shown:#}");
-        assert_eq!(greeter.json(&["limits", "show", "door"])["limits"][0]["rate"], rate);
-        assert_eq!(greeter.json(&["slots", "show", "door"])["pools"][0]["slots"], slots);
-    }
-    assert!(greeter.ok(&["limits", "stages", "door"]).contains("sent back by an operator"));
-    greeter.ok(&["limits", "stages", "door", "start"]);
-    assert!(greeter.fails(&["limits", "stages", "door", "back"], 1).contains("first stage"));
-    greeter.ok(&["limits", "set", "door", "--rate", "7/s"]);
-    assert_eq!(
-        greeter.json(&["limits", "stages", "door"])["stage"],
-        Value::Null,
-        "set by hand, it is in none"
-    );
-}
-
-#[test]
 fn the_stores_slots_hold_and_another_number_in_the_config_is_pointed_out() {
     let greeter = Greeter::new();
     greeter.ok(&["slots", "show"]);

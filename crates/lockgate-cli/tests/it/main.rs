@@ -10,6 +10,7 @@ mod commands;
 mod dead;
 mod endpoints;
 mod greeter;
+mod limits;
 mod names;
 mod refusals;
 mod signals;

@@ -5,6 +5,8 @@
 --                    "r" \1 limit -> the limit's record
 --   2 ends     ZSET  chunk of the limit by its end
 --   3 tokens   HASH  chunk -> its tokens
+-- A limit without a rate is `off`: its bucket is kept, and nothing needs a token. `changed` is the limit's clock at its latest change,
+-- `ended`, `failed` and `slow` count what jobs of all processes came to since then.
 --
 -- ARGV, of each operation: 1 who the server is (run id and replication id), 2 "0", or when the caller has just read that again, "1", or "2" when the server says that its data never came from another one, 3 the
 -- limit (or ""), 4 the limit's clock in the caller's last answer (-1: it had none), 5 how long ago it sent that call, by its own
@@ -52,13 +54,15 @@ if not known then begin_epoch(real + LEARN) end
 
 local function limit_from(record)
   local r = {}
-  r.clock, r.real, r.debt, r.held, r.next, r.free_at, r.epoch, r.u, r.k, r.burst, r.version, r.text, r.note = unpacked(record)
+  r.clock, r.real, r.debt, r.held, r.next, r.free_at, r.epoch, r.u, r.k, r.burst, r.version, r.text, r.note, r.off, r.changed,
+    r.ended, r.failed, r.slow = unpacked(record)
   return r
 end
 
 local function write(r)
   call('HSET', RATES, 'r\1' .. NAME,
-    pack(r.clock, r.real, r.debt, r.held, r.next, r.free_at, r.epoch, r.u, r.k, r.burst, r.version, r.text, r.note))
+    pack(r.clock, r.real, r.debt, r.held, r.next, r.free_at, r.epoch, r.u, r.k, r.burst, r.version, r.text, r.note,
+      r.off, r.changed, r.ended, r.failed, r.slow))
 end
 
 -- The bucket of a limit that is new to this epoch. Numbers of chunks go on with the clock, so that none comes twice.
@@ -67,6 +71,7 @@ local function begin(r)
   r.clock, r.real, r.held, r.epoch = real, real, 0, epoch
   r.next = max(r.next, real)
   r.free_at = max(learned, real)
+  r.changed = real
   r.debt = 0
   if learned > 0 then r.debt = r.burst * r.k - min(r.u * max(real - learned, 0), r.burst * r.k) end
 end
@@ -103,11 +108,32 @@ local function limit(u, k, burst, text)
   local record = call('HGET', RATES, 'r\1' .. NAME)
   if not record and not u then return nil end
   local r = record and limit_from(record)
-    or { next = 0, epoch = 0, u = tonumber(u), k = tonumber(k), burst = tonumber(burst), text = text, version = 0, note = '' }
+    or { next = 0, epoch = 0, u = tonumber(u), k = tonumber(k), burst = tonumber(burst), text = text, version = 0, note = '',
+      off = text == '' and 1 or 0, changed = 0, ended = 0, failed = 0, slow = 0 }
   tick(r)
   return r
 end
 
-local function shown(name, r, debt)
-  return { name, r.text, r.burst, r.version, max(floor((r.burst * r.k - debt) / r.k), 0), r.held, r.note }
+-- Continues with another quota, or, where `text` is empty, with none; the bucket is kept then. No change creates a token: what was
+-- there is there, less a unit for the rounding. What jobs came to before does not count any more.
+local function change(r, u, k, burst, text)
+  r.off = text == '' and 1 or 0
+  if text ~= '' then
+    local there = r.burst * r.k - r.debt
+    local whole = floor(there / r.k)
+    local part = max(floor((there - whole * r.k) / r.k * k) - 1, 0)
+    -- A debt of more than a century is not told exactly.
+    local has = max(min(min(whole, burst) * k + part, (burst - min(r.held, burst)) * k), -2 ^ 52)
+    r.u, r.k, r.burst, r.text = u, k, burst, text
+    r.debt = burst * k - has
+  end
+  r.version, r.changed = r.version + 1, r.clock
+  r.ended, r.failed, r.slow = 0, 0, 0
+end
+
+-- A limit as others see it, given its debt and its clock.
+local function shown(name, r, debt, clock)
+  local text = r.off == 1 and '' or r.text
+  local tokens = max(floor((r.burst * r.k - debt) / r.k), 0)
+  return { name, text, r.burst, r.version, tokens, r.held, r.note, r.ended, r.failed, r.slow, max(clock - r.changed, 0) }
 end

@@ -11,6 +11,7 @@ pub(super) enum Script {
     Found,
     GiveBack,
     Look,
+    Report,
     Set,
 }
 
@@ -33,6 +34,7 @@ static DRAW: LazyLock<Text> = script!("", "draw");
 static FOUND: LazyLock<Text> = script!("", "found");
 static GIVE_BACK: LazyLock<Text> = script!(" flags=allow-oom", "give_back");
 static LOOK: LazyLock<Text> = script!(" flags=allow-oom", "look");
+static REPORT: LazyLock<Text> = script!(" flags=allow-oom", "report");
 static SET: LazyLock<Text> = script!(" flags=allow-oom", "set");
 
 impl Script {
@@ -42,6 +44,7 @@ impl Script {
             Self::Found => &FOUND,
             Self::GiveBack => &GIVE_BACK,
             Self::Look => &LOOK,
+            Self::Report => &REPORT,
             Self::Set => &SET,
         }
     }
@@ -53,6 +56,7 @@ impl Script {
             Self::Found => "founding the limits",
             Self::GiveBack => "giving tokens back",
             Self::Look => "reading the limits",
+            Self::Report => "reporting what jobs came to",
             Self::Set => "changing a limit",
         }
     }

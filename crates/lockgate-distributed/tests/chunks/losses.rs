@@ -86,13 +86,13 @@ async fn what_was_set_survives_a_restart_with_what_it_had() {
     let Some(mut server) = Server::private() else { return };
     let chunks = server.founded().await;
     take(&chunks, Quota::per_second(1, 1).unwrap(), 1).await.unwrap();
-    let change = LimitChange { quota: slow(), note: Some("kept".to_owned()), version: Some(1) };
+    let change = LimitChange { quota: Some(slow()), note: Some("kept".to_owned()), version: Some(1) };
     chunks.set(LIMIT, change).await.unwrap();
     server.redis().kill();
     server.redis().restart().unwrap();
     let look = async || chunks.look().await.ok();
     let found = eventually_async("it answers again", PATIENCE, look).await.unwrap();
-    assert_eq!((found[0].quota, found[0].version, found[0].note.as_str()), (slow(), 2, "kept"));
+    assert_eq!((found[0].quota, found[0].version, found[0].note.as_str()), (Some(slow()), 2, "kept"));
     assert_eq!(found[0].tokens, 0, "nobody knows what was spent");
     assert_eq!(take(&chunks, slow(), 40).await.unwrap(), 0);
 }

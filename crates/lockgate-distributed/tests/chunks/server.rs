@@ -67,9 +67,9 @@ impl Server {
 
 /// Draws as many tokens as there are, up to `most`, to be spent at once.
 pub(crate) async fn take(chunks: &RedisChunks, quota: Quota, most: u32) -> Result<u32, StoreError> {
-    let draw = Draw { quota, least: 1, most, lasts: Duration::ZERO, before: None };
+    let draw = Draw { quota, is_configured: true, least: 1, most, lasts: Duration::ZERO, before: None };
     Ok(match chunks.draw(LIMIT, draw).await? {
         Drawn::Chunk { tokens, .. } => tokens,
-        Drawn::Dry { .. } => 0,
+        Drawn::Dry { .. } | Drawn::NoLimit => 0,
     })
 }

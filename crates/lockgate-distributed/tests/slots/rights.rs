@@ -66,7 +66,7 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     limiter.acquire(1).await.unwrap();
     limiter.give_back().await.unwrap();
     let chunks = RedisChunks::beside(&slots, &server.namespace);
-    chunks.set("rate", LimitChange { quota, note: None, version: Some(1) }).await.unwrap();
+    chunks.set("rate", LimitChange { quota: Some(quota), note: None, version: Some(1) }).await.unwrap();
     assert_eq!(chunks.look().await.unwrap().len(), 1);
 
     redis::cmd("FLUSHALL").query_async::<()>(&mut server.connect().await).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lockgate_limits::{ChunkBook, ChunkId, LimitStatus, OutChunk, Quota, Rate};
+use lockgate_limits::{ChunkBook, ChunkId, LimitState, LimitStatus, OutChunk, Quota, Rate, Samples};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
@@ -13,9 +13,7 @@ use crate::columns::{integer, json, name, sql, text, to_json};
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) boot: String,
-    pub(super) book: ChunkBook,
-    pub(super) version: u64,
-    pub(super) note: String,
+    pub(super) state: LimitState,
 }
 
 impl Row {
@@ -31,8 +29,19 @@ impl Row {
             next: row.try_get("next_chunk")?,
             out: out.collect::<BTreeMap<_, _>>(),
         };
-        let (name, boot, note) = (text(row, "name")?, text(row, "boot")?, text(row, "note")?);
-        Ok(Self { name, boot, book, version: row.try_get("version")?, note })
+        let state = LimitState {
+            book,
+            is_limited: row.try_get("is_limited")?,
+            version: row.try_get("version")?,
+            note: text(row, "note")?,
+            changed_at: row.try_get("changed_at")?,
+            samples: Samples {
+                ended: row.try_get("ended")?,
+                failed: row.try_get("failed")?,
+                slow: row.try_get("slow")?,
+            },
+        };
+        Ok(Self { name: text(row, "name")?, boot: text(row, "boot")?, state })
     }
 
     /// The limit in this start of the host.
@@ -40,22 +49,15 @@ impl Row {
         if self.boot == at.boot {
             return self;
         }
-        Self { boot: at.boot.clone(), book: self.book.emptied(at.nanos), ..self }
+        Self { boot: at.boot.clone(), state: self.state.emptied(at.nanos), ..self }
     }
 
     pub(super) fn status(&self, at: &Reading) -> LimitStatus {
-        LimitStatus {
-            name: self.name.clone(),
-            quota: self.book.quota,
-            version: self.version,
-            tokens: self.book.tokens(at.nanos),
-            out: self.book.held(),
-            note: self.note.clone(),
-        }
+        self.state.status(&self.name, at.nanos)
     }
 
     pub(super) async fn save(&self, tx: &mut SqliteConnection) -> sqlx::Result<()> {
-        let book = &self.book;
+        let LimitState { book, is_limited, version, note, changed_at, samples } = &self.state;
         let out: Vec<_> = book.out.iter().map(|(id, chunk)| (id.0, chunk.tokens, chunk.ends)).collect();
         sqlx::query(sql!("chunks/save_limit"))
             .bind(&self.name)
@@ -66,8 +68,13 @@ impl Row {
             .bind(integer(book.issued))
             .bind(integer(book.next))
             .bind(to_json(&out)?)
-            .bind(integer(self.version))
-            .bind(&self.note)
+            .bind(integer(*version))
+            .bind(note)
+            .bind(is_limited)
+            .bind(integer(*changed_at))
+            .bind(integer(samples.ended))
+            .bind(integer(samples.failed))
+            .bind(integer(samples.slow))
             .execute(tx)
             .await
             .map(drop)

@@ -97,6 +97,7 @@ pub const LOCKGATE: Component = Component {
         migration!("0011", "recovery"),
         migration!("0012", "ledger_clock"),
         migration!("0013", "consumer_queues"),
+        migration!("0014", "limit_samples"),
     ],
 };
 

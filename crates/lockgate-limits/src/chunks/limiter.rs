@@ -1,7 +1,7 @@
 //! A process's side of a limit across processes: it spends a chunk, and draws the next one when that is dry.
 //!
-//! It must never spend a token of a chunk that may have ended: it counts the chunk's time from before it asked, on its own
-//! clock, and stops earlier than the store.
+//! It must never spend a token of a chunk that may have ended: it counts the chunk's time from before it
+//! asked, on its own clock, and stops earlier than the store.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::quota::Quota;
 /// How a [`ChunkedLimiter`] draws.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkOptions {
-    /// The most tokens of a chunk. Larger: fewer calls of the store, and more that lies unspent. The default is what the
-    /// rate brings in 100 ms, at most an eighth of the burst, at least 1.
+    /// The most tokens of a chunk. Larger: fewer calls of the store, and more that lies unspent. The default
+    /// is what the rate brings in 100 ms, at most an eighth of the burst, at least 1.
     pub size: u32,
     /// How long a chunk lasts; default 10 s.
     pub lasts: Duration,
@@ -74,12 +74,13 @@ pub enum ChunkError {
 pub struct ChunkedLimiter<C> {
     chunks: C,
     name: String,
-    // What was told first; the store may have another by now.
-    quota: Quota,
+    // What the config says, where it does; the store may have another quota by now.
+    configured: Option<Quota>,
     // Not given: by the quota that holds.
     options: Option<ChunkOptions>,
     hand: Mutex<Hand>,
-    // One call of the store at a time: whoever comes meanwhile waits for its tokens, first come, first served.
+    // One call of the store at a time: whoever comes meanwhile waits for its tokens, first come, first
+    // served.
     drawing: tokio::sync::Mutex<()>,
     // Wakes the caller that waits for tokens by a quota that no longer holds.
     changed: watch::Sender<()>,
@@ -109,12 +110,19 @@ impl<C: Chunks> ChunkedLimiter<C> {
         Self {
             chunks,
             name: name.to_owned(),
-            quota,
+            configured: Some(quota),
             options: None,
             hand: Mutex::new(hand),
             drawing: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(()),
         }
+    }
+
+    /// As [`ChunkedLimiter::new`], for a limit that no config knows: `quota` is what [`Chunks::look`]
+    /// returned. Once the limit is unset, nothing is limited any more.
+    #[must_use]
+    pub fn found(chunks: C, name: &str, quota: Quota) -> Self {
+        Self { configured: None, ..Self::new(chunks, name, quota) }
     }
 
     /// As [`ChunkedLimiter::new`], with options.
@@ -133,8 +141,8 @@ impl<C: Chunks> ChunkedLimiter<C> {
         self.spend(tokens, now())
     }
 
-    /// Takes `tokens`, drawing from the store and waiting as long as it takes. Cancel-safe: what was drawn for one that
-    /// is dropped just then is lost, and nothing else.
+    /// Takes `tokens`, drawing from the store and waiting as long as it takes. Cancel-safe: what was drawn
+    /// for one that is dropped just then is lost, and nothing else.
     ///
     /// # Errors
     /// [`ChunkError`] for more than a burst, and when the store fails.
@@ -142,7 +150,8 @@ impl<C: Chunks> ChunkedLimiter<C> {
         self.acquire_by(tokens, None).await
     }
 
-    /// As [`ChunkedLimiter::acquire`], until then at the latest. It does not wait for what would come too late.
+    /// As [`ChunkedLimiter::acquire`], until then at the latest. It does not wait for what would come too
+    /// late.
     ///
     /// # Errors
     /// [`ChunkError::NotInTime`], with nothing charged; and as [`ChunkedLimiter::acquire`].
@@ -178,8 +187,9 @@ impl<C: Chunks> ChunkedLimiter<C> {
         }
     }
 
-    /// Continues with the quota that the store has now, as [`Chunks::look`] returns it. Where it is another one, the caller
-    /// that waits for tokens asks the store again at once, and a chunk that was drawn by the old quota goes back.
+    /// Continues with the quota that the store has now, as [`Chunks::look`] returns it. Where it is another
+    /// one, the caller that waits for tokens asks the store again at once, and a chunk that was drawn by the
+    /// old quota goes back.
     ///
     /// # Errors
     /// When the store fails to take the chunk back; what is left of it ends with the chunk, unspent.
@@ -191,6 +201,15 @@ impl<C: Chunks> ChunkedLimiter<C> {
             }
             (hand.quota, hand.dry_until) = (quota, None);
         }
+        self.refresh().await
+    }
+
+    /// Asks the store again for the caller that waits for tokens, and gives the chunk at hand back: the limit
+    /// is no more.
+    ///
+    /// # Errors
+    /// As [`ChunkedLimiter::follow`].
+    pub async fn refresh(&self) -> Result<(), StoreError> {
         self.changed.send_replace(());
         self.give_back().await
     }
@@ -217,7 +236,8 @@ impl<C: Chunks> ChunkedLimiter<C> {
         true
     }
 
-    /// Draws a chunk and spends `tokens` of it; or answers when to ask again.
+    /// Draws a chunk and spends `tokens` of it. Returns when to ask again where there are too few, and `None`
+    /// where the caller may go on.
     async fn draw(&self, tokens: u32, asked: Instant) -> Result<Option<Duration>, ChunkError> {
         // Out of hand before it is given back: nobody spends it while the store takes it.
         let (before, quota) = {
@@ -227,7 +247,8 @@ impl<C: Chunks> ChunkedLimiter<C> {
         let ChunkOptions { size, lasts } = self.options.unwrap_or_else(|| ChunkOptions::for_quota(quota));
         // Nothing will be left: then no chunk need be out, which would count as part of the burst.
         let lasts = if size <= tokens { Duration::ZERO } else { lasts };
-        let draw = Draw { quota: self.quota, least: tokens, most: size.max(tokens), lasts, before };
+        let (quota, is_configured) = (self.configured.unwrap_or(quota), self.configured.is_some());
+        let draw = Draw { quota, is_configured, least: tokens, most: size.max(tokens), lasts, before };
         match self.chunks.draw(&self.name, draw).await.map_err(ChunkError::Store)? {
             Drawn::Chunk { id, tokens: all, quota } => {
                 let left = all.saturating_sub(tokens);
@@ -236,6 +257,7 @@ impl<C: Chunks> ChunkedLimiter<C> {
                 *self.hand() = Hand { chunk, quota, dry_until: None };
                 Ok(None)
             }
+            Drawn::NoLimit => Ok(None),
             Drawn::Dry { retry_after } => retry_after.ok_or(ChunkError::TooLarge).map(Some),
         }
     }

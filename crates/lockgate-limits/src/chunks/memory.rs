@@ -7,22 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::{Changed, ChunkBook, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, Pending};
+use super::{Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitState, LimitStatus, Pending, Report};
 use crate::clock::{Epoch, now};
-use crate::quota::Quota;
 
 /// A store for several limiters of one process. Its clock is tokio's.
 #[derive(Debug)]
 pub struct MemoryChunks {
     epoch: Epoch,
-    limits: Mutex<BTreeMap<String, Limit>>,
-}
-
-#[derive(Debug)]
-struct Limit {
-    book: ChunkBook,
-    version: u64,
-    note: String,
+    limits: Mutex<BTreeMap<String, LimitState>>,
 }
 
 impl Default for MemoryChunks {
@@ -48,21 +40,8 @@ impl MemoryChunks {
         self.epoch.nanos(now())
     }
 
-    fn limits(&self) -> MutexGuard<'_, BTreeMap<String, Limit>> {
+    fn limits(&self) -> MutexGuard<'_, BTreeMap<String, LimitState>> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn try_set(&self, name: &str, change: LimitChange) -> Changed {
-        let (at, mut limits) = (self.at(), self.limits());
-        let found = limits.get(name).map_or(0, |limit| limit.version);
-        if change.version.is_some_and(|version| version != found) {
-            return Changed::Version(found);
-        }
-        let limit = limits.entry(name.to_owned()).or_insert_with(|| Limit::new(change.quota, at));
-        limit.book.set_quota(change.quota, at);
-        limit.version = found + 1;
-        limit.note = change.note.unwrap_or_else(|| std::mem::take(&mut limit.note));
-        Changed::Done(limit.status(name, at))
     }
 }
 
@@ -70,8 +49,9 @@ impl Chunks for MemoryChunks {
     fn draw<'a>(&'a self, limit: &'a str, draw: Draw) -> Pending<'a, Drawn> {
         Box::pin(async move {
             let (at, mut limits) = (self.at(), self.limits());
-            let limit = limits.entry(limit.to_owned()).or_insert_with(|| Limit::new(draw.quota, at));
-            Ok(limit.book.draw(&draw, at))
+            let limit =
+                limits.entry(limit.to_owned()).or_insert_with(|| LimitState::new(Some(draw.quota), at));
+            Ok(limit.draw(&draw, at))
         })
     }
 
@@ -79,7 +59,7 @@ impl Chunks for MemoryChunks {
         Box::pin(async move {
             let at = self.at();
             if let Some(limit) = self.limits().get_mut(limit) {
-                limit.book.give_back(chunk, unspent, at);
+                limit.give_back(chunk, unspent, at);
             }
             Ok(())
         })
@@ -92,24 +72,21 @@ impl Chunks for MemoryChunks {
         })
     }
 
-    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
-        Box::pin(async move { Ok(self.try_set(limit, change)) })
+    fn set<'a>(&'a self, name: &'a str, change: LimitChange) -> Pending<'a, Changed> {
+        Box::pin(async move {
+            let (at, mut limits) = (self.at(), self.limits());
+            if !limits.contains_key(name) && change.version.is_some_and(|version| version != 0) {
+                return Ok(Changed::Version(0));
+            }
+            let limit = limits.entry(name.to_owned()).or_insert_with(|| LimitState::new(change.quota, at));
+            Ok(limit.set(name, change, at))
+        })
     }
-}
 
-impl Limit {
-    fn new(quota: Quota, at: u64) -> Self {
-        Self { book: ChunkBook::full(quota, at), version: 1, note: String::new() }
-    }
-
-    fn status(&self, name: &str, at: u64) -> LimitStatus {
-        LimitStatus {
-            name: name.to_owned(),
-            quota: self.book.quota,
-            version: self.version,
-            tokens: self.book.tokens(at),
-            out: self.book.held(),
-            note: self.note.clone(),
-        }
+    fn report<'a>(&'a self, name: &'a str, report: Report) -> Pending<'a, Changed> {
+        Box::pin(async move {
+            let (at, mut limits) = (self.at(), self.limits());
+            Ok(limits.get_mut(name).map_or(Changed::Version(0), |limit| limit.report(name, &report, at)))
+        })
     }
 }

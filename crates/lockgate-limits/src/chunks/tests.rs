@@ -109,7 +109,7 @@ async fn a_change_in_the_store_reaches_a_limiter_that_knows_an_older_quota() {
     let limiter = ChunkedLimiter::new(Arc::clone(&ledger), "n", Quota::per_second(10, 1).unwrap());
     limiter.acquire(1).await.unwrap();
     let faster = Quota::per_second(100, 4).unwrap();
-    ledger.set("n", LimitChange { quota: faster, note: None, version: None }).await.unwrap();
+    ledger.set("n", LimitChange { quota: Some(faster), note: None, version: None }).await.unwrap();
     let start = now();
     for _ in 0..100 {
         limiter.acquire(1).await.unwrap();

@@ -20,15 +20,33 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 pub(super) struct Limit {
     name: String,
     limiter: ChunkedLimiter<Arc<dyn Chunks>>,
+    is_configured: bool,
     waiting: AtomicU64,
     // Whether it was said that the store is away.
     is_away: AtomicBool,
 }
 
 impl Limit {
-    pub(super) fn new(chunks: Arc<dyn Chunks>, name: String, quota: Quota) -> Self {
+    /// A limit of the config.
+    pub(super) fn configured(chunks: Arc<dyn Chunks>, name: String, quota: Quota) -> Self {
         let limiter = ChunkedLimiter::new(chunks, &name, quota);
-        Self { name, limiter, waiting: AtomicU64::new(0), is_away: AtomicBool::new(false) }
+        Self {
+            name,
+            limiter,
+            is_configured: true,
+            waiting: AtomicU64::new(0),
+            is_away: AtomicBool::new(false),
+        }
+    }
+
+    /// A limit that only its store knows.
+    pub(super) fn found(chunks: Arc<dyn Chunks>, name: String, quota: Quota) -> Self {
+        let limiter = ChunkedLimiter::found(Arc::clone(&chunks), &name, quota);
+        Self { limiter, is_configured: false, ..Self::configured(chunks, name, quota) }
+    }
+
+    pub(super) fn is_configured(&self) -> bool {
+        self.is_configured
     }
 
     pub(super) fn name(&self) -> &str {
@@ -47,6 +65,13 @@ impl Limit {
             tracing::info!(limit = self.name, rate = %quota.rate(), burst = quota.burst(), "rate changed");
         }
         if let Err(error) = self.limiter.follow(quota).await {
+            tracing::debug!(limit = self.name, error, "tokens not given back; they end by themselves");
+        }
+    }
+
+    /// Lets everybody who waits for tokens ask the store again.
+    pub(super) async fn refresh(&self) {
+        if let Err(error) = self.limiter.refresh().await {
             tracing::debug!(limit = self.name, error, "tokens not given back; they end by themselves");
         }
     }

@@ -1,97 +1,106 @@
-//! Limits on their way through stages: this worker's jobs are the samples, and what they say moves the limit for all.
+//! Limits in a stage: each worker reports what its jobs came to, and what all of them report moves the limit.
 //!
-//! Each worker decides by what it has seen itself. A move is one change of the store's, decided on the version that was seen:
-//! of several workers that come to the same, one moves, and the others begin to look anew.
-//!
-//! It must never move twice for one reason, nor go on from samples of another stage.
+//! The decision is [`Stages::decide`], over the samples of all workers and the age of the stage by the
+//! store's clock. A move is a compare-and-set on the version that was decided on: of several workers that
+//! decide the same, one moves the limit, and a report counts for the stage in which its jobs began.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lockgate_core::error::chain;
-use lockgate_core::pool::{PoolChange, PoolCommand};
 use lockgate_core::slots::Slots;
-use lockgate_core::{ErrorClass, Failure, PoolName};
-use lockgate_limits::{Breach, Changed, Chunks, LimitChange, LimitStatus, Stage, StageNote, Stages, Step};
+use lockgate_core::{ErrorClass, Failure};
+use lockgate_limits::{
+    Changed, Chunks, Exceeded, LimitChange, LimitStatus, Report, Samples, StageNote, Stages, Step,
+};
 use tokio::time::Instant;
 
-use super::POOL;
+use super::rollout::Rollout;
 use crate::verdict::{Cut, Ended};
 
 /// The limits that are in a stage, as this worker knows them.
 #[derive(Debug, Default)]
 pub(super) struct Staging {
+    configured: BTreeMap<String, Stages>,
+    /// Of a limit that nobody configured.
+    default: Stages,
     limits: Mutex<BTreeMap<String, Staged>>,
 }
 
 #[derive(Debug)]
 struct Staged {
-    /// The version of the limit that the stages were read from.
     version: u64,
-    stages: Stages,
+    /// When this worker saw the version first. Jobs that began earlier say nothing about the stage.
+    since: Instant,
+    max_p95: Duration,
+    /// What is not reported yet.
+    samples: Samples,
 }
 
 impl Staging {
-    /// Notes how an execution under these limits ended.
+    pub(super) fn new(configured: BTreeMap<String, Stages>) -> Self {
+        Self { configured, ..Self::default() }
+    }
+
+    /// Counts an execution under these limits.
     pub(super) fn sample(&self, names: impl Iterator<Item = String>, ended: &Ended, ran: Duration) {
-        let Some(succeeded) = is_good(ended) else { return };
+        let Some(is_failed) = is_failed(ended) else { return };
         let mut limits = self.limits();
         if limits.is_empty() {
             return;
         }
+        let now = Instant::now();
         for name in names {
-            if let Some(staged) = limits.get_mut(&name) {
-                staged.stages.sample(succeeded, ran);
+            if let Some(staged) = limits.get_mut(&name)
+                && now.saturating_duration_since(staged.since) >= ran
+            {
+                staged.samples.count(is_failed, ran > staged.max_p95);
             }
         }
     }
 
-    /// Looks at a limit as its store has it, and moves it where its samples say so.
-    pub(super) async fn look_at(&self, status: &LimitStatus, chunks: &dyn Chunks, slots: &Arc<dyn Slots>) {
-        let Some((stage, note)) = self.decide(status, Instant::now()) else { return };
-        let change =
-            LimitChange { quota: stage.quota, note: Some(note.to_string()), version: Some(status.version) };
-        let set = chunks.set(&status.name, change).await;
-        // Whoever moved it, it is read again; samples of before do not count.
-        self.limits().remove(&status.name);
-        match set {
+    /// Reports what was counted of a limit, and moves it where all reports together say so.
+    pub(super) async fn follow(&self, status: &LimitStatus, chunks: &dyn Chunks, slots: &Arc<dyn Slots>) {
+        let Ok(note) = status.note.parse::<StageNote>() else {
+            if self.limits().remove(&status.name).is_some() {
+                // Whoever ended the stages may not have come to the slots.
+                Rollout::read(slots, &status.name).await.apply(None).await;
+            }
+            return;
+        };
+        // Before the limit is read again, so that a rollout that has ended meanwhile is not begun once more.
+        let rollout = Rollout::read(slots, &status.name).await;
+        let stages = self.configured.get(&status.name).unwrap_or(&self.default);
+        let report = self.report(status, stages);
+        let status = match chunks.report(&status.name, report).await {
+            Ok(Changed::Done(status)) => status,
+            // It was moved meanwhile, and is read again soon.
+            Ok(Changed::Version(_)) => return,
+            Err(error) => return tracing::debug!(limit = status.name, %error, "samples not reported"),
+        };
+        let Some((change, place, why)) = next(stages, &note, &status) else {
+            return rollout.apply(stages.stage(note.place)).await;
+        };
+        match chunks.set(&status.name, change).await {
             Ok(Changed::Done(_)) => {
-                tracing::warn!(
-                    limit = status.name,
-                    stage = note.place + 1,
-                    why = note.why,
-                    "the limit moved"
-                );
-                in_flight(slots, &status.name, &stage).await;
+                let stage = place.map(|place| place + 1);
+                tracing::warn!(limit = status.name, stage, why, "limit moved");
+                rollout.apply(place.and_then(|place| stages.stage(place))).await;
             }
             Ok(Changed::Version(_)) => {}
-            Err(error) => tracing::warn!(limit = status.name, %error, "the limit could not be moved"),
+            Err(error) => tracing::warn!(limit = status.name, %error, "limit not moved"),
         }
     }
 
-    /// Where it goes, and why; `None`: it stays.
-    fn decide(&self, status: &LimitStatus, now: Instant) -> Option<(Stage, StageNote)> {
+    /// What was counted since the last report. What belongs to another version is dropped.
+    fn report(&self, status: &LimitStatus, stages: &Stages) -> Report {
+        let (version, max_p95, window) = (status.version, stages.max_p95, stages.window());
         let mut limits = self.limits();
-        let Ok(at) = status.note.parse::<StageNote>() else {
-            limits.remove(&status.name);
-            return None;
-        };
-        if limits.get(&status.name).is_none_or(|staged| staged.version != status.version) {
-            let stages = Stages::canary(now).ok()?.resumed(at.place, now);
-            limits.insert(status.name.clone(), Staged { version: status.version, stages });
+        let staged = limits.entry(status.name.clone()).or_insert_with(|| Staged::new(version, max_p95));
+        if staged.version != version {
+            *staged = Staged::new(version, max_p95);
         }
-        let staged = limits.get_mut(&status.name)?;
-        let why = match staged.stages.decide(now) {
-            Step::Stay(_) => return None,
-            Step::Forward => "it held within its bounds",
-            Step::Back(Breach::Errors) => "too many jobs failed",
-            Step::Back(Breach::Latency) => "jobs took too long",
-        };
-        let place = staged.stages.place();
-        // Nothing is before the first stage.
-        (place != at.place)
-            .then(|| (*staged.stages.current(), StageNote { place, since: 0, why: why.to_owned() }))
+        Report { version, samples: std::mem::take(&mut staged.samples), window }
     }
 
     fn limits(&self) -> MutexGuard<'_, BTreeMap<String, Staged>> {
@@ -99,24 +108,42 @@ impl Staging {
     }
 }
 
-/// What an execution says of its backend; `None`: nothing.
-fn is_good(ended: &Ended) -> Option<bool> {
-    match ended {
-        Ended::Returned(Ok(()) | Err(Failure::Skip { .. })) => Some(true),
-        // It was not asked.
-        Ended::Returned(Err(Failure::Error { class: ErrorClass::Unavailable, .. })) => None,
-        Ended::Returned(Err(Failure::Error { .. }))
-        | Ended::Cut(Cut::Panicked(_) | Cut::TimedOut(_) | Cut::HeldTooLong(_)) => Some(false),
-        // That is not the backend's.
-        Ended::Cut(Cut::LeaseLost(_) | Cut::Cancelled | Cut::Stopped) => None,
+impl Staged {
+    fn new(version: u64, max_p95: Duration) -> Self {
+        Self { version, since: Instant::now(), max_p95, samples: Samples::default() }
     }
 }
 
-/// What may be in flight at once is the slots of the pool; a kind has none of its own.
-async fn in_flight(slots: &Arc<dyn Slots>, limit: &str, stage: &Stage) {
-    let Some(Ok(pool)) = limit.strip_prefix(POOL).map(PoolName::new) else { return };
-    let change = PoolChange { slots: Some(stage.in_flight), ..PoolChange::default() };
-    if let Err(error) = slots.control(PoolCommand::Set { pool, change, version: None }).await {
-        tracing::warn!(limit, error = chain(&error), "the stage's slots could not be set");
+/// The change that is due, the place that it leads to (`None`: the stages end), and why. `None`: nothing
+/// changes.
+fn next(
+    stages: &Stages,
+    note: &StageNote,
+    status: &LimitStatus,
+) -> Option<(LimitChange, Option<usize>, &'static str)> {
+    if stages.steps.is_empty() {
+        return Some((note.end(status.version), None, "its stages are not configured any more"));
+    }
+    let place = note.place.min(stages.steps.len() - 1);
+    let (place, why) = match stages.decide(place, status.samples, status.age) {
+        Step::Stay(_) => return None,
+        Step::Forward => (place + 1, "it kept within its thresholds"),
+        Step::Back(Exceeded::ErrorRate) => (place.saturating_sub(1), "too many jobs failed"),
+        Step::Back(Exceeded::P95) => (place.saturating_sub(1), "jobs took too long"),
+    };
+    let note = StageNote { place, configured: note.configured, why: why.to_owned() };
+    Some((note.change(stages, status.version), Some(place), why))
+}
+
+/// Whether an execution says that its backend fails; `None`: it says nothing.
+fn is_failed(ended: &Ended) -> Option<bool> {
+    match ended {
+        Ended::Returned(Ok(()) | Err(Failure::Skip { .. })) => Some(false),
+        // The backend was not asked.
+        Ended::Returned(Err(Failure::Error { class: ErrorClass::Unavailable, .. })) => None,
+        Ended::Returned(Err(Failure::Error { .. }))
+        | Ended::Cut(Cut::Panicked(_) | Cut::TimedOut(_) | Cut::HeldTooLong(_)) => Some(true),
+        // That was not the backend.
+        Ended::Cut(Cut::LeaseLost(_) | Cut::Cancelled | Cut::Stopped) => None,
     }
 }

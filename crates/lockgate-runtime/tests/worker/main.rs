@@ -16,6 +16,7 @@ mod leftovers;
 mod outages;
 mod outcomes;
 mod panics;
+mod rate_stages;
 mod rates;
 mod recovery;
 mod refusals;

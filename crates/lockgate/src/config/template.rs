@@ -24,12 +24,13 @@ pub(super) fn render(schema: &Value, defaults: &Map<String, Value>) -> String {
     }
     for (name, value) in tables {
         let Some(schema) = properties.and_then(|p| p.get(name)) else { continue };
-        table(&mut text, name, value, schema);
+        table(&mut text, name, "", (value, schema));
     }
     text
 }
 
-fn table(text: &mut String, name: &str, defaults: &Value, schema: &Value) {
+/// A table; `off` stands before its header when it is an example.
+fn table(text: &mut String, name: &str, off: &str, (defaults, schema): (&Value, &Value)) {
     if let Some(each) = schema.get("additionalProperties").filter(|s| s.is_object()) {
         let example = each.get("properties").and_then(Value::as_object).into_iter().flatten();
         let example: Map<_, _> = example
@@ -38,18 +39,19 @@ fn table(text: &mut String, name: &str, defaults: &Value, schema: &Value) {
         text.push('\n');
         describe(text, schema);
         let named = if name == "kinds" { EXAMPLE_KIND } else { EXAMPLE_POOL };
-        text.push_str(&format!("# [{name}.{named}]\n"));
-        return keys(text, "", &example, each);
+        let name = format!("{name}.{named}");
+        text.push_str(&format!("# [{name}]\n"));
+        return keys(text, &name, "# ", (&example, each));
     }
     if let Some(defaults) = defaults.as_object() {
         text.push('\n');
         describe(text, schema);
-        text.push_str(&format!("[{name}]\n"));
-        keys(text, name, defaults, schema);
+        text.push_str(&format!("{off}[{name}]\n"));
+        keys(text, name, off, (defaults, schema));
     }
 }
 
-fn keys(text: &mut String, name: &str, defaults: &Map<String, Value>, schema: &Value) {
+fn keys(text: &mut String, name: &str, off: &str, (defaults, schema): (&Map<String, Value>, &Value)) {
     let properties = schema.get("properties").and_then(Value::as_object);
     let (scalars, tables): (Vec<_>, Vec<_>) = defaults.iter().partition(|(_, value)| !value.is_object());
     for (name, value) in scalars {
@@ -57,7 +59,7 @@ fn keys(text: &mut String, name: &str, defaults: &Map<String, Value>, schema: &V
     }
     for (below, value) in tables {
         if let Some(schema) = properties.and_then(|p| p.get(below)) {
-            table(text, &format!("{name}.{below}"), value, schema);
+            table(text, &format!("{name}.{below}"), off, (value, schema));
         }
     }
 }
@@ -66,9 +68,15 @@ fn key(text: &mut String, name: &str, value: &Value, schema: Option<&Value>) {
     if let Some(schema) = schema {
         describe(text, schema);
     }
-    // JSON's texts, numbers, flags and lists are TOML's too.
     let line = match value {
         Value::Null => format!("# {name} is not set\n"),
+        // Tables within a list are written otherwise in TOML.
+        Value::Array(_) => {
+            let list =
+                toml::Value::try_from(value).map_or_else(|_| value.to_string(), |list| list.to_string());
+            format!("# {name} = {list}\n")
+        }
+        // JSON's texts, numbers and flags are TOML's too.
         value => format!("# {name} = {value}\n"),
     };
     text.push_str(&line);

@@ -191,6 +191,72 @@ fn a_rate_is_read_shown_and_has_a_second_of_burst_by_default() {
     assert!(shown.contains("\"rate\":\"10/s\"") && shown.contains("\"rate\":\"18/min\""), "{shown}");
 }
 
+/// The example of docs/tuning.md.
+const WEBHOOKS: &str = "
+[pools.webhooks]
+slots = 500
+rate = '100/s'
+burst = 150
+
+[pools.webhooks.stages]
+soak = '10min'
+min_samples = 100
+max_error_rate = 0.01
+max_p95 = '1s'
+steps = [
+  { share = 5, rate = '10/s', burst = 20, slots = 100 },
+  { share = 25, rate = '25/s', burst = 50, slots = 250 },
+  { share = 100, rate = '100/s', burst = 150, slots = 500 },
+]
+";
+
+#[test]
+fn stages_of_the_documented_example_are_read_and_shown() {
+    let docs = include_str!("../../../../docs/tuning.md").replace('"', "'");
+    let lines = |text: &str| -> Vec<String> {
+        let code = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned());
+        code.filter(|line| !line.is_empty()).collect()
+    };
+    let (documented, example) = (lines(&docs), lines(WEBHOOKS));
+    assert!(documented.windows(example.len()).any(|window| window == example), "it is not in docs/tuning.md");
+    let loaded = Given::file(WEBHOOKS).load().unwrap();
+    let stages = &crate::settings::stages(&loaded.settings)["pool:webhooks"];
+    let configured = crate::settings::quotas(&loaded.settings)["pool:webhooks"];
+    let seen: Vec<_> = stages
+        .steps
+        .iter()
+        .map(|stage| {
+            let quota = stage.quota(Some(configured)).unwrap();
+            (stage.share, quota.rate().to_string(), quota.burst(), stage.slots(500))
+        })
+        .collect();
+    let step = |share, rate: &str, burst, slots| (share, rate.to_owned(), burst, slots);
+    assert_eq!(seen, [step(5, "10/s", 20, 100), step(25, "25/s", 50, 250), step(100, "100/s", 150, 500)]);
+    assert!(serde_json::to_string(&loaded.show()).unwrap().contains("\"soak\":\"10m\""));
+}
+
+#[test]
+fn stages_out_of_their_bounds_are_refused_with_their_key() {
+    for (wrong, key, problem) in [
+        ("steps = [{ share = 0 }]", "steps[0].share", "1 to 100"),
+        ("steps = [{ share = 101 }]", "steps[0].share", "1 to 100"),
+        ("steps = [{ share = 50 }, { share = 5 }]", "steps", "shares that rise"),
+        ("steps = [{ share = 5, slots = 0 }]", "steps[0].slots", "at least 1"),
+        ("steps = [{ share = 5, rate = 'often' }]", "steps.0.rate", "is not a rate"),
+        ("soak = '0s'", "soak", "1s to 30days"),
+        ("min_samples = 0", "min_samples", "1 to 1000000"),
+        ("max_error_rate = 1.5", "max_error_rate", "0.0 to 1.0"),
+        ("max_p95 = '2days'", "max_p95", "1ms to 1day"),
+    ] {
+        for table in ["pools.door", "kinds.greet"] {
+            let faults = Given::file(&format!("[{table}.stages]\n{wrong}")).faults();
+            assert_eq!(faults.len(), 1, "{wrong}: {faults:?}");
+            let is_named = faults[0].starts_with(&format!("{table}.stages.{key}"));
+            assert!(is_named && faults[0].contains(problem), "{wrong}: {faults:?}");
+        }
+    }
+}
+
 #[test]
 fn a_file_that_is_no_toml_is_refused_with_its_line() {
     let faults = Given::file("[worker]\nconcurrency = = 3\n").faults();

@@ -82,6 +82,6 @@ pub fn in_order(slots: &SlotSettings, (): &()) -> garde::Result {
     slots.timing().check().map(drop).map_err(garde::Error::new)
 }
 
-fn check(good: bool, problem: impl FnOnce() -> String) -> garde::Result {
+pub(super) fn check(good: bool, problem: impl FnOnce() -> String) -> garde::Result {
     if good { Ok(()) } else { Err(garde::Error::new(problem())) }
 }

@@ -15,18 +15,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{at_most, between, some_at_least, within};
-use super::{durations, rates};
+use super::{StageSettings, durations, rates};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// `[pools]`: settings by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Pools(#[schemars(with = "BTreeMap<String, PoolSettings>")] BTreeMap<PoolName, PoolSettings>);
 
 /// `[pools.NAME]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct PoolSettings {
     /// Its slots when it is first made; later `slots set` changes them, and the store's number holds.
@@ -66,6 +66,9 @@ pub struct PoolSettings {
     /// The fewest slots that the adaptive limit goes down to; a job that takes more than that raises it.
     #[garde(custom(between(1, 1_000_000)))]
     pub adaptive_min: u32,
+    /// How `limits stages NAME start` raises its rate, burst and slots step by step to what is configured.
+    #[garde(dive)]
+    pub stages: StageSettings,
 }
 
 /// What becomes of the adaptive limit.
@@ -138,6 +141,7 @@ impl Default for PoolSettings {
             on_busy: OnBusy::Defer,
             adaptive: Adaptive::Observe,
             adaptive_min: 1,
+            stages: StageSettings::default(),
         }
     }
 }

@@ -13,15 +13,15 @@ use lockgate_runtime::rates::{limit_of_kind, limit_of_pool};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::Settings;
+use super::{Settings, StageSettings};
 
 /// `[kinds]`: settings by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Kinds(#[schemars(with = "BTreeMap<String, KindSettings>")] BTreeMap<Kind, KindSettings>);
 
 /// `[kinds.NAME]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct KindSettings {
     /// How often its jobs start, such as `10/s`, in all processes together. Not set: no rate of its own.
@@ -30,6 +30,8 @@ pub struct KindSettings {
     pub rate: Option<Rate>,
     /// The most starts that are saved up while none comes. Not set: what its rate brings in a second.
     pub burst: Option<u32>,
+    /// How `limits stages kind:NAME start` raises its rate step by step to what is configured.
+    pub stages: StageSettings,
 }
 
 impl Deref for Kinds {
@@ -52,7 +54,9 @@ impl Validate for Kinds {
 
     fn validate_into(&self, (): &(), parent: &mut dyn FnMut() -> Path, report: &mut Report) {
         for (name, kind) in &self.0 {
-            validate(kind.rate, kind.burst, &mut || parent().join(name.as_str()), report);
+            let mut path = || parent().join(name.as_str());
+            validate(kind.rate, kind.burst, &mut path, report);
+            kind.stages.validate_into(&(), &mut || path().join("stages"), report);
         }
     }
 }

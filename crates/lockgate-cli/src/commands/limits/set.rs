@@ -1,13 +1,13 @@
 //! `limits set`: another rate or burst, while everything runs.
 //!
-//! It must never leave a limit in a stage whose numbers it no longer has.
+//! In a stage it changes what is configured: the stage stays, with its share of the new rate.
 
 use clap::Args;
-use lockgate::limits::{LimitChange, Quota, Rate};
+use lockgate::limits::{LimitChange, LimitStatus, Quota, Rate, StageNote, Stages};
 use lockgate::{Lockgate, settings};
 use serde::Serialize;
 
-use super::{Named, change, find};
+use super::{Named, change, find, stage_of};
 use crate::commands::views::LimitView;
 use crate::{Exit, Problem, Terminal};
 
@@ -16,7 +16,7 @@ pub(super) struct Set {
     /// The pool, or kind:NAME
     name: Named,
 
-    /// Starts for a time, such as 10/s, 600/min or 3/10s, in all processes together
+    /// Starts per time, such as 10/s, 600/min or 3/10s, in all processes together
     #[arg(long, value_name = "RATE", value_parser = parse_rate, required_unless_present = "burst")]
     rate: Option<Rate>,
 
@@ -24,7 +24,7 @@ pub(super) struct Set {
     #[arg(long, value_name = "N", value_parser = crate::arguments::number(1, u32::MAX))]
     burst: Option<u32>,
 
-    /// Only when the limit is still at this version, as `limits show --output json` tells it
+    /// Only if the limit is still at this version, as `limits show --output json` shows it
     #[arg(long, value_name = "VERSION")]
     if_version: Option<u64>,
 }
@@ -40,21 +40,45 @@ impl Set {
         name.check(lockgate).await?;
         let limit = name.limit();
         let configured = settings::quotas(lockgate.settings()).remove(&limit);
-        let known = find(lockgate, &limit).await?.map(|status| status.quota).or(configured);
+        let found = find(lockgate, &limit).await?;
+        let staged = found.as_ref().and_then(stage_of);
+        let in_force = found.as_ref().and_then(|found| found.quota).or(configured);
+        let known = staged.as_ref().map_or(in_force, |note| note.configured);
         let Some(rate) = rate.or_else(|| known.map(|quota| quota.rate())) else {
             return Err(Problem::usage(format!("limit {limit} has no rate yet; say --rate, too")).into());
         };
         let burst = burst.or_else(|| known.map(|quota| quota.burst())).unwrap_or_else(|| rate.in_a_second());
         let quota = Quota::new(rate, burst)
             .map_err(|error| Problem::usage(format!("{error}; say a smaller --burst or a faster --rate")))?;
-        let wanted = LimitChange { quota, note: Some(String::new()), version: if_version };
+        let wanted = match (staged, found) {
+            (Some(note), Some(found)) => {
+                let stages = settings::stages(lockgate.settings()).remove(&limit).unwrap_or_default();
+                beneath(note, quota, &stages, if_version.unwrap_or(found.version))
+            }
+            _ => LimitChange { quota: Some(quota), note: Some(String::new()), version: if_version },
+        };
         let status = change(lockgate, &limit, wanted).await?;
         let done = Done { limit: LimitView::new(&status, configured) };
-        terminal.show(&done, |_| {
-            let LimitView { name, rate, burst, version, .. } = &done.limit;
-            format!("limit {name}: {rate}, burst {burst}, version {version}")
-        })?;
+        terminal.show(&done, |_| said(&limit, quota, &status))?;
         Ok(Exit::Ok)
+    }
+}
+
+/// Another configured quota beneath the stage that a limit is in.
+fn beneath(note: StageNote, quota: Quota, stages: &Stages, version: u64) -> LimitChange {
+    StageNote { configured: Some(quota), ..note }.change(stages, version)
+}
+
+fn said(limit: &str, quota: Quota, status: &LimitStatus) -> String {
+    let (rate, burst, version) = (quota.rate(), quota.burst(), status.version);
+    match (stage_of(status), status.quota) {
+        (Some(note), Some(in_force)) => format!(
+            "limit {limit}: {rate}, burst {burst}, once its stages end; stage {} keeps it at {}, burst {}; version {version}",
+            note.place + 1,
+            in_force.rate(),
+            in_force.burst(),
+        ),
+        _ => format!("limit {limit}: {rate}, burst {burst}, version {version}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `limits show`. It must never change a limit.
+//! `limits show`: the rates in force.
 
 use clap::Args;
 use lockgate::{Lockgate, settings};
@@ -41,7 +41,7 @@ impl Show {
 async fn limits(lockgate: &Lockgate) -> anyhow::Result<Vec<LimitView>> {
     let mut configured = settings::quotas(lockgate.settings());
     let mut limits = Vec::new();
-    for status in look(lockgate).await? {
+    for status in look(lockgate).await?.into_iter().filter(|status| !status.is_unset()) {
         let config = configured.remove(&status.name);
         limits.push(LimitView::new(&status, config));
     }
@@ -57,8 +57,8 @@ fn table(limits: &[LimitView], look: &Look) -> String {
     let rows = limits.iter().map(|limit| {
         [
             limit.name.clone(),
-            limit.rate.clone(),
-            limit.burst.to_string(),
+            limit.rate.clone().unwrap_or_else(none),
+            limit.burst.map_or_else(none, |burst| burst.to_string()),
             limit.tokens.map_or_else(none, |tokens| tokens.to_string()),
             limit.out.to_string(),
             note(limit),
@@ -69,9 +69,10 @@ fn table(limits: &[LimitView], look: &Look) -> String {
 
 /// What is out of the ordinary about a limit.
 fn note(limit: &LimitView) -> String {
+    let without_stages = limit.rate_without_stages.as_deref().unwrap_or("no rate");
     match (&limit.stage, &limit.configured_rate) {
-        (Some(stage), _) => format!("stage {}", stage + 1),
-        (_, Some(rate)) if *rate != limit.rate => format!("config says {rate}"),
+        (Some(stage), _) => format!("stage {}; {without_stages} without stages", stage + 1),
+        (_, Some(rate)) if limit.rate.as_ref() != Some(rate) => format!("config says {rate}"),
         _ if limit.version == 0 => String::from("not used yet"),
         _ => none(),
     }

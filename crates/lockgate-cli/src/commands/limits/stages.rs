@@ -1,151 +1,131 @@
-//! `limits stages`: a change that reaches a small share first. Where a limit stands, why, and what moves it.
+//! `limits stages`: shows where a limit is on its way through its stages, and moves it.
 //!
-//! It must never move a limit that somebody else has moved meanwhile.
+//! A move is a compare-and-set on the version that was shown, so two that move a limit at once never skip a
+//! stage.
+
+mod view;
 
 use clap::{Args, ValueEnum};
-use lockgate::Lockgate;
-use lockgate::core::pool::{PoolChange, PoolCommand};
-use lockgate::limits::{LimitChange, LimitStatus, Stage, StageNote, Stages};
-use serde::Serialize;
-use tokio::time::Instant;
+use lockgate::limits::{LimitChange, LimitStatus, Quota, Stage, StageNote, Stages};
+use lockgate::{Lockgate, settings};
 
-use super::{Named, change, find};
-use crate::commands::views::{StageView, none, of_ms};
-use crate::times::rfc3339;
-use crate::{Exit, Look, Problem, Terminal};
+use super::{Named, change, find, stage_of};
+use crate::{Exit, Problem, Terminal};
+use view::Shown;
 
 #[derive(Debug, Args)]
 pub(super) struct Staged {
     /// The pool, or kind:NAME
     name: Named,
 
-    /// What to do; nothing: only to look
+    /// What to do; without it the stages are shown
     action: Option<Action>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Action {
-    /// Begins with the first stage
+    /// Begin with the first stage
     Start,
-    /// Goes to the next stage, without waiting for its hold
+    /// Go to the next stage without waiting for the soak time
     Advance,
-    /// Goes to the stage before
+    /// Go to the stage before; from the first, end the stages
     Back,
-}
-
-#[derive(Debug, Serialize)]
-struct Shown {
-    limit: String,
-    /// The place of the stage that holds, from 1; null: none does.
-    stage: Option<usize>,
-    since: Option<String>,
-    why: Option<String>,
-    stages: Vec<StageView>,
+    /// End the stages: what is configured is in force again
+    End,
 }
 
 impl Staged {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
         let Self { name, action } = self;
         name.check(lockgate).await?;
-        let found = find(lockgate, &name.limit()).await?;
-        let note = match action {
-            None => found.as_ref().and_then(|status| status.note.parse().ok()),
-            Some(action) => Some(move_it(lockgate, &name, found.as_ref(), action).await?),
-        };
-        let stages = Stages::canary(Instant::now())?;
-        let shown = Shown::new(name.limit(), note, &stages);
+        let limit = name.limit();
+        let stages = settings::stages(lockgate.settings()).remove(&limit).unwrap_or_default();
+        let configured = settings::quotas(lockgate.settings()).remove(&limit);
+        let mut found = find(lockgate, &limit).await?;
+        if let Some(action) = action {
+            let at = At::new(&name, found.as_ref(), configured);
+            found = Some(perform(lockgate, &at, &stages, action).await?);
+        }
+        let slots = name.slots(lockgate).await?;
+        let shown = Shown::new(lockgate, limit, &stages, (found.as_ref(), configured, slots));
         terminal.show(&shown, |look| shown.describe(look))?;
         Ok(Exit::Ok)
     }
 }
 
-async fn move_it(
-    lockgate: &Lockgate,
-    name: &Named,
-    found: Option<&LimitStatus>,
-    action: Action,
-) -> anyhow::Result<StageNote> {
-    let at = found.and_then(|status| status.note.parse::<StageNote>().ok()).map(|note| note.place);
-    let (stages, why) = moved(name, action, at)?;
-    let since = u64::try_from(lockgate.now().0).unwrap_or(0);
-    let note = StageNote { place: stages.place(), since, why };
-    let version = Some(found.map_or(0, |status| status.version));
-    let stage = *stages.current();
-    let wanted = LimitChange { quota: stage.quota, note: Some(note.to_string()), version };
-    change(lockgate, &name.limit(), wanted).await?;
-    in_flight(lockgate, name, &stage).await?;
-    Ok(note)
+/// Where a limit is before it is moved.
+struct At<'a> {
+    name: &'a Named,
+    note: Option<StageNote>,
+    version: u64,
+    /// What is in force without stages.
+    configured: Option<Quota>,
 }
 
-/// Where an action leads, and why it stands there then.
-fn moved(name: &Named, action: Action, at: Option<usize>) -> anyhow::Result<(Stages, String)> {
-    let now = Instant::now();
-    let stages = Stages::canary(now)?;
-    let refused = |what: &str| Problem::refused(format!("limit {} {what}", name.limit()));
-    let mut stages = match (action, at) {
-        (Action::Start, _) => return Ok((stages, String::from("started by an operator"))),
-        (_, Some(place)) => stages.resumed(place, now),
-        (_, None) => {
-            return Err(refused("is in no stage; `limits stages NAME start` begins with the first").into());
+impl<'a> At<'a> {
+    fn new(name: &'a Named, found: Option<&LimitStatus>, configured: Option<Quota>) -> Self {
+        let note = found.and_then(stage_of);
+        let in_force = found.filter(|found| !found.is_unset()).map_or(configured, |found| found.quota);
+        let configured = note.as_ref().map_or(in_force, |note| note.configured);
+        Self { name, note, version: found.map_or(0, |found| found.version), configured }
+    }
+
+    /// The note after an action; `None`: the stages end.
+    fn after(&self, stages: &Stages, action: Action) -> Result<Option<StageNote>, Problem> {
+        let to = |place, why: &str| {
+            Ok(Some(StageNote { place, configured: self.configured, why: why.to_owned() }))
+        };
+        let refused = |what: &str| Err(Problem::refused(format!("limit {} {what}", self.name.limit())));
+        let last = stages.steps.len().saturating_sub(1);
+        let place = self.note.as_ref().map(|note| note.place.min(last));
+        match (action, place) {
+            (Action::Start, _) if stages.steps.is_empty() => {
+                refused("has no stages; add steps to its `stages` in the config")
+            }
+            (Action::Start, _) => to(0, "started by an operator"),
+            (_, None) => {
+                refused(&format!("is in no stage; limits stages {} start begins with the first", self.name))
+            }
+            (Action::End, _) | (Action::Back, Some(0)) => Ok(None),
+            (Action::Back, Some(place)) => to(place - 1, "sent back by an operator"),
+            (Action::Advance, Some(place)) if place < last => to(place + 1, "advanced by an operator"),
+            (Action::Advance, Some(_)) => {
+                refused(&format!("is in its last stage; limits stages {} end ends them", self.name))
+            }
+        }
+    }
+}
+
+async fn perform(
+    lockgate: &Lockgate,
+    at: &At<'_>,
+    stages: &Stages,
+    action: Action,
+) -> anyhow::Result<LimitStatus> {
+    let note = at.after(stages, action)?;
+    let stage = note.as_ref().and_then(|note| stages.stage(note.place)).copied();
+    let wanted = match &note {
+        Some(note) => note.change(stages, at.version),
+        None => {
+            let ending = StageNote { place: 0, configured: at.configured, why: String::new() };
+            ending.end(at.version)
         }
     };
-    match action {
-        Action::Back if stages.back(now) => Ok((stages, String::from("sent back by an operator"))),
-        Action::Back => Err(refused("is in its first stage; nothing is before it").into()),
-        _ if stages.advance(now) => Ok((stages, String::from("advanced by an operator"))),
-        _ => Err(refused("is in its last stage; nothing comes after it").into()),
-    }
+    check_that_it_limits(at.name, stage.as_ref(), &wanted)?;
+    let status = change(lockgate, &at.name.limit(), wanted).await?;
+    // After the limit: a worker that still finds it in a stage corrects the slots, and none does once the
+    // stages have ended.
+    at.name.roll_out(lockgate, stage.as_ref()).await?;
+    Ok(status)
 }
 
-/// What may be in flight at once is the slots of the pool; a kind has none of its own.
-async fn in_flight(lockgate: &Lockgate, name: &Named, stage: &Stage) -> anyhow::Result<()> {
-    let Named::Pool(pool) = name else { return Ok(()) };
-    let change = PoolChange { slots: Some(stage.in_flight), ..PoolChange::default() };
-    let command = PoolCommand::Set { pool: pool.clone(), change, version: None };
-    lockgate.engine.slots.control(command).await?;
-    Ok(())
-}
-
-impl Shown {
-    fn new(limit: String, note: Option<StageNote>, stages: &Stages) -> Self {
-        let place = note.as_ref().map(|note| note.place);
-        let views = stages.all().enumerate().map(|(n, stage)| StageView::new(stage, place == Some(n)));
-        // Workers, whose clocks nobody compares, tell none.
-        let since = note.as_ref().filter(|note| note.since > 0);
-        let since = since.map(|note| i64::try_from(note.since).unwrap_or(i64::MAX));
-        Self {
-            limit,
-            stage: place.map(|place| place + 1),
-            since: since.map(|since| rfc3339(lockgate::Timestamp(since))),
-            why: note.map(|note| note.why),
-            stages: views.collect(),
-        }
+/// Refuses stages of a kind that has no rate: it has no slots either.
+fn check_that_it_limits(name: &Named, stage: Option<&Stage>, wanted: &LimitChange) -> Result<(), Problem> {
+    if stage.is_none() || wanted.quota.is_some() || matches!(name, Named::Pool(_)) {
+        return Ok(());
     }
-
-    fn describe(&self, look: &Look) -> String {
-        let rows = self.stages.iter().enumerate().map(|(n, stage)| {
-            [
-                (n + 1).to_string(),
-                format!("{} %", stage.share_percent),
-                stage.rate.clone(),
-                stage.burst.to_string(),
-                stage.in_flight.to_string(),
-                of_ms(stage.hold_ms),
-                stage.min_samples.to_string(),
-                format!("{} %", stage.max_error_rate * 100.0),
-                of_ms(stage.max_p95_ms),
-                if stage.is_current { String::from("now") } else { none() },
-            ]
-        });
-        let headers =
-            ["stage", "share", "rate", "burst", "in flight", "hold", "samples", "errors", "p95", "note"];
-        let standing = match (self.stage, &self.since, &self.why) {
-            (Some(stage), Some(since), Some(why)) => {
-                format!("{} is in stage {stage} since {since}: {why}.", self.limit)
-            }
-            (Some(stage), None, Some(why)) => format!("{} is in stage {stage}: {why}.", self.limit),
-            _ => format!("{} is in no stage; add start to begin.", self.limit),
-        };
-        format!("{}\n{standing}", look.table(headers, rows))
-    }
+    Err(Problem::refused(format!(
+        "limit {} has no rate to take a share of; set one with limits set {name} --rate RATE, or give its steps a rate",
+        name.limit()
+    )))
 }

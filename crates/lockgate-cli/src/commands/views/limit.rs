@@ -1,18 +1,18 @@
 //! A limit of rate and its stages as they are printed.
-//!
-//! It must never compute: the store has counted.
 
 use lockgate::limits::{LimitStatus, Quota, Stage, StageNote};
 use serde::Serialize;
-
-use super::ms;
 
 /// A limit.
 #[derive(Debug, Serialize)]
 pub(crate) struct LimitView {
     pub(crate) name: String,
-    pub(crate) rate: String,
-    pub(crate) burst: u32,
+    /// Null: no rate is in force.
+    pub(crate) rate: Option<String>,
+    pub(crate) burst: Option<u32>,
+    /// What is in force again when the stages end; null: no rate, or the limit is in no stage.
+    pub(crate) rate_without_stages: Option<String>,
+    pub(crate) burst_without_stages: Option<u32>,
     /// What the config says, when it says anything; the store's numbers hold.
     pub(crate) configured_rate: Option<String>,
     pub(crate) configured_burst: Option<u32>,
@@ -30,24 +30,26 @@ pub(crate) struct LimitView {
 #[derive(Debug, Serialize)]
 pub(crate) struct StageView {
     pub(crate) share_percent: u8,
-    pub(crate) rate: String,
-    pub(crate) burst: u32,
-    pub(crate) in_flight: u32,
-    pub(crate) hold_ms: u64,
-    pub(crate) min_samples: u32,
-    pub(crate) max_error_rate: f64,
-    pub(crate) max_p95_ms: u64,
+    /// In force in this stage; null: no rate.
+    pub(crate) rate: Option<String>,
+    pub(crate) burst: Option<u32>,
+    /// Null: the limit is of a kind.
+    pub(crate) slots: Option<u32>,
     pub(crate) is_current: bool,
 }
 
 impl LimitView {
     /// A limit of the store, and what the config says of it.
     pub(crate) fn new(status: &LimitStatus, configured: Option<Quota>) -> Self {
+        let note = status.note.parse::<StageNote>().ok();
+        let without = note.as_ref().and_then(|note| note.configured);
         Self {
             name: status.name.clone(),
-            tokens: Some(status.tokens),
+            rate_without_stages: without.map(|quota| quota.rate().to_string()),
+            burst_without_stages: without.map(|quota| quota.burst()),
+            tokens: status.quota.map(|_| status.tokens),
             out: status.out,
-            stage: status.note.parse::<StageNote>().ok().map(|note| note.place),
+            stage: note.map(|note| note.place),
             version: status.version,
             ..Self::of(String::new(), status.quota, configured)
         }
@@ -55,14 +57,16 @@ impl LimitView {
 
     /// A limit of the config that its store does not know yet.
     pub(crate) fn configured(name: String, quota: Quota) -> Self {
-        Self::of(name, quota, Some(quota))
+        Self::of(name, Some(quota), Some(quota))
     }
 
-    fn of(name: String, quota: Quota, configured: Option<Quota>) -> Self {
+    fn of(name: String, quota: Option<Quota>, configured: Option<Quota>) -> Self {
         Self {
             name,
-            rate: quota.rate().to_string(),
-            burst: quota.burst(),
+            rate: quota.map(|quota| quota.rate().to_string()),
+            burst: quota.map(|quota| quota.burst()),
+            rate_without_stages: None,
+            burst_without_stages: None,
             configured_rate: configured.map(|quota| quota.rate().to_string()),
             configured_burst: configured.map(|quota| quota.burst()),
             tokens: None,
@@ -74,17 +78,18 @@ impl LimitView {
 }
 
 impl StageView {
-    /// A stage, and whether it holds.
-    pub(crate) fn new(stage: &Stage, is_current: bool) -> Self {
+    /// A stage of a limit with this quota and these slots, and whether it is in force.
+    pub(crate) fn new(
+        stage: &Stage,
+        (configured, slots): (Option<Quota>, Option<u32>),
+        is_current: bool,
+    ) -> Self {
+        let quota = stage.quota(configured);
         Self {
             share_percent: stage.share,
-            rate: stage.quota.rate().to_string(),
-            burst: stage.quota.burst(),
-            in_flight: stage.in_flight,
-            hold_ms: ms(stage.hold),
-            min_samples: stage.min_samples,
-            max_error_rate: stage.max_error_rate,
-            max_p95_ms: ms(stage.max_p95),
+            rate: quota.map(|quota| quota.rate().to_string()),
+            burst: quota.map(|quota| quota.burst()),
+            slots: slots.map(|slots| stage.slots(slots)),
             is_current,
         }
     }
