@@ -14,8 +14,8 @@ local function make_line()
   local firsts = {}
   -- Pools whose cap was changed, with the last head that was moved; read by the sweep, which every call makes while there are any.
   local moves
-  -- Heads that this call may still move because of changed caps.
-  local moves_left = 1000
+  -- Heads that this call may still move because of changed caps, and those of them that it may move before it grants to them.
+  local moves_left, checks_left = 900, 100
 
   local function room_of(name)
     local p = pool_of(name)
@@ -257,8 +257,8 @@ local function make_line()
         local first = M.first_of(set, tenant)
         -- While a change of a cap is under way, a head may still stand where the old cap has put it.
         if M.is_moving() then
-          if moves_left == 0 then return false end
-          moves_left = moves_left - 1
+          if checks_left == 0 then return false end
+          checks_left = checks_left - 1
           place(set, tenant, first, member)
           if first.eligible == 0 then return first_head(set) end
         end

@@ -20,7 +20,7 @@ pub(super) fn unavailable(doing: &str, source: impl Into<Source>) -> EngineError
 /// Returns the driver's error as an engine's: one that the server would give to the same call again is permanent.
 pub(super) fn driver(doing: &str, error: lapin::Error) -> EngineError {
     let lasts = match error.kind() {
-        lapin::ErrorKind::ProtocolError(refusal) => refusal_lasts(refusal.kind(), &refusal.get_message()),
+        lapin::ErrorKind::ProtocolError(refusal) => refusal_lasts(refusal.kind(), refusal.get_message()),
         // A message that cannot be sent, or a server that speaks another protocol.
         lapin::ErrorKind::SerialisationError(_) | lapin::ErrorKind::InvalidProtocolVersion(_) => true,
         // Connections and channels that break or are used up: new ones take their place.

@@ -6,7 +6,7 @@ use lockgate_core::Tenant;
 use lockgate_core::lease::{Lease, Session, SlotRequest};
 use lockgate_core::pool::{PoolChange, PoolCommand};
 use lockgate_core::slots::{PoolQuery, Slots};
-use lockgate_distributed::{RedisOptions, RedisSlots};
+use lockgate_distributed::RedisSlots;
 use redis::aio::MultiplexedConnection;
 
 use super::server::{Server, eventually};
@@ -16,11 +16,11 @@ const TENANTS: usize = 2_500;
 /// Heads that one call moves at most; see `line.lua`.
 const PER_CALL: usize = 1_000;
 
-/// A full pool in which each tenant holds one slot and waits for another one.
+/// A full pool in which each tenant holds one slot and waits for another one, but for the first holder, which does not wait.
 async fn full(slots: &RedisSlots) -> (Session, Vec<Lease>) {
-    ensure(slots, "p", u32::try_from(TENANTS).unwrap()).await;
+    ensure(slots, "p", u32::try_from(TENANTS).unwrap() + 1).await;
     let session = slots.open("a").await.unwrap();
-    let mut held = Vec::new();
+    let mut held = vec![take(slots, &session, &request("content", &[("p", 1)])).await];
     let requests: Vec<SlotRequest> =
         (0..2 * TENANTS).map(|n| request(&format!("t{}", n % TENANTS), &[("p", 1)])).collect();
     for some in requests.chunks(250) {
@@ -30,7 +30,7 @@ async fn full(slots: &RedisSlots) -> (Session, Vec<Lease>) {
             _ => None,
         }));
     }
-    assert_eq!(held.len(), TENANTS);
+    assert_eq!(held.len(), TENANTS + 1);
     (session, held)
 }
 
@@ -57,16 +57,17 @@ async fn most_of_a_tenant(slots: &RedisSlots) -> usize {
 #[tokio::test]
 async fn change_of_the_cap_of_many_tenants_takes_several_calls_and_holds_at_once() {
     let Some(server) = Server::shared() else { return };
-    // A session that lives long enough for all these calls.
-    let options = RedisOptions::new(server.url(), server.namespace.as_str());
-    let slots = RedisSlots::connect(options).await.unwrap();
-    assert!(slots.found().await.unwrap());
+    let slots = server.founded_for_long().await;
     let mut redis = server.connect().await;
     let (session, mut held) = full(&slots).await;
     set_cap(&slots, Some(1)).await;
     let moved = capped(&server, &mut redis).await;
     assert!(moved > 0 && moved <= PER_CALL, "{moved} heads were moved by one call");
-    // The first of the queue has a slot already. Whoever frees one gets it again, and nobody else.
+    // The slot that nobody gets back: every head is at the new cap, whether it has moved or not.
+    let content = held.remove(0);
+    free(&slots, &session, &content).await;
+    assert_eq!(most_of_a_tenant(&slots).await, 1);
+    // A tenant that frees its slot gets it again.
     for lease in held.drain(..20) {
         free(&slots, &session, &lease).await;
     }

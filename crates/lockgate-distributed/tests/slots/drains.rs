@@ -52,6 +52,13 @@ async fn process_that_has_held_nothing_yet_announces_how_long_its_kinds_may_drai
     beat(&slots, &session, &[], &[]).await;
     let closed = status(&slots, "p").await.learning.unwrap();
     assert!(closed > timing().ttl * 90, "{closed:?}");
+    let lost_at = Instant::now();
+    eventually("one ttl has passed", async || {
+        beat(&slots, &session, &[], &[]).await;
+        (lost_at.elapsed() > timing().ttl * 2).then_some(())
+    })
+    .await;
+    assert_eq!(ask(&slots, &session, &request("t", &[("p", 1)])).await, Admission::Queued);
 }
 
 async fn forget(server: &Server) {

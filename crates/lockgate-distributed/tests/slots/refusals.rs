@@ -3,6 +3,7 @@
 use lockgate_core::EngineError;
 use lockgate_core::slots::{PoolQuery, Slots};
 use redis::aio::MultiplexedConnection;
+use tokio::task::JoinSet;
 
 use super::server::{Server, eventually};
 use super::stage::{ensure, request, take};
@@ -40,7 +41,8 @@ async fn server_that_runs_a_script_of_somebody_else_is_away() {
     let slots = server.founded().await;
     ensure(&slots, "p", 1).await;
     let mut endless = server.connect().await;
-    let script = tokio::task::spawn(async move {
+    let mut script = JoinSet::new();
+    script.spawn(async move {
         redis::cmd("EVAL").arg("while true do end").arg(0).query_async::<()>(&mut endless).await
     });
     let busy = eventually("it is busy", async || slots.inspect(&PoolQuery::all()).await.err()).await;
@@ -52,7 +54,7 @@ async fn server_that_runs_a_script_of_somebody_else_is_away() {
     .await;
     assert!(busy.is_transient(), "{busy:?}");
     redis::cmd("SCRIPT").arg("KILL").query_async::<()>(&mut server.connect().await).await.unwrap();
-    assert!(script.await.unwrap().is_err());
+    assert!(script.join_next().await.unwrap().unwrap().is_err());
     eventually("it answers again", async || slots.inspect(&PoolQuery::all()).await.ok()).await;
 }
 

@@ -89,6 +89,14 @@ impl Server {
         slots
     }
 
+    /// The same with the default times: sessions that live through many calls without a heartbeat.
+    pub(crate) async fn founded_for_long(&self) -> RedisSlots {
+        let options = RedisOptions::new(self.url(), self.namespace.as_str());
+        let slots = RedisSlots::connect(options).await.unwrap();
+        assert!(slots.found().await.unwrap());
+        slots
+    }
+
     pub(crate) fn key(&self, name: &str) -> String {
         format!("{{lockgate:{}}}:{name}", self.namespace)
     }
