@@ -111,7 +111,7 @@ pub const HISTOGRAMS: [(&str, &str); 5] = [
 ];
 
 /// The gauges, with their help. Upkeep sets them, every ten seconds.
-pub const GAUGES: [(&str, &str); 11] = [
+pub const GAUGES: [(&str, &str); 12] = [
     (HELD, "Slots held"),
     (DRAINING, "Slots whose holder is gone while its backend work may still run"),
     (CONFIGURED, "Slots that the pool was given"),
