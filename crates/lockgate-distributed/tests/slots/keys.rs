@@ -84,18 +84,14 @@ impl Scene {
     }
 
     async fn ask(&mut self, request: SlotRequest, key: &str) {
-        match self.slots.acquire(&self.session, vec![request.clone()]).await {
-            Ok(answers) => match answers.into_iter().next().unwrap() {
-                Admission::Granted(lease) => self.granted(lease, key),
-                Admission::Queued => {}
-                // What upkeep does for a pool that is not there any more.
-                Admission::Refused(Refusal::UnknownPool { .. }) => {
-                    drop(ensure(&self.slots, "p", SLOTS).await)
-                }
-                Admission::Refused(refusal) => panic!("{key}: {refusal}"),
-            },
-            // Until the loss is detected a call may fail; it is made again.
-            Err(_) => {}
+        // Until the loss is detected a call may fail; it is made again.
+        let Ok(answers) = self.slots.acquire(&self.session, vec![request]).await else { return };
+        match answers.into_iter().next().unwrap() {
+            Admission::Granted(lease) => self.granted(lease, key),
+            Admission::Queued => {}
+            // What upkeep does for a pool that is not there any more.
+            Admission::Refused(Refusal::UnknownPool { .. }) => drop(ensure(&self.slots, "p", SLOTS).await),
+            Admission::Refused(refusal) => panic!("{key}: {refusal}"),
         }
     }
 
