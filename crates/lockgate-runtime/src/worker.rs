@@ -1,5 +1,5 @@
-//! A worker: takes deliveries, sees a bounded number of them through at once, dispatches and sweeps on the side, and
-//! ends in an orderly way.
+//! A worker: takes deliveries, sees a bounded number of them through at once, dispatches and sweeps on the
+//! side, and ends in an orderly way.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,18 +68,19 @@ impl Worker {
         self.standing.subscribe()
     }
 
-    /// Works until `stop` fires, or until nothing is left when told so; then drains: nothing new is taken, who waits
-    /// for slots goes back to the queue, running jobs finish within the grace or are handed back.
+    /// Works until `stop` fires, or until nothing is left when told so; then drains: nothing new is taken,
+    /// who waits for slots goes back to the queue, running jobs finish within the grace or are handed back.
     ///
     /// # Errors
-    /// When an option is out of range, when the slot store refuses the session, or when the store was deleted or replaced:
-    /// then every job is stopped and nothing more is recorded. A store that is unreachable is retried forever.
+    /// When an option is out of range, when the slot store refuses the session, or when the store was deleted
+    /// or replaced: then every job is stopped and nothing more is recorded. A store that is unreachable is
+    /// retried forever.
     pub async fn run(self, stop: CancellationToken) -> Result<TallyReading, EngineError> {
         let Self { engine, mut registry, state, options, tally, standing } = self;
         options.check()?;
         registry.check().map_err(|error| EngineError::Conflict { reason: chain(&error) })?;
         let rates = Arc::new(Rates::new(options.rates.clone(), &registry));
-        if !limits_are_known(&rates, &standing, &stop).await {
+        if !limits_are_known(&rates, &standing, &stop).await? {
             return Ok(tally.read());
         }
         let Some(slots) = open(&engine, &options, &standing, &stop).await? else { return Ok(tally.read()) };
@@ -135,25 +136,29 @@ impl Worker {
     }
 }
 
-/// Reads the limits of rate that are in force, however long that takes: nothing is taken before they are known. `false`:
+/// Reads the limits of rate that are in force, however long that takes: nothing is taken before they are
+/// known. `false`:
 /// `stop` fired first.
 async fn limits_are_known(
     rates: &Rates,
     standing: &watch::Sender<Standing>,
     stop: &CancellationToken,
-) -> bool {
+) -> Result<bool, EngineError> {
     let mut patience = Patience::default();
     loop {
-        match stop.run_until_cancelled(rates.refresh()).await {
-            None => return false,
-            Some(Ok(_)) => return true,
-            Some(Err(error)) => {
-                let why = chain(error.as_ref());
-                standing.send_replace(Standing::Waiting(why.clone()));
-                if !patience.wait(why, stop).await {
-                    return false;
-                }
-            }
+        let error = match stop.run_until_cancelled(rates.refresh()).await {
+            None => return Ok(false),
+            Some(Ok(_)) => return Ok(true),
+            Some(Err(error)) => error,
+        };
+        let why = match error.downcast::<EngineError>() {
+            Ok(error) if !error.is_transient() => return Err(*error),
+            Ok(error) => chain(error.as_ref()),
+            Err(error) => chain(error.as_ref()),
+        };
+        standing.send_replace(Standing::Waiting(why.clone()));
+        if !patience.wait(why, stop).await {
+            return Ok(false);
         }
     }
 }
@@ -183,7 +188,8 @@ async fn open(
     }
 }
 
-/// Tells the slot store how long backend work on each pool may outlive this process, before the first job takes a slot.
+/// Tells the slot store how long backend work on each pool may outlive this process, before the first job
+/// takes a slot.
 async fn announce_drains(engine: &Engine, registry: &Registry) {
     for (pool, longest) in longest_drains(registry) {
         let change = PoolChange { longest_drain: Some(longest), ..PoolChange::default() };
@@ -267,14 +273,15 @@ async fn drain(running: &Running, jobs: &TaskTracker, grace: Duration) {
     }
 }
 
-/// Stops every job at once, because the store was lost: nothing can be recorded any more. Returns when the jobs have
-/// stopped and their cancellers were asked to end orphaned backend queries.
+/// Stops every job at once, because the store was lost: nothing can be recorded any more. Returns when the
+/// jobs have stopped and their cancellers were asked to end orphaned backend queries.
 async fn abandon(executor: &Executor) {
     executor.draining.cancel();
     let stopped = async {
         loop {
             executor.running.stop_all(StopReason::StoreLost);
-            // A job that has stopped hands its query to the canceller a moment later, so the first look comes after a wait.
+            // A job that has stopped hands its query to the canceller a moment later, so the first look comes
+            // after a wait.
             tokio::time::sleep(IDLE_LOOK).await;
             if executor.running.is_empty() && executor.leftovers.is_idle() {
                 return;

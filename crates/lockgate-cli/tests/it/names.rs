@@ -70,11 +70,13 @@ fn documents_keep_their_names() {
     let limit = |of: &str| {
         let names = [
             "burst",
+            "burst_without_stages",
             "configured_burst",
             "configured_rate",
             "name",
             "out",
             "rate",
+            "rate_without_stages",
             "stage",
             "tokens",
             "version",
@@ -88,8 +90,9 @@ fn documents_keep_their_names() {
     check(&greeter.json(&["limits", "show"]), &format!("{} schema_version", limit("limits")));
     check(
         &greeter.json(&["limits", "stages", "door", "start"]),
-        "limit schema_version since stage stages.burst stages.hold_ms stages.in_flight stages.is_current \
-         stages.max_error_rate stages.max_p95_ms stages.min_samples stages.rate stages.share_percent why",
+        "configured_burst configured_rate configured_slots ended failed limit max_error_rate max_p95_ms min_samples \
+         schema_version since slow soak_ms stage stages.burst stages.is_current stages.rate stages.share_percent \
+         stages.slots why",
     );
     check(
         &greeter.json(&["slots", "audit", "door", "--run", "party"]),

@@ -53,7 +53,7 @@ async fn attaching_replica_causes_no_recovery() {
     let chunks = RedisChunks::beside(&slots, &first.namespace);
     assert!(chunks.found().await.unwrap());
     let quota = Quota::per_second(100, 100).unwrap();
-    chunks.set("rate", LimitChange { quota, note: None, version: None }).await.unwrap();
+    chunks.set("rate", LimitChange { quota: Some(quota), note: None, version: None }).await.unwrap();
     ensure(&slots, "p", 2).await;
     let session = slots.open("holder").await.unwrap();
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;

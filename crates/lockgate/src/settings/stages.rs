@@ -22,8 +22,8 @@ const MOST_STEPS: usize = 20;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct StageSettings {
-    /// The stages in their order, at most 20, such as `{ share = 5 }` for 5 % of the configured rate, burst
-    /// and slots. An empty list: no stages; a limit that is in one goes back to what is configured.
+    /// The stages in their order, at most 20, each a share of the configured rate, burst and slots. An empty list: no
+    /// stages; a limit that is in one goes back to what is configured.
     #[garde(dive)]
     #[garde(custom(rising))]
     pub steps: Vec<StepSettings>,
@@ -116,7 +116,6 @@ fn rising(steps: &[StepSettings], (): &()) -> garde::Result {
     })
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes what it checks by reference")]
 fn a_percentage(share: &u8, (): &()) -> garde::Result {
     check((1..=100).contains(share), || String::from("must be 1 to 100"))
 }
