@@ -24,6 +24,7 @@ pub mod worker;
 mod admission;
 mod congestion;
 mod dispatcher;
+mod drains;
 mod execution;
 mod executor;
 mod gather;

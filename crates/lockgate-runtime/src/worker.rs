@@ -1,14 +1,12 @@
 //! A worker: takes deliveries, sees a bounded number of them through at once, dispatches and sweeps on the
 //! side, and ends in an orderly way.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_core::error::chain;
 use lockgate_core::ledger::{JobQuery, Ledger};
-use lockgate_core::pool::{PoolChange, PoolCommand};
-use lockgate_core::{Engine, EngineError, JobState, PoolName};
+use lockgate_core::{Engine, EngineError, JobState};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +28,7 @@ use crate::stop::StopReason;
 use crate::tally::{Tally, TallyReading};
 use crate::upkeep::Upkeep;
 use crate::watch::Running;
-use crate::{congestion, dispatcher, intake};
+use crate::{congestion, dispatcher, drains, intake};
 
 /// A worker, ready to run.
 #[derive(Debug)]
@@ -87,7 +85,7 @@ impl Worker {
         let (jobs, side) = (TaskTracker::new(), TaskTracker::new());
         let draining = stop.child_token();
         let leftovers = Leftovers::of(&mut registry, &state, &engine, &slots, &side);
-        announce_drains(&engine, &registry).await;
+        drains::announce(&engine, &registry).await;
         // Outlives `draining`: a running job can still be cancelled while the worker drains.
         let end = CancellationToken::new();
         let watch = congestion::Watch::new(Arc::clone(&engine.slots), &options.policies, &registry);
@@ -186,31 +184,6 @@ async fn open(
             Some(Err(error)) => return Err(error),
         }
     }
-}
-
-/// Tells the slot store how long backend work on each pool may outlive this process, before the first job
-/// takes a slot.
-async fn announce_drains(engine: &Engine, registry: &Registry) {
-    for (pool, longest) in longest_drains(registry) {
-        let change = PoolChange { longest_drain: Some(longest), ..PoolChange::default() };
-        let command = PoolCommand::Set { pool: pool.clone(), change, version: None };
-        if let Err(error) = engine.slots.control(command).await {
-            // A store that can lose its state is told again by each heartbeat.
-            tracing::debug!(%pool, error = chain(&error), "longest drain not announced yet");
-        }
-    }
-}
-
-/// The longest `backend_time` of the kinds that use each pool, where it is not zero.
-fn longest_drains(registry: &Registry) -> BTreeMap<PoolName, Duration> {
-    let mut drains = BTreeMap::new();
-    for (_, options) in registry.kinds().filter(|(_, options)| !options.backend_time.is_zero()) {
-        for need in &options.needs {
-            let longest: &mut Duration = drains.entry(need.pool.clone()).or_default();
-            *longest = options.backend_time.max(*longest);
-        }
-    }
-    drains
 }
 
 fn start_side_tasks(
