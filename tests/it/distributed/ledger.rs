@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use support::{Result, usual_or_nightly};
+use sqlx::{Connection, PgConnection};
+use support::wait::block_on;
+use support::{Result, ensure, usual_or_nightly};
 
 use super::scene::{Scene, Stage, lasts, outlives};
+use super::shifted_clock::ShiftedClock;
 
 const BACK: Duration = Duration::from_secs(5);
 
