@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::StyledStr;
+use clap::builder::{OsStringValueParser, StyledStr, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, FromArgMatches};
 use lockgate::config::{Names, Sources};
@@ -38,8 +38,8 @@ pub(crate) struct Global {
     engine: Option<String>,
 
     /// The database file of the embedded engine, stronger than embedded.path in the config
-    #[arg(long, global = true, value_name = "FILE")]
-    db: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(database_path))]
+    db: Option<String>,
 
     /// How data is printed: table for people, json for programs
     #[arg(
@@ -68,7 +68,7 @@ impl Global {
 
     /// Where settings come from.
     pub(crate) fn sources(&self, program: &dyn Program) -> Sources {
-        let db = self.db.as_ref().map(|path| (String::from("embedded.path"), path.display().to_string()));
+        let db = self.db.as_ref().map(|path| (String::from("embedded.path"), path.clone()));
         let log = self.log.as_ref().map(|filter| (String::from("log.filter"), filter.clone()));
         let engine = self.engine.as_ref().map(|name| (String::from("engine"), name.clone()));
         let overrides = self.settings.iter().cloned().chain(engine).chain(db).chain(log).collect();
@@ -80,6 +80,13 @@ impl Global {
             names: Names::default(),
         }
     }
+}
+
+/// The path of `--db`. It becomes a setting, and settings are UTF-8: a lossy path would name another file.
+fn database_path(path: OsString) -> Result<String, String> {
+    path.into_string().map_err(|path| {
+        format!("{path:?} is not UTF-8; rename the file or its folder, or use a link to it with a plain name")
+    })
 }
 
 /// The command line of a program.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::problem::Problem;
 use crate::terminal::Terminal;
-use crate::times::human;
+use crate::times::coarse;
 
 /// Between two looks when somebody watches.
 const WATCHED: Duration = Duration::from_millis(250);
@@ -130,7 +130,7 @@ fn time_left(summary: &RunSummary, rate: f64) -> String {
         None
     };
     match work {
-        Some(work) => human(Duration::from_secs(work.max(dispatch).as_secs())),
+        Some(work) => coarse(work.max(dispatch)),
         None => String::from("?"),
     }
 }

@@ -200,7 +200,7 @@ fn exit_of_file(error: &embedded::OpenError) -> Exit {
         OpenError::DiskFull { .. } | OpenError::Locked { .. } | OpenError::Replaced { .. } => {
             Exit::Unavailable
         }
-        OpenError::Timing(_) => Exit::Config,
+        OpenError::Timing(_) | OpenError::InMemory { .. } => Exit::Config,
         OpenError::OldSqlite { .. } | OpenError::Thread { .. } => Exit::Internal,
         OpenError::Store { source, .. } => exit_of_engine(source),
     }

@@ -2,10 +2,10 @@
 //!
 //! It must never name a worker: what is here holds for all of them.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, stdin};
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use async_trait::async_trait;
 use clap::ArgMatches;
@@ -194,10 +194,9 @@ impl Input {
     }
 }
 
-impl FromStr for Input {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(if text == "-" { Self::Stdin } else { Self::File(PathBuf::from(text)) })
+// Not from a text: a path need not be UTF-8.
+impl From<OsString> for Input {
+    fn from(path: OsString) -> Self {
+        if path == "-" { Self::Stdin } else { Self::File(PathBuf::from(path)) }
     }
 }

@@ -30,15 +30,29 @@ pub fn hour_name(time: Timestamp) -> String {
     }
 }
 
-/// `1m 30s`, to the second from a minute on, to the millisecond below.
+/// Formats a duration to the second from a minute on, to the millisecond below, and to the microsecond below a millisecond:
+/// `1m 30s`, `250ms`, `40us`. Only a duration of zero is `0s`.
 #[must_use]
 pub fn human(duration: Duration) -> String {
-    let rounded = if duration >= Duration::from_secs(60) {
-        Duration::from_secs(duration.as_secs())
-    } else {
-        Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    let unit = match duration {
+        long if long >= Duration::from_secs(60) => Duration::from_secs(1),
+        long if long >= Duration::from_millis(1) => Duration::from_millis(1),
+        _ => Duration::from_micros(1),
     };
-    humantime::format_duration(rounded).to_string()
+    humantime::format_duration(whole(duration, unit)).to_string()
+}
+
+/// Formats a duration to the second, and below a second to the millisecond: ages and estimates, which change while they are read.
+#[must_use]
+pub fn coarse(duration: Duration) -> String {
+    let second = Duration::from_secs(1);
+    human(if duration >= second { whole(duration, second) } else { duration })
+}
+
+/// The duration without what is less than a unit.
+fn whole(duration: Duration, unit: Duration) -> Duration {
+    let rest = duration.as_nanos().checked_rem(unit.as_nanos()).unwrap_or(0);
+    duration.saturating_sub(Duration::from_nanos(u64::try_from(rest).unwrap_or(0)))
 }
 
 /// The longest delay between batches.
@@ -104,6 +118,20 @@ mod tests {
         for text in ["", "9", "2026-11-22", "2026-11-22T25", "2026-11-22T09:30:00Z", "2026-13-22T09", "now!"]
         {
             assert!(parse_hour(text).unwrap_err().contains("2026-11-22T09 (UTC)"), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_duration_of_zero_is_printed_as_zero() {
+        for (nanos, exact, round) in [
+            (0, "0s", "0s"),
+            (40_700, "40us", "40us"),
+            (250_900_000, "250ms", "250ms"),
+            (1_250_000_000, "1s 250ms", "1s"),
+            (90_500_000_000, "1m 30s", "1m 30s"),
+        ] {
+            let duration = Duration::from_nanos(nanos);
+            assert_eq!((human(duration).as_str(), coarse(duration).as_str()), (exact, round));
         }
     }
 

@@ -14,11 +14,11 @@ use lockgate::{App, Lockgate, RunName, Timestamp};
 use serde::Serialize;
 
 use super::runs::find;
-use super::views::{RunView, ms, none};
+use super::views::{RunView, cadence, ms, none};
 use crate::arguments::{duration, examples, number};
 use crate::program::{Command, Input, Manifest, ManifestRequest};
 use crate::session::Session;
-use crate::times::{DAY, human, parse_hour, parse_time, rfc3339};
+use crate::times::{DAY, parse_hour, parse_time, rfc3339};
 use crate::{Exit, fanout, follow};
 
 /// `enqueue`
@@ -164,12 +164,7 @@ async fn dry_run(session: &Session, spec: &RunSpec, manifest: &mut dyn Manifest)
             ("jobs", answer.planned.to_string()),
             (
                 "batches",
-                format!(
-                    "{} of {} every {}",
-                    answer.batches,
-                    answer.batch_size,
-                    human(spec.cadence.batch_delay)
-                ),
+                format!("{}, {}", answer.batches, cadence(answer.batch_size, ms(spec.cadence.batch_delay))),
             ),
             ("first batch", answer.first_due.clone().unwrap_or_else(none)),
             ("last batch", answer.last_due.clone().unwrap_or_else(none)),

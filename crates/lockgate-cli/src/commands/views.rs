@@ -16,7 +16,7 @@ pub(crate) use dead::DeadView;
 pub(crate) use job::JobView;
 pub(crate) use limit::{LimitView, StageView};
 pub(crate) use pool::{AdviceView, HolderView, PoolView};
-pub(crate) use run::RunView;
+pub(crate) use run::{RunView, cadence};
 
 /// A duration for JSON.
 pub(crate) fn ms(duration: Duration) -> u64 {
@@ -26,6 +26,11 @@ pub(crate) fn ms(duration: Duration) -> u64 {
 /// A duration of JSON for people.
 pub(crate) fn of_ms(milliseconds: u64) -> String {
     human(Duration::from_millis(milliseconds))
+}
+
+/// A measured duration of JSON for people. The ledger measures in milliseconds, so 0 is not no time.
+pub(crate) fn of_measured_ms(milliseconds: u64) -> String {
+    if milliseconds == 0 { String::from("under 1ms") } else { of_ms(milliseconds) }
 }
 
 /// What stands where nothing is.

@@ -1,6 +1,6 @@
 //! The example program as a process, in a folder of its own. It must never see the environment's own settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -85,6 +85,11 @@ impl Greeter {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
+    }
+
+    /// Its folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where its database is.

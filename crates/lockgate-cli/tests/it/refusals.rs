@@ -14,6 +14,7 @@ fn a_command_line_that_makes_no_sense_is_refused_on_one_line() {
         (&["enqueue", "--batch-size", "0"], &["--batch-size", "from 1 to 1000", "greeter enqueue --help"]),
         (&["enqueue", "--batch-size", "many"], &["--batch-size", "many"]),
         (&["enqueue", "--batch-delay", "2"], &["--batch-delay", "time unit needed", "2s"]),
+        (&["enqueue", "--batch-delay", "250us"], &["--batch-delay", "finer than a millisecond", "1ms"]),
         (&["enqueue", "--deadline", "0s"], &["--deadline", "from 1s to 1year"]),
         (&["enqueue", "--as-of", "yesterday"], &["--as-of", "2026-11-22T09 (UTC)"]),
         (&["enqueue", "--as-of", "2026-11-22T09:30:00Z"], &["is not an hour"]),
@@ -64,6 +65,35 @@ fn what_is_not_there_is_named_with_the_way_to_what_is() {
             assert!(line.contains(part), "{arguments:?}: {part:?} is not in {line:?}");
         }
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_is_not_utf8_is_refused_for_the_database_and_read_as_input() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let greeter = Greeter::new();
+    let run = |arguments: &[&[u8]]| {
+        let arguments: Vec<&OsStr> = arguments.iter().map(|bytes| OsStr::from_bytes(bytes)).collect();
+        let output = greeter.command(&[]).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) = run(&[b"--db", b"\xff.db", b"runs", b"list"]);
+    assert!(code == Some(2) && text.contains("--db") && text.contains("\"\\xFF.db\" is not UTF-8"), "{text}");
+    std::fs::write(greeter.path().join(OsStr::from_bytes(b"\xff.csv")), "7\n").unwrap();
+    let (code, text) = run(&[b"enqueue", b"--orgs", b"\xff.csv"]);
+    assert_eq!(code, Some(0), "{text}");
+    let files = std::fs::read_dir(greeter.path()).unwrap().map(|file| file.unwrap().file_name());
+    assert!(files.filter(|name| name.to_string_lossy().contains(".db")).all(|name| name.to_str().is_some()));
+}
+
+#[test]
+fn a_database_in_memory_is_refused_as_part_of_the_config() {
+    let greeter = Greeter::new();
+    let line = greeter.fails(&["--db", ":memory:", "runs", "list"], 78);
+    assert!(line.contains("\":memory:\" is a database in memory") && line.contains("name a file"), "{line}");
+    assert!(!greeter.path().join(":memory:-turnstile").exists());
 }
 
 #[test]

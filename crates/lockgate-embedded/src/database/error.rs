@@ -19,6 +19,14 @@ pub enum OpenError {
         /// The path.
         path: PathBuf,
     },
+    /// The path names SQLite's database in memory, which every connection has to itself.
+    #[error(
+        "{path:?} is a database in memory, and several connections share the database; name a file, such as \"lockgate.db\""
+    )]
+    InMemory {
+        /// The path.
+        path: PathBuf,
+    },
     /// The folder of the file cannot be made.
     #[error("cannot make the folder of {path:?}; give a path where this user may write")]
     NoFolder {

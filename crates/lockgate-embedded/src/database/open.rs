@@ -27,6 +27,9 @@ const PERMISSIONS: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// Checks the path, and creates the folder of the file and the file.
 pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
+    if path == Path::new(":memory:") {
+        return Err(OpenError::InMemory { path: path.to_owned() });
+    }
     if path.is_dir() {
         return Err(OpenError::Folder { path: path.to_owned() });
     }

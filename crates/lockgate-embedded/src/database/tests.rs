@@ -71,6 +71,8 @@ async fn what_cannot_be_used_is_refused_with_the_way_out() {
 
     std::fs::create_dir(path("folder")).unwrap();
     assert!(matches!(refusal(&path("folder")).await, OpenError::Folder { .. }));
+    assert!(matches!(refusal(Path::new(":memory:")).await, OpenError::InMemory { .. }));
+    assert!(!Path::new(":memory:-turnstile").exists());
 
     std::fs::write(path("text"), "not a database at all, but long enough to have a header of its own")
         .unwrap();

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::find;
 use crate::arguments::{duration, number};
-use crate::commands::views::RunView;
-use crate::times::{DAY, human};
+use crate::commands::views::{self, RunView};
+use crate::times::DAY;
 use crate::{Exit, Problem, Terminal};
 
 #[derive(Debug, Args)]
@@ -107,8 +107,8 @@ impl Set {
             batch_size: self.batch_size.unwrap_or(now.batch_size),
             batch_delay: self.batch_delay.unwrap_or(now.batch_delay),
         };
-        let rhythm = format!("batches of {} every {}", cadence.batch_size, human(cadence.batch_delay));
-        let done = |_| format!("{}: {rhythm} from now on", self.run);
+        let batches = views::cadence(cadence.batch_size, views::ms(cadence.batch_delay));
+        let done = |_| format!("{}: batches of {batches} from now on", self.run);
         control(lockgate, terminal, &self.run, |run| RunCommand::SetCadence { run, cadence }, done).await
     }
 }

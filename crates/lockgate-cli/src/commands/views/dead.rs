@@ -1,12 +1,14 @@
 //! A dead letter, as commands print it. Its names never change their meaning.
 
+use std::time::Duration;
+
 use lockgate::Timestamp;
 use lockgate::core::dead::{DeadLetter, DeadReason};
 use serde::Serialize;
 
-use super::{ms, none, of_ms};
+use super::{ms, none};
 use crate::Look;
-use crate::times::rfc3339;
+use crate::times::{coarse, rfc3339};
 
 /// A dead letter.
 #[derive(Debug, Serialize)]
@@ -44,7 +46,7 @@ impl DeadView {
 
     pub(crate) fn age(&self) -> String {
         // To the second: nobody cares how many milliseconds something has been dead.
-        self.age_ms.map_or_else(none, |age| of_ms(age / 1_000 * 1_000))
+        self.age_ms.map_or_else(none, |age| coarse(Duration::from_millis(age)))
     }
 
     pub(crate) fn size(&self) -> String {

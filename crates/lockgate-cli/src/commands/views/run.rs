@@ -7,7 +7,7 @@ use std::time::Duration;
 use lockgate::core::run::{Counts, RunRecord, RunSummary, RunTiming};
 use serde::Serialize;
 
-use super::{ms, none, of_ms};
+use super::{ms, none, of_measured_ms, of_ms};
 use crate::terminal::Look;
 use crate::times::rfc3339;
 
@@ -105,15 +105,7 @@ impl RunView {
             ("failed", counts.failed.to_string()),
             ("cancelled", counts.cancelled.to_string()),
             ("deferrals", self.deferrals.to_string()),
-            (
-                "batches",
-                format!(
-                    "{} gone out, of {} every {}",
-                    self.batches,
-                    self.batch_size,
-                    of_ms(self.batch_delay_ms)
-                ),
-            ),
+            ("batches", format!("{} sent, {}", self.batches, cadence(self.batch_size, self.batch_delay_ms))),
             ("next batch", self.next_due.clone().unwrap_or_else(none)),
             ("deadline", self.deadline_at.clone().unwrap_or_else(none)),
             ("made", self.created_at.clone()),
@@ -122,8 +114,8 @@ impl RunView {
             pairs.extend([
                 ("first settled", timing.first_settled.clone()),
                 ("last settled", timing.last_settled.clone()),
-                ("wait p50", of_ms(timing.wait_p50_ms)),
-                ("wait p99", of_ms(timing.wait_p99_ms)),
+                ("wait p50", of_measured_ms(timing.wait_p50_ms)),
+                ("wait p99", of_measured_ms(timing.wait_p99_ms)),
                 ("jobs per second", timing.jobs_per_second.map_or_else(none, |rate| format!("{rate:.1}"))),
             ]);
         }
@@ -137,6 +129,14 @@ impl RunView {
             Some(1) => format!("{}, 1 consumer", self.queue),
             Some(consumers) => format!("{}, {consumers} consumers", self.queue),
         }
+    }
+}
+
+/// The size of batches and the delay between them, such as `25 jobs every 250ms`.
+pub(crate) fn cadence(batch_size: u32, batch_delay_ms: u64) -> String {
+    match batch_delay_ms {
+        0 => format!("{batch_size} jobs each, without delay"),
+        delay => format!("{batch_size} jobs every {}", of_ms(delay)),
     }
 }
 
