@@ -22,7 +22,9 @@ pub mod times;
 
 pub use arguments::{duration, examples, number};
 pub use problem::{Exit, Problem};
-pub use program::{About, BackendCount, Command, Input, Manifest, ManifestRequest, Program, Window};
+pub use program::{
+    About, BackendCount, BackendQuery, Command, Input, Manifest, ManifestRequest, Program, Window,
+};
 pub use run::run;
 pub use session::Session;
 pub use terminal::{Look, Output, Progress, Terminal};

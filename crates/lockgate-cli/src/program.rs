@@ -2,6 +2,7 @@
 //!
 //! It must never name a worker: what is here holds for all of them.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, stdin};
@@ -9,9 +10,10 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use clap::ArgMatches;
-use lockgate::config::Section;
+use lockgate::config::{Loaded, Section};
 use lockgate::core::ledger::PlannedJob;
-use lockgate::{App, Kind, Loaded, Lockgate, PoolName, Tables, Timestamp};
+use lockgate::core::{Fence, KindOptions, LeaseId};
+use lockgate::{App, Kind, Lockgate, PoolName, Tables, Timestamp};
 use serde::Serialize;
 
 use crate::problem::{Exit, Problem};
@@ -44,6 +46,14 @@ pub trait Program: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The kinds of its jobs with the options that its code gives them, for `config show`. `[kinds.NAME]` is not applied yet.
+    ///
+    /// # Errors
+    /// When the program's own section of the config is faulty.
+    fn kind_options(&self, _loaded: &Loaded) -> anyhow::Result<Vec<(Kind, KindOptions)>> {
+        Ok(Vec::new())
+    }
+
     /// Its jobs, and what they share.
     async fn app(&self, lockgate: &Lockgate) -> anyhow::Result<App>;
 
@@ -54,13 +64,12 @@ pub trait Program: Send + Sync + 'static {
         request: ManifestRequest,
     ) -> anyhow::Result<Box<dyn Manifest>>;
 
-    /// What the backend behind this pool has counted by itself meanwhile, for `slots audit`. `None`: it does not count, or
-    /// it is another pool's.
+    /// What the backend behind this pool has counted by itself, for `slots audit`. `None`: it does not count, or it is another
+    /// pool's.
     async fn backend_count(
         &self,
         _lockgate: &Lockgate,
-        _pool: &PoolName,
-        _window: Window,
+        _query: &BackendQuery<'_>,
     ) -> anyhow::Result<Option<BackendCount>> {
         Ok(None)
     }
@@ -82,6 +91,18 @@ pub struct About {
     pub summary: &'static str,
     /// Command lines to begin with, each with what it does: `("demo", "the whole story in a minute")`.
     pub examples: &'static [(&'static str, &'static str)],
+}
+
+/// What a backend is to count: only the work of these executions. Other systems may use the same backend, and their work says
+/// nothing about this pool.
+#[derive(Debug, Clone, Copy)]
+pub struct BackendQuery<'a> {
+    /// The pool in front of the backend.
+    pub pool: &'a PoolName,
+    /// When the executions were granted and ended, by the clock of the slot store. The backend's own clock may differ.
+    pub window: Window,
+    /// The leases of the pool with their fences. The lease of a job has the job's id.
+    pub executions: &'a HashSet<(LeaseId, Fence)>,
 }
 
 /// From when to when, in the time of a server.

@@ -125,6 +125,25 @@ impl Evidence {
         Self { holds, ..self.clone() }
     }
 
+    /// The same, of this time alone: grants within it are judged, with what was held when they were made.
+    #[must_use]
+    pub fn during(&self, from: Timestamp, to: Timestamp) -> Self {
+        let number = |at: Timestamp| u64::try_from(at.0).unwrap_or(0).saturating_mul(1_000);
+        let first = Moment { number: number(from).saturating_sub(1), at_ms: from.0 };
+        let last = Moment { number: number(to).saturating_add(999), at_ms: to.0 };
+        let since = self.since.max(first);
+        let now = self.now.min(last).max(since);
+        let (changes, later): (Vec<_>, Vec<_>) =
+            self.changes.iter().copied().partition(|change| change.number <= now.number);
+        let limit = later.first().map_or(self.limit, |change| change.from);
+        let overlaps = |hold: &Hold| {
+            hold.fence.0 <= now.number && hold.ended.is_none_or(|end| end.number >= since.number)
+        };
+        let cut = |hold: Hold| Hold { ended: hold.ended.filter(|end| end.number <= now.number), ..hold };
+        let holds = self.holds().into_iter().filter(overlaps).map(cut).collect();
+        Self { since, now, limit, holds, changes }
+    }
+
     /// The limit that the grant of this fence had to obey.
     fn limit_at(&self, fence: Fence) -> u32 {
         let before = self.changes.partition_point(|change| change.number < fence.0);

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lockgate::config::Section;
-use lockgate::{App, Job, Kind, Loaded, Lockgate, PoolName, Tables};
-use lockgate_cli::{About, BackendCount, Command, Manifest, ManifestRequest, Program, Window};
+use lockgate::config::{Loaded, Section};
+use lockgate::core::{KindOptions, LeaseId};
+use lockgate::{App, Job, JobId, Kind, Lockgate, PoolName, Tables, Timestamp};
+use lockgate_cli::{About, BackendCount, BackendQuery, Command, Manifest, ManifestRequest, Program};
 
 use crate::commands;
 use crate::config::{SECTION, SourceName, SpikeSettings};
@@ -15,6 +16,9 @@ use crate::manifest::OrganizationManifest;
 use crate::store::{Store, TABLES};
 use crate::usage::clickhouse::{LoggedPeak, Queries};
 use crate::usage::{ClickHouseSource, HttpSource, SqlSource, UsageSource};
+
+/// By how many seconds the clocks of the slot store and of ClickHouse may differ, for an audit to find all queries.
+const CLOCK_DIFFERENCE: i64 = 60;
 
 /// The program `spike-projection`.
 pub struct SpikeProjection;
@@ -51,6 +55,11 @@ impl Program for SpikeProjection {
         Kind::new(ProjectSpikes::KIND).into_iter().collect()
     }
 
+    fn kind_options(&self, loaded: &Loaded) -> anyhow::Result<Vec<(Kind, KindOptions)>> {
+        let jobs = jobs(&loaded.section(SECTION)?)?;
+        Ok(jobs.registry.kinds().map(|(kind, options)| (kind.clone(), options.clone())).collect())
+    }
+
     async fn app(&self, lockgate: &Lockgate) -> anyhow::Result<App> {
         app(lockgate)
     }
@@ -71,16 +80,19 @@ impl Program for SpikeProjection {
     async fn backend_count(
         &self,
         lockgate: &Lockgate,
-        pool: &PoolName,
-        window: Window,
+        query: &BackendQuery<'_>,
     ) -> anyhow::Result<Option<BackendCount>> {
         let settings: SpikeSettings = lockgate.section(SECTION)?;
         let logs = settings.source == SourceName::ClickHouse && settings.clickhouse.log_queries;
-        if !logs || pool.as_str() != settings.pool {
+        if !logs || query.pool.as_str() != settings.pool {
             return Ok(None);
         }
-        let seconds = window.from.0.div_euclid(1_000)..=window.to.0.div_euclid(1_000);
-        let LoggedPeak { peak, refused } = Queries::new(&settings.clickhouse)?.logged(seconds).await?;
+        let second = |at: Timestamp| at.0.div_euclid(1_000);
+        let seconds =
+            second(query.window.from) - CLOCK_DIFFERENCE..=second(query.window.to) + CLOCK_DIFFERENCE;
+        let queries = Queries::new(&settings.clickhouse)?;
+        let is_ours = |job: JobId, fence| query.executions.contains(&(LeaseId::from(job), fence));
+        let LoggedPeak { peak, refused } = queries.logged(seconds, is_ours).await?;
         Ok(Some(BackendCount { source: String::from("ClickHouse's own log"), peak, refused }))
     }
 
@@ -111,21 +123,24 @@ pub fn app(lockgate: &Lockgate) -> anyhow::Result<App> {
         SourceName::ClickHouse => Some(Queries::new(&settings.clickhouse)?),
         _ => None,
     };
-    let pool = PoolName::new(settings.pool.as_str())?;
-    let (backend_time, group) = (settings.backend_time(), settings.group());
-    Ok(App::new()
-        .job::<ProjectSpikes>()?
-        .adjust(ProjectSpikes::KIND, |options| {
-            options.backend_time = backend_time;
-            options.group = group;
-            options.needs.iter_mut().for_each(|need| need.pool = pool.clone());
-        })
+    Ok(jobs(&settings)?
         .state(store.organizations)
         .state(store.projections)
         .state(settings.rules())
         .state(LedgerClock(lockgate.database().clone()))
         .state(source)
         .state(queries))
+}
+
+/// The job with the options that its settings give it, without what it shares.
+fn jobs(settings: &SpikeSettings) -> anyhow::Result<App> {
+    let pool = PoolName::new(settings.pool.as_str())?;
+    let (backend_time, group) = (settings.backend_time(), settings.group());
+    Ok(App::new().job::<ProjectSpikes>()?.adjust(ProjectSpikes::KIND, |options| {
+        options.backend_time = backend_time;
+        options.group = group;
+        options.needs.iter_mut().for_each(|need| need.pool = pool.clone());
+    }))
 }
 
 /// The worker's own tables.

@@ -211,3 +211,46 @@ fn what_ended_while_the_pages_were_read_counts_once_and_what_came_later_not_at_a
     let audit = audit(&evidence);
     assert_eq!((audit.peak, audit.grants), (1, 1));
 }
+
+/// A hold of one slot from a millisecond after the start to another, and its evidence so far.
+fn hold(n: u64, from_ms: i64, to_ms: Option<i64>) -> Hold {
+    let number = |ms: i64| u64::try_from((START + ms) * 1_000).unwrap() + n;
+    let ended = to_ms.map(|ms| Moment { number: number(ms), at_ms: START + ms });
+    let granted_at = Timestamp(START + from_ms);
+    Hold { lease: lease(n), fence: Fence(number(from_ms)), weight: 1, granted_at, ended }
+}
+
+#[test]
+fn a_stretch_of_the_record_is_judged_by_its_own_grants_and_limits() {
+    let moment = |ms: i64| Moment { number: u64::try_from((START + ms) * 1_000).unwrap(), at_ms: START + ms };
+    let change = |ms: i64, from: u32, to: u32| LimitChange {
+        at: Timestamp(START + ms),
+        number: moment(ms).number,
+        from,
+        to,
+    };
+    // One slot at first and broken at once; two from 100 ms on, and never above; five from 300 ms on.
+    let holds = vec![
+        hold(1, 10, Some(90)),
+        hold(2, 20, Some(80)),
+        hold(3, 95, Some(250)),
+        hold(4, 150, Some(400)),
+        hold(5, 350, None),
+    ];
+    let changes = vec![change(100, 1, 2), change(300, 2, 5)];
+    let whole = Evidence { since: moment(0), now: moment(500), limit: 5, holds, changes };
+    assert_eq!((audit(&whole).broken, audit(&whole).limit), (1, 5));
+
+    let during = whole.during(Timestamp(START + 100), Timestamp(START + 200));
+    let judged = audit(&during);
+    assert_eq!((judged.broken, judged.grants, judged.peak, judged.limit), (0, 1, 2, 2), "{judged:?}");
+    assert_eq!((judged.since, judged.until), (Timestamp(START + 100), Timestamp(START + 200)));
+    let leases: Vec<LeaseId> = during.holds().iter().map(|hold| hold.lease).collect();
+    assert_eq!(leases, [lease(3), lease(4)], "what overlaps it");
+
+    let first = audit(&whole.during(Timestamp(START), Timestamp(START + 50)));
+    assert_eq!((first.broken, first.limit, first.above), (1, 1, Duration::from_millis(30)), "{first:?}");
+    // Never more than the record covers.
+    let early = whole.during(Timestamp(0), Timestamp(START + 9_000));
+    assert_eq!((early.since, early.now), (whole.since, whole.now));
+}

@@ -10,6 +10,7 @@ mod count;
 mod error;
 mod group;
 mod known;
+mod logged;
 mod queries;
 mod sql;
 mod statement;
@@ -32,7 +33,8 @@ use statement::Statement;
 pub use code::{Meaning, code_in_the_middle, code_of, meaning};
 pub use count::{Count, Logged};
 pub use error::ClickHouseError;
-pub use queries::{Ended, LoggedPeak, Queries};
+pub use logged::LoggedPeak;
+pub use queries::{Ended, Queries};
 pub use statement::{Name, NotAName};
 pub use table::{Put, Table, check_hour, number};
 

@@ -26,12 +26,17 @@ impl Folder {
         self.run_with(arguments, "")
     }
 
+    /// A call that has not been started.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spike-projection"));
+        command.args(arguments).current_dir(self.path()).env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+    }
+
     pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Output {
         use std::io::Write;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_spike-projection"))
-            .args(arguments)
-            .current_dir(self.path())
-            .env("NO_COLOR", "1")
+        let mut child = self
+            .command(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

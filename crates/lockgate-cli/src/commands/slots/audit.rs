@@ -11,12 +11,13 @@ use lockgate::core::LeaseId;
 use lockgate::core::audit::{Evidence, audit};
 use lockgate::core::ledger::JobQuery;
 use lockgate::core::record::RecordPage;
+use lockgate::core::run::{RunRecord, RunStatus, RunSummary};
 use lockgate::core::slots::{PoolQuery, PoolView as Inspected};
 use lockgate::{Lockgate, PoolName, RunName, Timestamp};
 
 use super::{no_pool, with_way_out};
 use crate::commands::runs::find;
-use crate::program::Window;
+use crate::program::{BackendQuery, Window};
 use crate::session::Session;
 use crate::{Exit, Problem};
 use view::{Audited, OfRun};
@@ -29,7 +30,8 @@ pub(super) struct Audit {
     /// The pool
     pool: PoolName,
 
-    /// Also counts the slots of this run's jobs, by its name or id; the pool is judged by all holds
+    /// Judge the time of this run alone, by its name or id, and count the slots of its jobs; the pool is judged by all
+    /// holds of that time
     #[arg(long, value_name = "RUN")]
     run: Option<RunName>,
 }
@@ -37,14 +39,21 @@ pub(super) struct Audit {
 impl Audit {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
         let lockgate = session.lockgate().await?;
-        let evidence = self.evidence(lockgate).await?;
-        let judged = audit(&evidence);
+        let mut evidence = self.evidence(lockgate).await?;
         let of_run = match &self.run {
-            Some(name) => Some(self.of_run(lockgate, name, &evidence).await?),
+            Some(name) => {
+                let run = find(lockgate, name, true).await?;
+                let of_run = self.of_run(lockgate, &run.run, &evidence).await?;
+                evidence = evidence.during(run.run.created_at, end_of(&run, &evidence));
+                Some(of_run)
+            }
             None => None,
         };
+        let judged = audit(&evidence);
+        let executions = evidence.holds().iter().map(|hold| (hold.lease, hold.fence)).collect();
         let window = Window { from: judged.since, to: judged.until };
-        let (backend, silence) = match session.program().backend_count(lockgate, &self.pool, window).await {
+        let query = BackendQuery { pool: &self.pool, window, executions: &executions };
+        let (backend, silence) = match session.program().backend_count(lockgate, &query).await {
             Ok(count) => (count, None),
             // What is on record is judged all the same.
             Err(error) => (None, Some(format!("{error:#}"))),
@@ -83,10 +92,9 @@ impl Audit {
     async fn of_run(
         &self,
         lockgate: &Lockgate,
-        name: &RunName,
+        run: &RunRecord,
         evidence: &Evidence,
     ) -> anyhow::Result<OfRun> {
-        let run = find(lockgate, name, false).await?.run;
         let held: HashSet<LeaseId> = evidence.holds().iter().map(|hold| hold.lease).collect();
         let mut of_run = HashSet::new();
         let mut query = JobQuery { run: Some(run.id), limit: PAGE, ..JobQuery::default() };
@@ -103,4 +111,10 @@ impl Audit {
         let whole = Timestamp(evidence.since.at_ms) <= began_at;
         Ok(OfRun::new(run.name.to_string(), began_at, whole, (theirs.holds().len(), audit(&theirs).peak)))
     }
+}
+
+/// When the run had its last settlement, or when the record was read while it is not over.
+fn end_of(run: &RunSummary, evidence: &Evidence) -> Timestamp {
+    let settled = run.timing.filter(|_| run.status() == RunStatus::Finished).map(|timing| timing.last);
+    settled.unwrap_or(Timestamp(evidence.now.at_ms))
 }

@@ -5,12 +5,14 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use lockgate::{Fence, JobId};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::answer::{Number, rows};
+use super::answer::rows;
 use super::client::Client;
 use super::error::ClickHouseError;
+use super::logged::{LoggedPeak, Row, Tally};
 use super::sql;
 use super::statement::Statement;
 use crate::config::ClickHouseSettings;
@@ -23,19 +25,14 @@ const GONE: Duration = Duration::from_secs(10);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Rows of the log that are read at once, and the most pages of them: a bound of time and memory.
+const LOG_PAGE: i64 = 20_000;
+const LOG_PAGES: i64 = 200;
+
 /// The running queries of a server, seen with the rights of the user in its address.
 #[derive(Debug, Clone)]
 pub struct Queries {
     client: Client,
-}
-
-/// Queries of jobs, as the server has logged them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LoggedPeak {
-    /// The most that are certain to have run at once.
-    pub peak: u64,
-    /// Queries refused because as many ran as may.
-    pub refused: u64,
 }
 
 /// What became of a query that was to end.
@@ -99,19 +96,33 @@ impl Queries {
         Ok(found.into_iter().filter_map(|[id]| id.parse().ok()).collect())
     }
 
-    /// Of the queries of jobs that began in these seconds and are over: how many at least ran at once, and how many were
-    /// refused. The server must log its queries.
+    /// Of the logged queries that began in these seconds and belong to executions that are `ours`: how many certainly ran at
+    /// once, and how many were refused. The server must log its queries.
     ///
     /// # Errors
-    /// When the server does not answer, or refuses, or logs no queries.
-    pub async fn logged(&self, seconds: RangeInclusive<i64>) -> Result<LoggedPeak, ClickHouseError> {
+    /// When the server does not answer, or refuses, or logs no queries, or has logged more than can be read.
+    pub async fn logged(
+        &self,
+        seconds: RangeInclusive<i64>,
+        ours: impl Fn(JobId, Fence) -> bool,
+    ) -> Result<LoggedPeak, ClickHouseError> {
         self.client.write(&Statement::new(sql::FLUSH_LOG), "").await?;
-        let statement = Statement::new(sql::LOGGED_PEAK).number("from", *seconds.start());
-        let body = self.client.control(&statement.number("to", *seconds.end())).await?;
-        let found: Vec<[Number; 2]> = rows(&body)?;
-        let none = || ClickHouseError::Broken(String::from("a count without a row"));
-        let [peak, refused] = found.first().ok_or_else(none)?;
-        Ok(LoggedPeak { peak: peak.0, refused: refused.0 })
+        let mut tally = Tally::default();
+        let statement = Statement::new(sql::LOGGED_OF_JOBS).number("from", *seconds.start());
+        let statement = statement.number("to", *seconds.end()).number("rows", LOG_PAGE);
+        for page in 0..LOG_PAGES {
+            let statement = statement.clone().number("skip", page.saturating_mul(LOG_PAGE));
+            let found: Vec<Row> = rows(&self.client.control(&statement).await?)?;
+            let is_last = i64::try_from(found.len()).is_ok_and(|found| found < LOG_PAGE);
+            tally.add(found, &ours);
+            if is_last {
+                return Ok(tally.peak());
+            }
+        }
+        let most = LOG_PAGES.saturating_mul(LOG_PAGE);
+        Err(ClickHouseError::Broken(format!(
+            "more than {most} logged queries in this time; audit a run alone"
+        )))
     }
 
     async fn ids(&self, file: &'static str, id: &QueryId) -> Result<Vec<Vec<Value>>, ClickHouseError> {

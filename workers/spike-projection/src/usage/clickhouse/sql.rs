@@ -9,7 +9,7 @@ pub(super) const PUT: &str = sql!("clickhouse/usage/put");
 pub(super) const ALL_RUNNING: &str = sql!("clickhouse/queries/all");
 pub(super) const KILL: &str = sql!("clickhouse/queries/kill");
 pub(super) const LOOK: &str = sql!("clickhouse/queries/look");
-pub(super) const LOGGED_PEAK: &str = sql!("clickhouse/queries/logged_peak");
+pub(super) const LOGGED_OF_JOBS: &str = sql!("clickhouse/queries/logged");
 pub(super) const RUNNING: &str = sql!("clickhouse/queries/running");
 
 pub(super) const SLOW_VIEW: &str = sql!("clickhouse/demo/slow_view");
@@ -28,7 +28,7 @@ pub(super) const ALL: [&str; 14] = [
     KILL,
     LOOK,
     RUNNING,
-    LOGGED_PEAK,
+    LOGGED_OF_JOBS,
     SLOW_VIEW,
     DROP,
     RUNNING_ON,

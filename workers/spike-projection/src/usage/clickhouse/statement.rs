@@ -122,8 +122,13 @@ mod tests {
         for file in sql::ALL {
             let filled = Statement::new(file).table(&table).numbers("organizations", &[1, u64::MAX]);
             let filled = filled.name("view", &table).name("first", &table).name("rest", &table);
-            let filled =
-                filled.number("milliseconds", 50).number("from", -3_600).number("to", i64::MAX).id(&id);
+            let filled = filled
+                .number("rows", 9)
+                .number("skip", 0)
+                .number("milliseconds", 50)
+                .number("from", -3_600)
+                .number("to", i64::MAX)
+                .id(&id);
             let text = filled.text();
             assert!(!text.contains(['{', '}']) && !text.contains("--"), "{text}");
         }
