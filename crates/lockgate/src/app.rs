@@ -5,6 +5,8 @@
 use lockgate_core::KindOptions;
 use lockgate_runtime::{Job, Registry, RegistryError, State};
 
+use crate::settings::Kinds;
+
 /// A program's jobs and the state that they share.
 ///
 /// ```
@@ -48,6 +50,14 @@ impl App {
     /// Changes the options of a kind: a program's config may say otherwise than the type.
     pub fn adjust(mut self, kind: &str, change: impl FnOnce(&mut KindOptions)) -> Self {
         self.registry.adjust(kind, change);
+        self
+    }
+
+    /// Changes the options of all kinds to what `[kinds.NAME]` says. What the program's code and [`App::adjust`] say is weaker.
+    pub fn configured(mut self, kinds: &Kinds) -> Self {
+        for (kind, settings) in kinds.iter() {
+            self.registry.adjust(kind.as_str(), |options| settings.apply(options));
+        }
         self
     }
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::settings::Settings;
-use merge::Tree;
+use merge::{Origin, Tree};
 
 pub use fault::{ConfigErrors, Fault};
 pub use merge::{DEFAULT_FILE, PREFIX};
@@ -62,6 +62,7 @@ pub struct Loaded {
     pub sources: Sources,
     servers: Option<Servers>,
     warnings: Vec<Fault>,
+    origins: Arc<BTreeMap<String, Origin>>,
     own: Arc<BTreeMap<&'static str, Tree>>,
 }
 
@@ -91,7 +92,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     match settings {
         Some(settings) if faults.is_empty() => {
             let warnings = names::warnings(&settings, &framework, sources);
-            Ok(Loaded { settings, sources: sources.clone(), servers, warnings, own: Arc::new(own) })
+            let (sources, origins, own) = (sources.clone(), framework.origins(), Arc::new(own));
+            Ok(Loaded { settings, sources, servers, warnings, origins, own })
         }
         _ => Err(ConfigErrors::new(faults)),
     }
@@ -106,6 +108,7 @@ impl Loaded {
             sources,
             servers: None,
             warnings: Vec::new(),
+            origins: Arc::default(),
             own: Arc::default(),
         }
     }
@@ -136,6 +139,13 @@ impl Loaded {
             Some(section) if faults.is_empty() => Ok(section),
             _ => Err(ConfigErrors::new(faults)),
         }
+    }
+
+    /// Where the value of a key comes from: the path of the file, `the environment` or `a flag`. `None`: nothing sets it, so it
+    /// has its default. The key has its section, such as `worker.concurrency`.
+    #[must_use]
+    pub fn origin(&self, key: &str) -> Option<&str> {
+        self.origins.get(key).map(|origin| origin.name.as_str())
     }
 
     /// Returns all settings in effect, secrets masked; also the secrets of addresses in settings that are not declared

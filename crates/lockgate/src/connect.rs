@@ -171,12 +171,13 @@ impl Lockgate {
         Ok(())
     }
 
-    /// A worker for the app's jobs. The pools that they use are made where they are missing, now and whenever the slot
+    /// A worker for the app's jobs, with their options as `[kinds.NAME]` changes them. The pools that they use are made where they are missing, now and whenever the slot
     /// store has lost them; a pool that has other slots than the config says is warned of.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn worker(&self, app: App, options: WorkerOptions) -> Result<Worker, EngineError> {
+        let app = app.configured(&self.settings().kinds);
         let needs = app.registry.kinds().flat_map(|(_, options)| &options.needs);
         let used: BTreeSet<PoolName> = needs.map(|need| need.pool.clone()).collect();
         self.ensure_pools(used.iter().cloned()).await?;

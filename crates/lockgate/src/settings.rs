@@ -4,6 +4,7 @@
 pub mod bounds;
 mod distributed;
 pub mod durations;
+mod kinds;
 mod pools;
 pub mod rates;
 pub mod stages;
@@ -22,8 +23,9 @@ use serde::{Deserialize, Serialize};
 use bounds::{address_or_nothing, between, in_order, within, within_or_forever};
 
 pub use distributed::{DistributedSettings, ServerSettings};
+pub use kinds::{KindSettings, Kinds};
 pub use pools::{Adaptive, PoolSettings, Pools};
-pub use rates::{KindSettings, Kinds, quotas};
+pub use rates::quotas;
 pub use stages::{StageSettings, StepSettings, stages};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,7 +53,7 @@ pub struct Settings {
     /// The pools, by name: one for each backend that is to be protected.
     #[garde(dive)]
     pub pools: Pools,
-    /// Kinds of jobs, by name: how often they start, whatever pool they use.
+    /// Kinds of jobs, by name: how often they start, how long and how often they are tried. Stronger than the kind's code.
     #[garde(dive)]
     pub kinds: Kinds,
     /// What one worker process does at once.

@@ -2,6 +2,8 @@
 //!
 //! It must never show a secret, nor overwrite a file.
 
+mod shown;
+
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -10,13 +12,13 @@ use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 use lockgate::config::{ConfigErrors, DEFAULT_FILE, Fault, load, schema, template};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::arguments::examples;
 use crate::program::Command;
 use crate::run::load_by_name;
 use crate::session::Session;
 use crate::{Exit, Problem};
+use shown::Shown;
 
 /// `config`
 pub(crate) struct Config;
@@ -27,7 +29,7 @@ enum Arguments {
     Init(Init),
     /// Name every bad key with its value and the remedy; warn of pools and kinds that nothing uses. Exit 78 for a bad key
     Check,
-    /// Shows the settings as they hold, secrets masked
+    /// Show the settings in effect and where each comes from, secrets masked
     Show,
     /// Prints the JSON schema of the config file
     Schema,
@@ -46,11 +48,6 @@ struct Checked {
     faults: Vec<Fault>,
     /// What is probably a mistake, although nothing forbids it.
     warnings: Vec<Fault>,
-}
-
-#[derive(Debug, Serialize)]
-struct Shown {
-    settings: Map<String, Value>,
 }
 
 #[async_trait]
@@ -128,19 +125,8 @@ fn check(session: &Session) -> anyhow::Result<Exit> {
 }
 
 fn show(session: &Session) -> anyhow::Result<Exit> {
-    let shown = Shown { settings: load(&session.loaded().sources)?.show() };
-    session.terminal().show(&shown, |look| look.pairs(&flat("", &shown.settings)))?;
+    let loaded = load(&session.loaded().sources)?;
+    let shown = Shown::new(&loaded, &session.program().kind_options(&loaded)?);
+    session.terminal().show(&shown, |look| look.pairs(&shown.lines()))?;
     Ok(Exit::Ok)
-}
-
-fn flat(place: &str, settings: &Map<String, Value>) -> Vec<(String, String)> {
-    let below = |key: &str| if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
-    settings
-        .iter()
-        .flat_map(|(key, value)| match value {
-            Value::Object(table) => flat(&below(key), table),
-            Value::Null => vec![(below(key), String::from("-"))],
-            value => vec![(below(key), value.to_string())],
-        })
-        .collect()
 }

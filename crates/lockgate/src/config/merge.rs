@@ -88,6 +88,11 @@ impl Tree {
         (Self { place, value: Value::Object(root), origins }, theirs)
     }
 
+    /// Where each value came from, by its key in full.
+    pub(super) fn origins(&self) -> Arc<BTreeMap<String, Origin>> {
+        Arc::clone(&self.origins)
+    }
+
     /// The key in full.
     pub(super) fn full(&self, key: &str) -> String {
         match (self.place.as_str(), key) {

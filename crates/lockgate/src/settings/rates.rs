@@ -1,65 +1,16 @@
-//! Rates of the config: of pools, and of kinds of jobs, by name.
+//! Rates of the config, of pools and of kinds of jobs.
 //!
 //! It must never be taken for what a rate is now: that its store knows, see `limits show`.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 
-use garde::{Path, Report, Validate};
-use lockgate_core::Kind;
+use garde::{Path, Report};
 use lockgate_limits::{Quota, QuotaError, Rate};
 use lockgate_runtime::rates::{limit_of_kind, limit_of_pool};
-use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserializer, Serializer, de};
 
 use super::{Settings, StageSettings};
-
-/// `[kinds]`: settings by name.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Kinds(#[schemars(with = "BTreeMap<String, KindSettings>")] BTreeMap<Kind, KindSettings>);
-
-/// `[kinds.NAME]`
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct KindSettings {
-    /// How often its jobs start, such as `10/s`, in all processes together. Not set: no rate of its own.
-    #[serde(with = "text")]
-    #[schemars(with = "Option<String>")]
-    pub rate: Option<Rate>,
-    /// The most starts that are saved up while none comes. Not set: what its rate brings in a second.
-    pub burst: Option<u32>,
-    /// How `limits stages kind:NAME start` raises its rate step by step to what is configured.
-    pub stages: StageSettings,
-}
-
-impl Deref for Kinds {
-    type Target = BTreeMap<Kind, KindSettings>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl DerefMut for Kinds {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
-    }
-}
-
-// By hand: a `Kind` is no path of garde's, and a rate and its burst are one thing.
-impl Validate for Kinds {
-    type Context = ();
-
-    fn validate_into(&self, (): &(), parent: &mut dyn FnMut() -> Path, report: &mut Report) {
-        for (name, kind) in &self.0 {
-            let mut path = || parent().join(name.as_str());
-            validate(kind.rate, kind.burst, &mut path, report);
-            kind.stages.validate_into(&(), &mut || path().join("stages"), report);
-        }
-    }
-}
 
 /// A rate and its burst; nothing where there is no rate.
 ///

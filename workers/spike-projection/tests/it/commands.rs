@@ -143,6 +143,71 @@ fn the_evening_without_slots_has_refusals_and_still_loses_nobody() {
 }
 
 #[test]
+fn the_options_of_a_kind_are_configured_and_shown_with_their_origin() {
+    let folder = Folder::new();
+    folder.file("lockgate.toml", "[kinds.spike-projection]\ndeadline = '40s'\nmax_attempts = 9\n");
+    let set = ["--set", "kinds.spike-projection.max_attempts=2"];
+    let mut command = folder.command(&[&set[..], &["config", "show", "--output", "json"]].concat());
+    command.env("LOCKGATE__KINDS__SPIKE-PROJECTION__BACKOFF_CAP", "250ms");
+    let shown: serde_json::Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    for (key, value, origin) in [
+        ("max_attempts", serde_json::json!(2), "a flag"),
+        ("deadline", "40s".into(), "lockgate.toml"),
+        ("backoff_cap", "250ms".into(), "the environment"),
+        ("backoff_base", "5s".into(), "default"),
+        ("group", 1.into(), "default"),
+    ] {
+        assert_eq!(shown["settings"]["kinds"]["spike-projection"][key], value, "{key}");
+        assert_eq!(shown["origins"][format!("kinds.spike-projection.{key}")], origin, "{key}");
+    }
+    let set = ["--set", "spike_projection.source=clickhouse", "config", "show"];
+    let text = String::from_utf8(folder.run(&set).stdout).unwrap();
+    let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
+    assert!(line("kinds.spike-projection.backend_time").ends_with("\"25s\"  (the kind's code)"), "{text}");
+    assert!(line("spike_projection.source").ends_with("\"clickhouse\"  (a flag)"), "{text}");
+    assert!(line("worker.concurrency").ends_with("64  (default)"), "{text}");
+    for (setting, said) in [
+        ("max_attempts=0", "must be 1 to 1000"),
+        ("group=1001", "must be 1 to 1000"),
+        ("deadline=0s", "must be 1ms to"),
+        ("backend_time=100years", "must be 0s to"),
+        ("backoff_base=soon", "is not a duration"),
+    ] {
+        folder.refused(&["--set", &format!("kinds.spike-projection.{setting}"), "runs", "list"], 78, said);
+    }
+}
+
+#[test]
+fn a_job_is_tried_as_often_as_the_config_says() {
+    let folder = Folder::new();
+    let organizations = folder.file("orgs.csv", "organization_id,project,quota\n7,p7,100\n");
+    folder.json(&["orgs", "import", &organizations]);
+    // Whatever is asked, the answer is no usage: an error that is worth another attempt.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("spike_projection.http.url=http://{}", server.local_addr().unwrap());
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        while let Ok((mut connection, _)) = server.accept() {
+            let _request = connection.read(&mut [0; 4_096]);
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: close\r\n\r\nx";
+            let _sent = connection.write_all(answer);
+        }
+    });
+    for attempts in [1_u32, 2] {
+        let run = format!("r{attempts}");
+        let set = format!("kinds.spike-projection.max_attempts={attempts}");
+        folder.json(&["enqueue", "--run", &run]);
+        let settings = ["--set", "spike_projection.source=http", "--set", &url, "--set", &set];
+        let quick = ["--set", "kinds.spike-projection.backoff_base=1ms", "work", "--until-idle"];
+        let worked = folder.run(&[&settings[..], &quick].concat());
+        assert!(worked.status.success(), "{}", String::from_utf8_lossy(&worked.stderr));
+        let jobs = folder.json(&["jobs", "list", "--run", &run]);
+        let job = &jobs["jobs"][0];
+        assert_eq!((&job["state"], &job["attempt"]), (&"failed".into(), &attempts.into()), "{job}");
+    }
+}
+
+#[test]
 fn the_gate_is_a_command_and_says_yes() {
     let folder = Folder::new();
     let gate = folder.json(&["projections", "gate"]);
