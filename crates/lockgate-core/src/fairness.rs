@@ -6,14 +6,15 @@
 //! could drift.
 //!
 //! Nobody overtakes the first in that order: when its weight does not fit, its pool waits for it. A tenant at its cap
-//! is not in the order at all, and holds nobody up.
+//! is not in the order at all, and holds nobody up. Neither does a waiter that needs more slots than the pool or its tenant
+//! may have now: see [`crate::admission::is_stranded`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::PoolName;
 use crate::pool::Need;
 
-/// The head of one tenant's line.
+/// The head of one tenant's line. Waiters that are stranded are in no line: see [`crate::admission::is_stranded`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contender {
     /// Its place by time of arrival; smaller is older.

@@ -85,22 +85,42 @@ pub enum Refusal {
         /// When to ask again.
         retry_after: Duration,
     },
-    /// From the queue ahead and the time slots were held of late, it will not have a slot within its `max_wait`.
-    #[error("no slot is to be expected within the longest wait")]
+    /// At the pace of late, the waiters ahead of it take longer than its `max_wait`.
+    #[error("no slot expected within {max_wait:?}: the waiters ahead take about {wait:?}")]
     TooBusy {
+        /// How long it would wait.
+        wait: Duration,
+        /// How long it was ready to wait.
+        max_wait: Duration,
         /// When to ask again.
         retry_after: Duration,
     },
-    /// It wants more than the pool, or its tenant, may ever have.
+    /// It needs more than the pool, or its tenant, may have now. An operator, or the end of a rollout, can change that.
     #[error(
-        "pool {pool} never grants {weight} slots to one job: it has {most}; lower the weight or raise the pool"
+        "pool {pool} allows one job at most {now} slots now, and this job needs {weight}; `slots set` raises them"
+    )]
+    TooHeavy {
+        /// The pool.
+        pool: PoolName,
+        /// Slots that are needed.
+        weight: u32,
+        /// The most slots that one job may take now.
+        now: u32,
+        /// The most slots that one job may take as configured, or as set when that is more.
+        most: u32,
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// It needs more than the pool, or its tenant, was ever configured for.
+    #[error(
+        "pool {pool} never grants {weight} slots to one job: it is configured for {most}; lower the weight or raise the pool"
     )]
     Never {
         /// The pool.
         pool: PoolName,
-        /// What is wanted.
+        /// Slots that are needed.
         weight: u32,
-        /// What there is.
+        /// The most slots that one job may take as configured, or as set when that is more.
         most: u32,
     },
     /// No such pool.
@@ -116,9 +136,10 @@ impl Refusal {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Held { retry_after } | Self::Draining { retry_after } | Self::TooBusy { retry_after } => {
-                Some(*retry_after)
-            }
+            Self::Held { retry_after }
+            | Self::Draining { retry_after }
+            | Self::TooBusy { retry_after, .. }
+            | Self::TooHeavy { retry_after, .. } => Some(*retry_after),
             Self::Never { .. } | Self::UnknownPool { .. } => None,
         }
     }
@@ -167,6 +188,8 @@ pub enum Released {
     Done,
     /// Nothing is held, or waits, by that name and fence: late, or said twice. Nothing was changed.
     NotHeld,
+    /// The waiter has left. It could not have been granted, because it needs more slots than are allowed now.
+    WasStranded(Refusal),
     /// The waiter that wanted to leave had been granted its slots meanwhile, and holds them still.
     WasGranted(Lease),
 }

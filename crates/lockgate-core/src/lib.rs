@@ -9,6 +9,7 @@
 //!   next slot), [`timing`] (leases and heartbeats), [`audit`] (whether a pool kept its promise);
 //! - ports: [`ledger`] (with [`planning`]), [`broker`], [`slots`], held together by [`engine::Engine`].
 
+pub mod admission;
 pub mod audit;
 pub mod bounds;
 pub mod broker;

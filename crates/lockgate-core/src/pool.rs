@@ -102,7 +102,7 @@ pub struct PoolChange {
     /// `Some(None)` ends the rollout: the pool has its own slots again.
     pub rollout: Option<Option<u32>>,
     /// A tenant's own cap and weight.
-    pub tenant: Option<TenantShare>,
+    pub tenant: Option<TenantChange>,
     /// Grant nothing for so long, at most [`LONGEST_PAUSE`]: the backend said that it is overloaded. What is held stays,
     /// who waits goes on waiting. A pool that is paused already is not paused again: one pause for one congestion. A
     /// pause passes by itself, so it is no new version of the pool.
@@ -165,6 +165,27 @@ pub fn allowed(slots: u32, rollout: Option<u32>) -> u32 {
 #[must_use]
 pub fn limit(allowed: u32, enforced_advice: Option<u32>) -> u32 {
     enforced_advice.map_or(allowed, |advice| advice.min(allowed))
+}
+
+/// A change of what one tenant may have of a pool; what is `None` stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantChange {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Its own cap; `Some(None)` removes it, so that the pool's holds.
+    pub cap: Option<Option<u32>>,
+    /// Its weight, at least 1, which is the default.
+    pub weight: Option<u32>,
+}
+
+impl TenantChange {
+    /// Returns what the tenant has after the change; `None`: nothing of its own, as every tenant that was never named.
+    #[must_use]
+    pub fn applied(&self, before: Option<&TenantShare>) -> Option<TenantShare> {
+        let (cap, weight) = before.map_or((None, 1), |share| (share.cap, share.weight));
+        let (cap, weight) = (self.cap.unwrap_or(cap), self.weight.unwrap_or(weight).max(1));
+        (cap.is_some() || weight > 1).then(|| TenantShare { tenant: self.tenant.clone(), cap, weight })
+    }
 }
 
 /// What one tenant may have of a pool.
@@ -288,6 +309,19 @@ mod tests {
         let longest_drain = PoolChange { longest_drain: Some(LONGEST_PAUSE), ..PoolChange::default() };
         assert!(!longest_drain.is_new_version());
         assert!(PoolChange::default().is_new_version());
+    }
+
+    #[test]
+    fn what_a_change_of_a_tenant_does_not_name_stays() {
+        let tenant = Tenant::new("t").unwrap();
+        let change = |cap, weight| TenantChange { tenant: tenant.clone(), cap, weight };
+        let capped = change(Some(Some(7)), None).applied(None).unwrap();
+        assert_eq!((capped.cap, capped.weight), (Some(7), 1));
+        let both = change(None, Some(3)).applied(Some(&capped)).unwrap();
+        assert_eq!((both.cap, both.weight), (Some(7), 3));
+        let weighted = change(Some(None), None).applied(Some(&both)).unwrap();
+        assert_eq!((weighted.cap, weighted.weight), (None, 3));
+        assert_eq!(change(None, Some(1)).applied(Some(&weighted)), None, "nothing of its own is left");
     }
 
     #[test]

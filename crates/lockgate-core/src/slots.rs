@@ -5,7 +5,8 @@
 //! - granted only when held + draining + weight <= the pool's limit (its slots, or an enforced advice when that is
 //!   lower), the pool is not paused, and the tenant stays within its cap (S1);
 //! - fences strictly grow (S3); the same request twice is one lease, and a lease has one holder (S4);
-//! - nobody waits while the first in line fits, nobody overtakes it (S5, S6; see [`crate::fairness`]);
+//! - nobody waits while the first in line fits, nobody overtakes it (S5, S6; see [`crate::fairness`]); a waiter that
+//!   needs more slots than are allowed now holds nobody up (see [`crate::admission`]);
 //! - a dead session's slots come back within its ttl and a heartbeat (S7);
 //! - a freed slot is given to the next waiter in the same transaction as the release (S8);
 //! - after a loss of its state a store grants nothing for a ttl, while holders register again, and nothing of a pool until
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use crate::error::EngineError;
 use crate::lease::{Admission, Holder, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
 use crate::name::PoolName;
-use crate::pool::{PoolCommand, PoolStatus};
+use crate::pool::{PoolCommand, PoolStatus, TenantShare};
 use crate::record::RecordPage;
 
 /// A store of slots.
@@ -29,8 +30,8 @@ pub trait Slots: Send + Sync + 'static {
     /// Opens a session for this process, which calls itself `process`.
     async fn open(&self, process: &str) -> Result<Session, EngineError>;
 
-    /// Asks for slots. Each request is answered on its own, in the order of the requests, at once: a waiter is in
-    /// line when this returns.
+    /// Asks for slots. Each request is answered at once and in order, as if it had come alone: a waiter is in the wait
+    /// queue when this returns. A request that a later one of the same call lets in is answered as granted.
     async fn acquire(
         &self,
         session: &Session,
@@ -114,6 +115,11 @@ pub struct PoolView {
     pub status: PoolStatus,
     /// Who holds its slots, the longest first. Empty unless one pool was asked for.
     pub holders: Vec<Holder>,
+    /// Waiters that need more slots than they may have now, here or of another pool: see
+    /// [`crate::admission::is_stranded`]. 0 unless one pool was asked for.
+    pub stranded: u32,
+    /// Tenants with a cap or a weight of their own, in the order of names. Empty unless one pool was asked for.
+    pub shares: Vec<TenantShare>,
     /// A page of its record, when it was asked for.
     pub record: Option<RecordPage>,
 }

@@ -5,6 +5,7 @@
 
 mod acquire;
 mod call;
+mod details;
 mod failure;
 mod heartbeat;
 mod link;

@@ -13,6 +13,7 @@ mod release;
 mod restored;
 mod rows;
 mod session;
+mod stranding;
 mod wakeups;
 
 use std::collections::HashMap;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use lockgate_core::bounds::LONGEST;
 use lockgate_core::error::chain;
-use lockgate_core::lease::{Admission, Lease, Release, Released, Session, SlotRequest};
+use lockgate_core::lease::{Admission, Lease, Refusal, Release, Released, Session, SlotRequest};
 use lockgate_core::slots::Slots;
 use lockgate_core::{EngineError, Fence, LeaseId};
 use tokio::sync::watch;
@@ -230,6 +230,16 @@ impl Drop for Hold {
     }
 }
 
+/// What a waiter was when it left the wait queue.
+enum Left {
+    /// It had been granted its slots meanwhile.
+    Granted(Lease),
+    /// It needs more slots than are allowed now.
+    Stranded(Refusal),
+    /// It waited, as far as is known.
+    Waiting,
+}
+
 impl Inner {
     /// Gives slots back; ends when that is done, or when the session is over at the store anyway: a release that does not
     /// get through must not hold up the job's settlement for ever. It goes on in the background then.
@@ -289,12 +299,13 @@ impl Inner {
         Hold { inner: Arc::clone(self), lease: Some(lease), stop, since: Instant::now() }
     }
 
-    /// Leaves the line; what was granted meanwhile comes back.
-    async fn leave(&self, lease: LeaseId) -> Option<Lease> {
+    /// Leaves the wait queue.
+    async fn leave(&self, lease: LeaseId) -> Left {
         match self.releases.call(Release::Leave { lease }).await {
-            Ok(Released::WasGranted(lease)) => Some(lease),
-            // Out of reach: the heartbeat no longer names it, and gives back what the store may have granted.
-            _ => None,
+            Ok(Released::WasGranted(lease)) => Left::Granted(lease),
+            Ok(Released::WasStranded(refusal)) => Left::Stranded(refusal),
+            // Unreachable: the heartbeat no longer names it, and gives back what the store may have granted.
+            _ => Left::Waiting,
         }
     }
 }

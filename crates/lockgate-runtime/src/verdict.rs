@@ -109,6 +109,7 @@ impl Denied {
             Self::Refused(Refusal::TooBusy { .. }) => "too-busy",
             Self::Refused(Refusal::Held { .. }) => "held",
             Self::Refused(Refusal::Draining { .. }) => "draining",
+            Self::Refused(Refusal::TooHeavy { .. }) => "too-heavy",
             Self::Refused(Refusal::Never { .. }) => "never",
             Self::Refused(Refusal::UnknownPool { .. }) => "unknown-pool",
             Self::Unreachable(_) => "unreachable",
@@ -130,10 +131,13 @@ pub(crate) fn without_slots(
     later: impl FnOnce(Duration) -> Duration,
 ) -> Outcome {
     match denied {
-        Denied::Busy { waited } | Denied::Refused(Refusal::TooBusy { retry_after: waited })
+        Denied::Busy { waited } if on_busy == OnBusy::Skip => {
+            Outcome::Skipped { reason: format!("no slot within {waited:?}") }
+        }
+        Denied::Refused(refusal @ (Refusal::TooBusy { .. } | Refusal::TooHeavy { .. }))
             if on_busy == OnBusy::Skip =>
         {
-            Outcome::Skipped { reason: format!("no slot within {waited:?}") }
+            Outcome::Skipped { reason: refusal.to_string() }
         }
         Denied::Busy { waited } => put_off(later(Duration::ZERO), &format!("no slot within {waited:?}")),
         // Its worker made the pool when it started: the store has lost it since, and upkeep will make it again.
@@ -243,6 +247,33 @@ mod tests {
         let pool = lockgate_core::PoolName::new("nowhere").unwrap();
         let unknown = Denied::Refused(Refusal::UnknownPool { pool: pool.clone() });
         assert!(matches!(told(unknown, OnBusy::Defer), Outcome::Deferred { .. }));
+        let (wait, max_wait) = (Duration::from_millis(10_012), Duration::from_secs(2));
+        let busy = || {
+            Denied::Refused(Refusal::TooBusy { wait, max_wait, retry_after: wait.saturating_sub(max_wait) })
+        };
+        let reason = "no slot expected within 2s: the waiters ahead take about 10.012s";
+        let skipped = told(busy(), OnBusy::Skip);
+        assert!(matches!(skipped, Outcome::Skipped { .. }), "{skipped:?}");
+        assert_eq!(skipped.reason(), Some(reason), "not when to ask again");
+        let deferred = told(busy(), OnBusy::Defer);
+        assert!(matches!(deferred, Outcome::Deferred { after, .. } if after >= Duration::from_millis(8_012)));
+        assert_eq!(deferred.reason(), Some(reason));
+        let retry_after = Duration::from_secs(30);
+        let heavy = || {
+            Denied::Refused(Refusal::TooHeavy {
+                pool: pool.clone(),
+                weight: 8,
+                now: 5,
+                most: 10,
+                retry_after,
+            })
+        };
+        let reason =
+            "pool nowhere allows one job at most 5 slots now, and this job needs 8; `slots set` raises them";
+        let deferred = told(heavy(), OnBusy::Defer);
+        assert!(matches!(deferred, Outcome::Deferred { after, .. } if after >= retry_after), "{deferred:?}");
+        assert_eq!(deferred.reason(), Some(reason));
+        assert_eq!(told(heavy(), OnBusy::Skip), Outcome::Skipped { reason: reason.to_owned() });
         let never = Denied::Refused(Refusal::Never { pool, weight: 9, most: 1 });
         assert!(matches!(told(never, OnBusy::Defer), Outcome::Failed { .. }));
     }

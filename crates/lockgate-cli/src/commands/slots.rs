@@ -62,6 +62,7 @@ impl Command for Slots {
                 ),
                 ("{bin} slots set clickhouse --slots 10", "fewer from now on; who holds one keeps it"),
                 ("{bin} slots set clickhouse --tenant 4711 --cap 2", "one organization has at most two"),
+                ("{bin} slots set clickhouse --tenant 4711 --remove", "and is like all others again"),
             ]))
     }
 
@@ -93,7 +94,9 @@ async fn control(
     done: impl FnOnce(&PoolView) -> String,
 ) -> anyhow::Result<Exit> {
     let status = lockgate.engine.slots.control(command).await.map_err(with_way_out)?;
-    let changed = Changed { pool: PoolView::new(&status, lockgate.settings()) };
+    let mut views = inspect(lockgate, Some(&status.name)).await?;
+    let view = views.pop().ok_or_else(|| no_pool(status.name.as_str()))?;
+    let changed = Changed { pool: PoolView::new(view, lockgate.settings()) };
     terminal.show(&changed, |_| done(&changed.pool))?;
     Ok(Exit::Ok)
 }

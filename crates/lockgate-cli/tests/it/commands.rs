@@ -163,6 +163,13 @@ fn slots_are_there_before_the_first_worker_and_change_at_once() {
     let set =
         greeter.json(&["slots", "set", "door", "--per-tenant", "none", "--tenant", "anna", "--cap", "1"]);
     assert_eq!((&set["pool"]["slots"], &set["pool"]["per_tenant"]), (&10.into(), &Value::Null));
+    assert_eq!(set["pool"]["shares"], serde_json::json!([{ "tenant": "anna", "cap": 1, "weight": 1 }]));
+    let weighted = greeter.ok(&["slots", "set", "door", "--tenant", "anna", "--weight", "3"]);
+    assert!(weighted.contains("tenant anna: own cap 1, weight 3"), "{weighted}");
+    let shown = greeter.ok(&["slots", "show"]);
+    assert!(shown.contains("own cap") && shown.contains("anna"), "{shown}");
+    let removed = greeter.json(&["slots", "set", "door", "--tenant", "anna", "--remove"]);
+    assert_eq!(removed["pool"]["shares"], Value::Array(vec![]));
     assert_eq!(greeter.json(&["slots", "holders", "door"])["holders"], Value::Array(vec![]));
     assert!(greeter.json(&["slots", "reset", "door"])["pool"]["epoch"].as_u64() > pool["epoch"].as_u64());
 }

@@ -34,6 +34,7 @@ fn a_command_line_that_makes_no_sense_is_refused_on_one_line() {
         (&["slots", "set", "door"], &["--slots"]),
         (&["slots", "set", "door", "--per-tenant", "0"], &["is not a cap", "none"]),
         (&["slots", "set", "door", "--cap", "3"], &["--tenant"]),
+        (&["slots", "set", "door", "--tenant", "a", "--cap", "3", "--remove"], &["--remove", "--cap"]),
         (&["runs", "list", "--output", "xml"], &["xml", "table", "json"]),
         (&["runs", "list", "--set", "worker"], &["section.key=value"]),
         (&["completions", "tcsh"], &["tcsh", "bash"]),

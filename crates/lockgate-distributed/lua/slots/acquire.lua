@@ -6,7 +6,7 @@
 --
 -- Returns {"ok", answers, told}, in the order of the requests:
 --   a fence: granted now; {"g", fence, request} held already; {"q"} in line; {"h", ms} held elsewhere; {"d", ms} draining;
---   {"b", ms} too busy; {"n", pool, weight, most} never; {"u", pool} unknown pool. `told` are grants to earlier requests of the session.
+--   what admission.lua says of a request that is refused. `told` are grants to earlier requests of the session.
 --
 -- Keeps: an arrival is never granted before an eligible waiter, nor a lease to two holders.
 sweep()
@@ -24,23 +24,15 @@ local function known(id)
   if w then return w.session == SELF and { 'q' } or { 'h', TTL } end
 end
 
--- The answer to a request that no pool will ever grant, and whether it fits now.
-local function never(w)
-  local fits, eligible = true, true
+-- Whether a request fits now, and whether no cap concerns it.
+local function fits_now(w)
+  local fits, uncapped = true, true
   for i = 1, #w.needs, 2 do
-    local name, weight = w.needs[i], w.needs[i + 1]
-    local p = pool_of(name)
-    if not p or p.slots < 0 then return { 'u', name } end
-    local cap = p.per_tenant
-    if p.shares > 0 then cap = line().share_of(name, w.tenant) end
-    local most = p.slots
-    -- A closed pool opens again: there one waits.
-    if cap >= 0 and (cap < most or most == 0) then most = cap end
-    if (p.slots > 0 or cap >= 0) and weight > most then return { 'n', name, weight, most } end
-    if p.open - p.held - p.draining < weight then fits = false end
-    if cap >= 0 then eligible = false end
+    local p = pool_of(w.needs[i])
+    if p.open - p.held - p.draining < w.needs[i + 1] then fits = false end
+    if p.per_tenant >= 0 or p.shares > 0 then uncapped = false end
   end
-  return nil, fits, eligible
+  return fits, uncapped
 end
 
 local function granted(id, w)
@@ -53,8 +45,9 @@ end
 local function ask(id, w)
   local answer = known(id)
   if answer then return answer end
-  local refusal, fits, uncapped = never(w)
+  local refusal = too_heavy(w)
   if refusal then return refusal end
+  local fits, uncapped = fits_now(w)
   local alone = store.waiting == 0
   -- Nobody waits, and no cap binds: nothing else need be read.
   if fits and uncapped and alone and store.learning == 0 then return granted(id, w) end
@@ -69,7 +62,7 @@ local function ask(id, w)
       return answer
     end
   end
-  local busy = line().hopeless(w, first)
+  local busy = too_busy(w, first)
   if busy then return busy end
   line().enqueue(id, w)
   line().grant()

@@ -11,7 +11,8 @@
 --                      enforced, since when, why; "c" \1 pool -> slots and most of one tenant (-1: all) by the config, slots
 --                      that were set, slots of a rollout step (-1: no rollout); "pauses" -> {pool = until when}; "drains" ->
 --                      {pool = how long backend work on it may outlive its process}; "recovery" -> when the last recovery began;
---                      "moves" -> {pool = the last of its heads that was moved since its cap was changed}
+--                      "moves" -> {pool = the last of its heads that was moved since its cap was changed};
+--                      "unstrand" -> "1": more waiters are to move back, see line.lua
 --   2 leases     HASH  lease -> its record, draining ones included
 --   3 waiters    HASH  lease -> its record
 --   4 deadlines  ZSET  session by the time when it is dead; and the marker "", see loss.lua
@@ -20,7 +21,7 @@
 --   7 firsts     HASH  set \1 tenant -> the first of that line
 --   8 behind     ZSET  set \1 tenant \1 ticket \1 lease, score 0: who stands behind the first
 --   9 heads      ZSET  set \1 e|p \1 share \1 ticket \1 tenant, score 0: the firsts in their order; e: eligible, p: passed
---                      over, its tenant being at its cap
+--                      over, its tenant being at its cap. Who is stranded is in a set of its own: see line.lua
 --  10 uses       HASH  pool \1 tenant -> slots in use; and the marker ""
 --  11 shares     HASH  pool \1 tenant -> its own cap (-1: none) and weight; and the marker ""
 --  12 record     LIST  what ended, oldest first, behind its own beginning:

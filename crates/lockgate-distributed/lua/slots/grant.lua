@@ -55,7 +55,7 @@ local function add_grants(M)
   end
 
   -- Whether this call has done its share; the next goes on.
-  local function spent()
+  function M.spent()
     budget = budget - 1
     if budget >= 0 then return false end
     store.due = now
@@ -67,7 +67,7 @@ local function add_grants(M)
     if store.learning > 0 or store.waiting == 0 then return end
     while M.may_grant() do
       local head = M.next()
-      if not head or spent() then return end
+      if not head or M.spent() then return end
       local w = M.waiter_of(head.lease)
       local fence = next_number()
       if tell(head.lease, w.session, fence, w.request) then
@@ -101,7 +101,7 @@ local function add_grants(M)
     local record = call('HGET', STATE, 's\1' .. session)
     local process = record and string.sub(record, 2) or ''
     for _, member in ipairs(members) do
-      if spent() then return false end
+      if M.spent() then return false end
       local id = string.sub(member, #session + 2)
       local l = lease_of(id)
       if not l then
@@ -168,7 +168,7 @@ local function add_grants(M)
       if not M.end_session(session, 'died') then break end
     end
     for _, id in ipairs(call('ZRANGEBYSCORE', DRAINING, '-inf', now, 'LIMIT', 0, MOST)) do
-      if spent() then break end
+      if M.spent() then break end
       free(id, lease_of(id), 'drained-out')
     end
     shorten_record()
@@ -177,26 +177,9 @@ local function add_grants(M)
     local dead = call('ZRANGE', DEADLINES, 0, 0, 'WITHSCORES')[2]
     local drained = call('ZRANGE', DRAINING, 0, 0, 'WITHSCORES')[2]
     store.due = math.min(due, tonumber(dead or due), tonumber(drained or due))
+    M.go_on_unstranding()
     M.grant()
     if budget < 0 or M.is_moving() then store.due = now end
-  end
-
-  -- Whether so many stand before it that it cannot have a slot in time: twice the slots or more, and at the pace of late they
-  -- take longer than it is ready to wait. Answers when to ask again, between 1 and 60 s.
-  function M.hopeless(w, first)
-    local crowd = first and first.behind + 1 or 0
-    local ahead = crowd + (M.sets()[w.set] or 0)
-    local longest = 0
-    for i = 1, #w.needs, 2 do
-      local p = pool_of(w.needs[i])
-      if p.hold >= 0 then
-        local cap = M.share_of(w.needs[i], w.tenant)
-        if cap > 0 and crowd >= 2 * cap then longest = math.max(longest, floor(p.hold * crowd / cap)) end
-        if p.slots > 0 and ahead >= 2 * p.slots then longest = math.max(longest, floor(p.hold * ahead / p.slots)) end
-      end
-    end
-    local excess = longest - w.max_wait
-    if excess > 0 then return { 'b', math.min(math.max(excess, 1000), 60000) } end
   end
 
   return M

@@ -6,6 +6,10 @@
 -- a tenant and a set of pools; of each line only the first contends. In a set, only its first eligible head can matter: when
 -- it does not fit, it keeps a pool that all of its set want.
 --
+-- A waiter that needs more slots than a pool's limit, or its tenant's cap, is stranded: it is found when it is first, and moves to a
+-- set of its own: that of its pools, "\2\3", and the slots that it needs of each. Nobody is granted from such a set; when the numbers
+-- change, its waiters move back. So all others pass it, and each waiter is moved once for each change.
+--
 -- Keeps: a line that is not empty has one first, its oldest, and that stands in `heads` by what its tenant has in use now.
 local function make_line()
   local FIRSTS, BEHIND, HEADS, SHARES = KEYS[7], KEYS[8], KEYS[9], KEYS[11]
@@ -73,9 +77,34 @@ local function make_line()
       local in_use = used(needs[i], tenant)
       local cap, weight = M.share_of(needs[i], tenant)
       share = math.max(share, floor(in_use * 1000 / weight))
-      if cap >= 0 and in_use + needs[i + 1] > cap then eligible = false end
+      -- One that is stranded stays eligible, to be found.
+      if cap >= 0 and in_use + needs[i + 1] > cap and needs[i + 1] <= cap then eligible = false end
     end
     return share, eligible
+  end
+
+  function M.is_stranded_set(set)
+    return string.find(set, '\2\3', 1, true)
+  end
+
+  local function stranded_set(set, needs)
+    local weights = {}
+    for i = 2, #needs, 2 do weights[#weights + 1] = string.format('%d', needs[i]) end
+    return set .. '\2\3' .. table.concat(weights, ',')
+  end
+
+  -- Whether a waiter needs more than it may have of a pool. A closed pool strands nobody.
+  function M.is_stranded(tenant, needs)
+    for i = 1, #needs, 2 do
+      local p, weight = pool_of(needs[i]), needs[i + 1]
+      if p then
+        local limit = p.paused > 0 and M.limit_of(needs[i]) or p.open
+        local cap = p.per_tenant
+        if p.shares > 0 then cap = M.share_of(needs[i], tenant) end
+        if limit > 0 and weight > limit or cap >= 0 and weight > cap then return true end
+      end
+    end
+    return false
   end
 
   local function head_member(set, tenant, first)
@@ -184,22 +213,37 @@ local function make_line()
     end
   end
 
+  local function behind_member(set, tenant, ticket, id)
+    return string.format('%s\1%s\1%016d\1%s', set, tenant, ticket, id)
+  end
+
+  -- Writes a waiter, and puts it in its line by its ticket.
+  local function join(id, w)
+    local record = write(WAITER, w.ticket, w.since, w.drain_for, w.session, w.tenant, w.set, w.request)
+    call('HSET', WAITERS, id, record .. needs_text(w.needs))
+    local first = M.first_of(w.set, w.tenant)
+    if not first then
+      place(w.set, w.tenant, { lease = id, ticket = w.ticket, behind = 0, needs = w.needs })
+      add_line(w.set, 1)
+    elseif first.ticket < w.ticket then
+      first.behind = first.behind + 1
+      write_first(w.set, w.tenant, first)
+      call('ZADD', BEHIND, 0, behind_member(w.set, w.tenant, w.ticket, id))
+    else
+      call('ZADD', BEHIND, 0, behind_member(w.set, w.tenant, first.ticket, first.lease))
+      local now_first = { lease = id, ticket = w.ticket, behind = first.behind + 1, needs = w.needs }
+      place(w.set, w.tenant, now_first, head_member(w.set, w.tenant, first))
+    end
+  end
+
   -- The last of its line. `w` has session, drain_for, tenant, set, needs, request.
   function M.enqueue(id, w)
     store.ticket = store.ticket + 1
-    local record = write(WAITER, store.ticket, now, w.drain_for, w.session, w.tenant, w.set, w.request)
-    call('HSET', WAITERS, id, record .. needs_text(w.needs))
+    w.ticket, w.since = store.ticket, now
+    if M.is_stranded(w.tenant, w.needs) then w.set = stranded_set(w.set, w.needs) end
     call('ZADD', MEMBERS, 0, w.session .. '\1' .. id)
     count_waiter(w.needs, 1)
-    local first = M.first_of(w.set, w.tenant)
-    if first then
-      first.behind = first.behind + 1
-      write_first(w.set, w.tenant, first)
-      call('ZADD', BEHIND, 0, string.format('%s\1%s\1%016d\1%s', w.set, w.tenant, store.ticket, id))
-    else
-      place(w.set, w.tenant, { lease = id, ticket = store.ticket, behind = 0, needs = w.needs })
-      add_line(w.set, 1)
-    end
+    join(id, w)
   end
 
   local function read_waiter(raw)
@@ -232,23 +276,68 @@ local function make_line()
     place(set, tenant, first, head_member(set, tenant, gone))
   end
 
+  local function depart(id, w)
+    local first = M.first_of(w.set, w.tenant)
+    if first.lease == id then return advance(w.set, w.tenant, first) end
+    first.behind = first.behind - 1
+    write_first(w.set, w.tenant, first)
+    call('ZREM', BEHIND, behind_member(w.set, w.tenant, w.ticket, id))
+  end
+
+  -- Moves the first of a line to another set.
+  local function move_first(first, set)
+    local w = M.waiter_of(first.lease)
+    depart(first.lease, w)
+    w.set = set
+    join(first.lease, w)
+  end
+
+  -- Moves back those who are stranded no longer.
+  function M.unstrand()
+    local stranded = {}
+    for set in pairs(M.sets()) do
+      if M.is_stranded_set(set) then stranded[#stranded + 1] = set end
+    end
+    for _, set in ipairs(stranded) do
+      local own = string.match(set, '^(.-)\2\3')
+      for _, member in ipairs(call('ZRANGEBYLEX', HEADS, '[' .. set .. '\1', '(' .. set .. '\2', 'LIMIT', 0, 1000)) do
+        local tenant = string.sub(member, #set + 38)
+        local first = M.first_of(set, tenant)
+        while first and not M.is_stranded(tenant, first.needs) do
+          if M.spent() then
+            call('HSET', STATE, 'unstrand', 1)
+            return
+          end
+          move_first(first, own)
+          first = M.first_of(set, tenant)
+        end
+      end
+    end
+    if #stranded > 0 then call('HDEL', STATE, 'unstrand') end
+  end
+
+  -- Goes on where one call could not move all.
+  function M.go_on_unstranding()
+    for set in pairs(M.sets()) do
+      if M.is_stranded_set(set) then
+        if call('HEXISTS', STATE, 'unstrand') == 1 then M.unstrand() end
+        return
+      end
+    end
+  end
+
   -- Takes a waiter out of line. It stays a member of its session when it becomes a lease.
   function M.leave(id, w, stays)
     call('HDEL', WAITERS, id)
     if not stays then call('ZREM', MEMBERS, w.session .. '\1' .. id) end
     count_waiter(w.needs, -1)
-    local first = M.first_of(w.set, w.tenant)
-    if first.lease == id then return advance(w.set, w.tenant, first) end
-    first.behind = first.behind - 1
-    write_first(w.set, w.tenant, first)
-    call('ZREM', BEHIND, string.format('%s\1%s\1%016d\1%s', w.set, w.tenant, w.ticket, id))
+    depart(id, w)
   end
 
-  -- The first eligible head of a set, or false.
-  local first_head
-  function first_head(set)
+  -- The first eligible head of a set, or false. Those that are stranded go out of its way.
+  local function first_head(set)
     local head = first_heads[set]
-    if head == nil then
+    while head == nil do
       local member = call('ZRANGEBYLEX', HEADS, '[' .. set .. '\1e\1', '(' .. set .. '\1e\2', 'LIMIT', 0, 1)[1]
       head = false
       if member then
@@ -260,12 +349,18 @@ local function make_line()
           if checks_left == 0 then return false end
           checks_left = checks_left - 1
           place(set, tenant, first, member)
-          if first.eligible == 0 then return first_head(set) end
         end
-        head = { set = set, tenant = tenant, share = first.share, ticket = first.ticket, needs = first.needs, lease = first.lease }
+        if M.is_moving() and first.eligible == 0 then
+          head = nil
+        elseif not M.is_stranded(tenant, first.needs) then
+          head = { set = set, tenant = tenant, share = first.share, ticket = first.ticket, needs = first.needs, lease = first.lease }
+        elseif not M.spent() then
+          move_first(first, stranded_set(set, first.needs))
+          head = nil
+        end
       end
-      first_heads[set] = head
     end
+    first_heads[set] = head
     return head
   end
 
@@ -288,8 +383,11 @@ local function make_line()
 
   -- Who is granted next, or nothing. `arrival` (set, share, needs) contends behind all of its share.
   function M.next(arrival)
-    local heads = {}
+    local heads, names = {}, {}
     for set in pairs(M.sets()) do
+      if not M.is_stranded_set(set) then names[#names + 1] = set end
+    end
+    for _, set in ipairs(names) do
       local head = first_head(set)
       if head then heads[#heads + 1] = head end
     end

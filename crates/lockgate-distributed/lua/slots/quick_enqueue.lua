@@ -15,12 +15,12 @@ if easy and at <= last then
   while easy and at <= last do
     local id, tenant, weight = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 7])
     if ARGV[at + 6] ~= name or ARGV[at + 5] ~= '1' or weight > slots or per_tenant >= 0 and weight > per_tenant
-      or open - held - draining >= weight or n == 2000 then break end
+      or open > 0 and weight > open or open - held - draining >= weight or n == 2000 then break end
     local line = name .. '\1' .. tenant
     local first = call('HGET', FIRSTS, line)
     local older, share, eligible, behind, lease, _, wants
     if first then older, share, eligible, behind, lease, _, wants = read(FIRST_OF_ONE, first) end
-    -- Whether it may be hopeless, as `hopeless` of grant.lua says.
+    -- Whether it may be refused, as `too_busy` of admission.lua says.
     local crowd, longest = first and behind + 1 or 0, tonumber(ARGV[at + 3])
     if hold >= 0 and (crowd + lines >= 2 * slots and floor(hold * (crowd + lines) / slots) > longest
       or per_tenant > 0 and crowd >= 2 * per_tenant and floor(hold * crowd / per_tenant) > longest) then break end

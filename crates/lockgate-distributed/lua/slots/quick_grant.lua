@@ -15,6 +15,11 @@ if slots then
     if not member then break end
     local line = pool .. '\1' .. string.sub(member, before)
     local _, _, _, behind, lease, _, weight = read(FIRST_OF_ONE, call('HGET', FIRSTS, line))
+    -- Who is stranded goes out of the way in the general way.
+    if weight > open or per_tenant >= 0 and weight > per_tenant then
+      finished = false
+      break
+    end
     if open - held - draining < weight then break end
     if #waited == 1000 then
       finished = false
@@ -51,7 +56,7 @@ if slots then
       local ticket = tonumber(string.sub(second, #line + 2, #line + 17))
       local id = string.sub(second, #line + 19)
       local _, _, _, _, _, _, _, _, wants = read(WAITER_OF_ONE, call('HGET', WAITERS, id))
-      local fits = (per_tenant < 0 or used + wants <= per_tenant) and 1 or 0
+      local fits = (per_tenant < 0 or used + wants <= per_tenant or wants > per_tenant) and 1 or 0
       call('ZADD', HEADS, '0', string.format('%s\1%s\1%016d\1%016d\1%s', pool, fits == 1 and 'e' or 'p', used * 1000, ticket, tenant))
       call('HSET', FIRSTS, line, write(FIRST_OF_ONE, ticket, used * 1000, fits, behind - 1, id, pool, wants))
     end

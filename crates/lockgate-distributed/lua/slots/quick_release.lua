@@ -45,7 +45,7 @@ while easy and at <= last and ARGV[at] == 'f' and #members < 1000 do
     record = waiting > 0 and call('HGET', FIRSTS, line)
     if record then
       local ticket, share, eligible, crowd, lease, _, wants = read(FIRST_OF_ONE, record)
-      local fits = (per_tenant < 0 or used + wants <= per_tenant) and 1 or 0
+      local fits = (per_tenant < 0 or used + wants <= per_tenant or wants > per_tenant) and 1 or 0
       call('ZREM', HEADS, string.format('%s\1%s\1%016d\1%016d\1%s', name, eligible == 1 and 'e' or 'p', share, ticket, tenant))
       call('ZADD', HEADS, '0', string.format('%s\1%s\1%016d\1%016d\1%s', name, fits == 1 and 'e' or 'p', used * 1000, ticket, tenant))
       call('HSET', FIRSTS, line, write(FIRST_OF_ONE, ticket, used * 1000, fits, crowd, lease, name, wants))

@@ -3,19 +3,11 @@
 -- KEYS as desk.lua. ARGV from 9, of each release: "f" (free), "d" (drain) or "l" (leave), lease, fence, longest drain ms.
 --
 -- Returns {"ok", answers, told}, in the order of the releases: 1 done; 0 not held, nothing changed;
--- {"g", fence, request} the waiter was granted meanwhile and holds still. `told` are grants to the caller's own session.
+-- {"g", fence, request} the waiter was granted meanwhile and holds still; what admission.lua says of a waiter that left and was
+-- stranded. `told` are grants to the caller's own session.
 --
 -- Keeps: a hold ends by its holder and its fence; one that drains, by anybody who knows its fence.
 sweep()
-
--- Slots were held so long: moves the average of their pools by an eighth towards it.
-local function learn_hold(l)
-  local held = now - l.since
-  for i = 1, #l.needs, 2 do
-    local p = pool_of(l.needs[i])
-    p.hold = p.hold < 0 and held or floor((p.hold * 7 + held) / 8)
-  end
-end
 
 local function give_back(id, l)
   free(id, l, l.draining > 0 and 'confirmed' or 'released')
@@ -28,7 +20,7 @@ local function leave(id, l)
   local w = line().waiter_of(id)
   if not w or w.session ~= SELF then return 0 end
   line().leave(id, w)
-  return 1
+  return line().is_stranded(w.tenant, w.needs) and too_heavy(w) or 1
 end
 
 local function over(what, id, fence, longest)

@@ -1,7 +1,7 @@
 -- Changes a pool.
 --
 -- KEYS as desk.lua. ARGV from 9: its name, the version that the change was decided on (-1: any), its slots (-1: as they are), the
--- most of one tenant (-1: no cap, -2: as it is), a tenant ("": none), its own cap (-1: none), its weight, how long it pauses ms (0: not at all), the
+-- most of one tenant (-1: no cap, -2: as it is), a tenant ("": none), its own cap (-1: none, -2: as it is), its weight (0: as it is), how long it pauses ms (0: not at all), the
 -- slots of an advice (-1: as it is, -2: none), "1" when it is enforced, why, "1" when all this is a new version of the pool, the
 -- slots of a rollout step (-1: as it is, -2: no rollout), how long backend work on it may outlive its process ms (0: it was not told).
 --
@@ -25,7 +25,17 @@ if ARGV[21] ~= '-1' then rollout = math.max(tonumber(ARGV[21]), -1) end
 p.slots = rollout >= 0 and math.min(of_pool, rollout) or of_pool
 call('HSET', STATE, 'c\1' .. name, pack(configured, configured_cap, of_pool, rollout))
 if tenant ~= '' then
-  p.shares = p.shares + call('HSET', KEYS[11], name .. '\1' .. tenant, pack(tonumber(ARGV[14]), tonumber(ARGV[15])))
+  local field, cap, weight = name .. '\1' .. tenant, tonumber(ARGV[14]), tonumber(ARGV[15])
+  local record = call('HGET', KEYS[11], field)
+  local own_cap, own_weight = -1, 1
+  if record then own_cap, own_weight = unpacked(record) end
+  if cap < -1 then cap = own_cap end
+  if weight < 1 then weight = own_weight end
+  if cap >= 0 or weight > 1 then
+    p.shares = p.shares + call('HSET', KEYS[11], field, pack(cap, weight))
+  else
+    p.shares = p.shares - call('HDEL', KEYS[11], field)
+  end
   line().move(tenant, { name, 1 })
 end
 if per_tenant > -2 and per_tenant ~= p.per_tenant then
@@ -51,6 +61,7 @@ if limit ~= before then
   ended = ended or {}
   ended[#ended + 1] = write(LIMITED, 'l', store.fence, real, before, limit, name)
 end
+if p.waiting > 0 then line().unstrand() end
 line().grant()
 if line().is_moving() then store.due = now end
 return done(status_of(name))

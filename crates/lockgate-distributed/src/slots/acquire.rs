@@ -1,7 +1,9 @@
 //! Asking for slots. It must never answer for the store: an answer that did not come is not a refusal.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
+use lockgate_core::admission::RETRY_TOO_HEAVY;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Admission, Lease, Refusal, SlotRequest};
 use lockgate_core::pool::merged;
@@ -9,7 +11,7 @@ use redis::Value;
 
 use super::call::{Args, Caller};
 use super::link::Link;
-use super::reply::{self, senseless};
+use super::reply::{self, Row, senseless};
 use super::request::{put, within_reason};
 use super::script::Script;
 
@@ -43,6 +45,23 @@ pub(super) async fn acquire(
     requests.into_iter().zip(answers).map(|(request, answer)| admission(request, answer)).collect()
 }
 
+/// The refusal that a script returned, `word` being its first part; `None`: it is no refusal.
+pub(super) fn refusal(word: &str, row: &mut Row, max_wait: Duration) -> Result<Option<Refusal>, EngineError> {
+    Ok(Some(match word {
+        "b" => Refusal::TooBusy { wait: row.time()?, max_wait, retry_after: row.time()? },
+        "t" => Refusal::TooHeavy {
+            pool: row.parsed()?,
+            weight: row.number()?,
+            now: row.number()?,
+            most: row.number()?,
+            retry_after: RETRY_TOO_HEAVY,
+        },
+        "n" => Refusal::Never { pool: row.parsed()?, weight: row.number()?, most: row.number()? },
+        "u" => Refusal::UnknownPool { pool: row.parsed()? },
+        _ => return Ok(None),
+    }))
+}
+
 fn admission(request: SlotRequest, answer: Value) -> Result<Admission, EngineError> {
     if matches!(answer, Value::Int(_)) {
         return Ok(Admission::Granted(Lease { request, fence: reply::fence(DOING, answer)? }));
@@ -53,14 +72,10 @@ fn admission(request: SlotRequest, answer: Value) -> Result<Admission, EngineErr
         "q" => Admission::Queued,
         "h" => Admission::Refused(Refusal::Held { retry_after: row.time()? }),
         "d" => Admission::Refused(Refusal::Draining { retry_after: row.time()? }),
-        "b" => Admission::Refused(Refusal::TooBusy { retry_after: row.time()? }),
-        "n" => Admission::Refused(Refusal::Never {
-            pool: row.parsed()?,
-            weight: row.number()?,
-            most: row.number()?,
-        }),
-        "u" => Admission::Refused(Refusal::UnknownPool { pool: row.parsed()? }),
-        other => return Err(senseless(DOING, other)),
+        other => match refusal(other, &mut row, request.max_wait)? {
+            Some(refusal) => Admission::Refused(refusal),
+            None => return Err(senseless(DOING, other)),
+        },
     })
 }
 

@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use lockgate_core::PoolName;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::Holder;
-use lockgate_core::pool::{Advice, Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus};
+use lockgate_core::pool::{Advice, Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantChange};
 use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::time::millis;
 use redis::Value;
 
 use super::call::Args;
+use super::details;
 use super::link::Link;
 use super::record;
 use super::reply::{self, Row};
@@ -61,8 +62,11 @@ fn put_change(args: &mut Args, pool: &PoolName, change: &PoolChange, version: Op
     args.show(or_none(change.slots));
     args.show(change.per_tenant.map_or(-2, or_none));
     match &change.tenant {
-        Some(share) => args.text(share.tenant.as_str()).show(or_none(share.cap)).show(share.weight),
-        None => args.text("").show(-1).show(1),
+        Some(TenantChange { tenant, cap, weight }) => args
+            .text(tenant.as_str())
+            .show(cap.map_or(-2, or_none))
+            .show(weight.map_or(0, |weight| weight.max(1))),
+        None => args.text("").show(-2).show(0),
     };
     args.show(change.pause.map_or(0, millis));
     match &change.advice {
@@ -140,7 +144,18 @@ pub(super) async fn inspect(link: &Link, query: &PoolQuery) -> Result<Vec<PoolVi
     holders.sort_by_key(|holder| (std::cmp::Reverse(holder.held_for), holder.fence));
     let mut seen = HashSet::new();
     holders.retain(|holder| seen.insert(holder.lease));
-    let view = |status| PoolView { status, holders: std::mem::take(&mut holders), record: record.take() };
+    let (mut stranded, mut shares) = (0, Vec::new());
+    if let (Some(name), [status]) = (&query.pool, found.as_slice()) {
+        shares = details::shares(link, name).await?;
+        stranded = if status.waiters > 0 { details::stranded(link, name).await? } else { 0 };
+    }
+    let view = |status| PoolView {
+        status,
+        holders: std::mem::take(&mut holders),
+        stranded,
+        shares: std::mem::take(&mut shares),
+        record: record.take(),
+    };
     Ok(found.into_iter().map(view).collect())
 }
 

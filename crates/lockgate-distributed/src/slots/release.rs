@@ -1,12 +1,14 @@
 //! The end of holds and waits. It must never free what it does not name by its fence.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use lockgate_core::SessionId;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Release, Released};
 use redis::Value;
 
+use super::acquire::refusal;
 use super::call::Args;
 use super::link::Link;
 use super::reply::{self, senseless};
@@ -50,6 +52,10 @@ fn released(answer: Value) -> Result<Released, EngineError> {
     let mut row = reply::row(DOING, answer)?;
     Ok(match row.text()?.as_str() {
         "g" => Released::WasGranted(row.lease()?),
-        other => return Err(senseless(DOING, other)),
+        // A waiter's longest wait is no reason then.
+        other => match refusal(other, &mut row, Duration::ZERO)? {
+            Some(refusal) => Released::WasStranded(refusal),
+            None => return Err(senseless(DOING, other)),
+        },
     })
 }

@@ -9,6 +9,7 @@ use redis::Script as Text;
 pub(super) enum Script {
     Acquire,
     Close,
+    Details,
     Ensure,
     Found,
     Heartbeat,
@@ -38,22 +39,26 @@ macro_rules! script {
     };
 }
 
-static ACQUIRE: LazyLock<Text> = script!("", ["quick_acquire", "quick_enqueue"], "session", "acquire");
+static ACQUIRE: LazyLock<Text> =
+    script!("", ["quick_acquire", "quick_enqueue"], "session", "admission", "acquire");
 static CLOSE: LazyLock<Text> = script!(" flags=allow-oom", "close");
+static DETAILS: LazyLock<Text> = script!(" flags=allow-oom", "details");
 static ENSURE: LazyLock<Text> = script!("", "pool", "ensure");
 static FOUND: LazyLock<Text> = script!("", "found");
 static HEARTBEAT: LazyLock<Text> = script!(" flags=allow-oom", "session", "heartbeat");
 static INSPECT: LazyLock<Text> = script!(" flags=allow-oom", "pool", "inspect");
 static PROBE: LazyLock<Text> = script!("", "pool", "inspect");
 static REGISTER: LazyLock<Text> = script!(" flags=allow-oom", "session", "register");
-static RELEASE: LazyLock<Text> = script!(" flags=allow-oom", ["quick_release", "quick_grant"], "release");
+static RELEASE: LazyLock<Text> =
+    script!(" flags=allow-oom", ["quick_release", "quick_grant"], "admission", "release");
 static RESET: LazyLock<Text> = script!(" flags=allow-oom", "pool", "reset");
 static SET: LazyLock<Text> = script!(" flags=allow-oom", "pool", "set");
 
 impl Script {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Acquire,
         Self::Close,
+        Self::Details,
         Self::Ensure,
         Self::Found,
         Self::Heartbeat,
@@ -69,6 +74,7 @@ impl Script {
         match self {
             Self::Acquire => &ACQUIRE,
             Self::Close => &CLOSE,
+            Self::Details => &DETAILS,
             Self::Ensure => &ENSURE,
             Self::Found => &FOUND,
             Self::Heartbeat => &HEARTBEAT,
@@ -89,7 +95,7 @@ impl Script {
             Self::Ensure | Self::Set | Self::Reset => "changing a pool",
             Self::Found => "founding the slot store",
             Self::Heartbeat => "sending a heartbeat",
-            Self::Inspect => "reading the pools",
+            Self::Details | Self::Inspect => "reading the pools",
             Self::Probe => "checking that slots can be granted",
             Self::Register => "registering leases again",
             Self::Release => "releasing slots",

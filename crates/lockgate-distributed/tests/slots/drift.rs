@@ -2,7 +2,7 @@
 
 use lockgate_core::Tenant;
 use lockgate_core::lease::{Admission, Lease, Release, Session, SlotRequest};
-use lockgate_core::pool::{PoolChange, PoolCommand, TenantShare};
+use lockgate_core::pool::{PoolChange, PoolCommand, TenantChange};
 use lockgate_core::slots::Slots;
 use lockgate_distributed::RedisSlots;
 
@@ -84,13 +84,13 @@ impl Process {
 }
 
 async fn change(slots: &RedisSlots, dice: &mut fastrand::Rng) {
-    let share = TenantShare {
+    let share = TenantChange {
         tenant: Tenant::new(format!("t{}", dice.u32(0..6))).unwrap(),
-        cap: dice.bool().then(|| dice.u32(0..4)),
-        weight: dice.u32(1..4),
+        cap: dice.bool().then(|| dice.bool().then(|| dice.u32(0..4))),
+        weight: dice.bool().then(|| dice.u32(1..4)),
     };
     let change = match dice.u32(0..3) {
-        0 => PoolChange { slots: Some(dice.u32(2..8)), ..PoolChange::default() },
+        0 => PoolChange { slots: Some(dice.u32(1..8)), ..PoolChange::default() },
         1 => PoolChange { per_tenant: Some(dice.bool().then(|| dice.u32(1..4))), ..PoolChange::default() },
         _ => PoolChange { tenant: Some(share), ..PoolChange::default() },
     };
@@ -100,7 +100,7 @@ async fn change(slots: &RedisSlots, dice: &mut fastrand::Rng) {
 
 async fn change_cap(slots: &RedisSlots, dice: &mut fastrand::Rng) {
     let change = PoolChange {
-        slots: Some(dice.u32(3..7)),
+        slots: Some(dice.u32(1..7)),
         per_tenant: Some(Some(dice.u32(1..5))),
         ..PoolChange::default()
     };

@@ -3,11 +3,14 @@
 local wrong = {}
 for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[6], '-', '+')) do
   local pool, kind, share, ticket, tenant = string.match(member, '^([^\1]+)\1(.)\1(%d+)\1(%d+)\1(.*)$')
+  local stranded = string.find(pool, '\2\3', 1, true)
+  local name = stranded and string.sub(pool, 1, stranded - 1) or pool
   local line = pool .. '\1' .. tenant
-  local used = tonumber(redis.call('HGET', KEYS[4], line) or 0)
-  local cap = select(2, struct.unpack('<dd', redis.call('HGET', KEYS[1], 'p\1' .. pool)))
+  local used = tonumber(redis.call('HGET', KEYS[4], name .. '\1' .. tenant) or 0)
+  local cap = select(2, struct.unpack('<dd', redis.call('HGET', KEYS[1], 'p\1' .. name)))
   local since, stands_at, eligible, _, lease, _, weight = struct.unpack('<ddddssd', redis.call('HGET', KEYS[5], line))
-  local fits = cap < 0 or used + weight <= cap
+  -- One that needs more than the cap is eligible until it is found to be stranded.
+  local fits = cap < 0 or used + weight <= cap or weight > cap
   local right = tonumber(share) == used * 1000 and (kind == 'e') == fits and since == tonumber(ticket)
     and stands_at == used * 1000 and (eligible == 1) == fits and redis.call('HEXISTS', KEYS[3], lease) == 1
   if not right then wrong[#wrong + 1] = member end

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lockgate_core::lease::{Admission, Lease, Refusal, Release, Released, Session, SlotRequest};
-use lockgate_core::pool::{PoolChange, PoolCommand, TenantShare};
+use lockgate_core::pool::{PoolChange, PoolCommand, TenantChange};
 use lockgate_core::slots::Slots;
 use lockgate_core::{LeaseId, Tenant};
 use lockgate_distributed::RedisSlots;
@@ -118,7 +118,7 @@ impl Scene {
 }
 
 async fn cap(slots: &RedisSlots) {
-    let tenant = TenantShare { tenant: Tenant::new("capped").unwrap(), cap: Some(1), weight: 1 };
+    let tenant = TenantChange { tenant: Tenant::new("capped").unwrap(), cap: Some(Some(1)), weight: Some(1) };
     let change = PoolChange { tenant: Some(tenant), ..PoolChange::default() };
     slots.control(PoolCommand::Set { pool: pool("p"), change, version: None }).await.unwrap();
 }

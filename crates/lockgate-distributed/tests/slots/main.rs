@@ -8,6 +8,7 @@
     reason = "these are tests, their helpers included"
 )]
 
+mod admission;
 mod bounds;
 mod drains;
 mod drift;

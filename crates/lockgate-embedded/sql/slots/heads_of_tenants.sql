@@ -1,5 +1,6 @@
 -- The heads of the lines of the tenants in ?1 (JSON array of names) for the pools ?2 (JSON, as stored), and whether others
 -- stand behind them.
 select w.ticket, w.id, w.tenant, w.pools, w.needs,
-    exists (select 1 from waiters n where n.tenant = w.tenant and n.pools = w.pools and n.ticket > w.ticket) as more
+    exists (select 1 from waiters n where n.tenant = w.tenant and n.pools = w.pools and n.ticket > w.ticket
+        and n.stranded = 0) as more
 from json_each(?1) x cross join waiters w on w.tenant = x.value and w.pools = ?2 and w.head = 1

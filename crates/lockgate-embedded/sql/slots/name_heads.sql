@@ -1,9 +1,10 @@
 -- Names the first of each line in ?1 (JSON array of {tenant, pools}) its head.
--- Keeps: a line that is not empty has one head, its oldest.
+-- Keeps: a line has one head, its oldest waiter that is not stranded.
 update waiters set head = 1
 where head = 0 and ticket in (
     select (
         select min(w.ticket) from waiters w where w.tenant = x.value ->> 'tenant' and w.pools = x.value ->> 'pools'
+            and w.stranded = 0
     )
     from json_each(?1) x
 )

@@ -1,7 +1,8 @@
 -- The oldest ?2 heads of lines for the pools ?1 (JSON, as stored) whose tenants have nothing in use there, and whether others
 -- stand behind them.
 select w.ticket, w.id, w.tenant, w.pools, w.needs,
-    exists (select 1 from waiters n where n.tenant = w.tenant and n.pools = w.pools and n.ticket > w.ticket) as more
+    exists (select 1 from waiters n where n.tenant = w.tenant and n.pools = w.pools and n.ticket > w.ticket
+        and n.stranded = 0) as more
 from waiters w
 where w.pools = ?1 and w.head = 1 and not exists (
     select 1 from json_each(?1) p cross join lease_needs n on n.pool = p.value and n.tenant = w.tenant

@@ -1,2 +1,2 @@
 -- The waiters in ?1 (JSON array of ids).
-select w.id, w.session, w.tenant, w.pools from json_each(?1) x cross join waiters w on w.id = x.value
+select w.id, w.session, w.tenant, w.pools, w.request, w.stranded from json_each(?1) x cross join waiters w on w.id = x.value

@@ -98,6 +98,7 @@ pub const LOCKGATE: Component = Component {
         migration!("0012", "ledger_clock"),
         migration!("0013", "consumer_queues"),
         migration!("0014", "limit_samples"),
+        migration!("0015", "stranded"),
     ],
 };
 

@@ -3,12 +3,12 @@
 //! It must never grant to an arrival before an eligible waiter, nor a lease to a second holder.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::time::Duration;
 
 use async_trait::async_trait;
+use lockgate_core::admission::{Ahead, Known, too_busy, too_heavy};
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Admission, Lease, Refusal, SlotRequest};
-use lockgate_core::pool::{Need, merged};
+use lockgate_core::pool::merged;
 use lockgate_core::{LeaseId, PoolName, SessionId, Tenant};
 use sqlx::Row;
 
@@ -17,9 +17,6 @@ use super::queue::{Queue, raise_peaks};
 use super::rows::{HeldRow, WaiterRow, leases_by_id, line_of, register};
 use crate::columns::{name, sql, to_json};
 use crate::database::Doing;
-
-/// The shortest and the longest time after which somebody who was refused is told to ask again.
-const ASK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
 /// Asks for slots.
 pub(super) struct Acquire {
@@ -65,9 +62,27 @@ impl Acquire {
             counter.store(desk, &self.caller, &pools).await?;
             // Rare: who is let in is granted before the next one asks, and after the last one too.
             if !lets_in {
-                return Ok(answers);
+                return self.latest(desk, answers).await;
             }
         }
+    }
+}
+
+impl Acquire {
+    /// The answers at the end of the call: a later request may have let an earlier one in.
+    async fn latest(&self, desk: &mut Desk<'_>, answers: Vec<Admission>) -> sqlx::Result<Vec<Admission>> {
+        let asked = || self.requests.iter().map(|request| request.lease).zip(&answers);
+        let queued = asked().filter(|(_, answer)| **answer == Admission::Queued);
+        let queued: Vec<LeaseId> = queued.map(|(lease, _)| lease).collect();
+        if queued.is_empty() {
+            return Ok(answers);
+        }
+        let held = leases_by_id(desk, &to_json(&queued)?).await?;
+        let latest = asked().map(|(lease, answer)| match held.get(&lease) {
+            Some(held) if *answer == Admission::Queued => Admission::Granted(held.lease.clone()),
+            _ => answer.clone(),
+        });
+        Ok(latest.collect())
     }
 }
 
@@ -77,10 +92,18 @@ struct Counter {
     queue: Queue,
     leases: HashMap<LeaseId, HeldRow>,
     waiters: HashMap<LeaseId, SessionId>,
-    /// How many wait already in each line.
+    /// How many wait already in each line, stranded ones left out.
     crowds: HashMap<LineKey, u64>,
+    /// Lines that this call has begun, by their pools.
+    new_lines: HashMap<String, u64>,
     granted: Vec<(SlotRequest, Lease)>,
-    queued: Vec<SlotRequest>,
+    queued: Vec<Queued>,
+}
+
+/// A request that waits from this call on.
+struct Queued {
+    request: SlotRequest,
+    is_stranded: bool,
 }
 
 impl Counter {
@@ -103,34 +126,41 @@ impl Counter {
             }
         }
         let session = call.caller.session;
-        let (granted, queued) = (Vec::new(), Vec::new());
-        Ok(Self { session, queue, leases, waiters, crowds, granted, queued })
+        let (granted, queued, new_lines) = (Vec::new(), Vec::new(), HashMap::new());
+        Ok(Self { session, queue, leases, waiters, crowds, new_lines, granted, queued })
     }
 
     fn ask(&mut self, desk: &mut Desk<'_>, request: &SlotRequest) -> Admission {
-        if let Some(answer) = self.known(desk, request.lease) {
-            return answer;
+        if let Some(known) = self.known(desk, request.lease) {
+            return known.answer(desk.timing.ttl);
         }
-        if let Some(refusal) = self.never(request) {
+        let bounds = |pool: &PoolName| self.queue.bounds(pool, &request.tenant);
+        if let Some(refusal) = too_heavy(&request.needs, bounds) {
             return Admission::Refused(refusal);
         }
         let line = line_of(request);
         let crowd = self.crowds.get(&line).copied().unwrap_or_default();
+        let is_stranded = self.queue.is_stranded(&request.needs, &request.tenant);
         // Behind others in the file nobody is granted: they could not be.
-        let may_be_first = crowd == 0 && desk.learning_until.is_none();
+        let may_be_first = crowd == 0 && !is_stranded && desk.learning_until.is_none();
         if may_be_first && self.queue.arrive(&line, &request.needs) {
             let lease = Lease { request: request.clone(), fence: desk.next_number() };
             self.granted.push((request.clone(), lease.clone()));
             return Admission::Granted(lease);
         }
-        if let Some(refusal) = self.hopeless(request, &line, crowd) {
+        if let Some(refusal) = self.too_busy(request, &line, crowd) {
             if may_be_first {
                 self.queue.turn_away(&line);
             }
             return Admission::Refused(refusal);
         }
-        self.queued.push(request.clone());
-        *self.crowds.entry(line).or_default() += 1;
+        self.queued.push(Queued { request: request.clone(), is_stranded });
+        if !is_stranded {
+            if crowd == 0 {
+                *self.new_lines.entry(line.pools.clone()).or_default() += 1;
+            }
+            *self.crowds.entry(line).or_default() += 1;
+        }
         Admission::Queued
     }
 
@@ -140,58 +170,29 @@ impl Counter {
         desk.learning_until.is_none() && self.queue.may_grant()
     }
 
-    /// The answer to a request whose lease is held, drains, or waits already.
-    fn known(&self, desk: &Desk<'_>, lease: LeaseId) -> Option<Admission> {
-        if let Some((_, granted)) = self.granted.iter().find(|(request, _)| request.lease == lease) {
-            return Some(Admission::Granted(granted.clone()));
+    /// What is held, drains or waits under this lease.
+    fn known(&self, desk: &Desk<'_>, lease: LeaseId) -> Option<Known<'_>> {
+        if let Some((_, lease)) = self.granted.iter().find(|(request, _)| request.lease == lease) {
+            return Some(Known::Held { lease, is_own: true });
         }
-        if self.queued.iter().any(|request| request.lease == lease) {
-            return Some(Admission::Queued);
+        if self.queued.iter().any(|queued| queued.request.lease == lease) {
+            return Some(Known::Waiting { is_own: true });
         }
-        // Were that process dead, it would be known by then.
-        let elsewhere = Admission::Refused(Refusal::Held { retry_after: desk.timing.ttl });
         if let Some(held) = self.leases.get(&lease) {
             return Some(match held.draining_until {
-                Some(until) => Admission::Refused(Refusal::Draining { retry_after: desk.until(until) }),
-                None if held.session == self.session => Admission::Granted(held.lease.clone()),
-                None => elsewhere,
+                Some(until) => Known::Draining { left: desk.until(until) },
+                None => Known::Held { lease: &held.lease, is_own: held.session == self.session },
             });
         }
-        let session = self.waiters.get(&lease)?;
-        Some(if *session == self.session { Admission::Queued } else { elsewhere })
+        self.waiters.get(&lease).map(|session| Known::Waiting { is_own: *session == self.session })
     }
 
-    fn never(&self, request: &SlotRequest) -> Option<Refusal> {
-        request.needs.iter().find_map(|Need { pool: name, weight }| {
-            let Some(pool) = self.queue.pool(name) else {
-                return Some(Refusal::UnknownPool { pool: name.clone() });
-            };
-            let cap = self.queue.cap(name, &request.tenant).unwrap_or(u32::MAX);
-            // A closed pool opens again: there one waits.
-            let most = if pool.slots == 0 { cap } else { cap.min(pool.slots) };
-            (*weight > most).then(|| Refusal::Never { pool: name.clone(), weight: *weight, most })
-        })
-    }
-
-    /// Whether so many stand before it that it cannot have a slot in time: twice the slots or more, and at the pace
-    /// of late they take longer than it is ready to wait.
-    fn hopeless(&self, request: &SlotRequest, line: &LineKey, crowd: u64) -> Option<Refusal> {
-        // Its own line, and the heads of the others: whoever stands behind those may have to wait longer than it.
-        let ahead = crowd.saturating_add(self.queue.lines_for(&line.pools));
-        let longest = request.needs.iter().filter_map(|need| {
-            let pool = self.queue.pool(&need.pool)?;
-            let hold = pool.hold?;
-            let wait = |ahead: u64, slots: u32| {
-                let slots = u64::from(slots);
-                let crowded = slots > 0 && ahead >= slots.saturating_mul(2);
-                crowded.then(|| Duration::from_millis(hold.saturating_mul(ahead) / slots))
-            };
-            let own = self.queue.cap(&need.pool, &request.tenant).and_then(|cap| wait(crowd, cap));
-            own.max(wait(ahead, pool.slots))
-        });
-        let excess = longest.max()?.checked_sub(request.max_wait).filter(|excess| !excess.is_zero())?;
-        let [shortest, longest] = ASK_AGAIN;
-        Some(Refusal::TooBusy { retry_after: excess.clamp(shortest, longest) })
+    fn too_busy(&self, request: &SlotRequest, line: &LineKey, crowd: u64) -> Option<Refusal> {
+        let new_lines = self.new_lines.get(&line.pools).copied().unwrap_or_default();
+        let ahead =
+            Ahead { own_queue: crowd, queues: self.queue.lines_for(&line.pools).saturating_add(new_lines) };
+        let paces = request.needs.iter().filter_map(|need| self.queue.pace(&need.pool, &request.tenant));
+        too_busy(paces, ahead, request.max_wait)
     }
 
     /// Writes down who was granted, and who stands in line now.
@@ -209,14 +210,15 @@ impl Counter {
         if self.queued.is_empty() {
             return Ok(());
         }
-        let rows: Vec<WaiterRow> = self.queued.iter().map(WaiterRow::new).collect::<sqlx::Result<_>>()?;
+        let rows = self.queued.iter().map(|queued| WaiterRow::new(&queued.request, queued.is_stranded));
+        let rows: Vec<WaiterRow> = rows.collect::<sqlx::Result<_>>()?;
         sqlx::query(sql!("slots/insert_waiters"))
             .bind(caller.session.to_string())
             .bind(to_json(&rows)?)
             .bind(desk.now)
             .execute(&mut *desk.tx)
             .await?;
-        let lines: Vec<LineKey> = self.queued.iter().map(line_of).collect();
+        let lines: Vec<LineKey> = self.queued.iter().map(|queued| line_of(&queued.request)).collect();
         desk.name_heads(&lines).await
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::Holder;
-use lockgate_core::pool::{Advice, Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantShare};
+use lockgate_core::pool::{
+    Advice, Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantChange, TenantShare,
+};
 use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::time::millis;
 use lockgate_core::{Fence, PoolName};
@@ -15,6 +17,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::desk::{Desk, Operation};
+use super::stranding;
 use crate::columns::{integer, name, sql, text};
 use crate::database::Doing;
 
@@ -85,19 +88,55 @@ async fn set(
         .execute(&mut *desk.tx)
         .await
         .doing(DOING)?;
-    if let Some(TenantShare { tenant, cap, weight }) = &change.tenant {
-        sqlx::query(sql!("slots/set_share"))
-            .bind(pool.as_str())
-            .bind(tenant.as_str())
-            .bind(*cap)
-            .bind(*weight)
-            .execute(&mut *desk.tx)
-            .await
-            .doing(DOING)?;
+    let before = open(found.limit()).min(found.per_tenant.unwrap_or(u32::MAX));
+    let smallest = smallest_bound(desk, pool).await.doing(DOING)?.min(before);
+    if let Some(change) = &change.tenant {
+        set_share(desk, pool, change).await.doing(DOING)?;
     }
     hold_back(desk, pool, change).await.doing(DOING)?;
     let changed = status(desk, pool).await?;
+    if changed.waiters > 0 {
+        let smallest =
+            smallest_bound(desk, pool).await.doing(DOING)?.min(smallest).min(open(changed.limit()));
+        stranding::restrand(desk, pool, smallest).await.doing(DOING)?;
+    }
     desk.record_limit(pool, found.limit(), changed.limit()).await.doing(DOING)
+}
+
+/// A closed pool strands nobody.
+fn open(limit: u32) -> u32 {
+    if limit == 0 { u32::MAX } else { limit }
+}
+
+/// The smallest cap that a tenant has in a pool.
+async fn smallest_bound(desk: &mut Desk<'_>, pool: &PoolName) -> sqlx::Result<u32> {
+    let cap: Option<u32> =
+        sqlx::query_scalar(sql!("slots/smallest_cap")).bind(pool.as_str()).fetch_one(&mut *desk.tx).await?;
+    Ok(cap.unwrap_or(u32::MAX))
+}
+
+/// Changes what a tenant has of its own; what the change does not name stays.
+async fn set_share(desk: &mut Desk<'_>, pool: &PoolName, change: &TenantChange) -> sqlx::Result<()> {
+    let shares = shares(desk, pool).await?;
+    let before = shares.iter().find(|share| share.tenant == change.tenant);
+    let query = match change.applied(before) {
+        Some(share) => sqlx::query(sql!("slots/set_share"))
+            .bind(pool.as_str())
+            .bind(share.tenant.to_string())
+            .bind(share.cap)
+            .bind(share.weight),
+        None => sqlx::query(sql!("slots/delete_share")).bind(pool.as_str()).bind(change.tenant.to_string()),
+    };
+    query.execute(&mut *desk.tx).await.map(drop)
+}
+
+async fn shares(desk: &mut Desk<'_>, pool: &PoolName) -> sqlx::Result<Vec<TenantShare>> {
+    let rows = sqlx::query(sql!("slots/shares_of_pool")).bind(pool.as_str()).fetch_all(&mut *desk.tx).await?;
+    let share = |row: &SqliteRow| {
+        let (cap, weight) = (row.try_get("cap")?, row.try_get("weight")?);
+        Ok(TenantShare { tenant: name(row, "tenant")?, cap, weight })
+    };
+    rows.iter().map(share).collect()
 }
 
 /// What a backend that is overloaded does to its pool.
@@ -164,13 +203,19 @@ impl Operation for Inspect {
 
 impl Inspect {
     async fn inspect(&self, desk: &mut Desk<'_>) -> sqlx::Result<Vec<PoolView>> {
-        let mut holders = match &self.query.pool {
-            Some(pool) => holders(desk, pool).await?,
-            None => Vec::new(),
-        };
+        let view =
+            |status| PoolView { status, holders: Vec::new(), stranded: 0, shares: Vec::new(), record: None };
         let statuses = statuses(desk, self.query.pool.as_ref()).await?;
-        let view = |status| PoolView { status, holders: std::mem::take(&mut holders), record: None };
-        Ok(statuses.into_iter().map(view).collect())
+        let mut views: Vec<PoolView> = statuses.into_iter().map(view).collect();
+        if let (Some(pool), [view]) = (&self.query.pool, views.as_mut_slice()) {
+            view.holders = holders(desk, pool).await?;
+            view.shares = shares(desk, pool).await?;
+            view.stranded = sqlx::query_scalar(sql!("slots/stranded"))
+                .bind(pool.as_str())
+                .fetch_one(&mut *desk.tx)
+                .await?;
+        }
+        Ok(views)
     }
 }
 

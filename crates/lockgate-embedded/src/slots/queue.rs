@@ -6,8 +6,9 @@ mod read;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
+use lockgate_core::admission::{self, Bounds, Pace};
 use lockgate_core::fairness::{self, Contender, Room, TenantUse};
-use lockgate_core::pool::Need;
+use lockgate_core::pool::{Configured, Need, allowed};
 use lockgate_core::{Fence, PoolName, Tenant};
 use serde::Serialize;
 
@@ -35,11 +36,15 @@ pub(super) struct Queue {
 
 /// A pool as far as granting goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pool {
-    pub(super) slots: u32,
+struct Pool {
+    configured: Configured,
+    slots: u32,
+    rollout: Option<u32>,
+    /// Slots that grants obey when it is not paused.
+    limit: u32,
     per_tenant: Option<u32>,
-    /// How long its slots are held of late, in milliseconds.
-    pub(super) hold: Option<u64>,
+    /// Moving average of how long its slots were held, in milliseconds.
+    hold: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -76,14 +81,30 @@ struct Granted {
 }
 
 impl Queue {
-    pub(super) fn pool(&self, name: &PoolName) -> Option<Pool> {
-        self.pools.get(name).copied()
+    /// The numbers of a pool that bound what a tenant's job takes.
+    pub(super) fn bounds(&self, pool: &PoolName, tenant: &Tenant) -> Option<Bounds> {
+        let Pool { configured, slots, rollout, .. } = *self.pools.get(pool)?;
+        Some(Bounds { configured, slots, rollout, cap: self.cap(pool, tenant) })
     }
 
-    /// The most that a tenant may have of a pool.
-    pub(super) fn cap(&self, pool: &PoolName, tenant: &Tenant) -> Option<u32> {
+    /// How fast a pool has served lately.
+    pub(super) fn pace(&self, pool: &PoolName, tenant: &Tenant) -> Option<Pace> {
+        let Pool { hold, slots, rollout, .. } = *self.pools.get(pool)?;
+        Some(Pace { hold, slots: allowed(slots, rollout), cap: self.cap(pool, tenant) })
+    }
+
+    /// Whether a waiter with these needs is stranded.
+    pub(super) fn is_stranded(&self, needs: &[Need], tenant: &Tenant) -> bool {
+        needs.iter().any(|need| {
+            self.pools.get(&need.pool).is_some_and(|pool| {
+                admission::is_stranded(need.weight, pool.limit, self.cap(&need.pool, tenant))
+            })
+        })
+    }
+
+    fn cap(&self, pool: &PoolName, tenant: &Tenant) -> Option<u32> {
         let own = self.shares.get(&(pool.clone(), tenant.clone())).and_then(|share| share.cap);
-        own.or_else(|| self.pools.get(pool).and_then(|pool| pool.per_tenant))
+        admission::cap(own, self.pools.get(pool).and_then(|pool| pool.per_tenant))
     }
 
     /// How many lines wait for these pools in the file.
@@ -109,6 +130,7 @@ impl Queue {
                 granted.push(Granted { ticket: waiter.ticket, fence: desk.next_number() });
                 changed.insert(place);
                 self.follow(desk, place, waiter.ticket).await?;
+                self.count_if_empty(place);
                 self.renew_heads(place);
             }
             if !self.has_unread() {
@@ -120,6 +142,14 @@ impl Queue {
         let lines =
             changed.into_iter().filter_map(|place| self.lines.get(place)).map(|line| line.key.clone());
         store(desk, &granted, lines.collect()).await
+    }
+
+    /// A line whose last waiter was granted is one line less.
+    fn count_if_empty(&mut self, place: usize) {
+        let Some(line) = self.lines.get(place).filter(|line| line.waiting.is_empty()) else { return };
+        if let Some(set) = self.sets.iter_mut().find(|set| set.key == line.key.pools) {
+            set.lines = set.lines.saturating_sub(1);
+        }
     }
 
     /// Somebody arrives after all others. Answers whether it is granted at once; else it stands in its line.

@@ -2,18 +2,21 @@
 //!
 //! It must never end a hold that is not named by its fence.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
+use lockgate_core::admission::{learned_hold, too_heavy};
 use lockgate_core::error::EngineError;
-use lockgate_core::lease::{Release, Released};
+use lockgate_core::lease::{Release, Released, SlotRequest};
 use lockgate_core::time::millis;
 use lockgate_core::{Fence, LeaseId, PoolName, SessionId};
 use serde::Serialize;
+use sqlx::Row;
 
 use super::desk::{Desk, LineKey, Operation};
+use super::queue::Queue;
 use super::rows::{HeldRow, leases_by_id};
-use crate::columns::{name, sql, to_json};
+use crate::columns::{json, name, sql, to_json};
 use crate::database::Doing;
 
 /// Ends holds and waits.
@@ -34,10 +37,35 @@ impl Operation for ReleaseAll {
 impl ReleaseAll {
     async fn release(&self, desk: &mut Desk<'_>) -> sqlx::Result<Vec<Released>> {
         let mut ends = Ends::load(desk, self).await?;
-        let answers = self.releases.iter().map(|release| ends.end(*release)).collect();
+        let mut answers: Vec<Released> = self.releases.iter().map(|release| ends.end(*release)).collect();
+        let stranded = std::mem::take(&mut ends.stranded);
         ends.store(desk).await?;
+        if !stranded.is_empty() {
+            self.explain(desk, &stranded, &mut answers).await?;
+        }
         desk.grant().await?;
         Ok(answers)
+    }
+
+    /// Says why those that left could not have been granted.
+    async fn explain(
+        &self,
+        desk: &mut Desk<'_>,
+        stranded: &[SlotRequest],
+        answers: &mut [Released],
+    ) -> sqlx::Result<()> {
+        let pools = stranded.iter().flat_map(|request| &request.needs).map(|need| need.pool.clone());
+        let tenants = stranded.iter().map(|request| request.tenant.clone());
+        let queue = Queue::load(desk, pools.collect(), tenants.collect()).await?;
+        for (release, answer) in self.releases.iter().zip(answers) {
+            let left = stranded.iter().find(|request| request.lease == release.lease());
+            if let (Released::Done, Some(SlotRequest { needs, tenant, .. })) = (&*answer, left)
+                && let Some(refusal) = too_heavy(needs, |pool| queue.bounds(pool, tenant))
+            {
+                *answer = Released::WasStranded(refusal);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -46,13 +74,21 @@ struct Ends {
     session: SessionId,
     now: i64,
     leases: HashMap<LeaseId, HeldRow>,
-    waiters: HashMap<LeaseId, LineKey>,
+    waiters: HashMap<LeaseId, Waiter>,
+    /// Requests of those that left and were stranded.
+    stranded: Vec<SlotRequest>,
     freed: Vec<LeaseId>,
     draining: Vec<DrainRow>,
     left: Vec<LeaseId>,
     lines: HashSet<LineKey>,
-    /// How long slots of a pool were held: the sum, and of how many leases.
-    holds: BTreeMap<PoolName, (i64, i64)>,
+    /// The average time that slots of a pool are held, in milliseconds, and whether it was moved.
+    holds: BTreeMap<PoolName, (Option<u64>, bool)>,
+}
+
+struct Waiter {
+    line: LineKey,
+    /// The request, when it is stranded.
+    stranded: Option<SlotRequest>,
 }
 
 #[derive(Serialize)]
@@ -65,6 +101,7 @@ impl Ends {
     async fn load(desk: &mut Desk<'_>, call: &ReleaseAll) -> sqlx::Result<Self> {
         let ids: HashSet<LeaseId> = call.releases.iter().map(Release::lease).collect();
         let leases = leases_by_id(desk, &to_json(&ids)?).await?;
+        let holds = holds_of(desk, &leases).await?;
         let mut waiters = HashMap::new();
         if call.releases.iter().any(|release| matches!(release, Release::Leave { .. })) {
             let rows = sqlx::query(sql!("slots/waiters_by_id"))
@@ -73,7 +110,10 @@ impl Ends {
                 .await?;
             for row in &rows {
                 if name::<SessionId>(row, "session")? == call.session {
-                    waiters.insert(name(row, "id")?, LineKey::from_columns(row)?);
+                    let is_stranded: bool = row.try_get("stranded")?;
+                    let stranded = if is_stranded { Some(json(row, "request")?) } else { None };
+                    let waiter = Waiter { line: LineKey::from_columns(row)?, stranded };
+                    waiters.insert(name(row, "id")?, waiter);
                 }
             }
         }
@@ -82,11 +122,12 @@ impl Ends {
             now: desk.now,
             leases,
             waiters,
+            stranded: Vec::new(),
             freed: Vec::new(),
             draining: Vec::new(),
             left: Vec::new(),
             lines: HashSet::new(),
-            holds: BTreeMap::new(),
+            holds,
         })
     }
 
@@ -140,17 +181,21 @@ impl Ends {
         if let Some(held) = held {
             return Released::WasGranted(held.lease.clone());
         }
-        let Some(line) = self.waiters.remove(&lease) else { return Released::NotHeld };
+        let Some(waiter) = self.waiters.remove(&lease) else { return Released::NotHeld };
         self.left.push(lease);
-        self.lines.insert(line);
+        self.lines.insert(waiter.line);
+        self.stranded.extend(waiter.stranded);
         Released::Done
     }
 
+    /// Learns how long slots are held, once for each lease.
     fn remember(&mut self, held: &HeldRow) {
+        let time = u64::try_from(self.now.saturating_sub(held.granted_at)).unwrap_or(0);
         for need in &held.lease.request.needs {
-            let (sum, leases) = self.holds.entry(need.pool.clone()).or_default();
-            *sum = sum.saturating_add(self.now.saturating_sub(held.granted_at));
-            *leases += 1;
+            if let Some((hold, is_moved)) = self.holds.get_mut(&need.pool) {
+                *hold = Some(learned_hold(*hold, time));
+                *is_moved = true;
+            }
         }
     }
 
@@ -161,7 +206,8 @@ impl Ends {
         }
         if !self.freed.is_empty() {
             desk.end_holds(&self.freed, None).await?;
-            let holds: Vec<HoldRow> = self.holds.iter().map(HoldRow::new).collect();
+            let moved = self.holds.iter().filter(|(_, (_, is_moved))| *is_moved);
+            let holds: Vec<HoldRow> = moved.map(|(pool, (hold, _))| HoldRow { pool, hold: *hold }).collect();
             sqlx::query(sql!("slots/learn_hold")).bind(to_json(&holds)?).execute(&mut *desk.tx).await?;
         }
         if !self.left.is_empty() {
@@ -172,15 +218,24 @@ impl Ends {
     }
 }
 
-/// The average of one call, as `learn_hold` reads it.
+/// An average as `learn_hold` reads it.
 #[derive(Serialize)]
 struct HoldRow<'a> {
     pool: &'a PoolName,
-    hold: i64,
+    hold: Option<u64>,
 }
 
-impl<'a> HoldRow<'a> {
-    fn new((pool, (sum, leases)): (&'a PoolName, &(i64, i64))) -> Self {
-        Self { pool, hold: sum / (*leases).max(1) }
+/// The average times that slots of the pools of these leases are held. An unknown pool has none.
+async fn holds_of(
+    desk: &mut Desk<'_>,
+    leases: &HashMap<LeaseId, HeldRow>,
+) -> sqlx::Result<BTreeMap<PoolName, (Option<u64>, bool)>> {
+    let needs = leases.values().flat_map(|held| &held.lease.request.needs);
+    let pools: BTreeSet<&PoolName> = needs.map(|need| &need.pool).collect();
+    if pools.is_empty() {
+        return Ok(BTreeMap::new());
     }
+    let rows =
+        sqlx::query(sql!("slots/holds_of_pools")).bind(to_json(&pools)?).fetch_all(&mut *desk.tx).await?;
+    rows.iter().map(|row| Ok((name(row, "name")?, (row.try_get("hold")?, false)))).collect()
 }

@@ -75,10 +75,12 @@ pub(super) struct WaiterRow<'a> {
     needs: String,
     request: String,
     drain_for: i64,
+    heaviest: u32,
+    stranded: u32,
 }
 
 impl<'a> WaiterRow<'a> {
-    pub(super) fn new(request: &'a SlotRequest) -> sqlx::Result<Self> {
+    pub(super) fn new(request: &'a SlotRequest, is_stranded: bool) -> sqlx::Result<Self> {
         Ok(Self {
             id: request.lease,
             tenant: &request.tenant,
@@ -86,6 +88,8 @@ impl<'a> WaiterRow<'a> {
             needs: to_json(&request.needs)?,
             request: to_json(request)?,
             drain_for: millis(request.drain_for),
+            heaviest: request.needs.iter().map(|need| need.weight).max().unwrap_or(0),
+            stranded: u32::from(is_stranded),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! A process as the slot store sees it: a session, what it holds, what it waits for, kept up as a runtime would.
 
 use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
-use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantShare};
+use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantChange};
 use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::{Engine, LeaseId};
 use tokio::time::Instant;
@@ -31,17 +31,23 @@ impl Process {
 
     pub(super) async fn ask(&mut self, request: &SlotRequest) -> Admission {
         self.beat_when_due().await;
-        let mut answers = self.engine.slots.acquire(&self.session, vec![request.clone()]).await.unwrap();
-        assert_eq!(answers.len(), 1, "one answer for one request");
-        let answer = answers.remove(0);
-        match &answer {
-            Admission::Granted(lease) => self.granted(lease.clone()),
-            Admission::Queued if !self.waiting.iter().any(|r| r.lease == request.lease) => {
-                self.waiting.push(request.clone());
+        self.ask_all(std::slice::from_ref(request)).await.remove(0)
+    }
+
+    /// Asks in one call.
+    pub(super) async fn ask_all(&mut self, requests: &[SlotRequest]) -> Vec<Admission> {
+        let answers = self.engine.slots.acquire(&self.session, requests.to_vec()).await.unwrap();
+        assert_eq!(answers.len(), requests.len(), "one answer a request");
+        for (request, answer) in requests.iter().zip(&answers) {
+            match answer {
+                Admission::Granted(lease) => self.granted(lease.clone()),
+                Admission::Queued if !self.waiting.iter().any(|r| r.lease == request.lease) => {
+                    self.waiting.push(request.clone());
+                }
+                _ => {}
             }
-            _ => {}
         }
-        answer
+        answers
     }
 
     /// Asks for what must be granted at once.
@@ -68,16 +74,26 @@ impl Process {
 
     pub(super) async fn end(&mut self, end: Release) -> Released {
         self.beat_when_due().await;
-        let mut answers = self.engine.slots.release(&self.session, vec![end]).await.unwrap();
-        assert_eq!(answers.len(), 1, "one answer for one release");
-        let answer = answers.remove(0);
-        match (&answer, end) {
-            (Released::Done, Release::Leave { lease }) => self.waiting.retain(|r| r.lease != lease),
-            (Released::Done, _) => self.held.retain(|l| l.id() != end.lease()),
-            (Released::WasGranted(lease), _) => self.granted(lease.clone()),
-            (Released::NotHeld, _) => {}
+        self.end_all(&[end]).await.remove(0)
+    }
+
+    /// Ends in one call.
+    pub(super) async fn end_all(&mut self, ends: &[Release]) -> Vec<Released> {
+        let answers = self.engine.slots.release(&self.session, ends.to_vec()).await.unwrap();
+        assert_eq!(answers.len(), ends.len(), "one answer a release");
+        for (end, answer) in ends.iter().zip(&answers) {
+            match (answer, end) {
+                (Released::Done | Released::WasStranded(_), Release::Leave { lease }) => {
+                    self.waiting.retain(|r| r.lease != *lease);
+                }
+                (Released::Done | Released::WasStranded(_), _) => {
+                    self.held.retain(|l| l.id() != end.lease());
+                }
+                (Released::WasGranted(lease), _) => self.granted(lease.clone()),
+                (Released::NotHeld, _) => {}
+            }
         }
-        answer
+        answers
     }
 
     /// A heartbeat, and what follows from it.
@@ -154,7 +170,7 @@ pub(super) async fn set_slots(engine: &Engine, name: &str, slots: u32) -> PoolSt
 }
 
 pub(super) async fn share(engine: &Engine, of: &str, cap: Option<u32>, weight: u32) -> PoolStatus {
-    let tenant = Some(TenantShare { tenant: tenant(of), cap, weight });
+    let tenant = Some(TenantChange { tenant: tenant(of), cap: Some(cap), weight: Some(weight) });
     change(engine, "p", PoolChange { tenant, ..PoolChange::default() }).await
 }
 

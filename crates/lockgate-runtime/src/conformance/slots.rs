@@ -3,6 +3,7 @@
 pub mod advising;
 pub mod crowds;
 pub mod granting;
+pub mod grouping;
 pub mod losing;
 pub mod order;
 pub mod owning;
@@ -10,3 +11,4 @@ pub mod pausing;
 pub mod pools;
 pub mod recording;
 pub mod sessions;
+pub mod stranding;

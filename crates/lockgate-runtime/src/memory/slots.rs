@@ -85,8 +85,8 @@ struct Pool {
     version: u64,
     epoch: u64,
     peak: u32,
-    /// How long slots were held of late, ms.
-    hold: Option<i64>,
+    /// Moving average of how long its slots were held, in milliseconds.
+    hold: Option<u64>,
     /// Until when the backend is left alone.
     paused_until: Option<i64>,
     advice: Option<Given>,
@@ -173,7 +173,7 @@ impl Slots for MemorySlots {
     ) -> Result<Vec<Admission>, EngineError> {
         Ok(self.with(|state| {
             state.meet(session.id);
-            requests.into_iter().map(|request| state.acquire(session.id, request)).collect()
+            state.acquire(session.id, requests)
         }))
     }
 

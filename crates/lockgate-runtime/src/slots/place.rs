@@ -8,7 +8,7 @@ use lockgate_core::lease::{Lease, Refusal, SlotRequest};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Hold, Inner};
+use super::{Hold, Inner, Left};
 use crate::verdict::Denied;
 
 /// A place in line. Dropped in the middle of a wait, it is given up.
@@ -43,16 +43,18 @@ impl Place {
         if let Ok(Ok(lease)) = timeout_at(until, &mut self.granted).await {
             return Ok(self.granted(lease));
         }
-        let left = self.inner.leave(self.lease).await;
-        // A push may have come while we were leaving: it names the same grant.
-        match left.or_else(|| self.granted.try_recv().ok()) {
-            Some(lease) => Ok(self.granted(lease)),
-            None => {
-                self.open = false;
-                self.inner.table.forget(self.lease);
-                Err(Denied::Busy { waited: longest })
-            }
-        }
+        let denied = match self.inner.leave(self.lease).await {
+            Left::Granted(lease) => return Ok(self.granted(lease)),
+            Left::Stranded(refusal) => Denied::Refused(refusal),
+            // A push may have come while we were leaving.
+            Left::Waiting => match self.granted.try_recv() {
+                Ok(lease) => return Ok(self.granted(lease)),
+                Err(_) => Denied::Busy { waited: longest },
+            },
+        };
+        self.open = false;
+        self.inner.table.forget(self.lease);
+        Err(denied)
     }
 }
 
@@ -63,10 +65,9 @@ impl Drop for Place {
         }
         let (inner, lease) = (Arc::clone(&self.inner), self.lease);
         self.inner.tracker.spawn(async move {
-            if let Some(lease) = inner.leave(lease).await {
-                drop(inner.hold(lease));
-            } else {
-                inner.table.forget(lease);
+            match inner.leave(lease).await {
+                Left::Granted(lease) => drop(inner.hold(lease)),
+                Left::Stranded(_) | Left::Waiting => inner.table.forget(lease),
             }
         });
     }

@@ -62,6 +62,35 @@ async fn lowered_slots_cancel_nothing_and_grant_nothing_until_below() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn slots_lowered_below_a_jobs_weight_defer_it_with_the_numbers_and_fail_nothing() {
+    let mut stage = Stage::new(10, vec![Act::Succeed { after: Duration::from_secs(5) }; 4]).await;
+    stage.weight = 8;
+    let stage = stage.policy(impatient(OnBusy::Defer));
+    let (_stop, mut tasks) = stage.start();
+    stage.until_running(1).await;
+    let set = async |slots| {
+        let change = PoolChange { slots: Some(slots), ..PoolChange::default() };
+        let command = PoolCommand::Set { pool: backend(), change, version: None };
+        stage.engine.slots.control(command).await.unwrap();
+    };
+    set(5).await;
+    let reason =
+        "pool backend allows one job at most 5 slots now, and this job needs 8; `slots set` raises them";
+    stage
+        .until("one is done, and the others are put off for their weight", async |stage| {
+            let jobs = stage.jobs().await;
+            let off = jobs.iter().filter(|job| {
+                job.state == JobState::Scheduled && job.reason.as_deref() == Some(reason) && job.attempt == 0
+            });
+            off.count() == 3 && jobs.iter().any(|job| job.state == JobState::Succeeded)
+        })
+        .await;
+    set(10).await;
+    let tally = tasks.join_next().await.unwrap().unwrap();
+    assert_eq!((tally.succeeded, tally.failed, tally.retry), (4, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reset_pool_stops_its_holders_and_uses_no_attempt() {
     let stage = Stage::new(2, [Act::Hang, Act::Hang]).await;
     let (_stop, _tasks) = stage.start();

@@ -156,6 +156,8 @@ pub(crate) struct Stage {
     pub(crate) backend: Option<Arc<Backend>>,
     /// How many jobs may share an execution.
     pub(crate) group: u32,
+    /// Slots that a job takes.
+    pub(crate) weight: u32,
     pub(crate) options: WorkerOptions,
     pub(crate) run: RunId,
 }
@@ -174,7 +176,7 @@ impl Stage {
             heartbeat: HeartbeatOn::Task,
             ..WorkerOptions::default()
         };
-        Self { memory, engine, seen: Arc::default(), backend: None, group: 1, options, run }
+        Self { memory, engine, seen: Arc::default(), backend: None, group: 1, weight: 1, options, run }
     }
 
     pub(crate) fn policy(mut self, policy: PoolPolicy) -> Self {
@@ -191,6 +193,7 @@ impl Stage {
         registry.add::<Probe>().unwrap();
         registry.adjust(Probe::KIND, |options| {
             options.group = self.group;
+            options.needs.iter_mut().for_each(|need| need.weight = self.weight);
             change(options);
         });
         let mut state = State::default().with(Arc::clone(&self.seen));

@@ -10,6 +10,9 @@ use super::inspect;
 use crate::commands::views::{AdviceView, HolderView, PoolView, none, of_ms};
 use crate::{Exit, Look, Terminal};
 
+/// Tenants with a cap or a weight of their own that are listed.
+const MOST_SHARES: usize = 100;
+
 #[derive(Debug, Args)]
 pub(super) struct Show {
     /// Only this pool
@@ -35,11 +38,14 @@ struct Held {
 
 impl Show {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
-        let found = inspect(lockgate, self.pool.as_ref()).await?;
-        let shown = Shown {
-            pools: found.iter().map(|view| PoolView::new(&view.status, lockgate.settings())).collect(),
-        };
-        terminal.show(&shown, |look| pools(&shown.pools, look))?;
+        let mut pools = Vec::new();
+        for found in inspect(lockgate, self.pool.as_ref()).await? {
+            // One by one: tenants' shares are read with a single pool alone.
+            let views = inspect(lockgate, Some(&found.status.name)).await?;
+            pools.extend(views.into_iter().map(|view| PoolView::new(view, lockgate.settings())));
+        }
+        let shown = Shown { pools };
+        terminal.show(&shown, |look| table(&shown.pools, look))?;
         Ok(Exit::Ok)
     }
 }
@@ -70,7 +76,7 @@ impl Holders {
     }
 }
 
-fn pools(pools: &[PoolView], look: &Look) -> String {
+fn table(pools: &[PoolView], look: &Look) -> String {
     if pools.is_empty() {
         return String::from("There are no pools yet; [pools.NAME] in the config makes one.");
     }
@@ -89,7 +95,21 @@ fn pools(pools: &[PoolView], look: &Look) -> String {
         ]
     });
     let headers = ["pool", "slots", "held", "draining", "peak", "waiting", "oldest", "tenant cap", "note"];
-    look.table(headers, rows)
+    let mut text = look.table(headers, rows);
+    let shares = || pools.iter().flat_map(|pool| pool.shares.iter().map(move |share| (pool, share)));
+    if shares().next().is_some() {
+        let rows = shares().take(MOST_SHARES).map(|(pool, share)| {
+            let cap = share.cap.map_or_else(none, |cap| cap.to_string());
+            [pool.name.clone(), share.tenant.to_string(), cap, share.weight.to_string()]
+        });
+        text.push('\n');
+        text.push_str(&look.table(["pool", "tenant", "own cap", "weight"], rows));
+    }
+    let more = shares().count().saturating_sub(MOST_SHARES);
+    if more > 0 {
+        text.push_str(&format!("and {more} tenants more; --output json lists all\n"));
+    }
+    text
 }
 
 /// What is out of the ordinary about a pool, the gravest first.
@@ -99,6 +119,12 @@ fn note(pool: &PoolView) -> String {
     }
     if let Some(left) = pool.paused_ms {
         return format!("paused for {}: its backend is overloaded", of_ms(left));
+    }
+    if pool.stranded > 0 {
+        return format!("{} waiting need more slots than they may have now", pool.stranded);
+    }
+    if let Some(step) = pool.rollout.filter(|step| *step < pool.slots) {
+        return format!("rollout step of {step}");
     }
     let advice = pool.advice.as_ref().filter(|advice| advice.slots < pool.slots);
     match (advice, pool.over_by, pool.slots, pool.configured_slots) {

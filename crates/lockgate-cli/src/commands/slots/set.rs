@@ -1,9 +1,7 @@
-//! `slots set`: fewer or more slots, caps and weights, while everything runs.
-//!
-//! It must never change what it was not asked to.
+//! `slots set`: changes slots, caps and weights while everything runs. What is not named stays.
 
 use clap::{ArgGroup, Args};
-use lockgate::core::pool::{PoolChange, PoolCommand, TenantShare};
+use lockgate::core::pool::{PoolChange, PoolCommand, TenantChange, TenantShare};
 use lockgate::{Lockgate, PoolName, Tenant};
 
 use super::control;
@@ -26,18 +24,22 @@ pub(super) struct Set {
     #[arg(long, value_name = "N|none", value_parser = parse_cap)]
     per_tenant: Option<Cap>,
 
-    /// A tenant that has a cap or a weight of its own
+    /// A tenant to give a cap or a weight of its own; `slots show` lists those that have one
     #[arg(long, value_name = "TENANT", requires = "share")]
     tenant: Option<Tenant>,
 
-    /// That tenant's cap, or none for the pool's
+    /// That tenant's cap; none removes it, so that the pool's holds. Its weight stays
     #[arg(long, value_name = "N|none", requires = "tenant", value_parser = parse_cap, group = "share")]
     cap: Option<Cap>,
 
-    /// That tenant's share against others that wait; 1 by default
+    /// That tenant's share against others that wait; 1 is the default, and removes it. Its cap stays
     #[arg(long, value_name = "N", requires = "tenant", group = "share",
           value_parser = number(1, 1_000))]
     weight: Option<u32>,
+
+    /// Remove that tenant's own cap and weight
+    #[arg(long, requires = "tenant", group = "share", conflicts_with_all = ["cap", "weight"])]
+    remove: bool,
 
     /// Only when the pool is still at this version, as `slots show --output json` tells it
     #[arg(long, value_name = "VERSION")]
@@ -50,21 +52,47 @@ struct Cap(Option<u32>);
 
 impl Set {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
-        let Self { pool, slots, per_tenant, tenant, cap, weight, if_version } = self;
-        let tenant = tenant.map(|tenant| TenantShare {
-            tenant,
-            cap: cap.and_then(|Cap(cap)| cap),
-            weight: weight.unwrap_or(1),
+        let Self { pool, slots, per_tenant, tenant, cap, weight, remove, if_version } = self;
+        let tenant = tenant.map(|tenant| match remove {
+            true => TenantChange { tenant, cap: Some(None), weight: Some(1) },
+            false => TenantChange { tenant, cap: cap.map(|Cap(cap)| cap), weight },
         });
+        let named = tenant.as_ref().map(|change| change.tenant.to_string());
         let change =
             PoolChange { slots, per_tenant: per_tenant.map(|Cap(cap)| cap), tenant, ..PoolChange::default() };
         let command = PoolCommand::Set { pool, change, version: if_version };
         let done = |pool: &PoolView| {
             let cap = pool.per_tenant.map_or_else(none, |cap| cap.to_string());
-            format!("pool {}: {} slots, tenant cap {cap}, {} in use", pool.name, pool.slots, pool.in_use)
+            let mut text =
+                format!("pool {}: {} slots, tenant cap {cap}, {} in use", pool.name, pool.slots, pool.in_use);
+            if let Some(tenant) = &named {
+                text.push_str(&of_tenant(pool, tenant));
+            }
+            if pool.stranded > 0 {
+                text.push_str(&format!("\nwarning: {}", stranded(pool)));
+            }
+            text
         };
         control(lockgate, terminal, command, done).await
     }
+}
+
+fn of_tenant(pool: &PoolView, tenant: &str) -> String {
+    match pool.shares.iter().find(|share| share.tenant.as_str() == tenant) {
+        Some(TenantShare { cap, weight, .. }) => {
+            let cap = cap.map_or_else(none, |cap| cap.to_string());
+            format!("\ntenant {tenant}: own cap {cap}, weight {weight}")
+        }
+        None => format!("\ntenant {tenant}: no cap or weight of its own"),
+    }
+}
+
+/// How many waiting jobs cannot be granted.
+fn stranded(pool: &PoolView) -> String {
+    format!(
+        "{} of {} waiting jobs need more slots than they may have now; others pass them, and they are deferred (or skipped) when their wait ends",
+        pool.stranded, pool.waiters
+    )
 }
 
 fn parse_cap(text: &str) -> Result<Cap, Problem> {

@@ -4,7 +4,8 @@
 
 use lockgate::Settings;
 use lockgate::core::lease::Holder;
-use lockgate::core::pool::{Advice, PoolStatus};
+use lockgate::core::pool::{Advice, TenantShare};
+use lockgate::core::slots::PoolView as Inspected;
 use serde::Serialize;
 
 use super::ms;
@@ -17,12 +18,16 @@ pub(crate) struct PoolView {
     /// What the config says, when it says anything; the store's number holds.
     pub(crate) configured_slots: Option<u32>,
     pub(crate) per_tenant: Option<u32>,
+    /// Slots of the rollout step in force.
+    pub(crate) rollout: Option<u32>,
     pub(crate) held: u32,
     pub(crate) draining: u32,
     pub(crate) in_use: u32,
     pub(crate) over_by: u32,
     pub(crate) peak: u32,
     pub(crate) waiters: u32,
+    /// Waiters that need more slots than they may have now.
+    pub(crate) stranded: u32,
     pub(crate) oldest_wait_ms: Option<u64>,
     pub(crate) learning_ms: Option<u64>,
     /// How long it is paused yet, because its backend is overloaded.
@@ -32,6 +37,8 @@ pub(crate) struct PoolView {
     pub(crate) advice: Option<AdviceView>,
     pub(crate) version: u64,
     pub(crate) epoch: u64,
+    /// Tenants with a cap or a weight of their own.
+    pub(crate) shares: Vec<TenantShare>,
 }
 
 /// What the adaptive limit advises.
@@ -58,18 +65,21 @@ pub(crate) struct HolderView {
 
 impl PoolView {
     /// A pool, and what the config says of it.
-    pub(crate) fn new(pool: &PoolStatus, settings: &Settings) -> Self {
+    pub(crate) fn new(view: Inspected, settings: &Settings) -> Self {
+        let Inspected { status: pool, stranded, shares, .. } = view;
         Self {
             name: pool.name.to_string(),
             slots: pool.slots,
             configured_slots: settings.pools.get(&pool.name).map(|pool| pool.slots),
             per_tenant: pool.per_tenant,
+            rollout: pool.rollout,
             held: pool.held,
             draining: pool.draining,
             in_use: pool.in_use(),
             over_by: pool.over_by(),
             peak: pool.peak,
             waiters: pool.waiters,
+            stranded,
             oldest_wait_ms: pool.oldest_wait.map(ms),
             learning_ms: pool.learning.map(ms),
             paused_ms: pool.paused.map(ms),
@@ -77,6 +87,7 @@ impl PoolView {
             advice: pool.advice.as_ref().map(AdviceView::from),
             version: pool.version,
             epoch: pool.epoch,
+            shares,
         }
     }
 }

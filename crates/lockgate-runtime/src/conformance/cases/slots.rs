@@ -42,6 +42,25 @@ macro_rules! conformance_slots {
                     a_closed_pool_queues_and_opens_again,
                 ]);
             }
+            mod grouping {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::grouping, super::super::$fixture, $flavour, [
+                    requests_of_one_call_count_those_before_them,
+                    the_hold_time_is_learned_from_each_release_of_a_call,
+                    a_request_that_a_later_one_lets_in_is_answered_as_granted,
+                ]);
+            }
+            mod stranding {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::stranding, super::super::$fixture, $flavour, [
+                    what_is_too_heavy_for_now_is_not_refused_for_good,
+                    a_waiter_that_became_too_heavy_holds_nobody_up,
+                    a_stranded_waiter_keeps_its_place,
+                    a_lowered_cap_strands_only_what_is_heavier,
+                    a_stranded_waiter_that_leaves_is_told_why,
+                    an_advice_strands_and_refuses_nobody,
+                    a_stranded_waiter_keeps_no_other_pool,
+                    a_waiter_behind_many_stranded_ones_is_granted,
+                ]);
+            }
             mod losing {
                 $crate::conformance_suite!(@tests $crate::conformance::slots::losing, super::super::$fixture, $flavour, [
                     a_new_store_grants_at_once,
@@ -108,6 +127,7 @@ macro_rules! conformance_slots {
                     the_end_of_a_rollout_restores_the_slots_that_were_set,
                     a_change_decided_on_an_older_version_is_refused,
                     a_change_leaves_the_rest_as_it_was,
+                    a_tenants_share_is_changed_shown_and_removed,
                     a_pool_that_is_not_there_is_not_found,
                     a_lowered_limit_cancels_nothing_and_grants_nothing_until_it_is_below,
                     a_raised_limit_grants_at_once,

@@ -14,7 +14,7 @@ impl Driver<'_> {
         let mut shown_fences = BTreeMap::new();
         for (name, slots) in self.truth.pools.clone() {
             let views = self.engine.slots.inspect(&PoolQuery::of(&name)).await.unwrap();
-            let [PoolView { status, holders, .. }] = views.as_slice() else {
+            let [PoolView { status, holders, stranded, .. }] = views.as_slice() else {
                 return Err(format!("{name} is gone"));
             };
             let shown: BTreeSet<(LeaseId, u32, bool)> =
@@ -24,6 +24,7 @@ impl Driver<'_> {
             let waiters =
                 self.truth.line.iter().filter(|e| e.request.needs.iter().any(|n| n.pool == name)).count();
             same("the length of the line", &usize::try_from(status.waiters).unwrap(), &waiters)?;
+            same("the stranded waiters", &usize::try_from(*stranded).unwrap(), &self.truth.stranded(&name))?;
             same("the slots", &status.slots, &slots)?;
             same("the limit", &status.limit(), &self.truth.limit(&name))?;
             same("whether it is paused", &status.paused.is_some(), &self.truth.paused.contains(&name))?;

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockgate_core::lease::{Admission, Lease, Refusal, Release, Released, SlotRequest};
-use lockgate_core::pool::{Need, NewAdvice, PoolChange, PoolCommand, PoolSpec, TenantShare};
+use lockgate_core::pool::{Need, NewAdvice, PoolChange, PoolCommand, PoolSpec, TenantChange};
 use lockgate_core::{Engine, Fence, LeaseId, PoolName, Tenant};
 
 use super::super::Fixture;
 use super::super::process::{Process, live};
 use super::super::stage::{LONG, id, pool, tenant};
-use super::ops::{LEASES, Op, POOLS, PROCESSES, SLOTS};
-use super::truth::{Answer, Entry, Truth};
+use super::ops::{End, LEASES, Op, POOLS, PROCESSES, SLOTS};
+use super::truth::{Answer, Entry, Truth, find};
 
 /// Runs the sequence; the error says what was broken, and by which call.
 pub(super) async fn run(fixture: &dyn Fixture, ops: &[Op]) -> Result<(), String> {
@@ -44,13 +44,13 @@ impl<'a> Driver<'a> {
             let of = if number % 2 == 0 { &engine } else { &second };
             processes.push(Process::open(of, &format!("process {number}")).await);
         }
-        let pools = (0..POOLS).map(|number| (pool_number(number), SLOTS)).collect();
+        let pools: Vec<(PoolName, u32)> = (0..POOLS).map(|number| (pool_number(number), SLOTS)).collect();
         let driver = Self {
             fixture,
             engine,
             processes,
             leases: (0..LEASES).map(|_| LeaseId(id())).collect(),
-            truth: Truth { pools, ..Truth::default() },
+            truth: Truth { configured: pools.clone(), pools, ..Truth::default() },
             fences: BTreeMap::new(),
             highest: Fence(0),
             told: Vec::new(),
@@ -72,24 +72,25 @@ impl<'a> Driver<'a> {
         }
         match *op {
             Op::Acquire { process, lease, tenant, weights } => {
-                self.acquire(process, lease, tenant, weights).await
+                self.acquire_all(process, &[(lease, tenant, weights)]).await
+            }
+            Op::AcquireMany { process, ref asks } => self.acquire_all(process, asks).await,
+            Op::EndMany { process, ref ends } => {
+                let ends: Vec<(Release, Answer)> =
+                    ends.iter().map(|(lease, how)| self.expect_end(process, *lease, *how, false)).collect();
+                self.end_all(process, &ends).await
             }
             Op::Free { process, lease, wrong } => {
-                let lease = self.leases[lease];
-                let fence = Fence(self.fence(lease).0 + u64::from(wrong));
-                let wanted = self.truth.free(process, lease, !wrong);
-                self.end(process, Release::Free { lease, fence }, wanted).await
+                let end = self.expect_end(process, lease, End::Free, wrong);
+                self.end_all(process, &[end]).await
             }
             Op::Drain { process, lease } => {
-                let lease = self.leases[lease];
-                let wanted = self.truth.drain(process, lease);
-                self.end(process, Release::Drain { lease, fence: self.fence(lease), longest: LONG }, wanted)
-                    .await
+                let end = self.expect_end(process, lease, End::Drain, false);
+                self.end_all(process, &[end]).await
             }
             Op::Leave { process, lease } => {
-                let lease = self.leases[lease];
-                let wanted = self.truth.leave(process, lease);
-                self.end(process, Release::Leave { lease }, wanted).await
+                let end = self.expect_end(process, lease, End::Leave, false);
+                self.end_all(process, &[end]).await
             }
             Op::Beat { process } => self.beat(process).await,
             Op::Close { process } => {
@@ -105,10 +106,19 @@ impl<'a> Driver<'a> {
             }
             Op::Share { pool, tenant, cap, weight } => {
                 let tenant = tenant_number(tenant);
-                self.truth.shares.push((pool_number(pool), tenant.clone(), cap, weight));
+                self.truth.set_share(&pool_number(pool), &tenant, cap, weight);
                 self.truth.grant();
-                let share = Some(TenantShare { tenant, cap, weight });
+                let share = Some(TenantChange { tenant, cap, weight });
                 self.change(pool, PoolChange { tenant: share, ..PoolChange::default() }).await
+            }
+            Op::Rollout { pool, slots } => {
+                let name = pool_number(pool);
+                match slots {
+                    Some(slots) => self.truth.rollout.insert(name, slots),
+                    None => self.truth.rollout.remove(&name),
+                };
+                self.truth.grant();
+                self.change(pool, PoolChange { rollout: Some(slots), ..PoolChange::default() }).await
             }
             Op::Advise { pool, slots, enforced } => self.advise(pool, slots, enforced).await,
             Op::Pause { pool } => {
@@ -121,46 +131,75 @@ impl<'a> Driver<'a> {
         }
     }
 
-    async fn acquire(
+    async fn acquire_all(
         &mut self,
         process: usize,
-        lease: usize,
-        tenant: usize,
-        weights: [u32; POOLS],
+        asks: &[(usize, usize, [u32; POOLS])],
     ) -> Result<(), String> {
+        let requests: Vec<SlotRequest> = asks.iter().map(|ask| self.request(*ask)).collect();
+        let mut wanted: Vec<Answer> =
+            requests.iter().map(|request| self.truth.acquire(process, request)).collect();
+        for (wanted, request) in wanted.iter_mut().zip(&requests) {
+            // A later one of the call may have let it in.
+            if *wanted == Answer::Queued && find(&self.truth.held, request.lease).is_some() {
+                *wanted = Answer::Granted;
+            }
+        }
+        let mut answers = Vec::new();
+        for answer in self.processes[process].ask_all(&requests).await {
+            answers.push(match answer {
+                Admission::Granted(lease) => {
+                    self.told.push(lease);
+                    Answer::Granted
+                }
+                Admission::Queued => Answer::Queued,
+                Admission::Refused(refusal) => refused(&refusal)?,
+            });
+        }
+        same("the answers", &answers, &wanted)
+    }
+
+    fn request(&self, (lease, tenant, weights): (usize, usize, [u32; POOLS])) -> SlotRequest {
         let needs = (0..POOLS).zip(weights).filter(|(_, weight)| *weight > 0);
-        let request = SlotRequest {
+        SlotRequest {
             lease: self.leases[lease],
             tenant: tenant_number(tenant),
             needs: needs.map(|(number, weight)| Need { pool: pool_number(number), weight }).collect(),
             drain_for: std::time::Duration::ZERO,
             max_wait: LONG,
-        };
-        let wanted = self.truth.acquire(process, &request);
-        let answer = match self.processes[process].ask(&request).await {
-            Admission::Granted(lease) => {
-                self.told.push(lease);
-                Answer::Granted
-            }
-            Admission::Queued => Answer::Queued,
-            Admission::Refused(Refusal::Held { .. }) => Answer::Held,
-            Admission::Refused(Refusal::Draining { .. }) => Answer::Draining,
-            Admission::Refused(Refusal::Never { .. }) => Answer::Never,
-            Admission::Refused(other) => return Err(format!("refused: {other}")),
-        };
-        same("the answer", &answer, &wanted)
+        }
     }
 
-    async fn end(&mut self, process: usize, end: Release, wanted: Answer) -> Result<(), String> {
-        let answer = match self.processes[process].end(end).await {
-            Released::Done => Answer::Done,
-            Released::NotHeld => Answer::NotHeld,
-            Released::WasGranted(lease) => {
-                self.told.push(lease);
-                Answer::WasGranted
+    /// The end of a lease, done to the model, and its answer. `wrong`: by another fence.
+    fn expect_end(&mut self, process: usize, lease: usize, how: End, wrong: bool) -> (Release, Answer) {
+        let lease = self.leases[lease];
+        let fence = self.fence(lease);
+        match how {
+            End::Free => {
+                let fence = Fence(fence.0 + u64::from(wrong));
+                (Release::Free { lease, fence }, self.truth.free(process, lease, !wrong))
             }
-        };
-        same("the answer", &answer, &wanted)
+            End::Drain => (Release::Drain { lease, fence, longest: LONG }, self.truth.drain(process, lease)),
+            End::Leave => (Release::Leave { lease }, self.truth.leave(process, lease)),
+        }
+    }
+
+    async fn end_all(&mut self, process: usize, ends: &[(Release, Answer)]) -> Result<(), String> {
+        let (ends, wanted): (Vec<Release>, Vec<Answer>) = ends.iter().copied().unzip();
+        let mut answers = Vec::new();
+        for answer in self.processes[process].end_all(&ends).await {
+            answers.push(match answer {
+                Released::Done => Answer::Done,
+                Released::NotHeld => Answer::NotHeld,
+                Released::WasStranded(refusal) => refused(&refusal)?,
+                Released::WasGranted(lease) => {
+                    // The same call may have ended it.
+                    self.told.extend(find(&self.truth.held, lease.id()).map(|_| lease));
+                    Answer::WasGranted
+                }
+            });
+        }
+        same("the answers", &answers, &wanted)
     }
 
     /// A heartbeat brings every grant that its process has not heard of, and nothing else.
@@ -225,6 +264,17 @@ impl<'a> Driver<'a> {
 
     fn fence(&self, lease: LeaseId) -> Fence {
         self.fences.get(&lease).copied().unwrap_or(Fence(0))
+    }
+}
+
+/// A refusal that a model without clocks can foresee.
+fn refused(refusal: &Refusal) -> Result<Answer, String> {
+    match refusal {
+        Refusal::Held { .. } => Ok(Answer::Held),
+        Refusal::Draining { .. } => Ok(Answer::Draining),
+        Refusal::Never { .. } => Ok(Answer::Never),
+        Refusal::TooHeavy { .. } => Ok(Answer::TooHeavy),
+        other => Err(format!("refused: {other}")),
     }
 }
 

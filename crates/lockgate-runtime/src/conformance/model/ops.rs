@@ -25,6 +25,20 @@ pub enum Op {
         /// Slots of each pool; zero: none of it.
         weights: [u32; POOLS],
     },
+    /// A process asks in one call, as by [`Op::Acquire`]: lease, tenant and weights of each.
+    AcquireMany {
+        /// Which process.
+        process: usize,
+        /// What it asks for.
+        asks: Vec<(usize, usize, [u32; POOLS])>,
+    },
+    /// A process ends holds and waits in one call.
+    EndMany {
+        /// Which process.
+        process: usize,
+        /// Which leases, and how: freed, drained, left.
+        ends: Vec<(usize, End)>,
+    },
     /// A process frees a lease, by the fence that the model knows, or by one off.
     Free {
         /// Which process.
@@ -71,10 +85,17 @@ pub enum Op {
         pool: usize,
         /// Which tenant.
         tenant: usize,
-        /// Its cap.
-        cap: Option<u32>,
-        /// Its weight.
-        weight: u32,
+        /// Its cap; `None`: as it is.
+        cap: Option<Option<u32>>,
+        /// Its weight; `None`: as it is.
+        weight: Option<u32>,
+    },
+    /// A rollout step begins, or the rollout ends.
+    Rollout {
+        /// Which pool.
+        pool: usize,
+        /// Slots of the step.
+        slots: Option<u32>,
     },
     /// An advice for a pool is given, or taken back.
     Advise {
@@ -96,6 +117,17 @@ pub enum Op {
     Live,
 }
 
+/// How one of many is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By [`Op::Free`].
+    Free,
+    /// By [`Op::Drain`].
+    Drain,
+    /// By [`Op::Leave`].
+    Leave,
+}
+
 pub(super) fn sequences(calls: usize, losses: bool) -> impl Strategy<Value = Vec<Op>> {
     vec(op(losses), 1..=calls)
 }
@@ -105,6 +137,10 @@ fn op(losses: bool) -> impl Strategy<Value = Op> {
     let rare = 3 * u32::from(losses);
     prop_oneof![
         16 => acquire(),
+        6 => (0..PROCESSES, vec(ask(), 2..=6))
+            .prop_map(|(process, asks)| Op::AcquireMany { process, asks }),
+        4 => (0..PROCESSES, vec((0..LEASES, end()), 2..=6))
+            .prop_map(|(process, ends)| Op::EndMany { process, ends }),
         8 => (0..PROCESSES, 0..LEASES, proptest::bool::weighted(0.1))
             .prop_map(|(process, lease, wrong)| Op::Free { process, lease, wrong }),
         2 => (0..PROCESSES, 0..LEASES).prop_map(|(process, lease)| Op::Drain { process, lease }),
@@ -119,8 +155,9 @@ fn op(losses: bool) -> impl Strategy<Value = Op> {
 fn change() -> impl Strategy<Value = Op> {
     prop_oneof![
         2 => (0..POOLS, 0..=SLOTS + 2).prop_map(|(pool, slots)| Op::Slots { pool, slots }),
-        2 => (0..POOLS, 0..TENANTS, option::of(0..=SLOTS), 1..=3_u32)
+        2 => (0..POOLS, 0..TENANTS, option::of(option::of(0..=SLOTS)), option::of(1..=3_u32))
             .prop_map(|(pool, tenant, cap, weight)| Op::Share { pool, tenant, cap, weight }),
+        1 => (0..POOLS, option::of(1..=SLOTS)).prop_map(|(pool, slots)| Op::Rollout { pool, slots }),
         1 => (0..POOLS, option::of(1..=SLOTS), proptest::bool::weighted(0.8))
             .prop_map(|(pool, slots, enforced)| Op::Advise { pool, slots, enforced }),
     ]
@@ -131,15 +168,24 @@ fn happening() -> impl Strategy<Value = Op> {
 }
 
 fn acquire() -> impl Strategy<Value = Op> {
-    let weights = prop_oneof![
-        4 => (1..=3_u32).prop_map(|weight| [weight, 0]),
-        1 => (1..=3_u32).prop_map(|weight| [0, weight]),
-        1 => (1..=2_u32, 1..=2_u32).prop_map(|(one, two)| [one, two]),
-    ];
-    (0..PROCESSES, 0..LEASES, 0..TENANTS, weights).prop_map(|(process, lease, tenant, weights)| Op::Acquire {
+    (0..PROCESSES, ask()).prop_map(|(process, (lease, tenant, weights))| Op::Acquire {
         process,
         lease,
         tenant,
         weights,
     })
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![4 => Just(End::Free), 1 => Just(End::Drain), 3 => Just(End::Leave)]
+}
+
+/// A lease, a tenant and weights. Some are heavier than the pools were ever configured for.
+fn ask() -> impl Strategy<Value = (usize, usize, [u32; POOLS])> {
+    let weights = prop_oneof![
+        4 => (1..=SLOTS + 1).prop_map(|weight| [weight, 0]),
+        1 => (1..=3_u32).prop_map(|weight| [0, weight]),
+        1 => (1..=2_u32, 1..=2_u32).prop_map(|(one, two)| [one, two]),
+    ];
+    (0..LEASES, 0..TENANTS, weights)
 }

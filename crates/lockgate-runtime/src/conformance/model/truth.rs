@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lockgate_core::admission::{self, Bounds};
 use lockgate_core::fairness::{self, Contender, Room, TenantUse};
-use lockgate_core::lease::SlotRequest;
-use lockgate_core::pool::limit;
+use lockgate_core::lease::{Refusal, SlotRequest};
+use lockgate_core::pool::{Configured, allowed, limit};
 use lockgate_core::{LeaseId, PoolName, Tenant};
 
 #[derive(Debug, Clone)]
@@ -21,6 +22,7 @@ pub(super) enum Answer {
     Queued,
     Held,
     Draining,
+    TooHeavy,
     Never,
     Done,
     NotHeld,
@@ -29,7 +31,11 @@ pub(super) enum Answer {
 
 #[derive(Debug, Default)]
 pub(super) struct Truth {
+    /// Slots that were set.
     pub(super) pools: Vec<(PoolName, u32)>,
+    /// Slots by the config.
+    pub(super) configured: Vec<(PoolName, u32)>,
+    pub(super) rollout: BTreeMap<PoolName, u32>,
     pub(super) shares: Vec<(PoolName, Tenant, Option<u32>, u32)>,
     pub(super) held: Vec<Entry>,
     pub(super) line: Vec<Entry>,
@@ -51,13 +57,8 @@ impl Truth {
         if let Some(waiter) = find(&self.line, request.lease) {
             return if waiter.process == process { Answer::Queued } else { Answer::Held };
         }
-        let never = request.needs.iter().any(|need| {
-            let slots = self.slots(&need.pool);
-            let cap = self.share(&need.pool, &request.tenant).0;
-            (slots > 0 && need.weight > slots) || cap.is_some_and(|cap| need.weight > cap)
-        });
-        if never {
-            return Answer::Never;
+        if let Some(refused) = self.too_heavy(request) {
+            return refused;
         }
         self.line.push(Entry { request: request.clone(), process, draining: false });
         self.grant();
@@ -79,14 +80,48 @@ impl Truth {
         })
     }
 
+    fn too_heavy(&self, request: &SlotRequest) -> Option<Answer> {
+        let bounds = |pool: &PoolName| {
+            let slots = number(&self.configured, pool);
+            Some(Bounds {
+                configured: Configured { slots, per_tenant: None },
+                slots: number(&self.pools, pool),
+                rollout: self.rollout.get(pool).copied(),
+                cap: self.share(pool, &request.tenant).0,
+            })
+        };
+        admission::too_heavy(&request.needs, bounds).map(|refusal| match refusal {
+            Refusal::Never { .. } => Answer::Never,
+            _ => Answer::TooHeavy,
+        })
+    }
+
+    pub(super) fn is_stranded(&self, request: &SlotRequest) -> bool {
+        request.needs.iter().any(|need| {
+            let cap = self.share(&need.pool, &request.tenant).0;
+            admission::is_stranded(need.weight, self.limit(&need.pool), cap)
+        })
+    }
+
+    /// How many waiters for a pool are stranded.
+    pub(super) fn stranded(&self, pool: &PoolName) -> usize {
+        let waiting = self.line.iter().map(|entry| &entry.request);
+        let wants = |request: &&SlotRequest| request.needs.iter().any(|need| need.pool == *pool);
+        waiting.filter(wants).filter(|request| self.is_stranded(request)).count()
+    }
+
     pub(super) fn leave(&mut self, process: usize, lease: LeaseId) -> Answer {
         let own = |entry: &Entry| entry.process == process && !entry.draining;
         if find(&self.held, lease).is_some_and(own) {
             return Answer::WasGranted;
         }
-        self.end(find(&self.line, lease).is_some_and(own), |truth| {
+        let request = find(&self.line, lease).filter(|entry| own(entry)).map(|entry| entry.request.clone());
+        let stranded = request.as_ref().filter(|request| self.is_stranded(request));
+        let refused = stranded.and_then(|request| self.too_heavy(request));
+        let answer = self.end(request.is_some(), |truth| {
             truth.line.retain(|entry| entry.request.lease != lease);
-        })
+        });
+        refused.unwrap_or(answer)
     }
 
     fn end(&mut self, may: bool, change: impl FnOnce(&mut Self)) -> Answer {
@@ -110,6 +145,8 @@ impl Truth {
         self.line.clear();
         self.shares.clear();
         self.advice.clear();
+        self.rollout.clear();
+        self.configured.clone_from(&self.pools);
         self.paused.clear();
         self.learning = true;
     }
@@ -133,14 +170,17 @@ impl Truth {
         fairness::next(&contenders, &room).map(|place| heads[place])
     }
 
-    /// Nobody of its tenant waits for the same pools before it.
+    /// It is not stranded, and nobody of its tenant waits for the same pools before it who is not.
     fn is_head(&self, place: usize) -> bool {
         let pools =
             |entry: &Entry| entry.request.needs.iter().map(|need| need.pool.clone()).collect::<Vec<_>>();
         let this = &self.line[place];
-        !self.line[..place]
-            .iter()
-            .any(|before| before.request.tenant == this.request.tenant && pools(before) == pools(this))
+        let before = |entry: &Entry| {
+            entry.request.tenant == this.request.tenant
+                && pools(entry) == pools(this)
+                && !self.is_stranded(&entry.request)
+        };
+        !self.is_stranded(&this.request) && !self.line[..place].iter().any(before)
     }
 
     fn contender(&self, place: usize) -> Contender {
@@ -158,8 +198,17 @@ impl Truth {
         own.map_or((None, 1), |(_, _, cap, weight)| (*cap, *weight))
     }
 
-    pub(super) fn slots(&self, pool: &PoolName) -> u32 {
-        self.pools.iter().find(|(name, _)| name == pool).map_or(0, |(_, slots)| *slots)
+    /// What is `None` stays.
+    pub(super) fn set_share(
+        &mut self,
+        pool: &PoolName,
+        tenant: &Tenant,
+        cap: Option<Option<u32>>,
+        weight: Option<u32>,
+    ) {
+        let (old_cap, old_weight) = self.share(pool, tenant);
+        let share = (pool.clone(), tenant.clone(), cap.unwrap_or(old_cap), weight.unwrap_or(old_weight));
+        self.shares.push(share);
     }
 
     /// What grants obey now.
@@ -168,7 +217,8 @@ impl Truth {
     }
 
     pub(super) fn limit(&self, pool: &PoolName) -> u32 {
-        limit(self.slots(pool), self.advice.get(pool).copied())
+        let allowed = allowed(number(&self.pools, pool), self.rollout.get(pool).copied());
+        limit(allowed, self.advice.get(pool).copied())
     }
 
     pub(super) fn in_use(&self, pool: &PoolName) -> u32 {
@@ -179,6 +229,10 @@ impl Truth {
         let theirs = self.held.iter().filter(|entry| tenant.is_none_or(|t| entry.request.tenant == *t));
         theirs.flat_map(|e| &e.request.needs).filter(|need| need.pool == *pool).map(|need| need.weight).sum()
     }
+}
+
+fn number(pools: &[(PoolName, u32)], pool: &PoolName) -> u32 {
+    pools.iter().find(|(name, _)| name == pool).map_or(0, |(_, slots)| *slots)
 }
 
 pub(super) fn find(entries: &[Entry], lease: LeaseId) -> Option<&Entry> {

@@ -126,7 +126,9 @@ pub async fn what_can_never_be_granted_is_refused_at_once(fixture: &dyn Fixture)
     let mut a = Process::open(&engine, "a").await;
     let never = |weight, most| Admission::Refused(Refusal::Never { pool: pool("p"), weight, most });
     assert_eq!(a.ask(&request("t", 3)).await, never(3, 2));
-    assert_eq!(a.ask(&request("small", 2)).await, never(2, 1));
+    let retry_after = lockgate_core::admission::RETRY_TOO_HEAVY;
+    let for_now = Refusal::TooHeavy { pool: pool("p"), weight: 2, now: 1, most: 2, retry_after };
+    assert_eq!(a.ask(&request("small", 2)).await, Admission::Refused(for_now), "an operator may lift a cap");
     let unknown = a.ask(&request_for("t", &[("p", 1), ("nowhere", 1)])).await;
     assert_eq!(unknown, Admission::Refused(Refusal::UnknownPool { pool: pool("nowhere") }));
     let status = status(&engine).await;

@@ -2,11 +2,11 @@
 
 use lockgate_core::EngineError;
 use lockgate_core::lease::{Released, Wake};
-use lockgate_core::pool::{Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus};
+use lockgate_core::pool::{Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantChange};
 use lockgate_core::slots::PoolQuery;
 
 use super::super::Fixture;
-use super::super::process::{Process, change, ensure, set_slots, share, status, view};
+use super::super::process::{Process, change, ensure, set_slots, share, status, view, view_of};
 use super::super::stage::{pool, request, soon, tenant};
 
 /// A worker with an old file never reverts what an operator has set.
@@ -74,6 +74,42 @@ pub async fn a_change_leaves_the_rest_as_it_was(fixture: &dyn Fixture) {
     assert_eq!((set.slots, set.per_tenant), (6, Some(2)));
     let shared = share(&engine, "t", Some(1), 3).await;
     assert_eq!((shared.slots, shared.per_tenant), (6, Some(2)));
+}
+
+/// What a change of a tenant's share does not name stays; it can be read, and removed.
+pub async fn a_tenants_share_is_changed_shown_and_removed(fixture: &dyn Fixture) {
+    let engine = fixture.engine();
+    ensure(&engine, "p", 5).await;
+    ensure(&engine, "q", 5).await;
+    let set = async |of: &str, cap, weight| {
+        let share = Some(TenantChange { tenant: tenant(of), cap, weight });
+        change(&engine, "p", PoolChange { tenant: share, ..PoolChange::default() }).await;
+    };
+    let shown = async || {
+        let shares = view(&engine).await.shares;
+        shares
+            .into_iter()
+            .map(|share| (share.tenant.to_string(), share.cap, share.weight))
+            .collect::<Vec<_>>()
+    };
+    set("t", Some(Some(7)), None).await;
+    set("t", None, Some(3)).await;
+    set("a", None, Some(2)).await;
+    let t = |cap, weight| ("t".to_owned(), cap, weight);
+    let a = ("a".to_owned(), None, 2);
+    assert_eq!(shown().await, [a.clone(), t(Some(7), 3)]);
+    set("t", Some(Some(1)), None).await;
+    assert_eq!(shown().await, [a.clone(), t(Some(1), 3)]);
+    set("t", Some(None), None).await;
+    assert_eq!(shown().await, [a.clone(), t(None, 3)], "the weight stays");
+    let mut p = Process::open(&engine, "p").await;
+    p.take(&request("t", 2)).await;
+    set("t", None, Some(1)).await;
+    set("nobody", Some(None), Some(1)).await;
+    assert_eq!(shown().await, [a], "nothing of its own is left");
+    let all = engine.slots.inspect(&PoolQuery::all()).await.unwrap();
+    assert!(all.iter().all(|view| view.shares.is_empty()), "read with one pool alone");
+    assert!(view_of(&engine, "q").await.shares.is_empty());
 }
 
 /// There is no changing or resetting of a pool that is not there.

@@ -1,11 +1,12 @@
 //! The end of holds and waits. A release must never end a hold that it does not name by its fence.
 
+use lockgate_core::admission;
 use lockgate_core::lease::{Release, Released};
 use lockgate_core::record::HoldEnd;
 use lockgate_core::time::millis;
 use lockgate_core::{Fence, LeaseId, SessionId};
 
-use super::{Ablation, Held, State};
+use super::{Ablation, Held, State, Waiter};
 
 impl State {
     pub(super) fn release(&mut self, session: SessionId, end: Release) -> Released {
@@ -40,13 +41,12 @@ impl State {
         Released::Done
     }
 
-    /// Slots were held so long: moves the average of their pools by an eighth towards it.
     fn learn_hold(&mut self, lease: LeaseId) {
         let Some(held) = self.leases.get(&lease) else { return };
-        let time = self.now - held.since;
+        let time = u64::try_from(self.now - held.since).unwrap_or(0);
         for need in &held.lease.request.needs {
             if let Some(pool) = self.pools.get_mut(&need.pool) {
-                pool.hold = Some(pool.hold.map_or(time, |hold| (hold * 7 + time) / 8));
+                pool.hold = Some(admission::learned_hold(pool.hold, time));
             }
         }
     }
@@ -56,16 +56,18 @@ impl State {
         if let Some(held) = held {
             return Released::WasGranted(held.lease.clone());
         }
-        let before = self.waiters.len();
-        self.waiters.retain(|_, waiter| waiter.request.lease != lease || waiter.session != session);
-        if self.waiters.len() == before {
+        let own = |waiter: &Waiter| waiter.request.lease == lease && waiter.session == session;
+        let ticket = self.waiters.iter().find(|(_, waiter)| own(waiter)).map(|(ticket, _)| *ticket);
+        let Some(waiter) = ticket.and_then(|ticket| self.waiters.remove(&ticket)) else {
             return Released::NotHeld;
-        }
+        };
+        let stranded = Some(&waiter.request).filter(|request| self.is_stranded(request));
+        let refusal = stranded.and_then(|request| self.too_heavy(request));
         // It may have been the heavy head that all others stood behind.
         if self.ablation != Some(Ablation::NoWakeAfterCancel) {
             self.grant();
         }
-        Released::Done
+        refusal.map_or(Released::Done, Released::WasStranded)
     }
 }
 

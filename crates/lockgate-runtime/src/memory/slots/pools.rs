@@ -2,7 +2,7 @@
 
 use lockgate_core::PoolName;
 use lockgate_core::error::EngineError;
-use lockgate_core::lease::{Holder, Wake};
+use lockgate_core::lease::{Holder, SlotRequest, Wake};
 use lockgate_core::pool::{self, Advice, NewAdvice, PoolChange, PoolCommand, PoolSpec, PoolStatus};
 use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::time::millis;
@@ -55,8 +55,10 @@ impl State {
         pool.slots = change.slots.unwrap_or(pool.slots);
         pool.per_tenant = change.per_tenant.unwrap_or(pool.per_tenant);
         pool.rollout = change.rollout.unwrap_or(pool.rollout);
-        if let Some(share) = change.tenant {
-            pool.shares.insert(share.tenant.clone(), share);
+        if let Some(change) = change.tenant {
+            let before = pool.shares.remove(&change.tenant);
+            let after = change.applied(before.as_ref());
+            pool.shares.extend(after.map(|share| (change.tenant, share)));
         }
         if let Some(advice) = change.advice {
             pool.advice = advice.map(|advice| Given { advice, since: now });
@@ -97,6 +99,8 @@ impl State {
             .map(|(name, pool)| PoolView {
                 status: self.status(name, pool),
                 holders: only.map(|_| self.holders(name)).unwrap_or_default(),
+                stranded: only.map_or(0, |name| self.stranded(name)),
+                shares: only.map(|_| pool.shares.values().cloned().collect()).unwrap_or_default(),
                 record: only.and(query.record).map(|after| self.page(name, after)),
             })
             .collect()
@@ -123,6 +127,12 @@ impl State {
             paused: pool.paused_until.map(|until| self.until(until)),
             advice: pool.advice.as_ref().map(|given| self.advice(given)),
         }
+    }
+
+    fn stranded(&self, name: &PoolName) -> u32 {
+        let wants = |request: &&SlotRequest| weight_in(request, name) > 0 && self.is_stranded(request);
+        let requests = self.waiters.values().map(|waiter| &waiter.request);
+        u32::try_from(requests.filter(wants).count()).unwrap_or(u32::MAX)
     }
 
     fn advice(&self, Given { advice, since }: &Given) -> Advice {

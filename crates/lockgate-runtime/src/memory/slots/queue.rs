@@ -2,119 +2,104 @@
 //! happen while the store learns who held what.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
+use lockgate_core::admission::{self, Ahead, Bounds, Known, Pace};
 use lockgate_core::fairness::{self, Contender, Room, TenantUse};
 use lockgate_core::lease::{Admission, Lease, Refusal, SlotRequest, Wake};
-use lockgate_core::pool::{Need, merged};
-use lockgate_core::time::millis;
+use lockgate_core::pool::merged;
 use lockgate_core::{Fence, LeaseId, PoolName, SessionId, Tenant};
 
 use super::{Ablation, Held, Pool, State, Waiter};
 
-/// The shortest and the longest time after which somebody who was refused is told to ask again.
-const ASK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
-
 impl State {
-    pub(super) fn acquire(&mut self, session: SessionId, mut request: SlotRequest) -> Admission {
+    pub(super) fn acquire(&mut self, session: SessionId, requests: Vec<SlotRequest>) -> Vec<Admission> {
+        let leases: Vec<LeaseId> = requests.iter().map(|request| request.lease).collect();
+        let answers: Vec<Admission> =
+            requests.into_iter().map(|request| self.ask(session, request)).collect();
+        // A later request of the call may have let an earlier one in.
+        leases.into_iter().zip(answers).map(|(lease, answer)| self.latest(lease, answer)).collect()
+    }
+
+    fn ask(&mut self, session: SessionId, mut request: SlotRequest) -> Admission {
         request.needs = merged(request.needs);
-        if let Some(answer) = self.known(session, request.lease) {
-            return answer;
+        if let Some(known) = self.known(session, request.lease) {
+            return known.answer(self.timing.ttl);
         }
-        if let Some(refusal) = self.never(&request) {
+        if let Some(refusal) = self.too_heavy(&request) {
             return Admission::Refused(refusal);
         }
-        let lease = request.lease;
         let joins_a_line = !self.waiters.is_empty();
-        let hopeless = self.hopeless(&request);
+        let too_busy = self.too_busy(&request);
         self.last_ticket += 1;
         self.waiters.insert(self.last_ticket, Waiter { request, session, since: self.now });
+        if let Some(refusal) = too_busy.filter(|_| self.next() != Some(self.last_ticket)) {
+            self.waiters.remove(&self.last_ticket);
+            return Admission::Refused(refusal);
+        }
         if !(joins_a_line && self.ablation == Some(Ablation::NoGrantAfterEnqueue)) {
             self.grant();
         }
+        Admission::Queued
+    }
+
+    /// The answer to a request at the end of its call. A grant that it tells is not pushed.
+    fn latest(&mut self, lease: LeaseId, answer: Admission) -> Admission {
         match self.leases.get(&lease) {
-            Some(held) => {
-                // The answer says it: no push for this one.
+            Some(held) if answer == Admission::Queued => {
                 self.wakes.retain(|(_, wake)| !matches!(wake, Wake::Granted(l) if l.id() == lease));
                 Admission::Granted(held.lease.clone())
             }
-            None => match hopeless {
-                Some(refusal) => {
-                    self.waiters.remove(&self.last_ticket);
-                    Admission::Refused(refusal)
-                }
-                None => Admission::Queued,
-            },
+            _ => answer,
         }
     }
 
-    /// The answer to a request whose lease is held, drains, or waits already.
-    fn known(&self, session: SessionId, lease: LeaseId) -> Option<Admission> {
+    /// What is held, drains or waits under this lease.
+    fn known(&self, session: SessionId, lease: LeaseId) -> Option<Known<'_>> {
         if let Some(held) = self.leases.get(&lease) {
             return Some(match held.draining_until {
-                Some(until) => Admission::Refused(Refusal::Draining { retry_after: self.until(until) }),
-                None if held.session == session => Admission::Granted(held.lease.clone()),
-                None => self.held_elsewhere(),
+                Some(until) => Known::Draining { left: self.until(until) },
+                None => Known::Held { lease: &held.lease, is_own: held.session == session },
             });
         }
         let waiter = self.waiters.values().find(|waiter| waiter.request.lease == lease)?;
-        Some(if waiter.session == session { Admission::Queued } else { self.held_elsewhere() })
+        Some(Known::Waiting { is_own: waiter.session == session })
     }
 
-    fn held_elsewhere(&self) -> Admission {
-        // Were that process dead, it would be known by then.
-        Admission::Refused(Refusal::Held { retry_after: self.timing.ttl })
-    }
-
-    fn never(&self, request: &SlotRequest) -> Option<Refusal> {
-        request.needs.iter().find_map(|Need { pool: name, weight }| {
-            let Some(pool) = self.pools.get(name) else {
-                return Some(Refusal::UnknownPool { pool: name.clone() });
-            };
-            let cap = pool.cap(&request.tenant).unwrap_or(u32::MAX);
-            let most = if pool.slots == 0 { cap } else { cap.min(pool.slots) };
-            (*weight > most).then(|| Refusal::Never { pool: name.clone(), weight: *weight, most })
+    pub(super) fn too_heavy(&self, request: &SlotRequest) -> Option<Refusal> {
+        admission::too_heavy(&request.needs, |name| {
+            self.pools.get(name).map(|pool| Bounds {
+                configured: pool.configured,
+                slots: pool.slots,
+                rollout: pool.rollout,
+                cap: pool.cap(&request.tenant),
+            })
         })
     }
 
-    /// Whether so many stand before it that it cannot have a slot in time: twice the slots or more, and at the pace of late
-    /// they take longer than it is ready to wait.
-    fn hopeless(&self, request: &SlotRequest) -> Option<Refusal> {
-        let line = || self.waiters.values().filter(|waiter| same_pools(&waiter.request, request));
-        let crowd = line().filter(|waiter| waiter.request.tenant == request.tenant).count();
-        let lines: BTreeSet<&Tenant> = line().map(|waiter| &waiter.request.tenant).collect();
-        let longest = request.needs.iter().filter_map(|need| {
-            let pool = self.pools.get(&need.pool)?;
-            let hold = pool.hold?;
-            let wait = |ahead: usize, slots: u32| {
-                let (ahead, slots) = (i64::try_from(ahead).unwrap_or(i64::MAX), i64::from(slots));
-                (slots > 0 && ahead >= slots * 2).then(|| hold.saturating_mul(ahead) / slots)
-            };
-            let own = pool.cap(&request.tenant).and_then(|cap| wait(crowd, cap));
-            own.max(wait(crowd + lines.len(), pool.slots))
-        });
-        let excess = longest.max()?.saturating_sub(millis(request.max_wait));
-        let ask_again = Duration::from_millis(u64::try_from(excess).ok().filter(|ms| *ms > 0)?);
-        let [shortest, longest] = ASK_AGAIN;
-        Some(Refusal::TooBusy { retry_after: ask_again.clamp(shortest, longest) })
+    fn too_busy(&self, request: &SlotRequest) -> Option<Refusal> {
+        let waiting = self.waiters.values().map(|waiter| &waiter.request);
+        let ahead: Vec<&SlotRequest> =
+            waiting.filter(|other| same_pools(other, request) && !self.is_stranded(other)).collect();
+        let queues: BTreeSet<&Tenant> = ahead.iter().map(|other| &other.tenant).collect();
+        let own_queue = ahead.iter().filter(|other| other.tenant == request.tenant).count();
+        let ahead = Ahead { own_queue: count(own_queue), queues: count(queues.len()) };
+        let pools = request.needs.iter().filter_map(|need| self.pools.get(&need.pool));
+        let pace =
+            |pool: &Pool| Pace { hold: pool.hold, slots: pool.allowed(), cap: pool.cap(&request.tenant) };
+        admission::too_busy(pools.map(pace), ahead, request.max_wait)
+    }
+
+    pub(super) fn is_stranded(&self, request: &SlotRequest) -> bool {
+        request.needs.iter().any(|need| {
+            self.pools.get(&need.pool).is_some_and(|pool| {
+                admission::is_stranded(need.weight, pool.limit(), pool.cap(&request.tenant))
+            })
+        })
     }
 
     /// Grants until nobody who may have slots waits for free ones.
     pub(super) fn grant(&mut self) {
-        if self.learning_until.is_some() {
-            return;
-        }
-        let room = |state: &Self| -> Room {
-            state
-                .pools
-                .iter()
-                .map(|(name, pool)| (name.clone(), pool.open().saturating_sub(state.in_use(name))))
-                .collect()
-        };
-        loop {
-            let contenders = self.heads();
-            let next = fairness::next(&contenders, &room(self)).and_then(|place| contenders.get(place));
-            let Some(waiter) = next.and_then(|head| self.waiters.remove(&head.ticket)) else { return };
+        while let Some(waiter) = self.next().and_then(|ticket| self.waiters.remove(&ticket)) {
             let fence = self.next_fence();
             let lease = Lease { request: waiter.request, fence };
             self.wakes.push((waiter.session, Wake::Granted(lease.clone())));
@@ -122,15 +107,27 @@ impl State {
         }
     }
 
-    /// The first of each line. A line is a tenant's waiters for the same pools: who waits for one backend holds up
-    /// nobody, not even of its tenant, who waits for another.
+    /// The ticket of the waiter that is granted next.
+    fn next(&self) -> Option<u64> {
+        if self.learning_until.is_some() {
+            return None;
+        }
+        let free =
+            |(name, pool): (&PoolName, &Pool)| (name.clone(), pool.open().saturating_sub(self.in_use(name)));
+        let room: Room = self.pools.iter().map(free).collect();
+        let contenders = self.heads();
+        fairness::next(&contenders, &room).and_then(|place| contenders.get(place)).map(|head| head.ticket)
+    }
+
+    /// The first of each line that is not stranded. A line is a tenant's waiters for the same pools: a waiter for one
+    /// backend holds up nobody that waits for another, not even of its tenant.
     fn heads(&self) -> Vec<Contender> {
         let mut heads: Vec<(&Waiter, Contender)> = Vec::new();
         for (ticket, waiter) in &self.waiters {
             let behind = |(head, _): &(&Waiter, Contender)| {
                 head.request.tenant == waiter.request.tenant && same_pools(&head.request, &waiter.request)
             };
-            if !heads.iter().any(behind) {
+            if !heads.iter().any(behind) && !self.is_stranded(&waiter.request) {
                 heads.push((waiter, self.contender(*ticket, &waiter.request)));
             }
         }
@@ -186,9 +183,14 @@ impl Pool {
         if self.paused_until.is_some() { 0 } else { self.limit() }
     }
 
+    /// The most slots that this tenant may have.
     fn cap(&self, tenant: &Tenant) -> Option<u32> {
-        self.shares.get(tenant).and_then(|share| share.cap).or(self.per_tenant)
+        admission::cap(self.shares.get(tenant).and_then(|share| share.cap), self.per_tenant)
     }
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 fn same_pools(one: &SlotRequest, other: &SlotRequest) -> bool {
