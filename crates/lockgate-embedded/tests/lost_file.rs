@@ -1,6 +1,6 @@
 //! The database file is deleted or replaced while processes have it open, as by an operator who restores a backup.
 
-#![expect(clippy::unwrap_used, reason = "these are tests, their helpers included")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests, their helpers included")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -157,16 +157,13 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 /// them:
 ///
 /// 1. In one step: take `before` back, lift the line (`issued` is at least the full line plus all chunks that
-/// are out, as
-///    they were before this step), charge, and write the chunk down.
+///    are out, as they were before this step), charge, and write the chunk down.
 /// 2. A chunk whose end has passed by the store's clock is forgotten with its tokens; one that is given back
-/// after that
-///    changes nothing.
+///    after that changes nothing.
 /// 3. A chunk is given back once: the same call again changes nothing.
 /// 4. A quota changes by [`set`](Self::set) alone, and no change creates a token.
 /// 5. A store that lost its state, or may have, goes on with an empty bucket, when all chunks that may be out
-/// have ended.
-///
+///    have ended.
 /// 6. A change forgets the samples, and a report counts only for the version that it names.
 ///
 /// No lock is held between calls, and a call that is lost on its way costs at most the chunk, until its end.

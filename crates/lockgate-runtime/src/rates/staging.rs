@@ -78,17 +78,9 @@ impl Staging {
             Ok(Changed::Version(_)) => return,
             Err(error) => return tracing::debug!(limit = status.name, %error, "samples not reported"),
         };
-        let Some((change, place, why)) = next(stages, &note, &status) else {
-            return rollout.apply(stages.stage(note.place)).await;
-        };
-        match chunks.set(&status.name, change).await {
-            Ok(Changed::Done(_)) => {
-                let stage = place.map(|place| place + 1);
-                tracing::warn!(limit = status.name, stage, why, "limit moved");
-                rollout.apply(place.and_then(|place| stages.stage(place))).await;
-            }
-            Ok(Changed::Version(_)) => {}
-            Err(error) => tracing::warn!(limit = status.name, %error, "limit not moved"),
+        match next(stages, &note, &status) {
+            None => rollout.apply(stages.stage(note.place)).await,
+            Some(due) => shift(due, &status.name, stages, chunks, rollout).await,
         }
     }
 
@@ -114,15 +106,32 @@ impl Staged {
     }
 }
 
-/// The change that is due, the place that it leads to (`None`: the stages end), and why. `None`: nothing
-/// changes.
-fn next(
-    stages: &Stages,
-    note: &StageNote,
-    status: &LimitStatus,
-) -> Option<(LimitChange, Option<usize>, &'static str)> {
+/// A change of stage that is due.
+struct Due {
+    change: LimitChange,
+    /// Where it leads to; `None`: the stages end.
+    place: Option<usize>,
+    why: &'static str,
+}
+
+/// Moves the limit, unless another worker was first, and then its slots.
+async fn shift(due: Due, limit: &str, stages: &Stages, chunks: &dyn Chunks, rollout: Rollout<'_>) {
+    let Due { change, place, why } = due;
+    match chunks.set(limit, change).await {
+        Ok(Changed::Done(_)) => {
+            tracing::warn!(limit, stage = place.map(|place| place + 1), why, "limit moved");
+            rollout.apply(place.and_then(|place| stages.stage(place))).await;
+        }
+        Ok(Changed::Version(_)) => {}
+        Err(error) => tracing::warn!(limit, %error, "limit not moved"),
+    }
+}
+
+/// The change that is due; `None`: nothing changes.
+fn next(stages: &Stages, note: &StageNote, status: &LimitStatus) -> Option<Due> {
     if stages.steps.is_empty() {
-        return Some((note.end(status.version), None, "its stages are not configured any more"));
+        let why = "its stages are not configured any more";
+        return Some(Due { change: note.end(status.version), place: None, why });
     }
     let place = note.place.min(stages.steps.len() - 1);
     let (place, why) = match stages.decide(place, status.samples, status.age) {
@@ -132,7 +141,7 @@ fn next(
         Step::Back(Exceeded::P95) => (place.saturating_sub(1), "jobs took too long"),
     };
     let note = StageNote { place, configured: note.configured, why: why.to_owned() };
-    Some((note.change(stages, status.version), Some(place), why))
+    Some(Due { change: note.change(stages, status.version), place: Some(place), why })
 }
 
 /// Whether an execution says that its backend fails; `None`: it says nothing.

@@ -10,7 +10,7 @@ use lockgate_limits::{Quota, QuotaError, Rate};
 use lockgate_runtime::rates::{limit_of_kind, limit_of_pool};
 use serde::{Deserializer, Serializer, de};
 
-use super::{Settings, StageSettings};
+use super::Settings;
 
 /// A rate and its burst; nothing where there is no rate.
 ///

@@ -54,6 +54,7 @@ on_both![
     a_projection_written_twice_leaves_the_same_rows_as_once,
     an_older_fence_and_an_older_generation_change_nothing,
     some_projects_are_replaced_alone_and_a_run_still_replaces_all,
+    newer_projections_of_some_projects_leave_the_others_and_the_generation,
     a_newer_generation_wins_with_any_fence_and_past_hours_go,
     of_many_writers_at_once_the_largest_fence_wins,
     rows_of_what_has_no_projection_any_more_are_removed,
@@ -281,42 +282,66 @@ async fn an_older_fence_and_an_older_generation_change_nothing(stage: Stage) {
     assert_eq!(projected.stored().await, before);
 }
 
-async fn some_projects_are_replaced_alone_and_a_run_still_replaces_all(stage: Stage) {
-    let mut second = imported("o");
-    second.project = Some(ImportedProject { id: "p2".to_owned(), active: true, created: None });
-    stage.store.organizations.import(&[imported("o"), second]).await.unwrap();
-    let projected = Projected::on(stage).await;
-    let rows = |by: i64| -> Vec<Projection> {
-        rows(&projected.organization, &projected.usage, NOW)
-            .into_iter()
-            .map(|row| moved(row, NOW.plus(by)))
-            .collect()
-    };
-    let part = async |by: i64, fence: u64, projects: &[&str], rows: &[Projection]| {
-        let from = Provenance { generation: NOW.plus(by), fence: Fence(fence), rules: &projected.rules };
-        let projects: Vec<String> = projects.iter().map(|project| (*project).to_owned()).collect();
-        projected.stage.store.projections.replace_projects("o", from, &projects, rows).await.unwrap()
-    };
-    let first = async |project: &str| {
-        let rows = projected.stage.store.projections.of("o", Some(project)).await.unwrap();
+/// An organization with two projects, and the calls that replace some of them alone.
+struct TwoProjects(Projected);
+
+impl TwoProjects {
+    async fn on(stage: Stage) -> Self {
+        let mut second = imported("o");
+        second.project = Some(ImportedProject { id: "p2".to_owned(), active: true, created: None });
+        stage.store.organizations.import(&[imported("o"), second]).await.unwrap();
+        Self(Projected::on(stage).await)
+    }
+
+    fn rows(&self, by: i64) -> Vec<Projection> {
+        let Projected { organization, usage, .. } = &self.0;
+        rows(organization, usage, NOW).into_iter().map(|row| moved(row, NOW.plus(by))).collect()
+    }
+
+    /// Replaces the second project alone.
+    async fn part(&self, by: i64, fence: u64, rows: &[Projection]) -> Replaced {
+        let from = Provenance { generation: NOW.plus(by), fence: Fence(fence), rules: &self.0.rules };
+        let projections = &self.0.stage.store.projections;
+        projections.replace_projects("o", from, &["p2".to_owned()], rows).await.unwrap()
+    }
+
+    async fn all(&self, by: i64, fence: u64) -> Replaced {
+        self.0.put(NOW.plus(by), fence, &self.rows(by)).await
+    }
+
+    /// How many rows each project has.
+    async fn counts(&self) -> (usize, usize) {
+        (self.first("o").await.0, self.first("p2").await.0)
+    }
+
+    /// How many rows the project has, and the hour and the generation of the first.
+    async fn first(&self, project: &str) -> (usize, Option<(Hour, Hour)>) {
+        let rows = self.0.stage.store.projections.of("o", Some(project)).await.unwrap();
         (rows.len(), rows.first().map(|row| (row.hour, row.generation)))
-    };
-    // Nothing is there yet: only the listed project gets rows, and a run for the same hour replaces them with any fence.
-    assert_eq!(part(0, 9, &["p2"], &rows(0)).await, Replaced::Yes);
-    assert_eq!((first("o").await.0, first("p2").await), (0, (168, Some((NOW, NOW)))));
-    assert_eq!(projected.put(NOW, 5, &rows(0)).await, Replaced::Yes);
-    assert_eq!((first("o").await.0, first("p2").await.0), (168, 168));
-    // An older one changes nothing; a newer one moves the hours of its projects and leaves the others and the generation.
-    assert_eq!(part(0, 4, &["p2"], &[]).await, Replaced::Superseded);
-    assert_eq!(part(-1, 99, &["p2"], &[]).await, Replaced::Superseded);
-    assert_eq!(part(1, 1, &["p2"], &rows(1)).await, Replaced::Yes);
-    assert_eq!(first("p2").await, (168, Some((NOW.plus(1), NOW))));
-    assert_eq!(first("o").await, (167, Some((NOW.plus(1), NOW))), "past hours go, the others stay");
-    // A listed project without a projection loses its rows.
-    assert_eq!(part(1, 1, &["p2"], &[]).await, Replaced::Yes);
-    assert_eq!((first("o").await.0, first("p2").await.0), (167, 0));
-    assert_eq!(projected.put(NOW.plus(1), 1, &rows(1)).await, Replaced::Yes);
-    assert_eq!((first("o").await.0, first("p2").await.0), (168, 168));
+    }
+}
+
+async fn some_projects_are_replaced_alone_and_a_run_still_replaces_all(stage: Stage) {
+    let projects = TwoProjects::on(stage).await;
+    assert_eq!(projects.part(0, 9, &projects.rows(0)).await, Replaced::Yes);
+    assert_eq!(projects.counts().await, (0, 168), "only the listed project gets rows");
+    assert_eq!(projects.first("p2").await.1, Some((NOW, NOW)));
+    assert_eq!(projects.all(0, 5).await, Replaced::Yes, "a run for the same hour wins with any fence");
+    assert_eq!(projects.counts().await, (168, 168));
+}
+
+async fn newer_projections_of_some_projects_leave_the_others_and_the_generation(stage: Stage) {
+    let projects = TwoProjects::on(stage).await;
+    assert_eq!(projects.all(0, 5).await, Replaced::Yes);
+    assert_eq!(projects.part(0, 4, &[]).await, Replaced::Superseded, "an older fence");
+    assert_eq!(projects.part(-1, 99, &[]).await, Replaced::Superseded, "an older hour");
+    assert_eq!(projects.part(1, 1, &projects.rows(1)).await, Replaced::Yes);
+    assert_eq!(projects.first("p2").await, (168, Some((NOW.plus(1), NOW))));
+    assert_eq!(projects.first("o").await, (167, Some((NOW.plus(1), NOW))), "past hours go, the others stay");
+    assert_eq!(projects.part(1, 1, &[]).await, Replaced::Yes);
+    assert_eq!(projects.counts().await, (167, 0), "a listed project without a projection loses its rows");
+    assert_eq!(projects.all(1, 1).await, Replaced::Yes);
+    assert_eq!(projects.counts().await, (168, 168));
 }
 
 async fn a_newer_generation_wins_with_any_fence_and_past_hours_go(stage: Stage) {
