@@ -14,7 +14,7 @@ pub enum AdaptiveMode {
     Enforce,
 }
 
-/// The range of an [`AdaptiveLimit`], and its mode.
+/// The range of an [`AdaptiveLimit`](super::AdaptiveLimit), and its mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdaptiveOptions {
     /// What becomes of the advice.

@@ -1,7 +1,7 @@
 //! Hourly usage from a file: `project,hour,accepted`, and optionally `dropped` and `category`.
 //!
 //! Every record is checked before the first hour is written: against the other records of the file, the known projects, and
-//! for ClickHouse the table. Memory is bounded: a file with more records than [`HOURS_IN_MEMORY`] is imported in parts, for
+//! for ClickHouse the table. Memory is bounded: a file with more records than `HOURS_IN_MEMORY` is imported in parts, for
 //! each of which it is read again.
 
 mod hours;
