@@ -109,7 +109,7 @@ const FLAGS: &[Refused] = &[
     refused(&["runs", "retry", "r", "--state", "running"], USAGE, &["running"]),
     refused(&["limits", "set", "clickhouse", "--rate", "fast"], USAGE, &["fast", "10/s"]),
     refused(&["limits", "set", "clickhouse", "--rate", "1/s", "--burst", "0"], USAGE, &["--burst", "0"]),
-    refused(&["limits", "stages", "clickhouse", "jump"], USAGE, &["jump", "advance"]),
+    refused(&["limits", "ramp", "clickhouse", "jump"], USAGE, &["jump", "advance"]),
     refused(&["--output", "yaml", "runs", "list"], USAGE, &["yaml", "json"]),
     refused(&["--config", "no-such.toml", "runs", "list"], CONFIG, &["no-such.toml"]),
     refused(&["--set", "worker.concurrency=none", "work"], CONFIG, &["worker.concurrency", "none"]),

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-pub(crate) use readiness::Readiness;
+pub(crate) use readiness::ReadinessProbe;
 
 use crate::http::{self, HttpOptions};
 use crate::problem::{Exit, Problem};
@@ -36,7 +36,7 @@ pub(crate) struct Endpoints {
 #[derive(Clone)]
 struct Shared {
     metrics: PrometheusHandle,
-    readiness: Arc<Readiness>,
+    readiness: Arc<ReadinessProbe>,
 }
 
 impl Endpoints {
@@ -48,7 +48,7 @@ impl Endpoints {
         address: SocketAddr,
         hosts: Vec<String>,
         about: &About,
-        readiness: Arc<Readiness>,
+        readiness: Arc<ReadinessProbe>,
     ) -> anyhow::Result<Self> {
         let refused = |error: std::io::Error| cannot_listen(address, &error);
         let listener = TcpListener::bind(address).await.map_err(refused)?;

@@ -71,7 +71,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// The most slots that one job may take now. An advice does not count: it passes. A closed pool does not either: it
+    /// The most slots that one job may take now. An recommendation does not count: it passes. A closed pool does not either: it
     /// opens again, and jobs wait for that.
     fn now(&self) -> u32 {
         open(allowed(self.slots, self.rollout)).min(self.cap.unwrap_or(u32::MAX))

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::history::{EndedHold, HistoryEntry, HistoryPage, Moment, SlotsChange, granted_at};
 use crate::id::{Fence, LeaseId};
-use crate::record::{EndedHold, Entry, LimitChange, Moment, RecordPage, granted_at};
 use crate::slots::PoolView;
 use crate::time::Timestamp;
 
@@ -28,7 +28,7 @@ pub struct Evidence {
     /// The limit at that time.
     pub limit: u32,
     holds: Vec<Hold>,
-    changes: Vec<LimitChange>,
+    changes: Vec<SlotsChange>,
 }
 
 /// A hold, ended or not.
@@ -95,13 +95,13 @@ impl Evidence {
     }
 
     /// Adds the next page.
-    pub fn add(&mut self, page: &RecordPage) {
+    pub fn add(&mut self, page: &HistoryPage) {
         // Entries may have fallen out between two pages.
         self.since = self.since.max(page.since);
         for entry in &page.entries {
             match *entry {
-                Entry::Hold(hold) => self.holds.push(hold.into()),
-                Entry::Limit(change) => self.changes.push(change),
+                HistoryEntry::Hold(hold) => self.holds.push(hold.into()),
+                HistoryEntry::Limit(change) => self.changes.push(change),
             }
         }
     }
@@ -155,7 +155,7 @@ impl Evidence {
 
     fn highest_limit(&self) -> u32 {
         let first = self.limit_at(Fence(self.since.number.saturating_add(1)));
-        let within = |change: &&LimitChange| change.number >= self.since.number;
+        let within = |change: &&SlotsChange| change.number >= self.since.number;
         self.changes.iter().filter(within).map(|change| change.to).fold(first, u32::max)
     }
 }

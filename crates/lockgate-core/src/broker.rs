@@ -5,8 +5,8 @@
 
 use async_trait::async_trait;
 
-pub use crate::dead::Unreadable;
-use crate::dead::{DeadEnd, DeadLetter, DeadQuery};
+pub use crate::dead::Rejection;
+use crate::dead::{DeadLetter, DeadQuery, Resolution};
 use crate::envelope::Envelope;
 use crate::error::EngineError;
 use crate::name::QueueName;
@@ -21,7 +21,7 @@ pub trait Broker: Send + Sync + 'static {
     async fn subscribe(&self, queue: &QueueName, window: u32) -> Result<Box<dyn Deliveries>, EngineError>;
 
     /// Ends deliveries. One that is no longer this process's (its subscription ended) is passed over.
-    async fn settle(&self, marks: Vec<Mark>) -> Result<(), EngineError>;
+    async fn settle(&self, marks: Vec<Disposition>) -> Result<(), EngineError>;
 
     /// How many messages a queue holds.
     async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError>;
@@ -34,7 +34,8 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Ends the dead letters of these ids (empty: all that lie there now); answers how many. One that is gone is
     /// passed over; a replayed one is stored in its queue before it leaves here.
-    async fn bury(&self, queue: &QueueName, ids: Vec<String>, end: DeadEnd) -> Result<u64, EngineError>;
+    async fn resolve(&self, queue: &QueueName, ids: Vec<String>, end: Resolution)
+    -> Result<u64, EngineError>;
 }
 
 /// A stream of deliveries. Dropping it ends the subscription; what was not settled is delivered again.
@@ -52,7 +53,7 @@ pub struct Delivery {
     /// What it is settled by.
     pub tag: DeliveryTag,
     /// The message, or why it cannot be read.
-    pub message: Result<Envelope, Unreadable>,
+    pub message: Result<Envelope, Rejection>,
     /// Who sent it.
     pub origin: Origin,
     /// Whether it was, or may have been, delivered before.
@@ -87,7 +88,7 @@ pub struct DeliveryTag {
 
 /// How a delivery ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mark {
+pub enum Disposition {
     /// The job's settlement is durable, or there is nothing to settle.
     Ack(DeliveryTag),
     /// Nobody can do anything with it: to the dead letters.
@@ -95,13 +96,13 @@ pub enum Mark {
         /// Which delivery.
         tag: DeliveryTag,
         /// Why.
-        why: Unreadable,
+        why: Rejection,
     },
     /// Back to the queue, for another worker: this one is draining.
     Return(DeliveryTag),
 }
 
-impl Mark {
+impl Disposition {
     /// The delivery that it ends.
     #[must_use]
     pub fn tag(&self) -> DeliveryTag {

@@ -90,14 +90,14 @@ impl fmt::Display for DeadReason {
 /// Why a message cannot be handled: the word, and what exactly is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {detail}")]
-pub struct Unreadable {
+pub struct Rejection {
     /// The word.
     pub reason: DeadReason,
     /// What exactly is wrong.
     pub detail: String,
 }
 
-impl Unreadable {
+impl Rejection {
     /// A reason with what exactly is wrong, cut to [`crate::bounds::MAX_TEXT_BYTES`].
     pub fn new(reason: DeadReason, detail: impl Into<String>) -> Self {
         Self { reason, detail: crate::bounds::text(detail.into()) }
@@ -140,7 +140,7 @@ pub struct DeadQuery {
 
 /// What becomes of dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeadEnd {
+pub enum Resolution {
     /// Back to its queue, as it came.
     Replay,
     /// Forgotten.

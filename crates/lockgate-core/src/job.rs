@@ -228,7 +228,7 @@ impl KindOptions {
 
 /// A job as the ledger knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct JobRecord {
+pub struct JobRow {
     /// Its id.
     pub id: JobId,
     /// Its run, when it belongs to one.

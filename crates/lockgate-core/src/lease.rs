@@ -64,7 +64,7 @@ impl Lease {
 pub enum Admission {
     /// Held from now on. The same request again from the same session gets the same answer.
     Granted(Lease),
-    /// In line; a [`Wake`] follows.
+    /// In line; a [`Notification`] follows.
     Queued,
     /// Not now, or never.
     Refused(Refusal),
@@ -196,7 +196,7 @@ pub enum Released {
 
 /// What a heartbeat brings back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pulse {
+pub struct HeartbeatReply {
     /// Leases that the store has for this session and the heartbeat did not name: grants whose wake-up was lost.
     pub granted: Vec<Lease>,
     /// Leases that the heartbeat named and the store no longer has: their work must stop at once.
@@ -209,7 +209,7 @@ pub struct Pulse {
 
 /// A push from the store to a session. Only a hint: whatever it says, a heartbeat says again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wake {
+pub enum Notification {
     /// A waiter was granted its slots.
     Granted(Lease),
     /// A holder is asked to stop.

@@ -13,9 +13,9 @@ use crate::cadence::Cadence;
 use crate::envelope::Envelope;
 use crate::error::EngineError;
 use crate::id::{JobId, RunId};
-use crate::job::{JobRecord, JobState, Outcome};
+use crate::job::{JobRow, JobState, Outcome};
 use crate::name::{Key, QueueName, RunName};
-pub use crate::planning::{Adoption, PlanStep, Planned, PlannedJob, adopted_key};
+pub use crate::planning::{Ingestion, PlanStep, Planned, PlannedJob, ingested_key};
 use crate::run::RunSummary;
 use crate::time::Timestamp;
 
@@ -41,7 +41,7 @@ pub trait Ledger: Send + Sync + 'static {
     async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, EngineError>;
 
     /// Reads jobs, in the order of their planning.
-    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, EngineError>;
+    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRow>, EngineError>;
 
     /// Carries out an operator's command; answers how many jobs, or runs, it changed.
     async fn control(&self, command: RunCommand) -> Result<u64, EngineError>;
@@ -66,16 +66,16 @@ pub struct Start {
     pub job: JobId,
     /// From the delivery of which dispatch.
     pub dispatch: u32,
-    /// Drawn at random for this start. The same token again, while the execution that it began is unsettled, is the same
+    /// Acquired at random for this start. The same token again, while the execution that it began is unsettled, is the same
     /// start said twice, because its answer was lost: it is answered with the same execution, and uses no attempt.
     pub token: i64,
     /// When it has to be on record.
-    pub record: Recording,
+    pub record: StartDurability,
 }
 
 /// When a start has to be on record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recording {
+pub enum StartDurability {
     /// Before the job runs.
     Now,
     /// With its settlement, if the job is over soon. The ledger records it now all the same where a start of the job
@@ -115,7 +115,7 @@ pub struct Execution {
     pub number: u32,
     /// When it was started.
     pub started_at: Timestamp,
-    /// Whether its start is on record. If not, [`Authority::Unrecorded`] settles it.
+    /// Whether its start is on record. If not, [`SettlementToken::Unrecorded`] settles it.
     pub recorded: bool,
     /// How often the job was deferred in a row before, see [`crate::transition::deferrals_in_row`].
     pub deferrals: u32,
@@ -154,7 +154,7 @@ pub struct Settlement {
     /// Which job.
     pub job: JobId,
     /// What gives the right to say so.
-    pub by: Authority,
+    pub by: SettlementToken,
     /// What it came to.
     pub outcome: Outcome,
     /// How long it waited for slots.
@@ -165,7 +165,7 @@ pub struct Settlement {
 
 /// What gives a settlement the right to change its job: nothing older than the latest may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Authority {
+pub enum SettlementToken {
     /// The delivery of this dispatch, which never started the job.
     Delivery(u32),
     /// The execution of this number.

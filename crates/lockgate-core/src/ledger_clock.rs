@@ -8,9 +8,9 @@
 //! starts goes on; running processes renew it. Wall time is used only where no process has counted, and for people: times
 //! that they read or write are converted by the present [`WallOffset`].
 
-use crate::job::JobRecord;
+use crate::job::JobRow;
 use crate::planning::PlanStep;
-use crate::run::{RunRecord, RunSpec, RunSummary, RunTiming};
+use crate::run::{RunRow, RunSpec, RunSummary, RunTiming};
 use crate::time::Timestamp;
 
 /// Wall and ledger time that differ by less than this, in milliseconds, are the same to a person.
@@ -107,8 +107,8 @@ impl WallOffset {
 
     /// The run with its times as people read them.
     #[must_use]
-    pub fn run(self, run: RunRecord) -> RunRecord {
-        RunRecord {
+    pub fn run(self, run: RunRow) -> RunRow {
+        RunRow {
             next_due: run.next_due.map(|time| self.to_wall(time)),
             deadline_at: run.deadline_at.map(|time| self.to_wall(time)),
             created_at: self.to_wall(run.created_at),
@@ -129,8 +129,8 @@ impl WallOffset {
 
     /// The job with its times as people read them.
     #[must_use]
-    pub fn job(self, job: JobRecord) -> JobRecord {
-        JobRecord {
+    pub fn job(self, job: JobRow) -> JobRow {
+        JobRow {
             due_at: job.due_at.map(|time| self.to_wall(time)),
             updated_at: self.to_wall(job.updated_at),
             ..job

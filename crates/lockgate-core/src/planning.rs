@@ -4,9 +4,9 @@
 
 use crate::id::{JobId, RunId};
 use crate::name::{Key, Kind, MAX_NAME_BYTES, QueueName, Tenant};
-use crate::run::{RunRecord, RunSpec};
+use crate::run::{RunRow, RunSpec};
 
-/// A step of a planning: one `Open`, any number of `Append`s, one `Seal`; or an `Adopt`, which is all three at once.
+/// A step of a planning: one `Open`, any number of `Append`s, one `Seal`; or an `Ingest`, which is all three at once.
 #[derive(Debug, Clone)]
 pub enum PlanStep {
     /// Makes the run, or finds the one of that name.
@@ -28,12 +28,12 @@ pub enum PlanStep {
     /// published. They belong to the [`crate::run::inbox`] of their kind and of the ledger's day, which is made when
     /// it is not there, and is active again when it was cancelled. A job that is there already, by its id, is passed
     /// over; a key that another job of the inbox has gets the job's id behind it.
-    Adopt(Adoption),
+    Ingest(Ingestion),
 }
 
 /// Jobs of one kind, out of one queue, whose messages came from elsewhere than the dispatcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Adoption {
+pub struct Ingestion {
     /// The id of the inbox, used when it is new.
     pub inbox: RunId,
     /// Their kind.
@@ -59,7 +59,7 @@ pub struct PlannedJob {
 
 /// The key of an adopted job whose own key another job of its inbox has.
 #[must_use]
-pub fn adopted_key(key: &Key, job: JobId) -> Key {
+pub fn ingested_key(key: &Key, job: JobId) -> Key {
     let mut text = key.as_str().to_owned();
     let id = job.to_string();
     while text.len() + id.len() + 1 > MAX_NAME_BYTES {
@@ -73,7 +73,7 @@ pub fn adopted_key(key: &Key, job: JobId) -> Key {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
     /// The run.
-    pub run: RunRecord,
+    pub run: RunRow,
     /// Whether `Open` found it.
     pub existed: bool,
     /// Jobs added by this step.

@@ -108,7 +108,7 @@ pub struct PoolChange {
     /// pause passes by itself, so it is no new version of the pool.
     pub pause: Option<Duration>,
     /// What the adaptive limit advises; `Some(None)` takes it back.
-    pub advice: Option<Option<NewAdvice>>,
+    pub recommendation: Option<Option<NewRecommendation>>,
     /// How long backend work on this pool may outlive its process: the longest `backend_time` of the kinds that use it. Each
     /// worker announces it when it starts. A store that can lose its state keeps the longest: after a loss it grants no slot
     /// of the pool until draining leases that it has forgotten would have ended. Announcing it is no new version of the pool.
@@ -118,14 +118,14 @@ pub struct PoolChange {
 /// The longest pause of a pool: a longer one is cut to it, so that no mistaken answer of a backend stops a pool for good.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The longest reason of an advice, in bytes; the rest is cut off.
+/// The longest reason of an recommendation, in bytes; the rest is cut off.
 pub const LONGEST_WHY: usize = 200;
 
 /// What the adaptive limit has found out about a pool. It can only lower its slots for a while, never raise them nor
 /// change what was configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewAdvice {
-    /// How many slots the backend seems to bear; at least 1, since advice does not close a pool.
+pub struct NewRecommendation {
+    /// How many slots the backend seems to bear; at least 1, since recommendation does not close a pool.
     pub slots: u32,
     /// Why, in a few words.
     pub why: String,
@@ -139,9 +139,9 @@ impl PoolChange {
     pub fn bounded(mut self) -> Self {
         self.pause = self.pause.filter(|pause| !pause.is_zero()).map(|pause| pause.min(LONGEST_PAUSE));
         self.rollout = self.rollout.map(|step| step.map(|slots| slots.max(1)));
-        if let Some(Some(advice)) = &mut self.advice {
-            advice.slots = advice.slots.max(1);
-            advice.why.truncate(advice.why.floor_char_boundary(LONGEST_WHY));
+        if let Some(Some(recommendation)) = &mut self.recommendation {
+            recommendation.slots = recommendation.slots.max(1);
+            recommendation.why.truncate(recommendation.why.floor_char_boundary(LONGEST_WHY));
         }
         self
     }
@@ -149,9 +149,12 @@ impl PoolChange {
     /// Whether it makes a new version of its pool: a pause or a longest drain alone does not.
     #[must_use]
     pub fn is_new_version(&self) -> bool {
-        let Self { slots, per_tenant, tenant, rollout, pause, advice, longest_drain } = self;
+        let Self { slots, per_tenant, tenant, rollout, pause, recommendation, longest_drain } = self;
         let decides = slots.is_some() || per_tenant.is_some() || tenant.is_some();
-        decides || rollout.is_some() || advice.is_some() || (pause.is_none() && longest_drain.is_none())
+        decides
+            || rollout.is_some()
+            || recommendation.is_some()
+            || (pause.is_none() && longest_drain.is_none())
     }
 }
 
@@ -161,10 +164,10 @@ pub fn allowed(slots: u32, rollout: Option<u32>) -> u32 {
     rollout.map_or(slots, |step| step.min(slots))
 }
 
-/// Returns the slots that grants obey: those that are allowed, or fewer while an advice is enforced.
+/// Returns the slots that grants obey: those that are allowed, or fewer while an recommendation is enforced.
 #[must_use]
 pub fn limit(allowed: u32, enforced_advice: Option<u32>) -> u32 {
-    enforced_advice.map_or(allowed, |advice| advice.min(allowed))
+    enforced_advice.map_or(allowed, |recommendation| recommendation.min(allowed))
 }
 
 /// A change of what one tenant may have of a pool; what is `None` stays.
@@ -227,16 +230,16 @@ pub struct PoolStatus {
     /// How long the oldest of them has waited.
     pub oldest_wait: Option<Duration>,
     /// How long nothing is granted yet because the store lost its state.
-    pub learning: Option<Duration>,
+    pub recovering: Option<Duration>,
     /// How long nothing is granted yet because the backend said that it is overloaded.
     pub paused: Option<Duration>,
     /// What the adaptive limit advises.
-    pub advice: Option<Advice>,
+    pub recommendation: Option<Recommendation>,
 }
 
-/// An advice in force.
+/// An recommendation in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Advice {
+pub struct Recommendation {
     /// How many slots the backend seems to bear.
     pub slots: u32,
     /// Why.
@@ -265,7 +268,10 @@ impl PoolStatus {
     pub fn limit(&self) -> u32 {
         limit(
             self.allowed(),
-            self.advice.as_ref().filter(|advice| advice.enforced).map(|advice| advice.slots),
+            self.recommendation
+                .as_ref()
+                .filter(|recommendation| recommendation.enforced)
+                .map(|recommendation| recommendation.slots),
         )
     }
 
@@ -273,7 +279,7 @@ impl PoolStatus {
     /// who holds slots.
     #[must_use]
     pub fn limit_now(&self) -> u32 {
-        if self.paused.is_some() || self.learning.is_some() { 0 } else { self.limit() }
+        if self.paused.is_some() || self.recovering.is_some() { 0 } else { self.limit() }
     }
 
     /// How far the pool is above the slots that are allowed, because they were lowered or leases were registered again.
@@ -290,12 +296,12 @@ mod tests {
     #[test]
     fn a_change_is_cut_to_its_bounds() {
         let why = "ü".repeat(LONGEST_WHY);
-        let advice = Some(Some(NewAdvice { slots: 0, why, enforced: true }));
+        let recommendation = Some(Some(NewRecommendation { slots: 0, why, enforced: true }));
         let pause = Some(Duration::from_secs(3_600));
-        let bounded = PoolChange { pause, advice, ..PoolChange::default() }.bounded();
+        let bounded = PoolChange { pause, recommendation, ..PoolChange::default() }.bounded();
         assert_eq!(bounded.pause, Some(LONGEST_PAUSE));
-        let advice = bounded.advice.unwrap().unwrap();
-        assert_eq!((advice.slots, advice.why.len()), (1, LONGEST_WHY));
+        let recommendation = bounded.recommendation.unwrap().unwrap();
+        assert_eq!((recommendation.slots, recommendation.why.len()), (1, LONGEST_WHY));
         let none = PoolChange { pause: Some(Duration::ZERO), ..PoolChange::default() }.bounded();
         assert_eq!(none.pause, None);
     }
@@ -305,7 +311,7 @@ mod tests {
         let pause = PoolChange { pause: Some(LONGEST_PAUSE), ..PoolChange::default() };
         assert!(!pause.is_new_version());
         assert!(PoolChange { slots: Some(1), ..pause.clone() }.is_new_version());
-        assert!(PoolChange { advice: Some(None), ..pause }.is_new_version());
+        assert!(PoolChange { recommendation: Some(None), ..pause }.is_new_version());
         let longest_drain = PoolChange { longest_drain: Some(LONGEST_PAUSE), ..PoolChange::default() };
         assert!(!longest_drain.is_new_version());
         assert!(PoolChange::default().is_new_version());
@@ -355,15 +361,20 @@ mod tests {
             peak: 0,
             waiters: 0,
             oldest_wait: None,
-            learning: None,
+            recovering: None,
             paused: None,
-            advice: Some(Advice { slots: 4, why: String::new(), enforced: true, age: Duration::ZERO }),
+            recommendation: Some(Recommendation {
+                slots: 4,
+                why: String::new(),
+                enforced: true,
+                age: Duration::ZERO,
+            }),
         };
         let second = Some(Duration::from_secs(1));
         assert_eq!(status.limit_now(), 4);
-        assert_eq!(PoolStatus { advice: None, ..status.clone() }.limit_now(), 10);
+        assert_eq!(PoolStatus { recommendation: None, ..status.clone() }.limit_now(), 10);
         assert_eq!(PoolStatus { paused: second, ..status.clone() }.limit_now(), 0);
-        assert_eq!(PoolStatus { learning: second, ..status }.limit_now(), 0);
+        assert_eq!(PoolStatus { recovering: second, ..status }.limit_now(), 0);
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl RunStatus {
 
 /// A run as the ledger knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RunRecord {
+pub struct RunRow {
     /// Its id.
     pub id: RunId,
     /// Its name.
@@ -185,7 +185,7 @@ impl Counts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunSummary {
     /// The run.
-    pub run: RunRecord,
+    pub run: RunRow,
     /// Its jobs.
     pub counts: Counts,
     /// Deferrals of all its jobs.

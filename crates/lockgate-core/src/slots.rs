@@ -2,7 +2,7 @@
 //!
 //! What every store promises (the conformance suite and the property test hold it to this):
 //!
-//! - granted only when held + draining + weight <= the pool's limit (its slots, or an enforced advice when that is
+//! - granted only when held + draining + weight <= the pool's limit (its slots, or an enforced recommendation when that is
 //!   lower), the pool is not paused, and the tenant stays within its cap (S1);
 //! - fences strictly grow (S3); the same request twice is one lease, and a lease has one holder (S4);
 //! - nobody waits while the first in line fits, nobody overtakes it (S5, S6; see [`crate::fairness`]); a waiter that
@@ -12,17 +12,19 @@
 //! - after a loss of its state a store grants nothing for a ttl, while holders register again, and nothing of a pool until
 //!   draining leases that it has forgotten must have ended (S10; see [`PoolChange::longest_drain`](crate::pool::PoolChange));
 //! - expiry is decided by the store's clock alone (invariant 10);
-//! - each hold that ended is on record, written down with the event itself (see [`crate::record`]).
+//! - each hold that ended is on record, written down with the event itself (see [`crate::history`]).
 //!
 //! Waiting, timeouts and coalescing are the runtime's: a store only answers, and pushes wake-ups.
 
 use async_trait::async_trait;
 
 use crate::error::EngineError;
-use crate::lease::{Admission, Holder, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
+use crate::history::HistoryPage;
+use crate::lease::{
+    Admission, HeartbeatReply, Holder, Lease, Notification, Release, Released, Session, SlotRequest,
+};
 use crate::name::PoolName;
 use crate::pool::{PoolCommand, PoolStatus, TenantShare};
-use crate::record::RecordPage;
 
 /// A store of slots.
 #[async_trait]
@@ -49,10 +51,10 @@ pub trait Slots: Send + Sync + 'static {
         session: &Session,
         held: Vec<Lease>,
         waiting: Vec<SlotRequest>,
-    ) -> Result<Pulse, EngineError>;
+    ) -> Result<HeartbeatReply, EngineError>;
 
     /// The pushes to this session.
-    async fn wakeups(&self, session: &Session) -> Result<Box<dyn Wakeups>, EngineError>;
+    async fn notifications(&self, session: &Session) -> Result<Box<dyn Notifications>, EngineError>;
 
     /// Ends a session: what it still holds drains, or is free.
     async fn close(&self, session: &Session) -> Result<(), EngineError>;
@@ -66,9 +68,9 @@ pub trait Slots: Send + Sync + 'static {
 
 /// A stream of pushes. One that is lost costs time, never a slot: the next heartbeat says it again.
 #[async_trait]
-pub trait Wakeups: Send {
+pub trait Notifications: Send {
     /// The next pushes, at least one. An error ends the stream; cancel-safe.
-    async fn next(&mut self) -> Result<Vec<Wake>, EngineError>;
+    async fn next(&mut self) -> Result<Vec<Notification>, EngineError>;
 }
 
 /// What to read of the pools.
@@ -121,5 +123,5 @@ pub struct PoolView {
     /// Tenants with a cap or a weight of their own, in the order of names. Empty unless one pool was asked for.
     pub shares: Vec<TenantShare>,
     /// A page of its record, when it was asked for.
-    pub record: Option<RecordPage>,
+    pub record: Option<HistoryPage>,
 }

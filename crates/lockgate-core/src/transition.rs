@@ -3,7 +3,7 @@
 //! Engines write the same rules as SQL; the conformance suite holds them to this table.
 
 use crate::job::{JobState, Outcome};
-use crate::ledger::Recording;
+use crate::ledger::StartDurability;
 
 /// What may happen to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub fn deferrals_in_row(before: u32, ending: Ending) -> u32 {
 
 /// What the ledger knows of a job when a worker wants to start it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct JobSnapshot {
     /// Where the job stands.
     pub state: JobState,
     /// The number of its latest dispatch.
@@ -142,20 +142,20 @@ pub enum StartVerdict {
 
 /// Decides whether the delivery of dispatch number `dispatch` may start its job, and whether that is recorded.
 #[must_use]
-pub fn may_start(standing: &Standing, dispatch: u32, record: Recording) -> StartVerdict {
-    if let Recording::Underway(number) = record {
-        let is_latest = is_latest_unrecorded(standing, dispatch, number);
+pub fn may_start(job: &JobSnapshot, dispatch: u32, record: StartDurability) -> StartVerdict {
+    if let StartDurability::Underway(number) = record {
+        let is_latest = is_latest_unrecorded(job, dispatch, number);
         return if is_latest { StartVerdict::Run } else { StartVerdict::Stale };
     }
-    if standing.state.is_terminal() || standing.dispatch != dispatch || !standing.dispatched {
+    if job.state.is_terminal() || job.dispatch != dispatch || !job.dispatched {
         StartVerdict::Stale
-    } else if standing.expired {
+    } else if job.expired {
         StartVerdict::Expired
-    } else if standing.unsettled >= MAX_UNSETTLED_STARTS {
+    } else if job.unsettled >= MAX_UNSETTLED_STARTS {
         StartVerdict::Poisoned
-    } else if standing.paused {
+    } else if job.paused {
         StartVerdict::Paused
-    } else if record == Recording::Never || record == Recording::Later && standing.unsettled == 0 {
+    } else if record == StartDurability::Never || record == StartDurability::Later && job.unsettled == 0 {
         StartVerdict::RunUnrecorded
     } else {
         StartVerdict::Run
@@ -166,10 +166,8 @@ pub fn may_start(standing: &Standing, dispatch: u32, record: Recording) -> Start
 /// nothing was dispatched since. Its dispatch need not be out any more: where the same message came twice, the other
 /// delivery may have been put off meanwhile.
 #[must_use]
-pub fn is_latest_unrecorded(standing: &Standing, dispatch: u32, number: u32) -> bool {
-    !standing.state.is_terminal()
-        && standing.dispatch == dispatch
-        && standing.executions.checked_add(1) == Some(number)
+pub fn is_latest_unrecorded(job: &JobSnapshot, dispatch: u32, number: u32) -> bool {
+    !job.state.is_terminal() && job.dispatch == dispatch && job.executions.checked_add(1) == Some(number)
 }
 
 #[cfg(test)]
@@ -210,8 +208,8 @@ mod tests {
         }
     }
 
-    fn standing() -> Standing {
-        Standing {
+    fn job() -> JobSnapshot {
+        JobSnapshot {
             state: JobState::Enqueued,
             dispatch: 3,
             dispatched: true,
@@ -222,48 +220,48 @@ mod tests {
         }
     }
 
-    fn now(standing: Standing, dispatch: u32) -> StartVerdict {
-        may_start(&standing, dispatch, Recording::Now)
+    fn now(job: JobSnapshot, dispatch: u32) -> StartVerdict {
+        may_start(&job, dispatch, StartDurability::Now)
     }
 
     #[test]
     fn only_the_latest_dispatch_starts_its_job() {
-        assert_eq!(now(standing(), 3), StartVerdict::Run);
-        assert_eq!(now(standing(), 2), StartVerdict::Stale);
-        assert_eq!(now(Standing { dispatched: false, ..standing() }, 3), StartVerdict::Stale);
-        assert_eq!(now(Standing { state: JobState::Cancelled, ..standing() }, 3), StartVerdict::Stale);
+        assert_eq!(now(job(), 3), StartVerdict::Run);
+        assert_eq!(now(job(), 2), StartVerdict::Stale);
+        assert_eq!(now(JobSnapshot { dispatched: false, ..job() }, 3), StartVerdict::Stale);
+        assert_eq!(now(JobSnapshot { state: JobState::Cancelled, ..job() }, 3), StartVerdict::Stale);
     }
 
     #[test]
     fn a_job_that_killed_its_process_three_times_is_not_started_again() {
-        assert_eq!(now(Standing { unsettled: 2, ..standing() }, 3), StartVerdict::Run);
-        assert_eq!(now(Standing { unsettled: 3, ..standing() }, 3), StartVerdict::Poisoned);
+        assert_eq!(now(JobSnapshot { unsettled: 2, ..job() }, 3), StartVerdict::Run);
+        assert_eq!(now(JobSnapshot { unsettled: 3, ..job() }, 3), StartVerdict::Poisoned);
     }
 
     #[test]
     fn a_paused_or_expired_run_starts_nothing() {
-        for record in [Recording::Never, Recording::Now, Recording::Later] {
-            let paused = Standing { paused: true, ..standing() };
+        for record in [StartDurability::Never, StartDurability::Now, StartDurability::Later] {
+            let paused = JobSnapshot { paused: true, ..job() };
             assert_eq!(may_start(&paused, 3, record), StartVerdict::Paused);
-            assert_eq!(may_start(&Standing { expired: true, ..paused }, 3, record), StartVerdict::Expired);
+            assert_eq!(may_start(&JobSnapshot { expired: true, ..paused }, 3, record), StartVerdict::Expired);
         }
     }
 
     #[test]
     fn a_start_is_left_for_later_only_where_none_stands_unsettled() {
-        let later = |standing| may_start(&standing, 3, Recording::Later);
-        assert_eq!(later(standing()), StartVerdict::RunUnrecorded);
-        assert_eq!(later(Standing { unsettled: 1, ..standing() }), StartVerdict::Run);
-        assert_eq!(later(Standing { unsettled: 3, ..standing() }), StartVerdict::Poisoned);
+        let later = |job| may_start(&job, 3, StartDurability::Later);
+        assert_eq!(later(job()), StartVerdict::RunUnrecorded);
+        assert_eq!(later(JobSnapshot { unsettled: 1, ..job() }), StartVerdict::Run);
+        assert_eq!(later(JobSnapshot { unsettled: 3, ..job() }), StartVerdict::Poisoned);
     }
 
     #[test]
     fn a_check_before_admission_records_nothing_and_refuses_what_a_start_would() {
-        let check = |standing, dispatch| may_start(&standing, dispatch, Recording::Never);
-        assert_eq!(check(standing(), 3), StartVerdict::RunUnrecorded);
-        assert_eq!(check(Standing { unsettled: 2, ..standing() }, 3), StartVerdict::RunUnrecorded);
-        assert_eq!(check(Standing { unsettled: 3, ..standing() }, 3), StartVerdict::Poisoned);
-        assert_eq!(check(standing(), 2), StartVerdict::Stale);
+        let check = |job, dispatch| may_start(&job, dispatch, StartDurability::Never);
+        assert_eq!(check(job(), 3), StartVerdict::RunUnrecorded);
+        assert_eq!(check(JobSnapshot { unsettled: 2, ..job() }, 3), StartVerdict::RunUnrecorded);
+        assert_eq!(check(JobSnapshot { unsettled: 3, ..job() }, 3), StartVerdict::Poisoned);
+        assert_eq!(check(job(), 2), StartVerdict::Stale);
     }
 
     #[test]
@@ -277,18 +275,17 @@ mod tests {
 
     #[test]
     fn what_runs_is_recorded_until_another_start_was() {
-        let underway =
-            |standing, dispatch, number| may_start(&standing, dispatch, Recording::Underway(number));
-        let busy = Standing { paused: true, expired: true, ..standing() };
+        let underway = |job, dispatch, number| may_start(&job, dispatch, StartDurability::Underway(number));
+        let busy = JobSnapshot { paused: true, expired: true, ..job() };
         assert_eq!(underway(busy, 3, 5), StartVerdict::Run, "a pause does not speak against what runs");
-        assert_eq!(underway(standing(), 3, 4), StartVerdict::Stale, "another was recorded");
-        assert_eq!(underway(standing(), 3, 6), StartVerdict::Stale, "an execution that never was");
-        assert_eq!(underway(standing(), 2, 5), StartVerdict::Stale, "another dispatch");
+        assert_eq!(underway(job(), 3, 4), StartVerdict::Stale, "another was recorded");
+        assert_eq!(underway(job(), 3, 6), StartVerdict::Stale, "an execution that never was");
+        assert_eq!(underway(job(), 2, 5), StartVerdict::Stale, "another dispatch");
         assert_eq!(
-            underway(Standing { dispatched: false, ..standing() }, 3, 5),
+            underway(JobSnapshot { dispatched: false, ..job() }, 3, 5),
             StartVerdict::Run,
             "its double was put off"
         );
-        assert_eq!(underway(Standing { state: JobState::Failed, ..standing() }, 3, 5), StartVerdict::Stale);
+        assert_eq!(underway(JobSnapshot { state: JobState::Failed, ..job() }, 3, 5), StartVerdict::Stale);
     }
 }

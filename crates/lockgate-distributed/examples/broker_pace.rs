@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lockgate_core::broker::{Broker, Mark};
+use lockgate_core::broker::{Broker, Disposition};
 use lockgate_core::{EngineError, Envelope, JobId, Key, Kind, QueueName, Tenant};
 use lockgate_distributed::{BrokerOptions, RabbitBroker};
 use tokio::time::{Instant, sleep};
@@ -54,7 +54,7 @@ async fn main() -> Result<(), EngineError> {
     while jobs.len() < MESSAGES {
         let batch = deliveries.next().await?;
         jobs.extend(batch.iter().filter_map(|d| d.message.as_ref().ok()).map(|envelope| envelope.job));
-        broker.settle(batch.iter().map(|delivery| Mark::Ack(delivery.tag)).collect()).await?;
+        broker.settle(batch.iter().map(|delivery| Disposition::Ack(delivery.tag)).collect()).await?;
     }
     report("consume and settle", MESSAGES, started);
 
@@ -70,7 +70,7 @@ async fn main() -> Result<(), EngineError> {
         while seen < MESSAGES {
             let batch = deliveries.next().await?;
             seen += batch.len();
-            broker.settle(batch.iter().map(|delivery| Mark::Ack(delivery.tag)).collect()).await?;
+            broker.settle(batch.iter().map(|delivery| Disposition::Ack(delivery.tag)).collect()).await?;
         }
         Ok::<(), EngineError>(())
     };

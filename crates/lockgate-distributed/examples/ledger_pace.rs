@@ -11,8 +11,8 @@ use std::time::Duration;
 use lockgate_core::cadence::Cadence;
 use lockgate_core::job::Outcome;
 use lockgate_core::ledger::{
-    Authority, JobQuery, Ledger, PlanStep, PlannedJob, Recording, Report, RunQuery, Settlement, Start,
-    Started, Sweep,
+    JobQuery, Ledger, PlanStep, PlannedJob, Report, RunQuery, Settlement, SettlementToken, Start,
+    StartDurability, Started, Sweep,
 };
 use lockgate_core::run::RunSpec;
 use lockgate_core::{Envelope, JobId, JobState, Key, Kind, QueueName, RunId, RunName, Tenant, Timestamp};
@@ -131,12 +131,15 @@ async fn work(ledger: &Arc<PostgresLedger>, tasks: usize, groups: Vec<Vec<Envelo
 }
 
 async fn execute(ledger: &dyn Ledger, group: &[Envelope]) -> Result {
-    let start = |e: &Envelope| Start { job: e.job, dispatch: e.dispatch, token: 1, record: Recording::Later };
+    let start =
+        |e: &Envelope| Start { job: e.job, dispatch: e.dispatch, token: 1, record: StartDurability::Later };
     let started = ledger.start(group.iter().map(start).collect()).await?;
     let settled = group.iter().zip(started).filter_map(|(e, started)| {
         let Started::Run(execution) = started else { return None };
-        let (by, outcome) =
-            (Authority::Unrecorded { dispatch: e.dispatch, number: execution.number }, Outcome::Succeeded);
+        let (by, outcome) = (
+            SettlementToken::Unrecorded { dispatch: e.dispatch, number: execution.number },
+            Outcome::Succeeded,
+        );
         let (waited, ran) = (Duration::from_millis(3), Duration::from_millis(5));
         Some(Report::Settled(Settlement { job: e.job, by, outcome, waited, ran }))
     });

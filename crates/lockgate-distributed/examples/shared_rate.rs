@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use lockgate_distributed::{RedisChunks, RedisOptions, RedisSlots};
-use lockgate_limits::{ChunkError, ChunkedLimiter, Quota};
+use lockgate_distributed::{RedisOptions, RedisSlots, RedisTokenStore};
+use lockgate_limits::{DistributedLimiter, Quota, TokenStoreError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let receiver = next("RECEIVER")?;
 
     let slots = RedisSlots::connect(RedisOptions::new(url, namespace.as_str())).await?;
-    let limiter = ChunkedLimiter::new(RedisChunks::beside(&slots, &namespace), "shared", quota);
+    let limiter = DistributedLimiter::new(RedisTokenStore::beside(&slots, &namespace), "shared", quota);
     let mut stream = TcpStream::connect(receiver).await?;
     stream.set_nodelay(true)?;
     stream.read_u8().await?;
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
             Ok(()) if stream.write_u8(1).await.is_ok() => {}
             Ok(()) => break,
             // Nothing is admitted while the store is away.
-            Err(ChunkError::Store(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(TokenStoreError::Store(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
             Err(error) => return Err(error.into()),
         }
     }

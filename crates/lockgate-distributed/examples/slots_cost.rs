@@ -195,7 +195,7 @@ impl Bench {
 
     /// So many wait behind each hand-off, each of a tenant of its own.
     async fn contended(&mut self, waiters: u32) {
-        let heard = self.slots.wakeups(&self.other).await.unwrap();
+        let heard = self.slots.notifications(&self.other).await.unwrap();
         let held = self.ask(self.one, SLOTS).await;
         self.took.clear();
         self.ask(self.other, waiters + SLOTS).await;

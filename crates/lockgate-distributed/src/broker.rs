@@ -30,8 +30,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lapin::types::ShortString;
-use lockgate_core::broker::{Broker, Deliveries, DeliveryTag, Depth, Mark, Unreadable};
-use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery};
+use lockgate_core::broker::{Broker, Deliveries, DeliveryTag, Depth, Disposition, Rejection};
+use lockgate_core::dead::{DeadLetter, DeadQuery, Resolution};
 use lockgate_core::error::EngineError;
 use lockgate_core::{Envelope, QueueName};
 use tokio::sync::Mutex;
@@ -128,7 +128,7 @@ impl RabbitBroker {
     }
 
     /// Puts messages among the dead letters of their queue.
-    async fn reject(&self, rejects: &[(DeliveryTag, Unreadable)]) -> Result<(), EngineError> {
+    async fn reject(&self, rejects: &[(DeliveryTag, Rejection)]) -> Result<(), EngineError> {
         let mut letters = Vec::new();
         let mut queues = BTreeSet::new();
         for (tag, why) in rejects {
@@ -155,12 +155,12 @@ impl RabbitBroker {
         &self,
         look: &mut Look,
         queue: &QueueName,
-        (ids, end, mut left): (&BTreeSet<String>, DeadEnd, u64),
+        (ids, end, mut left): (&BTreeSet<String>, Resolution, u64),
     ) -> Result<u64, EngineError> {
         let mut ended = 0_u64;
         while left > 0 && (ids.is_empty() || ended < u64::try_from(ids.len()).unwrap_or(u64::MAX)) {
             let round = look.round(ids, &mut left).await?;
-            if end == DeadEnd::Replay && !round.is_empty() {
+            if end == Resolution::Replay && !round.is_empty() {
                 let revived = |raw: &Raw| Arc::new(letter::revive(raw));
                 let messages = round
                     .iter()
@@ -197,13 +197,13 @@ impl Broker for RabbitBroker {
         Ok(Box::new(subscription))
     }
 
-    async fn settle(&self, marks: Vec<Mark>) -> Result<(), EngineError> {
+    async fn settle(&self, marks: Vec<Disposition>) -> Result<(), EngineError> {
         let (mut ends, mut rejects) = (Vec::new(), Vec::new());
         for mark in marks {
             match mark {
-                Mark::Ack(tag) => ends.push((tag, End::Ack)),
-                Mark::Return(tag) => ends.push((tag, End::Return)),
-                Mark::Reject { tag, why } => rejects.push((tag, why)),
+                Disposition::Ack(tag) => ends.push((tag, End::Ack)),
+                Disposition::Return(tag) => ends.push((tag, End::Return)),
+                Disposition::Reject { tag, why } => rejects.push((tag, why)),
             }
         }
         // A dead letter that is not stored keeps back its own delivery, not those of others.
@@ -250,7 +250,12 @@ impl Broker for RabbitBroker {
         within(LOOK_THROUGH, doing, live.while_up(doing, reading)).await
     }
 
-    async fn bury(&self, queue: &QueueName, ids: Vec<String>, end: DeadEnd) -> Result<u64, EngineError> {
+    async fn resolve(
+        &self,
+        queue: &QueueName,
+        ids: Vec<String>,
+        end: Resolution,
+    ) -> Result<u64, EngineError> {
         let doing = "ending dead letters";
         let _alone = self.look.lock().await;
         let live =
@@ -259,7 +264,7 @@ impl Broker for RabbitBroker {
             let Some((mut look, count)) = Look::open(&live, &self.names, queue).await? else { return Ok(0) };
             let ids = BTreeSet::from_iter(ids);
             let ended = match end {
-                DeadEnd::Drop if ids.is_empty() => look.purge().await?,
+                Resolution::Drop if ids.is_empty() => look.purge().await?,
                 _ => self.end_letters(&mut look, queue, (&ids, end, count)).await?,
             };
             look.close().await?;

@@ -6,10 +6,10 @@
 mod claim;
 mod clock;
 mod control;
+mod loaded;
 mod plan;
 mod read;
 mod settle;
-mod standing;
 mod start;
 mod sweep;
 
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::job::JobRecord;
+use lockgate_core::job::JobRow;
 use lockgate_core::ledger::{
     Claimed, JobQuery, Ledger, PlanStep, Planned, Report, RunCommand, RunQuery, Settled, Start, Started,
     Sweep, Swept,
@@ -104,7 +104,7 @@ impl Ledger for PostgresLedger {
         Ok(read.summaries.into_iter().map(|summary| offset.summary(summary)).collect())
     }
 
-    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, EngineError> {
+    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRow>, EngineError> {
         let offset = self.clock.offset(&self.database).await?;
         let jobs = self.database.transact("reading jobs", &read::Jobs { query }).await?;
         Ok(jobs.into_iter().map(|job| offset.job(job)).collect())

@@ -8,15 +8,14 @@
 pub mod database;
 
 mod broker;
-mod chunks;
 mod columns;
 mod ledger;
 mod open;
 mod slots;
+mod token_store;
 
 pub use broker::telemetry;
 pub use broker::{BrokerOpenError, BrokerOptions, MAX_PREFIX_BYTES, RabbitBroker};
-pub use chunks::RedisChunks;
 pub use database::{
     Applied, Component, Database, DatabaseOptions, Doing, LOCKGATE, Migration, MigrationStatus, Patience,
     Work,
@@ -24,3 +23,4 @@ pub use database::{
 pub use ledger::PostgresLedger;
 pub use open::{Distributed, OpenError, Options, open};
 pub use slots::{RedisOptions, RedisSlots};
+pub use token_store::RedisTokenStore;

@@ -12,10 +12,10 @@ use lockgate_core::timing::SlotTiming;
 use secrecy::SecretString;
 
 use crate::broker::{BrokerOpenError, BrokerOptions, RabbitBroker};
-use crate::chunks::RedisChunks;
 use crate::database::{self, Database, DatabaseOptions, LOCKGATE};
 use crate::ledger::PostgresLedger;
 use crate::slots::{RedisOptions, RedisSlots};
+use crate::token_store::RedisTokenStore;
 
 /// Where the servers are, and what is this program's there.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub struct Distributed {
     /// The three ports, named `distributed`.
     pub engine: Engine,
     /// What the rates of all processes of the namespace are drawn from.
-    pub chunks: Arc<RedisChunks>,
+    pub chunks: Arc<RedisTokenStore>,
     /// The ledger's database.
     pub database: Database,
 }
@@ -86,7 +86,7 @@ pub async fn open(options: Options) -> Result<Distributed, OpenError> {
     let slots = RedisSlots::connect(slots).await.map_err(OpenError::Slots)?;
     let database = Database::connect(DatabaseOptions::new(postgres)).await?;
     database.migrate(&LOCKGATE).await?;
-    let chunks = RedisChunks::beside(&slots, &namespace);
+    let chunks = RedisTokenStore::beside(&slots, &namespace);
     namespace::found(&database, (&slots, &chunks), &namespace).await?;
     let engine = Engine {
         name: "distributed",

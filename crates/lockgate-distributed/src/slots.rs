@@ -10,6 +10,7 @@ mod failure;
 mod heartbeat;
 mod link;
 mod live;
+mod notifications;
 mod options;
 mod pools;
 mod record;
@@ -18,7 +19,6 @@ pub(crate) mod reply;
 mod request;
 mod script;
 mod session;
-mod wakeups;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,9 +26,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use lockgate_core::SessionId;
 use lockgate_core::error::EngineError;
-use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest};
+use lockgate_core::lease::{Admission, HeartbeatReply, Lease, Release, Released, Session, SlotRequest};
 use lockgate_core::pool::{PoolCommand, PoolStatus};
-use lockgate_core::slots::{PoolQuery, PoolView, Slots, Wakeups};
+use lockgate_core::slots::{Notifications, PoolQuery, PoolView, Slots};
 use lockgate_core::timing::SlotTiming;
 
 use call::{Args, Caller};
@@ -114,11 +114,11 @@ impl Slots for RedisSlots {
         session: &Session,
         held: Vec<Lease>,
         waiting: Vec<SlotRequest>,
-    ) -> Result<Pulse, EngineError> {
+    ) -> Result<HeartbeatReply, EngineError> {
         heartbeat::beat(&self.link, &self.caller(session), &held, &waiting).await
     }
 
-    async fn wakeups(&self, session: &Session) -> Result<Box<dyn Wakeups>, EngineError> {
+    async fn notifications(&self, session: &Session) -> Result<Box<dyn Notifications>, EngineError> {
         self.link.listen(session.id).await
     }
 

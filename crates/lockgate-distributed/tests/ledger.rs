@@ -12,8 +12,8 @@ use std::time::Duration;
 use lockgate_core::cadence::Cadence;
 use lockgate_core::job::{JobState, Outcome};
 use lockgate_core::ledger::{
-    Adoption, Authority, Execution, JobQuery, Ledger, PlanStep, PlannedJob, Recording, Report, RunCommand,
-    RunQuery, Settled, Settlement, Start, Started, Sweep,
+    Execution, Ingestion, JobQuery, Ledger, PlanStep, PlannedJob, Report, RunCommand, RunQuery, Settled,
+    Settlement, SettlementToken, Start, StartDurability, Started, Sweep,
 };
 use lockgate_core::run::RunSpec;
 use lockgate_core::{Envelope, JobId, Key, Kind, QueueName, RunId, RunName, Tenant, Timestamp};
@@ -76,7 +76,7 @@ async fn plan(ledger: &dyn Ledger, name: &str, jobs: u32) -> RunId {
     id
 }
 
-fn settled(job: JobId, by: Authority, outcome: Outcome) -> Report {
+fn settled(job: JobId, by: SettlementToken, outcome: Outcome) -> Report {
     Report::Settled(Settlement { job, by, outcome, waited: Duration::ZERO, ran: Duration::ZERO })
 }
 
@@ -85,7 +85,7 @@ fn published(envelope: &Envelope) -> Report {
 }
 
 fn start(envelope: &Envelope, token: i64) -> Start {
-    Start { job: envelope.job, dispatch: envelope.dispatch, token, record: Recording::Now }
+    Start { job: envelope.job, dispatch: envelope.dispatch, token, record: StartDurability::Now }
 }
 
 /// What the counts say, and what a look at every job says.
@@ -104,9 +104,9 @@ async fn both_counts(url: &str) -> [BTreeMap<(i32, String), (i64, i64)>; 2] {
 }
 
 /// A draw that is the same each time: the test tells the same story twice.
-struct Draw(u64);
+struct AcquireRequest(u64);
 
-impl Draw {
+impl AcquireRequest {
     fn of(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
@@ -126,7 +126,7 @@ impl Draw {
 }
 
 async fn muddle(ledger: &dyn Ledger, runs: &[RunId], seed: u64) {
-    let mut draw = Draw(seed);
+    let mut draw = AcquireRequest(seed);
     for _ in 0..40 {
         let claimed = ledger.claim(40, HOLD).await.unwrap().envelopes;
         let mut reports = Vec::new();
@@ -134,15 +134,19 @@ async fn muddle(ledger: &dyn Ledger, runs: &[RunId], seed: u64) {
             if draw.of(4) > 0 {
                 reports.push(published(envelope));
             }
-            let record = if draw.of(2) == 0 { Recording::Now } else { Recording::Later };
+            let record = if draw.of(2) == 0 { StartDurability::Now } else { StartDurability::Later };
             let start = Start { record, ..start(envelope, 1) };
             if let [Started::Run(execution)] = ledger.start(vec![start]).await.unwrap()[..] {
                 let Execution { number, recorded, .. } = execution;
-                let unrecorded = Authority::Unrecorded { dispatch: envelope.dispatch, number };
-                let by = if recorded { Authority::Execution(number) } else { unrecorded };
+                let unrecorded = SettlementToken::Unrecorded { dispatch: envelope.dispatch, number };
+                let by = if recorded { SettlementToken::Execution(number) } else { unrecorded };
                 reports.push(settled(envelope.job, by, draw.outcome()));
             } else if draw.of(2) == 0 {
-                reports.push(settled(envelope.job, Authority::Delivery(envelope.dispatch), draw.outcome()));
+                reports.push(settled(
+                    envelope.job,
+                    SettlementToken::Delivery(envelope.dispatch),
+                    draw.outcome(),
+                ));
             }
         }
         ledger.settle(reports).await.unwrap();
@@ -219,7 +223,7 @@ async fn processes_share_a_run_without_overlap() {
                     assert!(matches!(answer, Started::Run(execution) if execution.number == 1), "{answer:?}");
                     started += 1;
                 }
-                let ended = |e: &Envelope| settled(e.job, Authority::Execution(1), Outcome::Succeeded);
+                let ended = |e: &Envelope| settled(e.job, SettlementToken::Execution(1), Outcome::Succeeded);
                 ledger.settle(claimed.envelopes.iter().map(ended).collect()).await.unwrap();
             }
         });
@@ -253,11 +257,11 @@ async fn a_call_may_say_several_things_of_one_job() {
     assert_eq!(numbers, [1, 1, 1, 2], "the same token is the same start");
     let again = || Outcome::Retry { after: HOLD, error: "a zero \0 in it".to_owned() };
     let reports = vec![
-        settled(one.job, Authority::Execution(1), Outcome::Succeeded),
-        settled(one.job, Authority::Execution(2), again()),
+        settled(one.job, SettlementToken::Execution(1), Outcome::Succeeded),
+        settled(one.job, SettlementToken::Execution(2), again()),
         published(two),
-        settled(one.job, Authority::Execution(2), Outcome::Succeeded),
-        settled(two.job, Authority::Execution(1), Outcome::Succeeded),
+        settled(one.job, SettlementToken::Execution(2), Outcome::Succeeded),
+        settled(two.job, SettlementToken::Execution(1), Outcome::Succeeded),
     ];
     let wanted = [
         Settled::Stale,
@@ -284,8 +288,8 @@ async fn a_job_that_is_adopted_by_several_processes_at_once_is_one() {
         processes.spawn(async move {
             jobs.reverse();
             let (kind, queue) = (Kind::new("kind").unwrap(), QueueName::new("q").unwrap());
-            let adoption = Adoption { inbox: RunId(Uuid::now_v7()), kind, queue, jobs };
-            ledger.plan(PlanStep::Adopt(adoption)).await.unwrap().added
+            let adoption = Ingestion { inbox: RunId(Uuid::now_v7()), kind, queue, jobs };
+            ledger.plan(PlanStep::Ingest(adoption)).await.unwrap().added
         });
     }
     assert_eq!(processes.join_all().await.iter().sum::<u64>(), 50);

@@ -7,12 +7,12 @@
 
 use std::time::Duration;
 
-use lockgate_core::broker::{Delivery, Mark};
+use lockgate_core::broker::{Delivery, Disposition};
 use lockgate_core::cadence::Cadence;
 use lockgate_core::job::Outcome;
-use lockgate_core::lease::{Admission, Lease, Release, Session, SlotRequest, Wake};
+use lockgate_core::lease::{Admission, Lease, Notification, Release, Session, SlotRequest};
 use lockgate_core::ledger::{
-    Authority, PlanStep, PlannedJob, Recording, Report, RunQuery, Settlement, Start, Started,
+    PlanStep, PlannedJob, Report, RunQuery, Settlement, SettlementToken, Start, StartDurability, Started,
 };
 use lockgate_core::pool::{Need, PoolCommand, PoolSpec};
 use lockgate_core::run::RunSpec;
@@ -113,7 +113,7 @@ async fn dispatch(engine: &Engine, jobs: usize) -> Whatever {
 async fn work(engine: Engine, window: usize, done: mpsc::UnboundedSender<usize>) -> Whatever {
     let session = engine.slots.open("throughput").await?;
     let mut deliveries = engine.broker.subscribe(&QueueName::new("q")?, u32::try_from(window)?).await?;
-    let mut wakes = engine.slots.wakeups(&session).await?;
+    let mut wakes = engine.slots.notifications(&session).await?;
     loop {
         let taken = deliveries.next().await?;
         let mut leases = acquire(&engine, &session, &taken).await?;
@@ -130,10 +130,10 @@ async fn work(engine: Engine, window: usize, done: mpsc::UnboundedSender<usize>)
     }
 }
 
-fn granted(wake: Wake) -> Option<Lease> {
+fn granted(wake: Notification) -> Option<Lease> {
     match wake {
-        Wake::Granted(lease) => Some(lease),
-        Wake::Stop(_) => None,
+        Notification::Granted(lease) => Some(lease),
+        Notification::Stop(_) => None,
     }
 }
 
@@ -166,7 +166,7 @@ async fn run(engine: &Engine, session: &Session, taken: &[Delivery], group: &[Le
         group.iter().filter_map(of).filter_map(|d| Some((d, d.message.as_ref().ok()?))).collect();
     let starts = mine
         .iter()
-        .map(|(_, e)| Start { job: e.job, dispatch: e.dispatch, token: 1, record: Recording::Later })
+        .map(|(_, e)| Start { job: e.job, dispatch: e.dispatch, token: 1, record: StartDurability::Later })
         .collect();
     let started = engine.ledger.start(starts).await?;
     let releases = group.iter().map(|l| Release::Free { lease: l.id(), fence: l.fence }).collect();
@@ -174,7 +174,7 @@ async fn run(engine: &Engine, session: &Session, taken: &[Delivery], group: &[Le
     let reports = mine.iter().zip(started).filter_map(|((_, envelope), started)| match started {
         Started::Run(execution) => Some(Report::Settled(Settlement {
             job: envelope.job,
-            by: Authority::Unrecorded { dispatch: envelope.dispatch, number: execution.number },
+            by: SettlementToken::Unrecorded { dispatch: envelope.dispatch, number: execution.number },
             outcome: Outcome::Succeeded,
             waited: Duration::ZERO,
             ran: Duration::ZERO,
@@ -182,6 +182,6 @@ async fn run(engine: &Engine, session: &Session, taken: &[Delivery], group: &[Le
         _ => None,
     });
     engine.ledger.settle(reports.collect()).await?;
-    engine.broker.settle(mine.iter().map(|(d, _)| Mark::Ack(d.tag)).collect()).await?;
+    engine.broker.settle(mine.iter().map(|(d, _)| Disposition::Ack(d.tag)).collect()).await?;
     Ok(mine.len())
 }

@@ -10,8 +10,8 @@ mod subscription;
 mod tests;
 
 use async_trait::async_trait;
-use lockgate_core::broker::{Broker, Deliveries, Depth, Mark};
-use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery, DeadReason};
+use lockgate_core::broker::{Broker, Deliveries, Depth, Disposition};
+use lockgate_core::dead::{DeadLetter, DeadQuery, DeadReason, Resolution};
 use lockgate_core::envelope::Envelope;
 use lockgate_core::error::EngineError;
 use lockgate_core::name::QueueName;
@@ -53,7 +53,7 @@ impl Broker for SqliteBroker {
         Ok(Box::new(subscription))
     }
 
-    async fn settle(&self, marks: Vec<Mark>) -> Result<(), EngineError> {
+    async fn settle(&self, marks: Vec<Disposition>) -> Result<(), EngineError> {
         if marks.is_empty() {
             return Ok(());
         }
@@ -89,7 +89,12 @@ impl Broker for SqliteBroker {
         dead::read(&self.database, &query).await.doing("reading dead letters")
     }
 
-    async fn bury(&self, queue: &QueueName, ids: Vec<String>, end: DeadEnd) -> Result<u64, EngineError> {
+    async fn resolve(
+        &self,
+        queue: &QueueName,
+        ids: Vec<String>,
+        end: Resolution,
+    ) -> Result<u64, EngineError> {
         self.database.write("ending dead letters", dead::Bury { queue: queue.clone(), ids, end }).await
     }
 }
@@ -115,7 +120,7 @@ impl Write for Publish {
 
 /// Ends deliveries.
 struct Settle {
-    marks: Vec<Mark>,
+    marks: Vec<Disposition>,
     now: Timestamp,
 }
 
@@ -136,7 +141,7 @@ impl Write for Settle {
 
     /// A delivery whose end was lost comes again and finds its job over; a dead letter is all there is of its message.
     fn is_durable(&self) -> bool {
-        self.marks.iter().any(|mark| matches!(mark, Mark::Reject { .. }))
+        self.marks.iter().any(|mark| matches!(mark, Disposition::Reject { .. }))
     }
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<(), EngineError> {
@@ -151,9 +156,9 @@ impl Settle {
             let tag = mark.tag();
             let row = MarkRow { number: tag.number, consumer: tag.generation, reason: None, detail: None };
             match mark {
-                Mark::Ack(_) => ended.push(row),
-                Mark::Return(_) => returned.push(row),
-                Mark::Reject { why, .. } => {
+                Disposition::Ack(_) => ended.push(row),
+                Disposition::Return(_) => returned.push(row),
+                Disposition::Reject { why, .. } => {
                     rejected.push(MarkRow { reason: Some(why.reason), detail: Some(&why.detail), ..row });
                     ended.push(row);
                 }

@@ -7,19 +7,19 @@ mod claim;
 mod clock;
 mod control;
 mod execute;
+mod loaded;
 mod plan;
 mod read;
-mod standing;
 mod sweep;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::job::JobRecord;
+use lockgate_core::job::JobRow;
 use lockgate_core::ledger::{
-    Claimed, JobQuery, Ledger, PlanStep, Planned, Recording, Report, RunCommand, RunQuery, Settled, Start,
-    Started, Sweep, Swept,
+    Claimed, JobQuery, Ledger, PlanStep, Planned, Report, RunCommand, RunQuery, Settled, Start,
+    StartDurability, Started, Sweep, Swept,
 };
 use lockgate_core::ledger_clock::{LedgerClock, WallOffset};
 use lockgate_core::run::RunSummary;
@@ -77,7 +77,8 @@ impl Ledger for SqliteLedger {
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError> {
         let now = self.now().await?;
         // A read first: starts that write nothing never take the write lock.
-        if starts.iter().all(|start| matches!(start.record, Recording::Later | Recording::Never)) {
+        if starts.iter().all(|start| matches!(start.record, StartDurability::Later | StartDurability::Never))
+        {
             let mut reader = self.database.reader().acquire().await.doing("starting jobs")?;
             if let Some(answers) = execute::look(&mut reader, &starts, now).await.doing("starting jobs")? {
                 return Ok(answers);
@@ -99,7 +100,7 @@ impl Ledger for SqliteLedger {
         Ok(runs.into_iter().map(|run| offset.summary(run)).collect())
     }
 
-    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, EngineError> {
+    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRow>, EngineError> {
         let mut reader = self.database.reader().acquire().await.doing("reading jobs")?;
         let jobs = read::jobs(&mut reader, &query).await.doing("reading jobs")?;
         let offset = self.offset().await?;

@@ -8,18 +8,18 @@
 pub mod database;
 
 mod broker;
-mod chunks;
 mod columns;
 mod ledger;
 mod slots;
 mod store_clock;
+mod token_store;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use lockgate_core::Engine;
 use lockgate_core::timing::SlotTiming;
-use lockgate_limits::Chunks;
+use lockgate_limits::TokenStore;
 
 pub use database::{
     Applied, Component, Database, Doing, LOCKGATE, Migration, MigrationStatus, OpenError, Write,
@@ -47,7 +47,7 @@ pub struct Embedded {
     /// The three ports, named `embedded`.
     pub engine: Engine,
     /// What the rates of all processes on the file are drawn from.
-    pub chunks: Arc<dyn Chunks>,
+    pub chunks: Arc<dyn TokenStore>,
     /// The file that they share.
     pub database: Database,
 }
@@ -78,6 +78,6 @@ pub async fn open(options: Options) -> Result<Embedded, OpenError> {
         broker: Arc::new(broker::SqliteBroker::new(database.clone(), timing)),
         slots: Arc::new(slots::SqliteSlots::new(database.clone(), timing)),
     };
-    let chunks = Arc::new(chunks::SqliteChunks::new(database.clone()));
+    let chunks = Arc::new(token_store::SqliteTokenStore::new(database.clone()));
     Ok(Embedded { engine, chunks, database })
 }

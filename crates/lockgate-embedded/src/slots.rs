@@ -6,6 +6,7 @@
 mod acquire;
 mod desk;
 mod heartbeat;
+mod notifications;
 mod pools;
 mod queue;
 mod record;
@@ -14,7 +15,6 @@ mod restored;
 mod rows;
 mod session;
 mod stranding;
-mod wakeups;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,9 +22,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use lockgate_core::SessionId;
 use lockgate_core::error::EngineError;
-use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest};
+use lockgate_core::lease::{Admission, HeartbeatReply, Lease, Release, Released, Session, SlotRequest};
 use lockgate_core::pool::{PoolCommand, PoolStatus};
-use lockgate_core::slots::{PoolQuery, PoolView, Slots, Wakeups};
+use lockgate_core::slots::{Notifications, PoolQuery, PoolView, Slots};
 use lockgate_core::timing::SlotTiming;
 use uuid::Uuid;
 
@@ -89,14 +89,14 @@ impl Slots for SqliteSlots {
         session: &Session,
         held: Vec<Lease>,
         waiting: Vec<SlotRequest>,
-    ) -> Result<Pulse, EngineError> {
+    ) -> Result<HeartbeatReply, EngineError> {
         let waiting = waiting.into_iter().map(|request| request.lease).collect();
         let beat = heartbeat::Beat { caller: self.caller(session), held, waiting };
         self.call("sending a heartbeat", beat).await
     }
 
-    async fn wakeups(&self, session: &Session) -> Result<Box<dyn Wakeups>, EngineError> {
-        Ok(Box::new(wakeups::Pushes::listen(&self.database, session.id).await?))
+    async fn notifications(&self, session: &Session) -> Result<Box<dyn Notifications>, EngineError> {
+        Ok(Box::new(notifications::Pushes::listen(&self.database, session.id).await?))
     }
 
     async fn close(&self, session: &Session) -> Result<(), EngineError> {

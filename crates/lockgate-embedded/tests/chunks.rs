@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lockgate_embedded::{Embedded, Options, open};
 use lockgate_limits::conformance::Store;
-use lockgate_limits::{ChunkedLimiter, Chunks, Draw, Drawn, LimitChange, Quota};
+use lockgate_limits::{AcquireRequest, Acquired, DistributedLimiter, LimitChange, Quota, TokenStore};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -23,8 +23,15 @@ async fn fresh() -> Store {
 
 lockgate_limits::chunk_suite!(fresh);
 
-fn draw(quota: Quota) -> Draw {
-    Draw { quota, is_configured: true, least: 1, most: 40, lasts: Duration::from_secs(10), before: None }
+fn draw(quota: Quota) -> AcquireRequest {
+    AcquireRequest {
+        quota,
+        is_configured: true,
+        least: 1,
+        most: 40,
+        lasts: Duration::from_secs(10),
+        before: None,
+    }
 }
 
 #[tokio::test]
@@ -42,7 +49,7 @@ async fn after_another_start_of_the_host_the_bucket_is_empty_and_what_was_set_is
     file.close().await;
     let chunks = process(&folder).await.chunks;
     let drawn = chunks.draw("n", draw(Quota::per_second(1_000, 1_000).unwrap())).await.unwrap();
-    assert!(matches!(drawn, Drawn::Dry { .. }), "{drawn:?}");
+    assert!(matches!(drawn, Acquired::Dry { .. }), "{drawn:?}");
     let found = chunks.look().await.unwrap().remove(0);
     assert_eq!((found.quota, found.version, found.note.as_str()), (Some(quota), 1, "kept"));
 }
@@ -53,11 +60,11 @@ async fn four_processes_share_one_rate() {
     let quota = Quota::per_second(500, 50).unwrap();
     let mut limiters = Vec::new();
     for _ in 0..4 {
-        limiters.push(ChunkedLimiter::new(process(&folder).await.chunks, "n", quota));
+        limiters.push(DistributedLimiter::new(process(&folder).await.chunks, "n", quota));
     }
     let start = Instant::now();
     let lasts = Duration::from_secs(3);
-    let work = async |limiter: &ChunkedLimiter<Arc<dyn Chunks>>| {
+    let work = async |limiter: &DistributedLimiter<Arc<dyn TokenStore>>| {
         let mut taken = 0;
         while limiter.acquire_by(1, Some(start + lasts)).await.is_ok() {
             taken += 1;

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use lockgate_core::broker::{Delivery, Mark};
+use lockgate_core::broker::{Delivery, Disposition};
 use lockgate_core::cadence::Cadence;
-use lockgate_core::lease::{Admission, Lease, Release, SlotRequest, Wake};
-use lockgate_core::ledger::{PlanStep, PlannedJob, Recording, RunQuery, Start, Started};
+use lockgate_core::lease::{Admission, Lease, Notification, Release, SlotRequest};
+use lockgate_core::ledger::{PlanStep, PlannedJob, RunQuery, Start, StartDurability, Started};
 use lockgate_core::pool::{Need, PoolCommand, PoolSpec};
 use lockgate_core::run::RunSpec;
 use lockgate_core::slots::PoolQuery;
@@ -98,13 +98,18 @@ async fn dispatchers_and_workers_of_many_processes_share_a_run_without_overlap()
                 let taken: Vec<Delivery> = taken.unwrap();
                 let starts = taken.iter().map(|delivery| {
                     let envelope = delivery.message.as_ref().unwrap();
-                    Start { job: envelope.job, dispatch: envelope.dispatch, token: 1, record: Recording::Now }
+                    Start {
+                        job: envelope.job,
+                        dispatch: envelope.dispatch,
+                        token: 1,
+                        record: StartDurability::Now,
+                    }
                 });
                 for answer in engine.ledger.start(starts.collect()).await.unwrap() {
                     assert!(matches!(answer, Started::Run(execution) if execution.number == 1), "{answer:?}");
                     started += 1;
                 }
-                engine.broker.settle(taken.iter().map(|d| Mark::Ack(d.tag)).collect()).await.unwrap();
+                engine.broker.settle(taken.iter().map(|d| Disposition::Ack(d.tag)).collect()).await.unwrap();
             }
             started
         });
@@ -123,7 +128,7 @@ async fn a_slot_freed_in_one_process_is_pushed_to_a_waiter_in_another() {
     let (one, other) = (process(&folder).await, process(&folder).await);
     pool(&one, 1).await;
     let (holder, waiter) = (one.slots.open("one").await.unwrap(), other.slots.open("other").await.unwrap());
-    let mut wakes = other.slots.wakeups(&waiter).await.unwrap();
+    let mut wakes = other.slots.notifications(&waiter).await.unwrap();
     let held = match one.slots.acquire(&holder, vec![request(0)]).await.unwrap().remove(0) {
         Admission::Granted(lease) => lease,
         refused => panic!("{refused:?}"),
@@ -133,7 +138,7 @@ async fn a_slot_freed_in_one_process_is_pushed_to_a_waiter_in_another() {
     one.slots.release(&holder, vec![Release::Free { lease: held.id(), fence: held.fence }]).await.unwrap();
     let woken = timeout(PATIENCE, wakes.next()).await.unwrap().unwrap();
     assert!(
-        matches!(&woken[..], [Wake::Granted(Lease { request, fence })] if *request == wish && *fence > held.fence),
+        matches!(&woken[..], [Notification::Granted(Lease { request, fence })] if *request == wish && *fence > held.fence),
         "{woken:?}"
     );
 }
@@ -148,7 +153,7 @@ async fn processes_that_ask_and_release_at_once_never_hold_more_than_the_pool() 
         let engine = process(&folder).await;
         processes.spawn(async move {
             let session = engine.slots.open("one of three").await.unwrap();
-            let mut wakes = engine.slots.wakeups(&session).await.unwrap();
+            let mut wakes = engine.slots.notifications(&session).await.unwrap();
             let mut done = 0;
             for round in 0..15 {
                 let wishes = (0..4).map(|wish| request(n * 100 + round * 4 + wish)).collect();
@@ -165,8 +170,8 @@ async fn processes_that_ask_and_release_at_once_never_hold_more_than_the_pool() 
                     if held.is_empty() {
                         let woken = timeout(PATIENCE, wakes.next()).await.unwrap().unwrap();
                         held.extend(woken.into_iter().filter_map(|wake| match wake {
-                            Wake::Granted(lease) => Some(lease),
-                            Wake::Stop(_) => None,
+                            Notification::Granted(lease) => Some(lease),
+                            Notification::Stop(_) => None,
                         }));
                         continue;
                     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use lockgate_core::history::{HistoryEntry, KEPT};
 use lockgate_core::lease::{Admission, Release, SlotRequest};
 use lockgate_core::pool::{Need, PoolCommand, PoolSpec};
-use lockgate_core::record::{Entry, KEPT};
 use lockgate_core::slots::PoolQuery;
 use lockgate_core::{LeaseId, PoolName, Tenant};
 use lockgate_embedded::{Options, open};
@@ -46,7 +46,7 @@ async fn a_record_that_is_too_long_is_shortened_and_says_from_where_on_it_is_who
     let page = slots.inspect(&PoolQuery::record(&name, 0)).await.unwrap().remove(0).record.unwrap();
     let last = 102_000 - KEPT;
     assert_eq!((page.since.number, page.since.at_ms), (last, 3_000), "the last that fell out");
-    assert_eq!(page.entries.first().map(Entry::number), Some(last + 1));
+    assert_eq!(page.entries.first().map(HistoryEntry::number), Some(last + 1));
     let mut file = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
     let rows: u64 = sqlx::query_scalar("select count(*) from record").fetch_one(&mut file).await.unwrap();
     assert_eq!(rows, KEPT);

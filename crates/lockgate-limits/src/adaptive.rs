@@ -14,7 +14,7 @@
 //!
 //! It must never leave the range from the least to the configured limit: it can lower and restore, never raise.
 
-mod advice;
+mod recommendation;
 mod service;
 #[cfg(test)]
 #[cfg(not(loom))]
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 use service::Service;
 
-pub use advice::{AdaptiveMode, AdaptiveOptions, Advice, Observation, Signal, Why};
+pub use recommendation::{AdaptiveMode, AdaptiveOptions, Observation, Recommendation, Signal, Why};
 
 /// Calls that have to end before anything but congestion is judged.
 const ENOUGH: u32 = 20;
@@ -61,8 +61,8 @@ const STRIDE: u32 = 16;
 ///     latency: Duration::from_millis(20),
 ///     in_use: 100,
 /// });
-/// let advice = limit.decide(Instant::now());
-/// assert_eq!((advice.in_force, advice.why), (70, Why::Congested));
+/// let recommendation = limit.decide(Instant::now());
+/// assert_eq!((recommendation.in_force, recommendation.why), (70, Why::Congested));
 /// ```
 #[derive(Debug, Clone)]
 pub struct AdaptiveLimit {
@@ -116,14 +116,14 @@ impl AdaptiveLimit {
         }
     }
 
-    /// The advice at `now`. It changes at most once for each p90 of the service time.
-    pub fn decide(&mut self, now: Instant) -> Advice {
+    /// The recommendation at `now`. It changes at most once for each p90 of the service time.
+    pub fn decide(&mut self, now: Instant) -> Recommendation {
         let why = if self.options.mode == AdaptiveMode::Off { Why::Off } else { self.judge(now) };
         let in_force = match self.options.mode {
             AdaptiveMode::Enforce => self.limit,
             AdaptiveMode::Off | AdaptiveMode::Observe => self.options.configured,
         };
-        Advice { recommended: self.limit, in_force, why }
+        Recommendation { recommended: self.limit, in_force, why }
     }
 
     /// Goes on from a limit that somebody else decided: another process, which was first with its change. The limit that
@@ -162,7 +162,7 @@ impl AdaptiveLimit {
         };
         let most_in_use = self.most_in_use;
         self.begin(now);
-        // An advice that nobody obeys makes no call slower.
+        // An recommendation that nobody obeys makes no call slower.
         if let Some((before, then)) = self.grown_from.take()
             && latency > then * NO_WORSE
             && self.options.mode == AdaptiveMode::Enforce
@@ -188,7 +188,7 @@ impl AdaptiveLimit {
             self.congested = 0;
             return Why::JustLowered;
         }
-        // Above the advice, a refusal says that so many are too many, not that the advice is.
+        // Above the recommendation, a refusal says that so many are too many, not that the recommendation is.
         let too_many = self.limit.max(self.most_when_congested);
         self.begin(now);
         self.lowered_at = Some(now);

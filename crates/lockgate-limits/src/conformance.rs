@@ -37,14 +37,16 @@ pub use changes::{
     waiting_caller_follows_a_raised_rate,
 };
 
-use crate::{Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, Quota, Rate};
+use crate::{
+    AcquireRequest, Acquired, Changed, LimitChange, LimitStatus, Quota, Rate, TokenBatchId, TokenStore,
+};
 
 /// A store without limits, as two processes see it.
 pub struct Store {
     /// One process's way to it.
-    pub one: Arc<dyn Chunks>,
+    pub one: Arc<dyn TokenStore>,
     /// Another's.
-    pub other: Arc<dyn Chunks>,
+    pub other: Arc<dyn TokenStore>,
     /// What must outlive the case: a folder, a server.
     pub keep: Box<dyn Any + Send + Sync>,
 }
@@ -96,14 +98,14 @@ fn slow(burst: u32) -> Quota {
     Quota::new(Rate::every(Duration::from_secs(3_600)).unwrap(), burst).unwrap()
 }
 
-fn wish(quota: Quota, most: u32) -> Draw {
-    Draw { quota, is_configured: true, least: 1, most, lasts: LONG, before: None }
+fn wish(quota: Quota, most: u32) -> AcquireRequest {
+    AcquireRequest { quota, is_configured: true, least: 1, most, lasts: LONG, before: None }
 }
 
-async fn draw(chunks: &Arc<dyn Chunks>, draw: Draw) -> (ChunkId, u32) {
+async fn draw(chunks: &Arc<dyn TokenStore>, draw: AcquireRequest) -> (TokenBatchId, u32) {
     match chunks.draw("n", draw).await.unwrap() {
-        Drawn::Chunk { id, tokens, .. } => (id, tokens),
-        Drawn::Dry { .. } | Drawn::NoLimit => (ChunkId(u64::from(u32::MAX)), 0),
+        Acquired::Chunk { id, tokens, .. } => (id, tokens),
+        Acquired::Dry { .. } | Acquired::NoLimit => (TokenBatchId(u64::from(u32::MAX)), 0),
     }
 }
 
@@ -111,11 +113,16 @@ async fn elapse(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-async fn status(chunks: &Arc<dyn Chunks>) -> LimitStatus {
+async fn status(chunks: &Arc<dyn TokenStore>) -> LimitStatus {
     chunks.look().await.unwrap().into_iter().find(|limit| limit.name == "n").unwrap()
 }
 
-async fn set(chunks: &Arc<dyn Chunks>, quota: Quota, note: Option<&str>, version: Option<u64>) -> Changed {
+async fn set(
+    chunks: &Arc<dyn TokenStore>,
+    quota: Quota,
+    note: Option<&str>,
+    version: Option<u64>,
+) -> Changed {
     let change = LimitChange { quota: Some(quota), note: note.map(str::to_owned), version };
     chunks.set("n", change).await.unwrap()
 }
@@ -129,19 +136,19 @@ pub async fn unspent_tokens_come_back_once(store: Store) {
     }
     let (id, all) = draw(&store.other, wish(slow(40), 40)).await;
     assert_eq!(all, 25);
-    let again = Draw { before: Some((id, 20)), ..wish(slow(40), 40) };
+    let again = AcquireRequest { before: Some((id, 20)), ..wish(slow(40), 40) };
     assert_eq!(draw(&store.other, again).await.1, 20);
 }
 
 /// Rule 2: what a dead process had burns.
 pub async fn a_chunk_that_ended_is_lost_and_cannot_be_given_back(store: Store) {
-    let short = Draw { lasts: Duration::from_millis(150), ..wish(slow(40), 40) };
+    let short = AcquireRequest { lasts: Duration::from_millis(150), ..wish(slow(40), 40) };
     let (id, all) = draw(&store.one, short).await;
     assert_eq!(all, 40);
     elapse(Duration::from_millis(400)).await;
     store.one.give_back("n", id, 40).await.unwrap();
     assert_eq!(draw(&store.other, wish(slow(40), 40)).await.1, 0);
-    assert_eq!(draw(&store.one, Draw { before: Some((id, 40)), ..wish(slow(40), 40) }).await.1, 0);
+    assert_eq!(draw(&store.one, AcquireRequest { before: Some((id, 40)), ..wish(slow(40), 40) }).await.1, 0);
 }
 
 /// Rule 1: what others may spend at any moment is not saved up once more.
@@ -153,7 +160,7 @@ pub async fn a_chunk_that_is_out_counts_as_part_of_the_burst(store: Store) {
     assert_eq!(status(&store.other).await.out, 30);
     let (mine, rest) = draw(&store.other, wish(fast, 40)).await;
     assert_eq!(rest, 10);
-    assert_eq!(draw(&store.other, Draw { least: 40, ..wish(fast, 40) }).await.1, 0);
+    assert_eq!(draw(&store.other, AcquireRequest { least: 40, ..wish(fast, 40) }).await.1, 0);
     store.one.give_back("n", id, 0).await.unwrap();
     store.other.give_back("n", mine, 0).await.unwrap();
     elapse(Duration::from_millis(200)).await;
@@ -163,7 +170,7 @@ pub async fn a_chunk_that_is_out_counts_as_part_of_the_burst(store: Store) {
 /// Else a burst of one would serve one process alone, at half its rate.
 pub async fn what_is_spent_at_once_is_not_out(store: Store) {
     let quota = Quota::per_second(20, 1).unwrap();
-    let at_once = Draw { lasts: Duration::ZERO, ..wish(quota, 1) };
+    let at_once = AcquireRequest { lasts: Duration::ZERO, ..wish(quota, 1) };
     for chunks in [&store.one, &store.other, &store.one] {
         assert_eq!(draw(chunks, at_once).await.1, 1);
         assert_eq!(status(chunks).await.out, 0);
@@ -175,7 +182,7 @@ pub async fn what_is_spent_at_once_is_not_out(store: Store) {
 pub async fn limits_know_nothing_of_each_other(store: Store) {
     for name in ["a", "b", "a:b"] {
         let drawn = store.one.draw(name, wish(slow(40), 40)).await.unwrap();
-        assert!(matches!(drawn, Drawn::Chunk { tokens: 40, .. }), "{name}: {drawn:?}");
+        assert!(matches!(drawn, Acquired::Chunk { tokens: 40, .. }), "{name}: {drawn:?}");
     }
     let names: Vec<String> = store.other.look().await.unwrap().into_iter().map(|limit| limit.name).collect();
     assert_eq!(names, ["a", "a:b", "b"]);
@@ -185,7 +192,7 @@ pub async fn limits_know_nothing_of_each_other(store: Store) {
 pub async fn who_comes_with_an_old_file_reverts_nothing(store: Store) {
     assert_eq!(draw(&store.one, wish(slow(40), 40)).await.1, 40);
     let drawn = store.other.draw("n", wish(slow(400), 400)).await.unwrap();
-    assert!(matches!(drawn, Drawn::Dry { .. }), "{drawn:?}");
+    assert!(matches!(drawn, Acquired::Dry { .. }), "{drawn:?}");
     let found = status(&store.other).await;
     assert_eq!((found.quota, found.version, found.note.as_str()), (Some(slow(40)), 1, ""));
 }
@@ -193,9 +200,9 @@ pub async fn who_comes_with_an_old_file_reverts_nothing(store: Store) {
 /// A refusal says when.
 pub async fn who_comes_when_told_is_served(store: Store) {
     let quota = Quota::per_second(20, 5).unwrap();
-    assert_eq!(draw(&store.one, Draw { lasts: Duration::ZERO, ..wish(quota, 5) }).await.1, 5);
-    let three = Draw { least: 3, lasts: Duration::ZERO, ..wish(quota, 3) };
-    let Drawn::Dry { retry_after: Some(wait) } = store.one.draw("n", three).await.unwrap() else {
+    assert_eq!(draw(&store.one, AcquireRequest { lasts: Duration::ZERO, ..wish(quota, 5) }).await.1, 5);
+    let three = AcquireRequest { least: 3, lasts: Duration::ZERO, ..wish(quota, 3) };
+    let Acquired::Dry { retry_after: Some(wait) } = store.one.draw("n", three).await.unwrap() else {
         panic!("it was empty")
     };
     assert!(wait <= Duration::from_millis(150), "{wait:?}");
@@ -206,8 +213,8 @@ pub async fn who_comes_when_told_is_served(store: Store) {
 
 /// No wait would help.
 pub async fn more_than_a_burst_is_never_there(store: Store) {
-    let drawn = store.one.draw("n", Draw { least: 41, ..wish(slow(40), 50) }).await.unwrap();
-    assert_eq!(drawn, Drawn::Dry { retry_after: None });
+    let drawn = store.one.draw("n", AcquireRequest { least: 41, ..wish(slow(40), 50) }).await.unwrap();
+    assert_eq!(drawn, Acquired::Dry { retry_after: None });
 }
 
 /// R1, and what it is for.
@@ -215,21 +222,21 @@ pub async fn two_processes_never_exceed_any_window_and_use_the_rate(store: Store
     let (rate, burst, lasts) = (200, 20, Duration::from_secs(2));
     let quota = Quota::per_second(rate, burst).unwrap();
     let start = Instant::now();
-    let work = async |chunks: &Arc<dyn Chunks>| {
+    let work = async |chunks: &Arc<dyn TokenStore>| {
         let mut taken = Vec::new();
         let mut before = None;
         while start.elapsed() < lasts {
             let asked = start.elapsed();
-            match chunks.draw("n", Draw { before, ..wish(quota, 5) }).await.unwrap() {
-                Drawn::Chunk { id, tokens, .. } => {
+            match chunks.draw("n", AcquireRequest { before, ..wish(quota, 5) }).await.unwrap() {
+                Acquired::Chunk { id, tokens, .. } => {
                     taken.push((asked, start.elapsed(), tokens));
                     before = Some((id, 0));
                 }
-                Drawn::Dry { retry_after } => {
+                Acquired::Dry { retry_after } => {
                     before = None;
                     elapse(retry_after.unwrap()).await;
                 }
-                Drawn::NoLimit => panic!("there is one"),
+                Acquired::NoLimit => panic!("there is one"),
             }
         }
         taken

@@ -21,11 +21,11 @@
 //! | one limit that many threads hit all the time | [`ShardedLimiter`] |
 //! | a limit for each customer, tenant, address | [`KeyedLimiter`] |
 //! | work that must know *now* when it may run | [`TokenBucket::reserve`] |
-//! | one limit for several processes | [`ChunkedLimiter`] on a store that implements [`Chunks`] |
+//! | one limit for several processes | [`DistributedLimiter`] on a store that implements [`TokenStore`] |
 //! | a backend that fails | [`CircuitBreaker`] |
 //! | a backend that refuses | [`ClientThrottle`], then [`Backoff`] within a [`RetryBudget`] |
 //! | a bound on calls at once that nobody knows | [`AdaptiveLimit`] |
-//! | a limit that should be raised step by step | [`Stages`] |
+//! | a limit that should be raised step by step | [`Ramp`] |
 //!
 //! # What is exact
 //!
@@ -73,7 +73,7 @@
 //! | `ShardedRateLimiter` | [`ShardedLimiter`]: shards hold tokens, not shares of the rate |
 //! | `reserve`, `execute_reservation` | [`ShardedLimiter::reserve`], [`Reservation::execute`] |
 //! | `AdaptiveShardedRateLimiter(rebalance_threshold)` | [`KeyedLimiter`] with [`KeyedOptions::rebalance_threshold`] |
-//! | `DistributedRateLimiter(namespace)` | [`ChunkedLimiter::new`]`(store, name, quota)` |
+//! | `DistributedRateLimiter(namespace)` | [`DistributedLimiter::new`]`(store, name, quota)` |
 //!
 //! # How it works
 //!
@@ -86,7 +86,6 @@ mod adaptive;
 mod book;
 mod breaker;
 mod bucket;
-mod chunks;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -97,30 +96,32 @@ mod ledger;
 mod line;
 mod place;
 mod quota;
+mod ramp;
 mod reservation;
 mod retry;
 mod sharded;
 mod span;
-mod stages;
 mod status;
 mod sync;
 mod tally;
 mod throttle;
+mod token_store;
 
-pub use adaptive::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Advice, Observation, Signal, Why};
+pub use adaptive::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, Recommendation, Signal, Why};
 pub use breaker::{BreakerOptions, BreakerState, CircuitBreaker, Open, Pass};
 pub use bucket::TokenBucket;
-pub use chunks::{
-    Changed, ChunkBook, ChunkError, ChunkId, ChunkOptions, ChunkedLimiter, Chunks, Draw, Drawn, LimitChange,
-    LimitState, LimitStatus, MAX_NOTE_BYTES, MemoryChunks, OutChunk, Pending, Report, StoreError,
-};
 pub use denied::{Denied, Reason};
 pub use gate::{Gate, GateCounts, GateGuard};
 pub use keyed::{KeyedLimiter, KeyedOptions, KeyedStatus};
 pub use quota::{Quota, QuotaError, Rate};
+pub use ramp::{Exceeded, NotRamping, Ramp, RampDecision, RampState, RampStep, Samples, Wait};
 pub use reservation::{NotExecuted, Refund, Reservation};
 pub use retry::{Backoff, FullJitter, RetryBudget};
 pub use sharded::ShardedLimiter;
-pub use stages::{Exceeded, NoStage, Samples, Stage, StageNote, Stages, Step, Wait};
 pub use status::Status;
 pub use throttle::ClientThrottle;
+pub use token_store::{
+    AcquireRequest, Acquired, BatchBook, Changed, DistributedLimiter, LimitChange, LimitState, LimitStatus,
+    MAX_NOTE_BYTES, MemoryTokenStore, OutstandingBatch, Pending, Report, StoreError, TokenBatchId,
+    TokenBatchOptions, TokenStore, TokenStoreError,
+};

@@ -1,5 +1,5 @@
 //! Congestion: what executions come to, told to the adaptive limit of their pool, and what follows from it for all
-//! processes: a pause while the backend is overloaded, and an advice of how many slots it bears.
+//! processes: a pause while the backend is overloaded, and an recommendation of how many slots it bears.
 //!
 //! It must never hold up a job: what is heard goes into a bounded line, and what does not fit there is not heard. It
 //! never changes what was configured, and decides on what it has read: when another process was first, its change is
@@ -31,7 +31,7 @@ use pool::PoolWatch;
 
 /// Time between two decisions.
 const LOOK: Duration = Duration::from_secs(1);
-/// Looks after which the store is read whatever was heard: another process may have left an advice behind.
+/// Looks after which the store is read whatever was heard: another process may have left an recommendation behind.
 const ANYHOW: u32 = 10;
 /// How long a pool is paused when the backend does not say when to come back.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -168,8 +168,12 @@ impl Watch {
         let pause = heard.retry_after.filter(|after| !after.is_zero()).unwrap_or(PAUSE).min(LONGEST_PAUSE);
         pool.is_paused(now + pause);
         pool.observe(heard);
-        let advice = pool.decide(&status, now);
-        let change = PoolChange { pause: Some(pause), advice: advice.clone(), ..PoolChange::default() };
+        let recommendation = pool.decide(&status, now);
+        let change = PoolChange {
+            pause: Some(pause),
+            recommendation: recommendation.clone(),
+            ..PoolChange::default()
+        };
         if self.change(name, &status, change, now).await? {
             tracing::warn!(pool = %name, kind = %heard.kind, ?pause, "the backend is overloaded; its pool is paused");
             telemetry::paused(name);
@@ -186,7 +190,7 @@ impl Watch {
         change: PoolChange,
         now: Instant,
     ) -> Result<bool, EngineError> {
-        let advice = change.advice.clone();
+        let recommendation = change.recommendation.clone();
         let command = PoolCommand::Set { pool: name.clone(), change, version: Some(read.version) };
         let status = match self.slots.control(command).await {
             Ok(status) => status,
@@ -196,9 +200,10 @@ impl Watch {
         if let Some(pool) = self.pools.get_mut(name) {
             pool.is_changed(&status, now);
         }
-        if let Some(advice) = advice {
+        if let Some(recommendation) = recommendation {
             let (slots, limit) = (status.slots, status.limit());
-            let (advised, why) = advice.map(|advice| (advice.slots, advice.why)).unzip();
+            let (advised, why) =
+                recommendation.map(|recommendation| (recommendation.slots, recommendation.why)).unzip();
             tracing::info!(pool = %name, slots, limit, advised, why, "slots advised");
         }
         Ok(true)
@@ -216,8 +221,8 @@ impl Watch {
             let status = view.status;
             let Some(pool) = self.pools.get_mut(&status.name) else { continue };
             pool.catch_up(&status, now);
-            let Some(advice) = pool.decide(&status, now) else { continue };
-            let change = PoolChange { advice: Some(advice), ..PoolChange::default() };
+            let Some(recommendation) = pool.decide(&status, now) else { continue };
+            let change = PoolChange { recommendation: Some(recommendation), ..PoolChange::default() };
             let name = status.name.clone();
             self.change(&name, &status, change, now).await?;
         }

@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use lockgate_core::bounds::LONGEST;
-use lockgate_core::broker::{Delivery, Mark, Unreadable};
+use lockgate_core::broker::{Delivery, Disposition, Rejection};
 use lockgate_core::dead::DeadReason;
 use lockgate_core::error::chain;
-use lockgate_core::ledger::{Authority, Execution, Settlement};
+use lockgate_core::ledger::{Execution, Settlement, SettlementToken};
 use lockgate_core::{Envelope, Fence, Outcome, PoolName};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -129,7 +129,7 @@ impl Executor {
         let hold = match self.admit(&mut taken, role).await {
             Admitted::Yes(hold) => hold,
             Admitted::No(outcome) => {
-                let by = Authority::Delivery(taken.envelope.dispatch);
+                let by = SettlementToken::Delivery(taken.envelope.dispatch);
                 self.end(&taken, by, outcome, (asked_at.elapsed(), Duration::ZERO)).await;
                 return None;
             }
@@ -138,7 +138,7 @@ impl Executor {
                 return None;
             }
             Admitted::Return => {
-                self.records.mark(Mark::Return(taken.delivery.tag)).await;
+                self.records.mark(Disposition::Return(taken.delivery.tag)).await;
                 return None;
             }
         };
@@ -235,7 +235,7 @@ impl Executor {
     pub(crate) async fn end(
         &self,
         taken: &Taken<'_>,
-        by: Authority,
+        by: SettlementToken,
         outcome: Outcome,
         times: (Duration, Duration),
     ) {
@@ -248,11 +248,11 @@ impl Executor {
         match self.records.settled(settlement).await {
             Ok(settled) => {
                 tracing::debug!(?settled, "settled");
-                self.records.mark(Mark::Ack(taken.delivery.tag)).await;
+                self.records.mark(Disposition::Ack(taken.delivery.tag)).await;
             }
             Err(error) => {
                 let detail = format!("the ledger refuses the outcome of its job: {}", chain(error.as_ref()));
-                self.reject(taken.delivery.tag, Unreadable::new(DeadReason::Refused, detail)).await;
+                self.reject(taken.delivery.tag, Rejection::new(DeadReason::Refused, detail)).await;
             }
         }
     }

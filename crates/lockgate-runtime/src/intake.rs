@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use lockgate_core::broker::{Deliveries, Delivery, DeliveryTag, Mark};
+use lockgate_core::broker::{Deliveries, Delivery, DeliveryTag, Disposition};
 use lockgate_core::error::chain;
 use lockgate_core::{Engine, QueueName};
 use tokio::time::{Instant, sleep_until};
@@ -112,6 +112,6 @@ fn see_through(group: Vec<Delivery>, executor: &Arc<Executor>, jobs: &TaskTracke
 /// Returns deliveries to their queue. One that has ended already is passed over.
 async fn give_back(tags: Vec<DeliveryTag>, executor: &Executor) {
     for tag in tags {
-        executor.records.mark(Mark::Return(tag)).await;
+        executor.records.mark(Disposition::Return(tag)).await;
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use lockgate_core::pool::Need;
 use lockgate_core::slots::Slots;
 use lockgate_core::{Kind, PoolName};
-use lockgate_limits::{Chunks, LimitStatus, Quota, Stages, StoreError};
+use lockgate_limits::{LimitStatus, Quota, Ramp, StoreError, TokenStore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -34,13 +34,13 @@ const REFRESH: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct RateOptions {
     /// Where tokens are drawn from.
-    pub chunks: Arc<dyn Chunks>,
+    pub chunks: Arc<dyn TokenStore>,
     /// The limits that are configured, by their names. One that its store has already keeps what the store
     /// has.
     pub quotas: BTreeMap<String, Quota>,
-    /// The stages of limits, by their names. A limit without has the default ones, one with an empty list has
+    /// The ramp of limits, by their names. A limit without has the default ones, one with an empty list has
     /// none.
-    pub stages: BTreeMap<String, Stages>,
+    pub ramp: BTreeMap<String, Ramp>,
 }
 
 /// What the name of a pool's limit begins with.
@@ -61,7 +61,7 @@ pub fn limit_of_kind(kind: &Kind) -> String {
 /// The limits of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
-    chunks: Option<Arc<dyn Chunks>>,
+    chunks: Option<Arc<dyn TokenStore>>,
     /// The names that the worker's jobs would ask for, if there were limits of them.
     names: BTreeSet<String>,
     limits: RwLock<BTreeMap<String, Arc<Limit>>>,
@@ -79,7 +79,7 @@ pub(crate) struct Later {
 
 impl Rates {
     pub(crate) fn new(options: Option<RateOptions>, registry: &Registry) -> Self {
-        let Some(RateOptions { chunks, quotas, stages }) = options else { return Self::default() };
+        let Some(RateOptions { chunks, quotas, ramp }) = options else { return Self::default() };
         let names: BTreeSet<String> =
             registry.kinds().flat_map(|(kind, options)| names(kind, &options.needs)).collect();
         let known = |(name, _): &(String, Quota)| names.contains(name);
@@ -88,7 +88,7 @@ impl Rates {
             (name, Arc::new(limit))
         });
         let limits = RwLock::new(limits.collect());
-        Self { chunks: Some(chunks), names, limits, staging: Staging::new(stages) }
+        Self { chunks: Some(chunks), names, limits, staging: Staging::new(ramp) }
     }
 
     /// Whether starts of this kind with these needs have a rate, as far as is known.
@@ -179,7 +179,7 @@ impl Rates {
 
     /// A limit that its store does not know (any more) stays as it was known: a store that lost its state
     /// gets it back.
-    async fn apply(&self, chunks: &Arc<dyn Chunks>, status: &LimitStatus) {
+    async fn apply(&self, chunks: &Arc<dyn TokenStore>, status: &LimitStatus) {
         let known = self.known([status.name.clone()]).pop();
         match (known, status.quota) {
             (Some(limit), Some(quota)) => limit.follow(quota).await,

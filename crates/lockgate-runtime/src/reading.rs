@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use lockgate_core::Envelope;
-use lockgate_core::broker::{Delivery, DeliveryTag, Mark, Origin, Unreadable};
+use lockgate_core::broker::{Delivery, DeliveryTag, Disposition, Origin, Rejection};
 use lockgate_core::dead::DeadReason;
 use lockgate_core::error::chain;
 
@@ -27,7 +27,7 @@ impl Executor {
             && let Err(error) = self.records.adopted(&envelope).await
         {
             let detail = format!("the ledger refuses its job: {}", chain(error.as_ref()));
-            self.reject(delivery.tag, Unreadable::new(DeadReason::Refused, detail)).await;
+            self.reject(delivery.tag, Rejection::new(DeadReason::Refused, detail)).await;
             return None;
         }
         let in_flight = self.shares.enter(&envelope.kind);
@@ -35,23 +35,23 @@ impl Executor {
     }
 
     /// Makes a delivery a dead letter.
-    pub(crate) async fn reject(&self, tag: DeliveryTag, why: Unreadable) {
+    pub(crate) async fn reject(&self, tag: DeliveryTag, why: Rejection) {
         tracing::error!(reason = %why.reason, detail = why.detail, "message rejected to the dead letters");
         self.tally.rejected();
         telemetry::rejected(why.reason);
-        self.records.mark(Mark::Reject { tag, why }).await;
+        self.records.mark(Disposition::Reject { tag, why }).await;
     }
 
-    fn kind_of<'a>(&self, delivery: &'a Delivery) -> Result<(&'a Envelope, &Entry), Unreadable> {
+    fn kind_of<'a>(&self, delivery: &'a Delivery) -> Result<(&'a Envelope, &Entry), Rejection> {
         let envelope = delivery.message.as_ref().map_err(Clone::clone)?;
         let Some(kind) = self.registry.get(&envelope.kind) else {
             let detail = format!("no job kind {} is registered with this worker", envelope.kind);
-            return Err(Unreadable::new(DeadReason::UnknownKind, detail));
+            return Err(Rejection::new(DeadReason::UnknownKind, detail));
         };
         // What the dispatcher sends was made from a job of the kind; what anybody else sends is looked at before it
         // gets a row.
         if delivery.origin == Origin::Client {
-            let bad = |error: serde_json::Error| Unreadable::new(DeadReason::BadPayload, error.to_string());
+            let bad = |error: serde_json::Error| Rejection::new(DeadReason::BadPayload, error.to_string());
             kind.reads(&envelope.payload).map_err(bad)?;
         }
         Ok((envelope, kind))

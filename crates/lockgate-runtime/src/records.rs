@@ -8,10 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockgate_core::broker::Mark;
+use lockgate_core::broker::Disposition;
 use lockgate_core::error::chain;
 use lockgate_core::ledger::{
-    Adoption, Ledger, PlanStep, PlannedJob, Recording, Report, Settled, Settlement, Start, Started,
+    Ingestion, Ledger, PlanStep, PlannedJob, Report, Settled, Settlement, Start, StartDurability, Started,
 };
 use lockgate_core::{Engine, EngineError, Envelope, Outcome, RunId};
 use tokio_util::task::TaskTracker;
@@ -30,7 +30,7 @@ pub(crate) struct Records {
     looks: Group<Start, Started>,
     starts: Group<Start, Started>,
     reports: Group<Report, Settled>,
-    marks: Group<Mark, ()>,
+    marks: Group<Disposition, ()>,
 }
 
 /// Starts are recorded while slots are held for them, so none waits for all that were told before it.
@@ -78,7 +78,7 @@ impl Records {
                     async move { ledger.settle(reports).await }
                 },
             ),
-            marks: Group::start(tracker, move |marks: Vec<Mark>| {
+            marks: Group::start(tracker, move |marks: Vec<Disposition>| {
                 let broker = Arc::clone(&broker);
                 async move {
                     let count = marks.len();
@@ -109,7 +109,7 @@ impl Records {
     /// permanent.
     pub(crate) async fn started(&self, start: Start) -> Answer<Started> {
         // Those that write nothing do not wait for those that do.
-        let is_read = matches!(start.record, Recording::Later | Recording::Never);
+        let is_read = matches!(start.record, StartDurability::Later | StartDurability::Never);
         let group = if is_read { &self.looks } else { &self.starts };
         until_durable(|| group.call(start)).await
     }
@@ -131,7 +131,7 @@ impl Records {
 
     /// Ends a delivery; returns when the broker has taken note, or has no such delivery any more. It is tried forever: while
     /// the subscription lives, nobody else can end the delivery.
-    pub(crate) async fn mark(&self, mark: Mark) {
+    pub(crate) async fn mark(&self, mark: Disposition) {
         while until_durable(|| self.marks.call(mark.clone())).await.is_err() {
             tokio::time::sleep(SLOWEST).await;
         }
@@ -140,14 +140,14 @@ impl Records {
 
 /// One call for each kind and queue among the messages; usually there is one.
 async fn adopt(ledger: &dyn Ledger, envelopes: &[Arc<Envelope>]) -> Result<(), EngineError> {
-    let mut adoptions: Vec<Adoption> = Vec::new();
+    let mut adoptions: Vec<Ingestion> = Vec::new();
     for envelope in envelopes {
         let Envelope { job, kind, key, tenant, queue, payload, .. } = envelope.as_ref();
         let (key, tenant, payload) = (key.clone(), tenant.clone(), payload.clone());
         let job = PlannedJob { id: *job, key, tenant, payload };
         match adoptions.iter_mut().find(|known| known.kind == *kind && known.queue == *queue) {
             Some(known) => known.jobs.push(job),
-            None => adoptions.push(Adoption {
+            None => adoptions.push(Ingestion {
                 inbox: RunId(Uuid::now_v7()),
                 kind: kind.clone(),
                 queue: queue.clone(),
@@ -156,7 +156,7 @@ async fn adopt(ledger: &dyn Ledger, envelopes: &[Arc<Envelope>]) -> Result<(), E
         }
     }
     for adoption in adoptions {
-        ledger.plan(PlanStep::Adopt(adoption)).await?;
+        ledger.plan(PlanStep::Ingest(adoption)).await?;
     }
     Ok(())
 }

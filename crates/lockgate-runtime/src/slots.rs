@@ -7,9 +7,9 @@
 mod batches;
 mod guard;
 mod heartbeat;
+mod notifications;
 mod place;
 mod table;
-mod wakeups;
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ impl SlotClient {
             alive,
         });
         heartbeat::start(&inner, heartbeat)?;
-        wakeups::start(&inner);
+        notifications::start(&inner);
         Ok(Self { inner })
     }
 

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lockgate_core::Outcome;
-use lockgate_core::broker::Mark;
+use lockgate_core::broker::Disposition;
 use lockgate_core::error::chain;
-use lockgate_core::ledger::{Authority, Execution, Recording, Start, Started};
+use lockgate_core::ledger::{Execution, SettlementToken, Start, StartDurability, Started};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
@@ -35,12 +35,12 @@ pub(crate) struct StartedJob {
 
 impl StartedJob {
     /// By what right the execution is settled, which is over.
-    pub(crate) async fn authority(self) -> Authority {
+    pub(crate) async fn authority(self) -> SettlementToken {
         let number = self.execution.number;
-        let Some(beside) = self.beside else { return Authority::Execution(number) };
+        let Some(beside) = self.beside else { return SettlementToken::Execution(number) };
         match beside.end().await {
-            Some(recorded) => Authority::Execution(recorded.number),
-            None => Authority::Unrecorded { dispatch: self.dispatch, number },
+            Some(recorded) => SettlementToken::Execution(recorded.number),
+            None => SettlementToken::Unrecorded { dispatch: self.dispatch, number },
         }
     }
 }
@@ -49,12 +49,12 @@ impl Executor {
     /// `None`: the ledger has dealt with the job otherwise, and the delivery is ended.
     pub(crate) async fn start(&self, taken: &Taken<'_>) -> Option<StartedJob> {
         // One that comes again, by whatever way, may have been in a process that died of it.
-        let record = if taken.delivery.is_fresh() { Recording::Later } else { Recording::Now };
+        let record = if taken.delivery.is_fresh() { StartDurability::Later } else { StartDurability::Now };
         let start = start_of(taken, record);
         match self.records.started(start).await {
             Ok(Started::Run(execution)) => {
                 let beside = (!execution.recorded).then(|| {
-                    let record = Recording::Underway(execution.number);
+                    let record = StartDurability::Underway(execution.number);
                     Beside::start(Arc::clone(&self.records), Start { record, ..start })
                 });
                 Some(StartedJob { execution, dispatch: start.dispatch, beside })
@@ -65,7 +65,7 @@ impl Executor {
             }
             Err(error) => {
                 let error = format!("its start could not be recorded: {}", chain(error.as_ref()));
-                let by = Authority::Delivery(start.dispatch);
+                let by = SettlementToken::Delivery(start.dispatch);
                 self.end(taken, by, Outcome::Failed { error }, (Duration::ZERO, Duration::ZERO)).await;
                 None
             }
@@ -75,7 +75,7 @@ impl Executor {
     /// Asks whether a delivery that has not been admitted may still start its job, so that one that may not takes neither
     /// slots nor tokens. Returns how often the job was deferred in a row, or the ledger's refusal.
     pub(crate) async fn check(&self, taken: &Taken<'_>) -> Result<u32, Started> {
-        match self.records.started(start_of(taken, Recording::Never)).await {
+        match self.records.started(start_of(taken, StartDurability::Never)).await {
             Ok(Started::Run(execution)) => Ok(execution.deferrals),
             Ok(refused) => Err(refused),
             // The start itself is asked for later, and deals with an error that is permanent.
@@ -87,11 +87,11 @@ impl Executor {
     pub(crate) async fn drop_delivery(&self, taken: &Taken<'_>, refused: Started) {
         tracing::info!(?refused, "delivery dropped");
         telemetry::dropped(&taken.envelope.kind, refused);
-        self.records.mark(Mark::Ack(taken.delivery.tag)).await;
+        self.records.mark(Disposition::Ack(taken.delivery.tag)).await;
     }
 }
 
-fn start_of(taken: &Taken<'_>, record: Recording) -> Start {
+fn start_of(taken: &Taken<'_>, record: StartDurability) -> Start {
     let (job, dispatch) = (taken.envelope.job, taken.envelope.dispatch);
     Start { job, dispatch, token: fastrand::i64(..), record }
 }

@@ -62,7 +62,7 @@ pub const HELD: &str = "lockgate_slots_held";
 pub const DRAINING: &str = "lockgate_slots_draining";
 /// Gauge: slots that the pool was given, by `config` or `slots set`, by `pool`.
 pub const CONFIGURED: &str = "lockgate_slots_configured";
-/// Gauge: slots that grants obey now, by `pool`: those configured, fewer by an enforced advice, none while the pool is
+/// Gauge: slots that grants obey now, by `pool`: those configured, fewer by an enforced recommendation, none while the pool is
 /// paused or its store learns its state anew.
 pub const LIMIT: &str = "lockgate_slots_limit";
 /// Gauge: how far the pool is above its slots, by `pool`.
@@ -115,7 +115,7 @@ pub const GAUGES: [(&str, &str); 12] = [
     (HELD, "Slots held"),
     (DRAINING, "Slots whose holder is gone while its backend work may still run"),
     (CONFIGURED, "Slots that the pool was given"),
-    (LIMIT, "Slots that grants obey now; none while the pool is paused or learning"),
+    (LIMIT, "Slots that grants obey now; none while the pool is paused or recovering"),
     (OVER, "How far the pool is above its slots"),
     (LEARNING, "How long nothing is granted yet because the slot store lost its state"),
     (WAITERS, "Requests in line"),
@@ -249,7 +249,7 @@ pub(crate) fn pool(status: &PoolStatus) {
     gauge!(CONFIGURED, "pool" => label()).set(f64::from(status.slots));
     gauge!(LIMIT, "pool" => label()).set(f64::from(status.limit_now()));
     gauge!(OVER, "pool" => label()).set(f64::from(status.over_by()));
-    gauge!(LEARNING, "pool" => label()).set(status.learning.unwrap_or_default().as_secs_f64());
+    gauge!(LEARNING, "pool" => label()).set(status.recovering.unwrap_or_default().as_secs_f64());
     gauge!(WAITERS, "pool" => label()).set(f64::from(status.waiters));
     gauge!(OLDEST, "pool" => label()).set(status.oldest_wait.unwrap_or_default().as_secs_f64());
 }

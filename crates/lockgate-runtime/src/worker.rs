@@ -23,11 +23,11 @@ use crate::recovery::QueueWatch;
 use crate::registry::Registry;
 use crate::shares::Shares;
 use crate::slots::SlotClient;
-use crate::standing::Standing;
 use crate::stop::StopReason;
 use crate::tally::{Tally, TallyReading};
 use crate::upkeep::Upkeep;
 use crate::watch::Running;
+use crate::worker_state::WorkerState;
 use crate::{congestion, dispatcher, drains, intake};
 
 /// A worker, ready to run.
@@ -38,7 +38,7 @@ pub struct Worker {
     state: State,
     options: WorkerOptions,
     tally: Tally,
-    standing: watch::Sender<Standing>,
+    worker_state: watch::Sender<WorkerState>,
 }
 
 /// How long the last reports may still be told after the last job has ended.
@@ -50,8 +50,8 @@ impl Worker {
     /// A worker for these kinds on this engine.
     #[must_use]
     pub fn new(engine: Engine, registry: Registry, state: State, options: WorkerOptions) -> Self {
-        let standing = watch::Sender::new(Standing::Starting);
-        Self { engine, registry, state, options, tally: Tally::default(), standing }
+        let worker_state = watch::Sender::new(WorkerState::Starting);
+        Self { engine, registry, state, options, tally: Tally::default(), worker_state }
     }
 
     /// Its counts, readable while it runs.
@@ -62,8 +62,8 @@ impl Worker {
 
     /// How it stands, now and later.
     #[must_use]
-    pub fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
+    pub fn state(&self) -> watch::Receiver<WorkerState> {
+        self.worker_state.subscribe()
     }
 
     /// Works until `stop` fires, or until nothing is left when told so; then drains: nothing new is taken,
@@ -74,14 +74,16 @@ impl Worker {
     /// or replaced: then every job is stopped and nothing more is recorded. A store that is unreachable is
     /// retried forever.
     pub async fn run(self, stop: CancellationToken) -> Result<TallyReading, EngineError> {
-        let Self { engine, mut registry, state, options, tally, standing } = self;
+        let Self { engine, mut registry, state, options, tally, worker_state } = self;
         options.check()?;
         registry.check().map_err(|error| EngineError::Conflict { reason: chain(&error) })?;
         let rates = Arc::new(Rates::new(options.rates.clone(), &registry));
-        if !limits_are_known(&rates, &standing, &stop).await? {
+        if !limits_are_known(&rates, &worker_state, &stop).await? {
             return Ok(tally.read());
         }
-        let Some(slots) = open(&engine, &options, &standing, &stop).await? else { return Ok(tally.read()) };
+        let Some(slots) = open(&engine, &options, &worker_state, &stop).await? else {
+            return Ok(tally.read());
+        };
         let (jobs, side) = (TaskTracker::new(), TaskTracker::new());
         let draining = stop.child_token();
         let leftovers = Leftovers::of(&mut registry, &state, &engine, &slots, &side);
@@ -108,17 +110,17 @@ impl Worker {
         start_side_tasks(&side, &engine, &executor, &options, &end);
         intake::start(&engine, &executor, options.concurrency, &jobs);
         tracing::info!(engine = engine.name, concurrency = options.concurrency, "worker started");
-        standing.send_replace(Standing::Running);
+        worker_state.send_replace(WorkerState::Running);
 
         let drained = async {
             draining.cancelled().await;
-            standing.send_replace(Standing::Draining);
+            worker_state.send_replace(WorkerState::Draining);
             drain(&executor.running, &jobs, options.grace).await;
         };
         tokio::select! {
             biased;
             lost = slots.store_lost() => {
-                standing.send_replace(Standing::Draining);
+                worker_state.send_replace(WorkerState::Draining);
                 abandon(&executor).await;
                 end.cancel();
                 return Err(lost);
@@ -139,7 +141,7 @@ impl Worker {
 /// `stop` fired first.
 async fn limits_are_known(
     rates: &Rates,
-    standing: &watch::Sender<Standing>,
+    worker_state: &watch::Sender<WorkerState>,
     stop: &CancellationToken,
 ) -> Result<bool, EngineError> {
     let mut patience = Patience::default();
@@ -154,7 +156,7 @@ async fn limits_are_known(
             Ok(error) => chain(error.as_ref()),
             Err(error) => chain(error.as_ref()),
         };
-        standing.send_replace(Standing::Waiting(why.clone()));
+        worker_state.send_replace(WorkerState::Waiting(why.clone()));
         if !patience.wait(why, stop).await {
             return Ok(false);
         }
@@ -165,7 +167,7 @@ async fn limits_are_known(
 async fn open(
     engine: &Engine,
     options: &WorkerOptions,
-    standing: &watch::Sender<Standing>,
+    worker_state: &watch::Sender<WorkerState>,
     stop: &CancellationToken,
 ) -> Result<Option<SlotClient>, EngineError> {
     let mut patience = Patience::default();
@@ -176,7 +178,7 @@ async fn open(
             Some(Ok(slots)) => return Ok(Some(slots)),
             Some(Err(error)) if error.is_transient() => {
                 let why = chain(&error);
-                standing.send_replace(Standing::Waiting(why.clone()));
+                worker_state.send_replace(WorkerState::Waiting(why.clone()));
                 if !patience.wait(why, stop).await {
                     return Ok(None);
                 }

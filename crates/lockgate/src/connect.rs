@@ -6,13 +6,13 @@ use std::sync::Arc;
 use lockgate_core::pool::{Configured, PoolCommand, PoolStatus};
 use lockgate_core::slots::PoolQuery;
 use lockgate_core::{Engine, EngineError, PoolName, Timestamp};
-use lockgate_limits::{Chunks, Quota, StageNote};
+use lockgate_limits::{Quota, RampState, TokenStore};
 use lockgate_runtime::{PoolPolicy, RateOptions, Worker, WorkerOptions};
 
 use crate::app::App;
 use crate::config::{ConfigErrors, Loaded, Typed};
 use crate::database::{Database, Tables};
-use crate::settings::{EngineName, PoolSettings, Settings, quotas, stages};
+use crate::settings::{EngineName, PoolSettings, Settings, quotas, ramp};
 
 /// A connected engine with the settings that it was made from. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Lockgate {
     /// All settings, with the program's own sections.
     pub loaded: Loaded,
     /// What rates are drawn from.
-    pub chunks: Arc<dyn Chunks>,
+    pub chunks: Arc<dyn TokenStore>,
     database: Database,
 }
 
@@ -91,7 +91,7 @@ pub async fn connect(loaded: &Loaded, tables: &[Tables]) -> Result<Lockgate, Con
 }
 
 /// The one place that chooses the engine.
-async fn open(loaded: &Loaded) -> Result<(Engine, Arc<dyn Chunks>, Database), ConnectError> {
+async fn open(loaded: &Loaded) -> Result<(Engine, Arc<dyn TokenStore>, Database), ConnectError> {
     let settings = &loaded.settings;
     let timing = settings.slots.timing();
     match (settings.engine, loaded.servers()) {
@@ -197,7 +197,7 @@ impl Lockgate {
         // A store that is away now is waited for when tokens are needed.
         for limit in self.chunks.look().await.unwrap_or_default() {
             // A stage is a share of what is configured; one that was unset has the rate of the config again.
-            let stored = limit.note.parse::<StageNote>().map_or(limit.quota, |note| note.configured);
+            let stored = limit.note.parse::<RampState>().map_or(limit.quota, |note| note.configured);
             let is_other = |quota: &&Quota| !limit.is_unset() && Some(**quota) != stored;
             if let Some(quota) = configured.get(&limit.name).filter(is_other) {
                 tracing::warn!(
@@ -224,7 +224,7 @@ impl Lockgate {
         let rates = RateOptions {
             chunks: Arc::clone(&self.chunks),
             quotas: quotas(self.settings()),
-            stages: stages(self.settings()),
+            ramp: ramp(self.settings()),
         };
         let keep = runs.keep;
         let rates = Some(rates);

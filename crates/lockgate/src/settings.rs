@@ -6,8 +6,8 @@ mod distributed;
 pub mod durations;
 mod kinds;
 mod pools;
+pub mod ramp;
 pub mod rates;
-pub mod stages;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,8 +25,8 @@ use bounds::{address_or_nothing, between, in_order, within, within_or_forever};
 pub use distributed::{DistributedSettings, ServerSettings};
 pub use kinds::{KindSettings, Kinds};
 pub use pools::{Adaptive, PoolSettings, Pools};
+pub use ramp::{RampSettings, RampStepSettings, ramp};
 pub use rates::quotas;
-pub use stages::{StageSettings, StepSettings, stages};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Fault, Shared, Way};
 
 const CHUNK: usize = 16 * 1024;
-/// Chunks on their way at once, when they are late.
+/// TokenStore on their way at once, when they are late.
 const IN_HAND: usize = 256;
 
 /// How a connection ended.

@@ -8,7 +8,7 @@ mod read;
 use anyhow::Context;
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
-use lockgate::core::dead::{DeadEnd, DeadLetter, DeadQuery, DeadReason};
+use lockgate::core::dead::{DeadLetter, DeadQuery, DeadReason, Resolution};
 use lockgate::{Lockgate, QueueName};
 
 use crate::arguments::examples;
@@ -64,8 +64,8 @@ impl Command for Dead {
         match Arguments::from_arg_matches(matches)? {
             Arguments::List(list) => list.run(session).await,
             Arguments::Show(show) => show.run(session).await,
-            Arguments::Replay(replay) => end::run(session, replay.check()?, DeadEnd::Replay).await,
-            Arguments::Drop(forget) => end::run(session, forget.check()?, DeadEnd::Drop).await,
+            Arguments::Replay(replay) => end::run(session, replay.check()?, Resolution::Replay).await,
+            Arguments::Drop(forget) => end::run(session, forget.check()?, Resolution::Drop).await,
         }
     }
 }

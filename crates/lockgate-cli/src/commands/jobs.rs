@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
-use lockgate::core::job::JobRecord;
+use lockgate::core::job::JobRow;
 use lockgate::core::ledger::{JobQuery, RunCommand};
 use lockgate::{JobId, JobState, Key, Lockgate, RunName};
 use serde::Serialize;
@@ -155,7 +155,7 @@ async fn control(
     Ok(Exit::Ok)
 }
 
-async fn read(lockgate: &Lockgate, job: JobId) -> anyhow::Result<JobRecord> {
+async fn read(lockgate: &Lockgate, job: JobId) -> anyhow::Result<JobRow> {
     let query = JobQuery { ids: vec![job], limit: 1, ..JobQuery::default() };
     let found = lockgate.engine.ledger.jobs(query).await?.pop();
     Ok(found.ok_or_else(|| Problem::not_found(format!("there is no job {job}; `jobs list` names them")))?)

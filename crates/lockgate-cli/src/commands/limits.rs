@@ -1,8 +1,8 @@
-//! `limits`: rates of pools and kinds, and their stages. A change applies to every process.
+//! `limits`: rates of pools and kinds, and their ramp. A change applies to every process.
 
+mod ramp;
 mod set;
 mod show;
-mod stages;
 mod unset;
 
 use std::fmt;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use clap::{ArgMatches, FromArgMatches, Subcommand};
 use lockgate::core::pool::{PoolChange, PoolCommand};
-use lockgate::limits::{Changed, LimitChange, LimitStatus, Stage, StageNote, StoreError};
+use lockgate::limits::{Changed, LimitChange, LimitStatus, RampState, RampStep, StoreError};
 use lockgate::runtime::rates::{limit_of_kind, limit_of_pool};
 use lockgate::{Kind, Lockgate, PoolName};
 
@@ -31,8 +31,8 @@ enum Arguments {
     Set(set::Set),
     /// Remove a rate that was set; a rate in the config is in force again
     Unset(unset::Unset),
-    /// Show the stages of a limit, start them, move the limit or end them
-    Stages(stages::Staged),
+    /// Show the ramp of a limit, start them, move the limit or end them
+    Ramp(ramp::RampArguments),
 }
 
 #[async_trait]
@@ -48,8 +48,8 @@ impl Command for Limits {
                 ("{bin} limits set clickhouse --rate 10/s --burst 20", "in every process within 2 s"),
                 ("{bin} limits set kind:spike-projection --rate 600/min", "the jobs of one kind"),
                 ("{bin} limits unset clickhouse", "back to the config's rate, or to none"),
-                ("{bin} limits stages clickhouse start", "a small share first, then more"),
-                ("{bin} limits stages clickhouse end", "what is configured is in force again"),
+                ("{bin} limits ramp clickhouse start", "a small share first, then more"),
+                ("{bin} limits ramp clickhouse end", "what is configured is in force again"),
             ]))
     }
 
@@ -60,7 +60,7 @@ impl Command for Limits {
             Arguments::Show(show) => show.run(lockgate, terminal).await,
             Arguments::Set(set) => set.run(lockgate, terminal).await,
             Arguments::Unset(unset) => unset.run(lockgate, terminal).await,
-            Arguments::Stages(stages) => stages.run(lockgate, terminal).await,
+            Arguments::Ramp(ramp) => ramp.run(lockgate, terminal).await,
         }
     }
 }
@@ -89,7 +89,7 @@ impl Named {
         }
     }
 
-    /// The slots of the pool without stages; a kind has none.
+    /// The slots of the pool without ramp; a kind has none.
     async fn slots(&self, lockgate: &Lockgate) -> anyhow::Result<Option<u32>> {
         let Self::Pool(pool) = self else { return Ok(None) };
         let found = super::slots::inspect(lockgate, Some(pool)).await?;
@@ -97,7 +97,7 @@ impl Named {
     }
 
     /// Puts the slots of a stage in force; `None`: those of the pool.
-    async fn roll_out(&self, lockgate: &Lockgate, stage: Option<&Stage>) -> anyhow::Result<()> {
+    async fn roll_out(&self, lockgate: &Lockgate, stage: Option<&RampStep>) -> anyhow::Result<()> {
         let (Self::Pool(pool), Some(slots)) = (self, self.slots(lockgate).await?) else { return Ok(()) };
         let rollout = stage.map(|stage| stage.slots(slots).max(1));
         let change = PoolChange { rollout: Some(rollout), ..PoolChange::default() };
@@ -132,7 +132,7 @@ impl FromStr for Named {
 }
 
 /// The stage that a limit is in.
-fn stage_of(status: &LimitStatus) -> Option<StageNote> {
+fn stage_of(status: &LimitStatus) -> Option<RampState> {
     status.note.parse().ok()
 }
 

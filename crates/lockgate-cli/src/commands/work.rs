@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{examples, number};
-use crate::endpoints::{Endpoints, Readiness};
+use crate::endpoints::{Endpoints, ReadinessProbe};
 use crate::problem::{is_transient, line_of};
 use crate::program::Command;
 use crate::session::Session;
@@ -75,7 +75,7 @@ impl Command for Work {
         for warning in session.loaded().warnings() {
             tracing::warn!("{warning}");
         }
-        let readiness = Arc::new(Readiness::default());
+        let readiness = Arc::new(ReadinessProbe::default());
         let _endpoints = arguments.listen(session, &readiness).await?;
         let stop = signals::drain_on_signal(session.terminal())?;
         let tally = match arguments.worker(session, &readiness, &stop).await? {
@@ -108,7 +108,7 @@ impl Arguments {
     async fn listen(
         &self,
         session: &Session,
-        readiness: &Arc<Readiness>,
+        readiness: &Arc<ReadinessProbe>,
     ) -> anyhow::Result<Option<Endpoints>> {
         let Some(address) = self.listen.or_else(|| session.loaded().settings.worker.listen()) else {
             return Ok(None);
@@ -125,7 +125,7 @@ impl Arguments {
     async fn worker(
         &self,
         session: &Session,
-        readiness: &Readiness,
+        readiness: &ReadinessProbe,
         stop: &CancellationToken,
     ) -> anyhow::Result<Option<Worker>> {
         let mut patience = Patience::default();
@@ -145,7 +145,7 @@ impl Arguments {
         }
     }
 
-    async fn try_worker(&self, session: &Session, readiness: &Readiness) -> anyhow::Result<Worker> {
+    async fn try_worker(&self, session: &Session, readiness: &ReadinessProbe) -> anyhow::Result<Worker> {
         let lockgate = session.lockgate().await?;
         let app = session.program().app(lockgate).await?;
         let queue = app.registry.queues().into_iter().next();
@@ -157,7 +157,7 @@ impl Arguments {
             ..defaults
         };
         let worker = lockgate.worker(app, options).await?;
-        readiness.connected(lockgate.engine.clone(), queue, worker.standing());
+        readiness.connected(lockgate.engine.clone(), queue, worker.state());
         Ok(worker)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lockgate::core::error::chain;
 use lockgate::core::ledger::RunQuery;
 use lockgate::core::slots::PoolQuery;
-use lockgate::runtime::Standing;
+use lockgate::runtime::WorkerState;
 use lockgate::{Engine, EngineError, QueueName};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// Whether this process can do its work.
 #[derive(Default)]
-pub(crate) struct Readiness {
+pub(crate) struct ReadinessProbe {
     stage: Mutex<Stage>,
     // Held while the stores are asked: who comes meanwhile waits for the same answer.
     last: tokio::sync::Mutex<Option<(Instant, Report)>>,
@@ -32,7 +32,7 @@ enum Stage {
     /// The stores are being connected; this is why the last attempt failed.
     Connecting(Option<String>),
     /// The worker has its stores.
-    Connected { engine: Engine, queue: Option<QueueName>, standing: watch::Receiver<Standing> },
+    Connected { engine: Engine, queue: Option<QueueName>, worker: watch::Receiver<WorkerState> },
 }
 
 /// The answer.
@@ -53,7 +53,7 @@ struct Check {
     why: Option<String>,
 }
 
-impl Readiness {
+impl ReadinessProbe {
     /// A store did not let itself be connected.
     pub(crate) fn waits(&self, why: String) {
         self.set(Stage::Connecting(Some(why)));
@@ -64,9 +64,9 @@ impl Readiness {
         &self,
         engine: Engine,
         queue: Option<QueueName>,
-        standing: watch::Receiver<Standing>,
+        worker: watch::Receiver<WorkerState>,
     ) {
-        self.set(Stage::Connected { engine, queue, standing });
+        self.set(Stage::Connected { engine, queue, worker });
     }
 
     /// The answer, at most a second old.
@@ -106,10 +106,10 @@ impl Stage {
                 let [ledger, broker, slots] = [(); 3].map(|()| Check::not(why.clone()));
                 Report::of(Check::not("waits for its stores"), ledger, broker, slots)
             }
-            Self::Connected { engine, queue, standing } => {
+            Self::Connected { engine, queue, worker } => {
                 let (ledger, broker, slots) =
                     tokio::join!(ledger(&engine), broker(&engine, queue.as_ref()), slots(&engine));
-                let worker = worker(&standing.borrow());
+                let worker = check_worker(&worker.borrow());
                 Report::of(worker, ledger, broker, slots)
             }
         }
@@ -139,12 +139,12 @@ impl Check {
     }
 }
 
-fn worker(standing: &Standing) -> Check {
-    match standing {
-        Standing::Running => Check::GOOD,
-        Standing::Starting => Check::not("starting"),
-        Standing::Waiting(why) => Check::not(format!("waits for the slot store: {why}")),
-        Standing::Draining => Check::not("draining: it takes nothing new"),
+fn check_worker(worker: &WorkerState) -> Check {
+    match worker {
+        WorkerState::Running => Check::GOOD,
+        WorkerState::Starting => Check::not("starting"),
+        WorkerState::Waiting(why) => Check::not(format!("waits for the slot store: {why}")),
+        WorkerState::Draining => Check::not("draining: it takes nothing new"),
     }
 }
 
@@ -171,8 +171,8 @@ mod tests {
 
     use async_trait::async_trait;
     use lockgate::Engine;
-    use lockgate::core::broker::{Broker, Deliveries, Depth, Mark};
-    use lockgate::core::dead::{DeadEnd, DeadLetter, DeadQuery};
+    use lockgate::core::broker::{Broker, Deliveries, Depth, Disposition};
+    use lockgate::core::dead::{DeadLetter, DeadQuery, Resolution};
     use lockgate::core::envelope::Envelope;
     use lockgate::runtime::memory;
 
@@ -190,7 +190,7 @@ mod tests {
         async fn subscribe(&self, _: &QueueName, _: u32) -> Result<Box<dyn Deliveries>, EngineError> {
             std::future::pending().await
         }
-        async fn settle(&self, _: Vec<Mark>) -> Result<(), EngineError> {
+        async fn settle(&self, _: Vec<Disposition>) -> Result<(), EngineError> {
             std::future::pending().await
         }
         async fn depth(&self, _: &QueueName) -> Result<Depth, EngineError> {
@@ -203,15 +203,15 @@ mod tests {
         async fn dead(&self, _: DeadQuery) -> Result<Vec<DeadLetter>, EngineError> {
             std::future::pending().await
         }
-        async fn bury(&self, _: &QueueName, _: Vec<String>, _: DeadEnd) -> Result<u64, EngineError> {
+        async fn resolve(&self, _: &QueueName, _: Vec<String>, _: Resolution) -> Result<u64, EngineError> {
             std::future::pending().await
         }
     }
 
-    fn connected(engine: Engine, standing: Standing) -> Readiness {
-        let readiness = Readiness::default();
-        let (_, standing) = watch::channel(standing);
-        readiness.connected(engine, Some(QueueName::new("q").unwrap()), standing);
+    fn connected(engine: Engine, worker: WorkerState) -> ReadinessProbe {
+        let readiness = ReadinessProbe::default();
+        let (_, worker) = watch::channel(worker);
+        readiness.connected(engine, Some(QueueName::new("q").unwrap()), worker);
         readiness
     }
 
@@ -219,7 +219,7 @@ mod tests {
     async fn a_store_that_hangs_is_named_within_a_second_and_asked_once_a_second_by_all_together() {
         let hung = Arc::new(Hung::default());
         let engine = Engine { broker: hung.clone(), ..memory::engine(Default::default()) };
-        let readiness = connected(engine, Standing::Running);
+        let readiness = connected(engine, WorkerState::Running);
         let begun = Instant::now();
         let (one, other, third) = tokio::join!(readiness.look(), readiness.look(), readiness.look());
         assert_eq!((&one, &one), (&other, &third));
@@ -234,16 +234,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_worker_that_does_not_run_is_not_ready_though_its_stores_answer() {
         let engine = memory::engine(Default::default());
-        assert!(connected(engine.clone(), Standing::Running).look().await.ready);
-        for standing in [Standing::Starting, Standing::Waiting(String::from("away")), Standing::Draining] {
-            let report = connected(engine.clone(), standing).look().await;
+        assert!(connected(engine.clone(), WorkerState::Running).look().await.ready);
+        for worker in
+            [WorkerState::Starting, WorkerState::Waiting(String::from("away")), WorkerState::Draining]
+        {
+            let report = connected(engine.clone(), worker).look().await;
             assert!(!report.ready && report.ledger.ok && report.worker.why.is_some(), "{report:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn before_there_is_a_connection_each_store_says_why_there_is_none() {
-        let readiness = Readiness::default();
+        let readiness = ReadinessProbe::default();
         assert_eq!(readiness.look().await.ledger, Check::not("not connected yet"));
         readiness.waits(String::from("connection refused"));
         tokio::time::sleep(FRESH).await; // virtual time

@@ -2,7 +2,7 @@
 //!
 //! They must never be made by the kit: a worker would put them there.
 
-use lockgate::core::broker::{Mark, Unreadable};
+use lockgate::core::broker::{Disposition, Rejection};
 use lockgate::core::dead::DeadReason;
 use lockgate::core::{Envelope, JobId};
 use lockgate::embedded::{Options, open};
@@ -35,8 +35,8 @@ async fn dead_because(greeter: &Greeter, letters: &[(DeadReason, &str)], detail:
         };
         broker.publish(&[envelope]).await.unwrap();
         let tag = deliveries.next().await.unwrap().remove(0).tag;
-        let why = Unreadable::new(*reason, detail);
-        broker.settle(vec![Mark::Reject { tag, why }]).await.unwrap();
+        let why = Rejection::new(*reason, detail);
+        broker.settle(vec![Disposition::Reject { tag, why }]).await.unwrap();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rates and their stages, as an operator sets and reads them.
+//! Rates and their ramp, as an operator sets and reads them.
 
 use serde_json::Value;
 
@@ -39,14 +39,14 @@ fn in_force(greeter: &Greeter) -> (String, Value, Value, Value) {
 #[test]
 fn stages_are_shares_of_what_is_configured_and_end_with_exactly_that() {
     let greeter = Greeter::new();
-    let stages = |action: &str| greeter.json(&["limits", "stages", "door", action]);
+    let ramp = |action: &str| greeter.json(&["limits", "ramp", "door", action]);
     let is = |rate: &str, burst: u32, slots: u32, stage: Value| {
         assert_eq!(in_force(&greeter), (rate.to_owned(), burst.into(), slots.into(), stage));
     };
-    assert_eq!(greeter.json(&["limits", "stages", "door"])["stage"], Value::Null);
+    assert_eq!(greeter.json(&["limits", "ramp", "door"])["stage"], Value::Null);
     for action in ["advance", "back", "end"] {
-        let refused = greeter.fails(&["limits", "stages", "door", action], 1);
-        assert!(refused.contains("limits stages door start"), "{refused}");
+        let refused = greeter.fails(&["limits", "ramp", "door", action], 1);
+        assert!(refused.contains("limits ramp door start"), "{refused}");
     }
     greeter.ok(&["slots", "set", "door", "--slots", "50"]);
     greeter.ok(&["limits", "set", "door", "--rate", "100/s", "--burst", "150"]);
@@ -58,7 +58,7 @@ fn stages_are_shares_of_what_is_configured_and_end_with_exactly_that() {
         ("advance", 3, "100/s", 150, 50),
         ("start", 1, "5/s", 7, 2),
     ] {
-        let shown = stages(action);
+        let shown = ramp(action);
         assert_eq!(
             (&shown["stage"], &shown["configured_rate"]),
             (&stage.into(), &"100/s".into()),
@@ -67,12 +67,12 @@ fn stages_are_shares_of_what_is_configured_and_end_with_exactly_that() {
         assert!(shown["why"].as_str().unwrap().contains("by an operator"), "{shown:#}");
         is(rate, burst, slots, (stage - 1).into());
     }
-    assert!(greeter.ok(&["limits", "show"]).contains("stage 1; 100/s without stages"));
+    assert!(greeter.ok(&["limits", "show"]).contains("stage 1; 100/s without ramp"));
     // From the first stage there is only one way back.
-    assert_eq!(stages("back")["stage"], Value::Null);
+    assert_eq!(ramp("back")["stage"], Value::Null);
     is("100/s", 150, 50, Value::Null);
-    stages("start");
-    assert_eq!(stages("end")["stage"], Value::Null);
+    ramp("start");
+    assert_eq!(ramp("end")["stage"], Value::Null);
     is("100/s", 150, 50, Value::Null);
 }
 
@@ -80,12 +80,12 @@ fn stages_are_shares_of_what_is_configured_and_end_with_exactly_that() {
 fn stages_of_a_pool_without_a_rate_are_shares_of_its_slots() {
     let greeter = Greeter::new();
     greeter.ok(&["slots", "set", "door", "--slots", "50"]);
-    greeter.json(&["limits", "stages", "door", "start"]);
+    greeter.json(&["limits", "ramp", "door", "start"]);
     assert_eq!(in_force(&greeter), ("none".to_owned(), Value::Null, 2.into(), 0.into()));
-    greeter.json(&["limits", "stages", "door", "end"]);
+    greeter.json(&["limits", "ramp", "door", "end"]);
     assert!(greeter.ok(&["limits", "show"]).contains("no limits of rate"));
     assert_eq!(greeter.json(&["slots", "show", "door"])["pools"][0]["limit"], 50);
-    let refused = greeter.fails(&["limits", "stages", "kind:greet", "start"], 1);
+    let refused = greeter.fails(&["limits", "ramp", "kind:greet", "start"], 1);
     assert!(refused.contains("limits set kind:greet --rate"), "{refused}");
 }
 
@@ -94,13 +94,13 @@ fn rate_that_is_set_during_a_stage_is_in_force_when_the_stages_end() {
     let greeter = Greeter::new();
     greeter.ok(&["slots", "set", "door", "--slots", "50"]);
     greeter.ok(&["limits", "set", "door", "--rate", "100/s", "--burst", "100"]);
-    greeter.ok(&["limits", "stages", "door", "start"]);
+    greeter.ok(&["limits", "ramp", "door", "start"]);
     let said = greeter.ok(&["limits", "set", "door", "--rate", "200/s", "--burst", "200"]);
     assert!(said.contains("200/s") && said.contains("stage 1 keeps it at 10/s, burst 10"), "{said}");
     assert_eq!(in_force(&greeter), ("10/s".to_owned(), 10.into(), 2.into(), 0.into()));
     let refused = greeter.fails(&["limits", "unset", "door"], 1);
-    assert!(refused.contains("limits stages door end"), "{refused}");
-    greeter.ok(&["limits", "stages", "door", "end"]);
+    assert!(refused.contains("limits ramp door end"), "{refused}");
+    greeter.ok(&["limits", "ramp", "door", "end"]);
     assert_eq!(in_force(&greeter), ("200/s".to_owned(), 200.into(), 50.into(), Value::Null));
 }
 

@@ -5,7 +5,7 @@ use proptest::{collection::vec, prop_assert_eq, proptest};
 use uuid::Uuid;
 
 use super::*;
-use crate::record::HoldEnd;
+use crate::history::HoldEnd;
 
 const START: i64 = 1_767_225_600_000;
 
@@ -64,7 +64,7 @@ impl World {
             Op::End(_) => {}
             Op::Limit(to) => {
                 let Moment { number, at_ms } = self.evidence.now;
-                let change = LimitChange { at: Timestamp(at_ms), number, from: self.limit, to };
+                let change = SlotsChange { at: Timestamp(at_ms), number, from: self.limit, to };
                 self.evidence.changes.push(change);
                 (self.limit, self.evidence.limit) = (to, to);
             }
@@ -196,7 +196,7 @@ fn what_ended_while_the_pages_were_read_counts_once_and_what_came_later_not_at_a
     let (mut evidence, _) = world.finish();
     let held = evidence.holds[0];
     let ended = |fence: u64| {
-        Entry::Hold(EndedHold {
+        HistoryEntry::Hold(EndedHold {
             lease: lease(fence),
             fence: Fence(fence),
             weight: 1,
@@ -207,7 +207,7 @@ fn what_ended_while_the_pages_were_read_counts_once_and_what_came_later_not_at_a
         })
     };
     let entries = vec![ended(held.fence.0), ended(held.fence.0 + 1)];
-    evidence.add(&RecordPage { since: evidence.since, now: evidence.now, entries, next: None });
+    evidence.add(&HistoryPage { since: evidence.since, now: evidence.now, entries, next: None });
     let audit = audit(&evidence);
     assert_eq!((audit.peak, audit.grants), (1, 1));
 }
@@ -223,7 +223,7 @@ fn hold(n: u64, from_ms: i64, to_ms: Option<i64>) -> Hold {
 #[test]
 fn a_stretch_of_the_record_is_judged_by_its_own_grants_and_limits() {
     let moment = |ms: i64| Moment { number: u64::try_from((START + ms) * 1_000).unwrap(), at_ms: START + ms };
-    let change = |ms: i64, from: u32, to: u32| LimitChange {
+    let change = |ms: i64, from: u32, to: u32| SlotsChange {
         at: Timestamp(START + ms),
         number: moment(ms).number,
         from,

@@ -16,7 +16,7 @@
 --
 -- A bucket is told by its debt: units charged that time has not brought back yet. A microsecond brings `u` units, a token is `k`
 -- of them; all are whole numbers below 2^53, which Lua counts exactly. A full bucket has no debt, an empty one a debt of a burst.
--- Chunks that are out are part of the debt: it never falls below their tokens.
+-- TokenStore that are out are part of the debt: it never falls below their tokens.
 --
 -- Keeps: R1. The clock does not go back. A leap forward of the server's is no time: what a caller's own clock does not bear out
 -- is not believed, beyond SLACK (smaller steps are what time services make slowly). A caller without an answer yet bears nothing

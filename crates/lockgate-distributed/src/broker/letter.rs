@@ -4,7 +4,7 @@
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lockgate_core::broker::Unreadable;
+use lockgate_core::broker::Rejection;
 use lockgate_core::dead::{DeadLetter, DeadReason};
 use lockgate_core::{QueueName, Timestamp};
 use uuid::Uuid;
@@ -44,7 +44,7 @@ const NOT_KEPT: [&str; 10] = [
 ];
 
 /// The message as a dead letter.
-pub(super) fn write(raw: &Raw, why: &Unreadable, id: Uuid, at: Timestamp) -> Raw {
+pub(super) fn write(raw: &Raw, why: &Rejection, id: Uuid, at: Timestamp) -> Raw {
     let mut headers = kept_headers(&raw.properties);
     headers.insert(REASON.into(), text(why.reason.as_str()));
     headers.insert(DETAIL.into(), text(shortened(&why.detail)));

@@ -5,7 +5,7 @@
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
-use lockgate_core::broker::{Origin, Unreadable};
+use lockgate_core::broker::{Origin, Rejection};
 use lockgate_core::dead::DeadReason;
 use lockgate_core::name::NameError;
 use lockgate_core::{Envelope, JobId, Key, Kind, QueueName, RunId, Tenant};
@@ -70,7 +70,7 @@ pub(super) fn write(envelope: &Envelope) -> Raw {
 }
 
 /// What a message says, or the first thing that is wrong with it; and who sent it.
-pub(super) fn read(raw: &Raw, arrival: Arrival<'_>) -> (Origin, Result<Envelope, Unreadable>) {
+pub(super) fn read(raw: &Raw, arrival: Arrival<'_>) -> (Origin, Result<Envelope, Rejection>) {
     let headers = Headers(raw.properties.headers().as_ref());
     let origin = if headers.get(DISPATCH).is_some() { Origin::Dispatcher } else { Origin::Client };
     (origin, envelope(raw, headers, origin, arrival))
@@ -81,7 +81,7 @@ fn envelope(
     headers: Headers<'_>,
     origin: Origin,
     arrival: Arrival<'_>,
-) -> Result<Envelope, Unreadable> {
+) -> Result<Envelope, Rejection> {
     let payload = payload::check(&raw.body)?;
     let kind = kind(&raw.properties)?;
     let run = headers.uuid(RUN)?.map(RunId);
@@ -99,17 +99,17 @@ fn envelope(
     Ok(Envelope { job, kind, key, tenant, run, queue, dispatch, payload })
 }
 
-fn kind(properties: &BasicProperties) -> Result<Kind, Unreadable> {
+fn kind(properties: &BasicProperties) -> Result<Kind, Rejection> {
     let named = properties.kind().as_ref().map(ShortString::as_str).filter(|text| !text.is_empty());
     let Some(named) = named else {
         let detail = "it has no property `type`, which names the kind of its job";
-        return Err(Unreadable::new(DeadReason::NoKind, detail));
+        return Err(Rejection::new(DeadReason::NoKind, detail));
     };
     Kind::new(named).map_err(|error| bad("type", error))
 }
 
 /// The dispatcher's own messages have the id of their job.
-fn dispatched_job(properties: &BasicProperties) -> Result<JobId, Unreadable> {
+fn dispatched_job(properties: &BasicProperties) -> Result<JobId, Rejection> {
     let id = message_id(properties).unwrap_or_default();
     let job = Uuid::parse_str(id);
     job.map(JobId).map_err(|_| bad("message_id", format!("with {DISPATCH} it is the job's UUID, not {id:?}")))
@@ -147,8 +147,8 @@ pub(super) fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(LongString::from(text))
 }
 
-fn bad(header: &str, why: impl std::fmt::Display) -> Unreadable {
-    Unreadable::new(DeadReason::BadHeader, format!("`{header}`: {why}"))
+fn bad(header: &str, why: impl std::fmt::Display) -> Rejection {
+    Rejection::new(DeadReason::BadHeader, format!("`{header}`: {why}"))
 }
 
 /// The headers of a message, read by what the contract says they are.
@@ -160,7 +160,7 @@ impl<'a> Headers<'a> {
         self.0?.inner().get(name)
     }
 
-    fn text(self, name: &str) -> Result<Option<String>, Unreadable> {
+    fn text(self, name: &str) -> Result<Option<String>, Rejection> {
         match self.get(name) {
             None => Ok(None),
             Some(AMQPValue::ShortString(text)) => Ok(Some(text.to_string())),
@@ -172,12 +172,12 @@ impl<'a> Headers<'a> {
         }
     }
 
-    fn uuid(self, name: &str) -> Result<Option<Uuid>, Unreadable> {
+    fn uuid(self, name: &str) -> Result<Option<Uuid>, Rejection> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         Uuid::parse_str(&text).map(Some).map_err(|_| bad(name, format!("it must be a UUID, not {text:?}")))
     }
 
-    fn dispatch(self) -> Result<u32, Unreadable> {
+    fn dispatch(self) -> Result<u32, Rejection> {
         let number = self.get(DISPATCH).and_then(integer).and_then(|number| u32::try_from(number).ok());
         number
             .filter(|number| *number > 0)

@@ -2,28 +2,25 @@
 //!
 //! It must never recurse: a body is looked at before anybody parses it, because its depth is what could hurt.
 
-use lockgate_core::broker::Unreadable;
+use lockgate_core::broker::Rejection;
 use lockgate_core::dead::{DeadReason, MAX_DEPTH};
 use lockgate_core::envelope::MAX_PAYLOAD_BYTES;
 use serde::de::IgnoredAny;
 
 /// The body as text, or the first thing that is wrong with it.
-pub(super) fn check(body: &[u8]) -> Result<&str, Unreadable> {
+pub(super) fn check(body: &[u8]) -> Result<&str, Rejection> {
     let bytes = body.len();
     if bytes > MAX_PAYLOAD_BYTES {
         let detail = format!("its body has {bytes} bytes, at most {MAX_PAYLOAD_BYTES} are allowed");
-        return Err(Unreadable::new(
-            DeadReason::Oversized,
-            format!("{detail}; send a reference to the data"),
-        ));
+        return Err(Rejection::new(DeadReason::Oversized, format!("{detail}; send a reference to the data")));
     }
     let text = std::str::from_utf8(body).map_err(|error| {
         let detail = format!("its body is not UTF-8 text: byte {} is wrong", error.valid_up_to());
-        Unreadable::new(DeadReason::NotUtf8, detail)
+        Rejection::new(DeadReason::NotUtf8, detail)
     })?;
     if is_too_deep(text) {
         let detail = format!("its JSON is nested deeper than {MAX_DEPTH} levels");
-        return Err(Unreadable::new(DeadReason::TooDeep, detail));
+        return Err(Rejection::new(DeadReason::TooDeep, detail));
     }
     // Reads on without keeping anything, and without recursion.
     match serde_json::from_str::<IgnoredAny>(text) {
@@ -33,8 +30,8 @@ pub(super) fn check(body: &[u8]) -> Result<&str, Unreadable> {
     }
 }
 
-fn malformed(detail: impl Into<String>) -> Unreadable {
-    Unreadable::new(DeadReason::Malformed, detail)
+fn malformed(detail: impl Into<String>) -> Rejection {
+    Rejection::new(DeadReason::Malformed, detail)
 }
 
 /// Counts brackets outside of strings. Whether they match is for the parser to say.

@@ -16,8 +16,8 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row};
 
+use super::loaded::LoadedJobs;
 use super::read::{self, Run};
-use super::standing::Standings;
 use crate::columns::{count, integer, sql, storable};
 use crate::database::{Doing, Patience, Work};
 
@@ -140,7 +140,7 @@ async fn set_cadence(tx: &mut PgConnection, run: RunId, cadence: Cadence) -> Res
 
 async fn retry_job(tx: &mut PgConnection, job: JobId, now: Timestamp) -> Result<u64, EngineError> {
     let run = lock_run_of(tx, job).await?;
-    let mut jobs = Standings::load(tx, vec![job], now).await.doing("reading a job")?;
+    let mut jobs = LoadedJobs::load(tx, vec![job], now).await.doing("reading a job")?;
     let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
     let before = standing.state;
     if !standing.revive() {
@@ -157,7 +157,7 @@ async fn cancel_job(
     reason: String,
     now: Timestamp,
 ) -> Result<u64, EngineError> {
-    let mut jobs = Standings::load(tx, vec![job], now).await.doing("reading a job")?;
+    let mut jobs = LoadedJobs::load(tx, vec![job], now).await.doing("reading a job")?;
     let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
     if !standing.step(Event::Cancelled, None, Some(reason)) {
         return Ok(0);

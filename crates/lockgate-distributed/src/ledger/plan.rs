@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use lockgate_core::envelope::MAX_PAYLOAD_BYTES;
 use lockgate_core::error::EngineError;
-use lockgate_core::ledger::{self, Adoption, PlanStep, Planned, PlannedJob};
+use lockgate_core::ledger::{self, Ingestion, PlanStep, Planned, PlannedJob};
 use lockgate_core::name::NameError;
 use lockgate_core::run::{self, RunSpec};
 use lockgate_core::time::{Timestamp, millis};
@@ -48,7 +48,7 @@ impl Work for Plan {
             }
             PlanStep::Append { run, jobs } => append(tx, *run, jobs, self.now).await,
             PlanStep::Seal { run } => seal(tx, *run, self.now).await,
-            PlanStep::Adopt(adoption) => adopt(tx, adoption, (self.now, self.wall)).await,
+            PlanStep::Ingest(adoption) => adopt(tx, adoption, (self.now, self.wall)).await,
         }
     }
 }
@@ -106,11 +106,11 @@ async fn seal(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<Plann
 
 async fn adopt(
     tx: &mut PgConnection,
-    adoption: &Adoption,
+    adoption: &Ingestion,
     (now, wall): (Timestamp, Timestamp),
 ) -> Result<Planned, EngineError> {
     let doing = "adopting jobs";
-    let Adoption { inbox, kind, queue, jobs } = adoption;
+    let Ingestion { inbox, kind, queue, jobs } = adoption;
     check_payloads(jobs)?;
     let refused = |error: NameError| EngineError::Conflict { reason: error.to_string() };
     let spec = run::inbox(*inbox, kind.clone(), queue.clone(), wall).map_err(refused)?;
@@ -129,7 +129,7 @@ async fn adopt(
             taken.iter().map(|row| row.try_get("id").map(JobId)).collect::<sqlx::Result<_>>().doing(doing)?;
         added += taken.len();
         left.retain(|job| !taken.contains(&job.id));
-        left.iter_mut().for_each(|job| job.key = ledger::adopted_key(&job.key, job.id));
+        left.iter_mut().for_each(|job| job.key = ledger::ingested_key(&job.key, job.id));
         if left.is_empty() {
             break;
         }

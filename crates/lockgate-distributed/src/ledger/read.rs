@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use lockgate_core::cadence::Cadence;
 use lockgate_core::error::EngineError;
 use lockgate_core::id::{JobId, RunId};
-use lockgate_core::job::{JobRecord, JobState};
+use lockgate_core::job::{JobRow, JobState};
 use lockgate_core::ledger::{JobQuery, RunQuery};
 use lockgate_core::name::RunName;
-use lockgate_core::run::{Counts, RunRecord, RunStatus, RunSummary, RunTiming};
+use lockgate_core::run::{Counts, RunRow, RunStatus, RunSummary, RunTiming};
 use lockgate_core::time::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -25,14 +25,14 @@ const PAGE: u32 = 100;
 /// A run as its row has it: what all may know, and what the dispatcher keeps.
 pub(super) struct Run {
     pub(super) number: i32,
-    pub(super) record: RunRecord,
+    pub(super) record: RunRow,
     pub(super) last_batch_at: Option<Timestamp>,
 }
 
 impl Run {
     pub(super) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let time = |column| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp));
-        let record = RunRecord {
+        let record = RunRow {
             id: RunId(row.try_get("id")?),
             name: name(row, "name")?,
             kind: name(row, "kind")?,
@@ -157,20 +157,20 @@ pub(super) struct Jobs {
 
 #[async_trait]
 impl Work for Jobs {
-    type Output = Vec<JobRecord>;
+    type Output = Vec<JobRow>;
 
     fn patience(&self) -> Patience {
         // Few failures, or few differences, may lie far apart in a long manifest.
         Patience::Long
     }
 
-    async fn run(&self, tx: &mut PgConnection) -> Result<Vec<JobRecord>, EngineError> {
+    async fn run(&self, tx: &mut PgConnection) -> Result<Vec<JobRow>, EngineError> {
         self.read(tx).await.doing("reading jobs")
     }
 }
 
 impl Jobs {
-    async fn read(&self, tx: &mut PgConnection) -> sqlx::Result<Vec<JobRecord>> {
+    async fn read(&self, tx: &mut PgConnection) -> sqlx::Result<Vec<JobRow>> {
         let query = &self.query;
         let statement = match (query.ids.is_empty(), query.run) {
             (false, _) => sql!("ledger/jobs_by_id"),
@@ -195,11 +195,11 @@ fn page(limit: u32) -> i64 {
     i64::from(if limit == 0 { PAGE } else { limit })
 }
 
-fn job(row: &PgRow) -> sqlx::Result<JobRecord> {
+fn job(row: &PgRow) -> sqlx::Result<JobRow> {
     let duration = |column| {
         Ok::<_, sqlx::Error>(maybe_small(row, column)?.map(|millis| Duration::from_millis(millis.into())))
     };
-    Ok(JobRecord {
+    Ok(JobRow {
         id: JobId(row.try_get("id")?),
         run: Some(RunId(row.try_get("run_id")?)),
         kind: name(row, "kind")?,

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use lockgate_core::JobId;
 use lockgate_core::error::EngineError;
 use lockgate_core::job::{JobState, Outcome};
-use lockgate_core::ledger::{Authority, Report, Settled, Settlement};
+use lockgate_core::ledger::{Report, Settled, Settlement, SettlementToken};
 use lockgate_core::time::{Timestamp, millis};
 use lockgate_core::transition::{self, Event};
 use sqlx::{PgConnection, Row};
@@ -168,9 +168,9 @@ impl Columns {
     fn push(&mut self, settlement: &Settlement) {
         let Settlement { job, by, outcome, waited, ran } = settlement;
         let (execution, dispatch) = match by {
-            Authority::Execution(number) => (Some(*number), None),
-            Authority::Unrecorded { dispatch, number } => (Some(*number), Some(*dispatch)),
-            Authority::Delivery(dispatch) => (None, Some(*dispatch)),
+            SettlementToken::Execution(number) => (Some(*number), None),
+            SettlementToken::Unrecorded { dispatch, number } => (Some(*number), Some(*dispatch)),
+            SettlementToken::Delivery(dispatch) => (None, Some(*dispatch)),
         };
         // The end of every job that is not over is the same, so any such state says where an outcome leads.
         let Some(state) = transition::next(JobState::Enqueued, Event::Ended(outcome.into())) else { return };

@@ -8,13 +8,13 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use lockgate_core::JobId;
 use lockgate_core::error::EngineError;
-use lockgate_core::ledger::{Execution, Recording, Start, Started};
+use lockgate_core::ledger::{Execution, Start, StartDurability, Started};
 use lockgate_core::time::Timestamp;
 use lockgate_core::transition::MAX_UNSETTLED_STARTS;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::standing::Standings;
+use super::loaded::LoadedJobs;
 use crate::columns::{integer, small, sql};
 use crate::database::{Doing, Work};
 
@@ -59,7 +59,7 @@ impl Work for Starts {
     type Output = Answers;
 
     async fn run(&self, connection: &mut PgConnection) -> Result<Answers, EngineError> {
-        let is_read = |start: &Start| matches!(start.record, Recording::Later | Recording::Never);
+        let is_read = |start: &Start| matches!(start.record, StartDurability::Later | StartDurability::Never);
         let (read, recorded): (Vec<usize>, Vec<usize>) =
             self.first.iter().partition(|place| self.starts.get(**place).is_some_and(is_read));
         let mut answers = self.look(connection, &read).await.doing("starting jobs")?;
@@ -75,7 +75,7 @@ impl Starts {
             return Ok(Answers::new());
         }
         let most_unsettled = |start: &Start| match start.record {
-            Recording::Never => integer(MAX_UNSETTLED_STARTS.saturating_sub(1)),
+            StartDurability::Never => integer(MAX_UNSETTLED_STARTS.saturating_sub(1)),
             _ => 0,
         };
         let rows = sqlx::query(sql!("ledger/look_at_jobs"))
@@ -93,8 +93,8 @@ impl Starts {
             return Ok(Answers::new());
         }
         let underway = |start: &Start| match start.record {
-            Recording::Underway(number) => Some(integer(number)),
-            Recording::Now | Recording::Later | Recording::Never => None,
+            StartDurability::Underway(number) => Some(integer(number)),
+            StartDurability::Now | StartDurability::Later | StartDurability::Never => None,
         };
         let rows = sqlx::query(sql!("ledger/start_jobs"))
             .bind(self.column(places, |start| start.job.0))
@@ -144,7 +144,7 @@ impl Work for LeftStarts {
 
     async fn run(&self, tx: &mut PgConnection) -> Result<Answers, EngineError> {
         let ids = self.starts.iter().map(|(_, start)| start.job).collect();
-        let mut jobs = Standings::load(tx, ids, self.now).await.doing("starting jobs")?;
+        let mut jobs = LoadedJobs::load(tx, ids, self.now).await.doing("starting jobs")?;
         let mut answer = |start: &Start| jobs.find(start.job).map_or(Started::Stale, |job| job.start(*start));
         let answers = self.starts.iter().map(|(place, start)| (*place, answer(start))).collect();
         jobs.store(tx).await.doing("starting jobs")?;

@@ -1,22 +1,22 @@
 //! Whether a namespace is new. An empty slot store alone cannot tell: it may have lost what it had, and then it must grant
 //! nothing until all holders have spoken. The ledger, which does not forget, can.
 //!
-//! It must never found twice: the ledger is told first, so that a crash between the two costs a time of learning.
+//! It must never found twice: the ledger is told first, so that a crash between the two costs a time of recovering.
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use sqlx::PgConnection;
 
 use super::OpenError;
-use crate::chunks::RedisChunks;
 use crate::columns::sql;
 use crate::database::{self, Database, Doing, Work};
 use crate::slots::RedisSlots;
+use crate::token_store::RedisTokenStore;
 
 /// Founds slots and limits when the ledger has never heard of the namespace.
 pub(super) async fn found(
     database: &Database,
-    (slots, chunks): (&RedisSlots, &RedisChunks),
+    (slots, chunks): (&RedisSlots, &RedisTokenStore),
     namespace: &str,
 ) -> Result<(), OpenError> {
     let found = Found { namespace };

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use lockgate_core::LeaseId;
 use lockgate_core::error::EngineError;
-use lockgate_core::lease::{Lease, Pulse, SlotRequest};
+use lockgate_core::lease::{HeartbeatReply, Lease, SlotRequest};
 
 use super::call::{Args, Caller};
 use super::link::Link;
@@ -24,7 +24,7 @@ pub(super) async fn beat(
     caller: &Caller,
     held: &[Lease],
     waiting: &[SlotRequest],
-) -> Result<Pulse, EngineError> {
+) -> Result<HeartbeatReply, EngineError> {
     let mut args = Args::default();
     let drains = link.drains();
     args.text(&caller.process).show(held.len()).show(drains.len());
@@ -39,7 +39,7 @@ pub(super) async fn beat(
     }
     let said = link.call(Script::Heartbeat, Some(caller.session), &args).await?;
     let mut row = reply::row(DOING, said)?;
-    let learning = row.integer()? == 1;
+    let recovering = row.integer()? == 1;
     let granted = reply::rows(DOING, row.value())?;
     let ids: Vec<LeaseId> = held.iter().map(Lease::id).collect();
     let mut lost = row.places(&ids)?;
@@ -48,7 +48,7 @@ pub(super) async fn beat(
     let asked: Vec<LeaseId> = waiting.iter().map(|request| request.lease).collect();
     let forgotten = row.places(&asked)?;
     let granted = granted.into_iter().map(|mut row| row.lease()).collect::<Result<_, _>>()?;
-    if learning && !unknown.is_empty() {
+    if recovering && !unknown.is_empty() {
         let unknown: HashSet<LeaseId> = unknown.into_iter().collect();
         let missing: Vec<&Lease> = held.iter().filter(|lease| unknown.contains(&lease.id())).collect();
         for some in missing.chunks(AT_ONCE) {
@@ -57,7 +57,7 @@ pub(super) async fn beat(
     } else {
         lost.extend(unknown);
     }
-    Ok(Pulse { granted, lost: in_order(&ids, lost), forgotten, stop })
+    Ok(HeartbeatReply { granted, lost: in_order(&ids, lost), forgotten, stop })
 }
 
 /// Registers leases again, with their fences; answers those that are lost all the same.

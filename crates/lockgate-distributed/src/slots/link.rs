@@ -18,8 +18,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::call::Head;
 use super::failure::engine_error;
 use super::live::Live;
+use super::notifications::Board;
 use super::options::RedisOptions;
-use super::wakeups::Board;
 
 /// The first and the longest pause before a lost connection is tried again; the pause doubles between them.
 const PAUSE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];

@@ -9,8 +9,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
 use tokio::sync::Notify;
 
+use super::notifications::Board;
 use super::script::Script;
-use super::wakeups::Board;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(1);

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use lockgate_core::PoolName;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::Holder;
-use lockgate_core::pool::{Advice, Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantChange};
+use lockgate_core::pool::{
+    Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus, Recommendation, TenantChange,
+};
 use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::time::millis;
 use redis::Value;
@@ -69,10 +71,12 @@ fn put_change(args: &mut Args, pool: &PoolName, change: &PoolChange, version: Op
         None => args.text("").show(-2).show(0),
     };
     args.show(change.pause.map_or(0, millis));
-    match &change.advice {
+    match &change.recommendation {
         None => args.show(-1).show(0).text(""),
         Some(None) => args.show(-2).show(0).text(""),
-        Some(Some(advice)) => args.show(advice.slots).show(u8::from(advice.enforced)).text(&advice.why),
+        Some(Some(recommendation)) => {
+            args.show(recommendation.slots).show(u8::from(recommendation.enforced)).text(&recommendation.why)
+        }
     };
     args.show(u8::from(change.is_new_version()));
     args.show(change.rollout.map_or(-1, |step| step.map_or(-2, i64::from)));
@@ -115,16 +119,16 @@ fn status(row: &mut Row) -> Result<PoolStatus, EngineError> {
         peak: row.number()?,
         waiters: row.number()?,
         oldest_wait: row.perhaps()?.map(std::time::Duration::from_millis),
-        learning: row.perhaps()?.map(std::time::Duration::from_millis),
+        recovering: row.perhaps()?.map(std::time::Duration::from_millis),
         paused: row.perhaps()?.map(std::time::Duration::from_millis),
-        advice: advice(row)?,
+        recommendation: recommendation(row)?,
     })
 }
 
-fn advice(row: &mut Row) -> Result<Option<Advice>, EngineError> {
+fn recommendation(row: &mut Row) -> Result<Option<Recommendation>, EngineError> {
     let Some(slots) = row.perhaps()? else { return Ok(None) };
     let (enforced, age) = (row.integer()? == 1, row.time()?);
-    Ok(Some(Advice { slots, why: row.text()?, enforced, age }))
+    Ok(Some(Recommendation { slots, why: row.text()?, enforced, age }))
 }
 
 pub(super) async fn inspect(link: &Link, query: &PoolQuery) -> Result<Vec<PoolView>, EngineError> {

@@ -3,7 +3,7 @@
 //! It must never put anything there: only the script of the event itself does.
 
 use lockgate_core::error::EngineError;
-use lockgate_core::record::{EndedHold, Entry, LimitChange, Moment, RecordPage, granted_at};
+use lockgate_core::history::{EndedHold, HistoryEntry, HistoryPage, Moment, SlotsChange, granted_at};
 use lockgate_core::{PoolName, Timestamp};
 use redis::Value;
 
@@ -12,32 +12,37 @@ use super::reply::{self, Row, senseless};
 const DOING: &str = "reading the record of a pool";
 
 /// A page, when one was asked for.
-pub(super) fn page(said: Value) -> Result<Option<RecordPage>, EngineError> {
+pub(super) fn page(said: Value) -> Result<Option<HistoryPage>, EngineError> {
     if said == Value::Nil {
         return Ok(None);
     }
     let mut row = reply::row(DOING, said)?;
     let (since, now) = (moment(&mut row)?, moment(&mut row)?);
     let entries = reply::rows(DOING, row.value())?.into_iter().map(entry).collect::<Result<_, _>>()?;
-    Ok(Some(RecordPage { since, now, entries, next: row.perhaps()? }))
+    Ok(Some(HistoryPage { since, now, entries, next: row.perhaps()? }))
 }
 
 fn moment(row: &mut Row) -> Result<Moment, EngineError> {
     Ok(Moment { number: row.number()?, at_ms: row.integer()? })
 }
 
-fn entry(mut row: Row) -> Result<Entry, EngineError> {
+fn entry(mut row: Row) -> Result<HistoryEntry, EngineError> {
     match row.text()?.as_str() {
         "h" => {
             let (lease, number, fence) = (row.parsed()?, row.number()?, row.fence()?);
             let (ended_at, end) = (Timestamp(row.integer()?), row.parsed()?);
             let (weight, granted_at) = (row.number()?, granted_at(fence));
-            Ok(Entry::Hold(EndedHold { lease, fence, weight, granted_at, ended_at, number, end }))
+            Ok(HistoryEntry::Hold(EndedHold { lease, fence, weight, granted_at, ended_at, number, end }))
         }
         "l" => {
             row.parsed::<PoolName>()?;
             let (number, from) = (row.number()?, row.number()?);
-            Ok(Entry::Limit(LimitChange { at: Timestamp(row.integer()?), number, from, to: row.number()? }))
+            Ok(HistoryEntry::Limit(SlotsChange {
+                at: Timestamp(row.integer()?),
+                number,
+                from,
+                to: row.number()?,
+            }))
         }
         other => Err(senseless(DOING, other)),
     }

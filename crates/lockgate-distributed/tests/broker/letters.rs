@@ -5,8 +5,8 @@ use std::time::Duration;
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lockgate_core::broker::{Broker, Delivery, Depth, Mark, Origin};
-use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery, DeadReason};
+use lockgate_core::broker::{Broker, Delivery, Depth, Disposition, Origin};
+use lockgate_core::dead::{DeadLetter, DeadQuery, DeadReason, Resolution};
 use support::wait::eventually_async;
 
 use crate::faults::{envelopes, queue, receive};
@@ -27,7 +27,7 @@ fn text(text: &str) -> AMQPValue {
 
 async fn reject(place: &Place, delivery: &Delivery) {
     let why = delivery.message.clone().unwrap_err();
-    place.broker.settle(vec![Mark::Reject { tag: delivery.tag, why }]).await.unwrap();
+    place.broker.settle(vec![Disposition::Reject { tag: delivery.tag, why }]).await.unwrap();
 }
 
 async fn dead(place: &Place, limit: u32) -> Vec<DeadLetter> {
@@ -94,7 +94,7 @@ async fn what_is_delivered_again_and_again_is_a_dead_letter_with_that_reason() {
     let mut deliveries = place.broker.subscribe(&queue(), 1).await.unwrap();
     for _ in 0..=20 {
         let received = receive(deliveries.as_mut(), 1).await;
-        place.broker.settle(vec![Mark::Return(received[0].tag)]).await.unwrap();
+        place.broker.settle(vec![Disposition::Return(received[0].tag)]).await.unwrap();
     }
     let wait = Duration::from_secs(10);
     let letter = eventually_async("a dead letter", wait, async || dead(&place, 0).await.pop()).await.unwrap();
@@ -102,7 +102,7 @@ async fn what_is_delivered_again_and_again_is_a_dead_letter_with_that_reason() {
     assert_eq!(letter.message_id, Some(published[0].job.to_string()));
     assert!(letter.died_at.is_some());
     let ids = vec![letter.id];
-    assert_eq!(place.broker.bury(&queue(), ids, DeadEnd::Replay).await.unwrap(), 1);
+    assert_eq!(place.broker.resolve(&queue(), ids, Resolution::Replay).await.unwrap(), 1);
     let again = receive(deliveries.as_mut(), 1).await;
     assert_eq!(again[0].message.as_ref().unwrap(), &published[0]);
 }
@@ -125,7 +125,7 @@ async fn looking_at_some_dead_letters_does_not_change_their_order() {
     assert_eq!(order(1).await, ["m0"]);
     assert_eq!(order(3).await, ["m0", "m1", "m2"]);
     let third = dead(&place, 3).await.remove(2).id;
-    assert_eq!(place.broker.bury(&queue(), vec![third], DeadEnd::Drop).await.unwrap(), 1);
+    assert_eq!(place.broker.resolve(&queue(), vec![third], Resolution::Drop).await.unwrap(), 1);
     assert_eq!(order(0).await, ["m0", "m1", "m3", "m4", "m5", "m6"]);
 }
 
@@ -134,11 +134,11 @@ async fn all_dead_letters_are_replayed_once() {
     let Some(place) = shared() else { return };
     let mut deliveries = place.broker.subscribe(&queue(), 500).await.unwrap();
     place.broker.publish(&envelopes(300)).await.unwrap();
-    let why = lockgate_core::broker::Unreadable::new(DeadReason::UnknownKind, "none");
+    let why = lockgate_core::broker::Rejection::new(DeadReason::UnknownKind, "none");
     let received = receive(deliveries.as_mut(), 300).await;
-    let rejects = received.iter().map(|d| Mark::Reject { tag: d.tag, why: why.clone() });
+    let rejects = received.iter().map(|d| Disposition::Reject { tag: d.tag, why: why.clone() });
     place.broker.settle(rejects.collect()).await.unwrap();
-    assert_eq!(place.broker.bury(&queue(), Vec::new(), DeadEnd::Replay).await.unwrap(), 300);
+    assert_eq!(place.broker.resolve(&queue(), Vec::new(), Resolution::Replay).await.unwrap(), 300);
     receive(deliveries.as_mut(), 300).await;
     let depth = place.broker.depth(&queue()).await.unwrap();
     assert_eq!(depth, Depth { ready: 0, unsettled: 300, dead: 0 });

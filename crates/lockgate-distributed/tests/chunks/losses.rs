@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockgate_limits::{Chunks, LimitChange, Quota};
+use lockgate_limits::{LimitChange, Quota, TokenStore};
 use support::wait::eventually_async;
 use tokio::time::Instant;
 

@@ -9,13 +9,13 @@ mod server;
 
 use std::sync::Arc;
 
-use lockgate_limits::MemoryChunks;
+use lockgate_limits::MemoryTokenStore;
 use lockgate_limits::conformance::Store;
 
 /// A namespace of its own on the shared Redis; where there is none, which was said aloud, memory stands in.
 async fn fresh() -> Store {
     let Some(server) = server::Server::shared() else {
-        let memory = Arc::new(MemoryChunks::new());
+        let memory = Arc::new(MemoryTokenStore::new());
         return Store { one: memory.clone(), other: memory, keep: Box::new(()) };
     };
     let one = server.founded().await;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lockgate_distributed::{RedisChunks, RedisOptions, RedisSlots};
-use lockgate_limits::{Chunks, Draw, Drawn, Quota, StoreError};
+use lockgate_distributed::{RedisOptions, RedisSlots, RedisTokenStore};
+use lockgate_limits::{AcquireRequest, Acquired, Quota, StoreError, TokenStore};
 use support::servers::{self, Redis};
 use uuid::Uuid;
 
@@ -36,13 +36,13 @@ impl Server {
     }
 
     /// One process's way to the limits.
-    pub(crate) async fn chunks(&self) -> RedisChunks {
+    pub(crate) async fn chunks(&self) -> RedisTokenStore {
         let options = RedisOptions::new(self.url.as_str(), self.namespace.as_str());
-        RedisChunks::beside(&RedisSlots::connect(options).await.unwrap(), &self.namespace)
+        RedisTokenStore::beside(&RedisSlots::connect(options).await.unwrap(), &self.namespace)
     }
 
     /// The same in a namespace that is known to be new: buckets begin full.
-    pub(crate) async fn founded(&self) -> RedisChunks {
+    pub(crate) async fn founded(&self) -> RedisTokenStore {
         let chunks = self.chunks().await;
         assert!(chunks.found().await.unwrap());
         chunks
@@ -66,10 +66,11 @@ impl Server {
 }
 
 /// Draws as many tokens as there are, up to `most`, to be spent at once.
-pub(crate) async fn take(chunks: &RedisChunks, quota: Quota, most: u32) -> Result<u32, StoreError> {
-    let draw = Draw { quota, is_configured: true, least: 1, most, lasts: Duration::ZERO, before: None };
+pub(crate) async fn take(chunks: &RedisTokenStore, quota: Quota, most: u32) -> Result<u32, StoreError> {
+    let draw =
+        AcquireRequest { quota, is_configured: true, least: 1, most, lasts: Duration::ZERO, before: None };
     Ok(match chunks.draw(LIMIT, draw).await? {
-        Drawn::Chunk { tokens, .. } => tokens,
-        Drawn::Dry { .. } | Drawn::NoLimit => 0,
+        Acquired::Chunk { tokens, .. } => tokens,
+        Acquired::Dry { .. } | Acquired::NoLimit => 0,
     })
 }

@@ -31,7 +31,7 @@ async fn forgotten_drains_have_ended_before_their_pool_grants_again() {
     assert_eq!(ask(&slots, &session, &other).await, Admission::Queued);
     granted(&slots, &session, &[one.clone(), other.clone()], &other).await;
     let closed = status(&slots, "p").await;
-    assert!(closed.learning.is_some() && closed.paused.is_none(), "{closed:?}");
+    assert!(closed.recovering.is_some() && closed.paused.is_none(), "{closed:?}");
     assert!(Instant::now() < may_run_until, "a pool on which nothing drains is back after one ttl");
     granted(&slots, &session, std::slice::from_ref(&one), &one).await;
     assert!(Instant::now() >= may_run_until, "too early by {:?}", may_run_until - Instant::now());
@@ -50,7 +50,7 @@ async fn process_that_has_held_nothing_yet_announces_how_long_its_kinds_may_drai
     // Another process makes the pool again first, and knows of no drain.
     ensure(&server.slots().await, "p", 1).await;
     beat(&slots, &session, &[], &[]).await;
-    let closed = status(&slots, "p").await.learning.unwrap();
+    let closed = status(&slots, "p").await.recovering.unwrap();
     assert!(closed > timing().ttl * 90, "{closed:?}");
     let lost_at = Instant::now();
     eventually("one ttl has passed", async || {

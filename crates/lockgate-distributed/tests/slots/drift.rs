@@ -124,7 +124,7 @@ async fn check(simply: bool, seed: u64) {
         let (said, summed) = books(&server, &mut redis).await;
         assert_eq!(said, summed, "after step {step}");
         assert_eq!(
-            status(&slots, "p").await.learning,
+            status(&slots, "p").await.recovering,
             None,
             "no loss is seen where there is none, after step {step}"
         );

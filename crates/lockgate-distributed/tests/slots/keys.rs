@@ -146,7 +146,7 @@ async fn lose(key: &'static str) {
     let held = eventually(&format!("{key}: all slots are free again"), async || {
         beat(&scene.slots, &scene.session, &[], &[]).await;
         let stored = status(&scene.slots, "p").await;
-        (stored.in_use() == 0 && stored.waiters == 0 && stored.learning.is_none())
+        (stored.in_use() == 0 && stored.waiters == 0 && stored.recovering.is_none())
             .then_some(lost_at.elapsed())
     })
     .await;

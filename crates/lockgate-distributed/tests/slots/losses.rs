@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockgate_core::lease::{Admission, Released, SlotRequest, Wake};
+use lockgate_core::lease::{Admission, Notification, Released, SlotRequest};
 use lockgate_core::slots::{PoolQuery, Slots};
 use lockgate_core::{EngineError, Fence};
 use tokio::time::{Instant, timeout};
@@ -16,7 +16,7 @@ async fn a_server_that_comes_back_empty_is_found_again_and_learns() {
     let slots = server.founded().await;
     ensure(&slots, "p", 1).await;
     let session = slots.open("holder").await.unwrap();
-    let mut pushes = slots.wakeups(&session).await.unwrap();
+    let mut pushes = slots.notifications(&session).await.unwrap();
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
     server.redis().kill();
     let down = slots.heartbeat(&session, vec![lease.clone()], vec![]).await.unwrap_err();
@@ -31,13 +31,16 @@ async fn a_server_that_comes_back_empty_is_found_again_and_learns() {
     assert_eq!(pulse, Default::default(), "the lease is registered again, with its fence");
     let status = ensure(&slots, "p", 1).await;
     assert_eq!((status.held, status.peak), (1, 1), "it counts, also before its pool was made again");
-    assert!(status.learning.is_some());
+    assert!(status.recovering.is_some());
     let next = request("u", &[("p", 1)]);
     assert_eq!(ask(&slots, &session, &next).await, Admission::Queued);
     until_learned(&slots, &session, &lease).await;
     assert_eq!(free(&slots, &session, &lease).await, Released::Done);
     let wakes = timeout(PATIENCE, pushes.next()).await.unwrap().unwrap();
-    assert!(matches!(&wakes[..], [Wake::Granted(granted)] if granted.fence > lease.fence), "{wakes:?}");
+    assert!(
+        matches!(&wakes[..], [Notification::Granted(granted)] if granted.fence > lease.fence),
+        "{wakes:?}"
+    );
 }
 
 async fn until_learned(
@@ -47,7 +50,7 @@ async fn until_learned(
 ) {
     eventually("the store has learned", async || {
         beat(slots, session, std::slice::from_ref(lease), &[]).await;
-        status(slots, "p").await.learning.is_none().then_some(())
+        status(slots, "p").await.recovering.is_none().then_some(())
     })
     .await;
 }
@@ -64,7 +67,7 @@ async fn a_server_that_comes_back_with_what_it_had_learns_too() {
     let status =
         eventually("it answers", async || slots.inspect(&PoolQuery::all()).await.ok()).await.remove(0).status;
     assert_eq!((status.held, status.slots), (1, 2), "what it had is there");
-    assert!(status.learning.is_some(), "and may be older than what was granted");
+    assert!(status.recovering.is_some(), "and may be older than what was granted");
     assert_eq!(ask(&slots, &session, &request("u", &[("p", 1)])).await, Admission::Queued);
     assert_eq!(beat(&slots, &session, &[lease], &[]).await.lost, []);
 }
@@ -88,7 +91,7 @@ async fn a_part_of_the_state_that_is_gone_is_noticed_by_the_next_heartbeat() {
         (3, 2, 0),
         "what was set stays, what is held counts again"
     );
-    assert!(found.learning.is_some());
+    assert!(found.recovering.is_some());
     let (said, summed) = books(&server, &mut redis).await;
     assert_eq!(said, summed);
 }
@@ -111,7 +114,7 @@ async fn a_state_in_another_format_is_no_state() {
     assert_eq!(beat(&slots, &session, std::slice::from_ref(&lease), &[]).await.lost, []);
     let found = status(&slots, "p").await;
     assert_eq!((found.slots, found.held), (3, 2), "what is held counts again");
-    assert!(found.learning.is_some());
+    assert!(found.recovering.is_some());
     let (said, summed) = books(&server, &mut redis).await;
     assert_eq!(said, summed);
 }

@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use lockgate_core::lease::{Admission, Wake};
-use lockgate_core::slots::{Slots, Wakeups};
+use lockgate_core::lease::{Admission, Notification};
+use lockgate_core::slots::{Notifications, Slots};
 use lockgate_core::{LeaseId, pool::PoolCommand};
 use tokio::time::timeout;
 
 use super::server::{PATIENCE, Server, eventually};
 use super::stage::{ask, beat, books, ensure, free, pool, request, status, take};
 
-async fn next(pushes: &mut dyn Wakeups) -> Vec<Wake> {
+async fn next(pushes: &mut dyn Notifications) -> Vec<Notification> {
     timeout(PATIENCE, pushes.next()).await.unwrap().unwrap()
 }
 
-fn granted(wakes: &[Wake]) -> Vec<LeaseId> {
-    let lease = |wake: &Wake| match wake {
-        Wake::Granted(lease) => lease.id(),
-        Wake::Stop(lease) => panic!("told to stop {lease}"),
+fn granted(wakes: &[Notification]) -> Vec<LeaseId> {
+    let lease = |wake: &Notification| match wake {
+        Notification::Granted(lease) => lease.id(),
+        Notification::Stop(lease) => panic!("told to stop {lease}"),
     };
     wakes.iter().map(lease).collect()
 }
@@ -31,14 +31,14 @@ async fn a_freed_slot_does_not_go_to_the_waiters_of_a_killed_process() {
     let lease = take(&slots, &holder, &request("t", &[("p", 1)])).await;
     let killed = server.slots().await;
     let session = killed.open("killed").await.unwrap();
-    let heard = killed.wakeups(&session).await.unwrap();
+    let heard = killed.notifications(&session).await.unwrap();
     let lost: Vec<_> = (0..3).map(|n| request(&format!("k{n}"), &[("p", 1)])).collect();
     for request in &lost {
         assert_eq!(ask(&killed, &session, request).await, Admission::Queued);
     }
     let alive = server.slots().await;
     let other = alive.open("alive").await.unwrap();
-    let mut pushes = alive.wakeups(&other).await.unwrap();
+    let mut pushes = alive.notifications(&other).await.unwrap();
     let waiting = request("u", &[("p", 1)]);
     assert_eq!(ask(&alive, &other, &waiting).await, Admission::Queued);
     // The kernel closes the connection of a killed process; its session lives on for its ttl.
@@ -81,7 +81,7 @@ async fn a_slot_that_stays_in_its_process_is_handed_over_without_a_push() {
     let slots = server.founded().await;
     ensure(&slots, "p", 1).await;
     let session = slots.open("a").await.unwrap();
-    let mut pushes = slots.wakeups(&session).await.unwrap();
+    let mut pushes = slots.notifications(&session).await.unwrap();
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
     let waiting = request("u", &[("p", 1)]);
     assert_eq!(ask(&slots, &session, &waiting).await, Admission::Queued);
@@ -100,7 +100,7 @@ async fn a_lost_connection_is_subscribed_again() {
     let other = server.slots().await;
     ensure(&slots, "p", 1).await;
     let (holder, session) = (other.open("holder").await.unwrap(), slots.open("a").await.unwrap());
-    let mut pushes = slots.wakeups(&session).await.unwrap();
+    let mut pushes = slots.notifications(&session).await.unwrap();
     let lease = take(&other, &holder, &request("t", &[("p", 1)])).await;
     let waiting = request("u", &[("p", 1)]);
     assert_eq!(ask(&slots, &session, &waiting).await, Admission::Queued);
@@ -127,10 +127,10 @@ async fn a_reset_of_another_process_is_pushed() {
     let slots = server.founded().await;
     ensure(&slots, "p", 1).await;
     let session = slots.open("a").await.unwrap();
-    let mut pushes = slots.wakeups(&session).await.unwrap();
+    let mut pushes = slots.notifications(&session).await.unwrap();
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
     server.slots().await.control(PoolCommand::Reset { pool: pool("p") }).await.unwrap();
-    assert_eq!(next(pushes.as_mut()).await, [Wake::Stop(lease.id())]);
+    assert_eq!(next(pushes.as_mut()).await, [Notification::Stop(lease.id())]);
 }
 
 /// A job that blocks the runtime that connected must not stop the heartbeats of another.

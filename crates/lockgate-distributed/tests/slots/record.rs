@@ -1,6 +1,6 @@
 //! The record in Redis: bounded, and its beginning said, whoever touches it.
 
-use lockgate_core::record::KEPT;
+use lockgate_core::history::KEPT;
 use lockgate_core::slots::{PoolQuery, Slots};
 
 use super::server::Server;
@@ -30,7 +30,7 @@ async fn a_record_that_is_too_long_is_shortened_and_says_from_where_on_it_is_who
     let view = slots.inspect(&PoolQuery::record(&pool("p"), 0)).await.unwrap().remove(0);
     let page = view.record.unwrap();
     assert_eq!((page.since.number, page.since.at_ms), (2_001, 3_001), "the last that fell out");
-    assert_eq!(page.entries.first().map(lockgate_core::record::Entry::number), Some(2_002));
+    assert_eq!(page.entries.first().map(lockgate_core::history::HistoryEntry::number), Some(2_002));
     let length: u64 = redis::cmd("LLEN").arg(server.key("record")).query_async(&mut redis).await.unwrap();
     assert_eq!(length, KEPT + 1, "and its beginning");
 }

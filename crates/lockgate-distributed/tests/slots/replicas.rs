@@ -2,8 +2,8 @@
 
 use lockgate_core::lease::Admission;
 use lockgate_core::slots::{PoolQuery, Slots};
-use lockgate_distributed::RedisChunks;
-use lockgate_limits::{Chunks, LimitChange, Quota};
+use lockgate_distributed::RedisTokenStore;
+use lockgate_limits::{LimitChange, Quota, TokenStore};
 
 use super::server::{Server, eventually};
 use super::stage::{ask, beat, ensure, free, pool, request, status, take};
@@ -21,7 +21,7 @@ async fn a_replica_that_is_promoted_learns_what_it_may_have_missed() {
     let there = second.slots().await;
     let found = status(&there, "p").await;
     assert_eq!(found.held, 1);
-    assert!(found.learning.is_some());
+    assert!(found.recovering.is_some());
     assert_eq!(ask(&there, &session, &request("u", &[("p", 1)])).await, Admission::Queued);
     assert_eq!(beat(&there, &session, &[lease], &[]).await.lost, []);
 }
@@ -36,13 +36,17 @@ async fn client_with_an_older_identity_does_not_restart_the_recovery() {
     server.lead().await;
     let third = server.slots().await;
     assert!(
-        status(&third, "p").await.learning.is_some(),
+        status(&third, "p").await.recovering.is_some(),
         "what a replica has may be older than what was granted"
     );
-    eventually("the recovery is over", async || status(&third, "p").await.learning.is_none().then_some(()))
+    eventually("the recovery is over", async || status(&third, "p").await.recovering.is_none().then_some(()))
         .await;
     for slots in [&slots, &other, &third] {
-        assert_eq!(status(slots, "p").await.learning, None, "the older clients have read the identity again");
+        assert_eq!(
+            status(slots, "p").await.recovering,
+            None,
+            "the older clients have read the identity again"
+        );
     }
 }
 
@@ -50,7 +54,7 @@ async fn client_with_an_older_identity_does_not_restart_the_recovery() {
 async fn attaching_replica_causes_no_recovery() {
     let (Some(first), Some(second)) = (Server::private(), Server::private()) else { return };
     let slots = first.founded().await;
-    let chunks = RedisChunks::beside(&slots, &first.namespace);
+    let chunks = RedisTokenStore::beside(&slots, &first.namespace);
     assert!(chunks.found().await.unwrap());
     let quota = Quota::per_second(100, 100).unwrap();
     chunks.set("rate", LimitChange { quota: Some(quota), note: None, version: None }).await.unwrap();
@@ -62,7 +66,7 @@ async fn attaching_replica_causes_no_recovery() {
     second.follow(&first).await;
     assert_ne!(replication_id(&first).await, before, "Redis takes a new one with the first replica");
     for slots in [&slots, &first.slots().await] {
-        assert_eq!(status(slots, "p").await.learning, None);
+        assert_eq!(status(slots, "p").await.recovering, None);
         take(slots, &session, &request("t", &[("p", 1)])).await;
     }
     let view = slots.inspect(&PoolQuery::record(&pool("p"), 0)).await.unwrap().remove(0);
@@ -94,6 +98,6 @@ async fn server_that_took_back_an_older_copy_of_its_state_recovers() {
     let pulse = beat(&slots, &session, std::slice::from_ref(&lease), &[]).await;
     assert_eq!(pulse.lost, []);
     let found = status(&slots, "p").await;
-    assert!(found.learning.is_some() && found.held == 1, "{found:?}");
+    assert!(found.recovering.is_some() && found.held == 1, "{found:?}");
     assert_eq!(ask(&slots, &session, &request("u", &[("p", 1)])).await, Admission::Queued);
 }

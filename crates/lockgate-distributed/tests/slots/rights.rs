@@ -1,10 +1,10 @@
 //! The least that a user of Redis must be allowed: with exactly this, everything works.
 
-use lockgate_core::lease::{Admission, Release, Released, Wake};
+use lockgate_core::lease::{Admission, Notification, Release, Released};
 use lockgate_core::pool::{PoolChange, PoolCommand};
 use lockgate_core::slots::{PoolQuery, Slots};
-use lockgate_distributed::{RedisChunks, RedisOptions, RedisSlots};
-use lockgate_limits::{ChunkedLimiter, Chunks, LimitChange, Quota};
+use lockgate_distributed::{RedisOptions, RedisSlots, RedisTokenStore};
+use lockgate_limits::{DistributedLimiter, LimitChange, Quota, TokenStore};
 use tokio::time::timeout;
 
 use super::server::{PATIENCE, Server, eventually};
@@ -37,7 +37,7 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     slots.control(set(PoolChange { pause: brief, ..PoolChange::default() })).await.unwrap();
     eventually("the pause is over", async || status(&slots, "p").await.paused.is_none().then_some(())).await;
     let session = slots.open("a").await.unwrap();
-    let mut pushes = slots.wakeups(&session).await.unwrap();
+    let mut pushes = slots.notifications(&session).await.unwrap();
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
     let (next, leaves) = (request("u", &[("p", 1)]), request("u", &[("p", 1)]));
     assert_eq!(ask(&slots, &session, &next).await, Admission::Queued);
@@ -45,12 +45,12 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     beat(&slots, &session, std::slice::from_ref(&lease), &[next, leaves.clone()]).await;
     slots.control(PoolCommand::Reset { pool: pool("p") }).await.unwrap();
     let wakes = timeout(PATIENCE, pushes.next()).await.unwrap().unwrap();
-    assert_eq!(wakes, [Wake::Stop(lease.id())]);
+    assert_eq!(wakes, [Notification::Stop(lease.id())]);
     let leave = Release::Leave { lease: leaves.lease };
     assert_eq!(slots.release(&session, vec![leave]).await.unwrap(), [Released::Done]);
     assert_eq!(free(&slots, &session, &lease).await, Released::Done);
     let wakes = timeout(PATIENCE, pushes.next()).await.unwrap().unwrap();
-    let [Wake::Granted(second)] = wakes.as_slice() else { panic!("{wakes:?}") };
+    let [Notification::Granted(second)] = wakes.as_slice() else { panic!("{wakes:?}") };
     let longest = std::time::Duration::from_secs(60);
     let drain = Release::Drain { lease: second.id(), fence: second.fence, longest };
     assert_eq!(slots.release(&session, vec![drain]).await.unwrap(), [Released::Done]);
@@ -59,13 +59,13 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     slots.inspect(&PoolQuery::record(&pool("p"), 0)).await.unwrap();
     slots.close(&session).await.unwrap();
 
-    let chunks = RedisChunks::beside(&slots, &server.namespace);
+    let chunks = RedisTokenStore::beside(&slots, &server.namespace);
     assert!(chunks.found().await.unwrap());
     let quota = Quota::per_second(1_000, 100).unwrap();
-    let limiter = ChunkedLimiter::new(chunks, "rate", quota);
+    let limiter = DistributedLimiter::new(chunks, "rate", quota);
     limiter.acquire(1).await.unwrap();
     limiter.give_back().await.unwrap();
-    let chunks = RedisChunks::beside(&slots, &server.namespace);
+    let chunks = RedisTokenStore::beside(&slots, &server.namespace);
     chunks.set("rate", LimitChange { quota: Some(quota), note: None, version: Some(1) }).await.unwrap();
     assert_eq!(chunks.look().await.unwrap().len(), 1);
 

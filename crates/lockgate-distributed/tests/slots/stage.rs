@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest};
+use lockgate_core::lease::{Admission, HeartbeatReply, Lease, Release, Released, Session, SlotRequest};
 use lockgate_core::pool::{Need, PoolCommand, PoolSpec, PoolStatus};
 use lockgate_core::slots::{PoolQuery, Slots};
 use lockgate_core::{LeaseId, PoolName, Tenant};
@@ -56,7 +56,7 @@ pub(crate) async fn beat(
     session: &Session,
     held: &[Lease],
     waiting: &[SlotRequest],
-) -> Pulse {
+) -> HeartbeatReply {
     slots.heartbeat(session, held.to_vec(), waiting.to_vec()).await.unwrap()
 }
 

@@ -3,7 +3,7 @@
 //! It must never forget one that it was to put back before it is back: both are one transaction.
 
 use async_trait::async_trait;
-use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery, DeadReason};
+use lockgate_core::dead::{DeadLetter, DeadQuery, DeadReason, Resolution};
 use lockgate_core::envelope::Envelope;
 use lockgate_core::error::EngineError;
 use lockgate_core::name::QueueName;
@@ -53,7 +53,7 @@ fn letter(row: &SqliteRow, with_body: bool) -> sqlx::Result<DeadLetter> {
 pub(super) struct Bury {
     pub(super) queue: QueueName,
     pub(super) ids: Vec<String>,
-    pub(super) end: DeadEnd,
+    pub(super) end: Resolution,
 }
 
 #[async_trait]
@@ -61,18 +61,18 @@ impl Write for Bury {
     type Output = u64;
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<u64, EngineError> {
-        self.bury(tx).await.doing("ending dead letters")
+        self.resolve(tx).await.doing("ending dead letters")
     }
 }
 
 impl Bury {
-    async fn bury(&self, tx: &mut SqliteConnection) -> sqlx::Result<u64> {
+    async fn resolve(&self, tx: &mut SqliteConnection) -> sqlx::Result<u64> {
         let numbers: Vec<i64> = self.ids.iter().filter_map(|id| id.parse().ok()).collect();
         if numbers.is_empty() && !self.ids.is_empty() {
             return Ok(0);
         }
         let numbers = to_json(&numbers)?;
-        if self.end == DeadEnd::Replay {
+        if self.end == Resolution::Replay {
             sqlx::query(sql!("broker/replay_dead"))
                 .bind(self.queue.as_str())
                 .bind(&numbers)

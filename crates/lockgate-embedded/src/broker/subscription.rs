@@ -3,7 +3,7 @@
 //! It must never keep a message that its consumer no longer has: everything it knows of its window is in the file.
 
 use async_trait::async_trait;
-use lockgate_core::broker::{Deliveries, Delivery, DeliveryTag, Origin, Unreadable};
+use lockgate_core::broker::{Deliveries, Delivery, DeliveryTag, Origin, Rejection};
 use lockgate_core::dead::DeadReason;
 use lockgate_core::error::{EngineError, chain};
 use lockgate_core::name::QueueName;
@@ -192,7 +192,7 @@ fn delivery(row: &SqliteRow, consumer: i64) -> sqlx::Result<Delivery> {
     Ok(Delivery {
         tag: DeliveryTag { generation, number: row.try_get("number")? },
         message: serde_json::from_str(row.try_get("envelope")?)
-            .map_err(|error| Unreadable::new(DeadReason::Malformed, error.to_string())),
+            .map_err(|error| Rejection::new(DeadReason::Malformed, error.to_string())),
         origin: Origin::Dispatcher,
         redelivered: row.try_get::<i64, _>("deliveries")? > 1,
     })

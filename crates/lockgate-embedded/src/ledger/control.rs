@@ -13,8 +13,8 @@ use lockgate_core::time::{Timestamp, millis};
 use lockgate_core::transition::{self, Event};
 use sqlx::SqliteConnection;
 
+use super::loaded::LoadedJobs;
 use super::read::{self, Run};
-use super::standing::Standings;
 use crate::columns::{sql, to_json};
 use crate::database::{Doing, Write};
 
@@ -122,7 +122,7 @@ async fn set_cadence(tx: &mut SqliteConnection, run: RunId, cadence: Cadence) ->
 
 async fn retry_job(tx: &mut SqliteConnection, job: JobId, now: Timestamp) -> Result<u64, EngineError> {
     let run = run_of(tx, job).await?;
-    let mut jobs = Standings::load(tx, vec![job], now).await.doing("reading a job")?;
+    let mut jobs = LoadedJobs::load(tx, vec![job], now).await.doing("reading a job")?;
     let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
     let before = standing.state;
     if standing.step(Event::Revived, Some(now), None) == Settled::Stale {
@@ -140,7 +140,7 @@ async fn cancel_job(
     reason: &str,
     now: Timestamp,
 ) -> Result<u64, EngineError> {
-    let mut jobs = Standings::load(tx, vec![job], now).await.doing("reading a job")?;
+    let mut jobs = LoadedJobs::load(tx, vec![job], now).await.doing("reading a job")?;
     let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
     if standing.step(Event::Cancelled, None, Some(reason.to_owned())) == Settled::Stale {
         return Ok(0);

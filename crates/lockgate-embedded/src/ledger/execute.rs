@@ -9,7 +9,7 @@ use lockgate_core::ledger::{Report, Settled, Settlement, Start, Started};
 use lockgate_core::time::Timestamp;
 use sqlx::SqliteConnection;
 
-use super::standing::Standings;
+use super::loaded::LoadedJobs;
 use crate::database::{Doing, Write};
 
 /// Answers starts that leave nothing to record; `None`: at least one does.
@@ -18,7 +18,7 @@ pub(super) async fn look(
     starts: &[Start],
     now: Timestamp,
 ) -> sqlx::Result<Option<Vec<Started>>> {
-    let mut jobs = Standings::load(reader, starts.iter().map(|start| start.job).collect(), now).await?;
+    let mut jobs = LoadedJobs::load(reader, starts.iter().map(|start| start.job).collect(), now).await?;
     let answers = jobs.start(starts, now);
     Ok((!jobs.have_changed()).then_some(answers))
 }
@@ -35,7 +35,7 @@ impl Write for StartJobs {
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Vec<Started>, EngineError> {
         let ids = self.starts.iter().map(|start| start.job).collect();
-        let mut jobs = Standings::load(tx, ids, self.now).await.doing("starting jobs")?;
+        let mut jobs = LoadedJobs::load(tx, ids, self.now).await.doing("starting jobs")?;
         let answers = jobs.start(&self.starts, self.now);
         jobs.store(tx, self.now).await.doing("starting jobs")?;
         Ok(answers)
@@ -54,7 +54,7 @@ impl Write for SettleJobs {
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Vec<Settled>, EngineError> {
         let ids = self.reports.iter().map(job_of).collect();
-        let mut jobs = Standings::load(tx, ids, self.now).await.doing("settling jobs")?;
+        let mut jobs = LoadedJobs::load(tx, ids, self.now).await.doing("settling jobs")?;
         let answers = self
             .reports
             .iter()

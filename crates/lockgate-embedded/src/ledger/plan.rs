@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use lockgate_core::envelope::MAX_PAYLOAD_BYTES;
 use lockgate_core::error::EngineError;
 use lockgate_core::id::RunId;
-use lockgate_core::ledger::{self, Adoption, PlanStep, Planned, PlannedJob};
+use lockgate_core::ledger::{self, Ingestion, PlanStep, Planned, PlannedJob};
 use lockgate_core::name::{Key, NameError};
 use lockgate_core::run::{self, RunSpec, RunStatus};
 use lockgate_core::time::{Timestamp, millis};
@@ -38,7 +38,7 @@ impl Write for Plan {
             }
             PlanStep::Append { run, jobs } => append(tx, *run, jobs, self.now).await,
             PlanStep::Seal { run } => seal(tx, *run, self.now).await,
-            PlanStep::Adopt(adoption) => adopt(tx, adoption, (self.now, self.wall)).await,
+            PlanStep::Ingest(adoption) => adopt(tx, adoption, (self.now, self.wall)).await,
         }
     }
 }
@@ -120,11 +120,11 @@ async fn seal(tx: &mut SqliteConnection, run: RunId, now: Timestamp) -> Result<P
 
 async fn adopt(
     tx: &mut SqliteConnection,
-    adoption: &Adoption,
+    adoption: &Ingestion,
     (now, wall): (Timestamp, Timestamp),
 ) -> Result<Planned, EngineError> {
     let doing = "adopting jobs";
-    let Adoption { inbox, kind, queue, jobs } = adoption;
+    let Ingestion { inbox, kind, queue, jobs } = adoption;
     let refused = |error: NameError| EngineError::Conflict { reason: error.to_string() };
     let spec = run::inbox(*inbox, kind.clone(), queue.clone(), wall).map_err(refused)?;
     let Planned { run, existed, .. } = open(tx, &spec, now).await?;
@@ -132,7 +132,7 @@ async fn adopt(
     let mut added = 0;
     // The second round takes those whose key was taken, by a key of their own; what is there by its id is passed over
     // in both.
-    for key in [|job: &PlannedJob| job.key.clone(), |job: &PlannedJob| ledger::adopted_key(&job.key, job.id)]
+    for key in [|job: &PlannedJob| job.key.clone(), |job: &PlannedJob| ledger::ingested_key(&job.key, job.id)]
     {
         let keys: Vec<Key> = jobs.iter().map(key).collect();
         let rows: Vec<JobRow> = jobs

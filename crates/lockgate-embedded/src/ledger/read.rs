@@ -8,10 +8,10 @@ use std::time::Duration;
 use lockgate_core::cadence::Cadence;
 use lockgate_core::error::EngineError;
 use lockgate_core::id::RunId;
-use lockgate_core::job::{JobRecord, JobState};
+use lockgate_core::job::{JobRow, JobState};
 use lockgate_core::ledger::{JobQuery, RunQuery};
 use lockgate_core::name::RunName;
-use lockgate_core::run::{Counts, RunRecord, RunStatus, RunSummary, RunTiming};
+use lockgate_core::run::{Counts, RunRow, RunStatus, RunSummary, RunTiming};
 use lockgate_core::time::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -25,14 +25,14 @@ const PAGE: u32 = 100;
 /// A run as its row has it: what all may know, and what the dispatcher keeps.
 pub(super) struct Run {
     pub(super) number: i64,
-    pub(super) record: RunRecord,
+    pub(super) record: RunRow,
     pub(super) last_batch_at: Option<Timestamp>,
 }
 
 impl Run {
     pub(super) fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         let time = |column| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp));
-        let record = RunRecord {
+        let record = RunRow {
             id: name(row, "id")?,
             name: name(row, "name")?,
             kind: name(row, "kind")?,
@@ -124,10 +124,7 @@ async fn timing(connection: &mut SqliteConnection, run: i64) -> sqlx::Result<Opt
 }
 
 /// The jobs of a query.
-pub(super) async fn jobs(
-    connection: &mut SqliteConnection,
-    query: &JobQuery,
-) -> sqlx::Result<Vec<JobRecord>> {
+pub(super) async fn jobs(connection: &mut SqliteConnection, query: &JobQuery) -> sqlx::Result<Vec<JobRow>> {
     let statement = match (query.ids.is_empty(), query.run) {
         (false, _) => sql!("ledger/jobs_by_id"),
         (true, Some(_)) => sql!("ledger/jobs_of_run"),
@@ -150,8 +147,8 @@ fn page(limit: u32) -> u32 {
     if limit == 0 { PAGE } else { limit }
 }
 
-fn job(row: &SqliteRow) -> sqlx::Result<JobRecord> {
-    Ok(JobRecord {
+fn job(row: &SqliteRow) -> sqlx::Result<JobRow> {
+    Ok(JobRow {
         id: name(row, "id")?,
         run: Some(name(row, "run_id")?),
         kind: name(row, "kind")?,

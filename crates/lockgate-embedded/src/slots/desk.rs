@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::record::{HoldEnd, Moment};
+use lockgate_core::history::{HoldEnd, Moment};
 use lockgate_core::time::millis;
 use lockgate_core::timing::SlotTiming;
 use lockgate_core::{Fence, LeaseId, SessionId, Tenant};

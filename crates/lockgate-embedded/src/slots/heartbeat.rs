@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::lease::{Lease, Pulse};
+use lockgate_core::lease::{HeartbeatReply, Lease};
 use lockgate_core::{LeaseId, PoolName};
 
 use super::desk::{Caller, Desk, LineKey, Operation};
@@ -24,19 +24,19 @@ pub(super) struct Beat {
 
 #[async_trait]
 impl Operation for Beat {
-    type Answer = Pulse;
+    type Answer = HeartbeatReply;
 
     fn renews(&self) -> Option<&Caller> {
         Some(&self.caller)
     }
 
-    async fn run(&self, desk: &mut Desk<'_>) -> Result<Pulse, EngineError> {
+    async fn run(&self, desk: &mut Desk<'_>) -> Result<HeartbeatReply, EngineError> {
         self.beat(desk).await.doing("sending a heartbeat")
     }
 }
 
 impl Beat {
-    async fn beat(&self, desk: &mut Desk<'_>) -> sqlx::Result<Pulse> {
+    async fn beat(&self, desk: &mut Desk<'_>) -> sqlx::Result<HeartbeatReply> {
         if desk.learning_until.is_some() && !self.held.is_empty() {
             self.register_again(desk).await?;
         }
@@ -47,7 +47,7 @@ impl Beat {
             .iter()
             .map(|row| Ok((name(row, "id")?, HeldRow::from_row(row)?)))
             .collect::<sqlx::Result<_>>()?;
-        let mut pulse = Pulse::default();
+        let mut pulse = HeartbeatReply::default();
         for lease in &self.held {
             match ours.get(&lease.id()).filter(|known| known.lease.fence == lease.fence) {
                 None => pulse.lost.push(lease.id()),

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::Holder;
 use lockgate_core::pool::{
-    Advice, Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantChange, TenantShare,
+    Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus, Recommendation, TenantChange, TenantShare,
 };
 use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::time::millis;
@@ -148,13 +148,13 @@ async fn hold_back(desk: &mut Desk<'_>, pool: &PoolName, change: &PoolChange) ->
             .execute(&mut *desk.tx)
             .await?;
     }
-    if let Some(advice) = &change.advice {
-        let advice = advice.as_ref();
+    if let Some(recommendation) = &change.recommendation {
+        let recommendation = recommendation.as_ref();
         sqlx::query(sql!("slots/advise_pool"))
             .bind(pool.as_str())
-            .bind(advice.map(|advice| advice.slots))
-            .bind(advice.is_some_and(|advice| advice.enforced))
-            .bind(advice.map_or("", |advice| advice.why.as_str()))
+            .bind(recommendation.map(|recommendation| recommendation.slots))
+            .bind(recommendation.is_some_and(|recommendation| recommendation.enforced))
+            .bind(recommendation.map_or("", |recommendation| recommendation.why.as_str()))
             .bind(desk.now)
             .execute(&mut *desk.tx)
             .await?;
@@ -245,15 +245,15 @@ fn status_of(desk: &Desk<'_>, row: &SqliteRow) -> sqlx::Result<PoolStatus> {
         peak: row.try_get("peak")?,
         waiters: row.try_get("waiters")?,
         oldest_wait: since.map(|since| desk.since(since)),
-        learning: desk.learning_until.map(|until| desk.until(until)),
+        recovering: desk.learning_until.map(|until| desk.until(until)),
         paused: row.try_get::<Option<i64>, _>("paused_until")?.map(|until| desk.until(until)),
-        advice: advice(desk, row)?,
+        recommendation: recommendation(desk, row)?,
     })
 }
 
-fn advice(desk: &Desk<'_>, row: &SqliteRow) -> sqlx::Result<Option<Advice>> {
+fn recommendation(desk: &Desk<'_>, row: &SqliteRow) -> sqlx::Result<Option<Recommendation>> {
     let Some(slots) = row.try_get("advice")? else { return Ok(None) };
-    Ok(Some(Advice {
+    Ok(Some(Recommendation {
         slots,
         why: text(row, "advice_why")?,
         enforced: row.try_get("advice_enforced")?,

@@ -3,8 +3,8 @@
 //! It must never be written but in the transaction of the event itself.
 
 use lockgate_core::error::EngineError;
-use lockgate_core::record::{
-    EndedHold, Entry, HoldEnd, KEPT, LimitChange, Moment, PAGE, RecordPage, granted_at,
+use lockgate_core::history::{
+    EndedHold, HistoryEntry, HistoryPage, HoldEnd, KEPT, Moment, PAGE, SlotsChange, granted_at,
 };
 use lockgate_core::{Fence, LeaseId, PoolName, Timestamp};
 use sqlx::Row;
@@ -81,11 +81,11 @@ impl Desk<'_> {
         &mut self,
         pool: &PoolName,
         after: u64,
-    ) -> Result<RecordPage, EngineError> {
+    ) -> Result<HistoryPage, EngineError> {
         self.read_page(pool, after).await.doing("reading the record of a pool")
     }
 
-    async fn read_page(&mut self, pool: &PoolName, after: u64) -> sqlx::Result<RecordPage> {
+    async fn read_page(&mut self, pool: &PoolName, after: u64) -> sqlx::Result<HistoryPage> {
         let start = sqlx::query(sql!("slots/record_start")).fetch_one(&mut *self.tx).await?;
         let since = Moment { number: start.try_get("number")?, at_ms: start.try_get("at")? };
         let after = after.max(start.try_get("serial")?);
@@ -98,18 +98,18 @@ impl Desk<'_> {
             .await?;
         let entries = rows.iter().map(entry).collect::<sqlx::Result<_>>()?;
         let next = (end < start.try_get("last")?).then_some(end);
-        Ok(RecordPage { since, now: self.moment(), entries, next })
+        Ok(HistoryPage { since, now: self.moment(), entries, next })
     }
 }
 
-fn entry(row: &SqliteRow) -> sqlx::Result<Entry> {
+fn entry(row: &SqliteRow) -> sqlx::Result<HistoryEntry> {
     let (at, number) = (Timestamp(row.try_get("at")?), row.try_get("number")?);
     if let Some(from) = row.try_get::<Option<u32>, _>("from_slots")? {
-        return Ok(Entry::Limit(LimitChange { at, number, from, to: row.try_get("to_slots")? }));
+        return Ok(HistoryEntry::Limit(SlotsChange { at, number, from, to: row.try_get("to_slots")? }));
     }
     let fence = Fence(row.try_get("fence")?);
     let end: String = row.try_get("ended")?;
-    Ok(Entry::Hold(EndedHold {
+    Ok(HistoryEntry::Hold(EndedHold {
         lease: name(row, "lease")?,
         fence,
         weight: row.try_get("weight")?,

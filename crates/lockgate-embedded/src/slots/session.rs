@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use lockgate_core::SessionId;
 use lockgate_core::error::EngineError;
-use lockgate_core::record::HoldEnd;
+use lockgate_core::history::HoldEnd;
 use sqlx::SqliteConnection;
 
 use super::desk::{Caller, Desk, Operation};

@@ -13,13 +13,13 @@ fn call(signal: Signal, latency: Duration, in_use: u32) -> Observation<'static> 
     Observation { kind: "k", signal, latency, in_use }
 }
 
-/// A judgement's worth of answers of this latency, and the advice.
-fn answers(limit: &mut AdaptiveLimit, latency: Duration, in_use: u32, now: Instant) -> Advice {
+/// A judgement's worth of answers of this latency, and the recommendation.
+fn answers(limit: &mut AdaptiveLimit, latency: Duration, in_use: u32, now: Instant) -> Recommendation {
     (0..ENOUGH).for_each(|_| limit.observe(&call(Signal::Answered, latency, in_use)));
     limit.decide(now)
 }
 
-fn throttled(limit: &mut AdaptiveLimit, now: Instant) -> Advice {
+fn throttled(limit: &mut AdaptiveLimit, now: Instant) -> Recommendation {
     limit.observe(&call(Signal::Throttled, MS, 1));
     limit.decide(now)
 }
@@ -31,8 +31,8 @@ fn a_refusal_above_an_advice_that_nobody_obeys_says_nothing_about_the_advice() {
     answers(&mut limit, 10 * MS, 100, now);
     for second in 1..30 {
         limit.observe(&call(Signal::Throttled, MS, 100));
-        let advice = limit.decide(now + second * 1_000 * MS);
-        assert_eq!((advice.recommended, advice.in_force), (70, 100), "{second}");
+        let recommendation = limit.decide(now + second * 1_000 * MS);
+        assert_eq!((recommendation.recommended, recommendation.in_force), (70, 100), "{second}");
     }
 }
 
@@ -59,8 +59,8 @@ fn it_never_leaves_its_range() {
         now += 10 * MS;
         answers(&mut limit, MS, 100, now);
     }
-    let advice = answers(&mut limit, MS, 100, now + 10 * MS);
-    assert_eq!((advice.recommended, advice.why), (100, Why::AtConfigured));
+    let recommendation = answers(&mut limit, MS, 100, now + 10 * MS);
+    assert_eq!((recommendation.recommended, recommendation.why), (100, Why::AtConfigured));
 }
 
 #[test]
@@ -70,8 +70,8 @@ fn it_grows_by_the_logarithm_and_only_while_in_use_and_near_its_best() {
     throttled(&mut limit, now);
     let mut next = |limit: &mut AdaptiveLimit, latency, in_use| {
         now += 100 * MS;
-        let advice = answers(limit, latency, in_use, now);
-        (advice.recommended, advice.why)
+        let recommendation = answers(limit, latency, in_use, now);
+        (recommendation.recommended, recommendation.why)
     };
     assert_eq!(next(&mut limit, 10 * MS, 700), (702, Why::Grown));
     assert_eq!(next(&mut limit, 10 * MS, 350), (702, Why::Unused));
@@ -103,8 +103,8 @@ fn growth_that_makes_calls_slower_is_taken_back_and_not_tried_for_a_while() {
     throttled(&mut limit, now);
     let mut next = |limit: &mut AdaptiveLimit, latency| {
         now += 100 * MS;
-        let advice = answers(limit, latency, 100, now);
-        (advice.recommended, advice.why)
+        let recommendation = answers(limit, latency, 100, now);
+        (recommendation.recommended, recommendation.why)
     };
     assert_eq!(next(&mut limit, 10 * MS), (71, Why::Grown));
     assert_eq!(next(&mut limit, 13 * MS), (70, Why::Vetoed));
@@ -147,8 +147,12 @@ fn modes_say_what_becomes_of_the_advice() {
         [(AdaptiveMode::Off, 100, 100), (AdaptiveMode::Observe, 70, 100), (AdaptiveMode::Enforce, 70, 70)]
     {
         let mut limit = AdaptiveLimit::new(AdaptiveOptions { mode, min: 1, configured: 100 });
-        let advice = throttled(&mut limit, Instant::now());
-        assert_eq!((advice.recommended, advice.in_force), (recommended, in_force), "{mode:?}");
+        let recommendation = throttled(&mut limit, Instant::now());
+        assert_eq!(
+            (recommendation.recommended, recommendation.in_force),
+            (recommended, in_force),
+            "{mode:?}"
+        );
     }
 }
 

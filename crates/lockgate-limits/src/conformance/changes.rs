@@ -6,7 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Store, draw, elapse, set, slow, status, wish};
-use crate::{Changed, ChunkedLimiter, Chunks, Draw, Drawn, LimitChange, LimitStatus, Quota, Report, Samples};
+use crate::{
+    AcquireRequest, Acquired, Changed, DistributedLimiter, LimitChange, LimitStatus, Quota, Report, Samples,
+    TokenStore,
+};
 
 /// Rule 4: neither faster nor slower does a change give a token.
 pub async fn a_change_holds_at_once_and_creates_nothing(store: Store) {
@@ -14,7 +17,8 @@ pub async fn a_change_holds_at_once_and_creates_nothing(store: Store) {
     let wide = Quota::per_second(2, 400).unwrap();
     let Changed::Done(done) = set(&store.other, wide, Some("wider"), None).await else { panic!("not done") };
     assert_eq!((done.quota, done.version, done.note.as_str()), (Some(wide), 2, "wider"));
-    let Drawn::Chunk { tokens, quota, .. } = store.one.draw("n", wish(slow(40), 400)).await.unwrap() else {
+    let Acquired::Chunk { tokens, quota, .. } = store.one.draw("n", wish(slow(40), 400)).await.unwrap()
+    else {
         panic!("the ten that were there are gone")
     };
     // A store on the real clock may have let one come in meanwhile.
@@ -39,7 +43,7 @@ pub async fn a_change_that_was_decided_on_an_older_version_is_refused(store: Sto
 /// Another process raises the rate; the caller that waits by the old one is served as soon as its process has
 /// read that.
 pub async fn waiting_caller_follows_a_raised_rate(store: Store) {
-    let limiter = ChunkedLimiter::new(Arc::clone(&store.one), "n", slow(1));
+    let limiter = DistributedLimiter::new(Arc::clone(&store.one), "n", slow(1));
     limiter.acquire(1).await.unwrap();
     let start = Instant::now();
     let change = async {
@@ -56,7 +60,7 @@ pub async fn waiting_caller_follows_a_raised_rate(store: Store) {
 /// What was drawn by the old rate is not spent by the new one.
 pub async fn tokens_in_hand_go_back_when_the_rate_is_lowered(store: Store) {
     let fast = Quota::per_second(1_000, 800).unwrap();
-    let limiter = ChunkedLimiter::new(Arc::clone(&store.one), "n", fast);
+    let limiter = DistributedLimiter::new(Arc::clone(&store.one), "n", fast);
     limiter.acquire(1).await.unwrap();
     assert!(limiter.try_acquire(1), "a batch was drawn");
     set(&store.other, slow(1), None, None).await;
@@ -66,7 +70,7 @@ pub async fn tokens_in_hand_go_back_when_the_rate_is_lowered(store: Store) {
     assert_eq!(limiter.quota(), slow(1));
 }
 
-async fn unset(chunks: &Arc<dyn Chunks>) -> LimitStatus {
+async fn unset(chunks: &Arc<dyn TokenStore>) -> LimitStatus {
     let change = LimitChange { quota: None, note: Some(String::new()), version: None };
     let Changed::Done(status) = chunks.set("n", change).await.unwrap() else { panic!("not done") };
     status
@@ -77,9 +81,9 @@ pub async fn unset_limit_admits_everything_and_is_created_again_by_a_config_alon
     let (id, _) = draw(&store.one, wish(slow(40), 40)).await;
     let status_of = unset(&store.other).await;
     assert!(status_of.is_unset() && status_of.version == 2, "{status_of:?}");
-    let found = Draw { is_configured: false, before: Some((id, 40)), ..wish(slow(40), 40) };
+    let found = AcquireRequest { is_configured: false, before: Some((id, 40)), ..wish(slow(40), 40) };
     for _ in 0..2 {
-        assert_eq!(store.one.draw("n", found).await.unwrap(), Drawn::NoLimit);
+        assert_eq!(store.one.draw("n", found).await.unwrap(), Acquired::NoLimit);
     }
     assert!(status(&store.other).await.is_unset());
     assert_eq!(draw(&store.other, wish(slow(7), 40)).await.1, 7, "what came back is there");
@@ -89,7 +93,7 @@ pub async fn unset_limit_admits_everything_and_is_created_again_by_a_config_alon
 
 /// Rule 4 holds over a time without a rate, too.
 pub async fn rate_that_is_set_after_it_was_unset_gives_no_new_burst(store: Store) {
-    assert_eq!(draw(&store.one, Draw { lasts: Duration::ZERO, ..wish(slow(40), 40) }).await.1, 40);
+    assert_eq!(draw(&store.one, AcquireRequest { lasts: Duration::ZERO, ..wish(slow(40), 40) }).await.1, 40);
     unset(&store.one).await;
     assert!(matches!(set(&store.other, slow(40), None, Some(2)).await, Changed::Done(_)));
     assert_eq!(status(&store.one).await.tokens, 0);
@@ -101,7 +105,7 @@ pub async fn limit_without_a_rate_keeps_its_note(store: Store) {
     let change = LimitChange { quota: None, note: Some("a stage".to_owned()), version: Some(0) };
     let Changed::Done(done) = store.one.set("n", change).await.unwrap() else { panic!("not done") };
     assert_eq!((done.quota, done.version, done.note.as_str(), done.is_unset()), (None, 1, "a stage", false));
-    assert_eq!(store.other.draw("n", wish(slow(40), 40)).await.unwrap(), Drawn::NoLimit);
+    assert_eq!(store.other.draw("n", wish(slow(40), 40)).await.unwrap(), Acquired::NoLimit);
     let found = status(&store.other).await;
     assert_eq!((found.quota, found.version, found.note.as_str()), (None, 1, "a stage"));
     assert!(matches!(set(&store.other, slow(40), None, Some(1)).await, Changed::Done(_)));

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lockgate_core::broker::{Deliveries, Delivery, Depth, Mark, Unreadable};
-use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery, DeadReason};
+use lockgate_core::broker::{Deliveries, Delivery, Depth, Disposition, Rejection};
+use lockgate_core::dead::{DeadLetter, DeadQuery, DeadReason, Resolution};
 use lockgate_core::{Engine, Envelope};
 use tokio::time::timeout;
 
@@ -38,12 +38,12 @@ async fn eventually_depth(fixture: &dyn Fixture, wanted: Depth) {
     .await;
 }
 
-async fn mark(engine: &Engine, deliveries: &[Delivery], mark: impl Fn(&Delivery) -> Mark) {
+async fn mark(engine: &Engine, deliveries: &[Delivery], mark: impl Fn(&Delivery) -> Disposition) {
     engine.broker.settle(deliveries.iter().map(mark).collect()).await.unwrap();
 }
 
-fn ack(delivery: &Delivery) -> Mark {
-    Mark::Ack(delivery.tag)
+fn ack(delivery: &Delivery) -> Disposition {
+    Disposition::Ack(delivery.tag)
 }
 
 fn keys(deliveries: &[Delivery]) -> BTreeSet<String> {
@@ -162,7 +162,7 @@ pub async fn a_returned_message_is_ready_at_once(fixture: &dyn Fixture) {
     let returned = receive(&mut *draining, 1).await;
     let mut next = subscribe(&other, 1).await;
     nothing_comes(&mut *next).await;
-    mark(&engine, &returned, |d| Mark::Return(d.tag)).await;
+    mark(&engine, &returned, |d| Disposition::Return(d.tag)).await;
     drop(draining);
     let again = receive(&mut *next, 1).await;
     assert!(again[0].redelivered);
@@ -175,7 +175,7 @@ pub async fn a_returned_message_leaves_its_window(fixture: &dyn Fixture) {
     publish(&engine, 1).await;
     let mut deliveries = subscribe(&engine, 1).await;
     let returned = receive(&mut *deliveries, 1).await;
-    mark(&engine, &returned, |d| Mark::Return(d.tag)).await;
+    mark(&engine, &returned, |d| Disposition::Return(d.tag)).await;
     let again = receive(&mut *deliveries, 1).await;
     assert!(again[0].redelivered);
 }
@@ -186,7 +186,7 @@ pub async fn a_rejected_message_is_a_dead_letter(fixture: &dyn Fixture) {
     publish(&engine, 2).await;
     let mut deliveries = subscribe(&engine, 1).await;
     let received = receive(&mut *deliveries, 1).await;
-    mark(&engine, &received, |d| Mark::Reject { tag: d.tag, why: unreadable() }).await;
+    mark(&engine, &received, |d| Disposition::Reject { tag: d.tag, why: unreadable() }).await;
     let next = receive(&mut *deliveries, 1).await;
     assert!(keys(&next).is_disjoint(&keys(&received)));
     eventually_depth(fixture, Depth { ready: 0, unsettled: 1, dead: 1 }).await;
@@ -214,8 +214,8 @@ pub async fn a_queue_counts_its_consumers(fixture: &dyn Fixture) {
     consumers(0).await;
 }
 
-fn unreadable() -> Unreadable {
-    Unreadable::new(DeadReason::Malformed, "no JSON")
+fn unreadable() -> Rejection {
+    Rejection::new(DeadReason::Malformed, "no JSON")
 }
 
 /// `n` messages, all of them dead letters; in the order of their dying.
@@ -223,7 +223,7 @@ async fn dead_letters(engine: &Engine, n: u32) -> Vec<DeadLetter> {
     publish(engine, n).await;
     let mut deliveries = subscribe(engine, n).await;
     let received = receive(&mut *deliveries, usize::try_from(n).unwrap()).await;
-    mark(engine, &received, |d| Mark::Reject { tag: d.tag, why: unreadable() }).await;
+    mark(engine, &received, |d| Disposition::Reject { tag: d.tag, why: unreadable() }).await;
     dead(engine, None).await
 }
 
@@ -252,7 +252,7 @@ pub async fn a_replayed_dead_letter_is_delivered_again(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let listed = dead_letters(&engine, 3).await;
     let ids = vec![listed[1].id.clone(), "nobody".to_owned()];
-    assert_eq!(engine.broker.bury(&queue("q"), ids, DeadEnd::Replay).await.unwrap(), 1);
+    assert_eq!(engine.broker.resolve(&queue("q"), ids, Resolution::Replay).await.unwrap(), 1);
     let mut deliveries = subscribe(&engine, 10).await;
     let again = receive(&mut *deliveries, 1).await;
     assert_eq!(again[0].message.as_ref().unwrap().job.to_string(), listed[1].message_id.clone().unwrap());
@@ -265,9 +265,9 @@ pub async fn dropped_dead_letters_are_gone(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let listed = dead_letters(&engine, 3).await;
     let one = vec![listed[0].id.clone()];
-    assert_eq!(engine.broker.bury(&queue("q"), one.clone(), DeadEnd::Drop).await.unwrap(), 1);
-    assert_eq!(engine.broker.bury(&queue("q"), one, DeadEnd::Drop).await.unwrap(), 0);
-    assert_eq!(engine.broker.bury(&queue("q"), Vec::new(), DeadEnd::Drop).await.unwrap(), 2);
+    assert_eq!(engine.broker.resolve(&queue("q"), one.clone(), Resolution::Drop).await.unwrap(), 1);
+    assert_eq!(engine.broker.resolve(&queue("q"), one, Resolution::Drop).await.unwrap(), 0);
+    assert_eq!(engine.broker.resolve(&queue("q"), Vec::new(), Resolution::Drop).await.unwrap(), 2);
     assert_eq!(dead(&engine, None).await, []);
     eventually_depth(fixture, Depth::default()).await;
 }

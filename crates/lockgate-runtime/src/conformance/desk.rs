@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use lockgate_core::job::{JobRecord, JobState, Outcome};
+use lockgate_core::job::{JobRow, JobState, Outcome};
 use lockgate_core::ledger::{
-    Authority, Execution, JobQuery, Ledger, PlanStep, Planned, Recording, Report, RunCommand, RunQuery,
-    Settled, Settlement, Start, Started, Sweep, Swept,
+    Execution, JobQuery, Ledger, PlanStep, Planned, Report, RunCommand, RunQuery, Settled, Settlement,
+    SettlementToken, Start, StartDurability, Started, Sweep, Swept,
 };
 use lockgate_core::run::{RunSpec, RunSummary};
 use lockgate_core::{EngineError, Envelope, JobId, RunId, RunName};
@@ -76,17 +76,17 @@ impl Desk {
     }
 
     pub(super) async fn start_by(&self, envelope: &Envelope, token: i64) -> Started {
-        self.start_as(envelope, token, Recording::Now).await
+        self.start_as(envelope, token, StartDurability::Now).await
     }
 
-    pub(super) async fn start_as(&self, envelope: &Envelope, token: i64, record: Recording) -> Started {
+    pub(super) async fn start_as(&self, envelope: &Envelope, token: i64, record: StartDurability) -> Started {
         let mut answers = self.ledger.start(vec![Self::a_start(envelope, token, record)]).await.unwrap();
         self.check().await;
         assert_eq!(answers.len(), 1, "one answer for one start");
         answers.remove(0)
     }
 
-    pub(super) fn a_start(envelope: &Envelope, token: i64, record: Recording) -> Start {
+    pub(super) fn a_start(envelope: &Envelope, token: i64, record: StartDurability) -> Start {
         Start { job: envelope.job, dispatch: envelope.dispatch, token, record }
     }
 
@@ -98,7 +98,7 @@ impl Desk {
         }
     }
 
-    pub(super) async fn settle(&self, job: JobId, by: Authority, outcome: Outcome) -> Settled {
+    pub(super) async fn settle(&self, job: JobId, by: SettlementToken, outcome: Outcome) -> Settled {
         let (waited, ran) = (Duration::from_millis(7), Duration::from_millis(11));
         self.report(Report::Settled(Settlement { job, by, outcome, waited, ran })).await
     }
@@ -114,7 +114,7 @@ impl Desk {
     pub(super) async fn work(&self, outcome: Outcome) -> (Envelope, Settled) {
         let envelope = self.dispatch_one().await;
         let execution = self.run(&envelope).await;
-        let settled = self.settle(envelope.job, Authority::Execution(execution.number), outcome).await;
+        let settled = self.settle(envelope.job, SettlementToken::Execution(execution.number), outcome).await;
         (envelope, settled)
     }
 
@@ -135,14 +135,14 @@ impl Desk {
         swept
     }
 
-    pub(super) async fn job(&self, id: JobId) -> JobRecord {
+    pub(super) async fn job(&self, id: JobId) -> JobRow {
         let query = JobQuery { ids: vec![id], ..JobQuery::default() };
         let mut found = self.ledger.jobs(query).await.unwrap();
         assert_eq!(found.len(), 1, "one job has this id");
         found.remove(0)
     }
 
-    pub(super) async fn jobs(&self, query: JobQuery) -> Vec<JobRecord> {
+    pub(super) async fn jobs(&self, query: JobQuery) -> Vec<JobRow> {
         self.ledger.jobs(query).await.unwrap()
     }
 

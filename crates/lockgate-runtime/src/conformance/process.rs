@@ -1,6 +1,8 @@
 //! A process as the slot store sees it: a session, what it holds, what it waits for, kept up as a runtime would.
 
-use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
+use lockgate_core::lease::{
+    Admission, HeartbeatReply, Lease, Notification, Release, Released, Session, SlotRequest,
+};
 use lockgate_core::pool::{PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantChange};
 use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::{Engine, LeaseId};
@@ -97,7 +99,7 @@ impl Process {
     }
 
     /// A heartbeat, and what follows from it.
-    pub(super) async fn beat(&mut self) -> Pulse {
+    pub(super) async fn beat(&mut self) -> HeartbeatReply {
         self.last_beat = Instant::now();
         let pulse = self
             .engine
@@ -120,8 +122,8 @@ impl Process {
     }
 
     /// Keeps the book up with a push.
-    pub(super) fn hear(&mut self, wake: &Wake) {
-        if let Wake::Granted(lease) = wake {
+    pub(super) fn hear(&mut self, wake: &Notification) {
+        if let Notification::Granted(lease) = wake {
             self.granted(lease.clone());
         }
     }

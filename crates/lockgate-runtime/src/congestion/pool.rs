@@ -1,10 +1,10 @@
 //! One pool: what was heard of it, and what is advised. Pure: whoever calls it reads the store and the clock.
 //!
-//! It must never forget that the advice is everybody's: what another process advised is where it goes on from.
+//! It must never forget that the recommendation is everybody's: what another process advised is where it goes on from.
 
 use std::time::Duration;
 
-use lockgate_core::pool::{NewAdvice, PoolStatus};
+use lockgate_core::pool::{NewRecommendation, PoolStatus};
 use lockgate_limits::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, Signal, Why};
 use tokio::time::Instant;
 
@@ -28,7 +28,7 @@ pub(super) struct PoolWatch {
     refused: u32,
     calls: u32,
     paused_until: Option<Instant>,
-    /// When the advice changed last, as far as this process knows.
+    /// When the recommendation changed last, as far as this process knows.
     changed_at: Option<Instant>,
 }
 
@@ -98,26 +98,26 @@ impl PoolWatch {
     }
 
     /// What to advise from now on; `None`: what is advised already. `Some(None)`: nothing.
-    pub(super) fn decide(&mut self, status: &PoolStatus, now: Instant) -> Option<Option<NewAdvice>> {
+    pub(super) fn decide(&mut self, status: &PoolStatus, now: Instant) -> Option<Option<NewRecommendation>> {
         let limit = self.limit.as_mut().filter(|_| status.allowed() > 0)?;
-        let advice = limit.decide(now);
+        let recommendation = limit.decide(now);
         let (refused, calls) = (std::mem::take(&mut self.refused), std::mem::take(&mut self.calls));
         let enforced = self.mode == AdaptiveMode::Enforce;
-        let stands = match &status.advice {
-            None => advice.recommended >= status.allowed(),
-            Some(given) => given.slots == advice.recommended && given.enforced == enforced,
+        let stands = match &status.recommendation {
+            None => recommendation.recommended >= status.allowed(),
+            Some(given) => given.slots == recommendation.recommended && given.enforced == enforced,
         };
         if stands {
             return None;
         }
-        if advice.recommended >= status.allowed() {
+        if recommendation.recommended >= status.allowed() {
             return Some(None);
         }
-        let why = reason(advice.why, self.known, (refused, calls));
-        Some(Some(NewAdvice { slots: advice.recommended, why, enforced }))
+        let why = reason(recommendation.why, self.known, (refused, calls));
+        Some(Some(NewRecommendation { slots: recommendation.recommended, why, enforced }))
     }
 
-    /// The store has taken a change of this process, to the advice or not.
+    /// The store has taken a change of this process, to the recommendation or not.
     pub(super) fn is_changed(&mut self, status: &PoolStatus, now: Instant) {
         let shown = advised(status);
         if shown != self.known {
@@ -127,7 +127,7 @@ impl PoolWatch {
         self.version = status.version;
     }
 
-    /// Goes on from what the store says: other slots, or the advice of another process.
+    /// Goes on from what the store says: other slots, or the recommendation of another process.
     pub(super) fn catch_up(&mut self, status: &PoolStatus, now: Instant) {
         let shown = advised(status);
         let is_new = self.limit.is_none() || self.configured != status.allowed();
@@ -141,7 +141,7 @@ impl PoolWatch {
             self.limit = Some(limit);
             self.known = status.allowed();
         }
-        // Also when the advice is what it was: it may have been raised and taken back since the last look.
+        // Also when the recommendation is what it was: it may have been raised and taken back since the last look.
         let is_or_was_advised = shown.min(self.known) < status.allowed();
         if let Some(limit) = self.limit.as_mut().filter(|_| is_new || status.version != self.version)
             && is_or_was_advised
@@ -158,7 +158,10 @@ impl PoolWatch {
 }
 
 fn advised(status: &PoolStatus) -> u32 {
-    status.advice.as_ref().map_or(status.allowed(), |advice| advice.slots.min(status.allowed()))
+    status
+        .recommendation
+        .as_ref()
+        .map_or(status.allowed(), |recommendation| recommendation.slots.min(status.allowed()))
 }
 
 /// Why, in words for an operator.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use lockgate_core::Tenant;
 use lockgate_core::lease::SlotRequest;
-use lockgate_core::pool::{Advice, Configured, PoolSpec, PoolStatus};
+use lockgate_core::pool::{Configured, PoolSpec, PoolStatus, Recommendation};
 use lockgate_core::timing::SlotTiming;
 use tokio::time::{sleep, timeout};
 
@@ -105,7 +105,7 @@ impl Scene {
         for _ in 0..seconds {
             sleep(Duration::from_secs(1)).await; // virtual time
             let status = self.status().await;
-            seen.push(status.advice.map_or(status.slots, |advice| advice.slots));
+            seen.push(status.recommendation.map_or(status.slots, |recommendation| recommendation.slots));
         }
         seen
     }
@@ -163,7 +163,7 @@ async fn enforced_refusals_stop_within_seconds_and_the_pool_is_full_within_a_min
     scene.restore();
     let after = scene.pass(60).await;
     assert_eq!(after.last(), Some(&SLOTS), "{after:?}");
-    assert_eq!(scene.status().await.advice, None, "nothing is advised any more");
+    assert_eq!(scene.status().await.recommendation, None, "nothing is advised any more");
     scene.finish().await;
 }
 
@@ -177,8 +177,8 @@ async fn observing_recommends_and_changes_nothing_but_the_pause() {
     assert!(*most - *least <= SLOTS / 5 && *least >= SLOTS / 3, "it does not settle: {halved:?}");
     let status = scene.status().await;
     assert_eq!((status.slots, status.limit()), (SLOTS, SLOTS));
-    let advice = status.advice.unwrap();
-    assert!(!advice.enforced && !advice.why.is_empty(), "{advice:?}");
+    let recommendation = status.recommendation.unwrap();
+    assert!(!recommendation.enforced && !recommendation.why.is_empty(), "{recommendation:?}");
     scene.finish().await;
 }
 
@@ -188,7 +188,7 @@ async fn off_neither_advises_nor_pauses() {
     scene.halve().await;
     scene.pass(5).await;
     let status = scene.status().await;
-    assert_eq!((status.advice, status.paused, status.version), (None, None, 1));
+    assert_eq!((status.recommendation, status.paused, status.version), (None, None, 1));
     assert!(scene.backend.refused_between(10, 15) > 0);
     scene.finish().await;
 }
@@ -228,7 +228,7 @@ async fn who_hears_of_a_congestion_second_lowers_nothing_even_without_experience
         watch.look().await.unwrap();
     }
     let status = slots.inspect(&PoolQuery::of(&name())).await.unwrap().remove(0).status;
-    assert_eq!(status.advice.map(|advice| advice.slots), Some(SLOTS * 7 / 10));
+    assert_eq!(status.recommendation.map(|recommendation| recommendation.slots), Some(SLOTS * 7 / 10));
     assert_eq!((status.version, status.paused), (2, Some(LONGEST_PAUSE)), "cut to its bound");
 }
 
@@ -236,8 +236,9 @@ async fn who_hears_of_a_congestion_second_lowers_nothing_even_without_experience
 fn when_another_process_has_restored_the_slots_nothing_is_advised_any_more() {
     let policy = PoolPolicy { adaptive: AdaptiveMode::Enforce, ..PoolPolicy::default() };
     let (mut pool, now) = (PoolWatch::new(policy), Instant::now());
-    let advice = Advice { slots: 7, why: "refused".into(), enforced: true, age: Duration::ZERO };
-    pool.catch_up(&PoolStatus { advice: Some(advice), version: 2, ..ten_slots() }, now);
+    let recommendation =
+        Recommendation { slots: 7, why: "refused".into(), enforced: true, age: Duration::ZERO };
+    pool.catch_up(&PoolStatus { recommendation: Some(recommendation), version: 2, ..ten_slots() }, now);
     let restored = PoolStatus { version: 3, ..ten_slots() };
     pool.catch_up(&restored, now);
     assert_eq!(pool.decide(&restored, now), None);
@@ -258,8 +259,8 @@ fn the_heaviest_job_still_fits_into_what_is_advised() {
     pool.catch_up(&status, Instant::now());
     assert!(pool.hear(&heard, Instant::now()), "the first refusal");
     pool.observe(&heard);
-    let advice = pool.decide(&status, Instant::now()).flatten().unwrap();
-    assert_eq!(advice.slots, 9);
+    let recommendation = pool.decide(&status, Instant::now()).flatten().unwrap();
+    assert_eq!(recommendation.slots, 9);
     status.slots = 0;
     pool.catch_up(&status, Instant::now());
     assert_eq!(pool.decide(&status, Instant::now()), None, "a closed pool is not advised");
@@ -279,8 +280,8 @@ fn ten_slots() -> PoolStatus {
         peak: 10,
         waiters: 0,
         oldest_wait: None,
-        learning: None,
+        recovering: None,
         paused: None,
-        advice: None,
+        recommendation: None,
     }
 }

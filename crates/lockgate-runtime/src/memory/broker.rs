@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use lockgate_core::broker::{Broker, Deliveries, Delivery, DeliveryTag, Depth, Mark, Origin, Unreadable};
-use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery};
+use lockgate_core::broker::{
+    Broker, Deliveries, Delivery, DeliveryTag, Depth, Disposition, Origin, Rejection,
+};
+use lockgate_core::dead::{DeadLetter, DeadQuery, Resolution};
 use lockgate_core::error::EngineError;
 use lockgate_core::{Envelope, QueueName};
 use tokio::sync::Notify;
@@ -48,7 +50,7 @@ struct Message {
 #[derive(Debug)]
 struct Dead {
     envelope: Envelope,
-    why: Unreadable,
+    why: Rejection,
 }
 
 #[async_trait]
@@ -76,7 +78,7 @@ impl Broker for MemoryBroker {
         }))
     }
 
-    async fn settle(&self, marks: Vec<Mark>) -> Result<(), EngineError> {
+    async fn settle(&self, marks: Vec<Disposition>) -> Result<(), EngineError> {
         let mut store = lock(&self.shared.store);
         for mark in marks {
             store.end(&mark);
@@ -115,7 +117,12 @@ impl Broker for MemoryBroker {
         Ok(asked.take(limit).map(|(number, dead)| dead.letter(*number, query.id.is_some())).collect())
     }
 
-    async fn bury(&self, queue: &QueueName, ids: Vec<String>, end: DeadEnd) -> Result<u64, EngineError> {
+    async fn resolve(
+        &self,
+        queue: &QueueName,
+        ids: Vec<String>,
+        end: Resolution,
+    ) -> Result<u64, EngineError> {
         let mut store = lock(&self.shared.store);
         let asked: Vec<u64> = store
             .dead
@@ -126,7 +133,7 @@ impl Broker for MemoryBroker {
             .collect();
         for number in &asked {
             if let Some(dead) = store.dead.remove(number)
-                && end == DeadEnd::Replay
+                && end == Resolution::Replay
             {
                 store.put(dead.envelope);
             }
@@ -160,17 +167,17 @@ impl Store {
         self.messages.insert(self.last_number, message);
     }
 
-    fn end(&mut self, mark: &Mark) {
+    fn end(&mut self, mark: &Disposition) {
         let DeliveryTag { generation, number } = mark.tag();
         let Some(message) = self.messages.get_mut(&number).filter(|m| m.taken_by == Some(generation)) else {
             return;
         };
         match mark {
-            Mark::Return(_) => message.taken_by = None,
-            Mark::Ack(_) => {
+            Disposition::Return(_) => message.taken_by = None,
+            Disposition::Ack(_) => {
                 self.messages.remove(&number);
             }
-            Mark::Reject { why, .. } => {
+            Disposition::Reject { why, .. } => {
                 if let Some(message) = self.messages.remove(&number) {
                     self.dead.insert(number, Dead { envelope: message.envelope, why: why.clone() });
                 }

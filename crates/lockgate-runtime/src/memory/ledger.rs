@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::job::{JobRecord, JobState};
+use lockgate_core::job::{JobRow, JobState};
 use lockgate_core::ledger::{
     Claimed, JobQuery, Ledger, PlanStep, Planned, Report, RunCommand, RunQuery, Settled, Start, Started,
     Sweep, Swept,
 };
-use lockgate_core::run::{RunRecord, RunStatus, RunSummary};
+use lockgate_core::run::{RunRow, RunStatus, RunSummary};
 use lockgate_core::transition::{self, Event};
 use lockgate_core::{JobId, Key, RunId, Timestamp};
 
@@ -45,7 +45,7 @@ struct Books {
 
 #[derive(Debug)]
 struct Run {
-    record: RunRecord,
+    record: RunRow,
     start_at: Option<Timestamp>,
     deadline: Option<Duration>,
     last_batch: Option<Timestamp>,
@@ -54,7 +54,7 @@ struct Run {
 
 #[derive(Debug)]
 struct Job {
-    record: JobRecord,
+    record: JobRow,
     /// Number of its latest dispatch.
     dispatch: u32,
     /// Whether that dispatch is out: claimed, and neither settled nor taken back since.
@@ -109,7 +109,7 @@ impl Ledger for MemoryLedger {
         Ok(self.with(|books| books.runs(&query)))
     }
 
-    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, EngineError> {
+    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRow>, EngineError> {
         Ok(self.with(|books| books.jobs(&query)))
     }
 

@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
-use lockgate_core::pool::{Configured, NewAdvice, PoolCommand, PoolStatus, TenantShare};
-use lockgate_core::record::Moment;
-use lockgate_core::slots::{PoolQuery, PoolView, Slots, Wakeups};
+use lockgate_core::history::Moment;
+use lockgate_core::lease::{
+    Admission, HeartbeatReply, Lease, Notification, Release, Released, Session, SlotRequest,
+};
+use lockgate_core::pool::{Configured, NewRecommendation, PoolCommand, PoolStatus, TenantShare};
+use lockgate_core::slots::{Notifications, PoolQuery, PoolView, Slots};
 use lockgate_core::time::millis;
 use lockgate_core::timing::SlotTiming;
 use lockgate_core::{LeaseId, PoolName, SessionId, Tenant};
@@ -50,7 +52,7 @@ pub(super) struct MemorySlots {
     ablation: Option<Ablation>,
     state: Mutex<State>,
     /// Who listens. A connection, not state: it outlives a loss.
-    lines: Mutex<BTreeMap<SessionId, mpsc::Sender<Wake>>>,
+    lines: Mutex<BTreeMap<SessionId, mpsc::Sender<Notification>>>,
 }
 
 #[derive(Debug)]
@@ -63,7 +65,7 @@ struct State {
     waiters: BTreeMap<u64, Waiter>,
     sessions: BTreeMap<SessionId, Known>,
     /// What this call has to push.
-    wakes: Vec<(SessionId, Wake)>,
+    wakes: Vec<(SessionId, Notification)>,
     last_ticket: u64,
     last_session: u128,
     last_fence: u64,
@@ -89,13 +91,13 @@ struct Pool {
     hold: Option<u64>,
     /// Until when the backend is left alone.
     paused_until: Option<i64>,
-    advice: Option<Given>,
+    recommendation: Option<Given>,
 }
 
-/// An advice, and since when it is given.
+/// An recommendation, and since when it is given.
 #[derive(Debug, Clone)]
 struct Given {
-    advice: NewAdvice,
+    recommendation: NewRecommendation,
     since: i64,
 }
 
@@ -186,11 +188,11 @@ impl Slots for MemorySlots {
         session: &Session,
         held: Vec<Lease>,
         waiting: Vec<SlotRequest>,
-    ) -> Result<Pulse, EngineError> {
+    ) -> Result<HeartbeatReply, EngineError> {
         Ok(self.with(|state| state.heartbeat(session.id, &held, &waiting)))
     }
 
-    async fn wakeups(&self, session: &Session) -> Result<Box<dyn Wakeups>, EngineError> {
+    async fn notifications(&self, session: &Session) -> Result<Box<dyn Notifications>, EngineError> {
         let (sender, line) = mpsc::channel(UNREAD_PUSHES);
         lock(&self.lines).insert(session.id, sender);
         Ok(Box::new(Line(line)))
@@ -211,11 +213,11 @@ impl Slots for MemorySlots {
     }
 }
 
-struct Line(mpsc::Receiver<Wake>);
+struct Line(mpsc::Receiver<Notification>);
 
 #[async_trait]
-impl Wakeups for Line {
-    async fn next(&mut self) -> Result<Vec<Wake>, EngineError> {
+impl Notifications for Line {
+    async fn next(&mut self) -> Result<Vec<Notification>, EngineError> {
         let closed = || EngineError::Failed {
             doing: "waiting for wake-ups".to_owned(),
             source: "the session is closed, or listens elsewhere".into(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use lockgate_limits::{ChunkError, ChunkedLimiter, Chunks, Quota, StoreError};
+use lockgate_limits::{DistributedLimiter, Quota, StoreError, TokenStore, TokenStoreError};
 use tokio::time::Instant;
 
 use super::Later;
@@ -19,7 +19,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Limit {
     name: String,
-    limiter: ChunkedLimiter<Arc<dyn Chunks>>,
+    limiter: DistributedLimiter<Arc<dyn TokenStore>>,
     is_configured: bool,
     waiting: AtomicU64,
     // Whether it was said that the store is away.
@@ -28,8 +28,8 @@ pub(super) struct Limit {
 
 impl Limit {
     /// A limit of the config.
-    pub(super) fn configured(chunks: Arc<dyn Chunks>, name: String, quota: Quota) -> Self {
-        let limiter = ChunkedLimiter::new(chunks, &name, quota);
+    pub(super) fn configured(chunks: Arc<dyn TokenStore>, name: String, quota: Quota) -> Self {
+        let limiter = DistributedLimiter::new(chunks, &name, quota);
         Self {
             name,
             limiter,
@@ -40,8 +40,8 @@ impl Limit {
     }
 
     /// A limit that only its store knows.
-    pub(super) fn found(chunks: Arc<dyn Chunks>, name: String, quota: Quota) -> Self {
-        let limiter = ChunkedLimiter::found(Arc::clone(&chunks), &name, quota);
+    pub(super) fn found(chunks: Arc<dyn TokenStore>, name: String, quota: Quota) -> Self {
+        let limiter = DistributedLimiter::found(Arc::clone(&chunks), &name, quota);
         Self { limiter, is_configured: false, ..Self::configured(chunks, name, quota) }
     }
 
@@ -125,14 +125,14 @@ impl Place {
                     telemetry::rate_waited(&limit.name, self.since.elapsed());
                     return Ok(());
                 }
-                Err(ChunkError::NotInTime { retry_after }) => {
+                Err(TokenStoreError::NotInTime { retry_after }) => {
                     // Those who are still in line come first.
                     let next = limit.limiter.quota().rate().time_for(1);
                     return Err(limit.later(retry_after.max(limit.least_wait(self.ahead)).max(next)));
                 }
                 // The least burst is one token, so this one is an answer that makes no sense.
-                Err(ChunkError::TooLarge) => return Err(limit.later(ASK_AGAIN)),
-                Err(ChunkError::Store(error)) => {
+                Err(TokenStoreError::TooLarge) => return Err(limit.later(ASK_AGAIN)),
+                Err(TokenStoreError::Store(error)) => {
                     limit.say_away(&error);
                     if Instant::now() + ASK_AGAIN > until {
                         telemetry::rate_deferred(&limit.name);

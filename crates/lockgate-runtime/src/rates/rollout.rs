@@ -7,7 +7,7 @@ use lockgate_core::PoolName;
 use lockgate_core::error::chain;
 use lockgate_core::pool::{PoolChange, PoolCommand, PoolStatus};
 use lockgate_core::slots::{PoolQuery, Slots};
-use lockgate_limits::Stage;
+use lockgate_limits::RampStep;
 
 use super::POOL;
 
@@ -32,7 +32,7 @@ impl<'s> Rollout<'s> {
 
     /// Puts the slots of the stage in force; `None`: those of the pool. What fails is repeated by the next
     /// refresh.
-    pub(super) async fn apply(self, stage: Option<&Stage>) {
+    pub(super) async fn apply(self, stage: Option<&RampStep>) {
         let Self { slots, pool: Some(pool) } = self else { return };
         let rollout = stage.map(|stage| stage.slots(pool.slots).max(1));
         if rollout == pool.rollout {

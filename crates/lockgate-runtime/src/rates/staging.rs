@@ -1,6 +1,6 @@
 //! Limits in a stage: each worker reports what its jobs came to, and what all of them report moves the limit.
 //!
-//! The decision is [`Stages::decide`], over the samples of all workers and the age of the stage by the
+//! The decision is [`Ramp::decide`], over the samples of all workers and the age of the stage by the
 //! store's clock. A move is a compare-and-set on the version that was decided on: of several workers that
 //! decide the same, one moves the limit, and a report counts for the stage in which its jobs began.
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 use lockgate_core::slots::Slots;
 use lockgate_core::{ErrorClass, Failure};
 use lockgate_limits::{
-    Changed, Chunks, Exceeded, LimitChange, LimitStatus, Report, Samples, StageNote, Stages, Step,
+    Changed, Exceeded, LimitChange, LimitStatus, Ramp, RampDecision, RampState, Report, Samples, TokenStore,
 };
 use tokio::time::Instant;
 
@@ -21,9 +21,9 @@ use crate::verdict::{Cut, Ended};
 /// The limits that are in a stage, as this worker knows them.
 #[derive(Debug, Default)]
 pub(super) struct Staging {
-    configured: BTreeMap<String, Stages>,
+    configured: BTreeMap<String, Ramp>,
     /// Of a limit that nobody configured.
-    default: Stages,
+    default: Ramp,
     limits: Mutex<BTreeMap<String, Staged>>,
 }
 
@@ -38,7 +38,7 @@ struct Staged {
 }
 
 impl Staging {
-    pub(super) fn new(configured: BTreeMap<String, Stages>) -> Self {
+    pub(super) fn new(configured: BTreeMap<String, Ramp>) -> Self {
         Self { configured, ..Self::default() }
     }
 
@@ -60,33 +60,33 @@ impl Staging {
     }
 
     /// Reports what was counted of a limit, and moves it where all reports together say so.
-    pub(super) async fn follow(&self, status: &LimitStatus, chunks: &dyn Chunks, slots: &Arc<dyn Slots>) {
-        let Ok(note) = status.note.parse::<StageNote>() else {
+    pub(super) async fn follow(&self, status: &LimitStatus, chunks: &dyn TokenStore, slots: &Arc<dyn Slots>) {
+        let Ok(note) = status.note.parse::<RampState>() else {
             if self.limits().remove(&status.name).is_some() {
-                // Whoever ended the stages may not have come to the slots.
+                // Whoever ended the ramp may not have come to the slots.
                 Rollout::read(slots, &status.name).await.apply(None).await;
             }
             return;
         };
         // Before the limit is read again, so that a rollout that has ended meanwhile is not begun once more.
         let rollout = Rollout::read(slots, &status.name).await;
-        let stages = self.configured.get(&status.name).unwrap_or(&self.default);
-        let report = self.report(status, stages);
+        let ramp = self.configured.get(&status.name).unwrap_or(&self.default);
+        let report = self.report(status, ramp);
         let status = match chunks.report(&status.name, report).await {
             Ok(Changed::Done(status)) => status,
             // It was moved meanwhile, and is read again soon.
             Ok(Changed::Version(_)) => return,
             Err(error) => return tracing::debug!(limit = status.name, %error, "samples not reported"),
         };
-        match next(stages, &note, &status) {
-            None => rollout.apply(stages.stage(note.place)).await,
-            Some(due) => shift(due, &status.name, stages, chunks, rollout).await,
+        match next(ramp, &note, &status) {
+            None => rollout.apply(ramp.step(note.place)).await,
+            Some(due) => shift(due, &status.name, ramp, chunks, rollout).await,
         }
     }
 
     /// What was counted since the last report. What belongs to another version is dropped.
-    fn report(&self, status: &LimitStatus, stages: &Stages) -> Report {
-        let (version, max_p95, window) = (status.version, stages.max_p95, stages.window());
+    fn report(&self, status: &LimitStatus, ramp: &Ramp) -> Report {
+        let (version, max_p95, window) = (status.version, ramp.max_p95, ramp.window());
         let mut limits = self.limits();
         let staged = limits.entry(status.name.clone()).or_insert_with(|| Staged::new(version, max_p95));
         if staged.version != version {
@@ -109,18 +109,18 @@ impl Staged {
 /// A change of stage that is due.
 struct Due {
     change: LimitChange,
-    /// Where it leads to; `None`: the stages end.
+    /// Where it leads to; `None`: the ramp end.
     place: Option<usize>,
     why: &'static str,
 }
 
 /// Moves the limit, unless another worker was first, and then its slots.
-async fn shift(due: Due, limit: &str, stages: &Stages, chunks: &dyn Chunks, rollout: Rollout<'_>) {
+async fn shift(due: Due, limit: &str, ramp: &Ramp, chunks: &dyn TokenStore, rollout: Rollout<'_>) {
     let Due { change, place, why } = due;
     match chunks.set(limit, change).await {
         Ok(Changed::Done(_)) => {
             tracing::warn!(limit, stage = place.map(|place| place + 1), why, "limit moved");
-            rollout.apply(place.and_then(|place| stages.stage(place))).await;
+            rollout.apply(place.and_then(|place| ramp.step(place))).await;
         }
         Ok(Changed::Version(_)) => {}
         Err(error) => tracing::warn!(limit, %error, "limit not moved"),
@@ -128,20 +128,20 @@ async fn shift(due: Due, limit: &str, stages: &Stages, chunks: &dyn Chunks, roll
 }
 
 /// The change that is due; `None`: nothing changes.
-fn next(stages: &Stages, note: &StageNote, status: &LimitStatus) -> Option<Due> {
-    if stages.steps.is_empty() {
-        let why = "its stages are not configured any more";
+fn next(ramp: &Ramp, note: &RampState, status: &LimitStatus) -> Option<Due> {
+    if ramp.steps.is_empty() {
+        let why = "its ramp are not configured any more";
         return Some(Due { change: note.end(status.version), place: None, why });
     }
-    let place = note.place.min(stages.steps.len() - 1);
-    let (place, why) = match stages.decide(place, status.samples, status.age) {
-        Step::Stay(_) => return None,
-        Step::Forward => (place + 1, "it kept within its thresholds"),
-        Step::Back(Exceeded::ErrorRate) => (place.saturating_sub(1), "too many jobs failed"),
-        Step::Back(Exceeded::P95) => (place.saturating_sub(1), "jobs took too long"),
+    let place = note.place.min(ramp.steps.len() - 1);
+    let (place, why) = match ramp.decide(place, status.samples, status.age) {
+        RampDecision::Stay(_) => return None,
+        RampDecision::Forward => (place + 1, "it kept within its thresholds"),
+        RampDecision::Back(Exceeded::ErrorRate) => (place.saturating_sub(1), "too many jobs failed"),
+        RampDecision::Back(Exceeded::P95) => (place.saturating_sub(1), "jobs took too long"),
     };
-    let note = StageNote { place, configured: note.configured, why: why.to_owned() };
-    Some(Due { change: note.change(stages, status.version), place: Some(place), why })
+    let note = RampState { place, configured: note.configured, why: why.to_owned() };
+    Some(Due { change: note.change(ramp, status.version), place: Some(place), why })
 }
 
 /// Whether an execution says that its backend fails; `None`: it says nothing.

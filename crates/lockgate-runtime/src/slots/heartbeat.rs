@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use lockgate_core::EngineError;
-use lockgate_core::lease::{Admission, Pulse, SlotRequest};
+use lockgate_core::lease::{Admission, HeartbeatReply, SlotRequest};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -83,7 +83,7 @@ async fn send(inner: &Arc<Inner>, sent_at: Instant, stop_at: Instant) {
     }
 }
 
-fn take(inner: &Arc<Inner>, said: &Snapshot, sent_at: Instant, pulse: Pulse) {
+fn take(inner: &Arc<Inner>, said: &Snapshot, sent_at: Instant, pulse: HeartbeatReply) {
     let (astray, again) = inner.table.pulse(said, sent_at, pulse);
     for lease in astray {
         inner.give_back_astray(lease);

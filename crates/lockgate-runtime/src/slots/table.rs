@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lockgate_core::lease::{Lease, Pulse, Release, SlotRequest};
+use lockgate_core::lease::{HeartbeatReply, Lease, Release, SlotRequest};
 use lockgate_core::{Fence, LeaseId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -119,7 +119,7 @@ impl Table {
         &self,
         said: &Snapshot,
         sent_at: Instant,
-        pulse: Pulse,
+        pulse: HeartbeatReply,
     ) -> (Vec<Lease>, Vec<SlotRequest>) {
         {
             let mut state = self.lock();

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lockgate_core::broker::{Broker, Deliveries, Delivery, Depth, Mark, Origin};
-use lockgate_core::dead::{DeadEnd, DeadLetter, DeadQuery};
-use lockgate_core::lease::{Admission, Lease, Pulse, Release, Released, Session, SlotRequest, Wake};
+use lockgate_core::broker::{Broker, Deliveries, Delivery, Depth, Disposition, Origin};
+use lockgate_core::dead::{DeadLetter, DeadQuery, Resolution};
+use lockgate_core::lease::{
+    Admission, HeartbeatReply, Lease, Notification, Release, Released, Session, SlotRequest,
+};
 use lockgate_core::pool::{PoolCommand, PoolStatus};
-use lockgate_core::slots::{PoolQuery, PoolView, Slots, Wakeups};
+use lockgate_core::slots::{Notifications, PoolQuery, PoolView, Slots};
 use lockgate_core::{Engine, EngineError, Envelope, QueueName};
 
 pub(crate) struct FaultySlots {
@@ -115,7 +117,7 @@ impl Slots for FaultySlots {
         session: &Session,
         held: Vec<Lease>,
         waiting: Vec<SlotRequest>,
-    ) -> Result<Pulse, EngineError> {
+    ) -> Result<HeartbeatReply, EngineError> {
         if self.cut.load(Ordering::SeqCst) {
             // A frozen server: no answer at all, and no error.
             std::future::pending::<()>().await;
@@ -124,11 +126,11 @@ impl Slots for FaultySlots {
         self.inner.heartbeat(session, held, waiting).await
     }
 
-    async fn wakeups(&self, session: &Session) -> Result<Box<dyn Wakeups>, EngineError> {
+    async fn notifications(&self, session: &Session) -> Result<Box<dyn Notifications>, EngineError> {
         if self.lose_pushes.load(Ordering::SeqCst) {
             return Ok(Box::new(Deaf));
         }
-        self.inner.wakeups(session).await
+        self.inner.notifications(session).await
     }
 
     async fn close(&self, session: &Session) -> Result<(), EngineError> {
@@ -148,8 +150,8 @@ impl Slots for FaultySlots {
 struct Deaf;
 
 #[async_trait]
-impl Wakeups for Deaf {
-    async fn next(&mut self) -> Result<Vec<Wake>, EngineError> {
+impl Notifications for Deaf {
+    async fn next(&mut self) -> Result<Vec<Notification>, EngineError> {
         std::future::pending().await
     }
 }
@@ -192,7 +194,7 @@ impl Broker for FaultyBroker {
         Ok(Box::new(Passed { inner, origin: self.origin }))
     }
 
-    async fn settle(&self, marks: Vec<Mark>) -> Result<(), EngineError> {
+    async fn settle(&self, marks: Vec<Disposition>) -> Result<(), EngineError> {
         self.inner.settle(marks).await
     }
 
@@ -208,8 +210,13 @@ impl Broker for FaultyBroker {
         self.inner.dead(query).await
     }
 
-    async fn bury(&self, queue: &QueueName, ids: Vec<String>, end: DeadEnd) -> Result<u64, EngineError> {
-        self.inner.bury(queue, ids, end).await
+    async fn resolve(
+        &self,
+        queue: &QueueName,
+        ids: Vec<String>,
+        end: Resolution,
+    ) -> Result<u64, EngineError> {
+        self.inner.resolve(queue, ids, end).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lockgate_core::job::JobRecord;
+use lockgate_core::job::JobRow;
 use lockgate_core::ledger::{
     Claimed, JobQuery, Ledger, PlanStep, Planned, Report, RunCommand, RunQuery, Settled, Start, Started,
     Sweep, Swept,
@@ -70,7 +70,7 @@ impl Ledger for FaultyLedger {
         self.inner.runs(query).await
     }
 
-    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, EngineError> {
+    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRow>, EngineError> {
         self.inner.jobs(query).await
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lockgate_core::ledger::RunCommand;
 use lockgate_core::{EngineError, JobState};
-use lockgate_runtime::Standing;
+use lockgate_runtime::WorkerState;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -168,9 +168,9 @@ async fn a_worker_whose_store_was_lost_at_the_very_end_does_not_report_success()
     stage.options.until_idle = false;
     let slots = FaultySlots::around(&mut stage.engine);
     let worker = stage.worker();
-    let (mut standing, stop, mut tasks) = (worker.standing(), CancellationToken::new(), JoinSet::new());
+    let (mut worker_state, stop, mut tasks) = (worker.state(), CancellationToken::new(), JoinSet::new());
     tasks.spawn(worker.run(stop.clone()));
-    standing.wait_for(|standing| *standing == Standing::Running).await.unwrap();
+    worker_state.wait_for(|worker_state| *worker_state == WorkerState::Running).await.unwrap();
     slots.lose();
     stop.cancel();
     let ended = tasks.join_next().await.unwrap().unwrap();

@@ -1,23 +1,23 @@
-//! Stages of a limit, in virtual time: what the jobs of all workers came to moves the limit, and its slots with it.
+//! Ramp of a limit, in virtual time: what the jobs of all workers came to moves the limit, and its slots with it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockgate_limits::{Changed, Chunks, MemoryChunks, Quota, StageNote, Stages};
+use lockgate_limits::{Changed, MemoryTokenStore, Quota, Ramp, RampState, TokenStore};
 use tokio::time::Instant;
 
 use super::rates::{POOL, Starts, quick, rates};
 use super::stage::{Act, Stage};
 
-/// Puts the pool's limit into the first stage, as `limits stages start` does.
-async fn begin(chunks: &dyn Chunks, stages: &Stages, configured: Option<Quota>) {
-    let note = StageNote { place: 0, configured, why: String::from("started") };
-    assert!(matches!(chunks.set(POOL, note.change(stages, 0)).await.unwrap(), Changed::Done(_)));
+/// Puts the pool's limit into the first stage, as `limits ramp start` does.
+async fn begin(chunks: &dyn TokenStore, ramp: &Ramp, configured: Option<Quota>) {
+    let note = RampState { place: 0, configured, why: String::from("started") };
+    assert!(matches!(chunks.set(POOL, note.change(ramp, 0)).await.unwrap(), Changed::Done(_)));
 }
 
-async fn place(chunks: &dyn Chunks) -> Option<(usize, String)> {
+async fn place(chunks: &dyn TokenStore) -> Option<(usize, String)> {
     let status = chunks.look().await.unwrap().remove(0);
-    status.note.parse::<StageNote>().ok().map(|note| (note.place, note.why))
+    status.note.parse::<RampState>().ok().map(|note| (note.place, note.why))
 }
 
 #[tokio::test(start_paused = true)]
@@ -26,9 +26,9 @@ async fn a_limit_goes_through_its_stages_and_falls_back_on_a_breach() {
     let good = std::iter::repeat_n(Act::Succeed { after: Duration::from_millis(900) }, 1_400);
     let mut stage = Stage::new(50, good.chain(std::iter::repeat_n(Act::Permanent, 400))).await;
     stage.options.concurrency = 1;
-    let (chunks, stages) = (Arc::new(MemoryChunks::new()), Stages::default());
+    let (chunks, ramp) = (Arc::new(MemoryTokenStore::new()), Ramp::default());
     stage.options.rates = rates(chunks.clone(), &[(POOL, 100, 150)]);
-    begin(chunks.as_ref(), &stages, Some(Quota::per_second(100, 150).unwrap())).await;
+    begin(chunks.as_ref(), &ramp, Some(Quota::per_second(100, 150).unwrap())).await;
     let begun = Instant::now();
     let (_stop, mut tasks) = stage.start();
     let mut seen: Vec<(usize, String, u64)> = Vec::new();
@@ -68,12 +68,12 @@ async fn three_workers_that_see_too_few_jobs_each_step_back_as_one() {
     let mut stage = Stage::new(50, acts).await;
     stage.options.concurrency = 1;
     stage.options.until_idle = false;
-    let (chunks, stages) = (Arc::new(MemoryChunks::new()), Stages::default());
+    let (chunks, ramp) = (Arc::new(MemoryTokenStore::new()), Ramp::default());
     stage.options.rates = rates(chunks.clone(), &[]);
-    begin(chunks.as_ref(), &stages, Some(Quota::per_second(200, 200).unwrap())).await;
+    begin(chunks.as_ref(), &ramp, Some(Quota::per_second(200, 200).unwrap())).await;
     let note =
-        StageNote { place: 1, configured: Some(Quota::per_second(200, 200).unwrap()), why: String::new() };
-    chunks.set(POOL, note.change(&stages, 1)).await.unwrap();
+        RampState { place: 1, configured: Some(Quota::per_second(200, 200).unwrap()), why: String::new() };
+    chunks.set(POOL, note.change(&ramp, 1)).await.unwrap();
     let mut workers: Vec<_> = (0..3).map(|_| stage.start()).collect();
     stage.until("it stepped back", async |_| place(chunks.as_ref()).await.unwrap().0 == 0).await;
     assert_eq!(place(chunks.as_ref()).await.unwrap().1, "too many jobs failed");
@@ -84,14 +84,14 @@ async fn three_workers_that_see_too_few_jobs_each_step_back_as_one() {
 async fn limit_whose_stages_are_not_configured_any_more_is_in_force_as_configured() {
     let mut stage = Stage::new(50, quick(5)).await;
     stage.options.until_idle = false;
-    let (chunks, configured) = (Arc::new(MemoryChunks::new()), Quota::per_second(100, 150).unwrap());
-    begin(chunks.as_ref(), &Stages::default(), Some(configured)).await;
-    let none = Stages { steps: Vec::new(), ..Stages::default() };
+    let (chunks, configured) = (Arc::new(MemoryTokenStore::new()), Quota::per_second(100, 150).unwrap());
+    begin(chunks.as_ref(), &Ramp::default(), Some(configured)).await;
+    let none = Ramp { steps: Vec::new(), ..Ramp::default() };
     let mut options = rates(chunks.clone(), &[]).unwrap();
-    options.stages = [(POOL.to_owned(), none)].into();
+    options.ramp = [(POOL.to_owned(), none)].into();
     stage.options.rates = Some(options);
     let (_stop, mut tasks) = stage.start();
-    stage.until("the stages end", async |_| place(chunks.as_ref()).await.is_none()).await;
+    stage.until("the ramp end", async |_| place(chunks.as_ref()).await.is_none()).await;
     assert_eq!(chunks.look().await.unwrap()[0].quota, Some(configured));
     tasks.abort_all();
 }
@@ -100,12 +100,12 @@ async fn limit_whose_stages_are_not_configured_any_more_is_in_force_as_configure
 async fn slots_of_a_stage_end_with_it_even_if_whoever_ended_it_did_not_come_to_them() {
     let mut stage = Stage::new(50, quick(5)).await;
     stage.options.until_idle = false;
-    let chunks = Arc::new(MemoryChunks::new());
+    let chunks = Arc::new(MemoryTokenStore::new());
     stage.options.rates = rates(chunks.clone(), &[]);
-    begin(chunks.as_ref(), &Stages::default(), None).await;
+    begin(chunks.as_ref(), &Ramp::default(), None).await;
     let (_stop, mut tasks) = stage.start();
     stage.until("the slots are those of the stage", async |stage| stage.pool().await.limit() == 2).await;
-    let note = StageNote { place: 0, configured: None, why: String::new() };
+    let note = RampState { place: 0, configured: None, why: String::new() };
     assert!(matches!(chunks.set(POOL, note.end(1)).await.unwrap(), Changed::Done(_)));
     stage.until("the pool has its own slots again", async |stage| stage.pool().await.limit() == 50).await;
     tasks.abort_all();
@@ -114,9 +114,9 @@ async fn slots_of_a_stage_end_with_it_even_if_whoever_ended_it_did_not_come_to_t
 #[tokio::test(start_paused = true)]
 async fn stages_without_a_rate_let_jobs_start_as_often_as_they_like() {
     let mut stage = Stage::new(50, quick(60)).await;
-    let chunks = Arc::new(MemoryChunks::new());
+    let chunks = Arc::new(MemoryTokenStore::new());
     stage.options.rates = rates(chunks.clone(), &[]);
-    begin(chunks.as_ref(), &Stages::default(), None).await;
+    begin(chunks.as_ref(), &Ramp::default(), None).await;
     let starts = Starts::seen(&mut stage);
     assert_eq!(stage.work().await.succeeded, 60);
     assert!(*starts.sorted().last().unwrap() < Duration::from_secs(1), "{:?}", starts.sorted().last());

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use lockgate_core::JobState;
 use lockgate_limits::{
-    Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, MemoryChunks, Pending, Quota, Report,
+    AcquireRequest, Acquired, Changed, LimitChange, LimitStatus, MemoryTokenStore, Pending, Quota, Report,
+    TokenBatchId, TokenStore,
 };
 use lockgate_runtime::{Observer, PoolPolicy, RateOptions, Steps};
 use tokio::time::Instant;
@@ -58,17 +59,17 @@ pub(crate) fn quick(jobs: usize) -> impl Iterator<Item = Act> {
     std::iter::repeat_n(Act::Succeed { after: Duration::from_millis(5) }, jobs)
 }
 
-pub(crate) fn rates(chunks: Arc<dyn Chunks>, limits: &[(&str, u32, u32)]) -> Option<RateOptions> {
+pub(crate) fn rates(chunks: Arc<dyn TokenStore>, limits: &[(&str, u32, u32)]) -> Option<RateOptions> {
     let quota = |rate, burst| Quota::per_second(rate, burst).unwrap();
     let quotas =
         limits.iter().map(|(name, rate, burst)| ((*name).to_owned(), quota(*rate, *burst))).collect();
-    Some(RateOptions { chunks, quotas, stages: BTreeMap::new() })
+    Some(RateOptions { chunks, quotas, ramp: BTreeMap::new() })
 }
 
 #[tokio::test(start_paused = true)]
 async fn starts_keep_the_rate_of_their_pool_and_use_it() {
     let mut stage = Stage::new(100, quick(120)).await;
-    stage.options.rates = rates(Arc::new(MemoryChunks::new()), &[(POOL, 10, 20)]);
+    stage.options.rates = rates(Arc::new(MemoryTokenStore::new()), &[(POOL, 10, 20)]);
     let starts = Starts::seen(&mut stage);
     assert_eq!(stage.work().await.succeeded, 120);
     starts.check(10, 20);
@@ -80,7 +81,7 @@ async fn starts_keep_the_rate_of_their_pool_and_use_it() {
 async fn a_kind_has_a_rate_of_its_own_and_the_strictest_holds() {
     let mut stage = Stage::new(100, quick(60)).await;
     stage.options.rates = rates(
-        Arc::new(MemoryChunks::new()),
+        Arc::new(MemoryTokenStore::new()),
         &[(POOL, 100, 100), ("kind:probe", 10, 10), ("kind:other", 1, 1)],
     );
     let starts = Starts::seen(&mut stage);
@@ -93,9 +94,9 @@ async fn a_kind_has_a_rate_of_its_own_and_the_strictest_holds() {
 async fn tokens_are_drawn_behind_the_slots_so_that_starts_do_not_bunch() {
     // One slot, held for 2 s each time: tokens that were drawn before it came would all be there by then.
     let mut stage = Stage::new(1, (0..3).map(|_| Act::Succeed { after: Duration::from_secs(2) })).await;
-    let chunks = Arc::new(MemoryChunks::new());
+    let chunks = Arc::new(MemoryTokenStore::new());
     let quotas = [(POOL.to_owned(), Quota::new("1/h".parse().unwrap(), 20).unwrap())].into();
-    stage.options.rates = Some(RateOptions { chunks: chunks.clone(), quotas, stages: BTreeMap::new() });
+    stage.options.rates = Some(RateOptions { chunks: chunks.clone(), quotas, ramp: BTreeMap::new() });
     let (stop, mut tasks) = stage.start();
     tokio::time::sleep(Duration::from_secs(1)).await; // virtual time
     let there = chunks.look().await.unwrap()[0].tokens;
@@ -111,7 +112,7 @@ async fn who_would_wait_longer_than_it_may_gives_its_slots_back_and_comes_again_
     let quota = Quota::new("1/10s".parse().unwrap(), 2).unwrap();
     let quotas = [(POOL.to_owned(), quota)].into();
     stage.options.rates =
-        Some(RateOptions { chunks: Arc::new(MemoryChunks::new()), quotas, stages: BTreeMap::new() });
+        Some(RateOptions { chunks: Arc::new(MemoryTokenStore::new()), quotas, ramp: BTreeMap::new() });
     let starts = Starts::seen(&mut stage);
     let (stop, mut tasks) = stage.start();
     tokio::time::sleep(Duration::from_secs(4)).await; // virtual time
@@ -135,7 +136,7 @@ async fn who_would_wait_longer_than_it_may_gives_its_slots_back_and_comes_again_
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_an_operator_makes_or_changes_holds_without_a_restart() {
     let mut stage = Stage::new(100, quick(100)).await;
-    let chunks = Arc::new(MemoryChunks::new());
+    let chunks = Arc::new(MemoryTokenStore::new());
     stage.options.concurrency = 1;
     stage.options.rates = rates(chunks.clone(), &[(POOL, 10, 1)]);
     let starts = Starts::seen(&mut stage);
@@ -158,14 +159,14 @@ async fn a_limit_that_an_operator_makes_or_changes_holds_without_a_restart() {
     tasks.abort_all();
 }
 
-pub(crate) async fn set(chunks: &dyn Chunks, limit: &str, rate: &str, burst: u32) {
+pub(crate) async fn set(chunks: &dyn TokenStore, limit: &str, rate: &str, burst: u32) {
     let quota = Quota::new(rate.parse().unwrap(), burst).unwrap();
     let change = LimitChange { quota: Some(quota), note: None, version: None };
     assert!(matches!(chunks.set(limit, change).await.unwrap(), Changed::Done(_)));
 }
 
 /// A worker on 100 slots without configured rates, whose jobs may wait for two minutes.
-pub(crate) async fn patient(jobs: usize, chunks: &Arc<MemoryChunks>) -> Stage {
+pub(crate) async fn patient(jobs: usize, chunks: &Arc<MemoryTokenStore>) -> Stage {
     let policy = PoolPolicy { max_wait: Duration::from_secs(120), ..PoolPolicy::default() };
     let mut stage = Stage::new(100, quick(jobs)).await.policy(policy);
     stage.options.rates = rates(chunks.clone(), &[]);
@@ -174,7 +175,7 @@ pub(crate) async fn patient(jobs: usize, chunks: &Arc<MemoryChunks>) -> Stage {
 
 #[tokio::test(start_paused = true)]
 async fn limit_that_only_the_store_knows_holds_for_the_first_jobs_of_a_worker() {
-    let chunks = Arc::new(MemoryChunks::new());
+    let chunks = Arc::new(MemoryTokenStore::new());
     let mut stage = patient(100, &chunks).await;
     set(chunks.as_ref(), POOL, "5/s", 5).await;
     let starts = Starts::seen(&mut stage);
@@ -184,7 +185,7 @@ async fn limit_that_only_the_store_knows_holds_for_the_first_jobs_of_a_worker() 
 
 #[tokio::test(start_paused = true)]
 async fn raised_rate_reaches_jobs_that_wait_by_the_old_one_within_two_seconds() {
-    let chunks = Arc::new(MemoryChunks::new());
+    let chunks = Arc::new(MemoryTokenStore::new());
     let mut stage = patient(10, &chunks).await;
     set(chunks.as_ref(), POOL, "1/min", 1).await;
     stage.options.concurrency = 2;
@@ -202,7 +203,7 @@ async fn raised_rate_reaches_jobs_that_wait_by_the_old_one_within_two_seconds() 
 
 #[tokio::test(start_paused = true)]
 async fn lowered_rate_holds_within_two_seconds_for_a_worker_that_has_tokens_in_hand() {
-    let chunks = Arc::new(MemoryChunks::new());
+    let chunks = Arc::new(MemoryTokenStore::new());
     let slow = std::iter::repeat_n(Act::Succeed { after: Duration::from_millis(500) }, 40);
     let mut stage = Stage::new(100, slow).await;
     stage.options.concurrency = 1;
@@ -222,7 +223,7 @@ async fn lowered_rate_holds_within_two_seconds_for_a_worker_that_has_tokens_in_h
 
 #[tokio::test(start_paused = true)]
 async fn limit_set_during_the_wait_for_another_one_holds_for_the_job_that_waits() {
-    let chunks = Arc::new(MemoryChunks::new());
+    let chunks = Arc::new(MemoryTokenStore::new());
     let mut stage = patient(20, &chunks).await;
     set(chunks.as_ref(), POOL, "1/10s", 1).await;
     let starts = Starts::seen(&mut stage);
@@ -253,7 +254,7 @@ async fn nothing_starts_before_the_limits_are_known_however_long_their_store_is_
 
 #[tokio::test(start_paused = true)]
 async fn rate_that_is_unset_stops_nobody_who_waits_for_it() {
-    let chunks = Arc::new(MemoryChunks::new());
+    let chunks = Arc::new(MemoryTokenStore::new());
     let mut stage = patient(10, &chunks).await;
     set(chunks.as_ref(), POOL, "1/min", 1).await;
     let starts = Starts::seen(&mut stage);
@@ -271,7 +272,7 @@ async fn rate_that_is_unset_stops_nobody_who_waits_for_it() {
 /// A store that is away until it is told to come.
 #[derive(Debug, Default)]
 struct Away {
-    chunks: MemoryChunks,
+    chunks: MemoryTokenStore,
     back: std::sync::atomic::AtomicBool,
 }
 
@@ -281,15 +282,15 @@ impl Away {
     }
 }
 
-impl Chunks for Away {
-    fn draw<'a>(&'a self, limit: &'a str, draw: Draw) -> Pending<'a, Drawn> {
+impl TokenStore for Away {
+    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
         Box::pin(async move {
             self.is_back()?;
             self.chunks.draw(limit, draw).await
         })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: ChunkId, unspent: u32) -> Pending<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
         self.chunks.give_back(limit, chunk, unspent)
     }
 
@@ -328,7 +329,7 @@ async fn while_the_store_is_away_nothing_starts_and_nothing_fails() {
 async fn who_waits_for_a_token_goes_back_to_the_queue_when_the_worker_drains() {
     let mut stage = Stage::new(100, quick(5)).await;
     stage.options.until_idle = false;
-    stage.options.rates = rates(Arc::new(MemoryChunks::new()), &[(POOL, 1, 1)]);
+    stage.options.rates = rates(Arc::new(MemoryTokenStore::new()), &[(POOL, 1, 1)]);
     let (stop, mut tasks) = stage.start();
     tokio::time::sleep(Duration::from_millis(500)).await; // virtual time
     let begun = Instant::now();

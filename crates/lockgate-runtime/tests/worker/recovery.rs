@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lockgate_core::broker::Mark;
+use lockgate_core::broker::Disposition;
 use lockgate_core::ledger::RunCommand;
 use lockgate_core::{Engine, Failure, JobOptions, QueueName};
 use lockgate_runtime::{Context, Job, Registry, State, Worker, dispatch_due};
@@ -45,7 +45,11 @@ async fn lose_messages(engine: &Engine, messages: usize) {
     while lost < messages {
         let taken = deliveries.next().await.unwrap();
         lost += taken.len();
-        engine.broker.settle(taken.iter().map(|delivery| Mark::Ack(delivery.tag)).collect()).await.unwrap();
+        engine
+            .broker
+            .settle(taken.iter().map(|delivery| Disposition::Ack(delivery.tag)).collect())
+            .await
+            .unwrap();
     }
 }
 

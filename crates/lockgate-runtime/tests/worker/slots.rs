@@ -6,7 +6,7 @@ use std::time::Duration;
 use lockgate_core::JobState;
 use lockgate_core::pool::{OnBusy, PoolChange, PoolCommand, PoolSpec};
 use lockgate_core::slots::PoolQuery;
-use lockgate_runtime::{Observer, PoolPolicy, Standing, Steps};
+use lockgate_runtime::{Observer, PoolPolicy, Steps, WorkerState};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -205,19 +205,19 @@ async fn a_worker_whose_slot_store_is_away_at_its_start_waits_for_it() {
     let faults = FaultySlots::around(&mut stage.engine);
     faults.cut();
     let worker = stage.worker();
-    let standing = worker.standing();
+    let worker_state = worker.state();
     let mut tasks = JoinSet::new();
     tasks.spawn(worker.run(CancellationToken::new()));
     stage
         .until(
             "it waits and says why",
-            async |_| matches!(&*standing.borrow(), Standing::Waiting(why) if why.contains("cut off")),
+            async |_| matches!(&*worker_state.borrow(), WorkerState::Waiting(why) if why.contains("cut off")),
         )
         .await;
     faults.mend();
     let tally = tasks.join_next().await.unwrap().unwrap().unwrap();
     assert_eq!(tally.succeeded, 1);
-    assert_eq!(*standing.borrow(), Standing::Draining);
+    assert_eq!(*worker_state.borrow(), WorkerState::Draining);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::{ErrorClass, Source};
-use lockgate_core::job::JobRecord;
+use lockgate_core::job::JobRow;
 use lockgate_core::ledger::{JobQuery, RunCommand, RunQuery};
 use lockgate_core::pool::{PoolCommand, PoolSpec, PoolStatus};
 use lockgate_core::run::RunSummary;
@@ -233,13 +233,13 @@ impl Stage {
         summary
     }
 
-    pub(crate) async fn jobs(&self) -> Vec<JobRecord> {
+    pub(crate) async fn jobs(&self) -> Vec<JobRow> {
         let query = JobQuery { run: Some(self.run), limit: 1_000, ..JobQuery::default() };
         self.engine.ledger.jobs(query).await.unwrap()
     }
 
     /// The only job.
-    pub(crate) async fn job(&self) -> JobRecord {
+    pub(crate) async fn job(&self) -> JobRow {
         let mut jobs = self.jobs().await;
         assert_eq!(jobs.len(), 1);
         jobs.remove(0)
@@ -271,6 +271,6 @@ pub(crate) fn backend() -> PoolName {
     PoolName::new("backend").unwrap()
 }
 
-pub(crate) fn state_of(jobs: &[JobRecord], state: JobState) -> usize {
+pub(crate) fn state_of(jobs: &[JobRow], state: JobState) -> usize {
     jobs.iter().filter(|job| job.state == state).count()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lockgate_core::JobState;
 use lockgate_core::broker::Depth;
 use lockgate_core::ledger::RunCommand;
-use lockgate_limits::{MemoryChunks, Quota};
+use lockgate_limits::{MemoryTokenStore, Quota};
 use lockgate_runtime::{RateOptions, dispatch_due};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ async fn dispatch(stage: &Stage) {
 
 fn one_start_a_second() -> RateOptions {
     let quotas = BTreeMap::from([("pool:backend".to_owned(), Quota::per_second(1, 1).unwrap())]);
-    RateOptions { chunks: Arc::new(MemoryChunks::new()), quotas, stages: BTreeMap::new() }
+    RateOptions { chunks: Arc::new(MemoryTokenStore::new()), quotas, ramp: BTreeMap::new() }
 }
 
 /// The rate lets one job start a second, so each token that is spent on a stale delivery delays the next run by one.

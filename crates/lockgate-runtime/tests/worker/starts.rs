@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lockgate_core::job::JobRecord;
+use lockgate_core::job::JobRow;
 use lockgate_core::ledger::{
-    Claimed, JobQuery, Ledger, PlanStep, Planned, Recording, Report, RunCommand, RunQuery, Settled, Start,
-    Started, Sweep, Swept,
+    Claimed, JobQuery, Ledger, PlanStep, Planned, Report, RunCommand, RunQuery, Settled, Start,
+    StartDurability, Started, Sweep, Swept,
 };
 use lockgate_core::run::RunSummary;
 use lockgate_core::{EngineError, JobState};
@@ -20,7 +20,7 @@ use crate::stage::{Act, Stage};
 /// kept from it.
 struct Watched {
     inner: Arc<dyn Ledger>,
-    asked: Mutex<Vec<Recording>>,
+    asked: Mutex<Vec<StartDurability>>,
     looks: AtomicU32,
     away: AtomicBool,
 }
@@ -39,9 +39,9 @@ impl Watched {
     }
 
     /// Without the checks of deliveries that are not admitted yet.
-    fn asked(&self) -> Vec<Recording> {
+    fn asked(&self) -> Vec<StartDurability> {
         let asked = self.asked.lock().unwrap();
-        asked.iter().filter(|record| **record != Recording::Never).copied().collect()
+        asked.iter().filter(|record| **record != StartDurability::Never).copied().collect()
     }
 }
 
@@ -49,7 +49,7 @@ impl Watched {
 impl Ledger for Watched {
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError> {
         self.asked.lock().unwrap().extend(starts.iter().map(|start| start.record));
-        let underway = |start: &Start| matches!(start.record, Recording::Underway(_));
+        let underway = |start: &Start| matches!(start.record, StartDurability::Underway(_));
         if self.away.load(Ordering::SeqCst) && starts.iter().any(underway) {
             return Err(EngineError::Unavailable { doing: "testing".to_owned(), source: "away".into() });
         }
@@ -72,7 +72,7 @@ impl Ledger for Watched {
         self.inner.runs(query).await
     }
 
-    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRecord>, EngineError> {
+    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRow>, EngineError> {
         // Those by id look after jobs that run.
         self.looks.fetch_add(u32::from(query.ids.is_empty()), Ordering::SeqCst);
         self.inner.jobs(query).await
@@ -96,7 +96,7 @@ async fn the_start_of_a_short_job_is_recorded_with_its_settlement() {
     assert_eq!(stage.job().await.executions, 0);
     stage.until("it is over", async |stage| stage.job().await.state == JobState::Succeeded).await;
     let job = stage.job().await;
-    assert_eq!((job.attempt, job.executions, ledger.asked()), (1, 1, vec![Recording::Later]));
+    assert_eq!((job.attempt, job.executions, ledger.asked()), (1, 1, vec![StartDurability::Later]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,7 +108,7 @@ async fn the_start_of_a_job_that_lasts_is_recorded_beside_it() {
     stage.until("it is on record", async |stage| stage.job().await.executions == 1).await;
     stage.until_running(1).await;
     stage.until("it is over", async |stage| stage.job().await.state == JobState::Succeeded).await;
-    assert_eq!(ledger.asked(), [Recording::Later, Recording::Underway(1)]);
+    assert_eq!(ledger.asked(), [StartDurability::Later, StartDurability::Underway(1)]);
     assert_eq!(stage.job().await.executions, 1);
 }
 
@@ -141,7 +141,7 @@ async fn a_retry_is_on_record_before_it_runs() {
     let mut stage = Stage::new(1, [Act::Fail]).await;
     let ledger = Watched::around(&mut stage);
     stage.work().await;
-    assert_eq!(ledger.asked(), [Recording::Later, Recording::Now, Recording::Now]);
+    assert_eq!(ledger.asked(), [StartDurability::Later, StartDurability::Now, StartDurability::Now]);
     assert_eq!(stage.job().await.executions, 3);
 }
 

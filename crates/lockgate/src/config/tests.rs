@@ -198,7 +198,7 @@ slots = 500
 rate = '100/s'
 burst = 150
 
-[pools.webhooks.stages]
+[pools.webhooks.ramp]
 soak = '10min'
 min_samples = 100
 max_error_rate = 0.01
@@ -220,9 +220,9 @@ fn stages_of_the_documented_example_are_read_and_shown() {
     let (documented, example) = (lines(&docs), lines(WEBHOOKS));
     assert!(documented.windows(example.len()).any(|window| window == example), "it is not in docs/tuning.md");
     let loaded = Given::file(WEBHOOKS).load().unwrap();
-    let stages = &crate::settings::stages(&loaded.settings)["pool:webhooks"];
+    let ramp = &crate::settings::ramp(&loaded.settings)["pool:webhooks"];
     let configured = crate::settings::quotas(&loaded.settings)["pool:webhooks"];
-    let seen: Vec<_> = stages
+    let seen: Vec<_> = ramp
         .steps
         .iter()
         .map(|stage| {
@@ -249,9 +249,9 @@ fn stages_out_of_their_bounds_are_refused_with_their_key() {
         ("max_p95 = '2days'", "max_p95", "1ms to 1day"),
     ] {
         for table in ["pools.door", "kinds.greet"] {
-            let faults = Given::file(&format!("[{table}.stages]\n{wrong}")).faults();
+            let faults = Given::file(&format!("[{table}.ramp]\n{wrong}")).faults();
             assert_eq!(faults.len(), 1, "{wrong}: {faults:?}");
-            let is_named = faults[0].starts_with(&format!("{table}.stages.{key}"));
+            let is_named = faults[0].starts_with(&format!("{table}.ramp.{key}"));
             assert!(is_named && faults[0].contains(problem), "{wrong}: {faults:?}");
         }
     }

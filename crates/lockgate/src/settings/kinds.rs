@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds::{between, within};
 use super::durations::optional;
-use super::{StageSettings, rates};
+use super::{RampSettings, rates};
 
 /// `[kinds]`: settings by name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,8 +30,8 @@ pub struct KindSettings {
     pub rate: Option<Rate>,
     /// The most starts that are saved up while none comes. Not set: what its rate brings in a second.
     pub burst: Option<u32>,
-    /// How `limits stages kind:NAME start` raises its rate step by step to what is configured.
-    pub stages: StageSettings,
+    /// How `limits ramp kind:NAME start` raises its rate step by step to what is configured.
+    pub ramp: RampSettings,
     /// Attempts before a job fails, 1 to 1000. Not set: as the kind's code has it, by default 3.
     pub max_attempts: Option<u32>,
     /// How long an attempt may run, at most 366 days. Not set: as the kind's code has it, by default 90s.
@@ -130,7 +130,7 @@ impl Validate for Kinds {
         for (name, kind) in &self.0 {
             let mut path = || parent().join(name.as_str());
             rates::validate(kind.rate, kind.burst, &mut path, report);
-            kind.stages.validate_into(&(), &mut || path().join("stages"), report);
+            kind.ramp.validate_into(&(), &mut || path().join("ramp"), report);
             for (key, problem) in kind.faults() {
                 report.append(path().join(key), problem);
             }

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{at_most, between, some_at_least, within};
-use super::{StageSettings, durations, rates};
+use super::{RampSettings, durations, rates};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -66,9 +66,9 @@ pub struct PoolSettings {
     /// The fewest slots that the adaptive limit goes down to; a job that takes more than that raises it.
     #[garde(custom(between(1, 1_000_000)))]
     pub adaptive_min: u32,
-    /// How `limits stages NAME start` raises its rate, burst and slots step by step to what is configured.
+    /// How `limits ramp NAME start` raises its rate, burst and slots step by step to what is configured.
     #[garde(dive)]
-    pub stages: StageSettings,
+    pub ramp: RampSettings,
 }
 
 /// What becomes of the adaptive limit.
@@ -141,7 +141,7 @@ impl Default for PoolSettings {
             on_busy: OnBusy::Defer,
             adaptive: Adaptive::Observe,
             adaptive_min: 1,
-            stages: StageSettings::default(),
+            ramp: RampSettings::default(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use lockgate::core::job::JobRecord;
+use lockgate::core::job::JobRow;
 use lockgate::core::ledger::{JobQuery, RunQuery};
 use lockgate::core::run::{Counts, RunSummary};
 use lockgate::core::slots::PoolQuery;
@@ -177,7 +177,7 @@ fn or_unknown(count: Option<u64>) -> String {
 }
 
 /// Every job of the run, page by page.
-async fn jobs(lockgate: &Lockgate, run: RunId, mut see: impl FnMut(&JobRecord)) -> anyhow::Result<()> {
+async fn jobs(lockgate: &Lockgate, run: RunId, mut see: impl FnMut(&JobRow)) -> anyhow::Result<()> {
     let mut after: Option<JobId> = None;
     loop {
         let query = JobQuery { run: Some(run), after, limit: 1_000, ..JobQuery::default() };

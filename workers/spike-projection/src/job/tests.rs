@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lockgate::config::{Section, Sources};
-use lockgate::core::job::JobRecord;
+use lockgate::core::job::JobRow;
 use lockgate::core::ledger::{JobQuery, PlannedJob};
 use lockgate::{JobState, Lockgate};
 use lockgate_cli::{Manifest, Program, fanout};
@@ -66,13 +66,13 @@ impl Stage {
     }
 
     /// Runs the job of each organization for this hour, to its end.
-    async fn run(&self, organizations: &[&'static str], as_of: Hour) -> Vec<JobRecord> {
+    async fn run(&self, organizations: &[&'static str], as_of: Hour) -> Vec<JobRow> {
         let of = |id: &&str| fanout::job(id, &ProjectSpikes::new(*id, as_of.start())).unwrap();
         self.work_off(organizations.iter().map(of).collect(), as_of).await
     }
 
     /// Runs these jobs to their end.
-    async fn work_off(&self, jobs: Vec<PlannedJob>, as_of: Hour) -> Vec<JobRecord> {
+    async fn work_off(&self, jobs: Vec<PlannedJob>, as_of: Hour) -> Vec<JobRow> {
         let mut manifest = Jobs(jobs);
         let app = program::app(&self.lockgate).unwrap();
         let spec = fanout::spec(&self.lockgate, &app, &manifest, as_of.start()).unwrap();

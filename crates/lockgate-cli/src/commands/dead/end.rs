@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use lockgate::core::dead::{DeadEnd, DeadQuery, DeadReason};
+use lockgate::core::dead::{DeadQuery, DeadReason, Resolution};
 use lockgate::{Lockgate, QueueName};
 use serde::Serialize;
 
@@ -79,7 +79,7 @@ impl Forget {
 /// What is to be ended in one queue; `None`: all.
 type Chosen = BTreeMap<QueueName, Option<Vec<String>>>;
 
-pub(super) async fn run(session: &Session, which: Which, end: DeadEnd) -> anyhow::Result<Exit> {
+pub(super) async fn run(session: &Session, which: Which, end: Resolution) -> anyhow::Result<Exit> {
     let lockgate = session.lockgate().await?;
     let queues = which.place.queues(session).await?;
     let mut ended = 0;
@@ -87,16 +87,16 @@ pub(super) async fn run(session: &Session, which: Which, end: DeadEnd) -> anyhow
         ended += match ids {
             // To the broker an empty list is all of them.
             Some(ids) if ids.is_empty() => 0,
-            ids => lockgate.engine.broker.bury(&queue, ids.unwrap_or_default(), end).await?,
+            ids => lockgate.engine.broker.resolve(&queue, ids.unwrap_or_default(), end).await?,
         };
     }
     let done = match end {
-        DeadEnd::Replay => Done { replayed: ended, dropped: 0 },
-        DeadEnd::Drop => Done { replayed: 0, dropped: ended },
+        Resolution::Replay => Done { replayed: ended, dropped: 0 },
+        Resolution::Drop => Done { replayed: 0, dropped: ended },
     };
     session.terminal().show(&done, |_| match end {
-        DeadEnd::Replay => format!("{ended} dead letters are back in their queue"),
-        DeadEnd::Drop => format!("{ended} dead letters are gone"),
+        Resolution::Replay => format!("{ended} dead letters are back in their queue"),
+        Resolution::Drop => format!("{ended} dead letters are gone"),
     })?;
     Ok(Exit::Ok)
 }

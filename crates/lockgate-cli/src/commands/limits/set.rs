@@ -3,7 +3,7 @@
 //! In a stage it changes what is configured: the stage stays, with its share of the new rate.
 
 use clap::Args;
-use lockgate::limits::{LimitChange, LimitStatus, Quota, Rate, StageNote, Stages};
+use lockgate::limits::{LimitChange, LimitStatus, Quota, Ramp, RampState, Rate};
 use lockgate::{Lockgate, settings};
 use serde::Serialize;
 
@@ -52,8 +52,8 @@ impl Set {
             .map_err(|error| Problem::usage(format!("{error}; say a smaller --burst or a faster --rate")))?;
         let wanted = match (staged, found) {
             (Some(note), Some(found)) => {
-                let stages = settings::stages(lockgate.settings()).remove(&limit).unwrap_or_default();
-                beneath(note, quota, &stages, if_version.unwrap_or(found.version))
+                let ramp = settings::ramp(lockgate.settings()).remove(&limit).unwrap_or_default();
+                beneath(note, quota, &ramp, if_version.unwrap_or(found.version))
             }
             _ => LimitChange { quota: Some(quota), note: Some(String::new()), version: if_version },
         };
@@ -65,15 +65,15 @@ impl Set {
 }
 
 /// Another configured quota beneath the stage that a limit is in.
-fn beneath(note: StageNote, quota: Quota, stages: &Stages, version: u64) -> LimitChange {
-    StageNote { configured: Some(quota), ..note }.change(stages, version)
+fn beneath(note: RampState, quota: Quota, ramp: &Ramp, version: u64) -> LimitChange {
+    RampState { configured: Some(quota), ..note }.change(ramp, version)
 }
 
 fn said(limit: &str, quota: Quota, status: &LimitStatus) -> String {
     let (rate, burst, version) = (quota.rate(), quota.burst(), status.version);
     match (stage_of(status), status.quota) {
         (Some(note), Some(in_force)) => format!(
-            "limit {limit}: {rate}, burst {burst}, once its stages end; stage {} keeps it at {}, burst {}; version {version}",
+            "limit {limit}: {rate}, burst {burst}, once its ramp end; stage {} keeps it at {}, burst {}; version {version}",
             note.place + 1,
             in_force.rate(),
             in_force.burst(),

@@ -71,7 +71,7 @@ fn table(limits: &[LimitView], look: &Look) -> String {
 fn note(limit: &LimitView) -> String {
     let without_stages = limit.rate_without_stages.as_deref().unwrap_or("no rate");
     match (&limit.stage, &limit.configured_rate) {
-        (Some(stage), _) => format!("stage {}; {without_stages} without stages", stage + 1),
+        (Some(stage), _) => format!("stage {}; {without_stages} without ramp", stage + 1),
         (_, Some(rate)) if limit.rate.as_ref() != Some(rate) => format!("config says {rate}"),
         _ if limit.version == 0 => String::from("not used yet"),
         _ => none(),

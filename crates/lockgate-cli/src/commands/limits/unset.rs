@@ -36,7 +36,7 @@ impl Unset {
         if let Some(note) = stage_of(&found) {
             let stage = note.place + 1;
             let problem =
-                format!("limit {limit} is in stage {stage}; end its stages first: limits stages {name} end");
+                format!("limit {limit} is in stage {stage}; end its ramp first: limits ramp {name} end");
             return Err(Problem::refused(problem).into());
         }
         let configured = settings::quotas(lockgate.settings()).remove(&limit);

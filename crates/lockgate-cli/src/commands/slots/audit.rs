@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use clap::Args;
 use lockgate::core::LeaseId;
 use lockgate::core::audit::{Evidence, audit};
+use lockgate::core::history::HistoryPage;
 use lockgate::core::ledger::JobQuery;
-use lockgate::core::record::RecordPage;
-use lockgate::core::run::{RunRecord, RunStatus, RunSummary};
+use lockgate::core::run::{RunRow, RunStatus, RunSummary};
 use lockgate::core::slots::{PoolQuery, PoolView as Inspected};
 use lockgate::{Lockgate, PoolName, RunName, Timestamp};
 
@@ -69,7 +69,7 @@ impl Audit {
         let mut evidence = Evidence::first(&first).ok_or_else(|| self.no_record())?;
         let mut next = first.record.and_then(|page| page.next);
         while let Some(after) = next {
-            let page: RecordPage =
+            let page: HistoryPage =
                 self.page(lockgate, after).await?.record.ok_or_else(|| self.no_record())?;
             // What came after the first page is not judged: it need not be read, and a busy store would never end.
             let is_later = page.entries.first().is_some_and(|entry| entry.number() > evidence.now.number);
@@ -89,12 +89,7 @@ impl Audit {
         Problem::new(Exit::Internal, format!("the slot store of pool {} keeps no record", self.pool))
     }
 
-    async fn of_run(
-        &self,
-        lockgate: &Lockgate,
-        run: &RunRecord,
-        evidence: &Evidence,
-    ) -> anyhow::Result<OfRun> {
+    async fn of_run(&self, lockgate: &Lockgate, run: &RunRow, evidence: &Evidence) -> anyhow::Result<OfRun> {
         let held: HashSet<LeaseId> = evidence.holds().iter().map(|hold| hold.lease).collect();
         let mut of_run = HashSet::new();
         let mut query = JobQuery { run: Some(run.id), limit: PAGE, ..JobQuery::default() };

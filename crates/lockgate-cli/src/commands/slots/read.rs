@@ -126,8 +126,9 @@ fn note(pool: &PoolView) -> String {
     if let Some(step) = pool.rollout.filter(|step| *step < pool.slots) {
         return format!("rollout step of {step}");
     }
-    let advice = pool.advice.as_ref().filter(|advice| advice.slots < pool.slots);
-    match (advice, pool.over_by, pool.slots, pool.configured_slots) {
+    let recommendation =
+        pool.recommendation.as_ref().filter(|recommendation| recommendation.slots < pool.slots);
+    match (recommendation, pool.over_by, pool.slots, pool.configured_slots) {
         (Some(AdviceView { slots, why, enforced: true, .. }), ..) => format!("grants obey {slots}: {why}"),
         (Some(AdviceView { slots, why, .. }), ..) => format!("{slots} would be better: {why}"),
         (_, over @ 1.., ..) => format!("over by {over}"),

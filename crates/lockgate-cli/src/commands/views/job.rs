@@ -3,7 +3,7 @@
 //! It must never compute: the ledger has counted.
 
 use lockgate::JobState;
-use lockgate::core::job::JobRecord;
+use lockgate::core::job::JobRow;
 use serde::Serialize;
 
 use super::{ms, none, of_ms};
@@ -32,8 +32,8 @@ pub(crate) struct JobView {
     pub(crate) payload: String,
 }
 
-impl From<&JobRecord> for JobView {
-    fn from(job: &JobRecord) -> Self {
+impl From<&JobRow> for JobView {
+    fn from(job: &JobRow) -> Self {
         Self {
             id: job.id.to_string(),
             run: job.run.map(|run| run.to_string()),

@@ -1,6 +1,6 @@
-//! A limit of rate and its stages as they are printed.
+//! A limit of rate and its ramp as they are printed.
 
-use lockgate::limits::{LimitStatus, Quota, Stage, StageNote};
+use lockgate::limits::{LimitStatus, Quota, RampState, RampStep};
 use serde::Serialize;
 
 /// A limit.
@@ -10,7 +10,7 @@ pub(crate) struct LimitView {
     /// Null: no rate is in force.
     pub(crate) rate: Option<String>,
     pub(crate) burst: Option<u32>,
-    /// What is in force again when the stages end; null: no rate, or the limit is in no stage.
+    /// What is in force again when the ramp end; null: no rate, or the limit is in no stage.
     pub(crate) rate_without_stages: Option<String>,
     pub(crate) burst_without_stages: Option<u32>,
     /// What the config says, when it says anything; the store's numbers hold.
@@ -41,7 +41,7 @@ pub(crate) struct StageView {
 impl LimitView {
     /// A limit of the store, and what the config says of it.
     pub(crate) fn new(status: &LimitStatus, configured: Option<Quota>) -> Self {
-        let note = status.note.parse::<StageNote>().ok();
+        let note = status.note.parse::<RampState>().ok();
         let without = note.as_ref().and_then(|note| note.configured);
         Self {
             name: status.name.clone(),
@@ -80,7 +80,7 @@ impl LimitView {
 impl StageView {
     /// A stage of a limit with this quota and these slots, and whether it is in force.
     pub(crate) fn new(
-        stage: &Stage,
+        stage: &RampStep,
         (configured, slots): (Option<Quota>, Option<u32>),
         is_current: bool,
     ) -> Self {

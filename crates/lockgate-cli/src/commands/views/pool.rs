@@ -4,7 +4,7 @@
 
 use lockgate::Settings;
 use lockgate::core::lease::Holder;
-use lockgate::core::pool::{Advice, TenantShare};
+use lockgate::core::pool::{Recommendation, TenantShare};
 use lockgate::core::slots::PoolView as Inspected;
 use serde::Serialize;
 
@@ -32,9 +32,9 @@ pub(crate) struct PoolView {
     pub(crate) learning_ms: Option<u64>,
     /// How long it is paused yet, because its backend is overloaded.
     pub(crate) paused_ms: Option<u64>,
-    /// The slots that grants obey: fewer than `slots` when an advice is enforced.
+    /// The slots that grants obey: fewer than `slots` when an recommendation is enforced.
     pub(crate) limit: u32,
-    pub(crate) advice: Option<AdviceView>,
+    pub(crate) recommendation: Option<AdviceView>,
     pub(crate) version: u64,
     pub(crate) epoch: u64,
     /// Tenants with a cap or a weight of their own.
@@ -81,10 +81,10 @@ impl PoolView {
             waiters: pool.waiters,
             stranded,
             oldest_wait_ms: pool.oldest_wait.map(ms),
-            learning_ms: pool.learning.map(ms),
+            learning_ms: pool.recovering.map(ms),
             paused_ms: pool.paused.map(ms),
             limit: pool.limit(),
-            advice: pool.advice.as_ref().map(AdviceView::from),
+            recommendation: pool.recommendation.as_ref().map(AdviceView::from),
             version: pool.version,
             epoch: pool.epoch,
             shares,
@@ -92,9 +92,9 @@ impl PoolView {
     }
 }
 
-impl From<&Advice> for AdviceView {
-    fn from(advice: &Advice) -> Self {
-        let Advice { slots, why, enforced, age } = advice.clone();
+impl From<&Recommendation> for AdviceView {
+    fn from(recommendation: &Recommendation) -> Self {
+        let Recommendation { slots, why, enforced, age } = recommendation.clone();
         Self { slots, why, enforced, age_ms: ms(age) }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use lockgate::core::run::{Counts, RunRecord, RunSummary, RunTiming};
+use lockgate::core::run::{Counts, RunRow, RunSummary, RunTiming};
 use serde::Serialize;
 
 use super::{ms, none, of_measured_ms, of_ms};
@@ -50,7 +50,7 @@ pub(crate) struct TimingView {
 
 impl From<&RunSummary> for RunView {
     fn from(summary: &RunSummary) -> Self {
-        let run: &RunRecord = &summary.run;
+        let run: &RunRow = &summary.run;
         Self {
             id: run.id.to_string(),
             name: run.name.to_string(),

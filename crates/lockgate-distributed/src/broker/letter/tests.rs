@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn why() -> Unreadable {
-    Unreadable::new(DeadReason::NoKind, "it has no kind")
+fn why() -> Rejection {
+    Rejection::new(DeadReason::NoKind, "it has no kind")
 }
 
 fn dead(raw: &Raw) -> Raw {

@@ -9,7 +9,7 @@ fn queue() -> QueueName {
     QueueName::new("q").unwrap()
 }
 
-fn read_as(raw: &Raw, subscription: u128, number: u64) -> (Origin, Result<Envelope, Unreadable>) {
+fn read_as(raw: &Raw, subscription: u128, number: u64) -> (Origin, Result<Envelope, Rejection>) {
     let queue = queue();
     read(raw, Arrival { queue: &queue, subscription: Uuid::from_u128(subscription), number })
 }
@@ -19,7 +19,7 @@ fn envelope_of(raw: &Raw) -> Envelope {
 }
 
 fn refusal(raw: &Raw) -> (DeadReason, String) {
-    let Unreadable { reason, detail } = read_as(raw, 1, 1).1.unwrap_err();
+    let Rejection { reason, detail } = read_as(raw, 1, 1).1.unwrap_err();
     (reason, detail)
 }
 

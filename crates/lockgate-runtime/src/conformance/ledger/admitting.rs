@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lockgate_core::job::{JobState, Outcome};
-use lockgate_core::ledger::{Authority, Execution, Recording, RunCommand, Settled, Started};
+use lockgate_core::ledger::{Execution, RunCommand, Settled, SettlementToken, StartDurability, Started};
 use lockgate_core::run::RunSpec;
 use lockgate_core::{Envelope, JobId};
 
@@ -12,7 +12,7 @@ use super::super::desk::{Desk, deferred, retry};
 use super::super::stage::{eventually, id, spec};
 
 async fn check(desk: &Desk, envelope: &Envelope) -> Started {
-    desk.start_as(envelope, 0, Recording::Never).await
+    desk.start_as(envelope, 0, StartDurability::Never).await
 }
 
 async fn may_start(desk: &Desk, envelope: &Envelope) -> Execution {
@@ -47,7 +47,7 @@ pub async fn check_refuses_a_delivery_that_will_not_run(fixture: &dyn Fixture) {
     let first = desk.claim().await;
     let unknown = Envelope { job: JobId(id()), ..first[0].clone() };
     assert_eq!(check(&desk, &unknown).await, Started::Stale, "unknown");
-    desk.settle(first[0].job, Authority::Delivery(1), deferred(Duration::ZERO)).await;
+    desk.settle(first[0].job, SettlementToken::Delivery(1), deferred(Duration::ZERO)).await;
     assert_eq!(check(&desk, &first[0]).await, Started::Stale, "deferred");
     let second = desk.dispatch_one().await;
     assert_eq!(check(&desk, &first[0]).await, Started::Stale, "superseded");
@@ -79,17 +79,17 @@ pub async fn deferrals_in_a_row_are_counted_until_another_ending(fixture: &dyn F
     for earlier in 0..3 {
         let envelope = desk.dispatch_one().await;
         assert_eq!(may_start(&desk, &envelope).await.deferrals, earlier);
-        let by = Authority::Delivery(envelope.dispatch);
+        let by = SettlementToken::Delivery(envelope.dispatch);
         desk.settle(envelope.job, by, deferred(Duration::ZERO)).await;
         assert_eq!(desk.settle(envelope.job, by, deferred(Duration::ZERO)).await, Settled::Stale);
     }
     let envelope = desk.dispatch_one().await;
     let execution = desk.run(&envelope).await;
     assert_eq!(execution.deferrals, 3, "a start alone is no progress");
-    desk.settle(envelope.job, Authority::Execution(execution.number), deferred(Duration::ZERO)).await;
+    desk.settle(envelope.job, SettlementToken::Execution(execution.number), deferred(Duration::ZERO)).await;
     let envelope = desk.dispatch_one().await;
     assert_eq!(may_start(&desk, &envelope).await.deferrals, 4);
-    let by = Authority::Unrecorded { dispatch: envelope.dispatch, number: 2 };
+    let by = SettlementToken::Unrecorded { dispatch: envelope.dispatch, number: 2 };
     desk.settle(envelope.job, by, retry(Duration::ZERO)).await;
     let envelope = desk.dispatch_one().await;
     assert_eq!(may_start(&desk, &envelope).await.deferrals, 0);
@@ -101,14 +101,14 @@ pub async fn operators_retry_forgets_earlier_deferrals(fixture: &dyn Fixture) {
     let desk = Desk::new(fixture);
     let run = desk.plan(spec("r"), 2).await;
     for envelope in desk.claim().await {
-        desk.settle(envelope.job, Authority::Delivery(1), deferred(Duration::ZERO)).await;
+        desk.settle(envelope.job, SettlementToken::Delivery(1), deferred(Duration::ZERO)).await;
     }
     let jobs = desk.claim().await;
     for envelope in &jobs {
         assert_eq!(may_start(&desk, envelope).await.deferrals, 1);
         let skipped = Outcome::Cancelled { reason: "no".to_owned() };
         desk.command(RunCommand::CancelJob { job: envelope.job, reason: "no".to_owned() }).await.unwrap();
-        assert_eq!(desk.settle(envelope.job, Authority::Delivery(2), skipped).await, Settled::Stale);
+        assert_eq!(desk.settle(envelope.job, SettlementToken::Delivery(2), skipped).await, Settled::Stale);
     }
     desk.command(RunCommand::RetryJob(jobs[0].job)).await.unwrap();
     desk.command(RunCommand::Retry { run, states: vec![JobState::Cancelled] }).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockgate_core::job::{JobState, Outcome};
 use lockgate_core::ledger::{
-    Adoption, Authority, JobQuery, PlanStep, Planned, PlannedJob, RunCommand, Settled, Started,
+    Ingestion, JobQuery, PlanStep, Planned, PlannedJob, RunCommand, Settled, SettlementToken, Started,
 };
 use lockgate_core::run::RunStatus;
 use lockgate_core::{EngineError, Envelope, Kind, RunId};
@@ -15,7 +15,7 @@ use super::super::stage::{id, manifest, queue, spec};
 
 async fn adopt(desk: &Desk, jobs: Vec<PlannedJob>) -> Planned {
     let (kind, queue) = (Kind::new("kind").unwrap(), queue("q"));
-    desk.step(PlanStep::Adopt(Adoption { inbox: RunId(id()), kind, queue, jobs })).await
+    desk.step(PlanStep::Ingest(Ingestion { inbox: RunId(id()), kind, queue, jobs })).await
 }
 
 /// The message that the job came with.
@@ -43,7 +43,7 @@ pub async fn an_adopted_job_is_started_and_settled_like_any_other(fixture: &dyn 
     let counts = desk.summary(inbox.run.id).await.counts;
     assert_eq!((counts.enqueued, counts.total()), (2, 2));
     let execution = desk.run(&message(&inbox, &jobs[0])).await;
-    let by = Authority::Execution(execution.number);
+    let by = SettlementToken::Execution(execution.number);
     let settled = desk.settle(jobs[0].id, by, Outcome::Succeeded).await;
     assert_eq!(settled, Settled::Recorded(JobState::Succeeded));
     assert_eq!(desk.start(&message(&inbox, &jobs[0])).await, Started::Stale);
@@ -83,7 +83,7 @@ pub async fn a_retry_of_an_adopted_job_goes_out_by_the_dispatcher(fixture: &dyn 
     let jobs = manifest(0..1);
     let inbox = adopt(&desk, jobs.clone()).await;
     let execution = desk.run(&message(&inbox, &jobs[0])).await;
-    desk.settle(jobs[0].id, Authority::Execution(execution.number), retry(Duration::ZERO)).await;
+    desk.settle(jobs[0].id, SettlementToken::Execution(execution.number), retry(Duration::ZERO)).await;
     let envelope = desk.dispatch_one().await;
     assert_eq!((envelope.job, envelope.dispatch, envelope.queue), (jobs[0].id, 2, queue("q")));
     assert_eq!(envelope.run, Some(inbox.run.id));

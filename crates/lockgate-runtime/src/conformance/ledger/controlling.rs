@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockgate_core::cadence::Cadence;
 use lockgate_core::job::{JobState, Outcome};
-use lockgate_core::ledger::{Authority, JobQuery, PlanStep, RunCommand, Settled, Started};
+use lockgate_core::ledger::{JobQuery, PlanStep, RunCommand, Settled, SettlementToken, Started};
 use lockgate_core::run::{RunSpec, RunStatus};
 use lockgate_core::{EngineError, JobId, RunId};
 
@@ -25,7 +25,7 @@ pub async fn a_paused_run_dispatches_nothing_until_it_is_resumed(fixture: &dyn F
     let mut claimed = desk.ledger.claim(1, LONG).await.unwrap().envelopes;
     let first = claimed.remove(0);
     let execution = desk.run(&first).await;
-    desk.settle(first.job, Authority::Execution(execution.number), retry(Duration::ZERO)).await;
+    desk.settle(first.job, SettlementToken::Execution(execution.number), retry(Duration::ZERO)).await;
     assert_eq!(desk.command(RunCommand::Pause(run)).await.unwrap(), 1);
     assert_eq!(desk.command(RunCommand::Pause(run)).await.unwrap(), 0, "it is paused already");
     assert_eq!(desk.summary(run).await.run.status, RunStatus::Paused);
@@ -44,7 +44,8 @@ pub async fn what_runs_when_its_run_is_paused_may_end(fixture: &dyn Fixture) {
     let envelope = desk.dispatch_one().await;
     let execution = desk.run(&envelope).await;
     desk.command(RunCommand::Pause(run)).await.unwrap();
-    let settled = desk.settle(envelope.job, Authority::Execution(execution.number), Outcome::Succeeded).await;
+    let settled =
+        desk.settle(envelope.job, SettlementToken::Execution(execution.number), Outcome::Succeeded).await;
     assert_eq!(settled, Settled::Recorded(JobState::Succeeded));
 }
 
@@ -71,7 +72,7 @@ pub async fn a_cancelled_run_ends_what_is_not_over(fixture: &dyn Fixture) {
     let run = desk.plan(RunSpec { cadence, ..spec("r") }, 5).await;
     let claimed = desk.claim().await;
     let execution = desk.run(&claimed[0]).await;
-    desk.settle(claimed[0].job, Authority::Execution(execution.number), Outcome::Succeeded).await;
+    desk.settle(claimed[0].job, SettlementToken::Execution(execution.number), Outcome::Succeeded).await;
     let execution = desk.run(&claimed[1]).await;
     let cancel = RunCommand::Cancel { run, reason: "enough".to_owned() };
     assert_eq!(desk.command(cancel.clone()).await.unwrap(), 4);
@@ -81,7 +82,8 @@ pub async fn a_cancelled_run_ends_what_is_not_over(fixture: &dyn Fixture) {
     assert_eq!(desk.job(claimed[1].job).await.reason.as_deref(), Some("enough"));
     assert!(desk.claim().await.is_empty());
     assert_eq!(desk.start(&claimed[1]).await, Started::Stale);
-    let late = desk.settle(claimed[1].job, Authority::Execution(execution.number), Outcome::Succeeded).await;
+    let late =
+        desk.settle(claimed[1].job, SettlementToken::Execution(execution.number), Outcome::Succeeded).await;
     assert_eq!(late, Settled::Stale, "what ran then has nothing to say");
     assert_eq!(desk.command(cancel).await.unwrap(), 0, "twice is once");
 }
@@ -117,7 +119,7 @@ pub async fn a_retried_job_has_all_its_attempts(fixture: &dyn Fixture) {
     assert_eq!(retried.unwrap(), 1);
     let job = desk.job(envelope.job).await;
     assert_eq!((job.state, job.attempt, job.executions), (JobState::Scheduled, 0, 1));
-    let late = desk.settle(envelope.job, Authority::Execution(1), Outcome::Succeeded).await;
+    let late = desk.settle(envelope.job, SettlementToken::Execution(1), Outcome::Succeeded).await;
     assert_eq!(late, Settled::Stale, "the life before has nothing to say");
     let again = desk.dispatch_one().await;
     assert_eq!(again.dispatch, 3, "one is passed over, so that nothing that runs on speaks for it");
@@ -131,7 +133,7 @@ pub async fn a_retry_takes_the_named_states_alone(fixture: &dyn Fixture) {
     let desk = Desk::new(fixture);
     let run = desk.plan(spec("r"), 3).await;
     for (envelope, outcome) in desk.claim().await.into_iter().zip([failed(), skipped(), Outcome::Succeeded]) {
-        let by = Authority::Delivery(envelope.dispatch);
+        let by = SettlementToken::Delivery(envelope.dispatch);
         desk.settle(envelope.job, by, outcome).await;
     }
     let answer = desk.command(RunCommand::Retry { run, states: vec![JobState::Succeeded] }).await;
@@ -157,7 +159,7 @@ pub async fn one_job_is_cancelled_and_run_again(fixture: &dyn Fixture) {
     assert!(changed_nothing(&desk.command(cancel).await), "twice is once");
     assert_eq!(desk.start(&claimed[0]).await, Started::Stale);
     assert_eq!(desk.command(RunCommand::RetryJob(job)).await.unwrap(), 1);
-    let late = desk.settle(job, Authority::Execution(3), Outcome::Succeeded).await;
+    let late = desk.settle(job, SettlementToken::Execution(3), Outcome::Succeeded).await;
     assert_eq!(late, Settled::Stale, "what ran when it was cancelled has nothing to say");
     let again = desk.claim_one().await;
     assert_eq!(again.job, job);

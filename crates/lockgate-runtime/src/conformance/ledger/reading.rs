@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lockgate_core::job::{JobState, Outcome};
-use lockgate_core::ledger::{Authority, JobQuery, Report, RunQuery, Settlement};
+use lockgate_core::ledger::{JobQuery, Report, RunQuery, Settlement, SettlementToken};
 use lockgate_core::run::{RunSpec, RunStatus};
 use lockgate_core::{JobId, Key, RunId, RunName};
 
@@ -11,7 +11,7 @@ use super::super::Fixture;
 use super::super::desk::{Desk, failed};
 use super::super::stage::{id, manifest, spec};
 
-fn keys(jobs: &[lockgate_core::job::JobRecord]) -> Vec<&str> {
+fn keys(jobs: &[lockgate_core::job::JobRow]) -> Vec<&str> {
     jobs.iter().map(|job| job.key.as_str()).collect()
 }
 
@@ -40,7 +40,7 @@ pub async fn jobs_are_read_by_what_is_asked(fixture: &dyn Fixture) {
     let desk = Desk::new(fixture);
     let (one, two) = (desk.plan(spec("one"), 3).await, desk.plan(spec("two"), 2).await);
     let envelope = desk.claim().await.remove(1);
-    desk.settle(envelope.job, Authority::Delivery(1), failed()).await;
+    desk.settle(envelope.job, SettlementToken::Delivery(1), failed()).await;
     let of = |run| JobQuery { run: Some(run), ..JobQuery::default() };
     assert_eq!(keys(&desk.jobs(of(one)).await), ["k0", "k1", "k2"]);
     assert_eq!(keys(&desk.jobs(of(two)).await), ["k0", "k1"]);
@@ -97,7 +97,7 @@ pub async fn a_run_is_finished_when_every_job_is_over(fixture: &dyn Fixture) {
     let run = desk.plan(spec("r"), 2).await;
     for (n, envelope) in desk.claim().await.into_iter().enumerate() {
         assert_eq!(desk.summary(run).await.status(), RunStatus::Active, "{n} are over");
-        desk.settle(envelope.job, Authority::Delivery(1), Outcome::Succeeded).await;
+        desk.settle(envelope.job, SettlementToken::Delivery(1), Outcome::Succeeded).await;
     }
     let summary = desk.summary(run).await;
     assert_eq!((summary.status(), summary.run.status), (RunStatus::Finished, RunStatus::Active));
@@ -111,7 +111,7 @@ pub async fn a_run_tells_its_timing_when_asked(fixture: &dyn Fixture) {
     assert_eq!(desk.runs(query.clone()).await[0].timing, None, "nothing ran yet");
     let mut reports = Vec::new();
     for (n, envelope) in (1..).zip(desk.claim().await) {
-        let by = Authority::Execution(desk.run(&envelope).await.number);
+        let by = SettlementToken::Execution(desk.run(&envelope).await.number);
         let (waited, ran) = (Duration::from_millis(n), Duration::from_millis(1));
         reports.push(Report::Settled(Settlement {
             job: envelope.job,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockgate_core::JobId;
 use lockgate_core::job::{JobState, Outcome};
-use lockgate_core::ledger::{Authority, RunQuery, Settled};
+use lockgate_core::ledger::{RunQuery, Settled, SettlementToken};
 
 use super::super::Fixture;
 use super::super::desk::{Desk, deferred, failed, retry, skipped};
@@ -53,7 +53,7 @@ pub async fn a_settlement_said_twice_counts_once(fixture: &dyn Fixture) {
     let outcomes = [Outcome::Succeeded, skipped(), failed(), retry(LONG), deferred(LONG)];
     for (envelope, outcome) in desk.claim().await.into_iter().zip(outcomes) {
         desk.published(&envelope).await;
-        let by = Authority::Execution(desk.run(&envelope).await.number);
+        let by = SettlementToken::Execution(desk.run(&envelope).await.number);
         desk.settle(envelope.job, by, outcome.clone()).await;
         let once = desk.job(envelope.job).await;
         assert_eq!(desk.settle(envelope.job, by, outcome.clone()).await, Settled::Stale);
@@ -67,7 +67,7 @@ pub async fn a_put_off_delivery_said_twice_counts_once(fixture: &dyn Fixture) {
     desk.plan(spec("r"), 2).await;
     for (envelope, outcome) in desk.claim().await.into_iter().zip([deferred(LONG), skipped()]) {
         desk.published(&envelope).await;
-        let by = Authority::Delivery(envelope.dispatch);
+        let by = SettlementToken::Delivery(envelope.dispatch);
         desk.settle(envelope.job, by, outcome.clone()).await;
         let once = desk.job(envelope.job).await;
         assert_eq!(desk.settle(envelope.job, by, outcome.clone()).await, Settled::Stale);
@@ -84,11 +84,12 @@ pub async fn an_older_execution_has_nothing_to_say(fixture: &dyn Fixture) {
     let second = desk.run(&envelope).await;
     let running = desk.job(envelope.job).await;
     for number in [first.number, 0, second.number + 1] {
-        let late = desk.settle(envelope.job, Authority::Execution(number), Outcome::Succeeded).await;
+        let late = desk.settle(envelope.job, SettlementToken::Execution(number), Outcome::Succeeded).await;
         assert_eq!(late, Settled::Stale, "execution {number}");
     }
     assert_eq!(desk.job(envelope.job).await, running);
-    let settled = desk.settle(envelope.job, Authority::Execution(second.number), Outcome::Succeeded).await;
+    let settled =
+        desk.settle(envelope.job, SettlementToken::Execution(second.number), Outcome::Succeeded).await;
     assert_eq!(settled, Settled::Recorded(JobState::Succeeded));
 }
 
@@ -99,7 +100,7 @@ pub async fn an_older_delivery_has_nothing_to_say(fixture: &dyn Fixture) {
     let (first, _) = desk.work(retry(Duration::ZERO)).await;
     let second = desk.dispatch_one().await;
     let before = desk.job(second.job).await;
-    let late = desk.settle(first.job, Authority::Delivery(first.dispatch), skipped()).await;
+    let late = desk.settle(first.job, SettlementToken::Delivery(first.dispatch), skipped()).await;
     assert_eq!(late, Settled::Stale);
     assert_eq!(desk.job(second.job).await, before);
 }
@@ -110,10 +111,12 @@ pub async fn an_execution_counts_although_another_delivery_was_put_off(fixture: 
     desk.plan(spec("r"), 1).await;
     let envelope = desk.dispatch_one().await;
     let execution = desk.run(&envelope).await;
-    let put_off = desk.settle(envelope.job, Authority::Delivery(envelope.dispatch), deferred(LONG)).await;
+    let put_off =
+        desk.settle(envelope.job, SettlementToken::Delivery(envelope.dispatch), deferred(LONG)).await;
     assert_eq!(put_off, Settled::Recorded(JobState::Scheduled));
     assert_eq!(desk.job(envelope.job).await.attempt, 1, "the attempt is not this delivery's to give back");
-    let ended = desk.settle(envelope.job, Authority::Execution(execution.number), Outcome::Succeeded).await;
+    let ended =
+        desk.settle(envelope.job, SettlementToken::Execution(execution.number), Outcome::Succeeded).await;
     assert_eq!(ended, Settled::Recorded(JobState::Succeeded));
 }
 
@@ -123,13 +126,13 @@ pub async fn a_late_settlement_of_a_job_that_is_over_changes_nothing(fixture: &d
     desk.plan(spec("r"), 1).await;
     let (envelope, _) = desk.work(failed()).await;
     let over = desk.job(envelope.job).await;
-    for by in [Authority::Execution(1), Authority::Delivery(1)] {
+    for by in [SettlementToken::Execution(1), SettlementToken::Delivery(1)] {
         for outcome in [Outcome::Succeeded, retry(LONG), deferred(LONG), skipped()] {
             assert_eq!(desk.settle(envelope.job, by, outcome).await, Settled::Stale);
         }
     }
     assert_eq!(desk.job(envelope.job).await, over);
-    let unknown = desk.settle(JobId(id()), Authority::Execution(1), Outcome::Succeeded).await;
+    let unknown = desk.settle(JobId(id()), SettlementToken::Execution(1), Outcome::Succeeded).await;
     assert_eq!(unknown, Settled::Stale);
 }
 
@@ -149,7 +152,7 @@ pub async fn waits_in_vain_count(fixture: &dyn Fixture) {
     let desk = Desk::new(fixture);
     desk.plan(spec("r"), 1).await;
     let envelope = desk.dispatch_one().await;
-    let in_vain = desk.settle(envelope.job, Authority::Delivery(1), deferred(Duration::ZERO)).await;
+    let in_vain = desk.settle(envelope.job, SettlementToken::Delivery(1), deferred(Duration::ZERO)).await;
     assert_eq!(in_vain, Settled::Recorded(JobState::Scheduled));
     desk.work(Outcome::Succeeded).await;
     let both = Duration::from_millis(14);
@@ -169,7 +172,7 @@ pub async fn reason_of_a_deferral_stays_until_the_next_settlement(fixture: &dyn 
     let envelope = desk.dispatch_one().await;
     let enqueued = desk.job(envelope.job).await;
     assert_eq!((enqueued.state, enqueued.reason), (JobState::Enqueued, reason.clone()));
-    let by = Authority::Execution(desk.run(&envelope).await.number);
+    let by = SettlementToken::Execution(desk.run(&envelope).await.number);
     assert_eq!(desk.job(envelope.job).await.reason, reason);
     desk.settle(envelope.job, by, Outcome::Succeeded).await;
     assert_eq!(desk.job(envelope.job).await.reason, None);
@@ -182,7 +185,7 @@ pub async fn a_winding_way_ends_once(fixture: &dyn Fixture) {
     let job = desk.work(deferred(Duration::ZERO)).await.0.job;
     desk.work(retry(Duration::ZERO)).await;
     let envelope = desk.dispatch_one().await;
-    desk.settle(job, Authority::Delivery(envelope.dispatch), deferred(Duration::ZERO)).await;
+    desk.settle(job, SettlementToken::Delivery(envelope.dispatch), deferred(Duration::ZERO)).await;
     let (_, settled) = desk.work(Outcome::Succeeded).await;
     assert_eq!(settled, Settled::Recorded(JobState::Succeeded));
     let end = desk.job(job).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockgate_core::JobId;
 use lockgate_core::job::JobState;
-use lockgate_core::ledger::{Authority, Recording, RunCommand, Settled, Start, Started};
+use lockgate_core::ledger::{RunCommand, Settled, SettlementToken, Start, StartDurability, Started};
 use lockgate_core::run::RunSpec;
 
 use super::super::Fixture;
@@ -21,7 +21,7 @@ pub async fn each_start_is_an_attempt(fixture: &dyn Fixture) {
         assert_eq!((execution.attempt, execution.number), (number, number));
         let job = desk.job(envelope.job).await;
         assert_eq!((job.state, job.attempt, job.executions), (JobState::Enqueued, number, number));
-        desk.settle(envelope.job, Authority::Execution(number), retry(Duration::ZERO)).await;
+        desk.settle(envelope.job, SettlementToken::Execution(number), retry(Duration::ZERO)).await;
     }
 }
 
@@ -37,7 +37,7 @@ pub async fn a_start_that_is_said_twice_is_one_start(fixture: &dyn Fixture) {
     }
     let Started::Run(other) = desk.start_by(&envelope, 8).await else { panic!("it did not start") };
     assert_eq!((other.attempt, other.number), (2, 2), "another delivery is another start");
-    desk.settle(envelope.job, Authority::Execution(2), retry(Duration::ZERO)).await;
+    desk.settle(envelope.job, SettlementToken::Execution(2), retry(Duration::ZERO)).await;
     assert_eq!(desk.start_by(&envelope, 8).await, Started::Stale);
     let again = desk.dispatch_one().await;
     assert!(matches!(desk.start_by(&again, 9).await, Started::Run(_)));
@@ -53,7 +53,7 @@ pub async fn a_deferral_uses_no_attempt(fixture: &dyn Fixture) {
         let envelope = desk.dispatch_one().await;
         let execution = desk.run(&envelope).await;
         assert_eq!((execution.attempt, execution.number), (1, number));
-        desk.settle(envelope.job, Authority::Execution(number), deferred(Duration::ZERO)).await;
+        desk.settle(envelope.job, SettlementToken::Execution(number), deferred(Duration::ZERO)).await;
         let job = desk.job(envelope.job).await;
         assert_eq!((job.attempt, job.executions, job.deferrals), (0, number, number));
     }
@@ -66,7 +66,8 @@ pub async fn a_delivery_that_is_put_off_uses_no_attempt(fixture: &dyn Fixture) {
     desk.work(retry(Duration::ZERO)).await;
     for deferrals in 1..=5 {
         let envelope = desk.dispatch_one().await;
-        desk.settle(envelope.job, Authority::Delivery(envelope.dispatch), deferred(Duration::ZERO)).await;
+        desk.settle(envelope.job, SettlementToken::Delivery(envelope.dispatch), deferred(Duration::ZERO))
+            .await;
         let job = desk.job(envelope.job).await;
         assert_eq!((job.attempt, job.executions, job.deferrals), (1, 1, deferrals));
         assert_eq!((job.state, job.reason.as_deref()), (JobState::Scheduled, Some("no slot")));
@@ -84,7 +85,7 @@ pub async fn a_stale_delivery_does_not_start(fixture: &dyn Fixture) {
     let later = lockgate_core::Envelope { dispatch: 3, ..second.clone() };
     assert_eq!(desk.start(&later).await, Started::Stale, "a dispatch that never was");
     let execution = desk.run(&second).await;
-    desk.settle(second.job, Authority::Execution(execution.number), super::super::desk::failed()).await;
+    desk.settle(second.job, SettlementToken::Execution(execution.number), super::super::desk::failed()).await;
     assert_eq!(desk.start(&second).await, Started::Stale, "over");
     let unknown = lockgate_core::Envelope { job: JobId(id()), ..second.clone() };
     assert_eq!(desk.start(&unknown).await, Started::Stale, "unknown");
@@ -99,7 +100,7 @@ pub async fn a_start_may_come_before_the_report_of_publishing(fixture: &dyn Fixt
     let execution = desk.run(&envelope).await;
     assert_eq!(desk.job(envelope.job).await.state, JobState::Enqueued);
     assert_eq!(desk.published(&envelope).await, Settled::Stale);
-    desk.settle(envelope.job, Authority::Execution(execution.number), retry(LONG)).await;
+    desk.settle(envelope.job, SettlementToken::Execution(execution.number), retry(LONG)).await;
     assert_eq!(desk.published(&envelope).await, Settled::Stale, "later still: it waits for its retry");
     assert_eq!(desk.job(envelope.job).await.state, JobState::Scheduled);
 }
@@ -138,7 +139,8 @@ pub async fn a_delivery_that_is_put_off_forgives_no_start(fixture: &dyn Fixture)
     let mut envelope = desk.dispatch_one().await;
     for number in 1..=3 {
         assert_eq!(desk.run(&envelope).await.number, number);
-        desk.settle(envelope.job, Authority::Delivery(envelope.dispatch), deferred(Duration::ZERO)).await;
+        desk.settle(envelope.job, SettlementToken::Delivery(envelope.dispatch), deferred(Duration::ZERO))
+            .await;
         envelope = desk.dispatch_one().await;
     }
     assert_eq!(desk.start(&envelope).await, Started::Poisoned);
@@ -153,7 +155,7 @@ pub async fn only_unsettled_starts_in_a_row_count_as_poison(fixture: &dyn Fixtur
         desk.run(&envelope).await;
         let second = desk.run(&envelope).await;
         let settled =
-            desk.settle(envelope.job, Authority::Execution(second.number), retry(Duration::ZERO)).await;
+            desk.settle(envelope.job, SettlementToken::Execution(second.number), retry(Duration::ZERO)).await;
         assert_eq!(settled, Settled::Recorded(JobState::Scheduled));
     }
 }
@@ -205,9 +207,9 @@ pub async fn many_starts_in_one_call_are_answered_in_order(fixture: &dyn Fixture
     let mut starts: Vec<Start> = claimed
         .iter()
         .rev()
-        .map(|e| Start { job: e.job, dispatch: e.dispatch, token: 1, record: Recording::Now })
+        .map(|e| Start { job: e.job, dispatch: e.dispatch, token: 1, record: StartDurability::Now })
         .collect();
-    starts.insert(1, Start { job: JobId(id()), dispatch: 1, token: 1, record: Recording::Now });
+    starts.insert(1, Start { job: JobId(id()), dispatch: 1, token: 1, record: StartDurability::Now });
     let answers = desk.ledger.start(starts).await.unwrap();
     let ran: Vec<bool> = answers.iter().map(|answer| matches!(answer, Started::Run(_))).collect();
     assert_eq!(ran, [true, false, true, true]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lockgate_core::Timestamp;
 use lockgate_core::cadence::Cadence;
 use lockgate_core::job::Outcome;
-use lockgate_core::ledger::{Authority, RunCommand, Sweep};
+use lockgate_core::ledger::{RunCommand, SettlementToken, Sweep};
 use lockgate_core::run::RunSpec;
 use tokio::time::Instant;
 
@@ -87,7 +87,7 @@ pub async fn deadlines_keep_their_time_when_the_clock_steps(fixture: &dyn Fixtur
         );
         let envelope = claimed.remove(0);
         let execution = desk.run(&envelope).await;
-        desk.settle(envelope.job, Authority::Execution(execution.number), Outcome::Succeeded).await;
+        desk.settle(envelope.job, SettlementToken::Execution(execution.number), Outcome::Succeeded).await;
     }
 }
 

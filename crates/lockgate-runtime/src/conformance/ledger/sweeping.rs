@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lockgate_core::job::{JobState, Outcome};
-use lockgate_core::ledger::{Authority, JobQuery, Report, RunCommand, Settled, Started, Sweep, Swept};
+use lockgate_core::ledger::{JobQuery, Report, RunCommand, Settled, SettlementToken, Started, Sweep, Swept};
 use lockgate_core::run::RunSpec;
 use lockgate_core::transition::DEADLINE_PASSED;
 
@@ -30,7 +30,7 @@ pub async fn what_is_left_after_the_deadline_is_skipped(fixture: &dyn Fixture) {
     let deadline = fixture.timing().heartbeat * 3;
     let run = desk.plan(RunSpec { deadline: Some(deadline), ..spec("r") }, 3).await;
     let claimed = desk.claim().await;
-    desk.settle(claimed[0].job, Authority::Delivery(1), Outcome::Succeeded).await;
+    desk.settle(claimed[0].job, SettlementToken::Delivery(1), Outcome::Succeeded).await;
     desk.published(&claimed[1]).await;
     let other = desk.plan(spec("other"), 1).await;
     fixture.elapse(deadline).await;
@@ -87,7 +87,8 @@ pub async fn a_job_that_was_started_is_not_lost(fixture: &dyn Fixture) {
     let cadence = lockgate_core::cadence::Cadence { batch_size: 1, batch_delay: LONG };
     desk.plan(RunSpec { cadence, ..spec("waits") }, 3).await;
     assert_eq!(desk.sweep(lost("q", lost_after)).await, 0);
-    let settled = desk.settle(envelope.job, Authority::Execution(execution.number), Outcome::Succeeded).await;
+    let settled =
+        desk.settle(envelope.job, SettlementToken::Execution(execution.number), Outcome::Succeeded).await;
     assert_eq!(settled, Settled::Recorded(JobState::Succeeded));
 }
 
@@ -98,7 +99,7 @@ pub async fn runs_that_are_long_over_are_forgotten(fixture: &dyn Fixture) {
     let old = desk.plan(spec("old"), 3).await;
     fixture.elapse(keep).await;
     for envelope in desk.claim().await {
-        desk.settle(envelope.job, Authority::Delivery(1), Outcome::Succeeded).await;
+        desk.settle(envelope.job, SettlementToken::Delivery(1), Outcome::Succeeded).await;
     }
     assert_eq!(desk.sweep(Sweep::Finished { keep }).await, 0, "it is old, but over only now");
     let open = desk.plan(spec("open"), 2).await;

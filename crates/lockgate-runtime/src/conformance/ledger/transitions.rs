@@ -5,7 +5,7 @@ use std::time::Duration;
 use lockgate_core::Envelope;
 use lockgate_core::JobId;
 use lockgate_core::job::{JobState, Outcome};
-use lockgate_core::ledger::{Authority, RunCommand, Sweep};
+use lockgate_core::ledger::{RunCommand, SettlementToken, Sweep};
 use lockgate_core::run::RunSpec;
 use lockgate_core::transition::{self, Ending, Event};
 
@@ -52,7 +52,7 @@ impl Subject {
 
     async fn end(&mut self, outcome: Outcome) {
         self.execution = self.desk.run(&self.envelope).await.number;
-        self.desk.settle(self.job(), Authority::Execution(self.execution), outcome).await;
+        self.desk.settle(self.job(), SettlementToken::Execution(self.execution), outcome).await;
     }
 
     /// Lets the event happen to the job, by the call that brings it about.
@@ -84,8 +84,8 @@ impl Subject {
             }
             Event::Ended(ending) => {
                 let by = match self.execution {
-                    0 => Authority::Delivery(self.envelope.dispatch),
-                    number => Authority::Execution(number),
+                    0 => SettlementToken::Delivery(self.envelope.dispatch),
+                    number => SettlementToken::Execution(number),
                 };
                 desk.settle(self.job(), by, outcome(ending)).await;
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockgate_core::Envelope;
 use lockgate_core::job::{JobState, Outcome};
-use lockgate_core::ledger::{Authority, Execution, Recording, RunCommand, Settled, Started};
+use lockgate_core::ledger::{Execution, RunCommand, Settled, SettlementToken, StartDurability, Started};
 
 use super::super::Fixture;
 use super::super::desk::{Desk, deferred, retry};
@@ -12,19 +12,19 @@ use super::super::stage::{LONG, spec};
 
 impl Desk {
     async fn later(&self, envelope: &Envelope) -> Execution {
-        match self.start_as(envelope, 1, Recording::Later).await {
+        match self.start_as(envelope, 1, StartDurability::Later).await {
             Started::Run(execution) => execution,
             other => panic!("it did not start: {other:?}"),
         }
     }
 
     async fn underway(&self, envelope: &Envelope, number: u32) -> Started {
-        self.start_as(envelope, 1, Recording::Underway(number)).await
+        self.start_as(envelope, 1, StartDurability::Underway(number)).await
     }
 }
 
-fn unrecorded(envelope: &Envelope, number: u32) -> Authority {
-    Authority::Unrecorded { dispatch: envelope.dispatch, number }
+fn unrecorded(envelope: &Envelope, number: u32) -> SettlementToken {
+    SettlementToken::Unrecorded { dispatch: envelope.dispatch, number }
 }
 
 /// It counts as any other once it is settled: an attempt, an execution, a deferral that uses no attempt.
@@ -55,13 +55,13 @@ pub async fn a_start_after_one_that_stands_unsettled_is_recorded(fixture: &dyn F
     let envelope = desk.dispatch_one().await;
     desk.run(&envelope).await;
     for (token, number) in [(2, 2), (3, 3)] {
-        let Started::Run(execution) = desk.start_as(&envelope, token, Recording::Later).await else {
+        let Started::Run(execution) = desk.start_as(&envelope, token, StartDurability::Later).await else {
             panic!("it did not start")
         };
         assert_eq!((execution.number, execution.recorded), (number, true));
         assert_eq!(desk.job(envelope.job).await.executions, number);
     }
-    assert_eq!(desk.start_as(&envelope, 4, Recording::Later).await, Started::Poisoned);
+    assert_eq!(desk.start_as(&envelope, 4, StartDurability::Later).await, Started::Poisoned);
 }
 
 /// What has been recorded since is newer.
@@ -74,7 +74,7 @@ pub async fn an_unrecorded_execution_gives_way_to_a_recorded_one(fixture: &dyn F
     assert_eq!(desk.underway(&envelope, 1).await, Started::Stale);
     let late = desk.settle(envelope.job, unrecorded(&envelope, 1), Outcome::Succeeded).await;
     assert_eq!(late, Settled::Stale);
-    let settled = desk.settle(envelope.job, Authority::Execution(1), retry(LONG)).await;
+    let settled = desk.settle(envelope.job, SettlementToken::Execution(1), retry(LONG)).await;
     assert_eq!(settled, Settled::Recorded(JobState::Scheduled));
 }
 
@@ -93,7 +93,7 @@ pub async fn a_start_is_recorded_while_its_job_runs(fixture: &dyn Fixture) {
     assert_eq!((job.state, job.attempt, job.executions), (JobState::Enqueued, 1, 1));
     let stale = desk.settle(envelope.job, unrecorded(&envelope, 1), Outcome::Succeeded).await;
     assert_eq!(stale, Settled::Stale);
-    let settled = desk.settle(envelope.job, Authority::Execution(1), Outcome::Succeeded).await;
+    let settled = desk.settle(envelope.job, SettlementToken::Execution(1), Outcome::Succeeded).await;
     assert_eq!(settled, Settled::Recorded(JobState::Succeeded));
 }
 
@@ -103,7 +103,7 @@ pub async fn an_unrecorded_execution_is_heard_though_its_double_was_put_off(fixt
     desk.plan(spec("r"), 1).await;
     let envelope = desk.dispatch_one().await;
     desk.later(&envelope).await;
-    desk.settle(envelope.job, Authority::Delivery(1), deferred(LONG)).await;
+    desk.settle(envelope.job, SettlementToken::Delivery(1), deferred(LONG)).await;
     let settled = desk.settle(envelope.job, unrecorded(&envelope, 1), Outcome::Succeeded).await;
     assert_eq!(settled, Settled::Recorded(JobState::Succeeded));
     let job = desk.job(envelope.job).await;
@@ -116,13 +116,13 @@ pub async fn a_job_that_is_underway_stays_put_off_by_its_double(fixture: &dyn Fi
     desk.plan(spec("r"), 1).await;
     let envelope = desk.dispatch_one().await;
     desk.later(&envelope).await;
-    desk.settle(envelope.job, Authority::Delivery(1), deferred(Duration::ZERO)).await;
+    desk.settle(envelope.job, SettlementToken::Delivery(1), deferred(Duration::ZERO)).await;
     assert!(matches!(desk.underway(&envelope, 1).await, Started::Run(_)));
     let job = desk.job(envelope.job).await;
     assert_eq!((job.state, job.executions, job.due_at.is_some()), (JobState::Scheduled, 1, true));
     let again = desk.dispatch_one().await;
     assert_eq!((again.job, again.dispatch), (envelope.job, 2));
-    let settled = desk.settle(envelope.job, Authority::Execution(1), Outcome::Succeeded).await;
+    let settled = desk.settle(envelope.job, SettlementToken::Execution(1), Outcome::Succeeded).await;
     assert_eq!(settled, Settled::Recorded(JobState::Succeeded));
     assert_eq!(desk.start(&again).await, Started::Stale);
 }
@@ -132,7 +132,7 @@ pub async fn a_start_left_for_later_is_refused_like_any_other(fixture: &dyn Fixt
     let desk = Desk::new(fixture);
     let run = desk.plan(spec("r"), 2).await;
     let claimed = desk.claim().await;
-    let later = async |envelope: &Envelope| desk.start_as(envelope, 1, Recording::Later).await;
+    let later = async |envelope: &Envelope| desk.start_as(envelope, 1, StartDurability::Later).await;
     let wrong = Envelope { dispatch: 2, ..claimed[0].clone() };
     assert_eq!(later(&wrong).await, Started::Stale);
     desk.command(RunCommand::Pause(run)).await.unwrap();
@@ -169,7 +169,8 @@ pub async fn starts_of_every_kind_travel_in_one_call(fixture: &dyn Fixture) {
     let claimed = desk.claim().await;
     desk.later(&claimed[1]).await;
     desk.run(&claimed[2]).await;
-    let records = [Recording::Now, Recording::Underway(1), Recording::Later, Recording::Later];
+    let records =
+        [StartDurability::Now, StartDurability::Underway(1), StartDurability::Later, StartDurability::Later];
     let starts = claimed.iter().zip(records).map(|(envelope, record)| Desk::a_start(envelope, 9, record));
     let answers = desk.ledger.start(starts.collect()).await.unwrap();
     let told: Vec<Option<(u32, bool)>> = answers

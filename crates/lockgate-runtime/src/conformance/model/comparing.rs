@@ -28,14 +28,14 @@ impl Driver<'_> {
             same("the slots", &status.slots, &slots)?;
             same("the limit", &status.limit(), &self.truth.limit(&name))?;
             same("whether it is paused", &status.paused.is_some(), &self.truth.paused.contains(&name))?;
-            same("whether it learns", &status.learning.is_some(), &self.truth.learning)?;
+            same("whether it learns", &status.recovering.is_some(), &self.truth.recovering)?;
             if status.peak < status.in_use() {
                 return Err(format!("a peak below what is in use: {status:?}"));
             }
             shown_fences.extend(holders.iter().map(|holder| (holder.lease, holder.fence)));
         }
         self.compare_fences(&shown_fences)?;
-        match self.truth.next().filter(|_| !self.truth.learning) {
+        match self.truth.next().filter(|_| !self.truth.recovering) {
             Some(place) => Err(format!("it may have slots, and waits: {:?}", self.truth.line[place])),
             None => Ok(()),
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockgate_core::lease::{Admission, Lease, Refusal, Release, Released, SlotRequest};
-use lockgate_core::pool::{Need, NewAdvice, PoolChange, PoolCommand, PoolSpec, TenantChange};
+use lockgate_core::pool::{Need, NewRecommendation, PoolChange, PoolCommand, PoolSpec, TenantChange};
 use lockgate_core::{Engine, Fence, LeaseId, PoolName, Tenant};
 
 use super::super::Fixture;
@@ -228,12 +228,12 @@ impl<'a> Driver<'a> {
     async fn advise(&mut self, pool: usize, slots: Option<u32>, enforced: bool) -> Result<(), String> {
         let name = pool_number(pool);
         match slots.filter(|_| enforced) {
-            Some(slots) => self.truth.advice.insert(name, slots),
-            None => self.truth.advice.remove(&name),
+            Some(slots) => self.truth.recommendation.insert(name, slots),
+            None => self.truth.recommendation.remove(&name),
         };
         self.truth.grant();
-        let advice = slots.map(|slots| NewAdvice { slots, why: "why".to_owned(), enforced });
-        self.change(pool, PoolChange { advice: Some(advice), ..PoolChange::default() }).await
+        let recommendation = slots.map(|slots| NewRecommendation { slots, why: "why".to_owned(), enforced });
+        self.change(pool, PoolChange { recommendation: Some(recommendation), ..PoolChange::default() }).await
     }
 
     /// All heartbeats before the loss, so that the processes know what they hold, and all after it.
@@ -249,7 +249,7 @@ impl<'a> Driver<'a> {
         self.beat_all().await?;
         let ttl = self.fixture.timing().ttl;
         live(self.fixture, ttl * 2, &mut self.processes.iter_mut().collect::<Vec<_>>()).await;
-        self.truth.learning = false;
+        self.truth.recovering = false;
         self.truth.paused.clear();
         self.truth.grant();
         self.beat_all().await

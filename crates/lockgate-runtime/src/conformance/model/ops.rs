@@ -97,7 +97,7 @@ pub enum Op {
         /// Slots of the step.
         slots: Option<u32>,
     },
-    /// An advice for a pool is given, or taken back.
+    /// An recommendation for a pool is given, or taken back.
     Advise {
         /// Which pool.
         pool: usize,

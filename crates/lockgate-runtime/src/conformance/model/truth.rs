@@ -39,9 +39,9 @@ pub(super) struct Truth {
     pub(super) shares: Vec<(PoolName, Tenant, Option<u32>, u32)>,
     pub(super) held: Vec<Entry>,
     pub(super) line: Vec<Entry>,
-    pub(super) learning: bool,
+    pub(super) recovering: bool,
     /// Advices that are enforced.
-    pub(super) advice: BTreeMap<PoolName, u32>,
+    pub(super) recommendation: BTreeMap<PoolName, u32>,
     pub(super) paused: BTreeSet<PoolName>,
 }
 
@@ -144,15 +144,15 @@ impl Truth {
         self.held.retain(|entry| !entry.draining);
         self.line.clear();
         self.shares.clear();
-        self.advice.clear();
+        self.recommendation.clear();
         self.rollout.clear();
         self.configured.clone_from(&self.pools);
         self.paused.clear();
-        self.learning = true;
+        self.recovering = true;
     }
 
     pub(super) fn grant(&mut self) {
-        while let Some(next) = self.next().filter(|_| !self.learning) {
+        while let Some(next) = self.next().filter(|_| !self.recovering) {
             let entry = self.line.remove(next);
             self.held.push(entry);
         }
@@ -218,7 +218,7 @@ impl Truth {
 
     pub(super) fn limit(&self, pool: &PoolName) -> u32 {
         let allowed = allowed(number(&self.pools, pool), self.rollout.get(pool).copied());
-        limit(allowed, self.advice.get(pool).copied())
+        limit(allowed, self.recommendation.get(pool).copied())
     }
 
     pub(super) fn in_use(&self, pool: &PoolName) -> u32 {

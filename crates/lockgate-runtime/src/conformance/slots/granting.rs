@@ -1,6 +1,6 @@
 //! When slots are granted: never above, all or none, at once when they fit (S1, S5, S8; invariants 2 and 6).
 
-use lockgate_core::lease::{Admission, Refusal, Release, Released, Wake};
+use lockgate_core::lease::{Admission, Notification, Refusal, Release, Released};
 use lockgate_core::pool::PoolChange;
 
 use super::super::Fixture;
@@ -171,13 +171,13 @@ pub async fn a_grant_is_pushed_to_the_waiter(fixture: &dyn Fixture) {
     ensure(&engine, "p", 1).await;
     let mut a = Process::open(&engine, "a").await;
     let mut b = Process::open(&other, "b").await;
-    let mut pushes = other.slots.wakeups(&b.session).await.unwrap();
+    let mut pushes = other.slots.notifications(&b.session).await.unwrap();
     let lease = a.take(&request("t", 1)).await;
     let waiting = request("t", 1);
     b.wait(&waiting).await;
     a.free(&lease).await;
     let wakes = soon("the push of a grant", pushes.next()).await.unwrap();
-    let [Wake::Granted(granted)] = wakes.as_slice() else { panic!("one grant was due: {wakes:?}") };
+    let [Notification::Granted(granted)] = wakes.as_slice() else { panic!("one grant was due: {wakes:?}") };
     assert_eq!(granted.request, waiting);
     b.hear(&wakes[0]);
     assert!(b.holds(&waiting).await);
@@ -189,7 +189,7 @@ pub async fn a_release_does_not_wake_everybody(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 1).await;
     let mut a = Process::open(&engine, "a").await;
-    let mut pushes = engine.slots.wakeups(&a.session).await.unwrap();
+    let mut pushes = engine.slots.notifications(&a.session).await.unwrap();
     let lease = a.take(&request("t", 1)).await;
     for _ in 0..5 {
         a.wait(&request("t", 1)).await;

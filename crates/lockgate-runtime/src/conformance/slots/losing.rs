@@ -12,7 +12,7 @@ async fn lose(fixture: &dyn Fixture, slots: u32) -> Engine {
     fixture.lose_slots().await;
     let engine = fixture.engine();
     let status = ensure(&engine, "p", slots).await;
-    assert!(status.learning.is_some(), "a store that lost its state knows that it did");
+    assert!(status.recovering.is_some(), "a store that lost its state knows that it did");
     engine
 }
 
@@ -21,7 +21,7 @@ async fn until_learned(fixture: &dyn Fixture, engine: &Engine, processes: &mut [
         for process in processes.iter_mut() {
             process.beat().await;
         }
-        view(engine).await.status.learning.is_none().then_some(())
+        view(engine).await.status.recovering.is_none().then_some(())
     };
     eventually(fixture, "the store has learned", learned).await;
 }
@@ -30,7 +30,7 @@ async fn until_learned(fixture: &dyn Fixture, engine: &Engine, processes: &mut [
 pub async fn a_new_store_grants_at_once(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let status = ensure(&engine, "p", 1).await;
-    assert_eq!((status.learning, status.held, status.peak), (None, 0, 0));
+    assert_eq!((status.recovering, status.held, status.peak), (None, 0, 0));
     Process::open(&engine, "a").await.take(&request("t", 1)).await;
 }
 

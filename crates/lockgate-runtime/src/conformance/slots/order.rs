@@ -209,7 +209,7 @@ pub async fn cancelling_a_heavy_head_wakes_those_behind_it(fixture: &dyn Fixture
     let engine = fixture.engine();
     let mut holder = occupied(&engine, 3).await;
     let mut a = Process::open(&engine, "a").await;
-    let mut pushes = engine.slots.wakeups(&a.session).await.unwrap();
+    let mut pushes = engine.slots.notifications(&a.session).await.unwrap();
     let (heavy, same, other) = (request("t", 3), request("t", 1), request("u", 1));
     for waiting in [&heavy, &same, &other] {
         a.wait(waiting).await;

@@ -1,7 +1,7 @@
 //! Pools while they are in use: changed, read, reset (invariant 12).
 
 use lockgate_core::EngineError;
-use lockgate_core::lease::{Released, Wake};
+use lockgate_core::lease::{Notification, Released};
 use lockgate_core::pool::{Configured, PoolChange, PoolCommand, PoolSpec, PoolStatus, TenantChange};
 use lockgate_core::slots::PoolQuery;
 
@@ -162,14 +162,14 @@ pub async fn a_reset_asks_holders_to_stop_and_frees_nothing(fixture: &dyn Fixtur
     let engine = fixture.engine();
     let made = ensure(&engine, "p", 1).await;
     let mut a = Process::open(&engine, "a").await;
-    let mut pushes = engine.slots.wakeups(&a.session).await.unwrap();
+    let mut pushes = engine.slots.notifications(&a.session).await.unwrap();
     let lease = a.take(&request("t", 1)).await;
     let wish = request("t", 1);
     a.wait(&wish).await;
     let reset = fixture.second().await.slots.control(PoolCommand::Reset { pool: pool("p") }).await.unwrap();
     assert!(reset.epoch > made.epoch);
     assert_eq!((reset.in_use(), reset.waiters), (1, 1), "nothing is deleted, nothing over-admitted");
-    assert_eq!(soon("the push to stop", pushes.next()).await.unwrap(), [Wake::Stop(lease.id())]);
+    assert_eq!(soon("the push to stop", pushes.next()).await.unwrap(), [Notification::Stop(lease.id())]);
     for _ in 0..2 {
         assert_eq!(a.beat().await.stop, [lease.id()], "said until it has stopped");
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use lockgate_core::Engine;
 use lockgate_core::audit::{Audit, Evidence, audit};
+use lockgate_core::history::{EndedHold, HistoryEntry, HistoryPage, HoldEnd, PAGE, SlotsChange};
 use lockgate_core::lease::{Lease, Release, Released, SlotRequest};
-use lockgate_core::pool::{NewAdvice, PoolChange};
-use lockgate_core::record::{EndedHold, Entry, HoldEnd, LimitChange, PAGE, RecordPage};
+use lockgate_core::pool::{NewRecommendation, PoolChange};
 use lockgate_core::slots::{PoolQuery, PoolView};
 
 use super::super::Fixture;
@@ -19,22 +19,22 @@ async fn record_of(engine: &Engine, name: &str, after: u64) -> PoolView {
     views.remove(0)
 }
 
-async fn page(engine: &Engine) -> RecordPage {
+async fn page(engine: &Engine) -> HistoryPage {
     record_of(engine, "p", 0).await.record.unwrap()
 }
 
 async fn holds(engine: &Engine) -> Vec<EndedHold> {
-    let hold = |entry: &Entry| match entry {
-        Entry::Hold(hold) => Some(*hold),
-        Entry::Limit(_) => None,
+    let hold = |entry: &HistoryEntry| match entry {
+        HistoryEntry::Hold(hold) => Some(*hold),
+        HistoryEntry::Limit(_) => None,
     };
     page(engine).await.entries.iter().filter_map(hold).collect()
 }
 
-async fn limits(engine: &Engine) -> Vec<LimitChange> {
-    let change = |entry: &Entry| match entry {
-        Entry::Limit(change) => Some(*change),
-        Entry::Hold(_) => None,
+async fn limits(engine: &Engine) -> Vec<SlotsChange> {
+    let change = |entry: &HistoryEntry| match entry {
+        HistoryEntry::Limit(change) => Some(*change),
+        HistoryEntry::Hold(_) => None,
     };
     page(engine).await.entries.iter().filter_map(change).collect()
 }
@@ -81,7 +81,7 @@ pub async fn a_lease_of_two_pools_is_on_the_record_of_both(fixture: &dyn Fixture
     a.free(&lease).await;
     for (name, weight) in [("p", 1), ("q", 3)] {
         let page = record_of(&engine, name, 0).await.record.unwrap();
-        let [Entry::Hold(hold)] = page.entries[..] else { panic!("{page:?}") };
+        let [HistoryEntry::Hold(hold)] = page.entries[..] else { panic!("{page:?}") };
         assert_eq!((hold.lease, hold.weight), (lease.id(), weight));
     }
 }
@@ -131,19 +131,19 @@ pub async fn the_holds_of_a_dead_process_are_on_record(fixture: &dyn Fixture) {
     assert_eq!(ends, expected);
 }
 
-/// Each change of what grants obey is there, with what it was before: by an operator or by an enforced advice.
+/// Each change of what grants obey is there, with what it was before: by an operator or by an enforced recommendation.
 pub async fn changes_of_the_limit_are_on_record(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 4).await;
     let advise = |slots, enforced| {
-        let advice = Some(Some(NewAdvice { slots, why: "why".to_owned(), enforced }));
-        PoolChange { advice, ..PoolChange::default() }
+        let recommendation = Some(Some(NewRecommendation { slots, why: "why".to_owned(), enforced }));
+        PoolChange { recommendation, ..PoolChange::default() }
     };
     set_slots(&engine, "p", 5).await;
     set_slots(&engine, "p", 5).await;
     change(&engine, "p", advise(2, false)).await;
     change(&engine, "p", advise(3, true)).await;
-    change(&engine, "p", PoolChange { advice: Some(None), ..PoolChange::default() }).await;
+    change(&engine, "p", PoolChange { recommendation: Some(None), ..PoolChange::default() }).await;
     let changes: Vec<_> = limits(&engine).await.iter().map(|change| (change.from, change.to)).collect();
     assert_eq!(changes, [(4, 5), (5, 3), (3, 5)]);
 }
@@ -192,8 +192,8 @@ pub async fn a_long_record_comes_in_pages(fixture: &dyn Fixture) {
         let page = record_of(&engine, "p", after).await.record.unwrap();
         pages += 1;
         seen.extend(page.entries.iter().filter_map(|entry| match entry {
-            Entry::Hold(hold) => Some(hold.lease),
-            Entry::Limit(_) => None,
+            HistoryEntry::Hold(hold) => Some(hold.lease),
+            HistoryEntry::Limit(_) => None,
         }));
         next = page.next;
     }

@@ -2,7 +2,7 @@
 
 use lockgate_core::Engine;
 use lockgate_core::lease::{Admission, Refusal, Release, Released, SlotRequest};
-use lockgate_core::pool::{Configured, NewAdvice, PoolChange, PoolCommand, PoolSpec};
+use lockgate_core::pool::{Configured, NewRecommendation, PoolChange, PoolCommand, PoolSpec};
 
 use super::super::Fixture;
 use super::super::process::{Process, change, ensure, set_slots, share, status, view};
@@ -128,18 +128,19 @@ pub async fn a_stranded_waiter_that_leaves_is_told_why(fixture: &dyn Fixture) {
     a.wait(&heavy).await;
     a.wait(&light).await;
     change(&engine, "p", rollout(Some(5))).await;
-    // What an advice leaves passes, so it is no reason; nor is a step that still leaves enough.
+    // What an recommendation leaves passes, so it is no reason; nor is a step that still leaves enough.
     assert_eq!(a.leave(&light).await, Released::Done);
     assert_eq!(a.leave(&heavy).await, Released::WasStranded(too_heavy(8, 5, 10)));
     assert_eq!(a.leave(&heavy).await, Released::NotHeld);
 }
 
-/// An advice strands as well, but refuses nobody: it passes.
+/// An recommendation strands as well, but refuses nobody: it passes.
 pub async fn an_advice_strands_and_refuses_nobody(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 10).await;
-    let advice = NewAdvice { slots: 5, why: "why".to_owned(), enforced: true };
-    change(&engine, "p", PoolChange { advice: Some(Some(advice)), ..PoolChange::default() }).await;
+    let recommendation = NewRecommendation { slots: 5, why: "why".to_owned(), enforced: true };
+    change(&engine, "p", PoolChange { recommendation: Some(Some(recommendation)), ..PoolChange::default() })
+        .await;
     let mut a = Process::open(&engine, "a").await;
     let heavy = request("t", 8);
     a.wait(&heavy).await;

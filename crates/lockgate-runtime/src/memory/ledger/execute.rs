@@ -3,9 +3,9 @@
 
 use lockgate_core::Timestamp;
 use lockgate_core::job::Outcome;
-use lockgate_core::ledger::{Authority, Execution, Report, Settled, Settlement, Start, Started};
+use lockgate_core::ledger::{Execution, Report, Settled, Settlement, SettlementToken, Start, Started};
 use lockgate_core::run::RunStatus;
-use lockgate_core::transition::{self, DEADLINE_PASSED, Ending, Event, POISONED, Standing, StartVerdict};
+use lockgate_core::transition::{self, DEADLINE_PASSED, Ending, Event, JobSnapshot, POISONED, StartVerdict};
 
 use super::{Books, Job, Run};
 
@@ -54,8 +54,8 @@ impl Books {
 }
 
 impl Job {
-    fn standing(&self, run: Option<&Run>, now: Timestamp) -> Standing {
-        Standing {
+    fn standing(&self, run: Option<&Run>, now: Timestamp) -> JobSnapshot {
+        JobSnapshot {
             state: self.record.state,
             dispatch: self.dispatch,
             dispatched: self.dispatched,
@@ -119,13 +119,13 @@ impl Job {
 
     fn settle(&mut self, settlement: Settlement, now: Timestamp) -> Settled {
         let started = match settlement.by {
-            Authority::Execution(number) => {
+            SettlementToken::Execution(number) => {
                 if !self.executing || self.record.executions != number {
                     return Settled::Stale;
                 }
                 true
             }
-            Authority::Unrecorded { dispatch, number } => {
+            SettlementToken::Unrecorded { dispatch, number } => {
                 let standing = self.standing(None, now);
                 if !transition::is_latest_unrecorded(&standing, dispatch, number) {
                     return Settled::Stale;
@@ -134,7 +134,7 @@ impl Job {
                 self.record.executions = number;
                 true
             }
-            Authority::Delivery(dispatch) => {
+            SettlementToken::Delivery(dispatch) => {
                 if !self.dispatched || self.dispatch != dispatch {
                     return Settled::Stale;
                 }

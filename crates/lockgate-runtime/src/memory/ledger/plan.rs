@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use lockgate_core::error::EngineError;
-use lockgate_core::job::{JobRecord, JobState};
-use lockgate_core::ledger::{self, Adoption, PlanStep, Planned, PlannedJob};
-use lockgate_core::run::{self, RunRecord, RunSpec, RunStatus};
+use lockgate_core::job::{JobRow, JobState};
+use lockgate_core::ledger::{self, Ingestion, PlanStep, Planned, PlannedJob};
+use lockgate_core::run::{self, RunRow, RunSpec, RunStatus};
 use lockgate_core::{RunId, Timestamp};
 
 use super::super::conflict;
@@ -20,7 +20,7 @@ impl Books {
             }
             PlanStep::Append { run, jobs } => self.append(run, jobs),
             PlanStep::Seal { run } => self.seal(run),
-            PlanStep::Adopt(adoption) => self.adopt(adoption),
+            PlanStep::Ingest(adoption) => self.adopt(adoption),
         }
     }
 
@@ -50,11 +50,11 @@ impl Books {
         Ok(Planned { run: record, existed: true, added: count })
     }
 
-    fn adopt(&mut self, adoption: Adoption) -> Result<Planned, EngineError> {
+    fn adopt(&mut self, adoption: Ingestion) -> Result<Planned, EngineError> {
         let now = self.now;
-        let Adoption { inbox, kind, queue, jobs } = adoption;
+        let Ingestion { inbox, kind, queue, jobs } = adoption;
         let spec = run::inbox(inbox, kind, queue, now).map_err(|error| conflict(error.to_string()))?;
-        let Planned { run: RunRecord { id, .. }, existed, .. } = self.open(spec)?;
+        let Planned { run: RunRow { id, .. }, existed, .. } = self.open(spec)?;
         let mut jobs: Vec<PlannedJob> =
             jobs.into_iter().filter(|job| !self.places.contains_key(&job.id)).collect();
         let inbox = self.run_mut(id)?;
@@ -66,7 +66,7 @@ impl Books {
         jobs.retain(|job| seen.insert(job.id));
         for job in &mut jobs {
             if inbox.keys.contains(&job.key) {
-                job.key = ledger::adopted_key(&job.key, job.id);
+                job.key = ledger::ingested_key(&job.key, job.id);
             }
             inbox.keys.insert(job.key.clone());
         }
@@ -100,7 +100,7 @@ impl Books {
 
 impl Run {
     fn new(spec: RunSpec, now: Timestamp) -> Self {
-        let record = RunRecord {
+        let record = RunRow {
             id: spec.id,
             name: spec.name,
             kind: spec.kind,
@@ -133,8 +133,8 @@ impl Run {
 }
 
 impl Job {
-    fn new(run: &RunRecord, job: PlannedJob, now: Timestamp) -> Self {
-        let record = JobRecord {
+    fn new(run: &RunRow, job: PlannedJob, now: Timestamp) -> Self {
+        let record = JobRow {
             id: job.id,
             run: Some(run.id),
             kind: run.kind.clone(),

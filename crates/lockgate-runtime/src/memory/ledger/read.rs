@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockgate_core::job::JobRecord;
+use lockgate_core::job::JobRow;
 use lockgate_core::ledger::{JobQuery, RunQuery};
 use lockgate_core::run::{Counts, RunSummary, RunTiming};
 
@@ -24,10 +24,10 @@ impl Books {
             .collect()
     }
 
-    pub(super) fn jobs(&self, query: &JobQuery) -> Vec<JobRecord> {
+    pub(super) fn jobs(&self, query: &JobQuery) -> Vec<JobRow> {
         let after = query.after.and_then(|id| self.places.get(&id).copied()).unwrap_or(0);
         let other = query.absent_from.map(|id| self.run(id).map(|run| &run.keys));
-        let absent = |job: &JobRecord| match &other {
+        let absent = |job: &JobRow| match &other {
             Some(Ok(keys)) => !keys.contains(&job.key),
             _ => true,
         };

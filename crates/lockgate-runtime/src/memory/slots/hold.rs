@@ -1,8 +1,8 @@
 //! The end of holds and waits. A release must never end a hold that it does not name by its fence.
 
 use lockgate_core::admission;
+use lockgate_core::history::HoldEnd;
 use lockgate_core::lease::{Release, Released};
-use lockgate_core::record::HoldEnd;
 use lockgate_core::time::millis;
 use lockgate_core::{Fence, LeaseId, SessionId};
 

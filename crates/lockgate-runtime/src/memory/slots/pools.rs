@@ -2,8 +2,10 @@
 
 use lockgate_core::PoolName;
 use lockgate_core::error::EngineError;
-use lockgate_core::lease::{Holder, SlotRequest, Wake};
-use lockgate_core::pool::{self, Advice, NewAdvice, PoolChange, PoolCommand, PoolSpec, PoolStatus};
+use lockgate_core::lease::{Holder, Notification, SlotRequest};
+use lockgate_core::pool::{
+    self, NewRecommendation, PoolChange, PoolCommand, PoolSpec, PoolStatus, Recommendation,
+};
 use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::time::millis;
 
@@ -36,7 +38,7 @@ impl State {
             epoch: 1,
             peak: in_use,
             paused_until: None,
-            advice: None,
+            recommendation: None,
             hold: None,
         });
         pool.configured = spec.configured();
@@ -60,8 +62,8 @@ impl State {
             let after = change.applied(before.as_ref());
             pool.shares.extend(after.map(|share| (change.tenant, share)));
         }
-        if let Some(advice) = change.advice {
-            pool.advice = advice.map(|advice| Given { advice, since: now });
+        if let Some(recommendation) = change.recommendation {
+            pool.recommendation = recommendation.map(|recommendation| Given { recommendation, since: now });
         }
         if let Some(pause) = change.pause {
             pool.paused_until.get_or_insert(now.saturating_add(millis(pause)));
@@ -87,7 +89,7 @@ impl State {
             |held: &&mut Held| weight_in(&held.lease.request, &name) > 0 && held.draining_until.is_none();
         for held in self.leases.values_mut().filter(holders) {
             held.stopping = true;
-            self.wakes.push((held.session, Wake::Stop(held.lease.id())));
+            self.wakes.push((held.session, Notification::Stop(held.lease.id())));
         }
         Ok(name)
     }
@@ -123,9 +125,9 @@ impl State {
             peak: pool.peak,
             waiters: u32::try_from(waiters().count()).unwrap_or(u32::MAX),
             oldest_wait: waiters().map(|w| self.now - w.since).max().map(|ms| self.until(self.now + ms)),
-            learning: self.learning_until.map(|until| self.until(until)),
+            recovering: self.learning_until.map(|until| self.until(until)),
             paused: pool.paused_until.map(|until| self.until(until)),
-            advice: pool.advice.as_ref().map(|given| self.advice(given)),
+            recommendation: pool.recommendation.as_ref().map(|given| self.recommendation(given)),
         }
     }
 
@@ -135,9 +137,9 @@ impl State {
         u32::try_from(requests.filter(wants).count()).unwrap_or(u32::MAX)
     }
 
-    fn advice(&self, Given { advice, since }: &Given) -> Advice {
-        let NewAdvice { slots, why, enforced } = advice.clone();
-        Advice { slots, why, enforced, age: self.until(self.now + (self.now - since)) }
+    fn recommendation(&self, Given { recommendation, since }: &Given) -> Recommendation {
+        let NewRecommendation { slots, why, enforced } = recommendation.clone();
+        Recommendation { slots, why, enforced, age: self.until(self.now + (self.now - since)) }
     }
 
     fn holders(&self, name: &PoolName) -> Vec<Holder> {
@@ -167,7 +169,7 @@ impl Pool {
 
     /// The slots that grants obey when the pool is not paused.
     pub(super) fn limit(&self) -> u32 {
-        let enforced = self.advice.as_ref().filter(|given| given.advice.enforced);
-        pool::limit(self.allowed(), enforced.map(|given| given.advice.slots))
+        let enforced = self.recommendation.as_ref().filter(|given| given.recommendation.enforced);
+        pool::limit(self.allowed(), enforced.map(|given| given.recommendation.slots))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use lockgate_core::admission::{self, Ahead, Bounds, Known, Pace};
 use lockgate_core::fairness::{self, Contender, Room, TenantUse};
-use lockgate_core::lease::{Admission, Lease, Refusal, SlotRequest, Wake};
+use lockgate_core::lease::{Admission, Lease, Notification, Refusal, SlotRequest};
 use lockgate_core::pool::merged;
 use lockgate_core::{Fence, LeaseId, PoolName, SessionId, Tenant};
 
@@ -46,7 +46,7 @@ impl State {
     fn latest(&mut self, lease: LeaseId, answer: Admission) -> Admission {
         match self.leases.get(&lease) {
             Some(held) if answer == Admission::Queued => {
-                self.wakes.retain(|(_, wake)| !matches!(wake, Wake::Granted(l) if l.id() == lease));
+                self.wakes.retain(|(_, wake)| !matches!(wake, Notification::Granted(l) if l.id() == lease));
                 Admission::Granted(held.lease.clone())
             }
             _ => answer,
@@ -102,7 +102,7 @@ impl State {
         while let Some(waiter) = self.next().and_then(|ticket| self.waiters.remove(&ticket)) {
             let fence = self.next_fence();
             let lease = Lease { request: waiter.request, fence };
-            self.wakes.push((waiter.session, Wake::Granted(lease.clone())));
+            self.wakes.push((waiter.session, Notification::Granted(lease.clone())));
             self.hold(waiter.session, lease);
         }
     }

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use lockgate_core::pool::Need;
-use lockgate_core::record::{
-    EndedHold, Entry, HoldEnd, KEPT, LimitChange, Moment, PAGE, RecordPage, granted_at,
+use lockgate_core::history::{
+    EndedHold, HistoryEntry, HistoryPage, HoldEnd, KEPT, Moment, PAGE, SlotsChange, granted_at,
 };
+use lockgate_core::pool::Need;
 use lockgate_core::{Fence, LeaseId, PoolName, Timestamp};
 
 use super::State;
@@ -15,7 +15,7 @@ pub(super) struct Record {
     since: Moment,
     /// How many entries have fallen out.
     dropped: u64,
-    entries: VecDeque<(PoolName, Entry)>,
+    entries: VecDeque<(PoolName, HistoryEntry)>,
 }
 
 impl Record {
@@ -28,7 +28,7 @@ impl Record {
         self.since.number = self.since.number.max(fence.0);
     }
 
-    fn push(&mut self, pool: PoolName, entry: Entry) {
+    fn push(&mut self, pool: PoolName, entry: HistoryEntry) {
         self.entries.push_back((pool, entry));
         let kept = usize::try_from(KEPT).unwrap_or(usize::MAX);
         while self.entries.len() > kept
@@ -36,20 +36,20 @@ impl Record {
         {
             self.dropped += 1;
             self.since = match oldest {
-                Entry::Hold(hold) => Moment { number: hold.number, at_ms: hold.ended_at.0 },
-                Entry::Limit(change) => Moment { number: change.number, at_ms: change.at.0 },
+                HistoryEntry::Hold(hold) => Moment { number: hold.number, at_ms: hold.ended_at.0 },
+                HistoryEntry::Limit(change) => Moment { number: change.number, at_ms: change.at.0 },
             };
         }
     }
 
-    fn page(&self, pool: &PoolName, after: u64, now: Moment) -> RecordPage {
+    fn page(&self, pool: &PoolName, after: u64, now: Moment) -> HistoryPage {
         let from = after.saturating_sub(self.dropped);
         let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let page = self.entries.iter().skip(size(from)).take(size(PAGE));
         let entries = page.filter(|(of, _)| of == pool).map(|(_, entry)| *entry).collect();
         let end = from.saturating_add(PAGE);
         let next = (size(end) < self.entries.len()).then(|| self.dropped.saturating_add(end));
-        RecordPage { since: self.since, now, entries, next }
+        HistoryPage { since: self.since, now, entries, next }
     }
 }
 
@@ -66,19 +66,19 @@ impl State {
         for Need { pool, weight } in held.lease.request.needs {
             let (granted_at, ended_at) = (granted_at(fence), Timestamp(at_ms));
             let hold = EndedHold { lease, fence, weight, granted_at, ended_at, number, end };
-            self.record.push(pool, Entry::Hold(hold));
+            self.record.push(pool, HistoryEntry::Hold(hold));
         }
     }
 
     pub(super) fn limit_changed(&mut self, pool: &PoolName, from: u32, to: u32) {
         let Moment { number, at_ms } = self.moment();
         if from != to {
-            let change = LimitChange { at: Timestamp(at_ms), number, from, to };
-            self.record.push(pool.clone(), Entry::Limit(change));
+            let change = SlotsChange { at: Timestamp(at_ms), number, from, to };
+            self.record.push(pool.clone(), HistoryEntry::Limit(change));
         }
     }
 
-    pub(super) fn page(&self, pool: &PoolName, after: u64) -> RecordPage {
+    pub(super) fn page(&self, pool: &PoolName, after: u64) -> HistoryPage {
         self.record.page(pool, after, self.moment())
     }
 }
@@ -93,15 +93,15 @@ mod tests {
         let mut record = Record::begin(Moment::default());
         for number in 1..=KEPT + 5 {
             let at = Timestamp(i64::try_from(number).unwrap() * 10);
-            record.push(pool.clone(), Entry::Limit(LimitChange { at, number, from: 1, to: 2 }));
+            record.push(pool.clone(), HistoryEntry::Limit(SlotsChange { at, number, from: 1, to: 2 }));
         }
         let page = record.page(&pool, 0, Moment::default());
         assert_eq!((page.since, page.entries.len()), (Moment { number: 5, at_ms: 50 }, 1_000));
-        assert_eq!(page.entries.first().map(Entry::number), Some(6));
-        let end = Entry::Limit(LimitChange { at: Timestamp(0), number: KEPT + 6, from: 1, to: 2 });
+        assert_eq!(page.entries.first().map(HistoryEntry::number), Some(6));
+        let end = HistoryEntry::Limit(SlotsChange { at: Timestamp(0), number: KEPT + 6, from: 1, to: 2 });
         record.push(pool.clone(), end);
         let next = record.page(&pool, page.next.unwrap(), Moment::default());
-        assert_eq!(next.entries.first().map(Entry::number), Some(1_006));
+        assert_eq!(next.entries.first().map(HistoryEntry::number), Some(1_006));
         assert_eq!(record.page(&pool, KEPT, Moment::default()).next, None);
     }
 }

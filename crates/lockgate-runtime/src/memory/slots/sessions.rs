@@ -1,8 +1,8 @@
 //! Sessions: their heartbeats, their end, and what becomes of what they held. A live holder must never be taken for
 //! dead: only the store's own clock, which does not leap, ends a session.
 
-use lockgate_core::lease::{Lease, Pulse, Session, SlotRequest};
-use lockgate_core::record::HoldEnd;
+use lockgate_core::history::HoldEnd;
+use lockgate_core::lease::{HeartbeatReply, Lease, Session, SlotRequest};
 use lockgate_core::time::millis;
 use lockgate_core::{LeaseId, SessionId};
 use uuid::Uuid;
@@ -33,14 +33,19 @@ impl State {
         known.or_insert_with(|| Known { process: "opened again".to_owned(), deadline }).deadline = deadline;
     }
 
-    pub(super) fn heartbeat(&mut self, session: SessionId, held: &[Lease], waiting: &[SlotRequest]) -> Pulse {
+    pub(super) fn heartbeat(
+        &mut self,
+        session: SessionId,
+        held: &[Lease],
+        waiting: &[SlotRequest],
+    ) -> HeartbeatReply {
         self.renew(session);
         if self.learning_until.is_some() {
             for lease in held {
                 self.register_again(session, lease);
             }
         }
-        let mut pulse = Pulse::default();
+        let mut pulse = HeartbeatReply::default();
         for lease in held {
             match self.leases.get(&lease.id()).filter(|known| known.is_with(session, lease.fence)) {
                 None => pulse.lost.push(lease.id()),

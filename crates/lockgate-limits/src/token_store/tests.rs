@@ -16,11 +16,11 @@ async fn pass(time: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn two_processes_share_the_rate_and_each_waits_its_turn() {
-    let ledger = Arc::new(MemoryChunks::new());
-    let limiter = || ChunkedLimiter::new(Arc::clone(&ledger), "n", quota());
+    let ledger = Arc::new(MemoryTokenStore::new());
+    let limiter = || DistributedLimiter::new(Arc::clone(&ledger), "n", quota());
     let (one, other) = (limiter(), limiter());
     let start = now();
-    let many = |limiter: ChunkedLimiter<Arc<MemoryChunks>>| async move {
+    let many = |limiter: DistributedLimiter<Arc<MemoryTokenStore>>| async move {
         for _ in 0..70 {
             limiter.acquire(1).await.unwrap();
         }
@@ -33,22 +33,22 @@ async fn two_processes_share_the_rate_and_each_waits_its_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn a_chunk_is_not_spent_after_its_end() {
-    let options = ChunkOptions { size: 20, lasts: Duration::from_secs(1) };
-    let limiter = ChunkedLimiter::with_options(MemoryChunks::new(), "n", quota(), options);
+    let options = TokenBatchOptions { size: 20, lasts: Duration::from_secs(1) };
+    let limiter = DistributedLimiter::with_options(MemoryTokenStore::new(), "n", quota(), options);
     limiter.acquire(1).await.unwrap();
     assert!(limiter.try_acquire(1));
     pass(Duration::from_secs(1)).await;
     assert!(!limiter.try_acquire(1));
     limiter.acquire(1).await.unwrap();
     assert!(limiter.try_acquire(1));
-    assert!(matches!(limiter.acquire(41).await, Err(ChunkError::TooLarge)));
+    assert!(matches!(limiter.acquire(41).await, Err(TokenStoreError::TooLarge)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_given_back_serves_another_process_at_once() {
-    let ledger = Arc::new(MemoryChunks::new());
-    let options = ChunkOptions { size: 40, lasts: Duration::from_secs(10) };
-    let limiter = || ChunkedLimiter::with_options(Arc::clone(&ledger), "n", quota(), options);
+    let ledger = Arc::new(MemoryTokenStore::new());
+    let options = TokenBatchOptions { size: 40, lasts: Duration::from_secs(10) };
+    let limiter = || DistributedLimiter::with_options(Arc::clone(&ledger), "n", quota(), options);
     let (one, other) = (limiter(), limiter());
     one.acquire(1).await.unwrap();
     one.give_back().await.unwrap();
@@ -59,14 +59,14 @@ async fn what_was_given_back_serves_another_process_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn who_cannot_be_served_in_time_is_told_when_and_nothing_is_charged() {
-    let ledger = Arc::new(MemoryChunks::new());
-    let limiter = ChunkedLimiter::new(Arc::clone(&ledger), "n", Quota::per_second(10, 1).unwrap());
+    let ledger = Arc::new(MemoryTokenStore::new());
+    let limiter = DistributedLimiter::new(Arc::clone(&ledger), "n", Quota::per_second(10, 1).unwrap());
     limiter.acquire(1).await.unwrap();
     let start = now();
     let until = start + Duration::from_millis(99);
     let refused = limiter.acquire_by(1, Some(until)).await;
     let hundred = Duration::from_millis(100);
-    assert!(matches!(refused, Err(ChunkError::NotInTime { retry_after }) if retry_after == hundred));
+    assert!(matches!(refused, Err(TokenStoreError::NotInTime { retry_after }) if retry_after == hundred));
     assert_eq!(now(), start, "it does not wait in vain");
     limiter.acquire_by(1, Some(start + hundred)).await.unwrap();
     assert_eq!(now(), start + hundred);
@@ -74,7 +74,8 @@ async fn who_cannot_be_served_in_time_is_told_when_and_nothing_is_charged() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_wait_leaves_no_trace_and_the_next_in_line_is_served() {
-    let limiter = Arc::new(ChunkedLimiter::new(MemoryChunks::new(), "n", Quota::per_second(10, 1).unwrap()));
+    let limiter =
+        Arc::new(DistributedLimiter::new(MemoryTokenStore::new(), "n", Quota::per_second(10, 1).unwrap()));
     limiter.acquire(1).await.unwrap();
     let start = now();
     let first = tokio::time::timeout(Duration::from_millis(50), limiter.acquire(1));
@@ -89,12 +90,12 @@ async fn a_dropped_wait_leaves_no_trace_and_the_next_in_line_is_served() {
 
 #[tokio::test(start_paused = true)]
 async fn one_token_at_a_time_uses_the_whole_rate_though_the_burst_is_small() {
-    let ledger = Arc::new(MemoryChunks::new());
+    let ledger = Arc::new(MemoryTokenStore::new());
     let quota = Quota::per_second(10, 1).unwrap();
-    let limiter = || ChunkedLimiter::new(Arc::clone(&ledger), "n", quota);
+    let limiter = || DistributedLimiter::new(Arc::clone(&ledger), "n", quota);
     let (one, other) = (limiter(), limiter());
     let start = now();
-    let many = |limiter: ChunkedLimiter<Arc<MemoryChunks>>| async move {
+    let many = |limiter: DistributedLimiter<Arc<MemoryTokenStore>>| async move {
         for _ in 0..25 {
             limiter.acquire(1).await.unwrap();
         }
@@ -105,8 +106,8 @@ async fn one_token_at_a_time_uses_the_whole_rate_though_the_burst_is_small() {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_in_the_store_reaches_a_limiter_that_knows_an_older_quota() {
-    let ledger = Arc::new(MemoryChunks::new());
-    let limiter = ChunkedLimiter::new(Arc::clone(&ledger), "n", Quota::per_second(10, 1).unwrap());
+    let ledger = Arc::new(MemoryTokenStore::new());
+    let limiter = DistributedLimiter::new(Arc::clone(&ledger), "n", Quota::per_second(10, 1).unwrap());
     limiter.acquire(1).await.unwrap();
     let faster = Quota::per_second(100, 4).unwrap();
     ledger.set("n", LimitChange { quota: Some(faster), note: None, version: None }).await.unwrap();
@@ -141,9 +142,9 @@ proptest! {
 
 /// A life of four processes: they spend, give back, and die.
 async fn live(calls: Vec<(usize, u32, u64, u8)>) -> Vec<(Duration, u32)> {
-    let ledger = Arc::new(MemoryChunks::new());
-    let options = ChunkOptions { size: 15, lasts: Duration::from_secs(3) };
-    let limiter = || ChunkedLimiter::with_options(Arc::clone(&ledger), "n", quota(), options);
+    let ledger = Arc::new(MemoryTokenStore::new());
+    let options = TokenBatchOptions { size: 15, lasts: Duration::from_secs(3) };
+    let limiter = || DistributedLimiter::with_options(Arc::clone(&ledger), "n", quota(), options);
     let mut processes: Vec<_> = (0..4).map(|_| limiter()).collect();
     let (start, mut taken) = (now(), Vec::new());
     for (process, tokens, gap, what) in calls {
@@ -176,7 +177,7 @@ mod suite {
     use crate::conformance::Store;
 
     async fn fresh() -> Store {
-        let store = Arc::new(MemoryChunks::new());
+        let store = Arc::new(MemoryTokenStore::new());
         Store { one: store.clone(), other: store, keep: Box::new(()) }
     }
 

@@ -4,8 +4,8 @@
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::lease::{Lease, Wake};
-use lockgate_core::slots::Wakeups;
+use lockgate_core::lease::{Lease, Notification};
+use lockgate_core::slots::Notifications;
 use lockgate_core::{Fence, SessionId};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -42,12 +42,13 @@ impl Pushes {
 }
 
 #[async_trait]
-impl Wakeups for Pushes {
-    async fn next(&mut self) -> Result<Vec<Wake>, EngineError> {
+impl Notifications for Pushes {
+    async fn next(&mut self) -> Result<Vec<Notification>, EngineError> {
         loop {
             self.commits.listen();
             let rows = self.read().await.doing(DOING)?;
-            let pushes: Vec<(i64, Wake)> = rows.iter().map(push).collect::<sqlx::Result<_>>().doing(DOING)?;
+            let pushes: Vec<(i64, Notification)> =
+                rows.iter().map(push).collect::<sqlx::Result<_>>().doing(DOING)?;
             if let Some(last) = pushes.iter().map(|(number, _)| *number).max() {
                 self.last = last;
                 return Ok(pushes.into_iter().map(|(_, wake)| wake).collect());
@@ -57,11 +58,11 @@ impl Wakeups for Pushes {
     }
 }
 
-fn push(row: &SqliteRow) -> sqlx::Result<(i64, Wake)> {
+fn push(row: &SqliteRow) -> sqlx::Result<(i64, Notification)> {
     if let Some(order) = row.try_get::<Option<i64>, _>("stop")? {
-        return Ok((order, Wake::Stop(name(row, "id")?)));
+        return Ok((order, Notification::Stop(name(row, "id")?)));
     }
     let fence: u64 = row.try_get("fence")?;
     let lease = Lease { request: json(row, "request")?, fence: Fence(fence) };
-    Ok((row.try_get("fence")?, Wake::Granted(lease)))
+    Ok((row.try_get("fence")?, Notification::Granted(lease)))
 }

@@ -1,10 +1,10 @@
-//! Stages of a limit in the config: `[pools.NAME.stages]` and `[kinds.NAME.stages]`.
+//! Ramp of a limit in the config: `[pools.NAME.ramp]` and `[kinds.NAME.ramp]`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use garde::Validate;
-use lockgate_limits::{Rate, Stage, Stages};
+use lockgate_limits::{Ramp, RampStep, Rate};
 use lockgate_runtime::rates::{limit_of_kind, limit_of_pool};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,15 +18,15 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// More steps than a rollout needs.
 const MOST_STEPS: usize = 20;
 
-/// `stages` of a pool or a kind: how `limits stages NAME start` raises its limit to what is configured.
+/// `ramp` of a pool or a kind: how `limits ramp NAME start` raises its limit to what is configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
-pub struct StageSettings {
-    /// The stages in their order, at most 20, each a share of the configured rate, burst and slots. An empty list: no
-    /// stages; a limit that is in one goes back to what is configured.
+pub struct RampSettings {
+    /// The ramp in their order, at most 20, each a share of the configured rate, burst and slots. An empty list: no
+    /// ramp; a limit that is in one goes back to what is configured.
     #[garde(dive)]
     #[garde(custom(rising))]
-    pub steps: Vec<StepSettings>,
+    pub steps: Vec<RampStepSettings>,
     /// How long a stage lasts before the next one begins: 1 s to 30 days.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
@@ -49,7 +49,7 @@ pub struct StageSettings {
 /// One of `steps`. What it does not name is its share of what is configured; what it names is in force unless
 /// less is configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
-pub struct StepSettings {
+pub struct RampStepSettings {
     /// The share of the configured rate, burst and slots, in percent.
     #[garde(custom(a_percentage))]
     pub share: u8,
@@ -68,10 +68,10 @@ pub struct StepSettings {
     pub slots: Option<u32>,
 }
 
-impl Default for StageSettings {
+impl Default for RampSettings {
     fn default() -> Self {
-        let Stages { steps, soak, min_samples, max_error_rate, max_p95 } = Stages::default();
-        let steps = steps.into_iter().map(|Stage { share, rate, burst, slots }| StepSettings {
+        let Ramp { steps, soak, min_samples, max_error_rate, max_p95 } = Ramp::default();
+        let steps = steps.into_iter().map(|RampStep { share, rate, burst, slots }| RampStepSettings {
             share,
             rate,
             burst,
@@ -81,16 +81,16 @@ impl Default for StageSettings {
     }
 }
 
-impl StageSettings {
-    /// The stages as a worker and the commands use them.
+impl RampSettings {
+    /// The ramp as a worker and the commands use them.
     #[must_use]
-    pub fn stages(&self) -> Stages {
+    pub fn ramp(&self) -> Ramp {
         let Self { steps, soak, min_samples, max_error_rate, max_p95 } = self;
         let steps = steps.iter().map(|step| {
-            let StepSettings { share, rate, burst, slots } = *step;
-            Stage { share, rate, burst, slots }
+            let RampStepSettings { share, rate, burst, slots } = *step;
+            RampStep { share, rate, burst, slots }
         });
-        Stages {
+        Ramp {
             steps: steps.collect(),
             soak: *soak,
             min_samples: *min_samples,
@@ -100,17 +100,17 @@ impl StageSettings {
     }
 }
 
-/// The stages of pools and kinds that the config names, by the names of their limits. All others have the
+/// The ramp of pools and kinds that the config names, by the names of their limits. All others have the
 /// default ones.
 #[must_use]
-pub fn stages(settings: &Settings) -> BTreeMap<String, Stages> {
-    let pools = settings.pools.iter().map(|(name, pool)| (limit_of_pool(name), pool.stages.stages()));
-    let kinds = settings.kinds.iter().map(|(name, kind)| (limit_of_kind(name), kind.stages.stages()));
+pub fn ramp(settings: &Settings) -> BTreeMap<String, Ramp> {
+    let pools = settings.pools.iter().map(|(name, pool)| (limit_of_pool(name), pool.ramp.ramp()));
+    let kinds = settings.kinds.iter().map(|(name, kind)| (limit_of_kind(name), kind.ramp.ramp()));
     pools.chain(kinds).collect()
 }
 
-fn rising(steps: &[StepSettings], (): &()) -> garde::Result {
-    check(steps.len() <= MOST_STEPS, || format!("must be at most {MOST_STEPS} stages"))?;
+fn rising(steps: &[RampStepSettings], (): &()) -> garde::Result {
+    check(steps.len() <= MOST_STEPS, || format!("must be at most {MOST_STEPS} ramp"))?;
     check(steps.is_sorted_by_key(|step| step.share), || {
         String::from("must have shares that rise, such as 5, 25 and 100")
     })

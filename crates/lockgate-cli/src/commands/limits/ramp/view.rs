@@ -1,6 +1,6 @@
-//! What `limits stages` prints.
+//! What `limits ramp` prints.
 
-use lockgate::limits::{LimitStatus, Quota, Stages};
+use lockgate::limits::{LimitStatus, Quota, Ramp};
 use lockgate::{Lockgate, Timestamp};
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ pub(super) struct Shown {
     stage: Option<usize>,
     since: Option<String>,
     why: Option<String>,
-    /// What is in force without stages; null: no rate.
+    /// What is in force without ramp; null: no rate.
     configured_rate: Option<String>,
     configured_burst: Option<u32>,
     /// Null: the limit is of a kind.
@@ -29,22 +29,22 @@ pub(super) struct Shown {
     min_samples: u32,
     max_error_rate: f64,
     max_p95_ms: u64,
-    stages: Vec<StageView>,
+    ramp: Vec<StageView>,
 }
 
 impl Shown {
     pub(super) fn new(
         lockgate: &Lockgate,
         limit: String,
-        stages: &Stages,
+        ramp: &Ramp,
         (found, configured, slots): (Option<&LimitStatus>, Option<Quota>, Option<u32>),
     ) -> Self {
         let staged = found.and_then(|found| Some((found, stage_of(found)?)));
         let in_force = found.filter(|found| !found.is_unset()).map_or(configured, |found| found.quota);
         let configured = staged.as_ref().map_or(in_force, |(_, note)| note.configured);
-        let last = stages.steps.len().saturating_sub(1);
+        let last = ramp.steps.len().saturating_sub(1);
         let place = staged.as_ref().map(|(_, note)| note.place.min(last));
-        let views = stages.steps.iter().enumerate();
+        let views = ramp.steps.iter().enumerate();
         let views = views.map(|(n, stage)| StageView::new(stage, (configured, slots), place == Some(n)));
         let since = |found: &LimitStatus| {
             let age = i64::try_from(found.age.as_millis()).unwrap_or(i64::MAX);
@@ -62,16 +62,16 @@ impl Shown {
             failed: samples.map(|samples| samples.failed),
             slow: samples.map(|samples| samples.slow),
             why: staged.map(|(_, note)| note.why),
-            soak_ms: ms(stages.soak),
-            min_samples: stages.min_samples,
-            max_error_rate: stages.max_error_rate,
-            max_p95_ms: ms(stages.max_p95),
-            stages: views.collect(),
+            soak_ms: ms(ramp.soak),
+            min_samples: ramp.min_samples,
+            max_error_rate: ramp.max_error_rate,
+            max_p95_ms: ms(ramp.max_p95),
+            ramp: views.collect(),
         }
     }
 
     pub(super) fn describe(&self, look: &Look) -> String {
-        let rows = self.stages.iter().enumerate().map(|(n, stage)| {
+        let rows = self.ramp.iter().enumerate().map(|(n, stage)| {
             [
                 (n + 1).to_string(),
                 format!("{} %", stage.share_percent),

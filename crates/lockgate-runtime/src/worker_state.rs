@@ -2,7 +2,7 @@
 
 /// How a worker stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum WorkerState {
     /// It has not begun.
     Starting,
     /// The slot store is away, for this reason; it is asked again and again.

@@ -7,30 +7,33 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::{Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitState, LimitStatus, Pending, Report};
+use super::{
+    AcquireRequest, Acquired, Changed, LimitChange, LimitState, LimitStatus, Pending, Report, TokenBatchId,
+    TokenStore,
+};
 use crate::clock::{Epoch, now};
 
 /// A store for several limiters of one process. Its clock is tokio's.
 #[derive(Debug)]
-pub struct MemoryChunks {
+pub struct MemoryTokenStore {
     epoch: Epoch,
     limits: Mutex<BTreeMap<String, LimitState>>,
 }
 
-impl Default for MemoryChunks {
+impl Default for MemoryTokenStore {
     fn default() -> Self {
         Self::starting(now())
     }
 }
 
-impl MemoryChunks {
+impl MemoryTokenStore {
     /// No limit yet: each one's bucket is full when it is first drawn from.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// As [`MemoryChunks::new`], with a clock that begins at `start`.
+    /// As [`MemoryTokenStore::new`], with a clock that begins at `start`.
     #[must_use]
     pub fn starting(start: Instant) -> Self {
         Self { epoch: Epoch::starting(start), limits: Mutex::default() }
@@ -45,8 +48,8 @@ impl MemoryChunks {
     }
 }
 
-impl Chunks for MemoryChunks {
-    fn draw<'a>(&'a self, limit: &'a str, draw: Draw) -> Pending<'a, Drawn> {
+impl TokenStore for MemoryTokenStore {
+    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
         Box::pin(async move {
             let (at, mut limits) = (self.at(), self.limits());
             let limit =
@@ -55,7 +58,7 @@ impl Chunks for MemoryChunks {
         })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: ChunkId, unspent: u32) -> Pending<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
         Box::pin(async move {
             let at = self.at();
             if let Some(limit) = self.limits().get_mut(limit) {

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use lockgate_core::error::EngineError;
 use lockgate_limits::{
-    Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitStatus, Pending, Quota, Rate, Report, Samples,
+    AcquireRequest, Acquired, Changed, LimitChange, LimitStatus, Pending, Quota, Rate, Report, Samples,
+    TokenBatchId, TokenStore,
 };
 use redis::Value;
 
@@ -27,19 +28,19 @@ use units::Units;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// The chunks of one namespace. They share the slots' connection.
-pub struct RedisChunks {
+pub struct RedisTokenStore {
     link: Arc<Link>,
     tag: String,
     seen: Seen,
 }
 
-impl std::fmt::Debug for RedisChunks {
+impl std::fmt::Debug for RedisTokenStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RedisChunks").field("tag", &self.tag).finish_non_exhaustive()
     }
 }
 
-impl RedisChunks {
+impl RedisTokenStore {
     /// The chunks beside these slots. As with slots, a store that was never used, like one that lost its
     /// state, gives nothing for a while, unless it is [founded](Self::found).
     #[must_use]
@@ -72,7 +73,7 @@ impl RedisChunks {
         reply::row(script.doing(), parts.value())
     }
 
-    async fn try_draw(&self, limit: &str, draw: Draw) -> Result<Drawn, EngineError> {
+    async fn try_draw(&self, limit: &str, draw: AcquireRequest) -> Result<Acquired, EngineError> {
         if draw.lasts > LONGEST {
             let reason = format!("a chunk lasts {LONGEST:?} at most; ask for a shorter one");
             return Err(EngineError::Conflict { reason });
@@ -83,22 +84,23 @@ impl RedisChunks {
         let (chunk, unspent) =
             draw.before.map_or((String::new(), 0), |(id, unspent)| (id.0.to_string(), unspent));
         own.extend([chunk, unspent.to_string(), u8::from(draw.is_configured).to_string()]);
-        let mut row = self.call(Script::Draw, limit, own).await?;
+        let mut row = self.call(Script::AcquireRequest, limit, own).await?;
         match row.integer()? {
-            -3 => Ok(Drawn::NoLimit),
-            -2 => Ok(Drawn::Dry { retry_after: None }),
-            -1 => Ok(Drawn::Dry { retry_after: Some(Duration::from_micros(row.number()?)) }),
+            -3 => Ok(Acquired::NoLimit),
+            -2 => Ok(Acquired::Dry { retry_after: None }),
+            -1 => Ok(Acquired::Dry { retry_after: Some(Duration::from_micros(row.number()?)) }),
             id => {
-                let id =
-                    u64::try_from(id).map_err(|_| senseless(Script::Draw.doing(), "a chunk below zero"))?;
+                let id = u64::try_from(id)
+                    .map_err(|_| senseless(Script::AcquireRequest.doing(), "a chunk below zero"))?;
                 let (tokens, quota) = (row.number()?, quota_of(&mut row)?);
-                let quota = quota.ok_or_else(|| senseless(Script::Draw.doing(), "a chunk of no rate"))?;
-                Ok(Drawn::Chunk { id: ChunkId(id), tokens, quota })
+                let quota =
+                    quota.ok_or_else(|| senseless(Script::AcquireRequest.doing(), "a chunk of no rate"))?;
+                Ok(Acquired::Chunk { id: TokenBatchId(id), tokens, quota })
             }
         }
     }
 
-    async fn try_give_back(&self, limit: &str, chunk: ChunkId, unspent: u32) -> Result<(), EngineError> {
+    async fn try_give_back(&self, limit: &str, chunk: TokenBatchId, unspent: u32) -> Result<(), EngineError> {
         self.call(Script::GiveBack, limit, vec![chunk.0.to_string(), unspent.to_string()]).await.map(drop)
     }
 
@@ -127,12 +129,12 @@ impl RedisChunks {
     }
 }
 
-impl Chunks for RedisChunks {
-    fn draw<'a>(&'a self, limit: &'a str, draw: Draw) -> Pending<'a, Drawn> {
+impl TokenStore for RedisTokenStore {
+    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
         Box::pin(async move { Ok(self.try_draw(limit, draw).await?) })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: ChunkId, unspent: u32) -> Pending<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
         Box::pin(async move { Ok(self.try_give_back(limit, chunk, unspent).await?) })
     }
 

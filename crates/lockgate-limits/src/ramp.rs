@@ -1,4 +1,4 @@
-//! Stages: a limit that is raised step by step to what is configured, each step only after the one before
+//! Ramp: a limit that is raised step by step to what is configured, each step only after the one before
 //! went well.
 //!
 //! In a stage a share of the configured limit is in force, never more than it. After the soak time the next
@@ -17,14 +17,14 @@ mod tests;
 
 use std::time::Duration;
 
-pub use note::{NoStage, StageNote};
+pub use note::{NotRamping, RampState};
 pub use samples::Samples;
 
 use crate::quota::{Quota, Rate};
 
 /// One stage: how much of the configured limit is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Stage {
+pub struct RampStep {
     /// The share of the configured rate, burst and slots, in percent. 0 counts as 1, and more than 100 as
     /// 100.
     pub share: u8,
@@ -38,14 +38,14 @@ pub struct Stage {
     pub slots: Option<u32>,
 }
 
-impl Stage {
+impl RampStep {
     /// A share of everything, without values of its own.
     #[must_use]
     pub fn of_share(share: u8) -> Self {
         Self { share, rate: None, burst: None, slots: None }
     }
 
-    /// The quota in force while `configured` is what holds without stages. `None`: no rate is in force,
+    /// The quota in force while `configured` is what holds without ramp. `None`: no rate is in force,
     /// because none is configured and the stage has none of its own.
     #[must_use]
     pub fn quota(&self, configured: Option<Quota>) -> Option<Quota> {
@@ -58,7 +58,7 @@ impl Stage {
         Some(Quota::clamped(rate.slower_of(configured.rate()), burst.min(configured.burst())))
     }
 
-    /// The slots in force while `configured` are what holds without stages: at least one, unless the pool is
+    /// The slots in force while `configured` are what holds without ramp: at least one, unless the pool is
     /// closed.
     #[must_use]
     pub fn slots(&self, configured: u32) -> u32 {
@@ -82,26 +82,26 @@ fn share(of: u32, percent: u8) -> u32 {
     u32::try_from(share).unwrap_or(of).max(1)
 }
 
-/// The stages of a limit, and when the next one begins.
+/// The ramp of a limit, and when the next one begins.
 ///
 /// ```
 /// use std::time::Duration;
-/// use lockgate_limits::{Quota, Samples, Stages, Step};
+/// use lockgate_limits::{Quota, Samples, Ramp, Step};
 ///
-/// let stages = Stages::default();
+/// let ramp = Ramp::default();
 /// let configured = Some(Quota::per_second(100, 150)?);
-/// let first = stages.stage(0).and_then(|stage| stage.quota(configured));
+/// let first = ramp.step(0).and_then(|stage| stage.quota(configured));
 /// assert_eq!(first, Some(Quota::per_second(5, 7)?));
 ///
 /// let good = Samples { ended: 100, failed: 1, slow: 5 };
-/// assert_eq!(stages.decide(0, good, Duration::from_secs(600)), Step::Forward);
+/// assert_eq!(ramp.decide(0, good, Duration::from_secs(600)), RampDecision::Forward);
 /// # Ok::<(), lockgate_limits::QuotaError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stages {
-    /// The stages in their order. Default: 5 %, 25 %, 100 %. Empty: the limit has none, and one that is in a
+pub struct Ramp {
+    /// The ramp in their order. Default: 5 %, 25 %, 100 %. Empty: the limit has none, and one that is in a
     /// stage goes back to what is configured.
-    pub steps: Vec<Stage>,
+    pub steps: Vec<RampStep>,
     /// How long a stage lasts at least. Default 10 min.
     pub soak: Duration,
     /// Calls of all processes together that must have ended in a stage before anything is concluded. Default
@@ -113,10 +113,10 @@ pub struct Stages {
     pub max_p95: Duration,
 }
 
-impl Default for Stages {
+impl Default for Ramp {
     fn default() -> Self {
         Self {
-            steps: [5, 25, 100].map(Stage::of_share).to_vec(),
+            steps: [5, 25, 100].map(RampStep::of_share).to_vec(),
             soak: Duration::from_secs(600),
             min_samples: 100,
             max_error_rate: 0.01,
@@ -127,7 +127,7 @@ impl Default for Stages {
 
 /// What becomes of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum RampDecision {
     /// It stays.
     Stay(Wait),
     /// The next one begins.
@@ -159,11 +159,11 @@ pub enum Exceeded {
 /// The fewest latest calls that a decision is based on, where that many have ended.
 const WINDOW: u32 = 1_000;
 
-impl Stages {
+impl Ramp {
     /// The stage at a place, 0 being the first. A place beyond the last stage is the last. `None`: there are
-    /// no stages.
+    /// no ramp.
     #[must_use]
-    pub fn stage(&self, place: usize) -> Option<&Stage> {
+    pub fn step(&self, place: usize) -> Option<&RampStep> {
         self.steps.get(place).or_else(|| self.steps.last())
     }
 
@@ -175,18 +175,18 @@ impl Stages {
 
     /// What becomes of the stage at `place` that began `age` ago, with these calls ended in it.
     #[must_use]
-    pub fn decide(&self, place: usize, samples: Samples, age: Duration) -> Step {
+    pub fn decide(&self, place: usize, samples: Samples, age: Duration) -> RampDecision {
         let is_enough = samples.ended > 0 && samples.ended >= u64::from(self.min_samples);
         if is_enough && let Some(exceeded) = self.exceeded(samples) {
-            return Step::Back(exceeded);
+            return RampDecision::Back(exceeded);
         }
         if place.saturating_add(1) >= self.steps.len() {
-            return Step::Stay(Wait::Last);
+            return RampDecision::Stay(Wait::Last);
         }
         if age < self.soak {
-            return Step::Stay(Wait::Soak);
+            return RampDecision::Stay(Wait::Soak);
         }
-        if is_enough { Step::Forward } else { Step::Stay(Wait::Samples) }
+        if is_enough { RampDecision::Forward } else { RampDecision::Stay(Wait::Samples) }
     }
 
     fn exceeded(&self, samples: Samples) -> Option<Exceeded> {

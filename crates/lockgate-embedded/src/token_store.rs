@@ -11,7 +11,8 @@ mod row;
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_limits::{
-    Changed, ChunkId, Chunks, Draw, Drawn, LimitChange, LimitState, LimitStatus, Pending, Report,
+    AcquireRequest, Acquired, Changed, LimitChange, LimitState, LimitStatus, Pending, Report, TokenBatchId,
+    TokenStore,
 };
 use sqlx::SqliteConnection;
 
@@ -21,11 +22,11 @@ use row::Row;
 
 /// The chunks of one file.
 #[derive(Debug)]
-pub(crate) struct SqliteChunks {
+pub(crate) struct SqliteTokenStore {
     database: Database,
 }
 
-impl SqliteChunks {
+impl SqliteTokenStore {
     pub(crate) fn new(database: Database) -> Self {
         Self { database }
     }
@@ -45,18 +46,18 @@ impl SqliteChunks {
     }
 }
 
-impl Chunks for SqliteChunks {
-    fn draw<'a>(&'a self, limit: &'a str, draw: Draw) -> Pending<'a, Drawn> {
+impl TokenStore for SqliteTokenStore {
+    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
         Box::pin(async move {
-            match self.step(limit, Step::Draw(draw)).await? {
-                Answer::Drawn(drawn) => Ok(drawn),
+            match self.step(limit, Step::AcquireRequest(draw)).await? {
+                Answer::Acquired(drawn) => Ok(drawn),
                 // No other step answers so.
-                _ => Ok(Drawn::Dry { retry_after: None }),
+                _ => Ok(Acquired::Dry { retry_after: None }),
             }
         })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: ChunkId, unspent: u32) -> Pending<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
         Box::pin(async move { Ok(self.step(limit, Step::GiveBack(chunk, unspent)).await.map(drop)?) })
     }
 
@@ -100,14 +101,14 @@ impl Reading {
 
 /// What is asked of a limit.
 enum Step {
-    Draw(Draw),
-    GiveBack(ChunkId, u32),
+    AcquireRequest(AcquireRequest),
+    GiveBack(TokenBatchId, u32),
     Set(LimitChange),
     Report(Report),
 }
 
 enum Answer {
-    Drawn(Drawn),
+    Acquired(Acquired),
     Changed(Changed),
     Taken,
 }
@@ -115,7 +116,7 @@ enum Answer {
 impl Step {
     fn doing(&self) -> &'static str {
         match self {
-            Self::Draw(_) => "drawing tokens",
+            Self::AcquireRequest(_) => "drawing tokens",
             Self::GiveBack(..) => "giving tokens back",
             Self::Set(_) => "changing a limit",
             Self::Report(_) => "reporting what jobs came to",
@@ -125,7 +126,7 @@ impl Step {
     /// The limit that this step creates where there is none.
     fn creates(&self, at: u64) -> Option<LimitState> {
         match self {
-            Self::Draw(draw) => Some(LimitState::new(Some(draw.quota), at)),
+            Self::AcquireRequest(draw) => Some(LimitState::new(Some(draw.quota), at)),
             Self::Set(change) => {
                 change.version.is_none_or(|version| version == 0).then(|| LimitState::new(change.quota, at))
             }
@@ -171,7 +172,7 @@ impl Call {
     fn act(&self, row: &mut Row) -> Answer {
         let (at, Row { name, state, .. }) = (self.at.nanos, row);
         match &self.step {
-            Step::Draw(draw) => Answer::Drawn(state.draw(draw, at)),
+            Step::AcquireRequest(draw) => Answer::Acquired(state.draw(draw, at)),
             Step::GiveBack(chunk, unspent) => {
                 state.give_back(*chunk, *unspent, at);
                 Answer::Taken

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// What becomes of the advice.
+/// What becomes of the recommendation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum AdaptiveMode {
     /// Nothing is decided: the limit is the configured one.
     Off,
-    /// The advice is given, and the limit stays the configured one. The default.
+    /// The recommendation is given, and the limit stays the configured one. The default.
     #[default]
     Observe,
     /// The limit is the advised one.
@@ -17,7 +17,7 @@ pub enum AdaptiveMode {
 /// The range of an [`AdaptiveLimit`](super::AdaptiveLimit), and its mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdaptiveOptions {
-    /// What becomes of the advice.
+    /// What becomes of the recommendation.
     pub mode: AdaptiveMode,
     /// The least limit, at least 1.
     pub min: u32,
@@ -51,9 +51,9 @@ pub struct Observation<'a> {
     pub in_use: u32,
 }
 
-/// The advice at one moment.
+/// The recommendation at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Advice {
+pub struct Recommendation {
     /// The limit that is advised.
     pub recommended: u32,
     /// The limit to obey: by the mode, the recommended or the configured one.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use lockgate_core::id::JobId;
 use lockgate_core::job::{JobState, Outcome};
-use lockgate_core::ledger::{Authority, Execution, Report, Settled, Settlement, Start, Started};
+use lockgate_core::ledger::{Execution, Report, Settled, Settlement, SettlementToken, Start, Started};
 use lockgate_core::time::{Timestamp, millis};
 use lockgate_core::transition::{self, DEADLINE_PASSED, Ending, Event, POISONED, StartVerdict};
 use serde::Serialize;
@@ -17,9 +17,9 @@ use sqlx::{Row, SqliteConnection};
 use crate::columns::{name, sql, to_json};
 
 /// The jobs of one call, by id.
-pub(super) struct Standings(HashMap<JobId, Standing>);
+pub(super) struct LoadedJobs(HashMap<JobId, LoadedJob>);
 
-impl Standings {
+impl LoadedJobs {
     pub(super) async fn load(
         tx: &mut SqliteConnection,
         mut ids: Vec<JobId>,
@@ -30,12 +30,12 @@ impl Standings {
         let rows =
             sqlx::query(sql!("ledger/load_jobs")).bind(to_json(&ids)?).bind(now.0).fetch_all(tx).await?;
         rows.iter()
-            .map(|row| Ok((name(row, "id")?, Standing::from_row(row)?)))
+            .map(|row| Ok((name(row, "id")?, LoadedJob::from_row(row)?)))
             .collect::<sqlx::Result<_>>()
             .map(Self)
     }
 
-    pub(super) fn find(&mut self, job: JobId) -> Option<&mut Standing> {
+    pub(super) fn find(&mut self, job: JobId) -> Option<&mut LoadedJob> {
         self.0.get_mut(&job)
     }
 
@@ -50,7 +50,7 @@ impl Standings {
     }
 
     pub(super) async fn store(self, tx: &mut SqliteConnection, now: Timestamp) -> sqlx::Result<()> {
-        let changed: Vec<Standing> = self.0.into_values().filter(|job| job.changed).collect();
+        let changed: Vec<LoadedJob> = self.0.into_values().filter(|job| job.changed).collect();
         if changed.is_empty() {
             return Ok(());
         }
@@ -65,7 +65,7 @@ impl Standings {
 
 /// A job as the state machine needs it.
 #[derive(Serialize)]
-pub(super) struct Standing {
+pub(super) struct LoadedJob {
     seq: i64,
     pub(super) state: JobState,
     dispatch: u32,
@@ -91,7 +91,7 @@ pub(super) struct Standing {
     changed: bool,
 }
 
-impl Standing {
+impl LoadedJob {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         Ok(Self {
             seq: row.try_get("seq")?,
@@ -124,7 +124,7 @@ impl Standing {
         if said_before && !self.state.is_terminal() {
             return Started::Run(self.execution(now));
         }
-        match transition::may_start(&self.standing(), dispatch, record) {
+        match transition::may_start(&self.snapshot(), dispatch, record) {
             StartVerdict::Stale => Started::Stale,
             StartVerdict::RunUnrecorded => Started::Run(self.next_execution(now)),
             StartVerdict::Expired => {
@@ -145,8 +145,8 @@ impl Standing {
         }
     }
 
-    fn standing(&self) -> transition::Standing {
-        transition::Standing {
+    fn snapshot(&self) -> transition::JobSnapshot {
+        transition::JobSnapshot {
             state: self.state,
             dispatch: self.dispatch,
             dispatched: self.dispatched,
@@ -202,10 +202,10 @@ impl Standing {
 
     fn settle(&mut self, settlement: &Settlement, now: Timestamp) -> Settled {
         let by_execution = match settlement.by {
-            Authority::Execution(number) if self.executing && number == self.executions => true,
-            Authority::Delivery(dispatch) if self.dispatched && dispatch == self.dispatch => false,
-            Authority::Unrecorded { dispatch, number }
-                if transition::is_latest_unrecorded(&self.standing(), dispatch, number) =>
+            SettlementToken::Execution(number) if self.executing && number == self.executions => true,
+            SettlementToken::Delivery(dispatch) if self.dispatched && dispatch == self.dispatch => false,
+            SettlementToken::Unrecorded { dispatch, number }
+                if transition::is_latest_unrecorded(&self.snapshot(), dispatch, number) =>
             {
                 self.attempt += 1;
                 self.executions = number;

@@ -16,12 +16,12 @@ use sqlx::{PgConnection, Row};
 use crate::columns::{integer, name, small, sql};
 
 /// The jobs of one call, by id.
-pub(super) struct Standings {
-    jobs: HashMap<JobId, Standing>,
+pub(super) struct LoadedJobs {
+    jobs: HashMap<JobId, LoadedJob>,
     now: Timestamp,
 }
 
-impl Standings {
+impl LoadedJobs {
     /// Reads and locks them.
     pub(super) async fn load(
         tx: &mut PgConnection,
@@ -33,17 +33,17 @@ impl Standings {
         let ids: Vec<uuid::Uuid> = ids.into_iter().map(|id| id.0).collect();
         let rows = sqlx::query(sql!("ledger/load_jobs")).bind(ids).bind(now.0).fetch_all(tx).await?;
         rows.iter()
-            .map(|row| Ok((JobId(row.try_get("id")?), Standing::from_row(row)?)))
+            .map(|row| Ok((JobId(row.try_get("id")?), LoadedJob::from_row(row)?)))
             .collect::<sqlx::Result<_>>()
             .map(|jobs| Self { jobs, now })
     }
 
-    pub(super) fn find(&mut self, job: JobId) -> Option<&mut Standing> {
+    pub(super) fn find(&mut self, job: JobId) -> Option<&mut LoadedJob> {
         self.jobs.get_mut(&job)
     }
 
     pub(super) async fn store(self, tx: &mut PgConnection) -> sqlx::Result<()> {
-        let mut changed: Vec<(JobId, Standing)> =
+        let mut changed: Vec<(JobId, LoadedJob)> =
             self.jobs.into_iter().filter(|(_, job)| job.changed).collect();
         if changed.is_empty() {
             return Ok(());
@@ -70,12 +70,12 @@ impl Standings {
     }
 }
 
-fn column<T>(jobs: &[(JobId, Standing)], of: impl Fn(&JobId, &Standing) -> T) -> Vec<T> {
+fn column<T>(jobs: &[(JobId, LoadedJob)], of: impl Fn(&JobId, &LoadedJob) -> T) -> Vec<T> {
     jobs.iter().map(|(id, job)| of(id, job)).collect()
 }
 
 /// A job as the state machine needs it.
-pub(super) struct Standing {
+pub(super) struct LoadedJob {
     pub(super) state: JobState,
     dispatch: u32,
     dispatched: bool,
@@ -94,7 +94,7 @@ pub(super) struct Standing {
     changed: bool,
 }
 
-impl Standing {
+impl LoadedJob {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
             state: name(row, "state")?,
@@ -123,7 +123,7 @@ impl Standing {
         if said_before && !self.state.is_terminal() {
             return Started::Run(self.execution());
         }
-        match transition::may_start(&self.standing(), dispatch, record) {
+        match transition::may_start(&self.snapshot(), dispatch, record) {
             StartVerdict::Stale => Started::Stale,
             StartVerdict::RunUnrecorded => Started::Run(self.next_execution()),
             StartVerdict::Expired => {
@@ -144,8 +144,8 @@ impl Standing {
         }
     }
 
-    fn standing(&self) -> transition::Standing {
-        transition::Standing {
+    fn snapshot(&self) -> transition::JobSnapshot {
+        transition::JobSnapshot {
             state: self.state,
             dispatch: self.dispatch,
             dispatched: self.dispatched,

@@ -5,7 +5,7 @@
 //! charged before anybody has it, and one that is not spent is given back or lost. The price is use, not
 //! accuracy: what lies unspent in a chunk is missing elsewhere for as long as the chunk lasts.
 //!
-//! A store implements [`Chunks`]. Each call is one step of the store's, by the store's own clock: one script,
+//! A store implements [`TokenStore`]. Each call is one step of the store's, by the store's own clock: one script,
 //! one transaction. What a store keeps of a limit is its quota with a version, the line's number (tokens
 //! issued, lifted by time) and the chunks that are out, each with its tokens and its end: a [`LimitState`],
 //! or the same in its own words.
@@ -27,23 +27,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use book::{ChunkBook, OutChunk};
-pub use limiter::{ChunkError, ChunkOptions, ChunkedLimiter};
-pub use memory::MemoryChunks;
+pub use book::{BatchBook, OutstandingBatch};
+pub use limiter::{DistributedLimiter, TokenBatchOptions, TokenStoreError};
+pub use memory::MemoryTokenStore;
 pub use state::LimitState;
 
 use crate::quota::Quota;
-use crate::stages::Samples;
+use crate::ramp::Samples;
 
 /// Number of a chunk, given by the store, never used twice for a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ChunkId(pub u64);
+pub struct TokenBatchId(pub u64);
 
 /// A wish for a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Draw {
+pub struct AcquireRequest {
     /// Rate and burst of a limit that is not there yet. One that is keeps its own, whatever is said here: who
-    /// comes with an old file does not revert what [`Chunks::set`] has changed.
+    /// comes with an old file does not revert what [`TokenStore::set`] has changed.
     pub quota: Quota,
     /// Whether the caller's config says so. Otherwise it knows the quota from the store: then a limit that
     /// was unset is not created again by a process that has not heard of that yet.
@@ -56,16 +56,16 @@ pub struct Draw {
     /// at once, so no chunk is out, and there is nothing to give back.
     pub lasts: Duration,
     /// The chunk that this process had before, and its unspent tokens: given back in the same step.
-    pub before: Option<(ChunkId, u32)>,
+    pub before: Option<(TokenBatchId, u32)>,
 }
 
-/// The store's answer to a [`Draw`].
+/// The store's answer to a [`AcquireRequest`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drawn {
+pub enum Acquired {
     /// A chunk. It is charged, and counts as part of the burst until it is given back or ends.
     Chunk {
         /// Its number.
-        id: ChunkId,
+        id: TokenBatchId,
         /// Its tokens.
         tokens: u32,
         /// The quota that holds now.
@@ -167,12 +167,12 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 /// 6. A change forgets the samples, and a report counts only for the version that it names.
 ///
 /// No lock is held between calls, and a call that is lost on its way costs at most the chunk, until its end.
-pub trait Chunks: fmt::Debug + Send + Sync {
+pub trait TokenStore: fmt::Debug + Send + Sync {
     /// Draws a chunk of the limit's tokens; makes the limit when it is not there.
-    fn draw<'a>(&'a self, limit: &'a str, draw: Draw) -> Pending<'a, Drawn>;
+    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired>;
 
     /// Gives the unspent tokens of a chunk back, before a process ends or falls idle.
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: ChunkId, unspent: u32) -> Pending<'a, ()>;
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()>;
 
     /// The limits that are there, by name, those that were unset included. Changes nothing.
     fn look(&self) -> Pending<'_, Vec<LimitStatus>>;
@@ -186,12 +186,12 @@ pub trait Chunks: fmt::Debug + Send + Sync {
     fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed>;
 }
 
-impl<C: Chunks + ?Sized> Chunks for Arc<C> {
-    fn draw<'a>(&'a self, limit: &'a str, draw: Draw) -> Pending<'a, Drawn> {
+impl<C: TokenStore + ?Sized> TokenStore for Arc<C> {
+    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
         (**self).draw(limit, draw)
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: ChunkId, unspent: u32) -> Pending<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
         (**self).give_back(limit, chunk, unspent)
     }
 

@@ -80,7 +80,7 @@ pub struct EndedHold {
 
 /// A change of the slots that grants obey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct LimitChange {
+pub struct SlotsChange {
     /// When.
     pub at: Timestamp,
     /// The last number that the store had given out: a grant with a larger one obeyed the new limit.
@@ -94,14 +94,14 @@ pub struct LimitChange {
 /// An entry of a pool's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Entry {
+pub enum HistoryEntry {
     /// A hold that ended.
     Hold(EndedHold),
     /// The limit changed.
-    Limit(LimitChange),
+    Limit(SlotsChange),
 }
 
-impl Entry {
+impl HistoryEntry {
     /// The last number that had been given out by then.
     #[must_use]
     pub fn number(&self) -> u64 {
@@ -123,13 +123,13 @@ pub struct Moment {
 
 /// A page of a pool's record, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RecordPage {
+pub struct HistoryPage {
     /// From here on the record is whole: what ended before fell out, or was lost with the store's state.
     pub since: Moment,
     /// When the store was asked.
     pub now: Moment,
     /// The entries.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<HistoryEntry>,
     /// What to ask for the next page with; `None`: this was the last one.
     pub next: Option<u64>,
 }

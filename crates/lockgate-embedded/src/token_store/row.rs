@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lockgate_limits::{ChunkBook, ChunkId, LimitState, LimitStatus, OutChunk, Quota, Rate, Samples};
+use lockgate_limits::{
+    BatchBook, LimitState, LimitStatus, OutstandingBatch, Quota, Rate, Samples, TokenBatchId,
+};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
@@ -21,8 +23,9 @@ impl Row {
         let rate: Rate = name(row, "rate")?;
         let quota = Quota::new(rate, row.try_get("burst")?);
         let out: Vec<(u64, u64, u64)> = json(row, "out")?;
-        let out = out.into_iter().map(|(id, tokens, ends)| (ChunkId(id), OutChunk { tokens, ends }));
-        let book = ChunkBook {
+        let out =
+            out.into_iter().map(|(id, tokens, ends)| (TokenBatchId(id), OutstandingBatch { tokens, ends }));
+        let book = BatchBook {
             quota: quota.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
             anchor: row.try_get("anchor")?,
             issued: row.try_get("issued")?,

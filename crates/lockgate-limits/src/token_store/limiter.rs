@@ -9,13 +9,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{ChunkId, Chunks, Draw, Drawn, StoreError};
+use super::{AcquireRequest, Acquired, StoreError, TokenBatchId, TokenStore};
 use crate::clock::now;
 use crate::quota::Quota;
 
-/// How a [`ChunkedLimiter`] draws.
+/// How a [`DistributedLimiter`] draws.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChunkOptions {
+pub struct TokenBatchOptions {
     /// The most tokens of a chunk. Larger: fewer calls of the store, and more that lies unspent. The default
     /// is what the rate brings in 100 ms, at most an eighth of the burst, at least 1.
     pub size: u32,
@@ -23,7 +23,7 @@ pub struct ChunkOptions {
     pub lasts: Duration,
 }
 
-impl ChunkOptions {
+impl TokenBatchOptions {
     /// The defaults for a quota.
     #[must_use]
     pub fn for_quota(quota: Quota) -> Self {
@@ -36,7 +36,7 @@ impl ChunkOptions {
 
 /// Why tokens were not acquired.
 #[derive(Debug, thiserror::Error)]
-pub enum ChunkError {
+pub enum TokenStoreError {
     /// More than a whole burst.
     #[error("more than a whole burst")]
     TooLarge,
@@ -57,12 +57,12 @@ pub enum ChunkError {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// use std::sync::Arc;
-/// use lockgate_limits::{ChunkedLimiter, MemoryChunks, Quota};
+/// use lockgate_limits::{DistributedLimiter, MemoryTokenStore, Quota};
 ///
-/// let ledger = Arc::new(MemoryChunks::new());
+/// let ledger = Arc::new(MemoryTokenStore::new());
 /// let quota = Quota::per_second(100, 50)?;
-/// let one = ChunkedLimiter::new(Arc::clone(&ledger), "mail", quota);
-/// let other = ChunkedLimiter::new(ledger, "mail", quota);
+/// let one = DistributedLimiter::new(Arc::clone(&ledger), "mail", quota);
+/// let other = DistributedLimiter::new(ledger, "mail", quota);
 /// one.acquire(1).await?;
 /// other.acquire(1).await?;
 /// // At a process's end, so that nobody waits for what it left.
@@ -71,13 +71,13 @@ pub enum ChunkError {
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct ChunkedLimiter<C> {
+pub struct DistributedLimiter<C> {
     chunks: C,
     name: String,
     // What the config says, where it does; the store may have another quota by now.
     configured: Option<Quota>,
     // Not given: by the quota that holds.
-    options: Option<ChunkOptions>,
+    options: Option<TokenBatchOptions>,
     hand: Mutex<Hand>,
     // One call of the store at a time: whoever comes meanwhile waits for its tokens, first come, first
     // served.
@@ -97,12 +97,12 @@ struct Hand {
 
 #[derive(Debug, Clone, Copy)]
 struct Chunk {
-    id: ChunkId,
+    id: TokenBatchId,
     left: u32,
     until: Instant,
 }
 
-impl<C: Chunks> ChunkedLimiter<C> {
+impl<C: TokenStore> DistributedLimiter<C> {
     /// A limiter that draws from `chunks` under `name`, with the default options for the quota that holds.
     #[must_use]
     pub fn new(chunks: C, name: &str, quota: Quota) -> Self {
@@ -118,16 +118,16 @@ impl<C: Chunks> ChunkedLimiter<C> {
         }
     }
 
-    /// As [`ChunkedLimiter::new`], for a limit that no config knows: `quota` is what [`Chunks::look`]
+    /// As [`DistributedLimiter::new`], for a limit that no config knows: `quota` is what [`TokenStore::look`]
     /// returned. Once the limit is unset, nothing is limited any more.
     #[must_use]
     pub fn found(chunks: C, name: &str, quota: Quota) -> Self {
         Self { configured: None, ..Self::new(chunks, name, quota) }
     }
 
-    /// As [`ChunkedLimiter::new`], with options.
+    /// As [`DistributedLimiter::new`], with options.
     #[must_use]
-    pub fn with_options(chunks: C, name: &str, quota: Quota, options: ChunkOptions) -> Self {
+    pub fn with_options(chunks: C, name: &str, quota: Quota, options: TokenBatchOptions) -> Self {
         Self { options: Some(options), ..Self::new(chunks, name, quota) }
     }
 
@@ -145,17 +145,17 @@ impl<C: Chunks> ChunkedLimiter<C> {
     /// for one that is dropped just then is lost, and nothing else.
     ///
     /// # Errors
-    /// [`ChunkError`] for more than a burst, and when the store fails.
-    pub async fn acquire(&self, tokens: u32) -> Result<(), ChunkError> {
+    /// [`TokenStoreError`] for more than a burst, and when the store fails.
+    pub async fn acquire(&self, tokens: u32) -> Result<(), TokenStoreError> {
         self.acquire_by(tokens, None).await
     }
 
-    /// As [`ChunkedLimiter::acquire`], until then at the latest. It does not wait for what would come too
+    /// As [`DistributedLimiter::acquire`], until then at the latest. It does not wait for what would come too
     /// late.
     ///
     /// # Errors
-    /// [`ChunkError::NotInTime`], with nothing charged; and as [`ChunkedLimiter::acquire`].
-    pub async fn acquire_by(&self, tokens: u32, until: Option<Instant>) -> Result<(), ChunkError> {
+    /// [`TokenStoreError::NotInTime`], with nothing charged; and as [`DistributedLimiter::acquire`].
+    pub async fn acquire_by(&self, tokens: u32, until: Option<Instant>) -> Result<(), TokenStoreError> {
         if let Ok(_first) = self.drawing.try_lock()
             && self.spend(tokens, now())
         {
@@ -166,7 +166,7 @@ impl<C: Chunks> ChunkedLimiter<C> {
             None => turn.await,
             Some(until) => match timeout_at(until, turn).await {
                 Ok(mine) => mine,
-                Err(_) => return Err(ChunkError::NotInTime { retry_after: self.dry_for() }),
+                Err(_) => return Err(TokenStoreError::NotInTime { retry_after: self.dry_for() }),
             },
         };
         loop {
@@ -179,7 +179,7 @@ impl<C: Chunks> ChunkedLimiter<C> {
             let Some(wait) = self.draw(tokens, asked).await? else { return Ok(()) };
             let retry_at = now() + wait;
             if until.is_some_and(|until| retry_at > until) {
-                return Err(ChunkError::NotInTime { retry_after: wait });
+                return Err(TokenStoreError::NotInTime { retry_after: wait });
             }
             self.hand().dry_until = Some(retry_at);
             // Either way the store is asked again.
@@ -187,7 +187,7 @@ impl<C: Chunks> ChunkedLimiter<C> {
         }
     }
 
-    /// Continues with the quota that the store has now, as [`Chunks::look`] returns it. Where it is another
+    /// Continues with the quota that the store has now, as [`TokenStore::look`] returns it. Where it is another
     /// one, the caller that waits for tokens asks the store again at once, and a chunk that was drawn by the
     /// old quota goes back.
     ///
@@ -208,7 +208,7 @@ impl<C: Chunks> ChunkedLimiter<C> {
     /// is no more.
     ///
     /// # Errors
-    /// As [`ChunkedLimiter::follow`].
+    /// As [`DistributedLimiter::follow`].
     pub async fn refresh(&self) -> Result<(), StoreError> {
         self.changed.send_replace(());
         self.give_back().await
@@ -238,27 +238,29 @@ impl<C: Chunks> ChunkedLimiter<C> {
 
     /// Draws a chunk and spends `tokens` of it. Returns when to ask again where there are too few, and `None`
     /// where the caller may go on.
-    async fn draw(&self, tokens: u32, asked: Instant) -> Result<Option<Duration>, ChunkError> {
+    async fn draw(&self, tokens: u32, asked: Instant) -> Result<Option<Duration>, TokenStoreError> {
         // Out of hand before it is given back: nobody spends it while the store takes it.
         let (before, quota) = {
             let mut hand = self.hand();
             (hand.chunk.take().map(|chunk| (chunk.id, chunk.left)), hand.quota)
         };
-        let ChunkOptions { size, lasts } = self.options.unwrap_or_else(|| ChunkOptions::for_quota(quota));
+        let TokenBatchOptions { size, lasts } =
+            self.options.unwrap_or_else(|| TokenBatchOptions::for_quota(quota));
         // Nothing will be left: then no chunk need be out, which would count as part of the burst.
         let lasts = if size <= tokens { Duration::ZERO } else { lasts };
         let (quota, is_configured) = (self.configured.unwrap_or(quota), self.configured.is_some());
-        let draw = Draw { quota, is_configured, least: tokens, most: size.max(tokens), lasts, before };
-        match self.chunks.draw(&self.name, draw).await.map_err(ChunkError::Store)? {
-            Drawn::Chunk { id, tokens: all, quota } => {
+        let draw =
+            AcquireRequest { quota, is_configured, least: tokens, most: size.max(tokens), lasts, before };
+        match self.chunks.draw(&self.name, draw).await.map_err(TokenStoreError::Store)? {
+            Acquired::Chunk { id, tokens: all, quota } => {
                 let left = all.saturating_sub(tokens);
                 let chunk = Chunk { id, left, until: asked + lasts };
                 let chunk = (!lasts.is_zero()).then_some(chunk);
                 *self.hand() = Hand { chunk, quota, dry_until: None };
                 Ok(None)
             }
-            Drawn::NoLimit => Ok(None),
-            Drawn::Dry { retry_after } => retry_after.ok_or(ChunkError::TooLarge).map(Some),
+            Acquired::NoLimit => Ok(None),
+            Acquired::Dry { retry_after } => retry_after.ok_or(TokenStoreError::TooLarge).map(Some),
         }
     }
 

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::lease::{Lease, SlotRequest, Wake};
-use lockgate_core::slots::Wakeups;
+use lockgate_core::lease::{Lease, Notification, SlotRequest};
+use lockgate_core::slots::Notifications;
 use lockgate_core::{Fence, SessionId};
 use redis::Value;
 use tokio::sync::mpsc;
@@ -31,7 +31,7 @@ pub(super) struct Board {
 }
 
 struct Line {
-    wakes: mpsc::Sender<Wake>,
+    wakes: mpsc::Sender<Notification>,
     /// Whether the store pushes to it now.
     listens: bool,
 }
@@ -79,13 +79,13 @@ impl Board {
         let Ok(rows) = reply::rows(DOING, told) else { return };
         for mut row in rows {
             match row.lease() {
-                Ok(lease) => self.push(session, Wake::Granted(lease)),
+                Ok(lease) => self.push(session, Notification::Granted(lease)),
                 Err(error) => tracing::warn!(%error, "a grant of the slot store is not understood"),
             }
         }
     }
 
-    fn push(&self, session: SessionId, wake: Wake) {
+    fn push(&self, session: SessionId, wake: Notification) {
         if let Some(line) = self.lines().get(&session) {
             // Only a hint: whom it does not reach learns it by its heartbeat.
             line.wakes.try_send(wake).ok();
@@ -97,18 +97,18 @@ impl Board {
     }
 }
 
-fn wake(message: &str) -> Option<Wake> {
+fn wake(message: &str) -> Option<Notification> {
     if let Some(lease) = message.strip_prefix('s') {
-        return lease.parse().ok().map(Wake::Stop);
+        return lease.parse().ok().map(Notification::Stop);
     }
     let (fence, request) = message.strip_prefix('g')?.split_once('\u{1}')?;
     let request: SlotRequest = serde_json::from_str(request).ok()?;
-    Some(Wake::Granted(Lease { request, fence: Fence(fence.parse().ok()?) }))
+    Some(Notification::Granted(Lease { request, fence: Fence(fence.parse().ok()?) }))
 }
 
 impl Link {
     /// Subscribes a session. The stream outlives the connection: who subscribed is subscribed again.
-    pub(super) async fn listen(&self, session: SessionId) -> Result<Box<dyn Wakeups>, EngineError> {
+    pub(super) async fn listen(&self, session: SessionId) -> Result<Box<dyn Notifications>, EngineError> {
         let (sender, wakes) = mpsc::channel(UNREAD);
         self.board.lines().insert(session, Line { wakes: sender, listens: false });
         let subscribe = async {
@@ -143,15 +143,15 @@ impl Link {
 
 /// The pushes to one session.
 struct Pushes {
-    wakes: mpsc::Receiver<Wake>,
+    wakes: mpsc::Receiver<Notification>,
     // What pushes must be there as long as who reads.
     #[expect(dead_code, reason = "kept alive with the stream")]
     board: Arc<Board>,
 }
 
 #[async_trait]
-impl Wakeups for Pushes {
-    async fn next(&mut self) -> Result<Vec<Wake>, EngineError> {
+impl Notifications for Pushes {
+    async fn next(&mut self) -> Result<Vec<Notification>, EngineError> {
         let closed = || EngineError::Failed {
             doing: DOING.to_owned(),
             source: "the session is closed, or listens elsewhere".into(),

@@ -7,22 +7,22 @@ fn quota(rate: &str, burst: u32) -> Quota {
 }
 
 /// The plan of a webhook sender, as docs/tuning.md shows it.
-fn webhooks() -> Stages {
-    let step = |share, rate: &str, burst, slots| Stage {
+fn webhooks() -> Ramp {
+    let step = |share, rate: &str, burst, slots| RampStep {
         share,
         rate: Some(rate.parse().unwrap()),
         burst: Some(burst),
         slots: Some(slots),
     };
     let steps = vec![step(5, "10/s", 20, 100), step(25, "25/s", 50, 250), step(100, "100/s", 150, 500)];
-    Stages { steps, ..Stages::default() }
+    Ramp { steps, ..Ramp::default() }
 }
 
 #[test]
 fn stage_is_a_share_of_what_is_configured() {
-    let stages = Stages::default();
+    let ramp = Ramp::default();
     let seen: Vec<_> =
-        stages.steps.iter().map(|stage| (stage.quota(Some(quota("100/s", 150))), stage.slots(50))).collect();
+        ramp.steps.iter().map(|stage| (stage.quota(Some(quota("100/s", 150))), stage.slots(50))).collect();
     let expected =
         [(Some(quota("5/s", 7)), 2), (Some(quota("25/s", 37)), 12), (Some(quota("100/s", 150)), 50)];
     assert_eq!(seen, expected);
@@ -30,9 +30,9 @@ fn stage_is_a_share_of_what_is_configured() {
 
 #[test]
 fn values_of_a_stage_replace_its_shares_and_never_exceed_what_is_configured() {
-    let stages = webhooks();
+    let ramp = webhooks();
     let of = |configured, slots| -> Vec<_> {
-        stages.steps.iter().map(|stage| (stage.quota(configured), stage.slots(slots))).collect()
+        ramp.steps.iter().map(|stage| (stage.quota(configured), stage.slots(slots))).collect()
     };
     let planned =
         [(Some(quota("10/s", 20)), 100), (Some(quota("25/s", 50)), 250), (Some(quota("100/s", 150)), 500)];
@@ -44,72 +44,76 @@ fn values_of_a_stage_replace_its_shares_and_never_exceed_what_is_configured() {
 
 #[test]
 fn smallest_limits_have_stages_too() {
-    let stage = Stage::of_share(5);
+    let stage = RampStep::of_share(5);
     assert_eq!(stage.quota(Some(quota("1/d", 1))), Some(quota("1/d", 1)), "no rate is slower than one a day");
     assert_eq!(stage.quota(Some(quota("10/s", 1))), Some(quota("30/min", 1)));
     assert_eq!(stage.quota(None), None);
     assert_eq!([stage.slots(1), stage.slots(0)], [1, 0], "a closed pool stays closed");
-    assert_eq!(Stage { slots: Some(0), ..stage }.slots(9), 1);
+    assert_eq!(RampStep { slots: Some(0), ..stage }.slots(9), 1);
 }
 
 #[test]
 fn next_stage_needs_both_time_and_samples() {
-    let stages = Stages::default();
+    let ramp = Ramp::default();
     let good = |ended| Samples { ended, failed: 0, slow: 0 };
     let early = SOAK - Duration::from_nanos(1);
-    assert_eq!(stages.decide(0, good(99), SOAK), Step::Stay(Wait::Samples));
-    assert_eq!(stages.decide(0, good(100), early), Step::Stay(Wait::Soak));
-    assert_eq!(stages.decide(0, good(100), SOAK), Step::Forward);
-    assert_eq!(stages.decide(2, good(100), SOAK), Step::Stay(Wait::Last));
+    assert_eq!(ramp.decide(0, good(99), SOAK), RampDecision::Stay(Wait::Samples));
+    assert_eq!(ramp.decide(0, good(100), early), RampDecision::Stay(Wait::Soak));
+    assert_eq!(ramp.decide(0, good(100), SOAK), RampDecision::Forward);
+    assert_eq!(ramp.decide(2, good(100), SOAK), RampDecision::Stay(Wait::Last));
     assert_eq!(
-        stages.decide(7, good(100), SOAK),
-        Step::Stay(Wait::Last),
-        "there are fewer stages than before"
+        ramp.decide(7, good(100), SOAK),
+        RampDecision::Stay(Wait::Last),
+        "there are fewer ramp than before"
     );
-    let none = Stages { min_samples: 0, ..stages };
-    assert_eq!(none.decide(0, good(0), SOAK), Step::Stay(Wait::Samples), "nothing says that it went well");
+    let none = Ramp { min_samples: 0, ..ramp };
+    assert_eq!(
+        none.decide(0, good(0), SOAK),
+        RampDecision::Stay(Wait::Samples),
+        "nothing says that it went well"
+    );
 }
 
 #[test]
 fn exceeding_a_threshold_steps_back_at_once_and_reaching_it_does_not() {
-    let stages = Stages::default();
+    let ramp = Ramp::default();
     for (failed, slow, expected) in [
-        (1, 0, Step::Stay(Wait::Soak)),
-        (2, 0, Step::Back(Exceeded::ErrorRate)),
-        (0, 5, Step::Stay(Wait::Soak)),
-        (0, 6, Step::Back(Exceeded::P95)),
+        (1, 0, RampDecision::Stay(Wait::Soak)),
+        (2, 0, RampDecision::Back(Exceeded::ErrorRate)),
+        (0, 5, RampDecision::Stay(Wait::Soak)),
+        (0, 6, RampDecision::Back(Exceeded::P95)),
     ] {
         let samples = Samples { ended: 100, failed, slow };
-        assert_eq!(stages.decide(1, samples, Duration::ZERO), expected, "{samples:?}");
+        assert_eq!(ramp.decide(1, samples, Duration::ZERO), expected, "{samples:?}");
         let few = Samples { ended: 99, ..samples };
-        assert_eq!(stages.decide(1, few, Duration::ZERO), Step::Stay(Wait::Soak), "too few to tell");
+        assert_eq!(ramp.decide(1, few, Duration::ZERO), RampDecision::Stay(Wait::Soak), "too few to tell");
     }
 }
 
 #[test]
 fn three_processes_that_see_a_part_each_decide_as_one_that_sees_everything() {
-    let stages = Stages::default();
+    let ramp = Ramp::default();
     let part = Samples { ended: 70, failed: 23, slow: 0 };
-    assert_eq!(stages.decide(1, part, SOAK), Step::Stay(Wait::Samples));
+    assert_eq!(ramp.decide(1, part, SOAK), RampDecision::Stay(Wait::Samples));
     let mut all = Samples::default();
-    (0..3).for_each(|_| all.add(part, stages.window()));
+    (0..3).for_each(|_| all.add(part, ramp.window()));
     assert_eq!(all, Samples { ended: 210, failed: 69, slow: 0 });
-    assert_eq!(stages.decide(1, all, Duration::ZERO), Step::Back(Exceeded::ErrorRate));
+    assert_eq!(ramp.decide(1, all, Duration::ZERO), RampDecision::Back(Exceeded::ErrorRate));
 }
 
 #[test]
 fn stage_of_days_notices_what_happens_now() {
-    let stages = Stages::default();
+    let ramp = Ramp::default();
     let mut samples = Samples::default();
-    samples.add(Samples { ended: 10_000_000, failed: 0, slow: 0 }, stages.window());
-    assert!(samples.ended <= 2 * stages.window() && samples.ended >= stages.window(), "{samples:?}");
-    samples.add(Samples { ended: 30, failed: 30, slow: 0 }, stages.window());
-    assert_eq!(stages.decide(2, samples, SOAK), Step::Back(Exceeded::ErrorRate));
+    samples.add(Samples { ended: 10_000_000, failed: 0, slow: 0 }, ramp.window());
+    assert!(samples.ended <= 2 * ramp.window() && samples.ended >= ramp.window(), "{samples:?}");
+    samples.add(Samples { ended: 30, failed: 30, slow: 0 }, ramp.window());
+    assert_eq!(ramp.decide(2, samples, SOAK), RampDecision::Back(Exceeded::ErrorRate));
 }
 
 #[test]
 fn what_belongs_to_a_share_stays_in_it_and_the_share_is_about_right() {
-    let [small, large] = [5, 25].map(Stage::of_share);
+    let [small, large] = [5, 25].map(RampStep::of_share);
     let first: Vec<u64> = (0..10_000).filter(|id| small.includes(*id)).collect();
     assert!((400..600).contains(&first.len()), "{}", first.len());
     assert!(first.iter().all(|id| large.includes(*id)));
@@ -119,13 +123,13 @@ fn what_belongs_to_a_share_stays_in_it_and_the_share_is_about_right() {
 
 #[test]
 fn note_of_a_limit_without_a_rate_is_read_back_and_other_texts_are_no_stage() {
-    let note = StageNote { place: 0, configured: None, why: String::from("started by\nan operator") };
+    let note = RampState { place: 0, configured: None, why: String::from("started by\nan operator") };
     let text = note.to_string();
     assert_eq!(text, "stage 0 none 0 started byan operator");
-    assert_eq!(text.parse::<StageNote>().map(|note| note.configured), Ok(None));
+    assert_eq!(text.parse::<RampState>().map(|note| note.configured), Ok(None));
     for text in
         ["", "stage", "stage 1", "stage x none 0 why", "stage 1 10/x 5 why", "stage 1 10/s 0 why", "wider"]
     {
-        assert_eq!(text.parse::<StageNote>(), Err(NoStage), "{text}");
+        assert_eq!(text.parse::<RampState>(), Err(NotRamping), "{text}");
     }
 }

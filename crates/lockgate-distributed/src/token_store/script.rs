@@ -7,7 +7,7 @@ use redis::Script as Text;
 /// An operation on the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
-    Draw,
+    AcquireRequest,
     Found,
     GiveBack,
     Look,
@@ -40,7 +40,7 @@ static SET: LazyLock<Text> = script!(" flags=allow-oom", "set");
 impl Script {
     pub(super) fn text(self) -> &'static Text {
         match self {
-            Self::Draw => &DRAW,
+            Self::AcquireRequest => &DRAW,
             Self::Found => &FOUND,
             Self::GiveBack => &GIVE_BACK,
             Self::Look => &LOOK,
@@ -52,7 +52,7 @@ impl Script {
     /// What we are doing, in errors.
     pub(super) fn doing(self) -> &'static str {
         match self {
-            Self::Draw => "drawing tokens",
+            Self::AcquireRequest => "drawing tokens",
             Self::Found => "founding the limits",
             Self::GiveBack => "giving tokens back",
             Self::Look => "reading the limits",

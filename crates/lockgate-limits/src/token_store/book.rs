@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{ChunkId, Draw, Drawn};
+use super::{AcquireRequest, Acquired, TokenBatchId};
 use crate::clock::nanos;
 use crate::line::{Decision, Line, Tokens, Wait};
 use crate::quota::Quota;
 
 /// The state of one limit. Its fields are there to be written down and read again, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChunkBook {
+pub struct BatchBook {
     /// The quota that holds.
     pub quota: Quota,
     /// When the line that tokens are counted on begins.
@@ -22,19 +22,19 @@ pub struct ChunkBook {
     /// The number of the next chunk.
     pub next: u64,
     /// The chunks that are out.
-    pub out: BTreeMap<ChunkId, OutChunk>,
+    pub out: BTreeMap<TokenBatchId, OutstandingBatch>,
 }
 
 /// A chunk that a process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutChunk {
+pub struct OutstandingBatch {
     /// Its tokens, spent or not: its process tells only when it gives back.
     pub tokens: u64,
     /// Its end.
     pub ends: u64,
 }
 
-impl ChunkBook {
+impl BatchBook {
     /// A full bucket.
     #[must_use]
     pub fn full(quota: Quota, at: u64) -> Self {
@@ -53,7 +53,7 @@ impl ChunkBook {
     }
 
     /// Draws a chunk.
-    pub fn draw(&mut self, draw: &Draw, at: u64) -> Drawn {
+    pub fn draw(&mut self, draw: &AcquireRequest, at: u64) -> Acquired {
         self.forget_ended(at);
         if let Some((chunk, unspent)) = draw.before {
             self.take_back(chunk, unspent, at);
@@ -69,13 +69,13 @@ impl ChunkBook {
                 self.issued = issued;
                 self.hand_out(tokens, draw.lasts, at)
             }
-            Decision::Deny(wait) => Drawn::Dry { retry_after: self.retry_after(wait, at) },
-            Decision::TooLong => Drawn::Dry { retry_after: Some(Duration::ZERO) },
+            Decision::Deny(wait) => Acquired::Dry { retry_after: self.retry_after(wait, at) },
+            Decision::TooLong => Acquired::Dry { retry_after: Some(Duration::ZERO) },
         }
     }
 
     /// Takes unspent tokens of a chunk back.
-    pub fn give_back(&mut self, chunk: ChunkId, unspent: u32, at: u64) {
+    pub fn give_back(&mut self, chunk: TokenBatchId, unspent: u32, at: u64) {
         self.forget_ended(at);
         self.take_back(chunk, unspent, at);
     }
@@ -102,13 +102,13 @@ impl ChunkBook {
         Line::new(self.quota, self.anchor)
     }
 
-    fn hand_out(&mut self, tokens: u64, lasts: Duration, at: u64) -> Drawn {
-        let id = ChunkId(self.next);
+    fn hand_out(&mut self, tokens: u64, lasts: Duration, at: u64) -> Acquired {
+        let id = TokenBatchId(self.next);
         self.next += 1;
         if !lasts.is_zero() {
-            self.out.insert(id, OutChunk { tokens, ends: at.saturating_add(nanos(lasts)) });
+            self.out.insert(id, OutstandingBatch { tokens, ends: at.saturating_add(nanos(lasts)) });
         }
-        Drawn::Chunk { id, tokens: u32::try_from(tokens).unwrap_or(u32::MAX), quota: self.quota }
+        Acquired::Chunk { id, tokens: u32::try_from(tokens).unwrap_or(u32::MAX), quota: self.quota }
     }
 
     fn retry_after(&self, wait: Wait, at: u64) -> Option<Duration> {
@@ -121,17 +121,17 @@ impl ChunkBook {
         Some(Duration::from_nanos(moment.saturating_sub(at)))
     }
 
-    fn take_back(&mut self, chunk: ChunkId, unspent: u32, at: u64) {
-        let Some(OutChunk { tokens, .. }) = self.out.get(&chunk).copied() else { return };
+    fn take_back(&mut self, chunk: TokenBatchId, unspent: u32, at: u64) {
+        let Some(OutstandingBatch { tokens, .. }) = self.out.get(&chunk).copied() else { return };
         let unspent = u64::from(unspent).min(tokens);
         // While the chunk still counts as out: what was saved up beside it is forfeited first.
         self.issued = self.line().refunded(self.issued, at, Tokens::Exactly(unspent), self.held());
         self.out.remove(&chunk);
     }
 
-    /// Chunks whose end has passed: what was unspent of them is lost.
+    /// TokenStore whose end has passed: what was unspent of them is lost.
     fn forget_ended(&mut self, at: u64) {
-        let ended: Vec<ChunkId> =
+        let ended: Vec<TokenBatchId> =
             self.out.iter().filter(|(_, chunk)| chunk.ends < at).map(|(id, _)| *id).collect();
         for chunk in ended {
             self.take_back(chunk, 0, at);

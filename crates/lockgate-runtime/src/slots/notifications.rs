@@ -4,8 +4,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use lockgate_core::error::chain;
-use lockgate_core::lease::Wake;
-use lockgate_core::slots::Wakeups;
+use lockgate_core::lease::Notification;
+use lockgate_core::slots::Notifications;
 use tokio_util::sync::CancellationToken;
 
 use super::{Inner, SUBSCRIBE};
@@ -19,8 +19,8 @@ pub(super) fn start(inner: &Arc<Inner>) {
     let (weak, alive) = (Arc::downgrade(inner), inner.alive.clone());
     inner.tracker.spawn(async move {
         while let Some(subscribing) = subscribe(&weak).await {
-            if let Some(mut wakeups) = subscribing {
-                listen(&weak, &alive, wakeups.as_mut()).await;
+            if let Some(mut notifications) = subscribing {
+                listen(&weak, &alive, notifications.as_mut()).await;
             }
             tokio::select! {
                 () = alive.cancelled() => return,
@@ -31,20 +31,20 @@ pub(super) fn start(inner: &Arc<Inner>) {
 }
 
 /// The stream, or nothing for now; `None` when the session is over.
-async fn subscribe(inner: &Weak<Inner>) -> Option<Option<Box<dyn Wakeups>>> {
+async fn subscribe(inner: &Weak<Inner>) -> Option<Option<Box<dyn Notifications>>> {
     let inner = inner.upgrade()?;
-    let answer = inner.slots.wakeups(&inner.session).await;
+    let answer = inner.slots.notifications(&inner.session).await;
     inner.note(SUBSCRIBE, &answer);
     Some(answer.ok())
 }
 
-async fn listen(inner: &Weak<Inner>, alive: &CancellationToken, wakeups: &mut dyn Wakeups) {
+async fn listen(inner: &Weak<Inner>, alive: &CancellationToken, notifications: &mut dyn Notifications) {
     loop {
         // In this order: the end of a session ends its pushes too, and is no failure of theirs.
         let wakes = tokio::select! {
             biased;
             () = alive.cancelled() => return,
-            wakes = wakeups.next() => wakes,
+            wakes = notifications.next() => wakes,
         };
         let Some(inner) = inner.upgrade() else { return };
         match wakes {
@@ -60,10 +60,10 @@ async fn listen(inner: &Weak<Inner>, alive: &CancellationToken, wakeups: &mut dy
     }
 }
 
-fn take(inner: &Arc<Inner>, wake: Wake) {
+fn take(inner: &Arc<Inner>, wake: Notification) {
     match wake {
-        Wake::Stop(lease) => inner.table.stop(lease, StopReason::PoolReset),
-        Wake::Granted(lease) => {
+        Notification::Stop(lease) => inner.table.stop(lease, StopReason::PoolReset),
+        Notification::Granted(lease) => {
             if let Some(astray) = inner.table.grant(lease) {
                 inner.give_back_astray(astray);
             }

@@ -6,16 +6,16 @@
 
 use std::time::Duration;
 
-use super::{Changed, ChunkBook, ChunkId, Draw, Drawn, LimitChange, LimitStatus, Report};
+use super::{AcquireRequest, Acquired, BatchBook, Changed, LimitChange, LimitStatus, Report, TokenBatchId};
 use crate::quota::Quota;
-use crate::stages::Samples;
+use crate::ramp::Samples;
 
 /// One limit. Its fields are there to be stored and read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitState {
     /// The bucket. It is kept while no rate is in force, so that a rate that is removed and set again gives
     /// no burst.
-    pub book: ChunkBook,
+    pub book: BatchBook,
     /// Whether the bucket's quota is in force.
     pub is_limited: bool,
     /// Grows by one with each change; 0: it is being created.
@@ -33,7 +33,7 @@ impl LimitState {
     #[must_use]
     pub fn new(quota: Option<Quota>, at: u64) -> Self {
         Self {
-            book: ChunkBook::full(quota.unwrap_or(Quota::SMALLEST), at),
+            book: BatchBook::full(quota.unwrap_or(Quota::SMALLEST), at),
             is_limited: quota.is_some(),
             version: 0,
             note: String::new(),
@@ -49,14 +49,14 @@ impl LimitState {
     }
 
     /// Draws a chunk.
-    pub fn draw(&mut self, draw: &Draw, at: u64) -> Drawn {
+    pub fn draw(&mut self, draw: &AcquireRequest, at: u64) -> Acquired {
         if !self.is_limited {
             let is_unset = self.note.is_empty();
             if !(is_unset && draw.is_configured) {
                 if let Some((chunk, unspent)) = draw.before {
                     self.give_back(chunk, unspent, at);
                 }
-                return Drawn::NoLimit;
+                return Acquired::NoLimit;
             }
             self.change(Some(draw.quota), at);
         }
@@ -65,7 +65,7 @@ impl LimitState {
     }
 
     /// Takes unspent tokens of a chunk back.
-    pub fn give_back(&mut self, chunk: ChunkId, unspent: u32, at: u64) {
+    pub fn give_back(&mut self, chunk: TokenBatchId, unspent: u32, at: u64) {
         self.book.give_back(chunk, unspent, at);
     }
 
