@@ -1,6 +1,6 @@
--- The numbers that the config gives a pool, and the slots of a rollout step.
+-- The numbers that the config gives a pool, and the slots of a ramp step.
 
 alter table pools add column configured_slots integer not null default 0;
 alter table pools add column configured_per_tenant integer;
-alter table pools add column rollout integer;   -- slots; null: no rollout
+alter table pools add column ramp integer;   -- slots; null: no ramp
 update pools set configured_slots = slots, configured_per_tenant = per_tenant;

@@ -74,13 +74,13 @@ impl Scene {
         Ended::of(&mut command, what)
     }
 
-    /// How many jobs of clients have succeeded; none may end otherwise. An inbox is for a day: around midnight there are two.
+    /// How many jobs of clients have succeeded; none may end otherwise. An external_run is for a day: around midnight there are two.
     fn succeeded(&self) -> Result<u64> {
         let runs = self.place.json(&["runs", "list"])?["runs"].take();
         let mut succeeded = 0;
         for run in runs.as_array().context("no list of runs")? {
             let name = run["name"].as_str().context("a run without a name")?;
-            assert!(name.starts_with("inbox-"), "{run:#}");
+            assert!(name.starts_with("external-"), "{run:#}");
             let account = self.place.json(&["runs", "verify", name])?;
             assert_eq!(account["balanced"], true, "{account:#}");
             for bad in ["failed", "skipped", "cancelled"] {

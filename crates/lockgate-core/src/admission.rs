@@ -64,8 +64,8 @@ pub struct Bounds {
     pub configured: Configured,
     /// Slots that were set.
     pub slots: u32,
-    /// Slots of a rollout step.
-    pub rollout: Option<u32>,
+    /// Slots of a ramp step.
+    pub ramp: Option<u32>,
     /// The most slots that the tenant may have: see [`cap`].
     pub cap: Option<u32>,
 }
@@ -74,7 +74,7 @@ impl Bounds {
     /// The most slots that one job may take now. An recommendation does not count: it passes. A closed pool does not either: it
     /// opens again, and jobs wait for that.
     fn now(&self) -> u32 {
-        open(allowed(self.slots, self.rollout)).min(self.cap.unwrap_or(u32::MAX))
+        open(allowed(self.slots, self.ramp)).min(self.cap.unwrap_or(u32::MAX))
     }
 
     /// The most slots that one job may take as configured, or as set when that is more.
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     fn bounds(slots: u32) -> Bounds {
-        Bounds { configured: Configured { slots, per_tenant: None }, slots, rollout: None, cap: None }
+        Bounds { configured: Configured { slots, per_tenant: None }, slots, ramp: None, cap: None }
     }
 
     fn refused(weight: u32, bounds: Bounds) -> Option<(u32, Option<u32>)> {
@@ -208,8 +208,8 @@ mod tests {
         assert_eq!(refused(5, lowered), None);
         assert_eq!(refused(8, lowered), Some((10, Some(5))));
         assert_eq!(refused(11, lowered), Some((10, None)));
-        let raised = Bounds { slots: 20, rollout: Some(2), ..bounds(10) };
-        assert_eq!(refused(15, raised), Some((20, Some(2))), "a rollout ends");
+        let raised = Bounds { slots: 20, ramp: Some(2), ..bounds(10) };
+        assert_eq!(refused(15, raised), Some((20, Some(2))), "a ramp ends");
         assert_eq!(refused(21, raised), Some((20, None)));
     }
 

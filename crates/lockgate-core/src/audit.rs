@@ -79,7 +79,7 @@ impl Evidence {
     /// What the first page of a record tells; `None` when the view came without one.
     #[must_use]
     pub fn first(view: &PoolView) -> Option<Self> {
-        let page = view.record.as_ref()?;
+        let page = view.history.as_ref()?;
         let now = page.now;
         let held = view.holders.iter().map(|holder| Hold {
             lease: holder.lease,

@@ -21,7 +21,7 @@ pub trait Broker: Send + Sync + 'static {
     async fn subscribe(&self, queue: &QueueName, window: u32) -> Result<Box<dyn Deliveries>, EngineError>;
 
     /// Ends deliveries. One that is no longer this process's (its subscription ended) is passed over.
-    async fn settle(&self, marks: Vec<Disposition>) -> Result<(), EngineError>;
+    async fn acknowledge(&self, dispositions: Vec<Disposition>) -> Result<(), EngineError>;
 
     /// How many messages a queue holds.
     async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError>;
@@ -73,7 +73,7 @@ impl Delivery {
 pub enum Origin {
     /// The dispatcher: the ledger has its job.
     Dispatcher,
-    /// Some client of the broker: the ledger must adopt its job before it runs.
+    /// Some client of the broker: the ledger must ingest its job before it runs.
     Client,
 }
 

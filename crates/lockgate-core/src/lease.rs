@@ -95,7 +95,7 @@ pub enum Refusal {
         /// When to ask again.
         retry_after: Duration,
     },
-    /// It needs more than the pool, or its tenant, may have now. An operator, or the end of a rollout, can change that.
+    /// It needs more than the pool, or its tenant, may have now. An operator, or the end of a ramp, can change that.
     #[error(
         "pool {pool} allows one job at most {now} slots now, and this job needs {weight}; `slots set` raises them"
     )]

@@ -70,7 +70,7 @@ pub struct Start {
     /// start said twice, because its answer was lost: it is answered with the same execution, and uses no attempt.
     pub token: i64,
     /// When it has to be on record.
-    pub record: StartDurability,
+    pub durability: StartDurability,
 }
 
 /// When a start has to be on record.

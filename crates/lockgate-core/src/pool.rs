@@ -58,7 +58,7 @@ impl PoolSpec {
     }
 }
 
-/// The numbers that a config gives a pool. The numbers in force may differ: operators, rollouts and the adaptive limit
+/// The numbers that a config gives a pool. The numbers in force may differ: operators, ramp and the adaptive limit
 /// change those while everything runs, and never change these. A job that needs more than both can never run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Configured {
@@ -98,9 +98,9 @@ pub struct PoolChange {
     pub slots: Option<u32>,
     /// The most slots of one tenant; `Some(None)` lifts the cap.
     pub per_tenant: Option<Option<u32>>,
-    /// Slots of a rollout step, at least 1. Grants obey the smaller of these and `slots`, which stay as they are.
-    /// `Some(None)` ends the rollout: the pool has its own slots again.
-    pub rollout: Option<Option<u32>>,
+    /// Slots of a ramp step, at least 1. Grants obey the smaller of these and `slots`, which stay as they are.
+    /// `Some(None)` ends the ramp: the pool has its own slots again.
+    pub ramp: Option<Option<u32>>,
     /// A tenant's own cap and weight.
     pub tenant: Option<TenantChange>,
     /// Grant nothing for so long, at most [`LONGEST_PAUSE`]: the backend said that it is overloaded. What is held stays,
@@ -119,7 +119,7 @@ pub struct PoolChange {
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The longest reason of an recommendation, in bytes; the rest is cut off.
-pub const LONGEST_WHY: usize = 200;
+pub const MAX_WHY_BYTES: usize = 200;
 
 /// What the adaptive limit has found out about a pool. It can only lower its slots for a while, never raise them nor
 /// change what was configured.
@@ -138,10 +138,10 @@ impl PoolChange {
     #[must_use]
     pub fn bounded(mut self) -> Self {
         self.pause = self.pause.filter(|pause| !pause.is_zero()).map(|pause| pause.min(LONGEST_PAUSE));
-        self.rollout = self.rollout.map(|step| step.map(|slots| slots.max(1)));
+        self.ramp = self.ramp.map(|step| step.map(|slots| slots.max(1)));
         if let Some(Some(recommendation)) = &mut self.recommendation {
             recommendation.slots = recommendation.slots.max(1);
-            recommendation.why.truncate(recommendation.why.floor_char_boundary(LONGEST_WHY));
+            recommendation.why.truncate(recommendation.why.floor_char_boundary(MAX_WHY_BYTES));
         }
         self
     }
@@ -149,19 +149,16 @@ impl PoolChange {
     /// Whether it makes a new version of its pool: a pause or a longest drain alone does not.
     #[must_use]
     pub fn is_new_version(&self) -> bool {
-        let Self { slots, per_tenant, tenant, rollout, pause, recommendation, longest_drain } = self;
+        let Self { slots, per_tenant, tenant, ramp, pause, recommendation, longest_drain } = self;
         let decides = slots.is_some() || per_tenant.is_some() || tenant.is_some();
-        decides
-            || rollout.is_some()
-            || recommendation.is_some()
-            || (pause.is_none() && longest_drain.is_none())
+        decides || ramp.is_some() || recommendation.is_some() || (pause.is_none() && longest_drain.is_none())
     }
 }
 
-/// Returns the slots that are allowed: those that were set, or fewer during a rollout.
+/// Returns the slots that are allowed: those that were set, or fewer during a ramp.
 #[must_use]
-pub fn allowed(slots: u32, rollout: Option<u32>) -> u32 {
-    rollout.map_or(slots, |step| step.min(slots))
+pub fn allowed(slots: u32, ramp: Option<u32>) -> u32 {
+    ramp.map_or(slots, |step| step.min(slots))
 }
 
 /// Returns the slots that grants obey: those that are allowed, or fewer while an recommendation is enforced.
@@ -213,8 +210,8 @@ pub struct PoolStatus {
     pub slots: u32,
     /// The most slots of one tenant: as configured, until an operator sets it.
     pub per_tenant: Option<u32>,
-    /// Slots of the rollout step in force. `None`: no rollout.
-    pub rollout: Option<u32>,
+    /// Slots of the ramp step in force. `None`: no ramp.
+    pub ramp: Option<u32>,
     /// Grows with each change.
     pub version: u64,
     /// Grows with each reset.
@@ -257,10 +254,10 @@ impl PoolStatus {
         self.held.saturating_add(self.draining)
     }
 
-    /// The slots that are allowed: those that were set, or fewer during a rollout. The adaptive limit works below them.
+    /// The slots that are allowed: those that were set, or fewer during a ramp. The adaptive limit works below them.
     #[must_use]
     pub fn allowed(&self) -> u32 {
-        allowed(self.slots, self.rollout)
+        allowed(self.slots, self.ramp)
     }
 
     /// The slots that grants obey.
@@ -295,13 +292,13 @@ mod tests {
 
     #[test]
     fn a_change_is_cut_to_its_bounds() {
-        let why = "ü".repeat(LONGEST_WHY);
+        let why = "ü".repeat(MAX_WHY_BYTES);
         let recommendation = Some(Some(NewRecommendation { slots: 0, why, enforced: true }));
         let pause = Some(Duration::from_secs(3_600));
         let bounded = PoolChange { pause, recommendation, ..PoolChange::default() }.bounded();
         assert_eq!(bounded.pause, Some(LONGEST_PAUSE));
         let recommendation = bounded.recommendation.unwrap().unwrap();
-        assert_eq!((recommendation.slots, recommendation.why.len()), (1, LONGEST_WHY));
+        assert_eq!((recommendation.slots, recommendation.why.len()), (1, MAX_WHY_BYTES));
         let none = PoolChange { pause: Some(Duration::ZERO), ..PoolChange::default() }.bounded();
         assert_eq!(none.pause, None);
     }
@@ -331,13 +328,13 @@ mod tests {
     }
 
     #[test]
-    fn a_rollout_lowers_what_is_allowed_and_never_raises_it() {
+    fn a_ramp_lowers_what_is_allowed_and_never_raises_it() {
         assert_eq!(
             [allowed(5, None), allowed(5, Some(3)), allowed(5, Some(9)), allowed(0, Some(1))],
             [5, 3, 5, 0]
         );
-        let none = PoolChange { rollout: Some(Some(0)), ..PoolChange::default() }.bounded();
-        assert_eq!(none.rollout, Some(Some(1)), "a rollout does not close a pool");
+        let none = PoolChange { ramp: Some(Some(0)), ..PoolChange::default() }.bounded();
+        assert_eq!(none.ramp, Some(Some(1)), "a ramp does not close a pool");
         assert!(none.is_new_version());
     }
 
@@ -353,7 +350,7 @@ mod tests {
             configured: Configured { slots: 10, per_tenant: None },
             slots: 10,
             per_tenant: None,
-            rollout: None,
+            ramp: None,
             version: 1,
             epoch: 1,
             held: 0,

@@ -34,9 +34,9 @@ pub struct RunSpec {
     pub deadline: Option<Duration>,
 }
 
-/// What the name of every inbox begins with. No other run may have such a name, because the jobs of external messages
+/// What the name of every external_run begins with. No other run may have such a name, because the jobs of external messages
 /// would then have no run to go to.
-const INBOX: &str = "inbox-";
+const EXTERNAL: &str = "external-";
 
 impl RunSpec {
     /// Checks a run that a client wants to plan. `now` is the ledger's.
@@ -44,9 +44,9 @@ impl RunSpec {
     /// # Errors
     /// When its name is reserved, or its cadence, its start or its deadline is out of range.
     pub fn check(&self, now: Timestamp) -> Result<(), EngineError> {
-        if self.name.as_str().starts_with(INBOX) {
+        if self.name.as_str().starts_with(EXTERNAL) {
             let reason = format!(
-                "run {} cannot be planned: names that begin with {INBOX} belong to the runs of external messages; \
+                "run {} cannot be planned: names that begin with {EXTERNAL} belong to the runs of external messages; \
                  choose another name",
                 self.name
             );
@@ -64,9 +64,9 @@ impl RunSpec {
 ///
 /// # Errors
 /// Never: the name is as long as a name may be, at most.
-pub fn inbox(id: RunId, kind: Kind, queue: QueueName, now: Timestamp) -> Result<RunSpec, NameError> {
+pub fn external_run(id: RunId, kind: Kind, queue: QueueName, now: Timestamp) -> Result<RunSpec, NameError> {
     let (year, month, day) = now.date();
-    let mut name = format!("{INBOX}{year:04}-{month:02}-{day:02}-{kind}");
+    let mut name = format!("{EXTERNAL}{year:04}-{month:02}-{day:02}-{kind}");
     while name.len() > MAX_NAME_BYTES {
         name.pop();
     }
@@ -238,9 +238,9 @@ mod tests {
     fn an_inbox_is_named_after_its_day_and_its_kind() {
         let name = |kind: &str, now| {
             let (kind, queue) = (Kind::new(kind).unwrap(), QueueName::new("q").unwrap());
-            inbox(RunId(uuid::Uuid::nil()), kind, queue, Timestamp(now)).unwrap().name
+            external_run(RunId(uuid::Uuid::nil()), kind, queue, Timestamp(now)).unwrap().name
         };
-        assert_eq!(name("report", 1_795_478_400_001).as_str(), "inbox-2026-11-24-report");
+        assert_eq!(name("report", 1_795_478_400_001).as_str(), "external-2026-11-24-report");
         assert_eq!(name(&"ü".repeat(100), 0).as_str().len(), 199);
     }
 }

@@ -79,7 +79,7 @@ pub struct PoolQuery {
     /// Only this one, with its holders.
     pub pool: Option<PoolName>,
     /// A page of that pool's record, from behind this place: 0 for the first page, then what the last one named next.
-    pub record: Option<u64>,
+    pub history: Option<u64>,
     /// Fail when the store would refuse to grant slots, also where it could still be read: it is out of memory, say.
     pub writable: bool,
 }
@@ -99,8 +99,8 @@ impl PoolQuery {
 
     /// One pool, with its holders and a page of its record.
     #[must_use]
-    pub fn record(pool: &PoolName, after: u64) -> Self {
-        Self { pool: Some(pool.clone()), record: Some(after), ..Self::default() }
+    pub fn history(pool: &PoolName, after: u64) -> Self {
+        Self { pool: Some(pool.clone()), history: Some(after), ..Self::default() }
     }
 
     /// All pools, from a store that can grant slots: what a worker needs to be ready.
@@ -123,5 +123,5 @@ pub struct PoolView {
     /// Tenants with a cap or a weight of their own, in the order of names. Empty unless one pool was asked for.
     pub shares: Vec<TenantShare>,
     /// A page of its record, when it was asked for.
-    pub record: Option<HistoryPage>,
+    pub history: Option<HistoryPage>,
 }

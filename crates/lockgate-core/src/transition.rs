@@ -19,9 +19,9 @@ pub enum Event {
     /// It was started three times and its process died each time: it is not started again.
     Poisoned,
     /// Its message was lost, or its run was paused before it started: back to its place in the ledger.
-    TakenBack,
+    Returned,
     /// An operator runs it again.
-    Revived,
+    Retried,
 }
 
 /// Why a job was skipped that its run's deadline overtook.
@@ -67,13 +67,13 @@ impl From<&Outcome> for Ending {
 pub fn next(state: JobState, event: Event) -> Option<JobState> {
     use JobState::{Cancelled, Enqueued, Failed, Scheduled, Skipped, Succeeded};
     match (state, event) {
-        (Succeeded, Event::Revived) => None,
-        (state, Event::Revived) => state.is_terminal().then_some(Scheduled),
+        (Succeeded, Event::Retried) => None,
+        (state, Event::Retried) => state.is_terminal().then_some(Scheduled),
         (state, _) if state.is_terminal() => None,
         (Scheduled, Event::Published) => Some(Enqueued),
         (_, Event::Published) => None,
-        (Enqueued, Event::TakenBack) => Some(Scheduled),
-        (_, Event::TakenBack) => None,
+        (Enqueued, Event::Returned) => Some(Scheduled),
+        (_, Event::Returned) => None,
         (_, Event::Cancelled) => Some(Cancelled),
         (_, Event::Expired) => Some(Skipped),
         (_, Event::Poisoned) => Some(Failed),
@@ -142,8 +142,8 @@ pub enum StartVerdict {
 
 /// Decides whether the delivery of dispatch number `dispatch` may start its job, and whether that is recorded.
 #[must_use]
-pub fn may_start(job: &JobSnapshot, dispatch: u32, record: StartDurability) -> StartVerdict {
-    if let StartDurability::Underway(number) = record {
+pub fn may_start(job: &JobSnapshot, dispatch: u32, durability: StartDurability) -> StartVerdict {
+    if let StartDurability::Underway(number) = durability {
         let is_latest = is_latest_unrecorded(job, dispatch, number);
         return if is_latest { StartVerdict::Run } else { StartVerdict::Stale };
     }
@@ -155,7 +155,9 @@ pub fn may_start(job: &JobSnapshot, dispatch: u32, record: StartDurability) -> S
         StartVerdict::Poisoned
     } else if job.paused {
         StartVerdict::Paused
-    } else if record == StartDurability::Never || record == StartDurability::Later && job.unsettled == 0 {
+    } else if durability == StartDurability::Never
+        || durability == StartDurability::Later && job.unsettled == 0
+    {
         StartVerdict::RunUnrecorded
     } else {
         StartVerdict::Run
@@ -179,8 +181,8 @@ mod tests {
         Event::Cancelled,
         Event::Expired,
         Event::Poisoned,
-        Event::TakenBack,
-        Event::Revived,
+        Event::Returned,
+        Event::Retried,
         Event::Ended(Ending::Succeeded),
         Event::Ended(Ending::Retry),
         Event::Ended(Ending::Deferred),
@@ -192,12 +194,12 @@ mod tests {
     #[test]
     fn a_terminal_job_is_moved_by_an_operator_alone() {
         for state in JobState::ALL.into_iter().filter(|s| s.is_terminal()) {
-            for event in EVENTS.into_iter().filter(|e| *e != Event::Revived) {
+            for event in EVENTS.into_iter().filter(|e| *e != Event::Retried) {
                 assert_eq!(next(state, event), None, "{state} {event:?}");
             }
         }
-        assert_eq!(next(JobState::Failed, Event::Revived), Some(JobState::Scheduled));
-        assert_eq!(next(JobState::Succeeded, Event::Revived), None);
+        assert_eq!(next(JobState::Failed, Event::Retried), Some(JobState::Scheduled));
+        assert_eq!(next(JobState::Succeeded, Event::Retried), None);
     }
 
     #[test]

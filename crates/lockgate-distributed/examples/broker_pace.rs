@@ -54,7 +54,7 @@ async fn main() -> Result<(), EngineError> {
     while jobs.len() < MESSAGES {
         let batch = deliveries.next().await?;
         jobs.extend(batch.iter().filter_map(|d| d.message.as_ref().ok()).map(|envelope| envelope.job));
-        broker.settle(batch.iter().map(|delivery| Disposition::Ack(delivery.tag)).collect()).await?;
+        broker.acknowledge(batch.iter().map(|delivery| Disposition::Ack(delivery.tag)).collect()).await?;
     }
     report("consume and settle", MESSAGES, started);
 
@@ -70,7 +70,7 @@ async fn main() -> Result<(), EngineError> {
         while seen < MESSAGES {
             let batch = deliveries.next().await?;
             seen += batch.len();
-            broker.settle(batch.iter().map(|delivery| Disposition::Ack(delivery.tag)).collect()).await?;
+            broker.acknowledge(batch.iter().map(|delivery| Disposition::Ack(delivery.tag)).collect()).await?;
         }
         Ok::<(), EngineError>(())
     };

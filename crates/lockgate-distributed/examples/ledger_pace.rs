@@ -131,8 +131,12 @@ async fn work(ledger: &Arc<PostgresLedger>, tasks: usize, groups: Vec<Vec<Envelo
 }
 
 async fn execute(ledger: &dyn Ledger, group: &[Envelope]) -> Result {
-    let start =
-        |e: &Envelope| Start { job: e.job, dispatch: e.dispatch, token: 1, record: StartDurability::Later };
+    let start = |e: &Envelope| Start {
+        job: e.job,
+        dispatch: e.dispatch,
+        token: 1,
+        durability: StartDurability::Later,
+    };
     let started = ledger.start(group.iter().map(start).collect()).await?;
     let settled = group.iter().zip(started).filter_map(|(e, started)| {
         let Started::Run(execution) = started else { return None };

@@ -197,9 +197,9 @@ impl Broker for RabbitBroker {
         Ok(Box::new(subscription))
     }
 
-    async fn settle(&self, marks: Vec<Disposition>) -> Result<(), EngineError> {
+    async fn acknowledge(&self, dispositions: Vec<Disposition>) -> Result<(), EngineError> {
         let (mut ends, mut rejects) = (Vec::new(), Vec::new());
-        for mark in marks {
+        for mark in dispositions {
             match mark {
                 Disposition::Ack(tag) => ends.push((tag, End::Ack)),
                 Disposition::Return(tag) => ends.push((tag, End::Return)),

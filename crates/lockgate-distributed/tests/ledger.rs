@@ -85,7 +85,7 @@ fn published(envelope: &Envelope) -> Report {
 }
 
 fn start(envelope: &Envelope, token: i64) -> Start {
-    Start { job: envelope.job, dispatch: envelope.dispatch, token, record: StartDurability::Now }
+    Start { job: envelope.job, dispatch: envelope.dispatch, token, durability: StartDurability::Now }
 }
 
 /// What the counts say, and what a look at every job says.
@@ -135,7 +135,7 @@ async fn muddle(ledger: &dyn Ledger, runs: &[RunId], seed: u64) {
                 reports.push(published(envelope));
             }
             let record = if draw.of(2) == 0 { StartDurability::Now } else { StartDurability::Later };
-            let start = Start { record, ..start(envelope, 1) };
+            let start = Start { durability: record, ..start(envelope, 1) };
             if let [Started::Run(execution)] = ledger.start(vec![start]).await.unwrap()[..] {
                 let Execution { number, recorded, .. } = execution;
                 let unrecorded = SettlementToken::Unrecorded { dispatch: envelope.dispatch, number };
@@ -288,8 +288,8 @@ async fn a_job_that_is_adopted_by_several_processes_at_once_is_one() {
         processes.spawn(async move {
             jobs.reverse();
             let (kind, queue) = (Kind::new("kind").unwrap(), QueueName::new("q").unwrap());
-            let adoption = Ingestion { inbox: RunId(Uuid::now_v7()), kind, queue, jobs };
-            ledger.plan(PlanStep::Ingest(adoption)).await.unwrap().added
+            let ingestion = Ingestion { external_run: RunId(Uuid::now_v7()), kind, queue, jobs };
+            ledger.plan(PlanStep::Ingest(ingestion)).await.unwrap().added
         });
     }
     assert_eq!(processes.join_all().await.iter().sum::<u64>(), 50);

@@ -166,7 +166,12 @@ async fn run(engine: &Engine, session: &Session, taken: &[Delivery], group: &[Le
         group.iter().filter_map(of).filter_map(|d| Some((d, d.message.as_ref().ok()?))).collect();
     let starts = mine
         .iter()
-        .map(|(_, e)| Start { job: e.job, dispatch: e.dispatch, token: 1, record: StartDurability::Later })
+        .map(|(_, e)| Start {
+            job: e.job,
+            dispatch: e.dispatch,
+            token: 1,
+            durability: StartDurability::Later,
+        })
         .collect();
     let started = engine.ledger.start(starts).await?;
     let releases = group.iter().map(|l| Release::Free { lease: l.id(), fence: l.fence }).collect();
@@ -182,6 +187,6 @@ async fn run(engine: &Engine, session: &Session, taken: &[Delivery], group: &[Le
         _ => None,
     });
     engine.ledger.settle(reports.collect()).await?;
-    engine.broker.settle(mine.iter().map(|(d, _)| Disposition::Ack(d.tag)).collect()).await?;
+    engine.broker.acknowledge(mine.iter().map(|(d, _)| Disposition::Ack(d.tag)).collect()).await?;
     Ok(mine.len())
 }

@@ -53,12 +53,12 @@ impl Broker for SqliteBroker {
         Ok(Box::new(subscription))
     }
 
-    async fn settle(&self, marks: Vec<Disposition>) -> Result<(), EngineError> {
-        if marks.is_empty() {
+    async fn acknowledge(&self, dispositions: Vec<Disposition>) -> Result<(), EngineError> {
+        if dispositions.is_empty() {
             return Ok(());
         }
         let now = self.database.now();
-        self.database.write("ending deliveries", Settle { marks, now }).await
+        self.database.write("ending deliveries", Settle { dispositions, now }).await
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError> {
@@ -120,7 +120,7 @@ impl Write for Publish {
 
 /// Ends deliveries.
 struct Settle {
-    marks: Vec<Disposition>,
+    dispositions: Vec<Disposition>,
     now: Timestamp,
 }
 
@@ -141,7 +141,7 @@ impl Write for Settle {
 
     /// A delivery whose end was lost comes again and finds its job over; a dead letter is all there is of its message.
     fn is_durable(&self) -> bool {
-        self.marks.iter().any(|mark| matches!(mark, Disposition::Reject { .. }))
+        self.dispositions.iter().any(|mark| matches!(mark, Disposition::Reject { .. }))
     }
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<(), EngineError> {
@@ -152,7 +152,7 @@ impl Write for Settle {
 impl Settle {
     async fn settle(&self, tx: &mut SqliteConnection) -> sqlx::Result<()> {
         let (mut ended, mut rejected, mut returned) = (Vec::new(), Vec::new(), Vec::new());
-        for mark in &self.marks {
+        for mark in &self.dispositions {
             let tag = mark.tag();
             let row = MarkRow { number: tag.number, consumer: tag.generation, reason: None, detail: None };
             match mark {

@@ -77,7 +77,9 @@ impl Ledger for SqliteLedger {
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError> {
         let now = self.now().await?;
         // A read first: starts that write nothing never take the write lock.
-        if starts.iter().all(|start| matches!(start.record, StartDurability::Later | StartDurability::Never))
+        if starts
+            .iter()
+            .all(|start| matches!(start.durability, StartDurability::Later | StartDurability::Never))
         {
             let mut reader = self.database.reader().acquire().await.doing("starting jobs")?;
             if let Some(answers) = execute::look(&mut reader, &starts, now).await.doing("starting jobs")? {

@@ -102,14 +102,18 @@ async fn dispatchers_and_workers_of_many_processes_share_a_run_without_overlap()
                         job: envelope.job,
                         dispatch: envelope.dispatch,
                         token: 1,
-                        record: StartDurability::Now,
+                        durability: StartDurability::Now,
                     }
                 });
                 for answer in engine.ledger.start(starts.collect()).await.unwrap() {
                     assert!(matches!(answer, Started::Run(execution) if execution.number == 1), "{answer:?}");
                     started += 1;
                 }
-                engine.broker.settle(taken.iter().map(|d| Disposition::Ack(d.tag)).collect()).await.unwrap();
+                engine
+                    .broker
+                    .acknowledge(taken.iter().map(|d| Disposition::Ack(d.tag)).collect())
+                    .await
+                    .unwrap();
             }
             started
         });

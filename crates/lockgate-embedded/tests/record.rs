@@ -43,7 +43,7 @@ async fn a_record_that_is_too_long_is_shortened_and_says_from_where_on_it_is_who
     let free = Release::Free { lease: lease.id(), fence: lease.fence };
     slots.release(&session, vec![free]).await.unwrap();
 
-    let page = slots.inspect(&PoolQuery::record(&name, 0)).await.unwrap().remove(0).record.unwrap();
+    let page = slots.inspect(&PoolQuery::history(&name, 0)).await.unwrap().remove(0).history.unwrap();
     let last = 102_000 - KEPT;
     assert_eq!((page.since.number, page.since.at_ms), (last, 3_000), "the last that fell out");
     assert_eq!(page.entries.first().map(HistoryEntry::number), Some(last + 1));

@@ -128,7 +128,7 @@ impl AdaptiveLimit {
 
     /// Goes on from a limit that somebody else decided: another process, which was first with its change. The limit that
     /// it has already, decided once more: it had grown, and was taken back.
-    pub fn adopt(&mut self, limit: u32, now: Instant) {
+    pub fn ingest(&mut self, limit: u32, now: Instant) {
         let grown_from = self.grown_from.take();
         match limit.cmp(&self.limit) {
             Ordering::Less => {

@@ -1,6 +1,6 @@
 //! What happens to one job, from the hand-over of its message to the end of its delivery:
 //!
-//! 1. **read** the message and find its kind; the ledger **adopts** the job of one that the dispatcher did not send
+//! 1. **read** the message and find its kind; the ledger **ingests** the job of one that the dispatcher did not send
 //!    (`reading.rs`);
 //! 2. **admit** it: drop a delivery that is stale, wait for its slots, then for the tokens of its rates (`admission.rs`);
 //! 3. **start** it: ask the ledger, which may refuse a delivery that is stale (`starting.rs`);

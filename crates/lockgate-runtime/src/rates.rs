@@ -8,7 +8,7 @@
 //! takes its place.
 
 mod limit;
-mod rollout;
+mod pool_ramp;
 mod staging;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -24,7 +24,7 @@ impl Executor {
             }
         };
         if delivery.origin == Origin::Client
-            && let Err(error) = self.records.adopted(&envelope).await
+            && let Err(error) = self.records.ingested(&envelope).await
         {
             let detail = format!("the ledger refuses its job: {}", chain(error.as_ref()));
             self.reject(delivery.tag, Rejection::new(DeadReason::Refused, detail)).await;

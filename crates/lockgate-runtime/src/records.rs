@@ -30,7 +30,7 @@ pub(crate) struct Records {
     looks: Group<Start, Started>,
     starts: Group<Start, Started>,
     reports: Group<Report, Settled>,
-    marks: Group<Disposition, ()>,
+    dispositions: Group<Disposition, ()>,
 }
 
 /// Starts are recorded while slots are held for them, so none waits for all that were told before it.
@@ -58,7 +58,7 @@ impl Records {
             adoptions: Group::start(tracker, move |envelopes: Vec<Arc<Envelope>>| {
                 let ledger = Arc::clone(&adoptions_ledger);
                 async move {
-                    adopt(ledger.as_ref(), &envelopes).await?;
+                    ingest(ledger.as_ref(), &envelopes).await?;
                     Ok(vec![(); envelopes.len()])
                 }
             }),
@@ -78,11 +78,11 @@ impl Records {
                     async move { ledger.settle(reports).await }
                 },
             ),
-            marks: Group::start(tracker, move |marks: Vec<Disposition>| {
+            dispositions: Group::start(tracker, move |dispositions: Vec<Disposition>| {
                 let broker = Arc::clone(&broker);
                 async move {
-                    let count = marks.len();
-                    broker.settle(marks).await.map(|()| vec![(); count])
+                    let count = dispositions.len();
+                    broker.acknowledge(dispositions).await.map(|()| vec![(); count])
                 }
             }),
             at_hand,
@@ -101,7 +101,7 @@ impl Records {
 
     /// Adds the job of a message that the dispatcher did not send to the ledger. Only then has the job a row that can be
     /// started and settled. An error is permanent: the ledger refuses the job.
-    pub(crate) async fn adopted(&self, envelope: &Arc<Envelope>) -> Answer<()> {
+    pub(crate) async fn ingested(&self, envelope: &Arc<Envelope>) -> Answer<()> {
         until_durable(|| self.adoptions.call(Arc::clone(envelope))).await
     }
 
@@ -109,7 +109,7 @@ impl Records {
     /// permanent.
     pub(crate) async fn started(&self, start: Start) -> Answer<Started> {
         // Those that write nothing do not wait for those that do.
-        let is_read = matches!(start.record, StartDurability::Later | StartDurability::Never);
+        let is_read = matches!(start.durability, StartDurability::Later | StartDurability::Never);
         let group = if is_read { &self.looks } else { &self.starts };
         until_durable(|| group.call(start)).await
     }
@@ -132,14 +132,14 @@ impl Records {
     /// Ends a delivery; returns when the broker has taken note, or has no such delivery any more. It is tried forever: while
     /// the subscription lives, nobody else can end the delivery.
     pub(crate) async fn mark(&self, mark: Disposition) {
-        while until_durable(|| self.marks.call(mark.clone())).await.is_err() {
+        while until_durable(|| self.dispositions.call(mark.clone())).await.is_err() {
             tokio::time::sleep(SLOWEST).await;
         }
     }
 }
 
 /// One call for each kind and queue among the messages; usually there is one.
-async fn adopt(ledger: &dyn Ledger, envelopes: &[Arc<Envelope>]) -> Result<(), EngineError> {
+async fn ingest(ledger: &dyn Ledger, envelopes: &[Arc<Envelope>]) -> Result<(), EngineError> {
     let mut adoptions: Vec<Ingestion> = Vec::new();
     for envelope in envelopes {
         let Envelope { job, kind, key, tenant, queue, payload, .. } = envelope.as_ref();
@@ -148,15 +148,15 @@ async fn adopt(ledger: &dyn Ledger, envelopes: &[Arc<Envelope>]) -> Result<(), E
         match adoptions.iter_mut().find(|known| known.kind == *kind && known.queue == *queue) {
             Some(known) => known.jobs.push(job),
             None => adoptions.push(Ingestion {
-                inbox: RunId(Uuid::now_v7()),
+                external_run: RunId(Uuid::now_v7()),
                 kind: kind.clone(),
                 queue: queue.clone(),
                 jobs: vec![job],
             }),
         }
     }
-    for adoption in adoptions {
-        ledger.plan(PlanStep::Ingest(adoption)).await?;
+    for ingestion in adoptions {
+        ledger.plan(PlanStep::Ingest(ingestion)).await?;
     }
     Ok(())
 }

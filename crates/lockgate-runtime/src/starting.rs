@@ -1,4 +1,4 @@
-//! Step 3 of a job's way: the ledger says whether the job may run, and has its start on record when that is needed.
+//! Step 3 of a job's way: the ledger says whether the job may run, and has its start on durability when that is needed.
 //!
 //! A write between the grant of a slot and the work would cost each job a round of the disk while a slot is held for it. So
 //! a start is recorded before the work only where the job may have killed a process before. Else it is recorded with the
@@ -29,7 +29,7 @@ const LONG: Duration = Duration::from_millis(100);
 pub(crate) struct StartedJob {
     pub(crate) execution: Execution,
     dispatch: u32,
-    /// `None`: its start is on record.
+    /// `None`: its start is on durability.
     beside: Option<Beside>,
 }
 
@@ -49,13 +49,14 @@ impl Executor {
     /// `None`: the ledger has dealt with the job otherwise, and the delivery is ended.
     pub(crate) async fn start(&self, taken: &Taken<'_>) -> Option<StartedJob> {
         // One that comes again, by whatever way, may have been in a process that died of it.
-        let record = if taken.delivery.is_fresh() { StartDurability::Later } else { StartDurability::Now };
-        let start = start_of(taken, record);
+        let durability =
+            if taken.delivery.is_fresh() { StartDurability::Later } else { StartDurability::Now };
+        let start = start_of(taken, durability);
         match self.records.started(start).await {
             Ok(Started::Run(execution)) => {
                 let beside = (!execution.recorded).then(|| {
-                    let record = StartDurability::Underway(execution.number);
-                    Beside::start(Arc::clone(&self.records), Start { record, ..start })
+                    let durability = StartDurability::Underway(execution.number);
+                    Beside::start(Arc::clone(&self.records), Start { durability, ..start })
                 });
                 Some(StartedJob { execution, dispatch: start.dispatch, beside })
             }
@@ -91,15 +92,15 @@ impl Executor {
     }
 }
 
-fn start_of(taken: &Taken<'_>, record: StartDurability) -> Start {
+fn start_of(taken: &Taken<'_>, durability: StartDurability) -> Start {
     let (job, dispatch) = (taken.envelope.job, taken.envelope.dispatch);
-    Start { job, dispatch, token: fastrand::i64(..), record }
+    Start { job, dispatch, token: fastrand::i64(..), durability }
 }
 
-/// The record of a start beside the work, in a task of its own: work that blocks its thread is recorded, too, and a ledger that
+/// The durability of a start beside the work, in a task of its own: work that blocks its thread is recorded, too, and a ledger that
 /// is away keeps neither the work from its end, nor its slots from the next.
 struct Beside {
-    /// Set by whoever is first: the record that begins, or the end of the work.
+    /// Set by whoever is first: the durability that begins, or the end of the work.
     decided: Arc<AtomicBool>,
     task: AbortOnDropHandle<Option<Started>>,
 }
@@ -108,15 +109,15 @@ impl Beside {
     fn start(records: Arc<Records>, start: Start) -> Self {
         let decided = Arc::new(AtomicBool::new(false));
         let (begins, tracker) = (Arc::clone(&decided), records.tracker.clone());
-        let record = async move {
+        let durability = async move {
             tokio::time::sleep(LONG).await;
             let is_over = begins.swap(true, Ordering::AcqRel);
             if is_over { None } else { records.started(start).await.ok() }
         };
-        Self { decided, task: AbortOnDropHandle::new(tracker.spawn(record.in_current_span())) }
+        Self { decided, task: AbortOnDropHandle::new(tracker.spawn(durability.in_current_span())) }
     }
 
-    /// The work is over. What was recorded of it: its answer is awaited once the record has begun.
+    /// The work is over. What was recorded of it: its answer is awaited once the durability has begun.
     async fn end(self) -> Option<Execution> {
         let has_begun = self.decided.swap(true, Ordering::AcqRel);
         match has_begun.then_some(self.task)?.await {

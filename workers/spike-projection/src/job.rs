@@ -126,7 +126,7 @@ impl Asked {
         self.as_of.plus(-self.rules.look_back)..self.as_of
     }
 
-    /// Stores the projections from this usage, or marks those before as stale.
+    /// Stores the projections from this usage, or dispositions those before as stale.
     async fn answer(&self, usage: &Usage, ctx: &Context) -> Result<(), Failure> {
         let Self { organization, projects, as_of, rules } = self;
         let projections = ctx.state::<Projections>()?;

@@ -99,8 +99,8 @@ impl Named {
     /// Puts the slots of a stage in force; `None`: those of the pool.
     async fn roll_out(&self, lockgate: &Lockgate, stage: Option<&RampStep>) -> anyhow::Result<()> {
         let (Self::Pool(pool), Some(slots)) = (self, self.slots(lockgate).await?) else { return Ok(()) };
-        let rollout = stage.map(|stage| stage.slots(slots).max(1));
-        let change = PoolChange { rollout: Some(rollout), ..PoolChange::default() };
+        let ramp = stage.map(|stage| stage.slots(slots).max(1));
+        let change = PoolChange { ramp: Some(ramp), ..PoolChange::default() };
         let command = PoolCommand::Set { pool: pool.clone(), change, version: None };
         lockgate.engine.slots.control(command).await?;
         Ok(())

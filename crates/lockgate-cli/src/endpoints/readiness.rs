@@ -190,7 +190,7 @@ mod tests {
         async fn subscribe(&self, _: &QueueName, _: u32) -> Result<Box<dyn Deliveries>, EngineError> {
             std::future::pending().await
         }
-        async fn settle(&self, _: Vec<Disposition>) -> Result<(), EngineError> {
+        async fn acknowledge(&self, _: Vec<Disposition>) -> Result<(), EngineError> {
             std::future::pending().await
         }
         async fn depth(&self, _: &QueueName) -> Result<Depth, EngineError> {

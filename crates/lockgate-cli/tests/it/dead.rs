@@ -36,7 +36,7 @@ async fn dead_because(greeter: &Greeter, letters: &[(DeadReason, &str)], detail:
         broker.publish(&[envelope]).await.unwrap();
         let tag = deliveries.next().await.unwrap().remove(0).tag;
         let why = Rejection::new(*reason, detail);
-        broker.settle(vec![Disposition::Reject { tag, why }]).await.unwrap();
+        broker.acknowledge(vec![Disposition::Reject { tag, why }]).await.unwrap();
     }
 }
 

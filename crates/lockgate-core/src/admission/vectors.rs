@@ -16,8 +16,8 @@ pub struct Vector {
     pub configured: Configured,
     /// Slots that were set.
     pub slots: u32,
-    /// Slots of a rollout step.
-    pub rollout: Option<u32>,
+    /// Slots of a ramp step.
+    pub ramp: Option<u32>,
     /// The pool's cap of each tenant.
     pub per_tenant: Option<u32>,
     /// The tenant's own cap.
@@ -37,10 +37,10 @@ pub struct Vector {
 impl Vector {
     fn answered(mut self, pool: &PoolName) -> Self {
         let cap = cap(self.own_cap, self.per_tenant);
-        let Self { configured, slots, rollout, .. } = self;
+        let Self { configured, slots, ramp, .. } = self;
         let need = Need { pool: pool.clone(), weight: self.weight };
-        let heavy = too_heavy(&[need], |_| Some(Bounds { configured, slots, rollout, cap }));
-        let pace = Pace { hold: self.hold, slots: allowed(slots, rollout), cap };
+        let heavy = too_heavy(&[need], |_| Some(Bounds { configured, slots, ramp, cap }));
+        let pace = Pace { hold: self.hold, slots: allowed(slots, ramp), cap };
         self.expected = heavy.or_else(|| too_busy([pace], self.ahead, self.max_wait));
         self
     }
@@ -55,7 +55,7 @@ pub fn weights(pool: &PoolName) -> Vec<Vector> {
     for (configured, per_tenant) in [(0, None), (4, None), (10, None), (10, Some(3))] {
         let configured = Configured { slots: configured, per_tenant };
         for slots in [0, 2, 5, 12] {
-            for rollout in [None, Some(1), Some(3)] {
+            for ramp in [None, Some(1), Some(3)] {
                 for (per_tenant, own_cap) in
                     [(None, None), (Some(2), None), (None, Some(1)), (Some(2), Some(6))]
                 {
@@ -63,7 +63,7 @@ pub fn weights(pool: &PoolName) -> Vec<Vector> {
                         let vector = Vector {
                             configured,
                             slots,
-                            rollout,
+                            ramp,
                             per_tenant,
                             own_cap,
                             hold: Some(1_000),
@@ -87,14 +87,14 @@ pub fn queues(pool: &PoolName) -> Vec<Vector> {
     let mut vectors = Vec::new();
     let aheads = [(0, 1), (0, 2), (0, 7), (1, 1), (2, 2), (4, 1), (9, 3)];
     for hold in [None, Some(333), Some(7_001)] {
-        for (slots, rollout) in [(0, None), (1, None), (3, None), (3, Some(1))] {
+        for (slots, ramp) in [(0, None), (1, None), (3, None), (3, Some(1))] {
             for (per_tenant, own_cap) in [(None, None), (Some(1), None), (Some(2), None), (None, Some(1))] {
                 for (own_queue, queues) in aheads {
                     for max_wait in [0, 999, 2_331, 30_000] {
                         let vector = Vector {
                             configured: Configured { slots: 3, per_tenant: None },
                             slots,
-                            rollout,
+                            ramp,
                             per_tenant,
                             own_cap,
                             hold,

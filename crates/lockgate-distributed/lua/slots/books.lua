@@ -27,7 +27,7 @@ local function pool_of(name)
   return p
 end
 
--- The numbers of a pool beside its record: slots and most of one tenant by the config, slots that were set, slots of a rollout step.
+-- The numbers of a pool beside its record: slots and most of one tenant by the config, slots that were set, slots of a ramp step.
 local function numbers_of(name)
   local numbers = call('HGET', STATE, 'c\1' .. name)
   if numbers then return unpacked(numbers) end

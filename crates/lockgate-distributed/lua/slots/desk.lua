@@ -9,7 +9,7 @@
 --                      "p" \1 pool -> the pool's record, "s" \1 session -> "1" (listens), "0" (does not) or "2" (did, and is
 --                      gone), then the name of its process; "a" \1 pool -> the advice of the adaptive limit: slots, 1 when it is
 --                      enforced, since when, why; "c" \1 pool -> slots and most of one tenant (-1: all) by the config, slots
---                      that were set, slots of a rollout step (-1: no rollout); "pauses" -> {pool = until when}; "drains" ->
+--                      that were set, slots of a ramp step (-1: no ramp); "pauses" -> {pool = until when}; "drains" ->
 --                      {pool = how long backend work on it may outlive its process}; "recovery" -> when the last recovery began;
 --                      "moves" -> {pool = the last of its heads that was moved since its cap was changed};
 --                      "unstrand" -> "1": more waiters are to move back, see line.lua
@@ -49,7 +49,7 @@ local TTL, SELF = tonumber(ARGV[1]), ARGV[5]
 local STORE_FIELD = 'store 2'
 -- clock, server's time, fence, ticket, learning until, waiting, leases, due, identity
 local STORE = '<dddddddds'
--- slots (that are allowed: as they were set, or fewer during a rollout), per tenant, version, epoch, peak, hold, held, draining,
+-- slots (that are allowed: as they were set, or fewer during a ramp), per tenant, version, epoch, peak, hold, held, draining,
 -- waiting, shares, open (the slots that grants obey: none while the pool is paused), paused (until when; 0: it is not)
 local POOL = '<dddddddddddd'
 -- since when, number, draining (until when; 0: it is not), stop (1: its holder is asked to), longest drain, session, tenant, process (once

@@ -8,7 +8,7 @@
 sweep()
 local name = ARGV[9]
 local p = pool_of(name)
-local slots, rollout = tonumber(ARGV[10]), -1
+local slots, ramp = tonumber(ARGV[10]), -1
 if not p or p.slots < 0 then
   local in_use = p or { held = 0, draining = 0 }
   pools[name] = { slots = slots, per_tenant = tonumber(ARGV[11]), version = 1, epoch = 1,
@@ -18,8 +18,8 @@ if not p or p.slots < 0 then
   close_for_recovery(name)
 else
   local _
-  _, _, slots, rollout = numbers_of(name)
+  _, _, slots, ramp = numbers_of(name)
 end
-call('HSET', STATE, 'c\1' .. name, pack(tonumber(ARGV[10]), tonumber(ARGV[11]), slots, rollout))
+call('HSET', STATE, 'c\1' .. name, pack(tonumber(ARGV[10]), tonumber(ARGV[11]), slots, ramp))
 line().grant()
 return done(status_of(name))

@@ -1,7 +1,7 @@
 -- What the operations on pools share: this file stands between `line.lua` and the operation.
 --
--- A pool is shown as {name, slots and most of a tenant (-1: all) by the config, slots that were set, slots of a rollout step (-1: no
--- rollout), most of a tenant (-1: all), version, epoch, held, draining, peak, waiters, the oldest wait ms
+-- A pool is shown as {name, slots and most of a tenant (-1: all) by the config, slots that were set, slots of a ramp step (-1: no
+-- ramp), most of a tenant (-1: all), version, epoch, held, draining, peak, waiters, the oldest wait ms
 -- (-1: nobody waits), ms that the store still learns (-1: it does not), ms that the pool is still paused (-1: it is not), the slots
 -- of the advice (-1: there is none), 1 when it is enforced, its age ms, why}.
 
@@ -41,8 +41,8 @@ local function status_of(name)
   -- A pool in recovery is shown so, not as paused by its backend.
   local recovers = math.max(store.learning, recovery_end(name))
   local paused = p.paused > recovers and p.paused or 0
-  local configured, configured_cap, slots, rollout = numbers_of(name)
-  return { name, configured, configured_cap, slots, rollout, p.per_tenant, p.version, p.epoch, p.held, p.draining, p.peak, p.waiting,
+  local configured, configured_cap, slots, ramp = numbers_of(name)
+  return { name, configured, configured_cap, slots, ramp, p.per_tenant, p.version, p.epoch, p.held, p.draining, p.peak, p.waiting,
     since and now - since or -1, recovers > now and recovers - now or -1, paused > 0 and paused - now or -1, unpack(advice_of(name)) }
 end
 

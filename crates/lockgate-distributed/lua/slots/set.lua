@@ -3,7 +3,7 @@
 -- KEYS as desk.lua. ARGV from 9: its name, the version that the change was decided on (-1: any), its slots (-1: as they are), the
 -- most of one tenant (-1: no cap, -2: as it is), a tenant ("": none), its own cap (-1: none, -2: as it is), its weight (0: as it is), how long it pauses ms (0: not at all), the
 -- slots of an advice (-1: as it is, -2: none), "1" when it is enforced, why, "1" when all this is a new version of the pool, the
--- slots of a rollout step (-1: as it is, -2: no rollout), how long backend work on it may outlive its process ms (0: it was not told).
+-- slots of a ramp step (-1: as it is, -2: no ramp), how long backend work on it may outlive its process ms (0: it was not told).
 --
 -- Returns {"ok", status} as pool.lua says; {"ok", {"missing"}}; {"ok", {"conflict", version}}, with nothing changed.
 --
@@ -19,11 +19,11 @@ if version >= 0 and version ~= p.version then return done({ 'conflict', p.versio
 local before, pause, advised = line().limit_of(name), tonumber(ARGV[16]), tonumber(ARGV[17])
 if ARGV[20] == '1' then p.version = p.version + 1 end
 touched[name] = true
-local configured, configured_cap, of_pool, rollout = numbers_of(name)
+local configured, configured_cap, of_pool, ramp = numbers_of(name)
 if slots >= 0 then of_pool = slots end
-if ARGV[21] ~= '-1' then rollout = math.max(tonumber(ARGV[21]), -1) end
-p.slots = rollout >= 0 and math.min(of_pool, rollout) or of_pool
-call('HSET', STATE, 'c\1' .. name, pack(configured, configured_cap, of_pool, rollout))
+if ARGV[21] ~= '-1' then ramp = math.max(tonumber(ARGV[21]), -1) end
+p.slots = ramp >= 0 and math.min(of_pool, ramp) or of_pool
+call('HSET', STATE, 'c\1' .. name, pack(configured, configured_cap, of_pool, ramp))
 if tenant ~= '' then
   local field, cap, weight = name .. '\1' .. tenant, tonumber(ARGV[14]), tonumber(ARGV[15])
   local record = call('HGET', KEYS[11], field)

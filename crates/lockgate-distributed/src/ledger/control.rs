@@ -95,7 +95,7 @@ async fn retry(
     now: Timestamp,
 ) -> Result<u64, EngineError> {
     let run = read::lock_run(tx, run).await?;
-    if let Some(state) = states.iter().find(|state| transition::next(**state, Event::Revived).is_none()) {
+    if let Some(state) = states.iter().find(|state| transition::next(**state, Event::Retried).is_none()) {
         let reason =
             format!("jobs that are {state} cannot be run again; choose failed, skipped or cancelled");
         return Err(EngineError::Conflict { reason });

@@ -118,12 +118,12 @@ impl LoadedJob {
 
     /// A delivery of this dispatch wants to start the job.
     pub(super) fn start(&mut self, start: Start) -> Started {
-        let Start { dispatch, token, record, .. } = start;
+        let Start { dispatch, token, durability, .. } = start;
         let said_before = self.executing && self.started_by == token && self.dispatch == dispatch;
         if said_before && !self.state.is_terminal() {
             return Started::Run(self.execution());
         }
-        match transition::may_start(&self.snapshot(), dispatch, record) {
+        match transition::may_start(&self.snapshot(), dispatch, durability) {
             StartVerdict::Stale => Started::Stale,
             StartVerdict::RunUnrecorded => Started::Run(self.next_execution()),
             StartVerdict::Expired => {
@@ -189,7 +189,7 @@ impl LoadedJob {
     pub(super) fn step(&mut self, event: Event, due: Option<Timestamp>, reason: Option<String>) -> bool {
         let Some(next) = transition::next(self.state, event) else { return false };
         // Until its next settlement a job keeps the reason of the last: why it was put off.
-        let is_on_its_way = matches!(event, Event::Published | Event::TakenBack);
+        let is_on_its_way = matches!(event, Event::Published | Event::Returned);
         let reason = if is_on_its_way { self.reason.take() } else { reason };
         self.put(next, due, reason);
         true
@@ -197,7 +197,7 @@ impl LoadedJob {
 
     /// An operator runs it again, now, with all its attempts; answers whether that may be.
     pub(super) fn revive(&mut self) -> bool {
-        if !self.step(Event::Revived, Some(self.now), None) {
+        if !self.step(Event::Retried, Some(self.now), None) {
             return false;
         }
         self.attempt = 0;

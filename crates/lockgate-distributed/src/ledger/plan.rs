@@ -25,7 +25,7 @@ pub(super) struct Plan {
     pub(super) step: PlanStep,
     /// Ledger time, also for the bound of a delayed start.
     pub(super) now: Timestamp,
-    /// Wall time, for the name of an inbox.
+    /// Wall time, for the name of an external run.
     pub(super) wall: Timestamp,
 }
 
@@ -48,7 +48,7 @@ impl Work for Plan {
             }
             PlanStep::Append { run, jobs } => append(tx, *run, jobs, self.now).await,
             PlanStep::Seal { run } => seal(tx, *run, self.now).await,
-            PlanStep::Ingest(adoption) => adopt(tx, adoption, (self.now, self.wall)).await,
+            PlanStep::Ingest(ingestion) => ingest(tx, ingestion, (self.now, self.wall)).await,
         }
     }
 }
@@ -104,16 +104,16 @@ async fn seal(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<Plann
     Ok(Planned { run, existed: true, added: 0 })
 }
 
-async fn adopt(
+async fn ingest(
     tx: &mut PgConnection,
-    adoption: &Ingestion,
+    ingestion: &Ingestion,
     (now, wall): (Timestamp, Timestamp),
 ) -> Result<Planned, EngineError> {
-    let doing = "adopting jobs";
-    let Ingestion { inbox, kind, queue, jobs } = adoption;
+    let doing = "ingesting jobs";
+    let Ingestion { external_run, kind, queue, jobs } = ingestion;
     check_payloads(jobs)?;
     let refused = |error: NameError| EngineError::Conflict { reason: error.to_string() };
-    let spec = run::inbox(*inbox, kind.clone(), queue.clone(), wall).map_err(refused)?;
+    let spec = run::external_run(*external_run, kind.clone(), queue.clone(), wall).map_err(refused)?;
     let Planned { run, existed, .. } = open(tx, &spec, now).await?;
     let Run { number, .. } = read::lock_run(tx, run.id).await?;
     let mut seen = HashSet::new();
@@ -122,7 +122,7 @@ async fn adopt(
     // The second round takes those whose key was taken, by a key of their own; what is there by its id is passed over
     // in both.
     for _ in 0..2 {
-        let query = sqlx::query(sql!("ledger/adopt_jobs")).bind(number);
+        let query = sqlx::query(sql!("ledger/ingest_jobs")).bind(number);
         let jobs: Vec<&PlannedJob> = left.iter().collect();
         let taken = bind_jobs(query, &jobs).bind(now.0).fetch_all(&mut *tx).await.doing(doing)?;
         let taken: HashSet<JobId> =
@@ -134,7 +134,7 @@ async fn adopt(
             break;
         }
     }
-    let row = sqlx::query(sql!("ledger/open_inbox"))
+    let row = sqlx::query(sql!("ledger/open_external_run"))
         .bind(number)
         .bind(rows(added))
         .fetch_one(tx)

@@ -59,7 +59,8 @@ impl Work for Starts {
     type Output = Answers;
 
     async fn run(&self, connection: &mut PgConnection) -> Result<Answers, EngineError> {
-        let is_read = |start: &Start| matches!(start.record, StartDurability::Later | StartDurability::Never);
+        let is_read =
+            |start: &Start| matches!(start.durability, StartDurability::Later | StartDurability::Never);
         let (read, recorded): (Vec<usize>, Vec<usize>) =
             self.first.iter().partition(|place| self.starts.get(**place).is_some_and(is_read));
         let mut answers = self.look(connection, &read).await.doing("starting jobs")?;
@@ -74,7 +75,7 @@ impl Starts {
         if places.is_empty() {
             return Ok(Answers::new());
         }
-        let most_unsettled = |start: &Start| match start.record {
+        let most_unsettled = |start: &Start| match start.durability {
             StartDurability::Never => integer(MAX_UNSETTLED_STARTS.saturating_sub(1)),
             _ => 0,
         };
@@ -92,7 +93,7 @@ impl Starts {
         if places.is_empty() {
             return Ok(Answers::new());
         }
-        let underway = |start: &Start| match start.record {
+        let underway = |start: &Start| match start.durability {
             StartDurability::Underway(number) => Some(integer(number)),
             StartDurability::Now | StartDurability::Later | StartDurability::Never => None,
         };

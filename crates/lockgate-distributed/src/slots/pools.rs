@@ -79,7 +79,7 @@ fn put_change(args: &mut Args, pool: &PoolName, change: &PoolChange, version: Op
         }
     };
     args.show(u8::from(change.is_new_version()));
-    args.show(change.rollout.map_or(-1, |step| step.map_or(-2, i64::from)));
+    args.show(change.ramp.map_or(-1, |step| step.map_or(-2, i64::from)));
     args.show(change.longest_drain.map_or(0, within_reason));
 }
 
@@ -110,7 +110,7 @@ fn status(row: &mut Row) -> Result<PoolStatus, EngineError> {
         name: row.parsed()?,
         configured: Configured { slots: row.number()?, per_tenant: row.perhaps()? },
         slots: row.number()?,
-        rollout: row.perhaps()?,
+        ramp: row.perhaps()?,
         per_tenant: row.perhaps()?,
         version: row.number()?,
         epoch: row.number()?,
@@ -137,7 +137,7 @@ pub(super) async fn inspect(link: &Link, query: &PoolQuery) -> Result<Vec<PoolVi
     let mut record = record::page(row.value())?;
     while cursor != "0" {
         let (mut row, more) =
-            inspect_part(link, &PoolQuery { record: None, ..query.clone() }, &cursor).await?;
+            inspect_part(link, &PoolQuery { history: None, ..query.clone() }, &cursor).await?;
         row.value();
         cursor = row.text()?;
         holders.extend(more);
@@ -158,7 +158,7 @@ pub(super) async fn inspect(link: &Link, query: &PoolQuery) -> Result<Vec<PoolVi
         holders: std::mem::take(&mut holders),
         stranded,
         shares: std::mem::take(&mut shares),
-        record: record.take(),
+        history: record.take(),
     };
     Ok(found.into_iter().map(view).collect())
 }
@@ -172,7 +172,7 @@ async fn inspect_part(
     let script = if query.writable { Script::Probe } else { Script::Inspect };
     let mut args = Args::default();
     args.text(query.pool.as_ref().map_or("", PoolName::as_str));
-    args.text(&query.record.map_or_else(String::new, |after| after.to_string()));
+    args.text(&query.history.map_or_else(String::new, |after| after.to_string()));
     args.text(cursor);
     let mut row = reply::row(DOING, link.call(script, None, &args).await?)?;
     let pools = row.value();

@@ -142,7 +142,7 @@ async fn without_a_server_every_call_says_so_within_its_deadline() {
     for said in [published, subscribed, counted] {
         assert!(said.contains("no connection to the broker") && said.contains("refused"), "{said}");
     }
-    broker.settle(Vec::new()).await.unwrap();
+    broker.acknowledge(Vec::new()).await.unwrap();
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn connections_that_the_server_closes_are_made_again() {
     let mut again = subscribe_soon(&place).await;
     receive(again.as_mut(), 3).await;
     // An acknowledgement of the older generation is dropped: its numbers mean other messages now.
-    place.broker.settle(late.iter().map(|d| Disposition::Ack(d.tag)).collect()).await.unwrap();
+    place.broker.acknowledge(late.iter().map(|d| Disposition::Ack(d.tag)).collect()).await.unwrap();
     assert_eq!(place.broker.depth(&queue()).await.unwrap().unsettled, 3);
 }
 
@@ -201,12 +201,12 @@ async fn a_memory_alarm_stops_publishers_alone_and_passes_by_itself() {
     let said = unavailable(place.broker.publish(&envelopes(1))).await;
     assert!(said.contains("alarm"), "{said}");
     // Acknowledgements go through, and make room.
-    place.broker.settle(first.iter().map(|d| Disposition::Ack(d.tag)).collect()).await.unwrap();
+    place.broker.acknowledge(first.iter().map(|d| Disposition::Ack(d.tag)).collect()).await.unwrap();
     let third = receive(deliveries.as_mut(), 1).await;
     rabbit.rabbitmqctl(&["set_vm_memory_high_watermark", "0.6"]).unwrap();
     publish_soon(&place, &envelopes(1)).await;
     // By the same subscription as before.
-    place.broker.settle(vec![Disposition::Ack(third[0].tag)]).await.unwrap();
+    place.broker.acknowledge(vec![Disposition::Ack(third[0].tag)]).await.unwrap();
     receive(deliveries.as_mut(), 1).await;
 }
 
@@ -231,7 +231,7 @@ async fn what_was_confirmed_survives_a_kill_of_the_server() {
     while !received.is_superset(&published) {
         let batch = timeout(BACK, again.next()).await.expect("a confirmed message is gone").unwrap();
         received.extend(batch.iter().map(|d| d.message.as_ref().unwrap().job.to_string()));
-        place.broker.settle(batch.iter().map(|d| Disposition::Ack(d.tag)).collect()).await.unwrap();
+        place.broker.acknowledge(batch.iter().map(|d| Disposition::Ack(d.tag)).collect()).await.unwrap();
     }
     publish_soon(&place, &envelopes(1)).await;
 }
@@ -247,7 +247,7 @@ async fn a_frozen_server_is_noticed_by_our_own_deadlines() {
     // Earlier than by heartbeats, which take twenty seconds, of which five have passed.
     ends(deliveries.as_mut(), Duration::from_secs(13)).await;
     rabbit.thaw().unwrap();
-    place.broker.settle(vec![Disposition::Ack(received[0].tag)]).await.unwrap();
+    place.broker.acknowledge(vec![Disposition::Ack(received[0].tag)]).await.unwrap();
     publish_soon(&place, &envelopes(1)).await;
     let mut again = subscribe_soon(&place).await;
     receive(again.as_mut(), 2).await;

@@ -27,7 +27,7 @@ fn text(text: &str) -> AMQPValue {
 
 async fn reject(place: &Place, delivery: &Delivery) {
     let why = delivery.message.clone().unwrap_err();
-    place.broker.settle(vec![Disposition::Reject { tag: delivery.tag, why }]).await.unwrap();
+    place.broker.acknowledge(vec![Disposition::Reject { tag: delivery.tag, why }]).await.unwrap();
 }
 
 async fn dead(place: &Place, limit: u32) -> Vec<DeadLetter> {
@@ -94,7 +94,7 @@ async fn what_is_delivered_again_and_again_is_a_dead_letter_with_that_reason() {
     let mut deliveries = place.broker.subscribe(&queue(), 1).await.unwrap();
     for _ in 0..=20 {
         let received = receive(deliveries.as_mut(), 1).await;
-        place.broker.settle(vec![Disposition::Return(received[0].tag)]).await.unwrap();
+        place.broker.acknowledge(vec![Disposition::Return(received[0].tag)]).await.unwrap();
     }
     let wait = Duration::from_secs(10);
     let letter = eventually_async("a dead letter", wait, async || dead(&place, 0).await.pop()).await.unwrap();
@@ -137,7 +137,7 @@ async fn all_dead_letters_are_replayed_once() {
     let why = lockgate_core::broker::Rejection::new(DeadReason::UnknownKind, "none");
     let received = receive(deliveries.as_mut(), 300).await;
     let rejects = received.iter().map(|d| Disposition::Reject { tag: d.tag, why: why.clone() });
-    place.broker.settle(rejects.collect()).await.unwrap();
+    place.broker.acknowledge(rejects.collect()).await.unwrap();
     assert_eq!(place.broker.resolve(&queue(), Vec::new(), Resolution::Replay).await.unwrap(), 300);
     receive(deliveries.as_mut(), 300).await;
     let depth = place.broker.depth(&queue()).await.unwrap();

@@ -1,7 +1,7 @@
 -- Puts the store into the state of one vector: one pool, the waiters ahead, and leases that were held for some time. The clock stands
 -- still, so that times are exact.
 -- KEYS: state, leases, waiters, uses, firsts, heads, behind, shares, members. ARGV: pool, tenant, session, slots by the config, most of a
--- tenant by the config, slots set, slots of a rollout step, most of a tenant, own cap of the tenant, average hold, waiters ahead in its own
+-- tenant by the config, slots set, slots of a ramp step, most of a tenant, own cap of the tenant, average hold, waiters ahead in its own
 -- queue, queues ahead, "1" to keep the call out of the scripts' easy parts; then of each lease: its id, its fence, how long it was held.
 -- Numbers below zero: none.
 local call, pack = redis.call, cmsgpack.pack

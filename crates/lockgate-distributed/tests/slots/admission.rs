@@ -68,7 +68,7 @@ impl Scene {
             vector.configured.slots.into(),
             none(vector.configured.per_tenant),
             vector.slots.into(),
-            none(vector.rollout),
+            none(vector.ramp),
             none(vector.per_tenant),
             none(vector.own_cap),
             vector.hold.map_or(-1, |hold| i64::try_from(hold).unwrap()),

@@ -27,8 +27,8 @@ async fn a_record_that_is_too_long_is_shortened_and_says_from_where_on_it_is_who
     // The release is on record, and finds that it is too long; the call after it shortens it.
     let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
     free(&slots, &session, &lease).await;
-    let view = slots.inspect(&PoolQuery::record(&pool("p"), 0)).await.unwrap().remove(0);
-    let page = view.record.unwrap();
+    let view = slots.inspect(&PoolQuery::history(&pool("p"), 0)).await.unwrap().remove(0);
+    let page = view.history.unwrap();
     assert_eq!((page.since.number, page.since.at_ms), (2_001, 3_001), "the last that fell out");
     assert_eq!(page.entries.first().map(lockgate_core::history::HistoryEntry::number), Some(2_002));
     let length: u64 = redis::cmd("LLEN").arg(server.key("record")).query_async(&mut redis).await.unwrap();
@@ -45,8 +45,8 @@ async fn a_record_that_somebody_deleted_begins_anew() {
     let mut redis = server.connect().await;
     redis::cmd("DEL").arg(server.key("record")).query_async::<()>(&mut redis).await.unwrap();
     free(&slots, &session, &lease).await;
-    let view = slots.inspect(&PoolQuery::record(&pool("p"), 0)).await.unwrap().remove(0);
-    let page = view.record.unwrap();
+    let view = slots.inspect(&PoolQuery::history(&pool("p"), 0)).await.unwrap().remove(0);
+    let page = view.history.unwrap();
     assert_eq!(page.since.number, lease.fence.0, "what was granted by then is not judged");
     assert_eq!(page.entries.len(), 1);
 }

@@ -69,8 +69,8 @@ async fn attaching_replica_causes_no_recovery() {
         assert_eq!(status(slots, "p").await.recovering, None);
         take(slots, &session, &request("t", &[("p", 1)])).await;
     }
-    let view = slots.inspect(&PoolQuery::record(&pool("p"), 0)).await.unwrap().remove(0);
-    assert_eq!(view.record.unwrap().entries.len(), 1, "the hold history goes on");
+    let view = slots.inspect(&PoolQuery::history(&pool("p"), 0)).await.unwrap().remove(0);
+    assert_eq!(view.history.unwrap().entries.len(), 1, "the hold history goes on");
     let limits = chunks.look().await.unwrap();
     assert_eq!(limits[0].tokens, 100, "rates go on as well");
 }

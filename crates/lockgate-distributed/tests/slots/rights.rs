@@ -56,7 +56,7 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     assert_eq!(slots.release(&session, vec![drain]).await.unwrap(), [Released::Done]);
     assert_eq!(slots.inspect(&PoolQuery::of(&pool("p"))).await.unwrap()[0].holders.len(), 1);
     slots.inspect(&PoolQuery::all()).await.unwrap();
-    slots.inspect(&PoolQuery::record(&pool("p"), 0)).await.unwrap();
+    slots.inspect(&PoolQuery::history(&pool("p"), 0)).await.unwrap();
     slots.close(&session).await.unwrap();
 
     let chunks = RedisTokenStore::beside(&slots, &server.namespace);

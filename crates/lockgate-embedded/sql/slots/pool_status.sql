@@ -1,5 +1,5 @@
 -- The pools, or the one named ?1 (null: all), as they are: slots in use, and who waits since when (virtual ms, or null).
-select p.name, p.configured_slots, p.configured_per_tenant, p.slots, p.per_tenant, p.rollout, p.version, p.epoch, p.peak,
+select p.name, p.configured_slots, p.configured_per_tenant, p.slots, p.per_tenant, p.ramp, p.version, p.epoch, p.peak,
     p.paused_until, p.advice, p.advice_enforced, p.advice_why, p.advised_at,
     coalesce((select sum(n.weight) from lease_needs n join leases l on l.id = n.lease
         where n.pool = p.name and l.draining_until is null), 0) as held,

@@ -83,9 +83,9 @@ async fn what_cannot_be_used_is_refused_with_the_way_out() {
     assert!(matches!(refusal(&beneath).await, OpenError::NoFolder { .. }));
 
     std::fs::write(path("marked"), "").unwrap();
-    let mut marks = std::fs::metadata(path("marked")).unwrap().permissions();
-    marks.set_readonly(true);
-    std::fs::set_permissions(path("marked"), marks).unwrap();
+    let mut dispositions = std::fs::metadata(path("marked")).unwrap().permissions();
+    dispositions.set_readonly(true);
+    std::fs::set_permissions(path("marked"), dispositions).unwrap();
     assert!(matches!(refusal(&path("marked")).await, OpenError::ReadOnly { .. }));
 
     raw(&path("foreign")).await.execute("create table theirs (a)").await.unwrap();

@@ -89,7 +89,7 @@ async fn retry(
     now: Timestamp,
 ) -> Result<u64, EngineError> {
     let run = read::run(tx, run).await?;
-    if let Some(state) = states.iter().find(|state| transition::next(**state, Event::Revived).is_none()) {
+    if let Some(state) = states.iter().find(|state| transition::next(**state, Event::Retried).is_none()) {
         let reason =
             format!("jobs that are {state} cannot be run again; choose failed, skipped or cancelled");
         return Err(EngineError::Conflict { reason });
@@ -125,7 +125,7 @@ async fn retry_job(tx: &mut SqliteConnection, job: JobId, now: Timestamp) -> Res
     let mut jobs = LoadedJobs::load(tx, vec![job], now).await.doing("reading a job")?;
     let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
     let before = standing.state;
-    if standing.step(Event::Revived, Some(now), None) == Settled::Stale {
+    if standing.step(Event::Retried, Some(now), None) == Settled::Stale {
         let reason = format!("job {job} is {before}; only skipped, failed or cancelled ones are run again");
         return Err(EngineError::Conflict { reason });
     }

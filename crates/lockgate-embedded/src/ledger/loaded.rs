@@ -119,12 +119,12 @@ impl LoadedJob {
 
     /// A delivery of this dispatch wants to start the job.
     fn start(&mut self, start: Start, now: Timestamp) -> Started {
-        let Start { dispatch, token, record, .. } = start;
+        let Start { dispatch, token, durability, .. } = start;
         let said_before = self.executing && self.started_by == token && self.dispatch == dispatch;
         if said_before && !self.state.is_terminal() {
             return Started::Run(self.execution(now));
         }
-        match transition::may_start(&self.snapshot(), dispatch, record) {
+        match transition::may_start(&self.snapshot(), dispatch, durability) {
             StartVerdict::Stale => Started::Stale,
             StartVerdict::RunUnrecorded => Started::Run(self.next_execution(now)),
             StartVerdict::Expired => {
@@ -245,7 +245,7 @@ impl LoadedJob {
             return Settled::Stale;
         };
         // Until its next settlement a job keeps the reason of the last: why it was put off.
-        let is_on_its_way = matches!(event, Event::Published | Event::TakenBack);
+        let is_on_its_way = matches!(event, Event::Published | Event::Returned);
         let reason = if is_on_its_way { self.reason.take() } else { reason };
         self.put(next, due, reason);
         Settled::Recorded(next)

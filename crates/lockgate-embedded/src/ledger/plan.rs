@@ -22,7 +22,7 @@ pub(super) struct Plan {
     pub(super) step: PlanStep,
     /// Ledger time.
     pub(super) now: Timestamp,
-    /// Wall time, for the name of an inbox.
+    /// Wall time, for the name of an external run.
     pub(super) wall: Timestamp,
 }
 
@@ -38,7 +38,7 @@ impl Write for Plan {
             }
             PlanStep::Append { run, jobs } => append(tx, *run, jobs, self.now).await,
             PlanStep::Seal { run } => seal(tx, *run, self.now).await,
-            PlanStep::Ingest(adoption) => adopt(tx, adoption, (self.now, self.wall)).await,
+            PlanStep::Ingest(ingestion) => ingest(tx, ingestion, (self.now, self.wall)).await,
         }
     }
 }
@@ -118,15 +118,15 @@ async fn seal(tx: &mut SqliteConnection, run: RunId, now: Timestamp) -> Result<P
     Ok(Planned { run, existed: true, added: 0 })
 }
 
-async fn adopt(
+async fn ingest(
     tx: &mut SqliteConnection,
-    adoption: &Ingestion,
+    ingestion: &Ingestion,
     (now, wall): (Timestamp, Timestamp),
 ) -> Result<Planned, EngineError> {
-    let doing = "adopting jobs";
-    let Ingestion { inbox, kind, queue, jobs } = adoption;
+    let doing = "ingesting jobs";
+    let Ingestion { external_run, kind, queue, jobs } = ingestion;
     let refused = |error: NameError| EngineError::Conflict { reason: error.to_string() };
-    let spec = run::inbox(*inbox, kind.clone(), queue.clone(), wall).map_err(refused)?;
+    let spec = run::external_run(*external_run, kind.clone(), queue.clone(), wall).map_err(refused)?;
     let Planned { run, existed, .. } = open(tx, &spec, now).await?;
     let Run { number, .. } = read::run(tx, run.id).await?;
     let mut added = 0;
@@ -140,7 +140,7 @@ async fn adopt(
             .zip(&keys)
             .map(|(job, key)| JobRow { key: key.as_str(), ..JobRow::from(job) })
             .collect();
-        added += sqlx::query(sql!("ledger/adopt_jobs"))
+        added += sqlx::query(sql!("ledger/ingest_jobs"))
             .bind(number)
             .bind(to_json(&rows).doing(doing)?)
             .bind(now.0)
@@ -149,7 +149,7 @@ async fn adopt(
             .doing(doing)?
             .rows_affected();
     }
-    let row = sqlx::query(sql!("ledger/open_inbox"))
+    let row = sqlx::query(sql!("ledger/open_external_run"))
         .bind(number)
         .bind(integer(added))
         .fetch_one(tx)

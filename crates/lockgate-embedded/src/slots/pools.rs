@@ -83,7 +83,7 @@ async fn set(
         .bind(pool.as_str())
         .bind(change.slots.unwrap_or(found.slots))
         .bind(change.per_tenant.unwrap_or(found.per_tenant))
-        .bind(change.rollout.unwrap_or(found.rollout))
+        .bind(change.ramp.unwrap_or(found.ramp))
         .bind(change.is_new_version())
         .execute(&mut *desk.tx)
         .await
@@ -193,9 +193,10 @@ impl Operation for Inspect {
 
     async fn run(&self, desk: &mut Desk<'_>) -> Result<Vec<PoolView>, EngineError> {
         let mut views = self.inspect(desk).await.doing("reading the pools")?;
-        if let (Some(pool), Some(after), [view]) = (&self.query.pool, self.query.record, views.as_mut_slice())
+        if let (Some(pool), Some(after), [view]) =
+            (&self.query.pool, self.query.history, views.as_mut_slice())
         {
-            view.record = Some(desk.record_page(pool, after).await?);
+            view.history = Some(desk.record_page(pool, after).await?);
         }
         Ok(views)
     }
@@ -204,7 +205,7 @@ impl Operation for Inspect {
 impl Inspect {
     async fn inspect(&self, desk: &mut Desk<'_>) -> sqlx::Result<Vec<PoolView>> {
         let view =
-            |status| PoolView { status, holders: Vec::new(), stranded: 0, shares: Vec::new(), record: None };
+            |status| PoolView { status, holders: Vec::new(), stranded: 0, shares: Vec::new(), history: None };
         let statuses = statuses(desk, self.query.pool.as_ref()).await?;
         let mut views: Vec<PoolView> = statuses.into_iter().map(view).collect();
         if let (Some(pool), [view]) = (&self.query.pool, views.as_mut_slice()) {
@@ -237,7 +238,7 @@ fn status_of(desk: &Desk<'_>, row: &SqliteRow) -> sqlx::Result<PoolStatus> {
         },
         slots: row.try_get("slots")?,
         per_tenant: row.try_get("per_tenant")?,
-        rollout: row.try_get("rollout")?,
+        ramp: row.try_get("ramp")?,
         version: row.try_get("version")?,
         epoch: row.try_get("epoch")?,
         held: row.try_get("held")?,

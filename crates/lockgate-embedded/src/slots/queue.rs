@@ -39,7 +39,7 @@ pub(super) struct Queue {
 struct Pool {
     configured: Configured,
     slots: u32,
-    rollout: Option<u32>,
+    ramp: Option<u32>,
     /// Slots that grants obey when it is not paused.
     limit: u32,
     per_tenant: Option<u32>,
@@ -83,14 +83,14 @@ struct Granted {
 impl Queue {
     /// The numbers of a pool that bound what a tenant's job takes.
     pub(super) fn bounds(&self, pool: &PoolName, tenant: &Tenant) -> Option<Bounds> {
-        let Pool { configured, slots, rollout, .. } = *self.pools.get(pool)?;
-        Some(Bounds { configured, slots, rollout, cap: self.cap(pool, tenant) })
+        let Pool { configured, slots, ramp, .. } = *self.pools.get(pool)?;
+        Some(Bounds { configured, slots, ramp, cap: self.cap(pool, tenant) })
     }
 
     /// How fast a pool has served lately.
     pub(super) fn pace(&self, pool: &PoolName, tenant: &Tenant) -> Option<Pace> {
-        let Pool { hold, slots, rollout, .. } = *self.pools.get(pool)?;
-        Some(Pace { hold, slots: allowed(slots, rollout), cap: self.cap(pool, tenant) })
+        let Pool { hold, slots, ramp, .. } = *self.pools.get(pool)?;
+        Some(Pace { hold, slots: allowed(slots, ramp), cap: self.cap(pool, tenant) })
     }
 
     /// Whether a waiter with these needs is stranded.

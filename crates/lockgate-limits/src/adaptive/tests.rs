@@ -160,9 +160,9 @@ fn modes_say_what_becomes_of_the_advice() {
 fn what_another_process_decided_counts_as_ones_own() {
     let (mut limit, now) = limit(1, 100);
     answers(&mut limit, 200 * MS, 100, now);
-    limit.adopt(70, now);
+    limit.ingest(70, now);
     assert_eq!(throttled(&mut limit, now + 100 * MS).why, Why::JustLowered);
-    limit.adopt(500, now);
+    limit.ingest(500, now);
     assert_eq!(limit.decide(now).recommended, 100);
 }
 
@@ -171,8 +171,8 @@ fn a_growth_that_another_process_took_back_is_not_tried_by_this_one_for_a_while(
     let seen = |decided: &[u32]| {
         let (mut limit, now) = limit(1, 100);
         answers(&mut limit, 10 * MS, 100, now);
-        limit.adopt(70, now);
-        decided.iter().for_each(|decided| limit.adopt(*decided, now));
+        limit.ingest(70, now);
+        decided.iter().for_each(|decided| limit.ingest(*decided, now));
         let before = answers(&mut limit, 10 * MS, 100, now + VETO - MS).why;
         (before, answers(&mut limit, 10 * MS, 100, now + VETO + 10 * MS).why)
     };

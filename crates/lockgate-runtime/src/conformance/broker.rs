@@ -39,7 +39,7 @@ async fn eventually_depth(fixture: &dyn Fixture, wanted: Depth) {
 }
 
 async fn mark(engine: &Engine, deliveries: &[Delivery], mark: impl Fn(&Delivery) -> Disposition) {
-    engine.broker.settle(deliveries.iter().map(mark).collect()).await.unwrap();
+    engine.broker.acknowledge(deliveries.iter().map(mark).collect()).await.unwrap();
 }
 
 fn ack(delivery: &Delivery) -> Disposition {

@@ -80,13 +80,13 @@ macro_rules! conformance_suite {
                     long_reason_is_cut,
                 ]);
             }
-            mod adopting {
-                $crate::conformance_suite!(@tests $crate::conformance::ledger::adopting, super::super::$fixture, $flavour, [
+            mod ingesting {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::ingesting, super::super::$fixture, $flavour, [
                     an_adopted_job_is_started_and_settled_like_any_other,
                     an_adopted_job_is_adopted_once,
                     two_adopted_jobs_may_have_one_key,
                     a_retry_of_an_adopted_job_goes_out_by_the_dispatcher,
-                    name_of_an_inbox_is_reserved,
+                    name_of_an_external_run_is_reserved,
                     a_paused_inbox_starts_nothing,
                     a_cancelled_inbox_is_open_for_what_comes_after,
                 ]);

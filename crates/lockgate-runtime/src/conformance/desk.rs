@@ -79,15 +79,20 @@ impl Desk {
         self.start_as(envelope, token, StartDurability::Now).await
     }
 
-    pub(super) async fn start_as(&self, envelope: &Envelope, token: i64, record: StartDurability) -> Started {
-        let mut answers = self.ledger.start(vec![Self::a_start(envelope, token, record)]).await.unwrap();
+    pub(super) async fn start_as(
+        &self,
+        envelope: &Envelope,
+        token: i64,
+        durability: StartDurability,
+    ) -> Started {
+        let mut answers = self.ledger.start(vec![Self::a_start(envelope, token, durability)]).await.unwrap();
         self.check().await;
         assert_eq!(answers.len(), 1, "one answer for one start");
         answers.remove(0)
     }
 
-    pub(super) fn a_start(envelope: &Envelope, token: i64, record: StartDurability) -> Start {
-        Start { job: envelope.job, dispatch: envelope.dispatch, token, record }
+    pub(super) fn a_start(envelope: &Envelope, token: i64, durability: StartDurability) -> Start {
+        Start { job: envelope.job, dispatch: envelope.dispatch, token, durability }
     }
 
     /// Starts what must start.

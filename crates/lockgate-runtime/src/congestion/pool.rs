@@ -146,7 +146,7 @@ impl PoolWatch {
         if let Some(limit) = self.limit.as_mut().filter(|_| is_new || status.version != self.version)
             && is_or_was_advised
         {
-            limit.adopt(shown, now);
+            limit.ingest(shown, now);
             if shown != self.known {
                 self.changed_at = Some(now);
             }

@@ -272,7 +272,7 @@ fn ten_slots() -> PoolStatus {
         configured: Configured { slots: 10, per_tenant: None },
         slots: 10,
         per_tenant: None,
-        rollout: None,
+        ramp: None,
         version: 1,
         epoch: 1,
         held: 10,

@@ -78,9 +78,9 @@ impl Broker for MemoryBroker {
         }))
     }
 
-    async fn settle(&self, marks: Vec<Disposition>) -> Result<(), EngineError> {
+    async fn acknowledge(&self, dispositions: Vec<Disposition>) -> Result<(), EngineError> {
         let mut store = lock(&self.shared.store);
-        for mark in marks {
+        for mark in dispositions {
             store.end(&mark);
         }
         drop(store);

@@ -178,7 +178,7 @@ impl Job {
 
     /// Back to its place in the ledger, due at once; no delivery of the dispatch that was out may start it now.
     fn take_back(&mut self, now: Timestamp) {
-        self.step(Event::TakenBack, now);
+        self.step(Event::Returned, now);
         self.record.due_at = Some(now);
         self.dispatched = false;
     }

@@ -82,7 +82,7 @@ struct Pool {
     configured: Configured,
     slots: u32,
     per_tenant: Option<u32>,
-    rollout: Option<u32>,
+    ramp: Option<u32>,
     shares: BTreeMap<Tenant, TenantShare>,
     version: u64,
     epoch: u64,

@@ -15,7 +15,7 @@ use lockgate_limits::{
 };
 use tokio::time::Instant;
 
-use super::rollout::Rollout;
+use super::pool_ramp::PoolRamp;
 use crate::verdict::{Cut, Ended};
 
 /// The limits that are in a stage, as this worker knows them.
@@ -64,12 +64,12 @@ impl Staging {
         let Ok(note) = status.note.parse::<RampState>() else {
             if self.limits().remove(&status.name).is_some() {
                 // Whoever ended the ramp may not have come to the slots.
-                Rollout::read(slots, &status.name).await.apply(None).await;
+                PoolRamp::read(slots, &status.name).await.apply(None).await;
             }
             return;
         };
-        // Before the limit is read again, so that a rollout that has ended meanwhile is not begun once more.
-        let rollout = Rollout::read(slots, &status.name).await;
+        // Before the limit is read again, so that a ramp that has ended meanwhile is not begun once more.
+        let pool = PoolRamp::read(slots, &status.name).await;
         let ramp = self.configured.get(&status.name).unwrap_or(&self.default);
         let report = self.report(status, ramp);
         let status = match chunks.report(&status.name, report).await {
@@ -79,8 +79,8 @@ impl Staging {
             Err(error) => return tracing::debug!(limit = status.name, %error, "samples not reported"),
         };
         match next(ramp, &note, &status) {
-            None => rollout.apply(ramp.step(note.place)).await,
-            Some(due) => shift(due, &status.name, ramp, chunks, rollout).await,
+            None => pool.apply(ramp.step(note.place)).await,
+            Some(due) => shift(due, &status.name, ramp, chunks, pool).await,
         }
     }
 
@@ -115,12 +115,12 @@ struct Due {
 }
 
 /// Moves the limit, unless another worker was first, and then its slots.
-async fn shift(due: Due, limit: &str, ramp: &Ramp, chunks: &dyn TokenStore, rollout: Rollout<'_>) {
+async fn shift(due: Due, limit: &str, ramp: &Ramp, chunks: &dyn TokenStore, pool: PoolRamp<'_>) {
     let Due { change, place, why } = due;
     match chunks.set(limit, change).await {
         Ok(Changed::Done(_)) => {
             tracing::warn!(limit, stage = place.map(|place| place + 1), why, "limit moved");
-            rollout.apply(place.and_then(|place| ramp.step(place))).await;
+            pool.apply(place.and_then(|place| ramp.step(place))).await;
         }
         Ok(Changed::Version(_)) => {}
         Err(error) => tracing::warn!(limit, %error, "limit not moved"),

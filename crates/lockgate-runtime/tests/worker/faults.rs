@@ -194,8 +194,8 @@ impl Broker for FaultyBroker {
         Ok(Box::new(Passed { inner, origin: self.origin }))
     }
 
-    async fn settle(&self, marks: Vec<Disposition>) -> Result<(), EngineError> {
-        self.inner.settle(marks).await
+    async fn acknowledge(&self, dispositions: Vec<Disposition>) -> Result<(), EngineError> {
+        self.inner.acknowledge(dispositions).await
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError> {

@@ -70,8 +70,11 @@ async fn a_job_that_another_client_sent_is_recorded_run_and_settled() {
     stop.cancel();
     tasks.join_next().await.unwrap().unwrap();
     let runs = stage.engine.ledger.runs(RunQuery::default()).await.unwrap();
-    let inbox = runs.iter().find(|run| run.run.name.as_str().starts_with("inbox-")).unwrap();
-    assert_eq!((inbox.counts.succeeded, inbox.run.planned, inbox.status()), (1, 1, RunStatus::Finished));
+    let external_run = runs.iter().find(|run| run.run.name.as_str().starts_with("external-")).unwrap();
+    assert_eq!(
+        (external_run.counts.succeeded, external_run.run.planned, external_run.status()),
+        (1, 1, RunStatus::Finished)
+    );
     assert_eq!(stage.seen.starts.lock().unwrap().values().copied().collect::<Vec<_>>(), [1]);
 }
 

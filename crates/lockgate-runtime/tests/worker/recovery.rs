@@ -47,7 +47,7 @@ async fn lose_messages(engine: &Engine, messages: usize) {
         lost += taken.len();
         engine
             .broker
-            .settle(taken.iter().map(|delivery| Disposition::Ack(delivery.tag)).collect())
+            .acknowledge(taken.iter().map(|delivery| Disposition::Ack(delivery.tag)).collect())
             .await
             .unwrap();
     }

@@ -33,7 +33,7 @@ async fn dead_letters(stage: &Stage) -> Vec<(DeadReason, String)> {
 #[tokio::test(start_paused = true)]
 async fn message_whose_job_the_ledger_refuses_is_a_dead_letter() {
     let is_bad = |step: &PlanStep| match step {
-        PlanStep::Ingest(adoption) => adoption.jobs.iter().any(|job| job.key.as_str() == "bad"),
+        PlanStep::Ingest(ingestion) => ingestion.jobs.iter().any(|job| job.key.as_str() == "bad"),
         _ => false,
     };
     let mut stage = with_one_place([], Refused { plan: is_bad, ..Refused::default() }).await;
@@ -92,7 +92,7 @@ async fn delivery_of_which_the_ledger_records_nothing_is_a_dead_letter() {
 
 #[tokio::test(start_paused = true)]
 async fn job_whose_start_the_ledger_refuses_fails_and_holds_no_slot() {
-    let refused = Refused { start: |start| start.record != StartDurability::Never, ..Refused::default() };
+    let refused = Refused { start: |start| start.durability != StartDurability::Never, ..Refused::default() };
     let stage = with_one_place([QUICK, QUICK], refused).await;
     let (_stop, _tasks) = stage.start();
     let over = async |stage: &Stage| stage.jobs().await.iter().all(|job| job.state == JobState::Failed);

@@ -48,8 +48,8 @@ impl Watched {
 #[async_trait]
 impl Ledger for Watched {
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError> {
-        self.asked.lock().unwrap().extend(starts.iter().map(|start| start.record));
-        let underway = |start: &Start| matches!(start.record, StartDurability::Underway(_));
+        self.asked.lock().unwrap().extend(starts.iter().map(|start| start.durability));
+        let underway = |start: &Start| matches!(start.durability, StartDurability::Underway(_));
         if self.away.load(Ordering::SeqCst) && starts.iter().any(underway) {
             return Err(EngineError::Unavailable { doing: "testing".to_owned(), source: "away".into() });
         }

@@ -15,7 +15,7 @@ use super::{Settings, durations, rates};
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// More steps than a rollout needs.
+/// More steps than a ramp needs.
 const MOST_STEPS: usize = 20;
 
 /// `ramp` of a pool or a kind: how `limits ramp NAME start` raises its limit to what is configured.

@@ -1,5 +1,5 @@
 //! Usage, expected usage and limit, drawn in characters: the week that was, and the week to come. Without colours the
-//! three are told apart by their marks.
+//! three are told apart by their dispositions.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

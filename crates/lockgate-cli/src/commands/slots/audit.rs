@@ -67,10 +67,10 @@ impl Audit {
     async fn evidence(&self, lockgate: &Lockgate) -> anyhow::Result<Evidence> {
         let first = self.page(lockgate, 0).await?;
         let mut evidence = Evidence::first(&first).ok_or_else(|| self.no_record())?;
-        let mut next = first.record.and_then(|page| page.next);
+        let mut next = first.history.and_then(|page| page.next);
         while let Some(after) = next {
             let page: HistoryPage =
-                self.page(lockgate, after).await?.record.ok_or_else(|| self.no_record())?;
+                self.page(lockgate, after).await?.history.ok_or_else(|| self.no_record())?;
             // What came after the first page is not judged: it need not be read, and a busy store would never end.
             let is_later = page.entries.first().is_some_and(|entry| entry.number() > evidence.now.number);
             evidence.add(&page);
@@ -80,7 +80,7 @@ impl Audit {
     }
 
     async fn page(&self, lockgate: &Lockgate, after: u64) -> anyhow::Result<Inspected> {
-        let query = PoolQuery::record(&self.pool, after);
+        let query = PoolQuery::history(&self.pool, after);
         let found = lockgate.engine.slots.inspect(&query).await.map_err(with_way_out)?.pop();
         Ok(found.ok_or_else(|| no_pool(self.pool.as_str()))?)
     }

@@ -123,8 +123,8 @@ fn note(pool: &PoolView) -> String {
     if pool.stranded > 0 {
         return format!("{} waiting need more slots than they may have now", pool.stranded);
     }
-    if let Some(step) = pool.rollout.filter(|step| *step < pool.slots) {
-        return format!("rollout step of {step}");
+    if let Some(step) = pool.ramp.filter(|step| *step < pool.slots) {
+        return format!("ramp step of {step}");
     }
     let recommendation =
         pool.recommendation.as_ref().filter(|recommendation| recommendation.slots < pool.slots);

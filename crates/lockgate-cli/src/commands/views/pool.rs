@@ -18,8 +18,8 @@ pub(crate) struct PoolView {
     /// What the config says, when it says anything; the store's number holds.
     pub(crate) configured_slots: Option<u32>,
     pub(crate) per_tenant: Option<u32>,
-    /// Slots of the rollout step in force.
-    pub(crate) rollout: Option<u32>,
+    /// Slots of the ramp step in force.
+    pub(crate) ramp: Option<u32>,
     pub(crate) held: u32,
     pub(crate) draining: u32,
     pub(crate) in_use: u32,
@@ -72,7 +72,7 @@ impl PoolView {
             slots: pool.slots,
             configured_slots: settings.pools.get(&pool.name).map(|pool| pool.slots),
             per_tenant: pool.per_tenant,
-            rollout: pool.rollout,
+            ramp: pool.ramp,
             held: pool.held,
             draining: pool.draining,
             in_use: pool.in_use(),

@@ -71,7 +71,7 @@ impl Queue {
         let rows = sqlx::query(sql!("slots/pools_by_name")).bind(names).fetch_all(&mut *desk.tx).await?;
         for row in rows {
             let (slots, used): (u32, u32) = (row.try_get("slots")?, row.try_get("used")?);
-            let rollout = row.try_get("rollout")?;
+            let ramp = row.try_get("ramp")?;
             let configured = Configured {
                 slots: row.try_get("configured_slots")?,
                 per_tenant: row.try_get("configured_per_tenant")?,
@@ -79,10 +79,10 @@ impl Queue {
             let pool: PoolName = name(&row, "name")?;
             let (per_tenant, hold) = (row.try_get("per_tenant")?, row.try_get("hold")?);
             let paused: bool = row.try_get("paused")?;
-            let limit = limit(allowed(slots, rollout), row.try_get("enforced")?);
+            let limit = limit(allowed(slots, ramp), row.try_get("enforced")?);
             let open = if paused { 0 } else { limit };
             self.room.insert(pool.clone(), open.saturating_sub(used));
-            self.pools.insert(pool, Pool { configured, slots, rollout, limit, per_tenant, hold });
+            self.pools.insert(pool, Pool { configured, slots, ramp, limit, per_tenant, hold });
         }
         let rows = sqlx::query(sql!("slots/usage")).bind(names).fetch_all(&mut *desk.tx).await?;
         for row in rows {

@@ -124,7 +124,7 @@ macro_rules! conformance_slots {
             mod pools {
                 $crate::conformance_suite!(@tests $crate::conformance::slots::pools, super::super::$fixture, $flavour, [
                     ensuring_a_pool_never_reverts_it,
-                    the_end_of_a_rollout_restores_the_slots_that_were_set,
+                    the_end_of_a_ramp_restores_the_slots_that_were_set,
                     a_change_decided_on_an_older_version_is_refused,
                     a_change_leaves_the_rest_as_it_was,
                     a_tenants_share_is_changed_shown_and_removed,

@@ -207,9 +207,9 @@ pub async fn many_starts_in_one_call_are_answered_in_order(fixture: &dyn Fixture
     let mut starts: Vec<Start> = claimed
         .iter()
         .rev()
-        .map(|e| Start { job: e.job, dispatch: e.dispatch, token: 1, record: StartDurability::Now })
+        .map(|e| Start { job: e.job, dispatch: e.dispatch, token: 1, durability: StartDurability::Now })
         .collect();
-    starts.insert(1, Start { job: JobId(id()), dispatch: 1, token: 1, record: StartDurability::Now });
+    starts.insert(1, Start { job: JobId(id()), dispatch: 1, token: 1, durability: StartDurability::Now });
     let answers = desk.ledger.start(starts).await.unwrap();
     let ran: Vec<bool> = answers.iter().map(|answer| matches!(answer, Started::Run(_))).collect();
     assert_eq!(ran, [true, false, true, true]);

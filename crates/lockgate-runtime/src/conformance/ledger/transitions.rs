@@ -67,7 +67,7 @@ impl Subject {
                 // That it changes nothing is answered by a count, or by a refusal.
                 desk.command(cancel).await.ok();
             }
-            Event::Revived => {
+            Event::Retried => {
                 desk.command(RunCommand::RetryJob(self.job())).await.ok();
             }
             Event::Expired => {
@@ -78,7 +78,7 @@ impl Subject {
                     desk.start(&self.envelope).await;
                 }
             }
-            Event::TakenBack => {
+            Event::Returned => {
                 desk.command(RunCommand::Pause(self.run)).await.ok();
                 desk.start(&self.envelope).await;
             }
@@ -146,7 +146,7 @@ pub async fn every_state_when_a_delivery_ends(fixture: &dyn Fixture) {
 /// A job that an operator cancels, or runs again.
 pub async fn every_state_at_an_operators_command(fixture: &dyn Fixture) {
     check(fixture, Event::Cancelled, None).await;
-    check(fixture, Event::Revived, None).await;
+    check(fixture, Event::Retried, None).await;
 }
 
 /// A job whose run's deadline passes.
@@ -161,5 +161,5 @@ pub async fn every_state_at_a_fourth_start(fixture: &dyn Fixture) {
 
 /// A job that is taken back, because its run is paused.
 pub async fn every_state_when_its_delivery_is_taken_back(fixture: &dyn Fixture) {
-    check(fixture, Event::TakenBack, None).await;
+    check(fixture, Event::Returned, None).await;
 }

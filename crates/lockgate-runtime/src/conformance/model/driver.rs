@@ -111,14 +111,14 @@ impl<'a> Driver<'a> {
                 let share = Some(TenantChange { tenant, cap, weight });
                 self.change(pool, PoolChange { tenant: share, ..PoolChange::default() }).await
             }
-            Op::Rollout { pool, slots } => {
+            Op::PoolRamp { pool, slots } => {
                 let name = pool_number(pool);
                 match slots {
-                    Some(slots) => self.truth.rollout.insert(name, slots),
-                    None => self.truth.rollout.remove(&name),
+                    Some(slots) => self.truth.ramp.insert(name, slots),
+                    None => self.truth.ramp.remove(&name),
                 };
                 self.truth.grant();
-                self.change(pool, PoolChange { rollout: Some(slots), ..PoolChange::default() }).await
+                self.change(pool, PoolChange { ramp: Some(slots), ..PoolChange::default() }).await
             }
             Op::Advise { pool, slots, enforced } => self.advise(pool, slots, enforced).await,
             Op::Pause { pool } => {

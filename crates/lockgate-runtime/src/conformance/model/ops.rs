@@ -90,8 +90,8 @@ pub enum Op {
         /// Its weight; `None`: as it is.
         weight: Option<u32>,
     },
-    /// A rollout step begins, or the rollout ends.
-    Rollout {
+    /// A ramp step begins, or the ramp ends.
+    PoolRamp {
         /// Which pool.
         pool: usize,
         /// Slots of the step.
@@ -157,7 +157,7 @@ fn change() -> impl Strategy<Value = Op> {
         2 => (0..POOLS, 0..=SLOTS + 2).prop_map(|(pool, slots)| Op::Slots { pool, slots }),
         2 => (0..POOLS, 0..TENANTS, option::of(option::of(0..=SLOTS)), option::of(1..=3_u32))
             .prop_map(|(pool, tenant, cap, weight)| Op::Share { pool, tenant, cap, weight }),
-        1 => (0..POOLS, option::of(1..=SLOTS)).prop_map(|(pool, slots)| Op::Rollout { pool, slots }),
+        1 => (0..POOLS, option::of(1..=SLOTS)).prop_map(|(pool, slots)| Op::PoolRamp { pool, slots }),
         1 => (0..POOLS, option::of(1..=SLOTS), proptest::bool::weighted(0.8))
             .prop_map(|(pool, slots, enforced)| Op::Advise { pool, slots, enforced }),
     ]

@@ -35,7 +35,7 @@ pub(super) struct Truth {
     pub(super) pools: Vec<(PoolName, u32)>,
     /// Slots by the config.
     pub(super) configured: Vec<(PoolName, u32)>,
-    pub(super) rollout: BTreeMap<PoolName, u32>,
+    pub(super) ramp: BTreeMap<PoolName, u32>,
     pub(super) shares: Vec<(PoolName, Tenant, Option<u32>, u32)>,
     pub(super) held: Vec<Entry>,
     pub(super) line: Vec<Entry>,
@@ -86,7 +86,7 @@ impl Truth {
             Some(Bounds {
                 configured: Configured { slots, per_tenant: None },
                 slots: number(&self.pools, pool),
-                rollout: self.rollout.get(pool).copied(),
+                ramp: self.ramp.get(pool).copied(),
                 cap: self.share(pool, &request.tenant).0,
             })
         };
@@ -145,7 +145,7 @@ impl Truth {
         self.line.clear();
         self.shares.clear();
         self.recommendation.clear();
-        self.rollout.clear();
+        self.ramp.clear();
         self.configured.clone_from(&self.pools);
         self.paused.clear();
         self.recovering = true;
@@ -217,7 +217,7 @@ impl Truth {
     }
 
     pub(super) fn limit(&self, pool: &PoolName) -> u32 {
-        let allowed = allowed(number(&self.pools, pool), self.rollout.get(pool).copied());
+        let allowed = allowed(number(&self.pools, pool), self.ramp.get(pool).copied());
         limit(allowed, self.recommendation.get(pool).copied())
     }
 

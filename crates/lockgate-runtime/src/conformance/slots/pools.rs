@@ -24,14 +24,14 @@ pub async fn ensuring_a_pool_never_reverts_it(fixture: &dyn Fixture) {
     assert_eq!(status(&engine).await, ensured);
 }
 
-/// A rollout step lowers what grants obey, beside the slots that were set; its end restores exactly those.
-pub async fn the_end_of_a_rollout_restores_the_slots_that_were_set(fixture: &dyn Fixture) {
+/// A ramp step lowers what grants obey, beside the slots that were set; its end restores exactly those.
+pub async fn the_end_of_a_ramp_restores_the_slots_that_were_set(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 5).await;
     set_slots(&engine, "p", 4).await;
-    let step = |slots| PoolChange { rollout: Some(slots), ..PoolChange::default() };
+    let step = |slots| PoolChange { ramp: Some(slots), ..PoolChange::default() };
     let begun = change(&engine, "p", step(Some(2))).await;
-    assert_eq!((begun.slots, begun.rollout, begun.allowed(), begun.limit()), (4, Some(2), 2, 2));
+    assert_eq!((begun.slots, begun.ramp, begun.allowed(), begun.limit()), (4, Some(2), 2, 2));
     let mut a = Process::open(&engine, "a").await;
     a.take(&request("t", 1)).await;
     a.take(&request("t", 1)).await;
@@ -41,10 +41,10 @@ pub async fn the_end_of_a_rollout_restores_the_slots_that_were_set(fixture: &dyn
     let beyond = change(&engine, "p", step(Some(9))).await;
     assert_eq!((beyond.limit(), beyond.held), (4, 4), "a step never raises, and grants in the change");
     let lowered = set_slots(&engine, "p", 3).await;
-    assert_eq!((lowered.slots, lowered.rollout, lowered.limit()), (3, Some(9), 3), "what is not named stays");
+    assert_eq!((lowered.slots, lowered.ramp, lowered.limit()), (3, Some(9), 3), "what is not named stays");
     change(&engine, "p", step(Some(1))).await;
     let ended = change(&engine, "p", step(None)).await;
-    assert_eq!((ended.configured.slots, ended.slots, ended.rollout, ended.limit()), (5, 3, None, 3));
+    assert_eq!((ended.configured.slots, ended.slots, ended.ramp, ended.limit()), (5, 3, None, 3));
 }
 
 /// A change that was decided on an older version is refused, and changes nothing.

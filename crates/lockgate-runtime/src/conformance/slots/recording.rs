@@ -14,13 +14,13 @@ use super::super::process::{Process, change, ensure, live, set_slots, view};
 use super::super::stage::{LONG, ROUNDING, eventually, pool, request, request_for};
 
 async fn record_of(engine: &Engine, name: &str, after: u64) -> PoolView {
-    let mut views = engine.slots.inspect(&PoolQuery::record(&pool(name), after)).await.unwrap();
+    let mut views = engine.slots.inspect(&PoolQuery::history(&pool(name), after)).await.unwrap();
     assert_eq!(views.len(), 1, "one pool was asked for");
     views.remove(0)
 }
 
 async fn page(engine: &Engine) -> HistoryPage {
-    record_of(engine, "p", 0).await.record.unwrap()
+    record_of(engine, "p", 0).await.history.unwrap()
 }
 
 async fn holds(engine: &Engine) -> Vec<EndedHold> {
@@ -43,9 +43,9 @@ async fn limits(engine: &Engine) -> Vec<SlotsChange> {
 pub(in crate::conformance) async fn audited(engine: &Engine, name: &str) -> Audit {
     let first = record_of(engine, name, 0).await;
     let mut evidence = Evidence::first(&first).unwrap();
-    let mut next = first.record.and_then(|page| page.next);
+    let mut next = first.history.and_then(|page| page.next);
     while let Some(after) = next {
-        let page = record_of(engine, name, after).await.record.unwrap();
+        let page = record_of(engine, name, after).await.history.unwrap();
         evidence.add(&page);
         next = page.next;
     }
@@ -80,7 +80,7 @@ pub async fn a_lease_of_two_pools_is_on_the_record_of_both(fixture: &dyn Fixture
     let lease = a.take(&request_for("t", &[("p", 1), ("q", 3)])).await;
     a.free(&lease).await;
     for (name, weight) in [("p", 1), ("q", 3)] {
-        let page = record_of(&engine, name, 0).await.record.unwrap();
+        let page = record_of(&engine, name, 0).await.history.unwrap();
         let [HistoryEntry::Hold(hold)] = page.entries[..] else { panic!("{page:?}") };
         assert_eq!((hold.lease, hold.weight), (lease.id(), weight));
     }
@@ -189,7 +189,7 @@ pub async fn a_long_record_comes_in_pages(fixture: &dyn Fixture) {
     a.held.clear();
     let (mut next, mut pages, mut seen) = (Some(0), 0, Vec::new());
     while let Some(after) = next {
-        let page = record_of(&engine, "p", after).await.record.unwrap();
+        let page = record_of(&engine, "p", after).await.history.unwrap();
         pages += 1;
         seen.extend(page.entries.iter().filter_map(|entry| match entry {
             HistoryEntry::Hold(hold) => Some(hold.lease),

@@ -14,8 +14,8 @@ fn too_heavy(weight: u32, now: u32, most: u32) -> Refusal {
     Refusal::TooHeavy { pool: pool("p"), weight, now, most, retry_after }
 }
 
-fn rollout(step: Option<u32>) -> PoolChange {
-    PoolChange { rollout: Some(step), ..PoolChange::default() }
+fn ramp(step: Option<u32>) -> PoolChange {
+    PoolChange { ramp: Some(step), ..PoolChange::default() }
 }
 
 /// A pool of ten slots that are all held.
@@ -47,9 +47,9 @@ pub async fn what_is_too_heavy_for_now_is_not_refused_for_good(fixture: &dyn Fix
     share(&engine, "t", Some(2), 1).await;
     assert_eq!(a.ask(&request("t", 3)).await, Admission::Refused(too_heavy(3, 2, 10)));
     set_slots(&engine, "p", 20).await;
-    change(&engine, "p", rollout(Some(4))).await;
-    assert_eq!(a.ask(&request("u", 15)).await, Admission::Refused(too_heavy(15, 4, 20)), "the rollout ends");
-    change(&engine, "p", rollout(None)).await;
+    change(&engine, "p", ramp(Some(4))).await;
+    assert_eq!(a.ask(&request("u", 15)).await, Admission::Refused(too_heavy(15, 4, 20)), "the ramp ends");
+    change(&engine, "p", ramp(None)).await;
     a.take(&request("u", 15)).await;
     let configured = PoolSpec { name: pool("p"), slots: 30, per_tenant: None };
     let noted = engine.slots.control(PoolCommand::Ensure(configured)).await.unwrap();
@@ -127,7 +127,7 @@ pub async fn a_stranded_waiter_that_leaves_is_told_why(fixture: &dyn Fixture) {
     let (heavy, light) = (request("t", 8), request("t", 1));
     a.wait(&heavy).await;
     a.wait(&light).await;
-    change(&engine, "p", rollout(Some(5))).await;
+    change(&engine, "p", ramp(Some(5))).await;
     // What an recommendation leaves passes, so it is no reason; nor is a step that still leaves enough.
     assert_eq!(a.leave(&light).await, Released::Done);
     assert_eq!(a.leave(&heavy).await, Released::WasStranded(too_heavy(8, 5, 10)));

@@ -110,7 +110,7 @@ impl Books {
 
 impl Job {
     fn revive(&mut self, now: Timestamp) -> bool {
-        if self.step(Event::Revived, now).is_none() {
+        if self.step(Event::Retried, now).is_none() {
             return false;
         }
         self.record.due_at = Some(now);

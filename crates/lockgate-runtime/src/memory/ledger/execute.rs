@@ -20,7 +20,7 @@ impl Books {
             return Started::Run(execution);
         }
         let run = runs.iter().find(|run| Some(run.record.id) == job.record.run);
-        match transition::may_start(&job.standing(run, now), start.dispatch, start.record) {
+        match transition::may_start(&job.standing(run, now), start.dispatch, start.durability) {
             StartVerdict::Stale => Started::Stale,
             StartVerdict::RunUnrecorded => Started::Run(job.next_execution(now)),
             StartVerdict::Run => Started::Run(job.execute(start.token, now)),

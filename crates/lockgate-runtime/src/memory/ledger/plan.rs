@@ -20,7 +20,7 @@ impl Books {
             }
             PlanStep::Append { run, jobs } => self.append(run, jobs),
             PlanStep::Seal { run } => self.seal(run),
-            PlanStep::Ingest(adoption) => self.adopt(adoption),
+            PlanStep::Ingest(ingestion) => self.ingest(ingestion),
         }
     }
 
@@ -50,31 +50,32 @@ impl Books {
         Ok(Planned { run: record, existed: true, added: count })
     }
 
-    fn adopt(&mut self, adoption: Ingestion) -> Result<Planned, EngineError> {
+    fn ingest(&mut self, ingestion: Ingestion) -> Result<Planned, EngineError> {
         let now = self.now;
-        let Ingestion { inbox, kind, queue, jobs } = adoption;
-        let spec = run::inbox(inbox, kind, queue, now).map_err(|error| conflict(error.to_string()))?;
+        let Ingestion { external_run, kind, queue, jobs } = ingestion;
+        let spec =
+            run::external_run(external_run, kind, queue, now).map_err(|error| conflict(error.to_string()))?;
         let Planned { run: RunRow { id, .. }, existed, .. } = self.open(spec)?;
         let mut jobs: Vec<PlannedJob> =
             jobs.into_iter().filter(|job| !self.places.contains_key(&job.id)).collect();
-        let inbox = self.run_mut(id)?;
-        inbox.record.status = match inbox.record.status {
+        let external_run = self.run_mut(id)?;
+        external_run.record.status = match external_run.record.status {
             RunStatus::Paused => RunStatus::Paused,
             _ => RunStatus::Active,
         };
         let mut seen = BTreeSet::new();
         jobs.retain(|job| seen.insert(job.id));
         for job in &mut jobs {
-            if inbox.keys.contains(&job.key) {
+            if external_run.keys.contains(&job.key) {
                 job.key = ledger::ingested_key(&job.key, job.id);
             }
-            inbox.keys.insert(job.key.clone());
+            external_run.keys.insert(job.key.clone());
         }
         let added = u64::try_from(jobs.len()).unwrap_or(u64::MAX);
-        inbox.record.planned += added;
-        let record = inbox.record.clone();
+        external_run.record.planned += added;
+        let record = external_run.record.clone();
         for job in jobs {
-            self.put(Job::adopted(Job::new(&record, job, now), now));
+            self.put(Job::ingested(Job::new(&record, job, now), now));
         }
         Ok(Planned { run: record, existed, added })
     }
@@ -168,7 +169,7 @@ impl Job {
     }
 
     /// As if its first dispatch had just been published.
-    fn adopted(mut self, now: Timestamp) -> Self {
+    fn ingested(mut self, now: Timestamp) -> Self {
         self.record.state = JobState::Enqueued;
         self.dispatch = 1;
         self.dispatched = true;

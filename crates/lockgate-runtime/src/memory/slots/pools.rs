@@ -32,7 +32,7 @@ impl State {
             configured: spec.configured(),
             slots: spec.slots,
             per_tenant: spec.per_tenant,
-            rollout: None,
+            ramp: None,
             shares: [].into(),
             version: 1,
             epoch: 1,
@@ -56,7 +56,7 @@ impl State {
         pool.version += u64::from(change.is_new_version());
         pool.slots = change.slots.unwrap_or(pool.slots);
         pool.per_tenant = change.per_tenant.unwrap_or(pool.per_tenant);
-        pool.rollout = change.rollout.unwrap_or(pool.rollout);
+        pool.ramp = change.ramp.unwrap_or(pool.ramp);
         if let Some(change) = change.tenant {
             let before = pool.shares.remove(&change.tenant);
             let after = change.applied(before.as_ref());
@@ -103,7 +103,7 @@ impl State {
                 holders: only.map(|_| self.holders(name)).unwrap_or_default(),
                 stranded: only.map_or(0, |name| self.stranded(name)),
                 shares: only.map(|_| pool.shares.values().cloned().collect()).unwrap_or_default(),
-                record: only.and(query.record).map(|after| self.page(name, after)),
+                history: only.and(query.history).map(|after| self.page(name, after)),
             })
             .collect()
     }
@@ -117,7 +117,7 @@ impl State {
             configured: pool.configured,
             slots: pool.slots,
             per_tenant: pool.per_tenant,
-            rollout: pool.rollout,
+            ramp: pool.ramp,
             version: pool.version,
             epoch: pool.epoch,
             held: self.in_use(name) - draining,
@@ -164,7 +164,7 @@ impl State {
 impl Pool {
     /// The slots that are allowed, whatever the adaptive limit advises.
     pub(super) fn allowed(&self) -> u32 {
-        pool::allowed(self.slots, self.rollout)
+        pool::allowed(self.slots, self.ramp)
     }
 
     /// The slots that grants obey when the pool is not paused.

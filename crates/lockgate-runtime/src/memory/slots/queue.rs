@@ -70,7 +70,7 @@ impl State {
             self.pools.get(name).map(|pool| Bounds {
                 configured: pool.configured,
                 slots: pool.slots,
-                rollout: pool.rollout,
+                ramp: pool.ramp,
                 cap: pool.cap(&request.tenant),
             })
         })

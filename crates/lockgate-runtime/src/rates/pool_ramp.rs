@@ -13,12 +13,12 @@ use super::POOL;
 
 /// The pool of a limit as it was read, to be changed only if nobody else changes it meanwhile. The limit of a
 /// kind has none.
-pub(super) struct Rollout<'s> {
+pub(super) struct PoolRamp<'s> {
     slots: &'s Arc<dyn Slots>,
     pool: Option<PoolStatus>,
 }
 
-impl<'s> Rollout<'s> {
+impl<'s> PoolRamp<'s> {
     pub(super) async fn read(slots: &'s Arc<dyn Slots>, limit: &str) -> Self {
         let Some(Ok(name)) = limit.strip_prefix(POOL).map(PoolName::new) else {
             return Self { slots, pool: None };
@@ -34,11 +34,11 @@ impl<'s> Rollout<'s> {
     /// refresh.
     pub(super) async fn apply(self, stage: Option<&RampStep>) {
         let Self { slots, pool: Some(pool) } = self else { return };
-        let rollout = stage.map(|stage| stage.slots(pool.slots).max(1));
-        if rollout == pool.rollout {
+        let ramp = stage.map(|stage| stage.slots(pool.slots).max(1));
+        if ramp == pool.ramp {
             return;
         }
-        let change = PoolChange { rollout: Some(rollout), ..PoolChange::default() };
+        let change = PoolChange { ramp: Some(ramp), ..PoolChange::default() };
         let command = PoolCommand::Set { pool: pool.name.clone(), change, version: Some(pool.version) };
         if let Err(error) = slots.control(command).await {
             tracing::debug!(pool = %pool.name, error = chain(&error), "slots of the stage not set yet");
