@@ -4,17 +4,19 @@
 //! it is, and no step of a wall clock moves what is due. A call whose answer is lost may be repeated: each is written so
 //! that twice is once.
 
+mod command;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::bounds;
-use crate::cadence::Cadence;
 use crate::envelope::Envelope;
 use crate::error::EngineError;
 use crate::id::{JobId, RunId};
 use crate::job::{JobRow, JobState, Outcome};
 use crate::name::{Key, QueueName, RunName};
+pub use command::RunCommand;
+
 pub use crate::planning::{Ingestion, PlanStep, Planned, PlannedJob, ingested_key};
 use crate::run::RunSummary;
 use crate::time::Timestamp;
@@ -219,60 +221,6 @@ pub struct JobQuery {
     pub limit: u32,
 }
 
-/// What an operator can do to runs and jobs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunCommand {
-    /// Dispatch and start nothing of it.
-    Pause(RunId),
-    /// Go on where it was paused.
-    Resume(RunId),
-    /// End every job of it that is not over.
-    Cancel {
-        /// Which run.
-        run: RunId,
-        /// Why.
-        reason: String,
-    },
-    /// Run its jobs in these states again, with all their attempts.
-    Retry {
-        /// Which run.
-        run: RunId,
-        /// Which of its jobs.
-        states: Vec<JobState>,
-    },
-    /// Change its rhythm, from the next batch on.
-    SetCadence {
-        /// Which run.
-        run: RunId,
-        /// The new rhythm.
-        cadence: Cadence,
-    },
-    /// Run one job again.
-    RetryJob(JobId),
-    /// End one job.
-    CancelJob {
-        /// Which job.
-        job: JobId,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl RunCommand {
-    /// The same command within its bounds: reasons are cut. Every ledger applies it first.
-    ///
-    /// # Errors
-    /// When its cadence is out of range.
-    pub fn checked(self) -> Result<Self, EngineError> {
-        match self {
-            Self::Cancel { run, reason } => Ok(Self::Cancel { run, reason: bounds::text(reason) }),
-            Self::CancelJob { job, reason } => Ok(Self::CancelJob { job, reason: bounds::text(reason) }),
-            Self::SetCadence { run, cadence } => cadence.check().map(|()| Self::SetCadence { run, cadence }),
-            other => Ok(other),
-        }
-    }
-}
-
 /// One kind of upkeep. Each call of [`Ledger::sweep`] does a bounded portion of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sweep {
@@ -289,7 +237,7 @@ pub enum Sweep {
     },
     /// Deletes runs that finished at least `keep` ago, with their jobs.
     Finished {
-        /// How long finished runs are kept, at most [`bounds::LONGEST_KEEP`].
+        /// How long finished runs are kept, at most [`LONGEST_KEEP`](crate::bounds::LONGEST_KEEP).
         keep: Duration,
     },
 }

@@ -24,6 +24,7 @@ use lockgate_core::ledger::{
 use lockgate_core::ledger_clock::{LedgerClock, WallOffset};
 use lockgate_core::run::RunSummary;
 use lockgate_core::time::Timestamp;
+use sqlx::SqliteConnection;
 use tokio::sync::OnceCell;
 
 use crate::database::{Database, Doing};
@@ -45,16 +46,22 @@ impl SqliteLedger {
         Ok(clock.now(self.database.uptime()))
     }
 
-    /// From ledger time to what people read, now.
-    async fn offset(&self) -> Result<WallOffset, EngineError> {
-        Ok(WallOffset::between(self.database.now(), self.now().await?))
+    /// Returns the difference between ledger time and what people read, for a call that reads by `reader` and must not wait
+    /// for writers.
+    async fn offset(&self, reader: &mut SqliteConnection) -> sqlx::Result<WallOffset> {
+        let ledger = match self.clock.get() {
+            Some(clock) => clock.now(self.database.uptime()),
+            None => clock::peek(&self.database, reader).await?,
+        };
+        Ok(WallOffset::between(self.database.now(), ledger))
     }
 }
 
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn plan(&self, step: PlanStep) -> Result<Planned, EngineError> {
-        let (now, wall, offset) = (self.now().await?, self.database.now(), self.offset().await?);
+        let (now, wall) = (self.now().await?, self.database.now());
+        let offset = WallOffset::between(wall, now);
         let step = offset.step(step);
         let planned = self.database.write("planning a run", plan::Plan { step, now, wall }).await?;
         Ok(Planned { run: offset.run(planned.run), ..planned })
@@ -98,14 +105,14 @@ impl Ledger for SqliteLedger {
         // One transaction: every count is of the same instant as its run.
         let mut snapshot = self.database.reader().begin().await.doing("reading runs")?;
         let runs = read::runs(&mut snapshot, &query).await.doing("reading runs")?;
-        let offset = self.offset().await?;
+        let offset = self.offset(&mut snapshot).await.doing("reading runs")?;
         Ok(runs.into_iter().map(|run| offset.summary(run)).collect())
     }
 
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRow>, EngineError> {
         let mut reader = self.database.reader().acquire().await.doing("reading jobs")?;
         let jobs = read::jobs(&mut reader, &query).await.doing("reading jobs")?;
-        let offset = self.offset().await?;
+        let offset = self.offset(&mut reader).await.doing("reading jobs")?;
         Ok(jobs.into_iter().map(|job| offset.job(job)).collect())
     }
 

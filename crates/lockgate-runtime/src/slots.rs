@@ -7,6 +7,7 @@
 mod batches;
 mod guard;
 mod heartbeat;
+mod hold;
 mod notifications;
 mod place;
 mod table;
@@ -15,11 +16,10 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockgate_core::bounds::LONGEST;
 use lockgate_core::error::chain;
 use lockgate_core::lease::{Admission, Lease, Refusal, Release, Released, Session, SlotRequest};
 use lockgate_core::slots::Slots;
-use lockgate_core::{EngineError, Fence, LeaseId};
+use lockgate_core::{EngineError, LeaseId};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -28,11 +28,12 @@ use tokio_util::task::TaskTracker;
 use crate::canceller::Leftover;
 use crate::group::Group;
 use crate::outage::Outage;
-use crate::stop::{StopReason, StopSignal};
+use crate::stop::StopReason;
 use crate::telemetry;
 use crate::verdict::Denied;
 use batches::{acquires, releases};
 pub use guard::{NoSlot, SlotAsk};
+pub use hold::Hold;
 use place::Place;
 use table::Table;
 
@@ -168,65 +169,6 @@ impl SlotClient {
         self.inner.tracker.close();
         self.inner.alive.cancel();
         self.inner.slots.close(&self.inner.session).await
-    }
-}
-
-/// Slots held. Give them back with [`Hold::release`] or [`Hold::drain`]; a hold that is only dropped is given back in
-/// the background, and drains when its request said so.
-#[must_use = "slots are given back when this is dropped"]
-pub struct Hold {
-    inner: Arc<Inner>,
-    lease: Option<Lease>,
-    stop: StopSignal,
-    since: Instant,
-}
-
-impl Hold {
-    /// Its fence.
-    #[must_use]
-    pub fn fence(&self) -> Fence {
-        self.lease.as_ref().map_or(Fence(0), |lease| lease.fence)
-    }
-
-    /// Fires when the slots are lost, or must be given back: whatever runs under them must stop at once.
-    #[must_use]
-    pub fn lost(&self) -> &CancellationToken {
-        self.stop.token()
-    }
-
-    pub(crate) fn stop_signal(&self) -> &StopSignal {
-        &self.stop
-    }
-
-    /// Gives the slots back: the work is over, at the backend too.
-    pub async fn release(mut self) {
-        if let Some(lease) = self.taken() {
-            self.inner.give_back(Release::Free { lease: lease.id(), fence: lease.fence }).await;
-        }
-    }
-
-    /// Gives the slots back to drain: the backend may work on for `longest`.
-    pub async fn drain(mut self, longest: Duration) {
-        if let Some(lease) = self.taken() {
-            let longest = longest.min(LONGEST);
-            self.inner.give_back(Release::Drain { lease: lease.id(), fence: lease.fence, longest }).await;
-        }
-    }
-
-    /// The lease, once: whoever takes it gives it back.
-    fn taken(&mut self) -> Option<Lease> {
-        let lease = self.lease.take()?;
-        telemetry::held(&lease.request.needs, self.since.elapsed());
-        Some(lease)
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        let Some(lease) = self.taken() else { return };
-        let (inner, longest) = (Arc::clone(&self.inner), lease.request.drain_for);
-        let release = Release::Drain { lease: lease.id(), fence: lease.fence, longest };
-        self.inner.tracker.spawn(async move { inner.give_back(release).await });
     }
 }
 

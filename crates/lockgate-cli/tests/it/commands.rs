@@ -167,7 +167,7 @@ fn slots_are_there_before_the_first_worker_and_change_at_once() {
     let weighted = greeter.ok(&["slots", "set", "door", "--tenant", "anna", "--weight", "3"]);
     assert!(weighted.contains("tenant anna: own cap 1, weight 3"), "{weighted}");
     let shown = greeter.ok(&["slots", "show"]);
-    assert!(shown.contains("own cap") && shown.contains("anna"), "{shown}");
+    assert!(shown.contains("OWN CAP") && shown.contains("anna"), "{shown}");
     let removed = greeter.json(&["slots", "set", "door", "--tenant", "anna", "--remove"]);
     assert_eq!(removed["pool"]["shares"], Value::Array(vec![]));
     assert_eq!(greeter.json(&["slots", "holders", "door"])["holders"], Value::Array(vec![]));

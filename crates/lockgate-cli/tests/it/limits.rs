@@ -107,7 +107,7 @@ fn rate_that_is_set_during_a_stage_is_in_force_when_the_stages_end() {
 #[test]
 fn rate_that_was_set_is_unset_and_the_rate_of_the_config_is_in_force_again() {
     let greeter = Greeter::new();
-    let config = greeter.file("lockgate.toml", "[pools.door]\nrate = '5/s'\n");
+    let config = greeter.file("rated.toml", "[pools.door]\nrate = '5/s'\n");
     assert!(greeter.fails(&["limits", "unset", "door"], 66).contains("no rate that was set"));
     greeter.ok(&["limits", "set", "door", "--rate", "10/s"]);
     assert!(greeter.fails(&["limits", "unset", "door", "--if-version", "7"], 1).contains("version 1"));

@@ -26,7 +26,7 @@ fn check(document: &Value, expected: &str) {
 }
 
 const RUN: &str = "as_of balanced batch_delay_ms batch_size batches cancelled created_at deadline_at deferrals \
-                   enqueued failed id kind name next_due planned scheduled skipped status succeeded";
+                   enqueued failed id kind name next_due planned queue scheduled skipped status succeeded";
 
 fn run(place: &str, more: &str) -> String {
     let mut names: Vec<_> = RUN.split_whitespace().chain(more.split_whitespace()).collect();

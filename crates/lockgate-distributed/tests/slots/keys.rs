@@ -10,7 +10,7 @@ use lockgate_distributed::RedisSlots;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::Instant;
 
-use super::server::{PATIENCE, Server, eventually, timing};
+use super::server::{Server, eventually, timing};
 use super::stage::{ask, beat, books, ensure, free, pool, request, status, take};
 
 /// All keys of a namespace, in the order of the scripts.
@@ -135,13 +135,13 @@ async fn lose(key: &'static str) {
     scene.waiting.push(late.clone());
     scene.ask(late, key).await;
     let keep: Vec<LeaseId> = scene.held.iter().map(Lease::id).collect();
-    while scene.served < 5 {
-        assert!(lost_at.elapsed() < PATIENCE, "{key}: {} of 5 served", scene.served);
+    eventually(&format!("{key}: all five waiters were served"), async || {
         scene.step(key, &keep).await;
         let stored = status(&scene.slots, "p").await;
         assert!(stored.in_use() <= SLOTS, "{key}: {stored:?}");
-        tokio::time::sleep(Duration::from_millis(30)).await; // the pace of heartbeats
-    }
+        (scene.served >= 5).then_some(())
+    })
+    .await;
     scene.step(key, &[]).await;
     let held = eventually(&format!("{key}: all slots are free again"), async || {
         beat(&scene.slots, &scene.session, &[], &[]).await;

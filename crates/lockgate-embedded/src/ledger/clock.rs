@@ -23,6 +23,15 @@ pub(super) async fn join(database: &Database) -> Result<LedgerClock, EngineError
     }
 }
 
+/// Returns ledger time without setting the clock, which would wait for the write lock.
+pub(super) async fn peek(database: &Database, reader: &mut SqliteConnection) -> sqlx::Result<Timestamp> {
+    let reading = Reading::of(database);
+    match reading.clock(reader).await? {
+        Some(clock) => Ok(clock.now(reading.uptime)),
+        None => reading.after_boot(reader).await,
+    }
+}
+
 /// The host's clocks at one moment.
 pub(super) struct Reading {
     wall: Timestamp,
@@ -41,6 +50,13 @@ impl Reading {
         let (boot, uptime): (&str, i64) = (row.try_get("boot")?, row.try_get("uptime")?);
         let ledger = Timestamp(row.try_get("ledger")?);
         Ok((boot == self.boot && uptime > 0).then(|| LedgerClock::new(ledger, uptime)))
+    }
+
+    /// Ledger time at this moment when it is the first of its boot: no process that counted has outlived the restart.
+    async fn after_boot(&self, connection: &mut SqliteConnection) -> sqlx::Result<Timestamp> {
+        let row = sqlx::query(sql!("ledger/clock")).fetch_one(connection).await?;
+        let (ledger, wall) = (Timestamp(row.try_get("ledger")?), Timestamp(row.try_get("wall")?));
+        Ok(ClockPoint { ledger, wall }.at(self.wall, false))
     }
 
     /// Keeps this moment as the latest point, from which the first process after the next boot goes on.
@@ -80,10 +96,7 @@ impl BeginBoot {
         if let Some(clock) = self.reading.clock(&mut *tx).await? {
             return Ok(clock);
         }
-        let row = sqlx::query(sql!("ledger/clock")).fetch_one(&mut *tx).await?;
-        let (ledger, wall) = (Timestamp(row.try_get("ledger")?), Timestamp(row.try_get("wall")?));
-        // No process that counted has outlived the host's restart.
-        let ledger = ClockPoint { ledger, wall }.at(self.reading.wall, false);
+        let ledger = self.reading.after_boot(&mut *tx).await?;
         self.reading.keep(tx, ledger).await?;
         Ok(LedgerClock::new(ledger, self.reading.uptime))
     }

@@ -3,8 +3,9 @@
 //! It must never decide by itself: [`fairness::next`] does. It reads no more of a long queue than the room can take.
 
 mod read;
+mod write;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use lockgate_core::admission::{self, Bounds, Pace};
 use lockgate_core::fairness::{self, Contender, Room, TenantUse};
@@ -13,7 +14,7 @@ use lockgate_core::{Fence, PoolName, Tenant};
 use serde::Serialize;
 
 use super::desk::{Desk, LineKey};
-use crate::columns::{sql, to_json};
+pub(super) use write::raise_peaks;
 
 /// The ticket of the first arrival of a call: after all that wait.
 const ARRIVALS: u64 = 1 << 62;
@@ -141,7 +142,7 @@ impl Queue {
         }
         let lines =
             changed.into_iter().filter_map(|place| self.lines.get(place)).map(|line| line.key.clone());
-        store(desk, &granted, lines.collect()).await
+        write::store(desk, &granted, lines.collect()).await
     }
 
     /// A line whose last waiter was granted is one line less.
@@ -281,26 +282,6 @@ impl Queue {
             |pool: &PoolName| self.room_of(pool) > 0 && !self.heads.iter().any(|head| keeps(head, pool));
         self.sets.iter().any(|set| set.truncated && set.pools.iter().all(open))
     }
-}
-
-/// Writes down what was granted to those who waited in the file.
-async fn store(desk: &mut Desk<'_>, granted: &[Granted], lines: Vec<LineKey>) -> sqlx::Result<()> {
-    if granted.is_empty() {
-        return Ok(());
-    }
-    let granted = to_json(granted)?;
-    sqlx::query(sql!("slots/grant_leases")).bind(&granted).bind(desk.now).execute(&mut *desk.tx).await?;
-    sqlx::query(sql!("slots/grant_needs")).bind(&granted).execute(&mut *desk.tx).await?;
-    sqlx::query(sql!("slots/leave_granted")).bind(&granted).execute(&mut *desk.tx).await?;
-    desk.name_heads(&lines).await?;
-    let pools = lines.iter().map(|line| names_of(&line.pools)).collect::<sqlx::Result<Vec<_>>>()?;
-    let pools = pools.into_iter().flatten().collect();
-    raise_peaks(desk, &pools).await
-}
-
-/// Keeps the most that was in use of these pools at once.
-pub(super) async fn raise_peaks(desk: &mut Desk<'_>, pools: &BTreeSet<PoolName>) -> sqlx::Result<()> {
-    sqlx::query(sql!("slots/raise_peaks")).bind(to_json(pools)?).execute(&mut *desk.tx).await.map(drop)
 }
 
 /// The pools of a line.

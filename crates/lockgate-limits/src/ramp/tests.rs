@@ -1,3 +1,5 @@
+//! A stage is a share of what is configured, and the samples of the fleet move it.
+
 use super::*;
 
 const SOAK: Duration = Duration::from_secs(600);

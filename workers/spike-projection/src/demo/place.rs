@@ -100,9 +100,9 @@ impl Place {
 /// The file that `--db` names, or a new one. It is kept: the summary's next commands are to find it.
 fn file(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
     if matches.value_source("db") == Some(ValueSource::CommandLine)
-        && let Some(path) = matches.get_one::<PathBuf>("db")
+        && let Some(path) = matches.get_one::<String>("db")
     {
-        return Ok(path.clone());
+        return Ok(PathBuf::from(path));
     }
     let folder = tempfile::Builder::new().prefix("lockgate-demo-").tempdir();
     let folder = folder.context("cannot make a temporary folder; name a database with --db")?.keep();

@@ -6,7 +6,7 @@ use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::{Fence, LeaseId, PoolName};
 
 use super::super::slots::recording::audited;
-use super::driver::{Driver, same};
+use super::driver::Driver;
 
 impl Driver<'_> {
     /// What the store shows is what the model has, and what the invariants allow.
@@ -84,4 +84,11 @@ impl Driver<'_> {
             None => Ok(()),
         }
     }
+}
+
+pub(super) fn same<T: PartialEq + std::fmt::Debug>(what: &str, engine: &T, model: &T) -> Result<(), String> {
+    if engine == model {
+        return Ok(());
+    }
+    Err(format!("{what}: the engine says {engine:?}, the model {model:?}"))
 }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockgate_core::lease::{Admission, Lease, Refusal, Release, Released, SlotRequest};
+use lockgate_core::lease::{Admission, Lease, Release, Released, SlotRequest};
 use lockgate_core::pool::{Need, NewRecommendation, PoolChange, PoolCommand, PoolSpec, TenantChange};
 use lockgate_core::{Engine, Fence, LeaseId, PoolName, Tenant};
 
 use super::super::Fixture;
 use super::super::process::{Process, live};
 use super::super::stage::{LONG, id, pool, tenant};
+use super::comparing::same;
 use super::ops::{End, LEASES, Op, POOLS, PROCESSES, SLOTS};
 use super::truth::{Answer, Entry, Truth, find};
 
@@ -21,6 +22,15 @@ pub(super) async fn run(fixture: &dyn Fixture, ops: &[Op]) -> Result<(), String>
         driver.compare().await.map_err(broken)?;
     }
     driver.audit().await
+}
+
+/// The fence by which a call names a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Right,
+    OneOff,
+    /// That of an earlier hold.
+    Old,
 }
 
 pub(super) struct Driver<'a> {
@@ -76,20 +86,29 @@ impl<'a> Driver<'a> {
             }
             Op::AcquireMany { process, ref asks } => self.acquire_all(process, asks).await,
             Op::EndMany { process, ref ends } => {
-                let ends: Vec<(Release, Answer)> =
-                    ends.iter().map(|(lease, how)| self.expect_end(process, *lease, *how, false)).collect();
+                // A lease that an earlier end of this call grants has a fence that nobody knows yet.
+                let is_held =
+                    |(lease, _): &(usize, End)| find(&self.truth.held, self.leases[*lease]).is_some();
+                let by: Vec<By> =
+                    ends.iter().map(|end| if is_held(end) { By::Right } else { By::Old }).collect();
+                let ends: Vec<(Release, Answer)> = ends
+                    .iter()
+                    .zip(by)
+                    .map(|((lease, how), by)| self.expect_end(process, *lease, *how, by))
+                    .collect();
                 self.end_all(process, &ends).await
             }
             Op::Free { process, lease, wrong } => {
-                let end = self.expect_end(process, lease, End::Free, wrong);
+                let by = if wrong { By::OneOff } else { By::Right };
+                let end = self.expect_end(process, lease, End::Free, by);
                 self.end_all(process, &[end]).await
             }
             Op::Drain { process, lease } => {
-                let end = self.expect_end(process, lease, End::Drain, false);
+                let end = self.expect_end(process, lease, End::Drain, By::Right);
                 self.end_all(process, &[end]).await
             }
             Op::Leave { process, lease } => {
-                let end = self.expect_end(process, lease, End::Leave, false);
+                let end = self.expect_end(process, lease, End::Leave, By::Right);
                 self.end_all(process, &[end]).await
             }
             Op::Beat { process } => self.beat(process).await,
@@ -153,7 +172,7 @@ impl<'a> Driver<'a> {
                     Answer::Granted
                 }
                 Admission::Queued => Answer::Queued,
-                Admission::Refused(refusal) => refused(&refusal)?,
+                Admission::Refused(refusal) => Answer::refused(&refusal)?,
             });
         }
         same("the answers", &answers, &wanted)
@@ -170,16 +189,16 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// The end of a lease, done to the model, and its answer. `wrong`: by another fence.
-    fn expect_end(&mut self, process: usize, lease: usize, how: End, wrong: bool) -> (Release, Answer) {
+    /// Ends a lease in the model; returns the call and the answer that the engine must give.
+    fn expect_end(&mut self, process: usize, lease: usize, how: End, by: By) -> (Release, Answer) {
         let lease = self.leases[lease];
-        let fence = self.fence(lease);
+        let fence = Fence(self.fence(lease).0 + u64::from(by == By::OneOff));
+        let right = by == By::Right;
         match how {
-            End::Free => {
-                let fence = Fence(fence.0 + u64::from(wrong));
-                (Release::Free { lease, fence }, self.truth.free(process, lease, !wrong))
+            End::Free => (Release::Free { lease, fence }, self.truth.free(process, lease, right)),
+            End::Drain => {
+                (Release::Drain { lease, fence, longest: LONG }, self.truth.drain(process, lease, right))
             }
-            End::Drain => (Release::Drain { lease, fence, longest: LONG }, self.truth.drain(process, lease)),
             End::Leave => (Release::Leave { lease }, self.truth.leave(process, lease)),
         }
     }
@@ -191,7 +210,7 @@ impl<'a> Driver<'a> {
             answers.push(match answer {
                 Released::Done => Answer::Done,
                 Released::NotHeld => Answer::NotHeld,
-                Released::WasStranded(refusal) => refused(&refusal)?,
+                Released::WasStranded(refusal) => Answer::refused(&refusal)?,
                 Released::WasGranted(lease) => {
                     // The same call may have ended it.
                     self.told.extend(find(&self.truth.held, lease.id()).map(|_| lease));
@@ -265,24 +284,6 @@ impl<'a> Driver<'a> {
     fn fence(&self, lease: LeaseId) -> Fence {
         self.fences.get(&lease).copied().unwrap_or(Fence(0))
     }
-}
-
-/// A refusal that a model without clocks can foresee.
-fn refused(refusal: &Refusal) -> Result<Answer, String> {
-    match refusal {
-        Refusal::Held { .. } => Ok(Answer::Held),
-        Refusal::Draining { .. } => Ok(Answer::Draining),
-        Refusal::Never { .. } => Ok(Answer::Never),
-        Refusal::TooHeavy { .. } => Ok(Answer::TooHeavy),
-        other => Err(format!("refused: {other}")),
-    }
-}
-
-pub(super) fn same<T: PartialEq + std::fmt::Debug>(what: &str, engine: &T, model: &T) -> Result<(), String> {
-    if engine == model {
-        return Ok(());
-    }
-    Err(format!("{what}: the engine says {engine:?}, the model {model:?}"))
 }
 
 fn pool_number(number: usize) -> PoolName {

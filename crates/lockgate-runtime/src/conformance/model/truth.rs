@@ -29,6 +29,19 @@ pub(super) enum Answer {
     WasGranted,
 }
 
+impl Answer {
+    /// A refusal that a model without clocks can foresee.
+    pub(super) fn refused(refusal: &Refusal) -> Result<Self, String> {
+        match refusal {
+            Refusal::Held { .. } => Ok(Self::Held),
+            Refusal::Draining { .. } => Ok(Self::Draining),
+            Refusal::Never { .. } => Ok(Self::Never),
+            Refusal::TooHeavy { .. } => Ok(Self::TooHeavy),
+            other => Err(format!("refused: {other}")),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Truth {
     /// Slots that were set.
@@ -72,9 +85,9 @@ impl Truth {
         })
     }
 
-    pub(super) fn drain(&mut self, process: usize, lease: LeaseId) -> Answer {
+    pub(super) fn drain(&mut self, process: usize, lease: LeaseId, right: bool) -> Answer {
         let may = |entry: &Entry| !entry.draining && entry.process == process;
-        self.end(find(&self.held, lease).is_some_and(may), |truth| {
+        self.end(right && find(&self.held, lease).is_some_and(may), |truth| {
             let entries = truth.held.iter_mut();
             entries.filter(|entry| entry.request.lease == lease).for_each(|entry| entry.draining = true);
         })
