@@ -1,10 +1,12 @@
 //! The rules of the house, held by a test: edges between crates, heads and lengths of files, no sleeping in tests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 use support::{Context, Result};
+
+use crate::files::{files, is_test, root};
 
 /// Which of the workspace's crates each crate may depend on, outside its tests. A new edge is a design change: it
 /// needs a reason in ARCHITECTURE.md.
@@ -165,35 +167,8 @@ fn every_sql_and_lua_file_says_what_it_does() -> Result {
     Ok(())
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
-}
-
-/// Whether the file is part of a test, wherever the repository lies.
-fn is_test(file: &Path) -> bool {
-    let inside = file.strip_prefix(root()).unwrap_or(file);
-    // `foo/tests.rs` holds the unit tests of `foo.rs`.
-    inside.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
-}
-
 fn rust_files() -> Result<Vec<PathBuf>> {
-    files("rs")
-}
-
-fn files(extension: &str) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> =
-        ["crates", "workers", "tests", "migrations"].iter().map(|d| root().join(d)).collect();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == extension) {
-                found.push(path);
-            }
-        }
-    }
-    assert!(!found.is_empty(), "no .{extension} files found: the test looks in the wrong place");
+    let found = files("rs")?;
+    assert!(!found.is_empty(), "no .rs files found: the test looks in the wrong place");
     Ok(found)
 }
