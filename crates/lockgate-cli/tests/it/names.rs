@@ -58,13 +58,13 @@ fn documents_keep_their_names() {
     check(
         &greeter.json(&["jobs", "list"]),
         "jobs.attempt jobs.batch jobs.deferrals jobs.due_at jobs.executions jobs.id jobs.key jobs.kind jobs.payload \
-         jobs.ran_ms jobs.reason jobs.run jobs.state jobs.tenant jobs.updated_at jobs.waited_ms schema_version",
+         jobs.queue jobs.ran_ms jobs.reason jobs.run jobs.state jobs.tenant jobs.updated_at jobs.waited_ms schema_version",
     );
     check(
         &greeter.json(&["slots", "show"]),
-        "pools.recommendation pools.configured_slots pools.draining pools.epoch pools.held pools.in_use pools.learning_ms \
-         pools.limit pools.name pools.oldest_wait_ms pools.over_by pools.paused_ms pools.peak pools.per_tenant pools.slots pools.version pools.waiters \
-         schema_version",
+        "pools.advice pools.configured_slots pools.draining pools.epoch pools.held pools.in_use pools.learning_ms \
+         pools.limit pools.name pools.oldest_wait_ms pools.over_by pools.paused_ms pools.peak pools.per_tenant \
+         pools.rollout pools.shares pools.slots pools.stranded pools.version pools.waiters schema_version",
     );
     check(&greeter.json(&["slots", "holders", "door"]), "holders pool schema_version");
     let limit = |of: &str| {
@@ -89,10 +89,10 @@ fn documents_keep_their_names() {
     );
     check(&greeter.json(&["limits", "show"]), &format!("{} schema_version", limit("limits")));
     check(
-        &greeter.json(&["limits", "ramp", "door", "start"]),
+        &greeter.json(&["limits", "stages", "door", "start"]),
         "configured_burst configured_rate configured_slots ended failed limit max_error_rate max_p95_ms min_samples \
-         schema_version since slow soak_ms stage ramp.burst ramp.is_current ramp.rate ramp.share_percent \
-         ramp.slots why",
+         schema_version since slow soak_ms stage stages.burst stages.is_current stages.rate stages.share_percent \
+         stages.slots why",
     );
     check(
         &greeter.json(&["slots", "audit", "door", "--run", "party"]),
@@ -136,7 +136,7 @@ fn piped_tables_have_a_line_for_each_row_and_every_name_whole() {
     greeter.ok(&["enqueue", "--run", name, "--orgs", &guests]);
     greeter.ok(&["work", "--until-idle"]);
     greeter.ok(&["limits", "set", "kind:greet", "--rate", "999999937/h"]);
-    greeter.ok(&["limits", "ramp", "door", "start"]);
+    greeter.ok(&["limits", "stages", "door", "start"]);
     for (arguments, rows, whole) in [
         (&["runs", "list"][..], 1, name),
         (&["jobs", "list"], 3, &*"guest".repeat(20)),

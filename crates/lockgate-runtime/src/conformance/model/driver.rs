@@ -86,16 +86,7 @@ impl<'a> Driver<'a> {
             }
             Op::AcquireMany { process, ref asks } => self.acquire_all(process, asks).await,
             Op::EndMany { process, ref ends } => {
-                // A lease that an earlier end of this call grants has a fence that nobody knows yet.
-                let is_held =
-                    |(lease, _): &(usize, End)| find(&self.truth.held, self.leases[*lease]).is_some();
-                let by: Vec<By> =
-                    ends.iter().map(|end| if is_held(end) { By::Right } else { By::Old }).collect();
-                let ends: Vec<(Release, Answer)> = ends
-                    .iter()
-                    .zip(by)
-                    .map(|((lease, how), by)| self.expect_end(process, *lease, *how, by))
-                    .collect();
+                let ends = self.expect_ends(process, ends);
                 self.end_all(process, &ends).await
             }
             Op::Free { process, lease, wrong } => {
@@ -187,6 +178,14 @@ impl<'a> Driver<'a> {
             drain_for: std::time::Duration::ZERO,
             max_wait: LONG,
         }
+    }
+
+    fn expect_ends(&mut self, process: usize, ends: &[(usize, End)]) -> Vec<(Release, Answer)> {
+        // A lease that an earlier end of this call grants has a fence that nobody knows yet.
+        let is_held = |(lease, _): &(usize, End)| find(&self.truth.held, self.leases[*lease]).is_some();
+        let by: Vec<By> = ends.iter().map(|end| if is_held(end) { By::Right } else { By::Old }).collect();
+        let ends = ends.iter().zip(by);
+        ends.map(|((lease, how), by)| self.expect_end(process, *lease, *how, by)).collect()
     }
 
     /// Ends a lease in the model; returns the call and the answer that the engine must give.
