@@ -1,9 +1,10 @@
--- Adds what jobs of a process came to to what those of others did, where the limit has not changed since.
+-- Adds the results of a process's jobs to the counters of a limit, unless the limit has changed since.
 --
--- KEYS as desk.lua. ARGV from 6: the version of the limit, jobs that ended, that failed, that took too long, the window.
+-- KEYS as in prologue.lua. ARGV from 6: the version of the limit, jobs that ended, that failed, that were
+-- slow, the window (jobs).
 --
--- Returns {"ok", clock, limit} as look.lua shows it; {"ok", clock, {version}}: it is at another version (0: there is none), and
--- nothing was counted.
+-- Returns {"ok", clock, limit} as in list.lua; {"ok", clock, {version}} when the limit has another version
+-- (0: it does not exist): then nothing was counted.
 --
 -- Keeps: the counters are bounded. Beyond twice the window all are halved, as `Samples::add` does.
 local r = limit()
@@ -15,4 +16,4 @@ while r.ended > most do
   r.ended, r.failed, r.slow = floor(r.ended / 2), floor(r.failed / 2), floor(r.slow / 2)
 end
 write(r)
-return { 'ok', r.clock, shown(NAME, r, max(r.debt, r.held * r.k), r.clock) }
+return { 'ok', r.clock, status_of(NAME, r, max(r.debt, r.outstanding * r.k), r.clock) }

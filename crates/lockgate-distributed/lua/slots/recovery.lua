@@ -1,65 +1,67 @@
--- Detects lost keys, and recovers from a loss. This file stands between `books.lua` and `line.lua`.
+-- Detects lost keys, and recovers from a loss.
 --
--- Redis evicts whole keys, and operators delete them by hand. What is left then is not to be trusted, but what operators
--- have set is. A recovery forgets all leases, waiters and sessions; for one ttl nothing is granted, while holders register
--- again. A pool stays closed longer when backend work on it may outlive its process: until the longest drain that any process
--- has announced for it would have ended, since draining leases are forgotten as well.
+-- Redis evicts whole keys, and operators delete them by hand. The remaining keys cannot be trusted then,
+-- except for what operators have set. A recovery forgets all leases, waiters and sessions. For one ttl
+-- nothing is granted, while holders register their leases again. Draining leases are forgotten as well, so a
+-- pool whose backend work may outlive its process stays closed longer: until the longest drain that any
+-- process has announced for it would have ended.
 --
--- Keeps: a loss of any key is detected by the next heartbeat, at the cost of a fixed number of commands.
+-- Keeps: the next heartbeat detects the loss of any key, at the cost of a fixed number of commands.
 local DRAINS, RECOVERY = 'drains', 'recovery'
 -- Later than any deadline.
 local NEVER = 1e15
 
--- Gives each key whose size nothing else tells a marker that stays in it, so that its loss shows even after other calls have
--- begun to fill it again.
-local function mark_keys()
+-- Adds a marker to each key whose size cannot be checked against other keys. A lost marker shows a loss even
+-- after other calls have begun to fill the key again.
+local function add_markers()
   call('ZADD', DEADLINES, NEVER, '')
   call('HSET', USES, '', 0)
   call('HSET', KEYS[11], '', '')
 end
 
--- The names of keys that lost something; of keys that are compared with each other, all.
+-- Returns the names of lost keys. Keys that are checked against each other are reported together.
 local function lost_keys()
   local names = {}
   local function expect(ok, name)
     if not ok then names[#names + 1] = name end
   end
-  local lines = call('HLEN', KEYS[7])
+  local queues = call('HLEN', KEYS[7])
   expect(call('HLEN', LEASES) == store.leases, 'leases')
   expect(call('HLEN', WAITERS) == store.waiting, 'waiters')
   expect(call('ZCARD', MEMBERS) + call('ZCARD', DRAINING) == store.leases + store.waiting, 'members or draining')
-  expect(call('ZCARD', KEYS[9]) == lines and lines + call('ZCARD', KEYS[8]) == store.waiting, 'firsts, behind or heads')
+  expect(call('ZCARD', KEYS[9]) == queues and queues + call('ZCARD', KEYS[8]) == store.waiting, 'firsts, behind or heads')
   expect(call('ZRANGE', DEADLINES, -1, -1)[1] == '', 'deadlines')
   expect(call('HGET', USES, ''), 'uses')
   expect(call('HGET', KEYS[11], ''), 'shares')
   return names
 end
 
--- How long backend work on pools may outlive its process, in ms, by the pool's name.
+-- Returns how long backend work may outlive its process (ms), by pool.
 local function drains_of_pools()
-  local record = call('HGET', STATE, DRAINS)
-  return record and unpacked(record) or {}
+  local entry = call('HGET', STATE, DRAINS)
+  return entry and unpacked(entry) or {}
 end
 
--- Until when a pool stays closed because draining leases were forgotten; 0 when none were.
+-- Returns until when a pool stays closed because draining leases were forgotten; 0 when none were.
 local function recovery_end(name, drains)
   local began, longest = call('HGET', STATE, RECOVERY), (drains or drains_of_pools())[name]
   return began and longest and began + longest or 0
 end
 
--- Closes a pool until its recovery has ended. `end_pauses` of grant.lua opens it again.
+-- Closes a pool until its recovery ends. `end_pauses` of expiry.lua opens it again.
 local function close_for_recovery(name, drains)
   local p, over = pool_of(name), recovery_end(name, drains)
   if not p or p.slots < 0 or over <= now or over <= p.paused then return end
-  local record = call('HGET', STATE, 'pauses')
-  local pauses = record and unpacked(record) or {}
+  local entry = call('HGET', STATE, 'pauses')
+  local pauses = entry and unpacked(entry) or {}
   p.open, p.paused, pauses[name] = 0, over, over
   touched[name] = p
   call('HSET', STATE, 'pauses', pack(pauses))
   store.due = math.min(store.due, over)
 end
 
--- Notes how long backend work on a pool may outlive its process. It is never lowered: such work may still run.
+-- Raises how long backend work on a pool may outlive its process (ms). It is never lowered, since earlier
+-- work may still run.
 local function raise_drain(name, longest)
   local drains = drains_of_pools()
   if longest <= (drains[name] or 0) then return end
@@ -68,7 +70,7 @@ local function raise_drain(name, longest)
   close_for_recovery(name, drains)
 end
 
--- Closes the pools whose draining leases may have been lost just now.
+-- Closes the pools whose draining leases may have been lost.
 local function begin_recovery()
   call('HSET', STATE, RECOVERY, now)
   local drains = drains_of_pools()
@@ -87,30 +89,30 @@ local function forget_all(shares_are_lost)
       call('HDEL', STATE, field)
     end
   end
-  call('UNLINK', RECORD, unpack(KEYS, 2, 10))
-  call('RPUSH', RECORD, write(BEGUN, 'b', store.fence, real, micros))
+  call('UNLINK', HISTORY, unpack(KEYS, 2, 10))
+  call('RPUSH', HISTORY, write(HISTORY_START, 'b', store.fence, server_ms, micros))
   raw[3] = false
-  sets, sets_changed, store.leases, store.waiting, uses = {}, true, 0, 0, {}
+  sets, sets_changed, store.leases, store.waiting, usage = {}, true, 0, 0, {}
 end
 
--- Recovers when a key was lost.
+-- Checks for lost keys, and recovers when there are any.
 local function recover_lost_keys()
   local names = lost_keys()
   if #names == 0 then return end
   for _, name in ipairs(names) do damage[#damage + 1] = name end
   forget_all(not call('HGET', KEYS[11], ''))
-  mark_keys()
-  store.learning = now + TTL
-  store.due = math.min(store.due, store.learning)
+  add_markers()
+  store.recovering_until = now + TTL
+  store.due = math.min(store.due, store.recovering_until)
   begin_recovery()
 end
 
--- What the prologue has found: the state is lost, or another server's.
+-- Recovers when the prologue has found that the state is lost, or another server's.
 local function recover_state()
-  if not store.recovers then return end
-  store.recovers = false
-  if lost then
-    mark_keys()
+  if not store.starts_recovery then return end
+  store.starts_recovery = false
+  if state_lost then
+    add_markers()
     damage[1] = 'state'
   end
   begin_recovery()

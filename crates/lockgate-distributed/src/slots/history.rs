@@ -1,25 +1,23 @@
-//! Reading the record: holds that ended and changes of limits, as the scripts put them on a list.
-//!
-//! It must never put anything there: only the script of the event itself does.
+//! Reads the history of a pool: holds that ended and changes of its slots. Only scripts write it.
 
 use lockgate_core::error::EngineError;
 use lockgate_core::history::{EndedHold, HistoryEntry, HistoryPage, Moment, SlotsChange, granted_at};
 use lockgate_core::{PoolName, Timestamp};
 use redis::Value;
 
-use super::reply::{self, Row, senseless};
+use super::reply::{self, Row, unexpected};
 
 const DOING: &str = "reading the record of a pool";
 
-/// A page, when one was asked for.
-pub(super) fn page(said: Value) -> Result<Option<HistoryPage>, EngineError> {
-    if said == Value::Nil {
+/// Decodes a page of the history, or `None` when none was requested.
+pub(super) fn page(answer: Value) -> Result<Option<HistoryPage>, EngineError> {
+    if answer == Value::Nil {
         return Ok(None);
     }
-    let mut row = reply::row(DOING, said)?;
+    let mut row = reply::row(DOING, answer)?;
     let (since, now) = (moment(&mut row)?, moment(&mut row)?);
     let entries = reply::rows(DOING, row.value())?.into_iter().map(entry).collect::<Result<_, _>>()?;
-    Ok(Some(HistoryPage { since, now, entries, next: row.perhaps()? }))
+    Ok(Some(HistoryPage { since, now, entries, next: row.optional()? }))
 }
 
 fn moment(row: &mut Row) -> Result<Moment, EngineError> {
@@ -44,6 +42,6 @@ fn entry(mut row: Row) -> Result<HistoryEntry, EngineError> {
                 to: row.number()?,
             }))
         }
-        other => Err(senseless(DOING, other)),
+        other => Err(unexpected(DOING, other)),
     }
 }
