@@ -20,7 +20,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let receiver = next("RECEIVER")?;
 
     let slots = RedisSlots::connect(RedisOptions::new(url, namespace.as_str())).await?;
-    let limiter = DistributedLimiter::new(RedisTokenStore::beside(&slots, &namespace), "shared", quota);
+    let limiter =
+        DistributedLimiter::new(RedisTokenStore::sharing_connection(&slots, &namespace), "shared", quota);
     let mut stream = TcpStream::connect(receiver).await?;
     stream.set_nodelay(true)?;
     stream.read_u8().await?;

@@ -49,7 +49,7 @@ async fn main() {
         ..RedisOptions::new(url, namespace.clone())
     };
     let slots = RedisSlots::connect(options).await.unwrap();
-    slots.found().await.unwrap();
+    slots.initialize().await.unwrap();
     for (name, slots_of_it) in [("clickhouse", SLOTS), ("beats", 256)] {
         let pool = PoolSpec { name: pool(name), slots: slots_of_it, per_tenant: None };
         slots.control(PoolCommand::Ensure(pool)).await.unwrap();

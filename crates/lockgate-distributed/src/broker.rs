@@ -1,10 +1,11 @@
 //! The broker on RabbitMQ: a quorum queue for each queue name, with a quorum queue of dead letters beside it.
 //!
-//! It must never hold the truth about a job, nor say that a message is stored before the server has confirmed it.
+//! It must never hold the truth about a job, nor say that a message is stored before the server has confirmed
+//! it.
 //!
-//! Read it in this order: [`message`] (the open contract: what any client may send), [`topology`] (what is declared),
-//! [`connection`] and [`supervisor`] (two connections that are made again for ever), [`publisher`], [`subscription`]
-//! with its [`window`], [`dead`] with its [`letter`].
+//! Read it in this order: [`message`] (the open contract: what any client may send), [`topology`] (what is
+//! declared), [`connection`] and [`supervisor`] (two connections that are made again for ever),
+//! [`publisher`], [`subscription`] with its [`window`], [`dead`] with its [`letter`].
 
 mod clock;
 mod connection;
@@ -69,8 +70,8 @@ pub struct RabbitBroker {
 }
 
 impl RabbitBroker {
-    /// A broker that connects when it is first used. While the server cannot be reached, it is retried forever, and calls
-    /// return [`EngineError::Unavailable`] within their deadline.
+    /// A broker that connects when it is first used. While the server cannot be reached, it is retried
+    /// forever, and calls return [`EngineError::Unavailable`] within their deadline.
     ///
     /// ```no_run
     /// use lockgate_distributed::{BrokerOptions, RabbitBroker};

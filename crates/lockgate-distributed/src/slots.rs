@@ -49,7 +49,7 @@ impl RedisSlots {
     /// runtime does not stop heartbeats.
     ///
     /// A store that was never used looks like one that lost its state. It grants nothing for one ttl, unless
-    /// it is [initialized](Self::found).
+    /// it is [initialized](Self::initialize).
     ///
     /// # Errors
     /// When the first connection fails, or the lease times contradict each other.
@@ -66,7 +66,7 @@ impl RedisSlots {
     /// # Errors
     /// When the store fails. The namespace then starts with a recovery grace period of one ttl, which is
     /// always safe.
-    pub async fn found(&self) -> Result<bool, EngineError> {
+    pub async fn initialize(&self) -> Result<bool, EngineError> {
         let answer = self.link.call(Script::Initialize, None, &Args::default()).await?;
         Ok(reply::row(Script::Initialize.doing(), answer)?.integer()? == 1)
     }

@@ -1,7 +1,8 @@
 //! The token store in Redis: rate limits that all processes of a namespace share.
 //!
-//! Each call is one Lua script, and the script takes every decision. A process remembers only the limit's clock in its last
-//! reply, and when it sent that call: from these the store distinguishes a leap of its own clock from time that passed.
+//! Each call is one Lua script, and the script takes every decision. A process remembers only the limit's
+//! clock in its last reply, and when it sent that call: from these the store distinguishes a leap of its own
+//! clock from time that passed.
 
 mod clocks;
 mod script;
@@ -23,8 +24,8 @@ use clocks::ClockReadings;
 use script::Script;
 use units::Units;
 
-/// The longest time that a token batch may last. A store that lost its state waits longer than this, see `RECOVERY` in
-/// `lua/tokens/prologue.lua`.
+/// The longest time that a token batch may last. A store that lost its state waits longer than this, see
+/// `RECOVERY` in `lua/tokens/prologue.lua`.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// The rate limits of one namespace. They share the connection of the slots.
@@ -43,10 +44,10 @@ impl std::fmt::Debug for RedisTokenStore {
 impl RedisTokenStore {
     /// Creates the token store of a namespace, on the connection of its slots.
     ///
-    /// A store that was never used looks like one that lost its state. It hands out nothing for 11 s, unless it is
-    /// [initialized](Self::found).
+    /// A store that was never used looks like one that lost its state. It hands out nothing for 11 s, unless
+    /// it is [initialized](Self::initialize).
     #[must_use]
-    pub fn beside(slots: &RedisSlots, namespace: &str) -> Self {
+    pub fn sharing_connection(slots: &RedisSlots, namespace: &str) -> Self {
         Self {
             link: slots.link(),
             tag: format!("{{lockgate:{namespace}}}"),
@@ -54,11 +55,12 @@ impl RedisTokenStore {
         }
     }
 
-    /// Initializes a namespace in which nobody can have spent anything yet. Returns whether the store was empty.
+    /// Initializes a namespace in which nobody can have spent anything yet. Returns whether the store was
+    /// empty.
     ///
     /// # Errors
     /// When the store fails. The limits then start with a recovery, which is always safe.
-    pub async fn found(&self) -> Result<bool, EngineError> {
+    pub async fn initialize(&self) -> Result<bool, EngineError> {
         let mut row = self.call(Script::Initialize, "", Vec::new()).await?;
         Ok(row.integer()? == 1)
     }
@@ -157,8 +159,8 @@ impl TokenStore for RedisTokenStore {
     }
 }
 
-/// Encodes a quota for the scripts: units for a microsecond, units for a token, burst, rate as text. Without a quota the text
-/// is empty, and the numbers are those of an unused bucket.
+/// Encodes a quota for the scripts: units for a microsecond, units for a token, burst, rate as text. Without
+/// a quota the text is empty, and the numbers are those of an unused bucket.
 fn quota(quota: Option<Quota>) -> Vec<String> {
     let Some(quota) = quota else { return ["1", "1000000", "1", ""].map(str::to_owned).to_vec() };
     let Units { per_micro, per_token } = Units::of(quota);

@@ -1,6 +1,7 @@
 //! The one place of the broker that reads the wall clock.
 //!
-//! It must never decide anything: what it reads is written on dead letters for a person, and compared with nothing.
+//! It must never decide anything: what it reads is written on dead letters for a person, and compared with
+//! nothing.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

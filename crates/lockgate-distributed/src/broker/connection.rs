@@ -1,10 +1,11 @@
-//! The way to the broker: a supervised connection, opened at its first use and made again for ever, each time as a new
-//! generation.
+//! The way to the broker: a supervised connection, opened at its first use and made again for ever, each time
+//! as a new generation.
 //!
-//! It must never hand out a connection that its supervisor has given up, nor make a caller wait beyond its deadline.
+//! It must never hand out a connection that its supervisor has given up, nor make a caller wait beyond its
+//! deadline.
 //!
-//! A process has two: the server stops reading from a connection that publishes while it is short of memory or disk,
-//! and acknowledgements must not wait behind that.
+//! A process has two: the server stops reading from a connection that publishes while it is short of memory
+//! or disk, and acknowledgements must not wait behind that.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
@@ -63,7 +64,8 @@ impl Link {
         Self { dial, states: StdMutex::default(), _end: end.clone().drop_guard(), end }
     }
 
-    /// The states of the connection. The first call starts the supervisor, which does not wait for the server.
+    /// The states of the connection. The first call starts the supervisor, which does not wait for the
+    /// server.
     fn states(&self) -> Result<watch::Receiver<State>, EngineError> {
         let mut started = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(states) = started.as_ref() {
@@ -79,7 +81,8 @@ impl Link {
         Ok(started.insert(states).clone())
     }
 
-    /// The connection; waits for one. Dropping the future is how a deadline ends the wait, see [`Self::why_not`].
+    /// The connection; waits for one. Dropping the future is how a deadline ends the wait, see
+    /// [`Self::why_not`].
     pub(super) async fn live(&self, doing: &str) -> Result<Arc<Live>, EngineError> {
         let mut states = self.states()?;
         loop {
@@ -154,8 +157,8 @@ impl Live {
         drop(self.condemned.try_send(why));
     }
 
-    /// The answer of a call that takes its time, unless the connection is lost meanwhile: the driver leaves some calls
-    /// without an answer then.
+    /// The answer of a call that takes its time, unless the connection is lost meanwhile: the driver leaves
+    /// some calls without an answer then.
     pub(super) async fn while_up<T>(
         &self,
         doing: &str,

@@ -1,6 +1,7 @@
 //! Dead letters: how a message becomes one, how it is read, and how it ends.
 //!
-//! It must never take one away before what was to become of it is stored, nor change the order of those that stay.
+//! It must never take one away before what was to become of it is stored, nor change the order of those that
+//! stay.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,20 +26,23 @@ const ENDING: &str = "ending dead letters";
 /// Rows of an answer, when the query names no limit.
 const PAGE: u32 = 100;
 
-/// Letters that are ended at once: each round is confirmed before they leave here. The server makes one command of each
-/// acknowledgement of a letter, keeps those beyond 32 back until others are done, and forgets what it keeps back when
-/// the channel ends: the letters would be there again. The takes of the next round wait for the commands of this one.
+/// Letters that are ended at once: each round is confirmed before they leave here. The server makes one
+/// command of each acknowledgement of a letter, keeps those beyond 32 back until others are done, and forgets
+/// what it keeps back when the channel ends: the letters would be there again. The takes of the next round
+/// wait for the commands of this one.
 const ROUND: usize = 16;
 
-/// How long the broker may take until letters that were given back are there again, and how often it is asked.
+/// How long the broker may take until letters that were given back are there again, and how often it is
+/// asked.
 const BACK: Duration = Duration::from_secs(1);
 const ASK: Duration = Duration::from_millis(2);
 
-/// A look at the dead letters of a queue, by a channel of its own. What was taken and not ended goes back to its place
-/// when the look is over; while it lasts, nobody else sees it.
+/// A look at the dead letters of a queue, by a channel of its own. What was taken and not ended goes back to
+/// its place when the look is over; while it lasts, nobody else sees it.
 ///
-/// The broker hands out first what was given back, in the order of giving back. So a look that took one of those takes
-/// all of them, up to the first letter that nobody had yet: given back together, they lie as they lay.
+/// The broker hands out first what was given back, in the order of giving back. So a look that took one of
+/// those takes all of them, up to the first letter that nobody had yet: given back together, they lie as they
+/// lay.
 pub(super) struct Look {
     channel: Channel,
     names: Names,
@@ -103,8 +107,8 @@ impl Look {
         Ok(found)
     }
 
-    /// Takes up to [`ROUND`] letters of these ids among the next `left`; empty: any. `left` counts down what was looked
-    /// at, so that a letter which dies again at once is not put back again and again.
+    /// Takes up to [`ROUND`] letters of these ids among the next `left`; empty: any. `left` counts down what
+    /// was looked at, so that a letter which dies again at once is not put back again and again.
     pub(super) async fn round(
         &mut self,
         ids: &BTreeSet<String>,
@@ -141,8 +145,8 @@ impl Look {
         purged.map(u64::from).map_err(|error| driver(ENDING, error))
     }
 
-    /// Gives back what was taken and not ended, and waits until it is there again. When this is not called, the end of
-    /// the channel gives it back.
+    /// Gives back what was taken and not ended, and waits until it is there again. When this is not called,
+    /// the end of the channel gives it back.
     ///
     /// # Errors
     /// When the connection is lost; then too it is given back.
@@ -159,8 +163,8 @@ impl Look {
         self.channel.close(200, "OK".into()).await.map_err(|error| driver(READING, error))
     }
 
-    /// The broker takes back in its own time, and the next look would miss what is under way. Somebody else may have
-    /// taken a letter meanwhile, so the wait has an end.
+    /// The broker takes back in its own time, and the next look would miss what is under way. Somebody else
+    /// may have taken a letter meanwhile, so the wait has an end.
     async fn returned(&self) -> Result<(), EngineError> {
         let deadline = Instant::now() + BACK;
         while Instant::now() < deadline {

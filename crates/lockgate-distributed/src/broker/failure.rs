@@ -1,6 +1,7 @@
 //! What can go wrong with the broker, said as an engine says it.
 //!
-//! It must never call something passing that will fail again, nor the other way round: callers try again by that.
+//! It must never call something passing that will fail again, nor the other way round: callers try again by
+//! that.
 
 use std::time::Duration;
 
@@ -9,15 +10,16 @@ use lapin::types::ShortString;
 use lockgate_core::error::{EngineError, Source};
 use tokio::time::timeout;
 
-/// How long a call may take, the publishing one included. After it the outcome is unknown: what was published may be
-/// stored, and what is published again is stale then and does no harm.
+/// How long a call may take, the publishing one included. After it the outcome is unknown: what was published
+/// may be stored, and what is published again is stale then and does no harm.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 
 pub(super) fn unavailable(doing: &str, source: impl Into<Source>) -> EngineError {
     EngineError::Unavailable { doing: doing.to_owned(), source: source.into() }
 }
 
-/// Returns the driver's error as an engine's: one that the server would give to the same call again is permanent.
+/// Returns the driver's error as an engine's: one that the server would give to the same call again is
+/// permanent.
 pub(super) fn driver(doing: &str, error: lapin::Error) -> EngineError {
     let lasts = match error.kind() {
         lapin::ErrorKind::ProtocolError(refusal) => refusal_lasts(refusal.kind(), refusal.get_message()),
@@ -38,7 +40,8 @@ pub(super) fn driver(doing: &str, error: lapin::Error) -> EngineError {
     EngineError::Failed { doing, source: error.into() }
 }
 
-/// Whether the server would refuse the same call again (rabbitmq.com/docs/channels#error-handling). `message` is what it said.
+/// Whether the server would refuse the same call again (rabbitmq.com/docs/channels#error-handling). `message`
+/// is what it said.
 fn refusal_lasts(kind: &AMQPErrorKind, message: &ShortString) -> bool {
     match kind {
         AMQPErrorKind::Soft(soft) => match soft {
@@ -51,8 +54,8 @@ fn refusal_lasts(kind: &AMQPErrorKind, message: &ShortString) -> bool {
             AMQPSoftError::NOROUTE | AMQPSoftError::NOCONSUMERS | AMQPSoftError::RESOURCELOCKED => false,
         },
         AMQPErrorKind::Hard(hard) => match hard {
-            // Closed by an operator or a shutdown; short of resources; a fault in the server, or on the way to it. A new
-            // connection begins anew.
+            // Closed by an operator or a shutdown; short of resources; a fault in the server, or on the way
+            // to it. A new connection begins anew.
             AMQPHardError::CONNECTIONFORCED
             | AMQPHardError::RESOURCEERROR
             | AMQPHardError::INTERNALERROR

@@ -25,11 +25,12 @@ pub(super) const DEAD_HEADERS: [&str; 4] = [REASON, DETAIL, ID, AT];
 /// The longest detail, in bytes.
 pub(super) const MAX_DETAIL_BYTES: usize = 1_024;
 
-/// The most bytes of headers that are kept: all headers of a message travel in one frame, at most 128 KiB by default.
+/// The most bytes of headers that are kept: all headers of a message travel in one frame, at most 128 KiB by
+/// default.
 pub(super) const MAX_HEADER_BYTES: usize = 32 * 1_024;
 
-/// Headers that the broker writes on what it dead-letters itself or delivers again, and those by which a sender has it
-/// copied to other queues: it was, when it was sent.
+/// Headers that the broker writes on what it dead-letters itself or delivers again, and those by which a
+/// sender has it copied to other queues: it was, when it was sent.
 const NOT_KEPT: [&str; 10] = [
     "CC",
     "BCC",
@@ -139,8 +140,8 @@ fn shortened(detail: &str) -> &str {
     detail.get(..end).unwrap_or_default()
 }
 
-/// Everything but what the broker takes offence at: a user id must be that of our own connection, an expiration would
-/// have the letter vanish unread.
+/// Everything but what the broker takes offence at: a user id must be that of our own connection, an
+/// expiration would have the letter vanish unread.
 fn kept(properties: &BasicProperties, headers: FieldTable) -> BasicProperties {
     let mut kept = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
     type With = fn(BasicProperties, ShortString) -> BasicProperties;

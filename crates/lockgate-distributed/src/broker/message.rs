@@ -1,7 +1,9 @@
-//! The open message contract: how an envelope becomes an AMQP message, and any AMQP message an envelope or the reason
-//! why not. Pure functions; `docs/messages.md` says the same to a person, `docs/messages.asyncapi.yaml` to a machine.
+//! The open message contract: how an envelope becomes an AMQP message, and any AMQP message an envelope or
+//! the reason why not. Pure functions; `docs/messages.md` says the same to a person,
+//! `docs/messages.asyncapi.yaml` to a machine.
 //!
-//! It must never panic, whatever came in, nor look further into a message after the first thing that is wrong.
+//! It must never panic, whatever came in, nor look further into a message after the first thing that is
+//! wrong.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
@@ -31,7 +33,8 @@ pub(super) const HEADERS: [&str; 6] = [RUN, KEY, TENANT, DISPATCH, ATTEMPT, TRAC
 /// Written to the disk before it is confirmed.
 pub(super) const PERSISTENT: u8 = 2;
 
-/// What the ids of clients' messages are hashed in. It must never change: a message that comes again must get its id again.
+/// What the ids of clients' messages are hashed in. It must never change: a message that comes again must get
+/// its id again.
 pub(super) const NAMESPACE: Uuid = Uuid::from_u128(0x8974115c64e04e3f902e3e75f7f289ef);
 
 /// A message as the broker has it.
@@ -115,15 +118,16 @@ fn dispatched_job(properties: &BasicProperties) -> Result<JobId, Rejection> {
     job.map(JobId).map_err(|_| bad("message_id", format!("with {DISPATCH} it is the job's UUID, not {id:?}")))
 }
 
-/// A client's message id, by which its sender finds the job again; the job's id where there is none that is a name.
+/// A client's message id, by which its sender finds the job again; the job's id where there is none that is a
+/// name.
 fn default_key(properties: &BasicProperties, origin: Origin, job: JobId) -> Result<Key, NameError> {
     let id = message_id(properties).filter(|_| origin == Origin::Client);
     id.and_then(|id| Key::new(id).ok()).map_or_else(|| Key::new(job.to_string()), Ok)
 }
 
-/// The same message id in the same queue and of the same kind is the same job, and of no other: a client cannot name a job
-/// of a run, whatever its message id is. A message without an id is told from its like by how it came, so that two which
-/// read the same are two jobs; one that comes again is another then.
+/// The same message id in the same queue and of the same kind is the same job, and of no other: a client
+/// cannot name a job of a run, whatever its message id is. A message without an id is told from its like by
+/// how it came, so that two which read the same are two jobs; one that comes again is another then.
 fn client_job(raw: &Raw, kind: &Kind, arrival: Arrival<'_>) -> JobId {
     let queue = Uuid::new_v5(&NAMESPACE, arrival.queue.as_str().as_bytes());
     let kind = Uuid::new_v5(&queue, kind.as_str().as_bytes());

@@ -5,11 +5,12 @@
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 
-/// The longest prefix, in bytes: a queue's name has up to 200, its dead-letter queue's 5 more, AMQP's limit is 255.
+/// The longest prefix, in bytes: a queue's name has up to 200, its dead-letter queue's 5 more, AMQP's limit
+/// is 255.
 pub const MAX_PREFIX_BYTES: usize = 50;
 
-/// Seconds between heartbeats. A peer that is gone without a word is noticed after two of them; one that is merely
-/// deaf is noticed earlier, by our own deadlines.
+/// Seconds between heartbeats. A peer that is gone without a word is noticed after two of them; one that is
+/// merely deaf is noticed earlier, by our own deadlines.
 const HEARTBEAT: u16 = 10;
 
 /// How to reach RabbitMQ.
@@ -27,8 +28,8 @@ const HEARTBEAT: u16 = 10;
 pub struct BrokerOptions {
     /// `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. The vhost `/` is written `%2f`.
     pub url: SecretString,
-    /// What the names of all queues begin with, at most [`MAX_PREFIX_BYTES`]. Default `lockgate.`. Two installations
-    /// may share a virtual host when their prefixes differ.
+    /// What the names of all queues begin with, at most [`MAX_PREFIX_BYTES`]. Default `lockgate.`. Two
+    /// installations may share a virtual host when their prefixes differ.
     pub prefix: String,
     /// What RabbitMQ's management shows as the name of our connections: which process they belong to.
     pub process: String,

@@ -74,7 +74,8 @@ impl Publisher {
 }
 
 impl Fault {
-    /// As an engine says it. All of them may pass: a queue that is gone is declared again, a full one gets emptier.
+    /// As an engine says it. All of them may pass: a queue that is gone is declared again, a full one gets
+    /// emptier.
     pub(super) fn doing(self, doing: &str) -> EngineError {
         match self {
             Self::Returned(queue) => unavailable(
@@ -111,8 +112,8 @@ async fn publish_all(live: Arc<Live>, channel: Arc<Channel>, mut waiting: mpsc::
     }
 }
 
-/// What the broker did not take, by queue. A returned message is told with the next confirmation, which may be
-/// another message's; its queue is what both have in common.
+/// What the broker did not take, by queue. A returned message is told with the next confirmation, which may
+/// be another message's; its queue is what both have in common.
 #[derive(Debug, Default)]
 struct Failed {
     returned: BTreeSet<ShortString>,

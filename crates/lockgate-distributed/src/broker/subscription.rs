@@ -1,7 +1,7 @@
 //! A subscription: a channel of its own with a bounded window, read and settled by one task.
 //!
-//! It must never acknowledge by another channel than a delivery came by, nor outlive its connection: when that is
-//! lost, its deliveries are somebody else's.
+//! It must never acknowledge by another channel than a delivery came by, nor outlive its connection: when
+//! that is lost, its deliveries are somebody else's.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,7 +60,8 @@ impl Subscriptions {
         (queue, window): (&QueueName, u32),
     ) -> Result<Subscription, EngineError> {
         let failed = |error| driver(SUBSCRIBING, error);
-        // Always, whatever this generation has declared: a queue that was deleted is the usual end of a subscription.
+        // Always, whatever this generation has declared: a queue that was deleted is the usual end of a
+        // subscription.
         names.declare(&live.channel(SUBSCRIBING).await?, queue).await?;
         let channel = live.channel(SUBSCRIBING).await?;
         let window = u16::try_from(window.max(1)).unwrap_or(u16::MAX);
@@ -220,8 +221,8 @@ impl Reader {
         )
     }
 
-    /// Settles what was asked and what came meanwhile, in as few frames as may be. They are written in the order of
-    /// their making, and nobody waits between two of them.
+    /// Settles what was asked and what came meanwhile, in as few frames as may be. They are written in the
+    /// order of their making, and nobody waits between two of them.
     async fn settle(&self, first: Settlement, waiting: &mut mpsc::Receiver<Settlement>) -> lapin::Result<()> {
         let mut done = vec![first.done];
         let mut ends = first.ends;

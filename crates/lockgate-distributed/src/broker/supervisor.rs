@@ -1,10 +1,10 @@
 //! Keeps one connection: makes it, looks after it, gives it up, makes the next one; for ever.
 //!
-//! It must never trust the driver to notice a dead server: a server that is frozen, or behind a hole in the network,
-//! answers nothing and reports nothing. So every wait here has a deadline of our own.
+//! It must never trust the driver to notice a dead server: a server that is frozen, or behind a hole in the
+//! network, answers nothing and reports nothing. So every wait here has a deadline of our own.
 //!
-//! Each generation has a runtime of its own on the supervisor's one thread. The driver leaves a thread behind in a
-//! handshake that never ends; with its runtime gone, that thread ends too.
+//! Each generation has a runtime of its own on the supervisor's one thread. The driver leaves a thread behind
+//! in a handshake that never ends; with its runtime gone, that thread ends too.
 
 use std::io;
 use std::sync::Arc;
@@ -26,10 +26,11 @@ use super::telemetry;
 
 /// How long a handshake may take, TCP and TLS included.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// The wait before the next attempt, doubled up to [`SLOWEST`]. Most losses are a restart or one closed connection.
+/// The wait before the next attempt, doubled up to [`SLOWEST`]. Most losses are a restart or one closed
+/// connection.
 const AGAIN: Duration = Duration::from_millis(250);
-/// The longest wait: with the handshake, work is back within ten seconds after the server is. A hundred processes that
-/// knock every few seconds are no load for it.
+/// The longest wait: with the handshake, work is back within ten seconds after the server is. A hundred
+/// processes that knock every few seconds are no load for it.
 const SLOWEST: Duration = Duration::from_secs(5);
 /// A connection that lived so long was a good one: the next wait is the shortest again.
 const GOOD: Duration = Duration::from_secs(30);
@@ -118,8 +119,8 @@ impl Supervisor {
     }
 
     async fn live(&mut self) -> Ended {
-        // Not broken off when nobody needs the connection any more: the driver panics when its runtime ends while it
-        // connects. This thread can wait until the attempt ends.
+        // Not broken off when nobody needs the connection any more: the driver panics when its runtime ends
+        // while it connects. This thread can wait until the attempt ends.
         let (connection, channel) = match timeout(HANDSHAKE, dial(&self.dial)).await {
             Ok(Ok(dialled)) => dialled,
             Ok(Err(error)) => return Ended::Lost(chain(&error)),
@@ -153,8 +154,8 @@ impl Supervisor {
         if self.dial.role == Role::Publish {
             telemetry::blocked(false);
         }
-        // A server that is alive gives back at once what was not acknowledged. The channel outlives this: the driver
-        // takes the end of one for an error while the connection is being closed.
+        // A server that is alive gives back at once what was not acknowledged. The channel outlives this: the
+        // driver takes the end of one for an error while the connection is being closed.
         farewell(&live.connection).await;
         drop(channel);
         ended
@@ -187,13 +188,13 @@ fn runtime() -> io::Result<Runtime> {
 
 /// A connection, with a channel to ask by whether the server is there.
 async fn dial(dial: &Dial) -> lapin::Result<(Connection, Channel)> {
-    // The driver panics when its runtime ends while it resolves a name, so a name server that does not answer has to be
-    // noticed before.
+    // The driver panics when its runtime ends while it resolves a name, so a name server that does not answer
+    // has to be noticed before.
     let authority = &dial.uri.authority;
     drop(lookup_host((authority.host.as_str(), authority.port)).await?);
     let name = format!("{} {}", dial.process, dial.role.as_str());
-    // No recovery by the driver: it leaves publishers hanging, and consumers without a sign that their deliveries are
-    // somebody else's now.
+    // No recovery by the driver: it leaves publishers hanging, and consumers without a sign that their
+    // deliveries are somebody else's now.
     let properties = ConnectionProperties::default()
         .with_connection_name(name.into())
         .with_client_property("product".into(), "lockgate".into());
@@ -241,7 +242,8 @@ async fn look_after(live: &Live, channel: &Channel) -> String {
     }
 }
 
-/// While an alarm is on, a server reads nothing from us and so answers nothing; heartbeats say whether it lives.
+/// While an alarm is on, a server reads nothing from us and so answers nothing; heartbeats say whether it
+/// lives.
 async fn look(live: &Live, channel: &Channel) -> Result<(), String> {
     if live.is_blocked() {
         return Ok(());

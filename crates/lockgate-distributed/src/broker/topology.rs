@@ -1,7 +1,7 @@
 //! Every queue that we declare, and how.
 //!
-//! It must never change an argument lightly: a server refuses to declare a queue otherwise than it is, so that each
-//! change makes somebody drain and delete queues. What may be tuned is tuned by policy.
+//! It must never change an argument lightly: a server refuses to declare a queue otherwise than it is, so
+//! that each change makes somebody drain and delete queues. What may be tuned is tuned by policy.
 
 use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
@@ -16,27 +16,30 @@ use super::message::text;
 /// What the name of a dead-letter queue ends with.
 pub(super) const DEAD_SUFFIX: &str = ".dead";
 
-/// Deliveries without an end before the broker itself makes a message a dead letter. A backstop only: a job that kills
-/// its process is stopped by the ledger at its fourth recorded start. It is generous because innocent messages of the same
-/// window count along whenever a process dies or a connection is lost.
+/// Deliveries without an end before the broker itself makes a message a dead letter. A backstop only: a job
+/// that kills its process is stopped by the ledger at its fourth recorded start. It is generous because
+/// innocent messages of the same window count along whenever a process dies or a connection is lost.
 pub(super) const DELIVERY_LIMIT: i64 = 20;
 
-/// Messages in a queue. Far more than dispatchers put there, so that only a runaway client meets it; a publisher is
-/// refused then, and nothing is dropped.
+/// Messages in a queue. Far more than dispatchers put there, so that only a runaway client meets it; a
+/// publisher is refused then, and nothing is dropped.
 pub(super) const MAX_MESSAGES: i64 = 10_000_000;
 
 /// Bytes in a queue: what a disk of a usual size has.
 pub(super) const MAX_BYTES: i64 = 8 * 1024 * 1024 * 1024;
 
-/// Dead letters of a queue. More than a person reads, few enough to look through in a minute. When they are full,
-/// messages that nobody can handle stay with their workers, seen in logs and metrics, until someone makes room.
+/// Dead letters of a queue. More than a person reads, few enough to look through in a minute. When they are
+/// full, messages that nobody can handle stay with their workers, seen in logs and metrics, until someone
+/// makes room.
 pub(super) const MAX_DEAD_LETTERS: i64 = 100_000;
 
-/// Bytes of dead letters of a queue: bodies are kept as they came, also those that are too long to be a payload.
+/// Bytes of dead letters of a queue: bodies are kept as they came, also those that are too long to be a
+/// payload.
 pub(super) const MAX_DEAD_BYTES: i64 = 2 * 1024 * 1024 * 1024;
 
-/// To look at dead letters is to take them and give them back, which counts as a delivery. So this is "never"; minus
-/// one, which newer servers read so, older ones refuse, and no argument at all is 20 on newer ones.
+/// To look at dead letters is to take them and give them back, which counts as a delivery. So this is
+/// "never"; minus one, which newer servers read so, older ones refuse, and no argument at all is 20 on newer
+/// ones.
 pub(super) const DEAD_DELIVERY_LIMIT: i64 = 1_000_000_000;
 
 /// What the server counts of a queue.
@@ -103,8 +106,8 @@ impl Names {
         Ok(())
     }
 
-    /// How many messages of a queue are ready, and how many consumers it has; `None`: there is no such queue, and the channel
-    /// is gone.
+    /// How many messages of a queue are ready, and how many consumers it has; `None`: there is no such queue,
+    /// and the channel is gone.
     pub(super) async fn counts(channel: &Channel, name: ShortString) -> Result<Option<Counts>, EngineError> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
         match channel.queue_declare(name, passive, FieldTable::default()).await {

@@ -47,8 +47,8 @@ impl<T> Window<T> {
         self.unsettled.len()
     }
 
-    /// Takes out what ends; one that is not here has ended before and is passed over. What comes before everything
-    /// that stays is one frame, a straggler is one of its own.
+    /// Takes out what ends; one that is not here has ended before and is passed over. What comes before
+    /// everything that stays is one frame, a straggler is one of its own.
     pub(super) fn settle(&mut self, ends: impl IntoIterator<Item = (u64, End)>) -> Vec<Frame> {
         let mut acked = Vec::new();
         let mut frames = Vec::new();

@@ -1,6 +1,4 @@
-//! Reading runs and jobs.
-//!
-//! It must never write.
+//! Reads runs and jobs. Nothing here writes.
 
 use std::time::Duration;
 
@@ -17,22 +15,22 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::columns::{count, maybe_small, name, small, sql};
-use crate::database::{Doing, Patience, Work};
+use crate::database::{Doing, TimeLimit, Work};
 
-/// Rows of an answer, when the query names no limit.
+/// Page size when the query has none.
 const PAGE: u32 = 100;
 
-/// A run as its row has it: what all may know, and what the dispatcher keeps.
+/// A run with the columns that only the ledger needs.
 pub(super) struct Run {
     pub(super) number: i32,
-    pub(super) record: RunRow,
+    pub(super) row: RunRow,
     pub(super) last_batch_at: Option<Timestamp>,
 }
 
 impl Run {
     pub(super) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let time = |column| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp));
-        let record = RunRow {
+        let run = RunRow {
             id: RunId(row.try_get("id")?),
             name: name(row, "name")?,
             kind: name(row, "kind")?,
@@ -49,7 +47,7 @@ impl Run {
             deadline_at: time("deadline_at")?,
             created_at: Timestamp(row.try_get("created_at")?),
         };
-        Ok(Self { number: row.try_get("number")?, record, last_batch_at: time("last_batch_at")? })
+        Ok(Self { number: row.try_get("number")?, row: run, last_batch_at: time("last_batch_at")? })
     }
 }
 
@@ -57,15 +55,15 @@ fn status(text: &str) -> sqlx::Result<RunStatus> {
     [RunStatus::Planning, RunStatus::Active, RunStatus::Paused, RunStatus::Cancelled]
         .into_iter()
         .find(|status| status.as_str() == text)
-        .ok_or_else(|| sqlx::Error::Decode(format!("{text:?} is no status of a run").into()))
+        .ok_or_else(|| sqlx::Error::Decode(format!("{text:?} is not a run status").into()))
 }
 
-/// The run of this id.
+/// Returns the run of this id.
 pub(super) async fn run(connection: &mut PgConnection, id: RunId) -> Result<Run, EngineError> {
     found(sqlx::query(sql!("ledger/run_by_id")).bind(id.0).fetch_optional(connection).await, id)
 }
 
-/// The run of this id, which nobody else changes until the transaction ends.
+/// Returns the run of this id, and locks it until the transaction ends.
 pub(super) async fn lock_run(tx: &mut PgConnection, id: RunId) -> Result<Run, EngineError> {
     found(sqlx::query(sql!("ledger/lock_run")).bind(id.0).fetch_optional(tx).await, id)
 }
@@ -76,7 +74,7 @@ fn found(row: sqlx::Result<Option<PgRow>>, id: RunId) -> Result<Run, EngineError
         .ok_or_else(|| EngineError::NotFound { what: "run", name: id.to_string() })
 }
 
-/// The run of this name, which is there.
+/// Returns the run of this name, which must exist.
 pub(super) async fn run_by_name(connection: &mut PgConnection, name: &RunName) -> sqlx::Result<Run> {
     let row = sqlx::query(sql!("ledger/run_by_name")).bind(name.as_str()).fetch_one(connection).await?;
     Run::from_row(&row)
@@ -87,7 +85,7 @@ pub(super) struct Runs {
     pub(super) query: RunQuery,
 }
 
-/// Runs, and how many changes had to be summed up for the one that had the most.
+/// Summaries of runs, and the largest number of unfolded changes that any of them had.
 pub(super) struct Summaries {
     pub(super) summaries: Vec<RunSummary>,
     pub(super) changes: i64,
@@ -97,8 +95,8 @@ pub(super) struct Summaries {
 impl Work for Runs {
     type Output = Summaries;
 
-    fn patience(&self) -> Patience {
-        if self.query.timing { Patience::Long } else { Patience::Short }
+    fn time_limit(&self) -> TimeLimit {
+        if self.query.timing { TimeLimit::Long } else { TimeLimit::Short }
     }
 
     async fn run(&self, connection: &mut PgConnection) -> Result<Summaries, EngineError> {
@@ -118,10 +116,10 @@ impl Runs {
         let mut summaries = Vec::with_capacity(rows.len());
         let mut changes = 0;
         for row in &rows {
-            let Run { number, record, .. } = Run::from_row(row)?;
+            let Run { number, row: run, .. } = Run::from_row(row)?;
             let timing = if self.query.timing { timing(connection, number).await? } else { None };
             let deferrals = count(row, "deferrals")?;
-            summaries.push(RunSummary { run: record, counts: counts(row)?, deferrals, timing });
+            summaries.push(RunSummary { run, counts: counts(row)?, deferrals, timing });
             changes = changes.max(row.try_get("changes")?);
         }
         Ok(Summaries { summaries, changes })
@@ -159,9 +157,9 @@ pub(super) struct Jobs {
 impl Work for Jobs {
     type Output = Vec<JobRow>;
 
-    fn patience(&self) -> Patience {
-        // Few failures, or few differences, may lie far apart in a long manifest.
-        Patience::Long
+    fn time_limit(&self) -> TimeLimit {
+        // Few failures, or few differences, may be far apart in a long manifest.
+        TimeLimit::Long
     }
 
     async fn run(&self, tx: &mut PgConnection) -> Result<Vec<JobRow>, EngineError> {

@@ -1,13 +1,16 @@
-//! Readings of the limits' clocks: what each limit's clock showed in the last reply, and how long ago that call was sent.
+//! Readings of the limits' clocks: what each limit's clock showed in the last reply, and how long ago that
+//! call was sent.
 //!
-//! The time on this process's own clock bounds how far the store's clock may advance. A larger step is a leap.
+//! The time on this process's own clock bounds how far the store's clock may advance. A larger step is a
+//! leap.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-/// The last reading of each limit. Their number is bounded by the limits that config and code of a program name.
+/// The last reading of each limit. Their number is bounded by the limits that config and code of a program
+/// name.
 #[derive(Debug, Default)]
 pub(super) struct ClockReadings {
     /// The limit's clock in us, and when the call was sent.

@@ -17,8 +17,8 @@ pub(super) enum Script {
     Set,
 }
 
-// As with the scripts of the slots, a server without memory refuses a script that adds data as a whole, before its first
-// command. The others have `allow-oom`.
+// As with the scripts of the slots, a server without memory refuses a script that adds data as a whole,
+// before its first command. The others have `allow-oom`.
 macro_rules! script {
     ($flags:literal, $part:literal) => {
         LazyLock::new(|| {

@@ -38,13 +38,13 @@ impl Server {
     /// One process's way to the limits.
     pub(crate) async fn chunks(&self) -> RedisTokenStore {
         let options = RedisOptions::new(self.url.as_str(), self.namespace.as_str());
-        RedisTokenStore::beside(&RedisSlots::connect(options).await.unwrap(), &self.namespace)
+        RedisTokenStore::sharing_connection(&RedisSlots::connect(options).await.unwrap(), &self.namespace)
     }
 
     /// The same in a namespace that is known to be new: buckets begin full.
     pub(crate) async fn founded(&self) -> RedisTokenStore {
         let chunks = self.chunks().await;
-        assert!(chunks.found().await.unwrap());
+        assert!(chunks.initialize().await.unwrap());
         chunks
     }
 

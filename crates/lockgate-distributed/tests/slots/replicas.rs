@@ -54,8 +54,8 @@ async fn client_with_an_older_identity_does_not_restart_the_recovery() {
 async fn attaching_replica_causes_no_recovery() {
     let (Some(first), Some(second)) = (Server::private(), Server::private()) else { return };
     let slots = first.founded().await;
-    let chunks = RedisTokenStore::beside(&slots, &first.namespace);
-    assert!(chunks.found().await.unwrap());
+    let chunks = RedisTokenStore::sharing_connection(&slots, &first.namespace);
+    assert!(chunks.initialize().await.unwrap());
     let quota = Quota::per_second(100, 100).unwrap();
     chunks.set("rate", LimitChange { quota: Some(quota), note: None, version: None }).await.unwrap();
     ensure(&slots, "p", 2).await;

@@ -59,13 +59,13 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     slots.inspect(&PoolQuery::history(&pool("p"), 0)).await.unwrap();
     slots.close(&session).await.unwrap();
 
-    let chunks = RedisTokenStore::beside(&slots, &server.namespace);
-    assert!(chunks.found().await.unwrap());
+    let chunks = RedisTokenStore::sharing_connection(&slots, &server.namespace);
+    assert!(chunks.initialize().await.unwrap());
     let quota = Quota::per_second(1_000, 100).unwrap();
     let limiter = DistributedLimiter::new(chunks, "rate", quota);
     limiter.acquire(1).await.unwrap();
     limiter.give_back().await.unwrap();
-    let chunks = RedisTokenStore::beside(&slots, &server.namespace);
+    let chunks = RedisTokenStore::sharing_connection(&slots, &server.namespace);
     chunks.set("rate", LimitChange { quota: Some(quota), note: None, version: Some(1) }).await.unwrap();
     assert_eq!(chunks.look().await.unwrap().len(), 1);
 

@@ -85,7 +85,7 @@ impl Server {
     /// Slots of a namespace that is known to be new: nothing needs to be learned.
     pub(crate) async fn founded(&self) -> RedisSlots {
         let slots = self.slots().await;
-        assert!(slots.found().await.unwrap());
+        assert!(slots.initialize().await.unwrap());
         slots
     }
 
@@ -93,7 +93,7 @@ impl Server {
     pub(crate) async fn founded_for_long(&self) -> RedisSlots {
         let options = RedisOptions::new(self.url(), self.namespace.as_str());
         let slots = RedisSlots::connect(options).await.unwrap();
-        assert!(slots.found().await.unwrap());
+        assert!(slots.initialize().await.unwrap());
         slots
     }
 
