@@ -149,7 +149,8 @@ async fn publish_batch(
     channel: &Arc<Channel>,
     batch: &[Publication],
 ) -> Result<Failed, String> {
-    let messages: Vec<Outgoing> = batch.iter().flat_map(|publication| publication.messages.iter().cloned()).collect();
+    let messages: Vec<Outgoing> =
+        batch.iter().flat_map(|publication| publication.messages.iter().cloned()).collect();
     let publish = |message| publish(Arc::clone(channel), message);
     let mut confirmations = stream::iter(messages).map(publish).buffered(MAX_UNCONFIRMED);
     let mut failed = Failed::default();

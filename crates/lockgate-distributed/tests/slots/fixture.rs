@@ -1,4 +1,4 @@
-//! What the tests of this store share: requests, pools, and the sums of the books.
+//! What the tests share: requests, pools, and checks of the counters.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,23 +35,23 @@ pub(crate) async fn status(slots: &dyn Slots, name: &str) -> PoolStatus {
     slots.inspect(&PoolQuery::of(&pool(name))).await.unwrap().remove(0).status
 }
 
-pub(crate) async fn ask(slots: &dyn Slots, session: &Session, request: &SlotRequest) -> Admission {
+pub(crate) async fn acquire(slots: &dyn Slots, session: &Session, request: &SlotRequest) -> Admission {
     slots.acquire(session, vec![request.clone()]).await.unwrap().remove(0)
 }
 
-pub(crate) async fn take(slots: &dyn Slots, session: &Session, request: &SlotRequest) -> Lease {
-    match ask(slots, session, request).await {
+pub(crate) async fn acquire_lease(slots: &dyn Slots, session: &Session, request: &SlotRequest) -> Lease {
+    match acquire(slots, session, request).await {
         Admission::Granted(lease) => lease,
         other => panic!("not granted: {other:?}"),
     }
 }
 
-pub(crate) async fn free(slots: &dyn Slots, session: &Session, lease: &Lease) -> Released {
+pub(crate) async fn release(slots: &dyn Slots, session: &Session, lease: &Lease) -> Released {
     let end = Release::Free { lease: lease.id(), fence: lease.fence };
     slots.release(session, vec![end]).await.unwrap().remove(0)
 }
 
-pub(crate) async fn beat(
+pub(crate) async fn heartbeat(
     slots: &dyn Slots,
     session: &Session,
     held: &[Lease],
@@ -60,24 +60,24 @@ pub(crate) async fn beat(
     slots.heartbeat(session, held.to_vec(), waiting.to_vec()).await.unwrap()
 }
 
-/// What the books say, and what the leases and waiters add up to: for each pool (held, draining, waiting), for each pool and
-/// tenant what is in use, the numbers of leases and waiters, and how many firsts and heads there are.
-pub(crate) async fn books(server: &Server, redis: &mut MultiplexedConnection) -> (Books, Books) {
-    let said = eval(server, redis, include_str!("books.lua")).await;
+/// Returns the stored counters, and the sums of leases and waiters that they must equal: for each pool (held, draining,
+/// waiting), for each pool and tenant what is in use, the numbers of leases and waiters, and of tenant queues and heads.
+pub(crate) async fn counters(server: &Server, redis: &mut MultiplexedConnection) -> (Counters, Counters) {
+    let stored = eval(server, redis, include_str!("counters.lua")).await;
     let summed = eval(server, redis, include_str!("sums.lua")).await;
-    (pairs(&said), pairs(&summed))
+    (pairs(&stored), pairs(&summed))
 }
 
-/// The heads that do not stand where they belong, when each line is for one pool.
-pub(crate) async fn wrong_heads(server: &Server, redis: &mut MultiplexedConnection) -> Vec<String> {
-    eval(server, redis, include_str!("heads.lua"))
+/// Returns the heads that are not in their right position. Every tenant queue must be for one pool.
+pub(crate) async fn misplaced_heads(server: &Server, redis: &mut MultiplexedConnection) -> Vec<String> {
+    eval(server, redis, include_str!("misplaced_heads.lua"))
         .await
         .into_iter()
         .map(|wrong| redis::from_redis_value(wrong).unwrap())
         .collect()
 }
 
-pub(crate) type Books = BTreeMap<String, i64>;
+pub(crate) type Counters = BTreeMap<String, i64>;
 
 async fn eval(server: &Server, redis: &mut MultiplexedConnection, text: &str) -> Vec<redis::Value> {
     let mut eval = redis::cmd("EVAL");
@@ -88,7 +88,7 @@ async fn eval(server: &Server, redis: &mut MultiplexedConnection, text: &str) ->
     eval.query_async(redis).await.unwrap()
 }
 
-fn pairs(flat: &[redis::Value]) -> Books {
+fn pairs(flat: &[redis::Value]) -> Counters {
     let pair = |pair: &[redis::Value]| {
         let [name, number] = pair else { panic!("{pair:?}") };
         let name: String = redis::from_redis_value(name.clone()).unwrap();

@@ -1,4 +1,4 @@
-//! What the receiver of several processes counts: each byte is a call that a token was spent for.
+//! Counts the calls of several processes. Each byte that arrives is a call for which a token was spent.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -20,10 +20,10 @@ pub(crate) struct Receiver {
     processes: Vec<Process>,
     connections: JoinSet<()>,
     arrivals: Arc<Mutex<Vec<(Instant, u64)>>>,
-    pub(crate) began: Instant,
+    pub(crate) started_at: Instant,
 }
 
-/// Killed with the test, whatever becomes of it.
+/// A process that is killed with the test, however the test ends.
 struct Process(Child);
 
 impl Drop for Process {
@@ -34,7 +34,7 @@ impl Drop for Process {
 }
 
 impl Receiver {
-    /// Starts so many processes, and lets them all go at once.
+    /// Starts this many processes, and lets all of them begin at once.
     pub(crate) async fn of(server: &Server, quota: Quota, processes: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let receiver = listener.local_addr().unwrap().to_string();
@@ -51,8 +51,12 @@ impl Receiver {
         for _ in &processes {
             streams.push(timeout(STARTS, listener.accept()).await.expect("a process starts").unwrap().0);
         }
-        let mut all =
-            Self { processes, connections: JoinSet::new(), arrivals: Arc::default(), began: Instant::now() };
+        let mut all = Self {
+            processes,
+            connections: JoinSet::new(),
+            arrivals: Arc::default(),
+            started_at: Instant::now(),
+        };
         for mut stream in streams {
             stream.write_u8(1).await.unwrap();
             all.connections.spawn(count(stream, Arc::clone(&all.arrivals)));
@@ -64,29 +68,34 @@ impl Receiver {
         self.processes.pop();
     }
 
-    /// Calls that have come so far.
+    /// Returns the number of calls so far.
     pub(crate) fn calls(&self) -> u64 {
         self.arrivals.lock().unwrap().iter().map(|(_, calls)| calls).sum()
     }
 
-    /// Calls that have come since then.
+    /// Returns the number of calls since then.
     pub(crate) fn calls_since(&self, then: Instant) -> u64 {
         self.arrivals.lock().unwrap().iter().filter(|(at, _)| *at > then).map(|(_, calls)| calls).sum()
     }
 
-    /// R1 at the receiver: in every window no more than a burst, and what the rate brings; `late` is how much later a call
-    /// may come than its token was spent.
+    /// Checks R1 at the receiver: in every period at most a burst plus what the rate brings. `late` is how much later than its
+    /// token was spent a call may arrive.
     pub(crate) fn check(&self, quota: Quota, late: Duration) {
         let (rate, burst) = (quota.rate().as_per_second(), f64::from(quota.burst()));
         let full = burst + rate * late.as_secs_f64();
-        let (mut there, mut last) = (full, self.began);
+        let (mut available, mut last) = (full, self.started_at);
         let mut arrivals = self.arrivals.lock().unwrap().clone();
         arrivals.sort_unstable();
         for (at, calls) in arrivals {
             let calls = f64::from(u32::try_from(calls).unwrap());
-            there = (there + rate * (at - last).as_secs_f64()).min(full) - calls;
+            available = (available + rate * (at - last).as_secs_f64()).min(full) - calls;
             last = at;
-            assert!(there >= -1e-6, "{:.1} calls too many {:?} after the start", -there, at - self.began);
+            assert!(
+                available >= -1e-6,
+                "{:.1} calls too many {:?} after the start",
+                -available,
+                at - self.started_at
+            );
         }
     }
 }
@@ -101,7 +110,7 @@ async fn count(mut stream: TcpStream, arrivals: Arc<Mutex<Vec<(Instant, u64)>>>)
     }
 }
 
-/// The example, beside the folder that this test is in.
+/// Returns the path of the example, which is built next to the folder of this test.
 fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().and_then(|deps| deps.parent()).expect("a target folder").join("examples/shared_rate")

@@ -1,4 +1,4 @@
-//! A namespace of the test's own on a Redis. It must never break the shared server: a test that does, takes a private one.
+//! A namespace of one test on a Redis. A test that breaks its server starts a private one, never the shared one.
 
 use std::time::Duration;
 
@@ -13,42 +13,42 @@ pub(crate) struct Server {
     private: Option<Redis>,
 }
 
-/// The limit of the tests.
+/// The name of the tests' limit.
 pub(crate) const LIMIT: &str = "shared";
 
 impl Server {
-    /// A new namespace on the shared server; `None`, said aloud: there are no servers on this machine.
+    /// Returns a new namespace on the shared server; `None`, with a message, when this machine has no servers.
     pub(crate) fn shared() -> Option<Self> {
         let shared = servers::shared().unwrap()?;
         let namespace = Uuid::now_v7().simple().to_string();
         Some(Self { url: shared.redis_url().to_owned(), namespace, private: None })
     }
 
-    /// A server to break, with nothing in it.
+    /// Starts an empty private server, which a test may break.
     pub(crate) fn private() -> Option<Self> {
         let redis = servers::available().unwrap().then(|| Redis::start().unwrap())?;
         Some(Self { url: redis.url(), namespace: "test".to_owned(), private: Some(redis) })
     }
 
-    /// What only a private server suffers.
+    /// Returns the private server.
     pub(crate) fn redis(&mut self) -> &mut Redis {
-        self.private.as_mut().expect("the shared server is not broken")
+        self.private.as_mut().expect("the shared server must not be broken")
     }
 
-    /// One process's way to the limits.
-    pub(crate) async fn chunks(&self) -> RedisTokenStore {
+    /// Connects a process to the limits.
+    pub(crate) async fn token_store(&self) -> RedisTokenStore {
         let options = RedisOptions::new(self.url.as_str(), self.namespace.as_str());
         RedisTokenStore::sharing_connection(&RedisSlots::connect(options).await.unwrap(), &self.namespace)
     }
 
-    /// The same in a namespace that is known to be new: buckets begin full.
-    pub(crate) async fn founded(&self) -> RedisTokenStore {
-        let chunks = self.chunks().await;
-        assert!(chunks.initialize().await.unwrap());
-        chunks
+    /// Connects to an initialized namespace: buckets begin full.
+    pub(crate) async fn initialized(&self) -> RedisTokenStore {
+        let tokens = self.token_store().await;
+        assert!(tokens.initialize().await.unwrap());
+        tokens
     }
 
-    /// As if the server's clock had leapt by so many seconds since the limit's last call.
+    /// Makes the server's clock look as if it had leapt by this many seconds since the limit's last call.
     pub(crate) async fn leap(&self, seconds: i64) {
         let client = redis::Client::open(self.url.as_str()).unwrap();
         let mut redis = client.get_multiplexed_async_connection().await.unwrap();
@@ -61,15 +61,15 @@ impl Server {
             .query_async(&mut redis)
             .await
             .unwrap();
-        assert_eq!(moved, 1, "there is no limit yet");
+        assert_eq!(moved, 1, "the limit does not exist yet");
     }
 }
 
-/// Draws as many tokens as there are, up to `most`, to be spent at once.
-pub(crate) async fn take(chunks: &RedisTokenStore, quota: Quota, most: u32) -> Result<u32, StoreError> {
-    let draw =
+/// Acquires as many tokens as available are, up to `most`, to be spent at once.
+pub(crate) async fn acquire(tokens: &RedisTokenStore, quota: Quota, most: u32) -> Result<u32, StoreError> {
+    let request =
         AcquireRequest { quota, is_configured: true, least: 1, most, lasts: Duration::ZERO, before: None };
-    Ok(match chunks.draw(LIMIT, draw).await? {
+    Ok(match tokens.draw(LIMIT, request).await? {
         Acquired::Chunk { tokens, .. } => tokens,
         Acquired::Dry { .. } | Acquired::NoLimit => 0,
     })

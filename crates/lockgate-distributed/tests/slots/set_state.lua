@@ -1,9 +1,17 @@
--- Puts the store into the state of one vector: one pool, the waiters ahead, and leases that were held for some time. The clock stands
--- still, so that times are exact.
--- KEYS: state, leases, waiters, uses, firsts, heads, behind, shares, members. ARGV: pool, tenant, session, slots by the config, most of a
--- tenant by the config, slots set, slots of a ramp step, most of a tenant, own cap of the tenant, average hold, waiters ahead in its own
--- queue, queues ahead, "1" to keep the call out of the scripts' easy parts; then of each lease: its id, its fence, how long it was held.
--- Numbers below zero: none.
+-- Writes the state of one vector into the store: one pool, waiters ahead, and leases that have been held for
+-- some time. Stops the clock, so that times are exact.
+--
+-- KEYS: state, leases, waiters, uses, firsts, heads, behind, shares, members.
+--
+-- ARGV. A negative number means none.
+--    1 pool, 2 tenant, 3 session
+--    4 configured slots, 5 configured cap of each tenant
+--    6 slots that were set, 7 slots of a ramp step
+--    8 cap of each tenant, 9 the tenant's own cap
+--   10 average hold (ms)
+--   11 waiters ahead in the tenant's queue, 12 tenant queues ahead
+--   13 "1" to keep the call off the fast path
+--   then for each lease: its id, its fence, how long it has been held (ms)
 local call, pack = redis.call, cmsgpack.pack
 local pool, tenant, session = ARGV[1], ARGV[2], ARGV[3]
 local n = {}
@@ -12,7 +20,7 @@ local allowed = n[7] >= 0 and math.min(n[6], n[7]) or n[6]
 local waiting = n[11] + n[12]
 local held, leases = 0, 0
 call('DEL', unpack(KEYS, 2))
-local now, _, fence, ticket, learning, _, _, _, identity = struct.unpack('<dddddddds', call('HGET', KEYS[1], 'store 2'))
+local now, _, fence, ticket, recovering_until, _, _, _, identity = struct.unpack('<dddddddds', call('HGET', KEYS[1], 'store 2'))
 for i = 14, #ARGV, 3 do
   held, leases = held + 1, leases + 1
   call('HSET', KEYS[2], ARGV[i], struct.pack('<dddddsssssd', now - tonumber(ARGV[i + 2]), tonumber(ARGV[i + 1]), 0, 0, 0, session, tenant,
@@ -20,7 +28,7 @@ for i = 14, #ARGV, 3 do
   call('HINCRBY', KEYS[4], pool .. '\1' .. tenant, 1)
   call('ZADD', KEYS[9], 0, session .. '\1' .. ARGV[i])
 end
--- While anybody waits, no slot is free.
+-- No slot is free while a request waits.
 if waiting > 0 then held = allowed end
 local shares = 0
 if n[9] >= 0 then
