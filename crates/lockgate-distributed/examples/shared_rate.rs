@@ -1,8 +1,10 @@
-//! One of several processes that share a rate: it spends a token for each byte that it sends to a receiver, which counts.
+//! One of several processes that share a rate. Spends a token for each byte that it sends to a receiver,
+//! which counts them.
 //!
-//! `cargo run -p lockgate-distributed --example shared_rate -- redis://127.0.0.1/ my-namespace 1000/s 100 127.0.0.1:9000`
+//! `cargo run -p lockgate-distributed --example shared_rate -- redis://127.0.0.1/ my-namespace 1000/s 100
+//! 127.0.0.1:9000`
 //!
-//! It begins when the receiver sends a byte, and ends when the receiver closes the connection.
+//! Begins when the receiver sends a byte, and ends when the receiver closes the connection.
 
 use std::time::Duration;
 
@@ -29,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         match limiter.acquire(1).await {
             Ok(()) if stream.write_u8(1).await.is_ok() => {}
             Ok(()) => break,
-            // Nothing is admitted while the store is away.
+            // No token is available while the store is unreachable.
             Err(TokenStoreError::Store(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
             Err(error) => return Err(error.into()),
         }

@@ -1,4 +1,5 @@
-//! The distributed engine in the conformance suite of all engines: the three ports together, on real servers and the real clock.
+//! The distributed engine in the conformance suite of all engines: the three ports together, on real servers
+//! and the real clock.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests, their helpers included")]
 
@@ -29,7 +30,8 @@ mod queues;
 /// The queues of the suite.
 const QUEUES: [&str; 1] = ["q"];
 
-/// A namespace on the shared servers. When this machine has none, which was reported, the memory engine is tested instead.
+/// A namespace on the shared servers. When this machine has none, which was reported, the memory engine is
+/// tested instead.
 enum Store {
     Servers { namespace: Namespace, engine: Engine, loses_slots: bool },
     Memory(Memory),
@@ -137,7 +139,8 @@ impl Fixture for Store {
 
     fn capabilities(&self) -> Capabilities {
         let loses_slots = !matches!(self, Self::Servers { loses_slots: false, .. });
-        // A passive declaration counts ready messages, with a delay, but not what other processes have in flight.
+        // A passive declaration counts ready messages, with a delay, but not what other processes have in
+        // flight.
         Capabilities { virtual_time: false, counts_unsettled: false, loses_slots, ..Capabilities::all() }
     }
 
@@ -157,7 +160,8 @@ impl Fixture for Store {
 
 lockgate_runtime::conformance_suite!(fresh);
 
-/// Compares the slots with the model. Each sequence has its own namespace; all share a database, which slots do not use.
+/// Compares the slots with the model. Each sequence has its own namespace; all share a database, which slots
+/// do not use.
 async fn check(effort: Effort, loses_slots: bool) {
     let shared = support::servers::shared().unwrap();
     let database = shared.map(|shared| Arc::new(OwnDatabase::on(shared)));
@@ -198,7 +202,8 @@ async fn ensure(engine: &Engine) {
     engine.slots.control(PoolCommand::Ensure(spec)).await.unwrap();
 }
 
-/// The ledger remembers that a namespace was used. An empty slot store is new only once; later it has lost its state.
+/// The ledger remembers that a namespace was used. An empty slot store is new only once; later it has lost
+/// its state.
 #[tokio::test]
 async fn namespace_is_initialized_only_once() {
     let Store::Servers { namespace, engine, .. } = fresh().await else { return };

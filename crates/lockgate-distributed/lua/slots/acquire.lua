@@ -58,7 +58,7 @@ local function admit(id, w)
   local alone = store.waiting == 0
   -- Nobody waits and no cap applies, so nothing else need be read.
   if fits and uncapped and alone and store.recovering_until == 0 then return grant_now(id, w) end
-  local head = not alone and queue().head_of(w.set, w.tenant)
+  local head = not alone and queue().tenant_head(w.set, w.tenant)
   if fits and not head and store.recovering_until == 0 then
     local share, eligible = queue().rank(w.tenant, w.needs)
     local arrival = { set = w.set, share = share, ticket = math.huge, needs = w.needs }

@@ -14,7 +14,7 @@ local function add_grant_order(M)
       best = false
       if member then
         local tenant = string.sub(member, #set + 38)
-        local head = M.head_of(set, tenant)
+        local head = M.tenant_head(set, tenant)
         -- While a change of a cap is under way, a head may still be where the old cap has put it.
         if M.is_updating_heads() then
           if checks_left == 0 then return false end

@@ -24,7 +24,7 @@ local function add_head_updates(M)
         local set = string.match(member, '^[^\1]+')
         if M.wants(set, name) then
           local tenant = string.sub(member, #set + 38)
-          M.position_head(set, tenant, M.head_of(set, tenant), member)
+          M.position_head(set, tenant, M.tenant_head(set, tenant), member)
         end
       end
       updates_left = most - #members
@@ -55,14 +55,14 @@ local function add_head_updates(M)
       local own = string.match(set, '^(.-)\2\3')
       for _, member in ipairs(call('ZRANGEBYLEX', HEADS, '[' .. set .. '\1', '(' .. set .. '\2', 'LIMIT', 0, 1000)) do
         local tenant = string.sub(member, #set + 38)
-        local head = M.head_of(set, tenant)
+        local head = M.tenant_head(set, tenant)
         while head and not M.is_stranded(tenant, head.needs) do
           if M.budget_is_spent() then
             call('HSET', STATE, 'unstrand', 1)
             return
           end
           M.move_head(head, own)
-          head = M.head_of(set, tenant)
+          head = M.tenant_head(set, tenant)
         end
       end
     end

@@ -25,7 +25,7 @@ local function oldest_wait_since(name)
       end
     end
   end
-  if best then return queue().waiter_of(queue().head_of(best.set, best.tenant).lease).since end
+  if best then return queue().waiter_of(queue().tenant_head(best.set, best.tenant).lease).since end
 end
 
 local function recommendation_of(name)

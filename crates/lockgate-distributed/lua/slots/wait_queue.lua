@@ -109,7 +109,7 @@ local function add_heads(M)
   end
 
   -- Returns the head of a tenant queue; false when the queue is empty.
-  function M.head_of(set, tenant)
+  function M.tenant_head(set, tenant)
     local queue_key = set .. '\1' .. tenant
     local head = heads[queue_key]
     if head == nil then

@@ -39,7 +39,7 @@ local function add_waiters(M)
   local function join(id, w)
     local entry = write(WAITER, w.ticket, w.since, w.drain_for, w.session, w.tenant, w.set, w.request)
     call('HSET', WAITERS, id, entry .. needs_text(w.needs))
-    local head = M.head_of(w.set, w.tenant)
+    local head = M.tenant_head(w.set, w.tenant)
     if not head then
       M.position_head(w.set, w.tenant, { lease = id, ticket = w.ticket, behind = 0, needs = w.needs })
       count_queue(w.set, 1)
@@ -90,7 +90,7 @@ local function add_waiters(M)
   end
 
   local function leave(id, w)
-    local head = M.head_of(w.set, w.tenant)
+    local head = M.tenant_head(w.set, w.tenant)
     if head.lease == id then return advance(w.set, w.tenant, head) end
     head.behind = head.behind - 1
     M.write_head(w.set, w.tenant, head)

@@ -17,7 +17,8 @@ use crate::rabbit::{Fixture, private, shared};
 
 /// Longest duration of a call: its deadline of five seconds, plus the delays of a busy machine.
 const CALL: Duration = Duration::from_secs(8);
-/// Longest time until the broker works again. It should take ten seconds after the server is back; a busy machine gets more.
+/// Longest time until the broker works again. It should take ten seconds after the server is back; a busy
+/// machine gets more.
 const BACK: Duration = Duration::from_secs(40);
 
 pub(crate) fn queue() -> QueueName {
@@ -186,7 +187,8 @@ async fn connections_closed_by_the_server_are_opened_again() {
     publish_when_possible(&fixture, &envelopes(1)).await;
     let mut again = subscribe_when_possible(&fixture).await;
     receive(again.as_mut(), 3).await;
-    // An acknowledgement of the older generation is dropped, because its numbers stand for other messages now.
+    // An acknowledgement of the older generation is dropped, because its numbers stand for other messages
+    // now.
     fixture.broker.acknowledge(late.iter().map(|d| Disposition::Ack(d.tag)).collect()).await.unwrap();
     assert_eq!(fixture.broker.depth(&queue()).await.unwrap().unsettled, 3);
 }
@@ -216,8 +218,8 @@ async fn confirmed_messages_survive_a_killed_server() {
     let Some((mut rabbit, fixture)) = private() else { return };
     let mut published = BTreeSet::new();
     let mut deliveries = fixture.broker.subscribe(&queue(), 10).await.unwrap();
-    // RabbitMQ 3.10 records a quorum queue on disk about three seconds after it was declared. When it is killed before, it has
-    // lost the queue's log, confirmed or not. So the record is written now.
+    // RabbitMQ 3.10 records a quorum queue on disk about three seconds after it was declared. When it is
+    // killed before, it has lost the queue's log, confirmed or not. So the record is written now.
     rabbit.rabbitmqctl(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]).unwrap();
     for batch in envelopes(2_000).chunks(500) {
         fixture.broker.publish(batch).await.unwrap();

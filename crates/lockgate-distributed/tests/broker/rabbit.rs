@@ -1,4 +1,5 @@
-//! Queues of one test on a RabbitMQ. A test that breaks its server starts a private one, never the shared one.
+//! Queues of one test on a RabbitMQ. A test that breaks its server starts a private one, never the shared
+//! one.
 
 use std::sync::Arc;
 

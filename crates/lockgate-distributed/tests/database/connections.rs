@@ -42,7 +42,8 @@ async fn connections_ended_by_an_administrator_are_replaced() {
     assert_eq!(database.call("pinging", &Ping).await.unwrap(), 1);
 }
 
-/// Returns the URL of a proxy to the server that can be cut silently: it swallows all bytes and closes nothing.
+/// Returns the URL of a proxy to the server that can be cut silently: it swallows all bytes and closes
+/// nothing.
 async fn black_hole(url: &str) -> (String, watch::Sender<bool>, JoinSet<()>) {
     let mut through: url::Url = url.parse().unwrap();
     let server = format!("{}:{}", through.host_str().unwrap(), through.port().unwrap_or(5432));

@@ -110,7 +110,8 @@ async fn processes_that_start_together_migrate_once() {
     assert_eq!(applied.iter().sum::<usize>(), LOCKGATE.migrations.len(), "{applied:?}");
 }
 
-/// The rights that `docs/deploying.md` gives to workers. They suffice after the owner has migrated, but not before.
+/// The rights that `docs/deploying.md` gives to workers. They suffice after the owner has migrated, but not
+/// before.
 #[tokio::test]
 async fn worker_needs_no_right_to_create_tables() {
     let Some(url) = servers::database() else { return };
@@ -133,8 +134,8 @@ async fn worker_needs_no_right_to_create_tables() {
     let run = "insert into runs (id, name, kind, queue, as_of, status, batch_size, batch_delay, created_at)
         values (gen_random_uuid(), 'n', 'k', 'q', 0, 'planning', 1, 0, 0)";
     sqlx::query(run).execute(worker.pool()).await.unwrap();
-    let standing = "insert into standings (id, seq, run, updated_at) values (gen_random_uuid(), 1, 1, 0)";
-    sqlx::query(standing).execute(worker.pool()).await.unwrap();
+    let job = "insert into standings (id, seq, run, updated_at) values (gen_random_uuid(), 1, 1, 0)";
+    sqlx::query(job).execute(worker.pool()).await.unwrap();
     let counted = "select sum(jobs)::bigint from tallies";
     assert_eq!(sqlx::query_scalar::<_, i64>(counted).fetch_one(worker.pool()).await.unwrap(), 1);
     assert!(sqlx::query("create table lockgate.mine (a int)").execute(worker.pool()).await.is_err());

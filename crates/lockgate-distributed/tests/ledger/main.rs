@@ -1,4 +1,5 @@
-//! Tests of the ledger in PostgreSQL with several processes at once. The suite of all engines is in `conformance.rs`.
+//! Tests of the ledger in PostgreSQL with several processes at once. The suite of all engines is in
+//! `conformance.rs`.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests, their helpers included")]
 

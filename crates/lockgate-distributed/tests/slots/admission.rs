@@ -1,4 +1,5 @@
-//! The scripts decide as core's rules do. Each vector that core computes is checked on the fast path and on the general path.
+//! The scripts decide as core's rules do. Each vector that core computes is checked on the fast path and on
+//! the general path.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The work of one call is bounded, whatever it changes. The next calls continue it, and caps apply in the meantime.
+//! The work of one call is bounded, whatever it changes. The next calls continue it, and caps apply in the
+//! meantime.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,8 @@ const TENANTS: usize = 2_500;
 /// Most heads that one call moves; see `head_updates.lua`.
 const PER_CALL: usize = 1_000;
 
-/// Returns a full pool in which each tenant holds one slot and waits for another. The first holder does not wait.
+/// Returns a full pool in which each tenant holds one slot and waits for another. The first holder does not
+/// wait.
 async fn full(slots: &RedisSlots) -> (Session, Vec<Lease>) {
     ensure(slots, "p", u32::try_from(TENANTS).unwrap() + 1).await;
     let session = slots.open("a").await.unwrap();

@@ -1,5 +1,5 @@
--- Reads the stored counters. KEYS: state, leases, waiters, uses, firsts, heads, behind. Returns a flat list of
--- names and numbers, without zeros.
+-- Reads the stored counters. KEYS: state, leases, waiters, uses, firsts, heads, behind. Returns a flat list
+-- of names and numbers, without zeros.
 local out = {}
 local function add(name, n)
   n = tonumber(n)

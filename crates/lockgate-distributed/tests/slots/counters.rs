@@ -13,7 +13,8 @@ struct Process {
     session: Session,
     held: Vec<Lease>,
     waiting: Vec<SlotRequest>,
-    /// Whether all calls are about one pool and every release frees at once, so that the scripts use their fast paths.
+    /// Whether all calls are about one pool and every release frees at once, so that the scripts use their
+    /// fast paths.
     fast_path: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Draining leases that the store has lost: their slots are not granted while their backend work may still run.
+//! Draining leases that the store has lost: their slots are not granted while their backend work may still
+//! run.
 
 use lockgate_core::lease::{Admission, Release, Released, Session, SlotRequest};
 use lockgate_core::pool::{PoolChange, PoolCommand};

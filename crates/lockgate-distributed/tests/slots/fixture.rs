@@ -60,8 +60,9 @@ pub(crate) async fn heartbeat(
     slots.heartbeat(session, held.to_vec(), waiting.to_vec()).await.unwrap()
 }
 
-/// Returns the stored counters, and the sums of leases and waiters that they must equal: for each pool (held, draining,
-/// waiting), for each pool and tenant what is in use, the numbers of leases and waiters, and of tenant queues and heads.
+/// Returns the stored counters, and the sums of leases and waiters that they must equal: for each pool (held,
+/// draining, waiting), for each pool and tenant what is in use, the numbers of leases and waiters, and of
+/// tenant queues and heads.
 pub(crate) async fn counters(server: &Server, redis: &mut MultiplexedConnection) -> (Counters, Counters) {
     let stored = eval(server, redis, include_str!("counters.lua")).await;
     let summed = eval(server, redis, include_str!("sums.lua")).await;

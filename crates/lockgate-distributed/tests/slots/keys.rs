@@ -1,4 +1,5 @@
-//! Keys that are evicted or deleted under running workers: the loss of each is detected, and in the end all slots are free again.
+//! Keys that are evicted or deleted under running workers: the loss of each is detected, and in the end all
+//! slots are free again.
 
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ const KEYS: [&str; 12] = [
 ];
 
 const SLOTS: u32 = 4;
-/// How long backend work outlives its process here. Longer than one ttl, so that a recovery of one ttl would be too short.
+/// How long backend work outlives its process here. Longer than one ttl, so that a recovery of one ttl would
+/// be too short.
 const DRAIN: Duration = Duration::from_millis(1_400);
 
 /// A worker that continues through a loss, and the backend work that really runs in the meantime.
@@ -49,8 +51,8 @@ fn wants(tenant: &str) -> SlotRequest {
 }
 
 impl Workload {
-    /// Fills a pool: two slots held, one held by a process that is killed, one draining. Its queue has two requests of one
-    /// tenant, one of another, and one of a tenant with a cap of its own.
+    /// Fills a pool: two slots held, one held by a process that is killed, one draining. Its queue has two
+    /// requests of one tenant, one of another, and one of a tenant with a cap of its own.
     async fn start(server: &Server) -> Self {
         let slots = server.initialized().await;
         ensure(&slots, "p", SLOTS).await;
@@ -98,7 +100,8 @@ impl Workload {
         }
     }
 
-    /// Sends a heartbeat and handles its reply as a worker does. Releases the slots of all leases but those in `keep`.
+    /// Sends a heartbeat and handles its reply as a worker does. Releases the slots of all leases but those
+    /// in `keep`.
     async fn step(&mut self, key: &str, keep: &[LeaseId]) {
         let reply = heartbeat(&self.slots, &self.session, &self.held, &self.waiting).await;
         assert_eq!(reply.lost, [], "{key}: a holder that is alive must keep its slots");
@@ -153,7 +156,8 @@ async fn lose(key: &'static str) {
             .then_some(lost_at.elapsed())
     })
     .await;
-    // A killed session lives for its ttl, then its slots drain. Both are counted by a clock that may lag behind under load.
+    // A killed session lives for its ttl, then its slots drain. Both are counted by a clock that may lag
+    // behind under load.
     assert!(held < (timing().ttl + DRAIN) * 4, "{key}: {held:?}");
     let (stored, summed) = counters(&server, &mut redis).await;
     assert_eq!(stored, summed, "{key}");

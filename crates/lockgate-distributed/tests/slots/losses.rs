@@ -1,4 +1,5 @@
-//! A server that is lost, replaced, emptied or full: no more is granted than there is, and the slots recover by themselves (S10).
+//! A server that is lost, replaced, emptied or full: no more is granted than there is, and the slots recover
+//! by themselves (S10).
 
 use std::time::Duration;
 

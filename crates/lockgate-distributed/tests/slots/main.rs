@@ -1,4 +1,5 @@
-//! Tests of the slots on a real Redis: what only this store does. The suite of all engines is in `conformance.rs`.
+//! Tests of the slots on a real Redis: what only this store does. The suite of all engines is in
+//! `conformance.rs`.
 
 #![expect(
     clippy::unwrap_used,

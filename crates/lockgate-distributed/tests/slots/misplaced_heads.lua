@@ -1,6 +1,6 @@
--- Returns the members of `heads` that are not in the position which the usage and the cap of their tenant give
--- them. Only for tenant queues of one pool each, without shares of tenants.
--- KEYS: state, leases, waiters, uses, firsts, heads, behind, as counters.lua.
+-- Returns the members of `heads` that are not in the position which the usage and the cap of their tenant
+-- give them. Only for tenant queues of one pool each, without shares of tenants. KEYS: state, leases,
+-- waiters, uses, firsts, heads, behind, as counters.lua.
 local wrong = {}
 for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[6], '-', '+')) do
   local pool, kind, share, ticket, tenant = string.match(member, '^([^\1]+)\1(.)\1(%d+)\1(%d+)\1(.*)$')

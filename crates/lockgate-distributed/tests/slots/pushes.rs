@@ -1,4 +1,5 @@
-//! Pushes between processes: disconnected sessions are passed over, and a lost connection is subscribed again (S8).
+//! Pushes between processes: disconnected sessions are passed over, and a lost connection is subscribed again
+//! (S8).
 
 use std::time::Duration;
 
@@ -106,7 +107,8 @@ async fn sessions_are_subscribed_again_after_a_lost_connection() {
     assert_eq!(acquire(&slots, &session, &waiting).await, Admission::Queued);
     let mut redis = server.connect().await;
     redis::cmd("CLIENT").arg("KILL").arg("SKIPME").arg("yes").query_async::<i64>(&mut redis).await.unwrap();
-    // A grant would be passed over while the session does not listen. The heartbeat tells the store that it listens again.
+    // A grant would be passed over while the session does not listen. The heartbeat tells the store that it
+    // listens again.
     eventually("both are connected again", async || {
         let reply = slots
             .heartbeat(&session, vec![], vec![waiting.clone()])

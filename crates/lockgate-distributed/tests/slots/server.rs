@@ -1,4 +1,5 @@
-//! A namespace of one test on a Redis. A test that breaks its server starts a private one, never the shared one.
+//! A namespace of one test on a Redis. A test that breaks its server starts a private one, never the shared
+//! one.
 
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Returns a new namespace on the shared server; `None`, with a message, when this machine has no servers.
+    /// Returns a new namespace on the shared server; `None`, with a message, when this machine has no
+    /// servers.
     pub(crate) fn shared() -> Option<Self> {
         let shared = servers::shared().unwrap()?;
         let namespace = Uuid::now_v7().simple().to_string();
@@ -88,7 +90,8 @@ impl Server {
         slots
     }
 
-    /// Returns slots of an initialized namespace with the default ttl, so that sessions survive many calls without a heartbeat.
+    /// Returns slots of an initialized namespace with the default ttl, so that sessions survive many calls
+    /// without a heartbeat.
     pub(crate) async fn initialized_with_long_ttl(&self) -> RedisSlots {
         let options = RedisOptions::new(self.url(), self.namespace.as_str());
         let slots = RedisSlots::connect(options).await.unwrap();

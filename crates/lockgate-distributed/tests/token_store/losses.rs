@@ -1,5 +1,5 @@
-//! A server that is lost, replaced or emptied, or whose clock leaps: the rate is never exceeded, and the limits recover by
-//! themselves.
+//! A server that is lost, replaced or emptied, or whose clock leaps: the rate is never exceeded, and the
+//! limits recover by themselves.
 
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ async fn restart(back: impl AsyncFnOnce(&mut Server)) {
     server.redis().kill();
     back(&mut server).await;
     let restarted = Instant::now();
-    // The processes may still spend the tokens that they had. Then nothing comes until every batch must have ended.
+    // The processes may still spend the tokens that they had. Then nothing comes until every batch must have
+    // ended.
     let later = restarted + Duration::from_secs(5);
     eventually("tokens come again", async || receiver.calls_since(later) >= 500).await;
     assert!(restarted.elapsed() > Duration::from_secs(11), "tokens came after {:?}", restarted.elapsed());

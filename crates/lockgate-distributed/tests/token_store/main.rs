@@ -12,7 +12,8 @@ use std::sync::Arc;
 use lockgate_limits::MemoryTokenStore;
 use lockgate_limits::conformance::Store;
 
-/// Returns a namespace on the shared Redis. When this machine has none, which was reported, returns a store in memory.
+/// Returns a namespace on the shared Redis. When this machine has none, which was reported, returns a store
+/// in memory.
 async fn fresh() -> Store {
     let Some(server) = server::Server::shared() else {
         let memory = Arc::new(MemoryTokenStore::new());

@@ -78,8 +78,8 @@ impl Receiver {
         self.arrivals.lock().unwrap().iter().filter(|(at, _)| *at > then).map(|(_, calls)| calls).sum()
     }
 
-    /// Checks R1 at the receiver: in every period at most a burst plus what the rate brings. `late` is how much later than its
-    /// token was spent a call may arrive.
+    /// Checks R1 at the receiver: in every period at most a burst plus what the rate brings. `late` is how
+    /// much later than its token was spent a call may arrive.
     pub(crate) fn check(&self, quota: Quota, late: Duration) {
         let (rate, burst) = (quota.rate().as_per_second(), f64::from(quota.burst()));
         let full = burst + rate * late.as_secs_f64();

@@ -1,4 +1,5 @@
-//! A namespace of one test on a Redis. A test that breaks its server starts a private one, never the shared one.
+//! A namespace of one test on a Redis. A test that breaks its server starts a private one, never the shared
+//! one.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ pub(crate) struct Server {
 pub(crate) const LIMIT: &str = "shared";
 
 impl Server {
-    /// Returns a new namespace on the shared server; `None`, with a message, when this machine has no servers.
+    /// Returns a new namespace on the shared server; `None`, with a message, when this machine has no
+    /// servers.
     pub(crate) fn shared() -> Option<Self> {
         let shared = servers::shared().unwrap()?;
         let namespace = Uuid::now_v7().simple().to_string();
