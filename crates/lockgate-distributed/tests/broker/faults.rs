@@ -87,7 +87,7 @@ async fn message_without_a_queue_is_an_error_and_its_queue_is_declared_again() {
     let foreign_channel = fixture.foreign_channel().await;
     foreign_channel.queue_delete(fixture.queue("q"), QueueDeleteOptions::default()).await.unwrap();
     let message = unavailable(fixture.broker.publish(&envelopes(300))).await;
-    assert!(message.contains("no queue"), "{message}");
+    assert!(message.contains("did not exist"), "{message}");
     fixture.broker.publish(&envelopes(3)).await.unwrap();
     let mut deliveries = fixture.broker.subscribe(&queue(), 10).await.unwrap();
     receive(deliveries.as_mut(), 3).await;
