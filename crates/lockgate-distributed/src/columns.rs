@@ -18,7 +18,7 @@ macro_rules! sql {
 pub(crate) use sql;
 
 /// Reads a value that is stored as its text, such as a name or a state.
-pub(crate) fn name<T>(row: &PgRow, column: &str) -> sqlx::Result<T>
+pub(crate) fn read_name<T>(row: &PgRow, column: &str) -> sqlx::Result<T>
 where
     T: std::str::FromStr<Err: Error + Send + Sync + 'static>,
 {
@@ -26,7 +26,7 @@ where
 }
 
 /// Reads a count from a `bigint` column.
-pub(crate) fn count<T: TryFrom<i64>>(row: &PgRow, column: &str) -> sqlx::Result<T>
+pub(crate) fn read_count<T: TryFrom<i64>>(row: &PgRow, column: &str) -> sqlx::Result<T>
 where
     T::Error: Error + Send + Sync + 'static,
 {
@@ -34,12 +34,12 @@ where
 }
 
 /// Reads a count from an `integer` column.
-pub(crate) fn small(row: &PgRow, column: &str) -> sqlx::Result<u32> {
+pub(crate) fn read_u32(row: &PgRow, column: &str) -> sqlx::Result<u32> {
     row.try_get::<i32, _>(column)?.try_into().map_err(|error| unreadable(column, error))
 }
 
 /// Reads a count from a nullable `integer` column.
-pub(crate) fn maybe_small(row: &PgRow, column: &str) -> sqlx::Result<Option<u32>> {
+pub(crate) fn read_optional_u32(row: &PgRow, column: &str) -> sqlx::Result<Option<u32>> {
     let number = row.try_get::<Option<i32>, _>(column)?;
     number.map(u32::try_from).transpose().map_err(|error| unreadable(column, error))
 }

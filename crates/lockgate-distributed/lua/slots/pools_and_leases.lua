@@ -124,7 +124,7 @@ end
 -- Returns the wait queue, see expiry.lua.
 local queue
 -- Names of lost keys, see recovery.lua.
-local damage = {}
+local lost_keys_found = {}
 
 -- Writes what the call has changed, and returns the reply.
 local function finish(answer)
@@ -153,5 +153,5 @@ local function finish(answer)
     n = n + 2
   end
   call('HSET', STATE, unpack(args))
-  return { 'ok', answer, own_grants, #damage > 0 and damage or nil }
+  return { 'ok', answer, own_grants, #lost_keys_found > 0 and lost_keys_found or nil }
 end

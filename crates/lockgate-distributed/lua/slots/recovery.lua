@@ -99,7 +99,7 @@ end
 local function recover_lost_keys()
   local names = lost_keys()
   if #names == 0 then return end
-  for _, name in ipairs(names) do damage[#damage + 1] = name end
+  for _, name in ipairs(names) do lost_keys_found[#lost_keys_found + 1] = name end
   forget_all(not call('HGET', KEYS[11], ''))
   add_markers()
   store.recovering_until = now + TTL
@@ -113,7 +113,7 @@ local function recover_state()
   store.starts_recovery = false
   if state_lost then
     add_markers()
-    damage[1] = 'state'
+    lost_keys_found[1] = 'state'
   end
   begin_recovery()
 end

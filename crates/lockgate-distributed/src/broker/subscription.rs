@@ -93,10 +93,10 @@ impl Subscriptions {
         let requests = by_subscription.into_iter().filter_map(|(number, acks)| {
             let open = self.get(number)?;
             Some(async move {
-                let (done, settled) = oneshot::channel();
+                let (done, acknowledged) = oneshot::channel();
                 // Both fail only when the subscription has just ended.
                 if open.ack_requests.send(AckRequest { acks, done }).await.is_ok() {
-                    drop(settled.await);
+                    drop(acknowledged.await);
                 }
             })
         });

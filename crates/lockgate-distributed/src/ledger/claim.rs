@@ -14,7 +14,7 @@ use lockgate_core::{JobId, RunId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use crate::columns::{name, small, sql};
+use crate::columns::{read_name, read_u32, sql};
 use crate::database::{Doing, Work};
 
 /// Ended claims that one call returns to the due jobs.
@@ -144,12 +144,12 @@ async fn read_due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result
 fn envelope(row: &PgRow) -> sqlx::Result<Envelope> {
     Ok(Envelope {
         job: JobId(row.try_get("id")?),
-        kind: name(row, "kind")?,
-        key: name(row, "key")?,
-        tenant: name(row, "tenant")?,
+        kind: read_name(row, "kind")?,
+        key: read_name(row, "key")?,
+        tenant: read_name(row, "tenant")?,
         run: Some(RunId(row.try_get("run_id")?)),
-        queue: name(row, "queue")?,
-        dispatch: small(row, "dispatch")?,
+        queue: read_name(row, "queue")?,
+        dispatch: read_u32(row, "dispatch")?,
         payload: row.try_get("payload")?,
     })
 }

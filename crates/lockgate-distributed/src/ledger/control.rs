@@ -18,7 +18,7 @@ use sqlx::{PgConnection, Postgres, Row};
 
 use super::loaded::LoadedJobs;
 use super::read::{self, Run};
-use crate::columns::{count, integer, sql, storable};
+use crate::columns::{integer, read_count, sql, storable};
 use crate::database::{Doing, TimeLimit, Work};
 
 /// Jobs that one statement of a command changes. It bounds the memory of the statement and of its triggers.
@@ -117,7 +117,7 @@ async fn step_by_step<'q>(
     let (mut changed, mut after) = (0, Some(0));
     while let Some(from) = after {
         let row = step(from).bind(STEP).bind(now.0).fetch_one(&mut *tx).await.doing(doing)?;
-        changed += count::<u64>(&row, "changed").doing(doing)?;
+        changed += read_count::<u64>(&row, "changed").doing(doing)?;
         after = row.try_get("last").doing(doing)?;
     }
     Ok(changed)

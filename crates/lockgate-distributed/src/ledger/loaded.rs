@@ -13,7 +13,7 @@ use lockgate_core::transition::{self, DEADLINE_PASSED, Event, POISONED, StartVer
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use crate::columns::{integer, name, small, sql};
+use crate::columns::{integer, read_name, read_u32, sql};
 
 /// The loaded jobs of one call, by id.
 pub(super) struct LoadedJobs {
@@ -97,17 +97,17 @@ pub(super) struct LoadedJob {
 impl LoadedJob {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
-            state: name(row, "state")?,
-            dispatch: small(row, "dispatch")?,
+            state: read_name(row, "state")?,
+            dispatch: read_u32(row, "dispatch")?,
             dispatched: row.try_get("dispatched")?,
             started: row.try_get("started")?,
             executing: row.try_get("executing")?,
             started_by: row.try_get("started_by")?,
             due_at: row.try_get("due_at")?,
-            attempt: small(row, "attempt")?,
-            executions: small(row, "executions")?,
+            attempt: read_u32(row, "attempt")?,
+            executions: read_u32(row, "executions")?,
             unsettled: u32::try_from(row.try_get::<i16, _>("unsettled")?).unwrap_or(0),
-            deferrals_in_row: small(row, "deferrals_in_row")?,
+            deferrals_in_row: read_u32(row, "deferrals_in_row")?,
             reason: row.try_get("reason")?,
             paused: row.try_get("paused")?,
             expired: row.try_get("expired")?,

@@ -17,7 +17,7 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row};
 
 use super::read::{self, Run};
-use crate::columns::{count, integer, rows, sql};
+use crate::columns::{integer, read_count, rows, sql};
 use crate::database::{Doing, TimeLimit, Work};
 
 /// One step of planning.
@@ -91,7 +91,7 @@ async fn append(
         return Ok(Planned { run, existed: true, added: 0 });
     };
     let run = Run::from_row(&row).doing(doing)?.row;
-    Ok(Planned { run, existed: true, added: count(&row, "added").doing(doing)? })
+    Ok(Planned { run, existed: true, added: read_count(&row, "added").doing(doing)? })
 }
 
 async fn seal(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<Planned, EngineError> {

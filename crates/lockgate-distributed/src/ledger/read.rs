@@ -14,7 +14,7 @@ use lockgate_core::time::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use crate::columns::{count, maybe_small, name, small, sql};
+use crate::columns::{read_count, read_name, read_optional_u32, read_u32, sql};
 use crate::database::{Doing, TimeLimit, Work};
 
 /// Page size when the query has none.
@@ -32,17 +32,17 @@ impl Run {
         let time = |column| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp));
         let run = RunRow {
             id: RunId(row.try_get("id")?),
-            name: name(row, "name")?,
-            kind: name(row, "kind")?,
-            queue: name(row, "queue")?,
+            name: read_name(row, "name")?,
+            kind: read_name(row, "kind")?,
+            queue: read_name(row, "queue")?,
             as_of: Timestamp(row.try_get("as_of")?),
             status: status(row.try_get("status")?)?,
             cadence: Cadence {
-                batch_size: small(row, "batch_size")?,
-                batch_delay: Duration::from_millis(count(row, "batch_delay")?),
+                batch_size: read_u32(row, "batch_size")?,
+                batch_delay: Duration::from_millis(read_count(row, "batch_delay")?),
             },
-            planned: count(row, "planned")?,
-            batches: small(row, "batches")?,
+            planned: read_count(row, "planned")?,
+            batches: read_u32(row, "batches")?,
             next_due: time("next_due")?,
             deadline_at: time("deadline_at")?,
             created_at: Timestamp(row.try_get("created_at")?),
@@ -118,7 +118,7 @@ impl Runs {
         for row in &rows {
             let Run { number, row: run, .. } = Run::from_row(row)?;
             let timing = if self.query.timing { timing(connection, number).await? } else { None };
-            let deferrals = count(row, "deferrals")?;
+            let deferrals = read_count(row, "deferrals")?;
             summaries.push(RunSummary { run, counts: counts(row)?, deferrals, timing });
             changes = changes.max(row.try_get("changes")?);
         }
@@ -129,7 +129,7 @@ impl Runs {
 fn counts(row: &PgRow) -> sqlx::Result<Counts> {
     let mut counts = Counts::default();
     for state in JobState::ALL {
-        counts.add(state, count(row, state.as_str())?);
+        counts.add(state, read_count(row, state.as_str())?);
     }
     Ok(counts)
 }
@@ -139,7 +139,7 @@ async fn timing(connection: &mut PgConnection, run: i32) -> sqlx::Result<Option<
     let (Some(first), Some(last)) = (row.try_get("first")?, row.try_get("last")?) else {
         return Ok(None);
     };
-    let wait = |column| Ok::<_, sqlx::Error>(Duration::from_millis(u64::from(small(&row, column)?)));
+    let wait = |column| Ok::<_, sqlx::Error>(Duration::from_millis(u64::from(read_u32(&row, column)?)));
     Ok(Some(RunTiming {
         first: Timestamp(first),
         last: Timestamp(last),
@@ -195,20 +195,22 @@ fn page(limit: u32) -> i64 {
 
 fn job(row: &PgRow) -> sqlx::Result<JobRow> {
     let duration = |column| {
-        Ok::<_, sqlx::Error>(maybe_small(row, column)?.map(|millis| Duration::from_millis(millis.into())))
+        Ok::<_, sqlx::Error>(
+            read_optional_u32(row, column)?.map(|millis| Duration::from_millis(millis.into())),
+        )
     };
     Ok(JobRow {
         id: JobId(row.try_get("id")?),
         run: Some(RunId(row.try_get("run_id")?)),
-        kind: name(row, "kind")?,
-        queue: name(row, "queue")?,
-        key: name(row, "key")?,
-        tenant: name(row, "tenant")?,
-        state: name(row, "state")?,
-        attempt: small(row, "attempt")?,
-        executions: small(row, "executions")?,
-        deferrals: small(row, "deferrals")?,
-        batch: maybe_small(row, "batch")?,
+        kind: read_name(row, "kind")?,
+        queue: read_name(row, "queue")?,
+        key: read_name(row, "key")?,
+        tenant: read_name(row, "tenant")?,
+        state: read_name(row, "state")?,
+        attempt: read_u32(row, "attempt")?,
+        executions: read_u32(row, "executions")?,
+        deferrals: read_u32(row, "deferrals")?,
+        batch: read_optional_u32(row, "batch")?,
         due_at: row.try_get::<Option<i64>, _>("due_at")?.map(Timestamp),
         reason: row.try_get("reason")?,
         waited: duration("waited")?,

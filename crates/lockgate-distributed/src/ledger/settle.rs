@@ -15,7 +15,7 @@ use lockgate_core::time::{Timestamp, millis};
 use lockgate_core::transition::{self, Event};
 use sqlx::{PgConnection, Row};
 
-use crate::columns::{integer, name, narrow_millis, sql, storable};
+use crate::columns::{integer, narrow_millis, read_name, sql, storable};
 use crate::database::{Doing, Work};
 
 /// The reports of one call.
@@ -138,7 +138,8 @@ impl Settle {
             .bind(self.now.0)
             .fetch_all(connection)
             .await?;
-        let changes = |row| index_of(row, &by_job)?.map(|index| Ok((index, name(row, "state")?))).transpose();
+        let changes =
+            |row| index_of(row, &by_job)?.map(|index| Ok((index, read_name(row, "state")?))).transpose();
         rows.iter().filter_map(|row| changes(row).transpose()).collect()
     }
 }

@@ -15,7 +15,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::loaded::LoadedJobs;
-use crate::columns::{integer, small, sql};
+use crate::columns::{integer, read_u32, sql};
 use crate::database::{Doing, Work};
 
 /// The starts of one call.
@@ -29,7 +29,7 @@ pub(super) struct Starts {
 }
 
 /// Results, by the index of their start in the call.
-pub(super) type Answers = HashMap<usize, Started>;
+pub(super) type Results = HashMap<usize, Started>;
 
 impl Starts {
     pub(super) fn new(starts: Vec<Start>, now: Timestamp) -> Self {
@@ -45,37 +45,37 @@ impl Starts {
     }
 
     /// Returns the starts without a result.
-    pub(super) fn remaining(&self, answers: &Answers) -> RemainingStarts {
+    pub(super) fn remaining(&self, results: &Results) -> RemainingStarts {
         let remaining =
-            self.starts.iter().copied().enumerate().filter(|(index, _)| !answers.contains_key(index));
+            self.starts.iter().copied().enumerate().filter(|(index, _)| !results.contains_key(index));
         RemainingStarts { starts: remaining.collect(), now: self.now }
     }
 
-    pub(super) fn in_order(&self, mut answers: Answers) -> Vec<Started> {
-        (0..self.starts.len()).map(|index| answers.remove(&index).unwrap_or(Started::Stale)).collect()
+    pub(super) fn in_order(&self, mut results: Results) -> Vec<Started> {
+        (0..self.starts.len()).map(|index| results.remove(&index).unwrap_or(Started::Stale)).collect()
     }
 }
 
 #[async_trait]
 impl Work for Starts {
-    type Output = Answers;
+    type Output = Results;
 
-    async fn run(&self, connection: &mut PgConnection) -> Result<Answers, EngineError> {
-        let is_read =
+    async fn run(&self, connection: &mut PgConnection) -> Result<Results, EngineError> {
+        let is_unrecorded =
             |start: &Start| matches!(start.durability, StartDurability::Later | StartDurability::Never);
-        let (read, recorded): (Vec<usize>, Vec<usize>) =
-            self.first.iter().partition(|index| self.starts.get(**index).is_some_and(is_read));
-        let mut answers = self.check(connection, &read).await.doing("starting jobs")?;
-        answers.extend(self.record(connection, &recorded).await.doing("starting jobs")?);
-        Ok(answers)
+        let (unrecorded, recorded): (Vec<usize>, Vec<usize>) =
+            self.first.iter().partition(|index| self.starts.get(**index).is_some_and(is_unrecorded));
+        let mut results = self.check(connection, &unrecorded).await.doing("starting jobs")?;
+        results.extend(self.record(connection, &recorded).await.doing("starting jobs")?);
+        Ok(results)
     }
 }
 
 impl Starts {
     /// Checks starts that are not recorded. Writes nothing.
-    async fn check(&self, connection: &mut PgConnection, indexes: &[usize]) -> sqlx::Result<Answers> {
+    async fn check(&self, connection: &mut PgConnection, indexes: &[usize]) -> sqlx::Result<Results> {
         if indexes.is_empty() {
-            return Ok(Answers::new());
+            return Ok(Results::new());
         }
         let most_unsettled = |start: &Start| match start.durability {
             StartDurability::Never => integer(MAX_UNSETTLED_STARTS.saturating_sub(1)),
@@ -88,12 +88,12 @@ impl Starts {
             .bind(self.now.0)
             .fetch_all(connection)
             .await?;
-        self.answers(indexes, &rows, false)
+        self.results(indexes, &rows, false)
     }
 
-    async fn record(&self, connection: &mut PgConnection, indexes: &[usize]) -> sqlx::Result<Answers> {
+    async fn record(&self, connection: &mut PgConnection, indexes: &[usize]) -> sqlx::Result<Results> {
         if indexes.is_empty() {
-            return Ok(Answers::new());
+            return Ok(Results::new());
         }
         let underway = |start: &Start| match start.durability {
             StartDurability::Underway(number) => Some(integer(number)),
@@ -108,30 +108,30 @@ impl Starts {
             .bind(self.now.0)
             .fetch_all(connection)
             .await?;
-        self.answers(indexes, &rows, true)
+        self.results(indexes, &rows, true)
     }
 
     fn column<T>(&self, indexes: &[usize], of: impl Fn(&Start) -> T) -> Vec<T> {
         indexes.iter().filter_map(|index| self.starts.get(*index)).map(of).collect()
     }
 
-    fn answers(&self, indexes: &[usize], rows: &[PgRow], recorded: bool) -> sqlx::Result<Answers> {
+    fn results(&self, indexes: &[usize], rows: &[PgRow], recorded: bool) -> sqlx::Result<Results> {
         let by_job: HashMap<JobId, usize> =
             indexes.iter().filter_map(|index| Some((self.starts.get(*index)?.job, *index))).collect();
-        let mut answers = Answers::with_capacity(rows.len());
+        let mut results = Results::with_capacity(rows.len());
         for row in rows {
             let execution = Execution {
-                attempt: small(row, "attempt")?,
-                number: small(row, "executions")?,
+                attempt: read_u32(row, "attempt")?,
+                number: read_u32(row, "executions")?,
                 started_at: Timestamp(row.try_get("updated_at")?),
                 recorded,
-                deferrals: small(row, "deferrals_in_row")?,
+                deferrals: read_u32(row, "deferrals_in_row")?,
             };
             if let Some(index) = by_job.get(&JobId(row.try_get("id")?)) {
-                answers.insert(*index, Started::Run(execution));
+                results.insert(*index, Started::Run(execution));
             }
         }
-        Ok(answers)
+        Ok(results)
     }
 }
 
@@ -143,14 +143,14 @@ pub(super) struct RemainingStarts {
 
 #[async_trait]
 impl Work for RemainingStarts {
-    type Output = Answers;
+    type Output = Results;
 
-    async fn run(&self, tx: &mut PgConnection) -> Result<Answers, EngineError> {
+    async fn run(&self, tx: &mut PgConnection) -> Result<Results, EngineError> {
         let ids = self.starts.iter().map(|(_, start)| start.job).collect();
         let mut jobs = LoadedJobs::load(tx, ids, self.now).await.doing("starting jobs")?;
         let mut answer = |start: &Start| jobs.find(start.job).map_or(Started::Stale, |job| job.start(*start));
-        let answers = self.starts.iter().map(|(index, start)| (*index, answer(start))).collect();
+        let results = self.starts.iter().map(|(index, start)| (*index, answer(start))).collect();
         jobs.store(tx).await.doing("starting jobs")?;
-        Ok(answers)
+        Ok(results)
     }
 }

@@ -74,7 +74,7 @@ impl Expire {
             .bind(self.now.0)
             .fetch_all(&mut *tx)
             .await?;
-        let many = is_page(runs.len());
+        let many = is_full_page(runs.len());
         let mut expired = 0;
         for run in runs {
             if expired >= self.limit {
@@ -88,7 +88,7 @@ impl Expire {
                 .fetch_one(&mut *tx)
                 .await?;
         }
-        Ok(Swept { jobs: whole(expired), more: many || expired >= self.limit })
+        Ok(Swept { jobs: as_count(expired), more: many || expired >= self.limit })
     }
 }
 
@@ -122,7 +122,7 @@ impl RecoverLost {
             .bind(self.now.0)
             .fetch_one(tx)
             .await?;
-        Ok(Swept { jobs: whole(row.try_get("jobs")?), more: row.try_get("more")? })
+        Ok(Swept { jobs: as_count(row.try_get("jobs")?), more: row.try_get("more")? })
     }
 }
 
@@ -154,7 +154,7 @@ impl Prune {
             .bind(self.now.0)
             .fetch_all(&mut *tx)
             .await?;
-        let many = is_page(runs.len());
+        let many = is_full_page(runs.len());
         let mut pruned = 0;
         for run in runs {
             if pruned >= self.limit {
@@ -169,7 +169,7 @@ impl Prune {
                 .await?;
             sqlx::query(sql!("ledger/prune_run")).bind(run).bind(FOLD_LOCK).execute(&mut *tx).await?;
         }
-        Ok(Swept { jobs: whole(pruned), more: many || pruned >= self.limit })
+        Ok(Swept { jobs: as_count(pruned), more: many || pruned >= self.limit })
     }
 }
 
@@ -188,10 +188,10 @@ impl Work for Fold {
 }
 
 /// Returns whether the page of runs is full, so that there may be more.
-fn is_page(runs: usize) -> bool {
+fn is_full_page(runs: usize) -> bool {
     i64::try_from(runs).is_ok_and(|runs| runs >= RUNS_PER_CALL)
 }
 
-fn whole(count: i64) -> u64 {
+fn as_count(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }

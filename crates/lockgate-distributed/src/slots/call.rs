@@ -49,14 +49,14 @@ pub(super) struct Args {
 }
 
 /// The part of each command that is the same for all calls.
-pub(super) struct Head {
+pub(super) struct CommonArgs {
     keys: Vec<String>,
     ttl: i64,
     cap: i64,
     channel: String,
 }
 
-impl Head {
+impl CommonArgs {
     pub(super) fn new(namespace: &str, timing: &SlotTiming, channel: String) -> Self {
         let keys = KEYS.iter().map(|key| format!("{{lockgate:{namespace}}}:{key}")).collect();
         Self { keys, ttl: millis(timing.ttl), cap: millis(timing.clock_cap), channel }
@@ -96,8 +96,8 @@ impl Link {
         if let (Some(session), Some(own_grants)) = (session, parts.next()) {
             self.listeners.deliver_grants(session, own_grants);
         }
-        if let Some(damage) = parts.next() {
-            warn_of_loss(damage);
+        if let Some(lost_keys) = parts.next() {
+            warn_of_loss(lost_keys);
         }
         Ok(result)
     }
@@ -198,13 +198,13 @@ impl Link {
     ) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(script.text().get_hash()).arg(KEYS.len());
-        for key in &self.head.keys {
+        for key in &self.common.keys {
             command.arg(key.as_str());
         }
-        command.arg(self.head.ttl).arg(self.head.cap);
+        command.arg(self.common.ttl).arg(self.common.cap);
         command.arg(server).arg(known as u8);
         command.arg(session.map(|session| session.to_string()).unwrap_or_default());
-        command.arg(self.head.channel.as_str());
+        command.arg(self.common.channel.as_str());
         command.arg(u8::from(session.is_some_and(|session| self.listeners.listens(session))));
         command.arg(args.likely.as_str());
         for arg in &args.own {

@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::call::Head;
+use super::call::CommonArgs;
 use super::connection::Connection;
 use super::failure::engine_error;
 use super::notifications::Listeners;
@@ -33,7 +33,7 @@ pub(super) enum State {
 
 /// The link to the store. Dropping it closes the connection.
 pub(crate) struct Link {
-    pub(super) head: Head,
+    pub(super) common: CommonArgs,
     /// The pool of the latest request. The next releases are probably about it as well.
     pub(super) likely: Mutex<String>,
     /// How long backend work on a pool may outlive this process, in ms. Each heartbeat announces it, so that
@@ -70,7 +70,7 @@ impl Link {
             Err(_) => return Err(engine_error(doing, never_connected())),
         }
         Ok(Self {
-            head: Head::new(&options.namespace, &options.timing, listeners.channel_of(None)),
+            common: CommonArgs::new(&options.namespace, &options.timing, listeners.channel_of(None)),
             likely: Mutex::default(),
             drains: Mutex::default(),
             response: options.response_timeout,
