@@ -1,4 +1,4 @@
--- Lost messages are recovered queue by queue, so a publication says its queue.
+-- Adds the queue to publications, because lost messages are recovered queue by queue.
 
 alter table publications add column queue text not null default '';
 update publications p set queue = r.queue from runs r where r.number = p.run;

@@ -1,12 +1,14 @@
--- Ledger time: due times, deadlines and ages are kept in it, so that a step of the server's clock moves none of them. It began
--- as wall time. Each process counts it by its own monotonic clock and passes it to statements.
+-- Introduces ledger time. Due times, deadlines and ages use it, so that a step of the server's clock changes
+-- none of them. It starts as wall time. Each process counts it by its own monotonic clock, and passes it to
+-- statements.
 
--- The server's clock, ms since 1970.
+-- Returns the server's clock, ms since 1970.
 create function wall_now() returns bigint
 language sql stable
 as $$ select floor(extract(epoch from now()) * 1000)::bigint $$;
 
--- One row: ledger time as a process has told it last, the server's clock then, and the session that told it.
+-- One row: the latest ledger time that a process has recorded, the server's clock then, and the session that
+-- recorded it.
 create table ledger_clock (
     one integer primary key check (one = 1),
     ledger bigint not null,
@@ -16,7 +18,7 @@ create table ledger_clock (
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 insert into ledger_clock (one, ledger, wall) values (1, wall_now(), wall_now());
 
--- A change of counts is as old as the change of its jobs.
+-- A change of counts gets the time of the change of its jobs, in ledger time.
 create or replace function count_added() returns trigger language plpgsql set search_path from current
 as $$
 begin

@@ -1,4 +1,4 @@
--- A job shows the queue that its messages are published to.
+-- Adds the queue of a job's messages to `job_records`.
 
 create or replace view job_records as
 select s.seq, s.id, s.run, r.id as run_id, r.kind, j.key, j.tenant, s.state::text as state, s.attempt, s.executions, s.deferrals,

@@ -1,8 +1,10 @@
-//! Measures the broker: publish, consume and settle rates, and what two idle connections cost.
+//! Measures the broker: rates of publishing, consuming and acknowledging, and the cost of two idle
+//! connections.
 //!
-//! It must never be pointed at a broker in use: it fills a queue.
+//! It fills a queue, so use a broker that nobody else needs.
 //!
-//! `cargo run --release -p lockgate-distributed --example broker_pace -- amqp://guest:guest@127.0.0.1:5672/%2f`
+//! `cargo run --release -p lockgate-distributed --example broker_pace --
+//! amqp://guest:guest@127.0.0.1:5672/%2f`
 
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a program for a person, on a terminal")]
 
@@ -56,7 +58,7 @@ async fn main() -> Result<(), EngineError> {
         jobs.extend(batch.iter().filter_map(|d| d.message.as_ref().ok()).map(|envelope| envelope.job));
         broker.acknowledge(batch.iter().map(|delivery| Disposition::Ack(delivery.tag)).collect()).await?;
     }
-    report("consume and settle", MESSAGES, started);
+    report("consume and acknowledge", MESSAGES, started);
 
     let started = Instant::now();
     let publishing = async {
@@ -107,7 +109,8 @@ struct Footprint {
     resident: u64,
 }
 
-/// What the kernel says of this process; nothing where there is no such file.
+/// Returns the CPU time, threads and memory of this process as the kernel reports them; zeros where it does
+/// not.
 fn footprint() -> Footprint {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {

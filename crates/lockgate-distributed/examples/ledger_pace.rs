@@ -1,9 +1,10 @@
-//! How fast the ledger is: planning, dispatching, starting and settling, reading; and what the server takes for it.
+//! Measures the ledger: planning, dispatching, starting and settling, reading, and the CPU time of the
+//! server.
 //!
-//! `cargo run --release -p lockgate-distributed --example ledger_pace -- <url> [jobs]`, with a database of its own, on a
-//! server of this host.
+//! `cargo run --release -p lockgate-distributed --example ledger_pace -- <url> [jobs] [batch]`, with a
+//! database of its own, on a server of this host.
 
-#![expect(clippy::print_stdout, reason = "an example tells what it saw")]
+#![expect(clippy::print_stdout, reason = "a measurement for people")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,18 +25,18 @@ use uuid::Uuid;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Jobs of one step of a planning.
-const CHUNK: u32 = 5_000;
-/// Jobs that are started, or settled, in one call.
-const GROUP: usize = 256;
+/// Jobs that one call adds to the plan.
+const PLAN_BATCH: u32 = 5_000;
+/// Jobs that one call starts or settles.
+const BATCH: usize = 256;
 const HOLD: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> Result {
     let mut arguments = std::env::args().skip(1);
-    let url = arguments.next().ok_or("say the URL of a database: postgres://user@host/name")?;
+    let url = arguments.next().ok_or("pass the URL of a database: postgres://user@host/name")?;
     let jobs: u32 = arguments.next().map_or(Ok(100_000), |jobs| jobs.parse())?;
-    let group: usize = arguments.next().map_or(Ok(GROUP), |group| group.parse())?;
+    let batch: usize = arguments.next().map_or(Ok(BATCH), |batch| batch.parse())?;
     let database = Database::connect(DatabaseOptions::new(url)).await?;
     database.migrate(&LOCKGATE).await?;
     let host = Host::of(&database).await?;
@@ -43,26 +44,26 @@ async fn main() -> Result {
 
     let watch = host.watch();
     let run = plan(&*ledger, jobs).await?;
-    watch.tell("planned", jobs);
+    watch.report("planned", jobs);
 
     let watch = host.watch();
     let mut ready = dispatch(&*ledger).await?;
-    watch.tell("claimed and published", jobs);
+    watch.report("claimed and published", jobs);
     read(&*ledger, run).await?;
 
     let share = ready.len().div_ceil(4);
     for tasks in [1, 2, 4, 8] {
         let some: Vec<Envelope> = ready.drain(..share.min(ready.len())).collect();
         let (watch, count) = (host.watch(), u32::try_from(some.len())?);
-        work(&ledger, tasks, some.chunks(group).map(<[Envelope]>::to_vec).collect()).await?;
-        watch.tell(&format!("started and settled, {tasks} at once"), count);
+        work(&ledger, tasks, some.chunks(batch).map(<[Envelope]>::to_vec).collect()).await?;
+        watch.report(&format!("started and settled, {tasks} at once"), count);
     }
     read(&*ledger, run).await?;
     let lost = Sweep::Lost { queue: QueueName::new("q")?, silent_for: Duration::ZERO };
     for sweep in [Sweep::Overdue, lost, Sweep::Overdue] {
         let watch = host.watch();
         ledger.sweep(sweep, 1_000).await?;
-        watch.tell("swept", 1);
+        watch.report("swept", 1);
     }
     read(&*ledger, run).await
 }
@@ -80,8 +81,8 @@ async fn plan(ledger: &dyn Ledger, jobs: u32) -> Result<RunId> {
         deadline: None,
     };
     ledger.plan(PlanStep::Open(spec)).await?;
-    for from in (0..jobs).step_by(usize::try_from(CHUNK)?) {
-        let chunk = (from..jobs.min(from + CHUNK)).map(|n| {
+    for from in (0..jobs).step_by(usize::try_from(PLAN_BATCH)?) {
+        let batch = (from..jobs.min(from + PLAN_BATCH)).map(|n| {
             let key = format!("organization-{n}");
             Ok(PlannedJob {
                 id: JobId(Uuid::now_v7()),
@@ -90,7 +91,7 @@ async fn plan(ledger: &dyn Ledger, jobs: u32) -> Result<RunId> {
                 key: Key::new(key)?,
             })
         });
-        ledger.plan(PlanStep::Append { run: id, jobs: chunk.collect::<Result<_>>()? }).await?;
+        ledger.plan(PlanStep::Append { run: id, jobs: batch.collect::<Result<_>>()? }).await?;
     }
     ledger.plan(PlanStep::Seal { run: id }).await?;
     Ok(id)
@@ -115,30 +116,30 @@ async fn dispatch(ledger: &dyn Ledger) -> Result<Vec<Envelope>> {
     Ok(ready)
 }
 
-async fn work(ledger: &Arc<PostgresLedger>, tasks: usize, groups: Vec<Vec<Envelope>>) -> Result {
-    let groups = Arc::new(Mutex::new(groups));
+async fn work(ledger: &Arc<PostgresLedger>, tasks: usize, batches: Vec<Vec<Envelope>>) -> Result {
+    let batches = Arc::new(Mutex::new(batches));
     let mut workers = JoinSet::new();
     for _ in 0..tasks {
-        let (ledger, groups) = (ledger.clone(), groups.clone());
+        let (ledger, batches) = (ledger.clone(), batches.clone());
         workers.spawn(async move {
             loop {
-                let Some(group) = groups.lock().await.pop() else { return Ok(()) };
-                execute(&*ledger, &group).await?;
+                let Some(batch) = batches.lock().await.pop() else { return Ok(()) };
+                execute(&*ledger, &batch).await?;
             }
         });
     }
     workers.join_all().await.into_iter().collect()
 }
 
-async fn execute(ledger: &dyn Ledger, group: &[Envelope]) -> Result {
+async fn execute(ledger: &dyn Ledger, batch: &[Envelope]) -> Result {
     let start = |e: &Envelope| Start {
         job: e.job,
         dispatch: e.dispatch,
         token: 1,
         durability: StartDurability::Later,
     };
-    let started = ledger.start(group.iter().map(start).collect()).await?;
-    let settled = group.iter().zip(started).filter_map(|(e, started)| {
+    let started = ledger.start(batch.iter().map(start).collect()).await?;
+    let settled = batch.iter().zip(started).filter_map(|(e, started)| {
         let Started::Run(execution) = started else { return None };
         let (by, outcome) = (
             SettlementToken::Unrecorded { dispatch: e.dispatch, number: execution.number },
@@ -155,7 +156,7 @@ async fn read(ledger: &dyn Ledger, run: RunId) -> Result {
     let query = RunQuery { run: Some(RunName::new(run.to_string())?), ..RunQuery::default() };
     for _ in 0..2 {
         let before = Instant::now();
-        let summary = ledger.runs(query.clone()).await?.pop().ok_or("the run is gone")?;
+        let summary = ledger.runs(query.clone()).await?.pop().ok_or("the run does not exist")?;
         println!("  runs: {:?}, balanced {}, {:?}", before.elapsed(), summary.balanced(), summary.counts);
     }
     let before = Instant::now();
@@ -168,7 +169,7 @@ async fn read(ledger: &dyn Ledger, run: RunId) -> Result {
     Ok(())
 }
 
-/// Whose CPU is counted: this process, and the server with all its processes.
+/// Reads the CPU time of this process, and of the server with all its processes.
 struct Host {
     server: u32,
 }
@@ -180,16 +181,16 @@ impl Host {
         Ok(Self { server })
     }
 
-    /// CPU seconds until now, of this process and of the server.
+    /// Returns the CPU seconds used so far by this process and by the server.
     fn cpu(&self) -> (f64, f64) {
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
         let children = pids.filter_map(stat).filter(|(parent, _)| *parent == self.server);
         let server: u32 = children.map(|(_, cpu)| cpu.own).sum();
-        let mother = stat(self.server).map_or(0, |(_, cpu)| cpu.own + cpu.ended);
+        let main = stat(self.server).map_or(0, |(_, cpu)| cpu.own + cpu.ended);
         let own = stat(std::process::id()).map_or(0, |(_, cpu)| cpu.own);
-        // Hundredths of a second, as Linux counts them for everybody.
-        (f64::from(own) / 100.0, f64::from(server + mother) / 100.0)
+        // Linux reports hundredths of a second.
+        (f64::from(own) / 100.0, f64::from(server + main) / 100.0)
     }
 
     fn watch(&self) -> Watch<'_> {
@@ -199,11 +200,11 @@ impl Host {
 
 struct Cpu {
     own: u32,
-    /// Of children that have ended.
+    /// CPU time of children that have ended.
     ended: u32,
 }
 
-/// The parent of a process, and its CPU.
+/// Returns the parent of a process, and its CPU time.
 fn stat(process: u32) -> Option<(u32, Cpu)> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
@@ -219,13 +220,13 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    fn tell(&self, what: &str, jobs: u32) {
+    fn report(&self, what: &str, jobs: u32) {
         let (took, jobs) = (self.began.elapsed().as_secs_f64(), f64::from(jobs));
         let (own, server) = self.host.cpu();
         let each = |now: f64, before: f64| (now - before) * 1e6 / jobs;
-        let (here, there) = (each(own, self.cpu.0), each(server, self.cpu.1));
+        let (client, remote) = (each(own, self.cpu.0), each(server, self.cpu.1));
         println!(
-            "{what}: {:.0}/s, {took:.1} s; CPU each: here {here:.1} us, server {there:.1} us",
+            "{what}: {:.0}/s, {took:.1} s; CPU each: client {client:.1} us, server {remote:.1} us",
             jobs / took
         );
     }

@@ -1,8 +1,10 @@
-//! One of several processes that share a rate: it spends a token for each byte that it sends to a receiver, which counts.
+//! One of several processes that share a rate. Spends a token for each byte that it sends to a receiver,
+//! which counts them.
 //!
-//! `cargo run -p lockgate-distributed --example shared_rate -- redis://127.0.0.1/ my-namespace 1000/s 100 127.0.0.1:9000`
+//! `cargo run -p lockgate-distributed --example shared_rate -- redis://127.0.0.1/ my-namespace 1000/s 100
+//! 127.0.0.1:9000`
 //!
-//! It begins when the receiver sends a byte, and ends when the receiver closes the connection.
+//! Begins when the receiver sends a byte, and ends when the receiver closes the connection.
 
 use std::time::Duration;
 
@@ -20,7 +22,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let receiver = next("RECEIVER")?;
 
     let slots = RedisSlots::connect(RedisOptions::new(url, namespace.as_str())).await?;
-    let limiter = DistributedLimiter::new(RedisTokenStore::beside(&slots, &namespace), "shared", quota);
+    let limiter =
+        DistributedLimiter::new(RedisTokenStore::sharing_connection(&slots, &namespace), "shared", quota);
     let mut stream = TcpStream::connect(receiver).await?;
     stream.set_nodelay(true)?;
     stream.read_u8().await?;
@@ -28,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         match limiter.acquire(1).await {
             Ok(()) if stream.write_u8(1).await.is_ok() => {}
             Ok(()) => break,
-            // Nothing is admitted while the store is away.
+            // No token is available while the store is unreachable.
             Err(TokenStoreError::Store(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
             Err(error) => return Err(error.into()),
         }

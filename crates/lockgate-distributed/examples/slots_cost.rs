@@ -1,7 +1,7 @@
-//! What the slots cost a Redis: microseconds of its time, by what is done and how many wait.
+//! Measures the CPU time that slots cost a Redis, in microseconds for each operation and number of waiters.
 //!
-//! It is the server's own sum over small batches of calls. On a busy machine look at the least, and at how many times it is what
-//! a script takes that does nothing, with the same keys, at the same time.
+//! The times are the server's own sums over small batches of calls. On a busy machine compare the minimum, as
+//! a multiple of the time of an empty script that ran at the same time with the same number of keys.
 //!
 //! Run it against a server that nobody else uses: `cargo run --example slots_cost -- redis://127.0.0.1:6379`.
 
@@ -20,7 +20,7 @@ use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 
 const SLOTS: u32 = 100;
-/// Calls on their way at once, and measured together: a server that is at work, not one that is woken for each call.
+/// Calls that are sent at once and measured together, so that the server is busy and not woken for each call.
 const BATCH: usize = 20;
 
 struct Bench {
@@ -30,7 +30,7 @@ struct Bench {
     one: Session,
     other: Session,
     tenants: u32,
-    /// Microseconds of a call, by batch.
+    /// Microseconds for each call, by batch.
     took: Vec<f64>,
 }
 
@@ -40,7 +40,7 @@ async fn main() {
     let client = redis::Client::open(url.as_str()).unwrap();
     let stats = client.get_multiplexed_async_connection().await.unwrap();
     let namespace = format!("cost-{}", Uuid::now_v7());
-    // Nobody dies, and no heartbeat is in the sums.
+    // Long enough that no session expires, so that no heartbeat is needed and measured.
     let hour = Duration::from_secs(3_600);
     let timing = SlotTiming { ttl: hour, clock_cap: hour / 2, ..SlotTiming::default() };
     let options = RedisOptions {
@@ -49,19 +49,19 @@ async fn main() {
         ..RedisOptions::new(url, namespace.clone())
     };
     let slots = RedisSlots::connect(options).await.unwrap();
-    slots.found().await.unwrap();
-    for (name, slots_of_it) in [("clickhouse", SLOTS), ("beats", 256)] {
+    slots.initialize().await.unwrap();
+    for (name, slots_of_it) in [("clickhouse", SLOTS), ("heartbeats", 256)] {
         let pool = PoolSpec { name: pool(name), slots: slots_of_it, per_tenant: None };
         slots.control(PoolCommand::Ensure(pool)).await.unwrap();
     }
     let (one, other) = (slots.open("one").await.unwrap(), slots.open("other").await.unwrap());
     let mut bench = Bench { slots, stats, namespace, one, other, tenants: 0, took: Vec::new() };
     bench.uncontended().await;
-    bench.coalesced(50).await;
+    bench.batched(50).await;
     for waiters in [100, 1_000, 10_000] {
         bench.contended(waiters).await;
     }
-    bench.beat().await;
+    bench.heartbeat().await;
 }
 
 fn pool(name: &str) -> PoolName {
@@ -82,8 +82,8 @@ impl Bench {
         (before..self.tenants).map(request).collect()
     }
 
-    /// Each request in a call of its own.
-    async fn ask(&mut self, session: Session, n: u32) -> Vec<Lease> {
+    /// Acquires slots, each request in a call of its own.
+    async fn acquire(&mut self, session: Session, n: u32) -> Vec<Lease> {
         let requests = self.requests("clickhouse", n);
         let mut held = Vec::new();
         for batch in requests.chunks(BATCH) {
@@ -92,34 +92,34 @@ impl Bench {
             for answer in join_all(calls).await {
                 held.extend(granted(answer.unwrap()));
             }
-            self.note(before).await;
+            self.record(before).await;
         }
         held
     }
 
-    /// Each lease in a call of its own.
+    /// Releases leases, each in a call of its own.
     async fn free(&mut self, session: Session, leases: &[Lease]) {
         for batch in leases.chunks(BATCH) {
             let before = self.spent().await;
             let calls =
-                batch.iter().map(|lease| self.slots.release(&session, ends(std::slice::from_ref(lease))));
+                batch.iter().map(|lease| self.slots.release(&session, releases(std::slice::from_ref(lease))));
             join_all(calls).await.into_iter().for_each(|answer| drop(answer.unwrap()));
-            self.note(before).await;
+            self.record(before).await;
         }
     }
 
-    /// All leases in one call.
+    /// Releases all leases in one call.
     async fn free_at_once(&mut self, session: Session, leases: &[Lease]) {
         let before = self.spent().await;
-        self.slots.release(&session, ends(leases)).await.unwrap();
-        self.note(before).await;
+        self.slots.release(&session, releases(leases)).await.unwrap();
+        self.record(before).await;
     }
 
     async fn held_by(&self, session: Session) -> Vec<Lease> {
         self.slots.heartbeat(&session, vec![], vec![]).await.unwrap().granted
     }
 
-    /// How many scripts the server has run, and what they took.
+    /// Returns how many scripts the server has run, and how long they took.
     async fn spent(&self) -> (f64, f64) {
         let info: String =
             redis::cmd("INFO").arg("commandstats").query_async(&mut self.stats.clone()).await.unwrap();
@@ -131,23 +131,24 @@ impl Bench {
         (field("calls="), field("usec="))
     }
 
-    async fn note(&mut self, before: (f64, f64)) {
+    async fn record(&mut self, before: (f64, f64)) {
         let after = self.spent().await;
         self.took.push((after.1 - before.1) / (after.0 - before.0));
     }
 
-    /// Prints what calls took since the last report, for each of `items` of a call, beside a script that does nothing.
+    /// Prints how long calls took since the last report, for each of the `items` of a call, compared with an
+    /// empty script.
     async fn report(&mut self, what: &str, items: u32) {
-        let (least, middle) = least_and_middle(std::mem::take(&mut self.took));
+        let (minimum, median) = minimum_and_median(std::mem::take(&mut self.took));
         for _ in 0..10 {
             self.do_nothing().await;
         }
-        let (nothing, _) = least_and_middle(std::mem::take(&mut self.took));
-        let (times, items) = (least / nothing, f64::from(items));
+        let (nothing, _) = minimum_and_median(std::mem::take(&mut self.took));
+        let (times, items) = (minimum / nothing, f64::from(items));
         println!(
-            "{what:<62} least {:>7.1} us, middle {:>7.1} us, a call {times:>6.1} x nothing ({nothing:.1} us)",
-            least / items,
-            middle / items
+            "{what:<62} min {:>7.1} us, median {:>7.1} us, a call {times:>6.1} x empty script ({nothing:.1} us)",
+            minimum / items,
+            median / items
         );
     }
 
@@ -164,69 +165,69 @@ impl Bench {
         let calls =
             (0..BATCH).map(|_| async { nothing.query_async::<i64>(&mut self.stats.clone()).await.unwrap() });
         join_all(calls).await;
-        self.note(before).await;
+        self.record(before).await;
     }
 
     async fn uncontended(&mut self) {
         for _ in 0..3 {
-            let held: Vec<Lease> = self.ask(self.one, SLOTS).await;
+            let held: Vec<Lease> = self.acquire(self.one, SLOTS).await;
             self.report("acquire, uncontended", 1).await;
             self.free(self.one, &held).await;
             self.report("release, uncontended", 1).await;
         }
     }
 
-    async fn coalesced(&mut self, n: u32) {
-        let (mut asked, mut freed) = (Vec::new(), Vec::new());
+    async fn batched(&mut self, n: u32) {
+        let (mut acquired, mut released) = (Vec::new(), Vec::new());
         for _ in 0..10 {
             let requests = self.requests("clickhouse", n);
             let before = self.spent().await;
             let held = granted(self.slots.acquire(&self.one, requests).await.unwrap());
-            self.note(before).await;
-            asked.append(&mut self.took);
+            self.record(before).await;
+            acquired.append(&mut self.took);
             self.free_at_once(self.one, &held).await;
-            freed.append(&mut self.took);
+            released.append(&mut self.took);
         }
-        self.took = asked;
+        self.took = acquired;
         self.report(&format!("acquire, {n} in one call, each"), n).await;
-        self.took = freed;
+        self.took = released;
         self.report(&format!("release, {n} in one call, each"), n).await;
     }
 
-    /// So many wait behind each hand-off, each of a tenant of its own.
+    /// Measures grants to waiting requests while this many requests wait, each of a tenant of its own.
     async fn contended(&mut self, waiters: u32) {
-        let heard = self.slots.notifications(&self.other).await.unwrap();
-        let held = self.ask(self.one, SLOTS).await;
+        let stream = self.slots.notifications(&self.other).await.unwrap();
+        let held = self.acquire(self.one, SLOTS).await;
         self.took.clear();
-        self.ask(self.other, waiters + SLOTS).await;
-        self.report(&format!("acquire, getting in line, up to {waiters} waiters"), 1).await;
+        self.acquire(self.other, waiters + SLOTS).await;
+        self.report(&format!("acquire, queued, up to {waiters} waiters"), 1).await;
         self.free(self.one, &held).await;
-        self.report(&format!("release, hand-off by push, {waiters} waiters"), 1).await;
+        self.report(&format!("release, grant by push, {waiters} waiters"), 1).await;
         let held = self.held_by(self.other).await;
-        self.ask(self.other, SLOTS).await;
+        self.acquire(self.other, SLOTS).await;
         self.took.clear();
         self.free(self.other, &held).await;
-        self.report(&format!("release, hand-off in the process, {waiters} waiters"), 1).await;
+        self.report(&format!("release, grant in the same process, {waiters} waiters"), 1).await;
         for _ in 0..3 {
             let held = self.held_by(self.other).await;
-            self.ask(self.other, SLOTS).await;
+            self.acquire(self.other, SLOTS).await;
             self.took.clear();
             self.free_at_once(self.other, &held).await;
-            self.report(&format!("release, {SLOTS} hand-offs in one call, {waiters} waiters, each"), SLOTS)
+            self.report(&format!("release, {SLOTS} grants in one call, {waiters} waiters, each"), SLOTS)
                 .await;
         }
         let before = self.spent().await;
         self.slots.inspect(&PoolQuery::all()).await.unwrap();
-        self.note(before).await;
+        self.record(before).await;
         self.report(&format!("inspect, {waiters} waiters"), 1).await;
-        drop(heard);
+        drop(stream);
         self.slots.close(&self.other).await.unwrap();
         self.other = self.slots.open("other").await.unwrap();
     }
 
-    /// A heartbeat of 256 held and 1,000 waiting.
-    async fn beat(&mut self) {
-        let requests = self.requests("beats", 1_256);
+    /// Measures a heartbeat with 256 leases and 1,000 waiters.
+    async fn heartbeat(&mut self) {
+        let requests = self.requests("heartbeats", 1_256);
         let answers = self.slots.acquire(&self.other, requests.clone()).await.unwrap();
         let waiting: Vec<SlotRequest> = requests
             .into_iter()
@@ -238,9 +239,9 @@ impl Bench {
         assert_eq!((held.len(), waiting.len()), (256, 1_000));
         for _ in 0..20 {
             let before = self.spent().await;
-            let pulse = self.slots.heartbeat(&self.other, held.clone(), waiting.clone()).await.unwrap();
-            assert_eq!(pulse, Default::default());
-            self.note(before).await;
+            let reply = self.slots.heartbeat(&self.other, held.clone(), waiting.clone()).await.unwrap();
+            assert_eq!(reply, Default::default());
+            self.record(before).await;
         }
         self.report("heartbeat, 256 held, 1,000 waiting", 1).await;
     }
@@ -254,12 +255,12 @@ fn granted(answers: Vec<Admission>) -> Vec<Lease> {
     answers.into_iter().filter_map(lease).collect()
 }
 
-fn ends(leases: &[Lease]) -> Vec<Release> {
+fn releases(leases: &[Lease]) -> Vec<Release> {
     leases.iter().map(|lease| Release::Free { lease: lease.id(), fence: lease.fence }).collect()
 }
 
-fn least_and_middle(mut took: Vec<f64>) -> (f64, f64) {
+fn minimum_and_median(mut took: Vec<f64>) -> (f64, f64) {
     took.sort_by(f64::total_cmp);
-    let at = |place: usize| took.get(place).copied().unwrap_or(f64::NAN);
+    let at = |index: usize| took.get(index).copied().unwrap_or(f64::NAN);
     (at(0), at(took.len() / 2))
 }

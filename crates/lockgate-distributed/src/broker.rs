@@ -1,15 +1,17 @@
-//! The broker on RabbitMQ: a quorum queue for each queue name, with a quorum queue of dead letters beside it.
+//! The broker on RabbitMQ: a quorum queue for each queue name, each with a quorum queue of dead letters.
 //!
-//! It must never hold the truth about a job, nor say that a message is stored before the server has confirmed it.
+//! It holds no truth about jobs: that is in the ledger. A message counts as published only when the server
+//! has confirmed it.
 //!
-//! Read it in this order: [`message`] (the open contract: what any client may send), [`topology`] (what is declared),
-//! [`connection`] and [`supervisor`] (two connections that are made again for ever), [`publisher`], [`subscription`]
-//! with its [`window`], [`dead`] with its [`letter`].
+//! Read it in this order: [`message`] (the open contract: what any client may send), [`topology`] (the
+//! declared queues), [`connection`] and [`supervisor`] (two connections that are reopened forever),
+//! [`publisher`], [`subscription`] with [`in_flight`], [`dead`] with [`letter`].
 
 mod clock;
 mod connection;
 mod dead;
 mod failure;
+mod in_flight;
 mod letter;
 mod message;
 mod options;
@@ -19,7 +21,6 @@ mod subscription;
 mod supervisor;
 pub mod telemetry;
 mod topology;
-mod window;
 
 #[cfg(test)]
 mod documents;
@@ -40,37 +41,38 @@ use uuid::Uuid;
 pub use options::{BrokerOpenError, BrokerOptions, MAX_PREFIX_BYTES};
 
 use connection::{Link, Role};
-use dead::Look;
+use dead::DeadLetterReader;
 use failure::{DEADLINE, unavailable, within};
-use message::Raw;
+use in_flight::AckKind;
+use message::RawMessage;
 use publisher::{Fault, Outgoing, Publisher};
 use subscription::Subscriptions;
-use supervisor::Dial;
+use supervisor::Target;
 use topology::{Counts, Names};
-use window::End;
 
 const PUBLISHING: &str = "publishing messages";
 const COUNTING: &str = "counting messages";
 
-/// How long it may take to look through dead letters: they are taken one by one, some thousand a second.
-const LOOK_THROUGH: Duration = Duration::from_secs(120);
+/// Deadline of reading or resolving dead letters. They are fetched one by one, some thousand a second.
+const DEAD_LETTER_DEADLINE: Duration = Duration::from_secs(120);
 
-/// The broker of a process: two connections, and what is subscribed by them.
+/// The broker of one process, with two connections.
 #[derive(Debug)]
 pub struct RabbitBroker {
     names: Names,
-    /// The server stops reading from a connection that publishes while it is short of memory or disk.
+    /// For publishing. The server stops reading from such a connection while it is short of memory or disk.
     publish: Link,
-    /// So what settles deliveries goes by another.
+    /// For consuming and acknowledging, which must not wait behind that.
     consume: Link,
     subscriptions: Subscriptions,
-    /// One look at dead letters at a time: what one has in hand, another would miss.
-    look: Mutex<()>,
+    /// Allows one reader of dead letters at a time, because a reader does not see letters that another one
+    /// holds.
+    reader_lock: Mutex<()>,
 }
 
 impl RabbitBroker {
-    /// A broker that connects when it is first used. While the server cannot be reached, it is retried forever, and calls
-    /// return [`EngineError::Unavailable`] within their deadline.
+    /// Creates a broker that connects when it is first used. While the server is unreachable, it reconnects
+    /// forever, and calls return [`EngineError::Unavailable`] within their deadline.
     ///
     /// ```no_run
     /// use lockgate_distributed::{BrokerOptions, RabbitBroker};
@@ -80,26 +82,26 @@ impl RabbitBroker {
     /// ```
     ///
     /// # Errors
-    /// When the options make no sense.
+    /// When the options are invalid.
     pub fn connect(options: BrokerOptions) -> Result<Self, BrokerOpenError> {
         options.check_prefix()?;
         let uri = options.uri()?;
-        let link = |role| Link::new(Dial { uri: uri.clone(), process: options.process.clone(), role });
+        let link = |role| Link::new(Target { uri: uri.clone(), process: options.process.clone(), role });
         Ok(Self {
             publish: link(Role::Publish),
             consume: link(Role::Consume),
             names: Names::new(options.prefix),
             subscriptions: Subscriptions::default(),
-            look: Mutex::default(),
+            reader_lock: Mutex::default(),
         })
     }
 
-    /// Publishes, to queues that are declared first.
+    /// Declares the queues, then publishes the messages.
     async fn send(&self, queues: BTreeSet<&QueueName>, messages: Vec<Outgoing>) -> Result<(), EngineError> {
         let sending = async {
-            let live = self.publish.live(PUBLISHING).await?;
+            let live = self.publish.connection(PUBLISHING).await?;
             if live.is_blocked() {
-                let why = "the broker takes no messages: it is short of memory or disk; an alarm is on";
+                let why = "the broker accepts no messages: an alarm is on, it is short of memory or disk";
                 return Err(unavailable(PUBLISHING, why));
             }
             for queue in &queues {
@@ -109,17 +111,22 @@ impl RabbitBroker {
             let sent = publisher.publish(messages).await;
             if let Err(Fault::Returned(_)) = &sent {
                 for queue in &queues {
-                    live.undeclare(queue).await;
+                    live.forget_declared(queue).await;
                 }
             }
             sent.map_err(|fault| fault.doing(PUBLISHING))
         };
-        self.reached(&self.publish, within(DEADLINE, PUBLISHING, sending).await, PUBLISHING)
+        self.with_down_reason(&self.publish, within(DEADLINE, PUBLISHING, sending).await, PUBLISHING)
     }
 
-    /// The answer; one that did not come because there is no connection says why there is none.
-    fn reached<T>(&self, link: &Link, answer: Result<T, EngineError>, doing: &str) -> Result<T, EngineError> {
-        match (answer, link.why_not()) {
+    /// Adds to an unavailable result why there is no connection.
+    fn with_down_reason<T>(
+        &self,
+        link: &Link,
+        answer: Result<T, EngineError>,
+        doing: &str,
+    ) -> Result<T, EngineError> {
+        match (answer, link.down_reason()) {
             (Err(EngineError::Unavailable { .. }), Some(why)) => {
                 Err(unavailable(doing, format!("there is no connection to the broker: {why}")))
             }
@@ -127,12 +134,12 @@ impl RabbitBroker {
         }
     }
 
-    /// Puts messages among the dead letters of their queue.
+    /// Publishes rejected messages to the dead letters of their queue.
     async fn reject(&self, rejects: &[(DeliveryTag, Rejection)]) -> Result<(), EngineError> {
         let mut letters = Vec::new();
         let mut queues = BTreeSet::new();
         for (tag, why) in rejects {
-            // One that is not there any more is delivered again, and rejected again.
+            // A message that is no longer in flight is delivered again, and rejected again.
             let Some((queue, raw)) = self.subscriptions.message(*tag) else { continue };
             let letter = letter::write(&raw, why, Uuid::now_v7(), clock::now());
             letters.push(Outgoing { queue: self.names.dead(&queue), raw: Arc::new(letter) });
@@ -145,32 +152,33 @@ impl RabbitBroker {
     }
 
     async fn counts(&self, name: ShortString) -> Result<Counts, EngineError> {
-        let live = self.consume.live(COUNTING).await?;
+        let live = self.consume.connection(COUNTING).await?;
         let channel = live.channel(COUNTING).await?;
         Ok(Names::counts(&channel, name).await?.unwrap_or_default())
     }
 
-    /// Replays or drops letters round by round: what is replayed is confirmed before it leaves.
-    async fn end_letters(
+    /// Replays or drops letters round by round. A replayed letter is deleted only after its message was
+    /// confirmed.
+    async fn resolve_letters(
         &self,
-        look: &mut Look,
+        reader: &mut DeadLetterReader,
         queue: &QueueName,
-        (ids, end, mut left): (&BTreeSet<String>, Resolution, u64),
+        (ids, resolution, mut left): (&BTreeSet<String>, Resolution, u64),
     ) -> Result<u64, EngineError> {
-        let mut ended = 0_u64;
-        while left > 0 && (ids.is_empty() || ended < u64::try_from(ids.len()).unwrap_or(u64::MAX)) {
-            let round = look.round(ids, &mut left).await?;
-            if end == Resolution::Replay && !round.is_empty() {
-                let revived = |raw: &Raw| Arc::new(letter::revive(raw));
+        let mut resolved = 0_u64;
+        while left > 0 && (ids.is_empty() || resolved < u64::try_from(ids.len()).unwrap_or(u64::MAX)) {
+            let round = reader.round(ids, &mut left).await?;
+            if resolution == Resolution::Replay && !round.is_empty() {
+                let restored = |raw: &RawMessage| Arc::new(letter::restore(raw));
                 let messages = round
                     .iter()
-                    .map(|taken| Outgoing { queue: self.names.queue(queue), raw: revived(&taken.raw) });
+                    .map(|held| Outgoing { queue: self.names.queue(queue), raw: restored(&held.raw) });
                 self.send([queue].into(), messages.collect()).await?;
             }
-            look.end(&round).await?;
-            ended = ended.saturating_add(u64::try_from(round.len()).unwrap_or(u64::MAX));
+            reader.delete(&round).await?;
+            resolved = resolved.saturating_add(u64::try_from(round.len()).unwrap_or(u64::MAX));
         }
-        Ok(ended)
+        Ok(resolved)
     }
 }
 
@@ -187,35 +195,36 @@ impl Broker for RabbitBroker {
         self.send(envelopes.iter().map(|envelope| &envelope.queue).collect(), messages.collect()).await
     }
 
-    async fn subscribe(&self, queue: &QueueName, window: u32) -> Result<Box<dyn Deliveries>, EngineError> {
+    async fn subscribe(&self, queue: &QueueName, prefetch: u32) -> Result<Box<dyn Deliveries>, EngineError> {
         let doing = "subscribing";
         let subscribing = async {
-            let live = self.consume.live(doing).await?;
-            self.subscriptions.open(live, &self.names, (queue, window)).await
+            let live = self.consume.connection(doing).await?;
+            self.subscriptions.open(live, &self.names, (queue, prefetch)).await
         };
-        let subscription = self.reached(&self.consume, within(DEADLINE, doing, subscribing).await, doing)?;
+        let subscription =
+            self.with_down_reason(&self.consume, within(DEADLINE, doing, subscribing).await, doing)?;
         Ok(Box::new(subscription))
     }
 
     async fn acknowledge(&self, dispositions: Vec<Disposition>) -> Result<(), EngineError> {
-        let (mut ends, mut rejects) = (Vec::new(), Vec::new());
-        for mark in dispositions {
-            match mark {
-                Disposition::Ack(tag) => ends.push((tag, End::Ack)),
-                Disposition::Return(tag) => ends.push((tag, End::Return)),
+        let (mut acks, mut rejects) = (Vec::new(), Vec::new());
+        for disposition in dispositions {
+            match disposition {
+                Disposition::Ack(tag) => acks.push((tag, AckKind::Ack)),
+                Disposition::Return(tag) => acks.push((tag, AckKind::Return)),
                 Disposition::Reject { tag, why } => rejects.push((tag, why)),
             }
         }
-        // A dead letter that is not stored keeps back its own delivery, not those of others.
+        // A dead letter that could not be stored holds back its own delivery, but not the others.
         let rejected = self.reject(&rejects).await;
         if rejected.is_ok() {
-            ends.extend(rejects.iter().map(|(tag, _)| (*tag, End::Ack)));
+            acks.extend(rejects.iter().map(|(tag, _)| (*tag, AckKind::Ack)));
         }
-        let settling = async {
-            self.subscriptions.settle(ends.into_iter()).await;
+        let acknowledging = async {
+            self.subscriptions.acknowledge(acks.into_iter()).await;
             Ok(())
         };
-        within(DEADLINE, "ending deliveries", settling).await?;
+        within(DEADLINE, "acknowledging deliveries", acknowledging).await?;
         rejected
     }
 
@@ -223,53 +232,62 @@ impl Broker for RabbitBroker {
         let counting = async {
             let ready = self.counts(self.names.queue(queue)).await?.ready;
             let dead = self.counts(self.names.dead(queue)).await?.ready;
-            Ok(Depth { ready, unsettled: self.subscriptions.unsettled(queue), dead })
+            Ok(Depth { ready, unsettled: self.subscriptions.in_flight(queue), dead })
         };
-        self.reached(&self.consume, within(DEADLINE, COUNTING, counting).await, COUNTING)
+        self.with_down_reason(&self.consume, within(DEADLINE, COUNTING, counting).await, COUNTING)
     }
 
     async fn consumers(&self, queue: &QueueName) -> Result<u64, EngineError> {
         let counting = self.counts(self.names.queue(queue));
         let counts = within(DEADLINE, COUNTING, counting).await;
-        Ok(self.reached(&self.consume, counts, COUNTING)?.consumers)
+        Ok(self.with_down_reason(&self.consume, counts, COUNTING)?.consumers)
     }
 
     async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError> {
         let doing = "reading dead letters";
-        let _alone = self.look.lock().await;
-        let live =
-            self.reached(&self.consume, within(DEADLINE, doing, self.consume.live(doing)).await, doing)?;
+        let _alone = self.reader_lock.lock().await;
+        let live = self.with_down_reason(
+            &self.consume,
+            within(DEADLINE, doing, self.consume.connection(doing)).await,
+            doing,
+        )?;
         let reading = async {
-            let Some((mut look, _)) = Look::open(&live, &self.names, &query.queue).await? else {
+            let Some((mut reader, _)) = DeadLetterReader::open(&live, &self.names, &query.queue).await?
+            else {
                 return Ok(Vec::new());
             };
-            let read = look.read(&query).await?;
-            look.close().await?;
+            let read = reader.read(&query).await?;
+            reader.close().await?;
             Ok(read)
         };
-        within(LOOK_THROUGH, doing, live.while_up(doing, reading)).await
+        within(DEAD_LETTER_DEADLINE, doing, live.while_up(doing, reading)).await
     }
 
     async fn resolve(
         &self,
         queue: &QueueName,
         ids: Vec<String>,
-        end: Resolution,
+        resolution: Resolution,
     ) -> Result<u64, EngineError> {
-        let doing = "ending dead letters";
-        let _alone = self.look.lock().await;
-        let live =
-            self.reached(&self.consume, within(DEADLINE, doing, self.consume.live(doing)).await, doing)?;
+        let doing = "resolving dead letters";
+        let _alone = self.reader_lock.lock().await;
+        let live = self.with_down_reason(
+            &self.consume,
+            within(DEADLINE, doing, self.consume.connection(doing)).await,
+            doing,
+        )?;
         let ending = async {
-            let Some((mut look, count)) = Look::open(&live, &self.names, queue).await? else { return Ok(0) };
-            let ids = BTreeSet::from_iter(ids);
-            let ended = match end {
-                Resolution::Drop if ids.is_empty() => look.purge().await?,
-                _ => self.end_letters(&mut look, queue, (&ids, end, count)).await?,
+            let Some((mut reader, count)) = DeadLetterReader::open(&live, &self.names, queue).await? else {
+                return Ok(0);
             };
-            look.close().await?;
-            Ok(ended)
+            let ids = BTreeSet::from_iter(ids);
+            let resolved = match resolution {
+                Resolution::Drop if ids.is_empty() => reader.purge().await?,
+                _ => self.resolve_letters(&mut reader, queue, (&ids, resolution, count)).await?,
+            };
+            reader.close().await?;
+            Ok(resolved)
         };
-        within(LOOK_THROUGH, doing, live.while_up(doing, ending)).await
+        within(DEAD_LETTER_DEADLINE, doing, live.while_up(doing, ending)).await
     }
 }

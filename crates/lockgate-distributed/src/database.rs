@@ -1,8 +1,7 @@
-//! One PostgreSQL database: a small pool of connections, migrations, and the server's clock.
+//! A PostgreSQL database: two small pools of connections, migrations, and the server's clock.
 //!
-//! It must never know what is written: the ledger and a worker's own tables come as [`Work`].
-//!
-//! Everything of ours lies in the schema `lockgate`, which each connection looks in first.
+//! It does not know what is stored: the ledger and a worker's own tables pass their statements as [`Work`].
+//! All tables of Lockgate are in the schema `lockgate`, which is first in the search path of each connection.
 
 mod clock;
 mod error;
@@ -26,32 +25,32 @@ use slow::SlowCalls;
 
 pub use error::{Doing, OpenError};
 pub use migrations::{Applied, Component, LOCKGATE, Migration, MigrationStatus};
-pub use pool::{DatabaseOptions, Patience};
+pub use pool::{DatabaseOptions, TimeLimit};
 
 pub(crate) use error::is_duplicate;
 
 /// A piece of work on a connection.
 ///
-/// It may run twice: when the server breaks it off because of what others did at once, it is begun again. So it takes
-/// `&self`, and keeps nothing in itself.
+/// It may run several times, because the server aborts work that collides with other transactions. So it
+/// takes `&self` and has no state of its own.
 #[async_trait]
 pub trait Work: Send + Sync {
-    /// What it answers.
+    /// What the work returns.
     type Output: Send;
 
-    /// How long it may take. Default short.
-    fn patience(&self) -> Patience {
-        Patience::Short
+    /// The time limit of the work. Default [`TimeLimit::Short`].
+    fn time_limit(&self) -> TimeLimit {
+        TimeLimit::Short
     }
 
-    /// Does the work. It neither begins, commits nor rolls back.
+    /// Runs the statements. It neither begins, commits nor rolls back a transaction.
     ///
     /// # Errors
-    /// Whatever went wrong: nothing of this work is kept.
+    /// When a statement fails. Nothing of this run is kept.
     async fn run(&self, connection: &mut PgConnection) -> Result<Self::Output, EngineError>;
 }
 
-/// An open database. Cheap to clone; its connections are closed with the last clone.
+/// An open database. Cheap to clone; dropping the last clone closes the connections.
 #[derive(Clone)]
 pub struct Database {
     inner: Arc<Inner>,
@@ -63,22 +62,22 @@ struct Inner {
     slow: SlowCalls,
 }
 
-/// How often work that collided with others is begun again.
-const COLLISIONS: u32 = 5;
+/// How many times work runs at most when it collides with other transactions.
+const MAX_TRIES: u32 = 5;
 
-/// The oldest server that we know.
-const OLDEST: i32 = 150_000;
+/// The oldest supported server version, as PostgreSQL numbers it: 15.0.
+const MIN_VERSION: i32 = 150_000;
 
 impl Database {
-    /// Connects, and checks that the server fits. The database gets no tables yet.
+    /// Connects, and checks version and encoding of the server. Creates no tables.
     ///
     /// # Errors
-    /// When it cannot be used; the error names it and the way out.
+    /// When the database is unusable. The error names it and a remedy.
     pub async fn connect(options: DatabaseOptions) -> Result<Self, OpenError> {
         let pools = pool::open(&options)?;
         let greeting = greet(&pools).await.map_err(|error| OpenError::from_store(&pools.place, error))?;
         let place = pools.place.clone();
-        if greeting.version < OLDEST {
+        if greeting.version < MIN_VERSION {
             return Err(OpenError::OldServer { place, found: greeting.version });
         }
         if greeting.encoding != "UTF8" {
@@ -89,29 +88,30 @@ impl Database {
         })
     }
 
-    /// Connections for a worker's own statements: not the ledger's, so that neither waits for the other.
+    /// Returns the connections for a worker's own statements. They are separate from the ledger's, so neither
+    /// waits for the other.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.inner.pools.worker
     }
 
-    /// The server's clock, as it was last read, and the time that has passed since.
+    /// Returns the server's time: its last reading plus the time that has passed in this process since.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.inner.clock.now()
     }
 
-    /// Host, port and name.
+    /// Returns host, port and name of the database, without user and password.
     #[must_use]
     pub fn place(&self) -> &str {
         &self.inner.pools.place
     }
 
-    /// Brings the tables of a component up to date; answers what was applied.
+    /// Applies the missing migrations of a component, and returns them.
     ///
     /// # Errors
-    /// When the tables are of a newer version, were made by a different text of a migration, or when there is something
-    /// to do and this user may not.
+    /// When the tables are newer than this program, when an applied migration has a different text, or when
+    /// migrations are missing and this user may not apply them.
     pub async fn migrate(&self, component: &Component) -> Result<Vec<Applied>, OpenError> {
         let work = Migrate { component: *component, place: self.inner.pools.place.clone() };
         self.transact("migrating the database", &work)
@@ -119,7 +119,7 @@ impl Database {
             .map_err(|error| OpenError::from_migration(&self.inner.pools.place, component.name, error))?
     }
 
-    /// The migrations of a component, and when each was applied.
+    /// Returns the migrations of a component, and when each was applied.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -129,41 +129,46 @@ impl Database {
             .map_err(|error| OpenError::from_store(&self.inner.pools.place, error))
     }
 
-    /// Runs work whose statements are each a transaction of its own.
+    /// Runs work in which each statement is a transaction of its own.
     ///
     /// # Errors
-    /// The work's own, or the store's.
+    /// The error of the work or of the database.
     pub async fn call<W: Work>(&self, doing: &'static str, work: &W) -> Result<W::Output, EngineError> {
         let started = Instant::now();
-        let answer = self.until_alone(doing, work).await;
-        self.inner.slow.report(doing, work.patience(), started.elapsed());
+        let answer = self.retrying_collisions(doing, work).await;
+        self.inner.slow.report(doing, work.time_limit(), started.elapsed());
         answer
     }
 
-    /// Begins work again that collided with others.
-    async fn until_alone<W: Work>(&self, doing: &'static str, work: &W) -> Result<W::Output, EngineError> {
+    /// Runs work again when it collides with other transactions.
+    async fn retrying_collisions<W: Work>(
+        &self,
+        doing: &'static str,
+        work: &W,
+    ) -> Result<W::Output, EngineError> {
         let ledger = &self.inner.pools.ledger;
-        for _ in 1..COLLISIONS {
-            match ledger.with_connection(doing, work.patience(), async |c| work.run(c).await).await {
+        for _ in 1..MAX_TRIES {
+            match ledger.with_connection(doing, work.time_limit(), async |c| work.run(c).await).await {
                 Err(error) if error::is_collision(&error) => {
-                    tracing::debug!(doing, "collided with others; begun again");
+                    tracing::debug!(doing, "collided with another transaction, retrying");
                 }
                 answer => return answer,
             }
         }
-        ledger.with_connection(doing, work.patience(), async |c| work.run(c).await).await
+        ledger.with_connection(doing, work.time_limit(), async |c| work.run(c).await).await
     }
 
-    /// Runs work in one transaction, which is durable when this answers.
+    /// Runs work in one transaction, which is durable when this returns.
     ///
     /// # Errors
-    /// The work's own, or the store's. When the answer to the commit was lost, it may have been kept.
+    /// The error of the work or of the database. When the reply to the commit was lost, the transaction may
+    /// have been committed.
     pub async fn transact<W: Work>(&self, doing: &'static str, work: &W) -> Result<W::Output, EngineError> {
         self.call(doing, &Transaction { doing, work }).await
     }
 
-    /// Takes a reading of the server's clock that came with an answer.
-    pub(crate) fn saw(&self, now: Timestamp) {
+    /// Records a reading of the server's clock that came with a reply.
+    pub(crate) fn observe_clock(&self, now: Timestamp) {
         self.inner.clock.set(now);
     }
 }
@@ -174,7 +179,7 @@ impl std::fmt::Debug for Database {
     }
 }
 
-/// Work in a transaction of its own.
+/// Wraps work in a transaction of its own.
 struct Transaction<'a, W> {
     doing: &'static str,
     work: &'a W,
@@ -184,15 +189,19 @@ struct Transaction<'a, W> {
 impl<W: Work> Work for Transaction<'_, W> {
     type Output = W::Output;
 
-    fn patience(&self) -> Patience {
-        self.work.patience()
+    fn time_limit(&self) -> TimeLimit {
+        self.work.time_limit()
     }
 
     async fn run(&self, connection: &mut PgConnection) -> Result<W::Output, EngineError> {
         let mut tx = connection.begin().await.doing(self.doing)?;
-        if self.patience() != Patience::Short {
-            let most = lockgate_core::time::millis(self.patience().statement());
-            sqlx::query(sql!("database/patience")).bind(most).execute(&mut *tx).await.doing(self.doing)?;
+        if self.time_limit() != TimeLimit::Short {
+            let most = lockgate_core::time::millis(self.time_limit().statement());
+            sqlx::query(sql!("database/long_statements"))
+                .bind(most)
+                .execute(&mut *tx)
+                .await
+                .doing(self.doing)?;
         }
         let answer = self.work.run(&mut tx).await?;
         tx.commit().await.doing(self.doing)?;
@@ -210,8 +219,9 @@ async fn greet(pools: &Pools) -> Result<Greeting, EngineError> {
     tracing::debug!(place = pools.place, "connecting to the ledger's database");
     pools
         .ledger
-        .with_connection("connecting", Patience::Short, async |connection| {
-            let row = sqlx::query(sql!("database/greet")).fetch_one(connection).await.doing("connecting")?;
+        .with_connection("connecting", TimeLimit::Short, async |connection| {
+            let row =
+                sqlx::query(sql!("database/server_info")).fetch_one(connection).await.doing("connecting")?;
             let read = || {
                 let now = Timestamp(row.try_get("now")?);
                 Ok(Greeting { version: row.try_get("version")?, encoding: row.try_get("encoding")?, now })

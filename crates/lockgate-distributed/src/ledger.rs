@@ -1,7 +1,8 @@
 //! The ledger in PostgreSQL: runs and jobs, the source of truth.
 //!
-//! It must never publish nor run anything. What may happen to a job is decided by [`lockgate_core::transition`], on rows
-//! that are locked; the steps that every job takes are one statement each, whose conditions are the same table's.
+//! It publishes and runs nothing. [`lockgate_core::transition`] decides what may happen to a job, on locked
+//! rows. The steps that every job takes are one statement each, whose conditions repeat the rules of that
+//! state machine.
 
 mod claim;
 mod clock;
@@ -34,7 +35,7 @@ pub struct PostgresLedger {
 }
 
 impl PostgresLedger {
-    /// The ledger whose tables [`crate::LOCKGATE`] has made in this database.
+    /// Creates the ledger of a database that has the tables of [`crate::LOCKGATE`].
     #[must_use]
     pub fn new(database: Database) -> Self {
         Self { database, clock: clock::Clock::default() }
@@ -48,7 +49,7 @@ impl Ledger for PostgresLedger {
         let (now, wall) = (self.clock.now(&self.database).await?, self.database.now());
         let work = plan::Plan { step: offset.step(step), now, wall };
         let planned = match self.database.transact("planning a run", &work).await {
-            // Another process added the same job at once: now it is there, and passed over.
+            // Another process added the same job at the same time. It exists now, so it is skipped.
             Err(error) if is_duplicate(&error) => self.database.transact("planning a run", &work).await,
             answer => answer,
         }?;
@@ -57,9 +58,9 @@ impl Ledger for PostgresLedger {
 
     async fn claim(&self, limit: u32, hold: Duration) -> Result<Claimed, EngineError> {
         let now = self.clock.now(&self.database).await?;
-        // A look first: an idle dispatcher changes no job.
-        let due = self.database.call("looking for due batches", &claim::Look { now }).await?;
-        self.database.saw(due.wall);
+        // Read first, so that an idle dispatcher changes no row.
+        let due = self.database.call("checking for due batches", &claim::CheckDue { now }).await?;
+        self.database.observe_clock(due.wall);
         if due.is_empty() {
             return Ok(Claimed { envelopes: Vec::new(), next_due: due.next() });
         }
@@ -69,9 +70,9 @@ impl Ledger for PostgresLedger {
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError> {
         let starts = start::Starts::new(starts, self.clock.now(&self.database).await?);
         let mut answers = self.database.call("starting jobs", &starts).await?;
-        let left = starts.left(&answers);
-        if !left.starts.is_empty() {
-            answers.extend(self.database.transact("starting jobs", &left).await?);
+        let remaining = starts.remaining(&answers);
+        if !remaining.starts.is_empty() {
+            answers.extend(self.database.transact("starting jobs", &remaining).await?);
         }
         Ok(starts.in_order(answers))
     }
@@ -90,12 +91,12 @@ impl Ledger for PostgresLedger {
         let timing = query.timing;
         let runs = read::Runs { query };
         let read = match timing {
-            // A look at every job needs more time than a statement has by itself.
+            // Timing reads every job, which takes longer than one statement normally may.
             true => self.database.transact("reading runs", &runs).await?,
             false => self.database.call("reading runs", &runs).await?,
         };
-        if read.changes > sweep::MANY {
-            // Whoever finds many changes folds them, so that the next reader does not; that it fails costs only time.
+        if read.changes > sweep::FOLD_THRESHOLD {
+            // Fold them now, so that the next reader need not sum them up. A failure costs only time.
             if let Err(error) = self.database.call("folding counts", &sweep::Fold).await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "counts were not folded");
             }
@@ -112,7 +113,7 @@ impl Ledger for PostgresLedger {
 
     async fn control(&self, command: RunCommand) -> Result<u64, EngineError> {
         let (command, now) = (command.checked()?, self.clock.now(&self.database).await?);
-        self.database.transact("carrying out a command", &control::Control { command, now }).await
+        self.database.transact("executing a command", &control::Control { command, now }).await
     }
 
     async fn sweep(&self, sweep: Sweep, limit: u32) -> Result<Swept, EngineError> {

@@ -1,9 +1,10 @@
 //! The distributed engine: ledger on PostgreSQL, broker on RabbitMQ, slots and rates on Redis.
 //!
-//! It must never hold truth in a process: what is in memory may be lost with it at any instant.
+//! No process holds the only copy of any state: a process may be killed at any instant.
 //!
-//! Read it in this order: [`database`] (a small pool, migrations, errors), then the three ports as every engine has
-//! them: `ledger`, `broker`, `slots`; beside them `chunks`, which rates are drawn from. Their SQL lies in `sql/`, their Lua in `lua/`, one operation a file.
+//! Read it in this order: [`database`] (connection pools, migrations, errors), then the three ports, which
+//! every engine has: `ledger`, `broker`, `slots`; last `token_store`, which the rate limits acquire tokens
+//! from. The SQL statements are in `sql/`, the Lua scripts in `lua/`, one operation in each file.
 
 pub mod database;
 
@@ -17,7 +18,7 @@ mod token_store;
 pub use broker::telemetry;
 pub use broker::{BrokerOpenError, BrokerOptions, MAX_PREFIX_BYTES, RabbitBroker};
 pub use database::{
-    Applied, Component, Database, DatabaseOptions, Doing, LOCKGATE, Migration, MigrationStatus, Patience,
+    Applied, Component, Database, DatabaseOptions, Doing, LOCKGATE, Migration, MigrationStatus, TimeLimit,
     Work,
 };
 pub use ledger::PostgresLedger;

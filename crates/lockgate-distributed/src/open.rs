@@ -1,6 +1,7 @@
-//! From three servers to one engine.
+//! Opens the distributed engine on its three servers.
 //!
-//! It must never take a server that cannot be reached for a mistake: its caller is told which of both it is.
+//! The error says whether a server is unreachable, so that trying again later may help, or whether the setup
+//! is wrong.
 
 mod namespace;
 
@@ -17,52 +18,52 @@ use crate::ledger::PostgresLedger;
 use crate::slots::{RedisOptions, RedisSlots};
 use crate::token_store::RedisTokenStore;
 
-/// Where the servers are, and what is this program's there.
+/// Addresses of the servers, and what identifies this program there.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The ledger's: `postgres://user:password@host:5432/name`.
+    /// URL of the ledger's database: `postgres://user:password@host:5432/name`.
     pub postgres: SecretString,
-    /// The broker's: `amqp://user:password@host:5672/vhost`, or `amqps://`.
+    /// URL of the broker: `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS.
     pub amqp: SecretString,
-    /// The slots': `redis://user:password@host:6379/0`, or `rediss://`.
+    /// URL of the slot store: `redis://user:password@host:6379/0`, or `rediss://` for TLS.
     pub redis: SecretString,
-    /// What keeps queues and slots apart from those of others on the same servers.
+    /// Prefix of queues and slots. It separates programs that share the same servers.
     pub namespace: String,
-    /// Times of leases and heartbeats; the same in every process of the namespace.
+    /// Times of leases and heartbeats. Must be the same in every process of the namespace.
     pub timing: SlotTiming,
-    /// What this process calls itself.
+    /// Name of this process in sessions and connections.
     pub process: String,
 }
 
-/// An open engine, and the database beneath it for tables of a worker's own.
+/// An open engine, and its database for tables of a worker's own.
 #[derive(Debug, Clone)]
 pub struct Distributed {
     /// The three ports, named `distributed`.
     pub engine: Engine,
-    /// What the rates of all processes of the namespace are drawn from.
+    /// The token store: rate limits that all processes of the namespace share.
     pub chunks: Arc<RedisTokenStore>,
     /// The ledger's database.
     pub database: Database,
 }
 
-/// Why there is no engine.
+/// Why the engine could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The ledger's database cannot be used.
     #[error(transparent)]
     Database(#[from] database::OpenError),
-    /// The broker's options make no sense.
+    /// The broker's options are invalid.
     #[error(transparent)]
     Broker(#[from] BrokerOpenError),
     /// The slot store cannot be used.
     #[error(
-        "cannot use the slot store; check that Redis runs where distributed.redis says, and who may use it"
+        "cannot use the slot store; check that Redis runs at the address in distributed.redis, and the rights of its user"
     )]
     Slots(#[source] EngineError),
 }
 
 impl OpenError {
-    /// Whether the same may go through later: a server is down, or on its way.
+    /// Returns whether opening may succeed later, because a server is down or starting.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -73,11 +74,13 @@ impl OpenError {
     }
 }
 
-/// Opens the engine: connects to PostgreSQL and Redis, and brings the ledger's tables up to date. The connection to
-/// RabbitMQ is opened when the broker is first used, and retried forever while the server is down.
+/// Opens the engine: connects to PostgreSQL and Redis, and brings the ledger's tables up to date. The
+/// connection to RabbitMQ is opened when the broker is first used, and retried forever while the server is
+/// down.
 ///
 /// # Errors
-/// When a server cannot be reached ([`OpenError::is_transient`]), or cannot be used; the error names it and the way out.
+/// When a server is unreachable ([`OpenError::is_transient`]) or unusable. The error names the server and a
+/// remedy.
 pub async fn open(options: Options) -> Result<Distributed, OpenError> {
     let Options { postgres, amqp, redis, namespace, timing, process } = options;
     let broker =
@@ -86,13 +89,13 @@ pub async fn open(options: Options) -> Result<Distributed, OpenError> {
     let slots = RedisSlots::connect(slots).await.map_err(OpenError::Slots)?;
     let database = Database::connect(DatabaseOptions::new(postgres)).await?;
     database.migrate(&LOCKGATE).await?;
-    let chunks = RedisTokenStore::beside(&slots, &namespace);
-    namespace::found(&database, (&slots, &chunks), &namespace).await?;
+    let tokens = RedisTokenStore::sharing_connection(&slots, &namespace);
+    namespace::initialize(&database, (&slots, &tokens), &namespace).await?;
     let engine = Engine {
         name: "distributed",
         ledger: Arc::new(PostgresLedger::new(database.clone())),
         broker: Arc::new(broker),
         slots: Arc::new(slots),
     };
-    Ok(Distributed { engine, chunks: Arc::new(chunks), database })
+    Ok(Distributed { engine, chunks: Arc::new(tokens), database })
 }

@@ -1,19 +1,19 @@
-//! The slots in Redis: pools, leases, waiters and sessions of all processes of a namespace.
+//! Slots in Redis: pools, leases, waiters and sessions of all processes of a namespace.
 //!
-//! It must never decide here what a script decides there: each call is one script, which leaves nobody waiting who could
-//! be granted. What a process remembers is how to say it again.
+//! Each call is one Lua script, and the script takes every decision. It also grants the slots that it frees,
+//! so a waiter never waits for slots that are free. A process keeps only what it needs to repeat a call.
 
 mod acquire;
 mod call;
+mod connection;
 mod details;
 mod failure;
 mod heartbeat;
+mod history;
 mod link;
-mod live;
 mod notifications;
 mod options;
 mod pools;
-mod record;
 mod release;
 pub(crate) mod reply;
 mod request;
@@ -40,19 +40,19 @@ use script::Script;
 pub struct RedisSlots {
     link: Arc<Link>,
     timing: SlotTiming,
-    /// How the sessions opened here call themselves: what the store needs to open one again.
+    /// Name of the process by session. The store needs it to open a session again.
     processes: Mutex<HashMap<SessionId, String>>,
 }
 
 impl RedisSlots {
-    /// Connects, and keeps the connection up from then on, on a thread of its own: a runtime that is blocked by a job
-    /// does not stop the heartbeats of another one.
+    /// Connects. From then on a thread of its own keeps the connection up, so that a job that blocks its
+    /// runtime does not stop heartbeats.
     ///
-    /// A store that was never used, like one that lost its state, grants nothing for one ttl, unless it is
-    /// [founded](Self::found).
+    /// A store that was never used looks like one that lost its state. It grants nothing for one ttl, unless
+    /// it is [initialized](Self::initialize).
     ///
     /// # Errors
-    /// When the first connection fails, or the times do not fit together.
+    /// When the first connection fails, or the lease times contradict each other.
     pub async fn connect(options: RedisOptions) -> Result<Self, EngineError> {
         let timing =
             options.timing.check().map_err(|bad| EngineError::Conflict { reason: bad.to_string() })?;
@@ -60,17 +60,18 @@ impl RedisSlots {
         Ok(Self { link, timing, processes: Mutex::default() })
     }
 
-    /// Says that nobody can hold anything in this namespace yet, so that a store without state is new, and not one that
-    /// lost it. Answers whether it was without.
+    /// Initializes a namespace in which nobody can hold anything yet, so that an empty store counts as new
+    /// and not as one that lost its state. Returns whether the store was empty.
     ///
     /// # Errors
-    /// When the store fails. It learns for a ttl then, which is always safe.
-    pub async fn found(&self) -> Result<bool, EngineError> {
-        let said = self.link.call(Script::Found, None, &Args::default()).await?;
-        Ok(reply::row(Script::Found.doing(), said)?.integer()? == 1)
+    /// When the store fails. The namespace then starts with a recovery grace period of one ttl, which is
+    /// always safe.
+    pub async fn initialize(&self) -> Result<bool, EngineError> {
+        let answer = self.link.call(Script::Initialize, None, &Args::default()).await?;
+        Ok(reply::row(Script::Initialize.doing(), answer)?.integer()? == 1)
     }
 
-    /// The connection, for what lives beside the slots.
+    /// Returns the connection, which the token store shares.
     pub(crate) fn link(&self) -> Arc<Link> {
         Arc::clone(&self.link)
     }
@@ -115,7 +116,7 @@ impl Slots for RedisSlots {
         held: Vec<Lease>,
         waiting: Vec<SlotRequest>,
     ) -> Result<HeartbeatReply, EngineError> {
-        heartbeat::beat(&self.link, &self.caller(session), &held, &waiting).await
+        heartbeat::send(&self.link, &self.caller(session), &held, &waiting).await
     }
 
     async fn notifications(&self, session: &Session) -> Result<Box<dyn Notifications>, EngineError> {

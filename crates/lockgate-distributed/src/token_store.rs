@@ -1,11 +1,11 @@
-//! The chunks in Redis: limits of rate that all processes of a namespace share.
+//! The token store in Redis: rate limits that all processes of a namespace share.
 //!
-//! It must never decide here what a script decides there: each call is one script. What a process remembers
-//! is the limit's clock in its last answer, and since when: by that the store tells a leap of its clock from
-//! time that passed.
+//! Each call is one Lua script, and the script takes every decision. A process remembers only the limit's
+//! clock in its last reply, and when it sent that call: from these the store distinguishes a leap of its own
+//! clock from time that passed.
 
+mod clocks;
 mod script;
-mod seen;
 mod units;
 
 use std::sync::Arc;
@@ -18,42 +18,50 @@ use lockgate_limits::{
 };
 use redis::Value;
 
-use crate::slots::reply::{self, Row, senseless};
+use crate::slots::reply::{self, Row, unexpected};
 use crate::slots::{Link, RedisSlots};
+use clocks::ClockReadings;
 use script::Script;
-use seen::Seen;
 use units::Units;
 
-/// The longest that a chunk may last: a store that lost its state waits for longer than that.
+/// The longest time that a token batch may last. A store that lost its state waits longer than this, see
+/// `RECOVERY` in `lua/tokens/prologue.lua`.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// The chunks of one namespace. They share the slots' connection.
+/// The rate limits of one namespace. They share the connection of the slots.
 pub struct RedisTokenStore {
     link: Arc<Link>,
     tag: String,
-    seen: Seen,
+    clocks: ClockReadings,
 }
 
 impl std::fmt::Debug for RedisTokenStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedisChunks").field("tag", &self.tag).finish_non_exhaustive()
+        f.debug_struct("RedisTokenStore").field("tag", &self.tag).finish_non_exhaustive()
     }
 }
 
 impl RedisTokenStore {
-    /// The chunks beside these slots. As with slots, a store that was never used, like one that lost its
-    /// state, gives nothing for a while, unless it is [founded](Self::found).
+    /// Creates the token store of a namespace, on the connection of its slots.
+    ///
+    /// A store that was never used looks like one that lost its state. It hands out nothing for 11 s, unless
+    /// it is [initialized](Self::initialize).
     #[must_use]
-    pub fn beside(slots: &RedisSlots, namespace: &str) -> Self {
-        Self { link: slots.link(), tag: format!("{{lockgate:{namespace}}}"), seen: Seen::default() }
+    pub fn sharing_connection(slots: &RedisSlots, namespace: &str) -> Self {
+        Self {
+            link: slots.link(),
+            tag: format!("{{lockgate:{namespace}}}"),
+            clocks: ClockReadings::default(),
+        }
     }
 
-    /// Says that nobody can have spent anything in this namespace yet. Answers whether it was without state.
+    /// Initializes a namespace in which nobody can have spent anything yet. Returns whether the store was
+    /// empty.
     ///
     /// # Errors
-    /// When the store fails. It learns then, which is always safe.
-    pub async fn found(&self) -> Result<bool, EngineError> {
-        let mut row = self.call(Script::Found, "", Vec::new()).await?;
+    /// When the store fails. The limits then start with a recovery, which is always safe.
+    pub async fn initialize(&self) -> Result<bool, EngineError> {
+        let mut row = self.call(Script::Initialize, "", Vec::new()).await?;
         Ok(row.integer()? == 1)
     }
 
@@ -64,54 +72,54 @@ impl RedisTokenStore {
             let of_limit = |what: &str| format!("{}:{what}:{limit}", self.tag);
             vec![format!("{}:rates", self.tag), of_limit("ends"), of_limit("tokens")]
         };
-        let (asked, borne_out) = self.seen.before(limit);
-        let mut args = vec![limit.to_owned(), borne_out.clock.to_string(), borne_out.elapsed.to_string()];
+        let (sent, confirmed) = self.clocks.confirmed(limit);
+        let mut args = vec![limit.to_owned(), confirmed.clock.to_string(), confirmed.elapsed.to_string()];
         args.extend(own);
-        let said = self.link.evaluate(script.doing(), script.text(), &keys, &args).await?;
-        let mut parts = reply::row(script.doing(), said)?;
-        self.seen.answered(limit, asked, parts.integer()?);
+        let answer = self.link.evaluate(script.doing(), script.text(), &keys, &args).await?;
+        let mut parts = reply::row(script.doing(), answer)?;
+        self.clocks.record(limit, sent, parts.integer()?);
         reply::row(script.doing(), parts.value())
     }
 
-    async fn try_draw(&self, limit: &str, draw: AcquireRequest) -> Result<Acquired, EngineError> {
-        if draw.lasts > LONGEST {
-            let reason = format!("a chunk lasts {LONGEST:?} at most; ask for a shorter one");
+    async fn try_acquire(&self, limit: &str, request: AcquireRequest) -> Result<Acquired, EngineError> {
+        if request.lasts > LONGEST {
+            let reason = format!("a token batch lasts {LONGEST:?} at most; request a shorter one");
             return Err(EngineError::Conflict { reason });
         }
-        let mut own = quota(Some(draw.quota));
-        own.extend([draw.least.to_string(), draw.most.max(draw.least).to_string()]);
-        own.push(draw.lasts.as_micros().to_string());
-        let (chunk, unspent) =
-            draw.before.map_or((String::new(), 0), |(id, unspent)| (id.0.to_string(), unspent));
-        own.extend([chunk, unspent.to_string(), u8::from(draw.is_configured).to_string()]);
-        let mut row = self.call(Script::AcquireRequest, limit, own).await?;
+        let mut own = quota(Some(request.quota));
+        own.extend([request.least.to_string(), request.most.max(request.least).to_string()]);
+        own.push(request.lasts.as_micros().to_string());
+        let (batch, unspent) =
+            request.before.map_or((String::new(), 0), |(id, unspent)| (id.0.to_string(), unspent));
+        own.extend([batch, unspent.to_string(), u8::from(request.is_configured).to_string()]);
+        let mut row = self.call(Script::Acquire, limit, own).await?;
         match row.integer()? {
             -3 => Ok(Acquired::NoLimit),
             -2 => Ok(Acquired::Dry { retry_after: None }),
             -1 => Ok(Acquired::Dry { retry_after: Some(Duration::from_micros(row.number()?)) }),
             id => {
                 let id = u64::try_from(id)
-                    .map_err(|_| senseless(Script::AcquireRequest.doing(), "a chunk below zero"))?;
+                    .map_err(|_| unexpected(Script::Acquire.doing(), "a negative batch id"))?;
                 let (tokens, quota) = (row.number()?, quota_of(&mut row)?);
-                let quota =
-                    quota.ok_or_else(|| senseless(Script::AcquireRequest.doing(), "a chunk of no rate"))?;
+                let quota = quota
+                    .ok_or_else(|| unexpected(Script::Acquire.doing(), "a token batch without a rate"))?;
                 Ok(Acquired::Chunk { id: TokenBatchId(id), tokens, quota })
             }
         }
     }
 
-    async fn try_give_back(&self, limit: &str, chunk: TokenBatchId, unspent: u32) -> Result<(), EngineError> {
-        self.call(Script::GiveBack, limit, vec![chunk.0.to_string(), unspent.to_string()]).await.map(drop)
+    async fn try_give_back(&self, limit: &str, batch: TokenBatchId, unspent: u32) -> Result<(), EngineError> {
+        self.call(Script::GiveBack, limit, vec![batch.0.to_string(), unspent.to_string()]).await.map(drop)
     }
 
-    async fn try_look(&self) -> Result<Vec<LimitStatus>, EngineError> {
-        let mut rows = self.call(Script::Look, "", Vec::new()).await?;
-        let mut found = Vec::new();
+    async fn try_list(&self) -> Result<Vec<LimitStatus>, EngineError> {
+        let mut rows = self.call(Script::List, "", Vec::new()).await?;
+        let mut limits = Vec::new();
         while rows.is_more() {
-            found.push(status(reply::row(Script::Look.doing(), rows.value())?)?);
+            limits.push(status(reply::row(Script::List.doing(), rows.value())?)?);
         }
-        found.sort_by(|one: &LimitStatus, other| one.name.cmp(&other.name));
-        Ok(found)
+        limits.sort_by(|one: &LimitStatus, other| one.name.cmp(&other.name));
+        Ok(limits)
     }
 
     async fn try_set(&self, limit: &str, change: LimitChange) -> Result<Changed, EngineError> {
@@ -131,15 +139,15 @@ impl RedisTokenStore {
 
 impl TokenStore for RedisTokenStore {
     fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
-        Box::pin(async move { Ok(self.try_draw(limit, draw).await?) })
+        Box::pin(async move { Ok(self.try_acquire(limit, draw).await?) })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
-        Box::pin(async move { Ok(self.try_give_back(limit, chunk, unspent).await?) })
+    fn give_back<'a>(&'a self, limit: &'a str, batch: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
+        Box::pin(async move { Ok(self.try_give_back(limit, batch, unspent).await?) })
     }
 
     fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
-        Box::pin(async move { Ok(self.try_look().await?) })
+        Box::pin(async move { Ok(self.try_list().await?) })
     }
 
     fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
@@ -151,8 +159,8 @@ impl TokenStore for RedisTokenStore {
     }
 }
 
-/// A quota as scripts take it: units for a microsecond, units for a token, burst, rate as text. Without one
-/// the text is empty, and the numbers are those of an unused bucket.
+/// Encodes a quota for the scripts: units for a microsecond, units for a token, burst, rate as text. Without
+/// a quota the text is empty, and the numbers are those of an unused bucket.
 fn quota(quota: Option<Quota>) -> Vec<String> {
     let Some(quota) = quota else { return ["1", "1000000", "1", ""].map(str::to_owned).to_vec() };
     let Units { per_micro, per_token } = Units::of(quota);
@@ -164,7 +172,7 @@ fn quota_of(row: &mut Row) -> Result<Option<Quota>, EngineError> {
     if rate.is_empty() {
         return Ok(None);
     }
-    let bad = |error: lockgate_limits::QuotaError| senseless("reading a limit", &error.to_string());
+    let bad = |error: lockgate_limits::QuotaError| unexpected("reading a limit", &error.to_string());
     let rate: Rate = rate.parse().map_err(bad)?;
     Quota::new(rate, burst).map(Some).map_err(bad)
 }

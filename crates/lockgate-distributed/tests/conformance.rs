@@ -1,5 +1,5 @@
-//! The distributed engine against the public suite of all engines: the three ports together, on real servers and the
-//! real clock.
+//! The distributed engine in the conformance suite of all engines: the three ports together, on real servers
+//! and the real clock.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests, their helpers included")]
 
@@ -27,19 +27,20 @@ mod database;
 #[path = "servers/queues.rs"]
 mod queues;
 
-/// The queue of the suite.
+/// The queues of the suite.
 const QUEUES: [&str; 1] = ["q"];
 
-/// A namespace of its own on the shared servers; where there are none, which was said aloud, the memory engine stands in.
+/// A namespace on the shared servers. When this machine has none, which was reported, the memory engine is
+/// tested instead.
 enum Store {
-    Servers { place: Place, engine: Engine, loses: bool },
+    Servers { namespace: Namespace, engine: Engine, loses_slots: bool },
     Memory(Memory),
 }
 
-struct Place {
+struct Namespace {
     shared: &'static Shared,
     database: Arc<OwnDatabase>,
-    namespace: String,
+    name: String,
 }
 
 fn timing() -> SlotTiming {
@@ -58,31 +59,35 @@ async fn fresh() -> Store {
 }
 
 impl Store {
-    /// A new namespace, on a database that others may use too.
-    async fn of(shared: Option<&'static Shared>, database: Option<Arc<OwnDatabase>>, loses: bool) -> Self {
+    /// Creates a new namespace, on a database that other namespaces may share.
+    async fn of(
+        shared: Option<&'static Shared>,
+        database: Option<Arc<OwnDatabase>>,
+        loses_slots: bool,
+    ) -> Self {
         let (Some(shared), Some(database)) = (shared, database) else {
             return Self::Memory(Memory::new(timing()));
         };
-        let place = Place { shared, database, namespace: Uuid::now_v7().simple().to_string() };
-        let engine = place.open().await;
-        Self::Servers { place, engine, loses }
+        let namespace = Namespace { shared, database, name: Uuid::now_v7().simple().to_string() };
+        let engine = namespace.open().await;
+        Self::Servers { namespace, engine, loses_slots }
     }
 }
 
-impl Place {
+impl Namespace {
     async fn open(&self) -> Engine {
         let options = Options {
             postgres: self.database.to_string().into(),
             amqp: self.shared.amqp_url().into(),
             redis: self.shared.redis_url().into(),
-            namespace: self.namespace.clone(),
+            namespace: self.name.clone(),
             timing: timing(),
             process: "test".to_owned(),
         };
         open(options).await.unwrap().engine
     }
 
-    /// As if the clock of the server had been set, for this database alone.
+    /// Steps the server's clock, for this database alone.
     async fn step_clock(&self, off_by_seconds: i64) {
         let stepped =
             include_str!("servers/step_clock.sql").replace("{seconds}", &off_by_seconds.to_string());
@@ -90,7 +95,7 @@ impl Place {
         sqlx::raw_sql(sqlx::AssertSqlSafe(stepped)).execute(&mut connection).await.unwrap();
     }
 
-    /// As `FLUSHALL` does, for this namespace alone.
+    /// Deletes all keys of this namespace, as `FLUSHALL` does for the whole server.
     async fn forget_slots(&self) -> redis::RedisResult<()> {
         let mut redis =
             redis::Client::open(self.shared.redis_url())?.get_multiplexed_async_connection().await?;
@@ -98,16 +103,16 @@ impl Place {
         forget
             .arg(include_str!("servers/forget.lua"))
             .arg(0)
-            .arg(format!("{{lockgate:{}}}:*", self.namespace))
+            .arg(format!("{{lockgate:{}}}:*", self.name))
             .query_async(&mut redis)
             .await
     }
 }
 
-impl Drop for Place {
+impl Drop for Namespace {
     fn drop(&mut self) {
-        queues::delete(self.shared.amqp_url(), &format!("{}.", self.namespace), &QUEUES);
-        // When this fails, the server is gone, and the keys with it.
+        queues::delete(self.shared.amqp_url(), &format!("{}.", self.name), &QUEUES);
+        // This fails only when the server has ended, and the keys with it.
         drop(block_on(async { Ok(self.forget_slots().await?) }));
     }
 }
@@ -123,7 +128,7 @@ impl Fixture for Store {
 
     async fn second(&self) -> Engine {
         match self {
-            Self::Servers { place, .. } => place.open().await,
+            Self::Servers { namespace, .. } => namespace.open().await,
             Self::Memory(memory) => memory.engine(),
         }
     }
@@ -133,20 +138,21 @@ impl Fixture for Store {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let loses_slots = !matches!(self, Self::Servers { loses: false, .. });
-        // A passive declaration tells what is ready, a moment behind, and not what others have unsettled.
+        let loses_slots = !matches!(self, Self::Servers { loses_slots: false, .. });
+        // A passive declaration counts ready messages, with a delay, but not what other processes have in
+        // flight.
         Capabilities { virtual_time: false, counts_unsettled: false, loses_slots, ..Capabilities::all() }
     }
 
     async fn step_clock(&self, off_by_seconds: i64) {
-        if let Self::Servers { place, .. } = self {
-            place.step_clock(off_by_seconds).await;
+        if let Self::Servers { namespace, .. } = self {
+            namespace.step_clock(off_by_seconds).await;
         }
     }
 
     async fn lose_slots(&self) {
         match self {
-            Self::Servers { place, .. } => place.forget_slots().await.unwrap(),
+            Self::Servers { namespace, .. } => namespace.forget_slots().await.unwrap(),
             Self::Memory(memory) => memory.lose_slots(),
         }
     }
@@ -154,25 +160,26 @@ impl Fixture for Store {
 
 lockgate_runtime::conformance_suite!(fresh);
 
-/// Against the model; each sequence in a namespace of its own, all on one database, which no slot is asked of.
-async fn check(effort: Effort, loses: bool) {
+/// Compares the slots with the model. Each sequence has its own namespace; all share a database, which slots
+/// do not use.
+async fn check(effort: Effort, loses_slots: bool) {
     let shared = support::servers::shared().unwrap();
     let database = shared.map(|shared| Arc::new(OwnDatabase::on(shared)));
-    let fresh = async || Store::of(shared, database.clone(), loses).await;
+    let fresh = async || Store::of(shared, database.clone(), loses_slots).await;
     if let Err(broken) = model::check(effort, fresh).await {
         panic!("{broken}");
     }
 }
 
-/// Kept small: a loss, and a ttl that passes, take their time.
+/// Kept small, because each loss costs a recovery grace period.
 #[tokio::test]
-async fn the_slots_do_what_the_model_does() {
+async fn slots_behave_like_the_model() {
     check(Effort { sequences: 16, calls: 30, seed: 7 }, true).await;
 }
 
-/// Without losses there is time for more: the order has corners that few sequences come to.
+/// Without losses there is time for more sequences, which the rare cases of the order need.
 #[tokio::test]
-async fn the_order_is_that_of_the_model() {
+async fn grant_order_equals_that_of_the_model() {
     check(Effort { sequences: 60, calls: 40, seed: 3 }, false).await;
 }
 
@@ -186,7 +193,7 @@ fn request() -> SlotRequest {
     }
 }
 
-async fn ask(engine: &Engine, session: &Session, request: &SlotRequest) -> Admission {
+async fn acquire(engine: &Engine, session: &Session, request: &SlotRequest) -> Admission {
     engine.slots.acquire(session, vec![request.clone()]).await.unwrap().remove(0)
 }
 
@@ -195,29 +202,31 @@ async fn ensure(engine: &Engine) {
     engine.slots.control(PoolCommand::Ensure(spec)).await.unwrap();
 }
 
-/// The ledger does not forget that a namespace was used: an empty slot store is new once, and then it has lost what it had.
+/// The ledger remembers that a namespace was used. An empty slot store is new only once; later it has lost
+/// its state.
 #[tokio::test]
-async fn a_namespace_is_new_once() {
-    let Store::Servers { place, engine, .. } = fresh().await else { return };
+async fn namespace_is_initialized_only_once() {
+    let Store::Servers { namespace, engine, .. } = fresh().await else { return };
     ensure(&engine).await;
     let session = engine.slots.open("first").await.unwrap();
-    let first = ask(&engine, &session, &request()).await;
-    assert!(matches!(first, Admission::Granted(_)), "nobody can hold anything in a new namespace: {first:?}");
+    let first = acquire(&engine, &session, &request()).await;
+    assert!(matches!(first, Admission::Granted(_)), "a new namespace must grant at once: {first:?}");
 
-    place.forget_slots().await.unwrap();
-    let second = place.open().await;
+    namespace.forget_slots().await.unwrap();
+    let second = namespace.open().await;
     let opened = Instant::now();
     ensure(&second).await;
     let session = second.slots.open("second").await.unwrap();
     let waiting = request();
-    let answer = ask(&second, &session, &waiting).await;
-    assert_eq!(answer, Admission::Queued, "its only slot is held, as far as it can know");
-    let granted = eventually_async("it has learned", Duration::from_secs(20), async || {
-        let pulse = second.slots.heartbeat(&session, Vec::new(), vec![waiting.clone()]).await.unwrap();
-        (!pulse.granted.is_empty()).then_some(pulse.granted)
-    })
-    .await
-    .unwrap();
+    let answer = acquire(&second, &session, &waiting).await;
+    assert_eq!(answer, Admission::Queued, "the slot may be held by a lease that was lost");
+    let granted =
+        eventually_async("the recovery grace period is over", Duration::from_secs(20), async || {
+            let reply = second.slots.heartbeat(&session, Vec::new(), vec![waiting.clone()]).await.unwrap();
+            (!reply.granted.is_empty()).then_some(reply.granted)
+        })
+        .await
+        .unwrap();
     assert_eq!(granted.len(), 1);
     assert!(opened.elapsed() >= timing().ttl, "granted after {:?}", opened.elapsed());
 }

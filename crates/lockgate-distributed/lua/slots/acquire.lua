@@ -1,30 +1,37 @@
--- Asks for slots. Each request is answered on its own, in order, as if it had come alone.
+-- Requests slots. Each request is answered on its own, in order, as if it had come alone.
 --
--- KEYS as desk.lua. ARGV from 9: the process's name; then of each request: lease, tenant, how long it may drain ms, the
--- longest wait ms, the request (opaque), its number of pools, and for each of them, sorted, its name and weight. `at` and `answers`
--- are those of quick_acquire.lua and quick_enqueue.lua, which may have taken some.
+-- KEYS as in prologue.lua. ARGV from 9: the name of the process; then for each request: lease, tenant,
+-- longest drain (ms), longest wait (ms), the request (opaque), its number of pools, and the name and weight
+-- of each of them, sorted by name. `arg` and `answers` come from fast_acquire.lua and fast_enqueue.lua, which
+-- may have answered the first requests.
 --
--- Returns {"ok", answers, told}, in the order of the requests:
---   a fence: granted now; {"g", fence, request} held already; {"q"} in line; {"h", ms} held elsewhere; {"d", ms} draining;
---   what admission.lua says of a request that is refused. `told` are grants to earlier requests of the session.
+-- Returns {"ok", answers, own_grants}. `answers` has one entry for each request, in order:
+--   a fence                the slots were granted now
+--   {"g", fence, request}  the session holds the lease already
+--   {"q"}                  the request waits
+--   {"h", ms}              another session holds the lease or waits for it
+--   {"d", ms}              the lease drains for this time
+--   a refusal              as admission.lua returns it
+-- `own_grants` are grants to earlier requests of the session.
 --
 -- Keeps: an arrival is never granted before an eligible waiter, nor a lease to two holders.
 sweep()
-meet(ARGV[9])
+ensure_session(ARGV[9])
 
--- The answer to a request whose lease is held, drains, or waits already.
-local function known(id)
+-- Returns the answer to a request whose lease is held, drains, or is waited for already; nothing for any
+-- other request.
+local function existing_answer(id)
   local l = store.leases > 0 and lease_of(id)
   if l then
     if l.draining > 0 then return { 'd', l.draining - now } end
     if l.session == SELF then return { 'g', l.fence, l.request } end
     return { 'h', TTL }
   end
-  local w = store.waiting > 0 and line().waiter_of(id)
+  local w = store.waiting > 0 and queue().waiter_of(id)
   if w then return w.session == SELF and { 'q' } or { 'h', TTL } end
 end
 
--- Whether a request fits now, and whether no cap concerns it.
+-- Returns whether a request fits now, and whether no cap applies to it.
 local function fits_now(w)
   local fits, uncapped = true, true
   for i = 1, #w.needs, 2 do
@@ -35,66 +42,67 @@ local function fits_now(w)
   return fits, uncapped
 end
 
-local function granted(id, w)
+local function grant_now(id, w)
   w.fence = next_number()
   call('ZADD', MEMBERS, 0, SELF .. '\1' .. id)
-  hold(id, w)
+  add_lease(id, w)
   return w.fence
 end
 
-local function ask(id, w)
-  local answer = known(id)
+local function admit(id, w)
+  local answer = existing_answer(id)
   if answer then return answer end
   local refusal = too_heavy(w)
   if refusal then return refusal end
   local fits, uncapped = fits_now(w)
   local alone = store.waiting == 0
-  -- Nobody waits, and no cap binds: nothing else need be read.
-  if fits and uncapped and alone and store.learning == 0 then return granted(id, w) end
-  local first = not alone and line().first_of(w.set, w.tenant)
-  if fits and not first and store.learning == 0 then
-    local share, eligible = line().rank(w.tenant, w.needs)
+  -- Nobody waits and no cap applies, so nothing else need be read.
+  if fits and uncapped and alone and store.recovering_until == 0 then return grant_now(id, w) end
+  local head = not alone and queue().tenant_head(w.set, w.tenant)
+  if fits and not head and store.recovering_until == 0 then
+    local share, eligible = queue().rank(w.tenant, w.needs)
     local arrival = { set = w.set, share = share, ticket = math.huge, needs = w.needs }
-    if eligible and (alone or line().next(arrival) == arrival) then
-      answer = granted(id, w)
-      line().move(w.tenant, w.needs)
-      line().grant()
+    if eligible and (alone or queue().next_head(arrival) == arrival) then
+      answer = grant_now(id, w)
+      queue().update_heads(w.tenant, w.needs)
+      queue().grant()
       return answer
     end
   end
-  local busy = too_busy(w, first)
+  local busy = too_busy(w, head)
   if busy then return busy end
-  line().enqueue(id, w)
-  line().grant()
+  queue().enqueue(id, w)
+  queue().grant()
   return { 'q' }
 end
 
-local asked, of_call = {}, {}
-while at <= #ARGV do
-  local id, n = ARGV[at], tonumber(ARGV[at + 5])
-  local w = { session = SELF, tenant = ARGV[at + 1], drain_for = tonumber(ARGV[at + 2]), max_wait = tonumber(ARGV[at + 3]),
-    request = ARGV[at + 4], needs = {}, set = '' }
-  at = at + 6
+local requested, in_call = {}, {}
+while arg <= #ARGV do
+  local id, n = ARGV[arg], tonumber(ARGV[arg + 5])
+  local w = { session = SELF, tenant = ARGV[arg + 1], drain_for = tonumber(ARGV[arg + 2]), max_wait = tonumber(ARGV[arg + 3]),
+    request = ARGV[arg + 4], needs = {}, set = '' }
+  arg = arg + 6
   local set = {}
   for i = 1, n do
-    set[i] = ARGV[at]
-    w.needs[2 * i - 1], w.needs[2 * i] = ARGV[at], tonumber(ARGV[at + 1])
-    at = at + 2
+    set[i] = ARGV[arg]
+    w.needs[2 * i - 1], w.needs[2 * i] = ARGV[arg], tonumber(ARGV[arg + 1])
+    arg = arg + 2
   end
   w.set = n == 1 and set[1] or table.concat(set, '\2')
-  local place = #answers + 1
-  asked[place], of_call[id] = id, true
-  answers[place] = ask(id, w)
+  local index = #answers + 1
+  requested[index], in_call[id] = id, true
+  answers[index] = admit(id, w)
 end
--- Who was queued, and granted behind a later request of the same call, is told so in its own answer.
-if #told > 0 then
+-- A request of this call that was queued, and then granted because of a later one, gets its grant as its own
+-- answer.
+if #own_grants > 0 then
   local others = {}
-  for _, grant in ipairs(told) do
-    if of_call[grant[3]] then of_call[grant[3]] = { 'g', grant[1], grant[2] } else others[#others + 1] = grant end
+  for _, grant in ipairs(own_grants) do
+    if in_call[grant[3]] then in_call[grant[3]] = { 'g', grant[1], grant[2] } else others[#others + 1] = grant end
   end
   for i, answer in ipairs(answers) do
-    if type(answer) == 'table' and answer[1] == 'q' and of_call[asked[i]] ~= true then answers[i] = of_call[asked[i]] end
+    if type(answer) == 'table' and answer[1] == 'q' and in_call[requested[i]] ~= true then answers[i] = in_call[requested[i]] end
   end
-  told = others
+  own_grants = others
 end
-return done(answers)
+return finish(answers)

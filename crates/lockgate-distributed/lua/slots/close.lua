@@ -1,11 +1,12 @@
--- Ends a session: what it still holds drains, or is free, and is granted at once; its waiters leave.
+-- Ends a session: its leases drain or are freed, free slots are granted at once, and its waiters are removed.
 --
--- KEYS as desk.lua. ARGV: those of desk.lua alone.
+-- KEYS and ARGV as in prologue.lua.
 --
--- Returns {"ok", {more}, told}: 1 when there is more than one call does, and it is to be called again.
+-- Returns {"ok", {more}, own_grants}. `more` is 1 when one call could not end everything; then the caller
+-- calls again.
 --
--- Keeps: what may still run at the backend is not free.
+-- Keeps: slots of backend work that may still run are not free.
 sweep()
-local over = line().end_session(SELF, 'closed')
-line().grant()
-return done({ over and 0 or 1 })
+local complete = queue().end_session(SELF, 'closed')
+queue().grant()
+return finish({ complete and 0 or 1 })

@@ -1,10 +1,11 @@
--- Creates a pool if it does not exist, and notes the numbers of the config.
+-- Creates a pool if it does not exist, and stores its configured numbers.
 --
--- KEYS as desk.lua. ARGV from 9: its name, its slots, the most of one tenant (-1: all of them).
+-- KEYS as in prologue.lua. ARGV from 9: the name of the pool, its slots, the cap of each tenant (-1: none).
 --
--- Returns {"ok", status}, as pool.lua says.
+-- Returns {"ok", status}, see pool.lua.
 --
--- Keeps: what an operator has set is not reverted. Leases that were registered before their pool count.
+-- Keeps: settings of an operator are not reverted. Leases that were registered before their pool was created
+-- count.
 sweep()
 local name = ARGV[9]
 local p = pool_of(name)
@@ -12,7 +13,7 @@ local slots, ramp = tonumber(ARGV[10]), -1
 if not p or p.slots < 0 then
   local in_use = p or { held = 0, draining = 0 }
   pools[name] = { slots = slots, per_tenant = tonumber(ARGV[11]), version = 1, epoch = 1,
-    peak = in_use.held + in_use.draining, hold = -1, held = in_use.held, draining = in_use.draining, waiting = 0, shares = 0,
+    peak = in_use.held + in_use.draining, average_hold = -1, held = in_use.held, draining = in_use.draining, waiting = 0, shares = 0,
     open = slots, paused = 0 }
   touched[name] = true
   close_for_recovery(name)
@@ -21,5 +22,5 @@ else
   _, _, slots, ramp = numbers_of(name)
 end
 call('HSET', STATE, 'c\1' .. name, pack(tonumber(ARGV[10]), tonumber(ARGV[11]), slots, ramp))
-line().grant()
-return done(status_of(name))
+queue().grant()
+return finish(status_of(name))

@@ -1,34 +1,35 @@
--- Keeps a session alive, whatever its deadline: a slow but live holder is not reclaimed. With nothing named it opens one.
+-- Keeps a session alive, even after its deadline: a slow holder that is alive keeps its leases. Opens the
+-- session when it is new.
 --
--- KEYS as desk.lua. ARGV from 9: the process's name, the number n of leases held, the number d of drains announced; then d pairs
--- of a pool and the longest time that backend work on it may outlive this process, in ms; n pairs of lease and fence; the waiters,
--- one lease each.
+-- KEYS as in prologue.lua. ARGV from 9: the name of the process; n, the number of leases held; d, the number
+-- of drains announced; then d pairs of a pool and the longest time that backend work on it may outlive this
+-- process (ms); n pairs of lease and fence; the leases of the waiters.
 --
--- Returns {"ok", {learning, granted, lost, unknown, stop, forgotten}, told}:
---   learning   1 while the store learns: then leases in `unknown` may be registered again
---   granted    {fence, request} of leases that the heartbeat did not name
---   lost       places (from 1) of named leases that are not the session's
---   unknown    places of named leases that nobody holds
---   stop       places of named leases whose holder is asked to stop
---   forgotten  places of waiters that are neither in line nor granted
+-- Returns {"ok", {recovering, granted, lost, unknown, stop, forgotten}, {}}. Positions count from 1.
+--   recovering  1 during the recovery grace period: the caller may register the leases in `unknown` again
+--   granted     {fence, request} of leases of the session that the heartbeat did not name
+--   lost        positions of named leases that are not the session's
+--   unknown     positions of named leases that nobody holds
+--   stop        positions of named leases whose holder is asked to stop
+--   forgotten   positions of waiters that neither wait nor were granted
 --
--- It reads all that the session has: about 2 us for each name, so 2 to 3 ms for 256 held and 1,000 waiting. A digest of it
--- would have to be kept up by each acquire and release, with a command more in each; they are called far more often.
+-- It reads all leases of the session: about 2 us each, so 2 to 3 ms for 256 held and 1,000 waiting. A digest
+-- of them would cost each acquire and release one more command, and those are called far more often.
 --
--- Keeps: nothing is registered here.
+-- Keeps: no lease is registered here.
 recover_state()
 recover_lost_keys()
-meet(ARGV[9])
+ensure_session(ARGV[9])
 call('ZADD', DEADLINES, now + TTL, SELF)
 sweep()
 
-local CHUNK = 1000
+local PAGE = 1000
 
--- Calls `each` with the place of each lease with these ids, and its packed record or false.
+-- Calls `each` with the position of each of these leases, and its encoded entry or false.
 local function each_lease(ids, each)
-  for from = 1, #ids, CHUNK do
-    local records = call('HMGET', LEASES, unpack(ids, from, math.min(from + CHUNK - 1, #ids)))
-    for i, record in ipairs(records) do each(from + i - 1, record) end
+  for from = 1, #ids, PAGE do
+    local entries = call('HMGET', LEASES, unpack(ids, from, math.min(from + PAGE - 1, #ids)))
+    for i, entry in ipairs(entries) do each(from + i - 1, entry) end
   end
 end
 
@@ -41,30 +42,30 @@ for i = 1, n do
 end
 
 local lost, unknown, stopping = {}, {}, {}
-each_lease(ids, function(place, record)
-  if not record then
-    unknown[#unknown + 1] = place
+each_lease(ids, function(index, entry)
+  if not entry then
+    unknown[#unknown + 1] = index
     return
   end
-  local _, number, drains, stop, _, session = read(LEASE, record)
-  if session == SELF and number == fences[place] and drains == 0 then
-    named[ids[place]] = true
-    if stop == 1 then stopping[#stopping + 1] = place end
+  local _, number, drains, stop, _, session = read(LEASE, entry)
+  if session == SELF and number == fences[index] and drains == 0 then
+    named[ids[index]] = true
+    if stop == 1 then stopping[#stopping + 1] = index end
   else
-    lost[#lost + 1] = place
+    lost[#lost + 1] = index
   end
 end)
 
-local ours, rest = {}, {}
+local ours, unnamed = {}, {}
 for _, member in ipairs(call('ZRANGEBYLEX', MEMBERS, '[' .. SELF .. '\1', '(' .. SELF .. '\2')) do
   local id = string.sub(member, #SELF + 2)
   ours[id] = true
-  if not named[id] then rest[#rest + 1] = id end
+  if not named[id] then unnamed[#unnamed + 1] = id end
 end
 local granted = {}
-each_lease(rest, function(_, record)
-  if record then
-    local l = lease_from(record)
+each_lease(unnamed, function(_, entry)
+  if entry then
+    local l = lease_from(entry)
     granted[#granted + 1] = { l.fence, l.request }
   end
 end)
@@ -74,6 +75,6 @@ local before = start + 2 * n
 for at = before + 1, #ARGV do
   if not ours[ARGV[at]] then forgotten[#forgotten + 1] = at - before end
 end
--- All of it was said above, as whatever was granted by this very call.
-told = {}
-return done({ store.learning > 0 and 1 or 0, granted, lost, unknown, stopping, forgotten })
+-- `granted` has all of them already.
+own_grants = {}
+return finish({ store.recovering_until > 0 and 1 or 0, granted, lost, unknown, stopping, forgotten })

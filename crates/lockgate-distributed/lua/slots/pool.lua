@@ -1,16 +1,17 @@
--- What the operations on pools share: this file stands between `line.lua` and the operation.
+-- Functions for the operations on pools.
 --
--- A pool is shown as {name, slots and most of a tenant (-1: all) by the config, slots that were set, slots of a ramp step (-1: no
--- ramp), most of a tenant (-1: all), version, epoch, held, draining, peak, waiters, the oldest wait ms
--- (-1: nobody waits), ms that the store still learns (-1: it does not), ms that the pool is still paused (-1: it is not), the slots
--- of the advice (-1: there is none), 1 when it is enforced, its age ms, why}.
+-- The status of a pool is {name, configured slots, configured cap of each tenant (-1: none), slots that were
+-- set, slots of a ramp step (-1: no ramp), cap of each tenant (-1: none), version, epoch, held, draining,
+-- peak, waiters, oldest wait (ms, -1: nobody waits), rest of the recovery grace period (ms, -1: it is over),
+-- rest of a pause (ms, -1: none), recommended slots (-1: no recommendation), 1 when they are enforced, age of
+-- the recommendation (ms), its reason}.
 
--- Since when the oldest waiter of a pool waits, or nothing. Heads are in the order of their shares, so it looks at the first of
--- each share: there are as many as tenants have different numbers of slots in use.
-local function oldest(name)
+-- Returns when the oldest waiter of a pool was queued, or nothing. Heads are ordered by share, so it reads
+-- the first head of each share: as many as tenants have different numbers of slots in use.
+local function oldest_wait_since(name)
   local best
-  for set in pairs(line().sets()) do
-    for _, kind in ipairs(line().wants(set, name) and { 'e', 'p' } or {}) do
+  for set in pairs(queue().sets()) do
+    for _, kind in ipairs(queue().wants(set, name) and { 'e', 'p' } or {}) do
       local from, last = '[' .. set .. '\1' .. kind .. '\1', '(' .. set .. '\1' .. kind .. '\2'
       while from do
         local member = call('ZRANGEBYLEX', KEYS[9], from, last, 'LIMIT', 0, 1)[1]
@@ -24,30 +25,31 @@ local function oldest(name)
       end
     end
   end
-  if best then return line().waiter_of(line().first_of(best.set, best.tenant).lease).since end
+  if best then return queue().waiter_of(queue().tenant_head(best.set, best.tenant).lease).since end
 end
 
-local function advice_of(name)
-  local record = call('HGET', STATE, 'a\1' .. name)
-  if not record then return { -1, 0, 0, '' } end
-  local slots, enforced, since, why = unpacked(record)
+local function recommendation_of(name)
+  local entry = call('HGET', STATE, 'a\1' .. name)
+  if not entry then return { -1, 0, 0, '' } end
+  local slots, enforced, since, why = unpacked(entry)
   return { slots, enforced, now - since, why }
 end
 
 local function status_of(name)
   local p = pool_of(name)
   if not p or p.slots < 0 then return nil end
-  local since = p.waiting > 0 and oldest(name)
-  -- A pool in recovery is shown so, not as paused by its backend.
-  local recovers = math.max(store.learning, recovery_end(name))
-  local paused = p.paused > recovers and p.paused or 0
+  local waiting_since = p.waiting > 0 and oldest_wait_since(name)
+  -- A pool in recovery is reported as recovering, not as paused by its backend.
+  local recovery_ends = math.max(store.recovering_until, recovery_end(name))
+  local paused = p.paused > recovery_ends and p.paused or 0
   local configured, configured_cap, slots, ramp = numbers_of(name)
   return { name, configured, configured_cap, slots, ramp, p.per_tenant, p.version, p.epoch, p.held, p.draining, p.peak, p.waiting,
-    since and now - since or -1, recovers > now and recovers - now or -1, paused > 0 and paused - now or -1, unpack(advice_of(name)) }
+    waiting_since and now - waiting_since or -1, recovery_ends > now and recovery_ends - now or -1, paused > 0 and paused - now or -1, unpack(recommendation_of(name)) }
 end
 
--- Calls `each` with the id, record and weight of leases of a pool: of a part of all leases, from `cursor` on ("0": from the
--- beginning). Returns the cursor of the next part, "0" after the last. A lease may come twice.
+-- Calls `each` with the id, the lease and the weight of each holder of a pool in one page of all leases.
+-- `cursor` is "0" for the first page. Returns the cursor of the next page, "0" after the last. A lease may
+-- come twice.
 local function each_holder(name, cursor, each)
   local page = call('HSCAN', LEASES, cursor, 'COUNT', 500)
   for i = 1, #page[2], 2 do

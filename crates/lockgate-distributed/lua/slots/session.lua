@@ -1,12 +1,12 @@
--- What the calls of a session share: this file stands between `grant.lua` and the operation.
+-- Functions for the operations of a session.
 --
 -- Keeps: a session that calls is known, and so is whether it listens.
 
--- Opens a session that is not known, or that has begun or ceased to listen.
-local function meet(process)
-  local record = raw[3]
-  if record then
-    if string.sub(record, 1, 1) ~= ARGV[7] then call('HSET', STATE, 's\1' .. SELF, ARGV[7] .. string.sub(record, 2)) end
+-- Opens a session that is not known. Notes when a known one has begun or stopped to listen.
+local function ensure_session(process)
+  local entry = raw[3]
+  if entry then
+    if string.sub(entry, 1, 1) ~= ARGV[7] then call('HSET', STATE, 's\1' .. SELF, ARGV[7] .. string.sub(entry, 2)) end
     return
   end
   call('HSET', STATE, 's\1' .. SELF, ARGV[7] .. process)

@@ -1,4 +1,4 @@
--- Makes the table that says which migrations were applied.
+-- Creates the table of applied migrations.
 create table lockgate_migrations (
     component text not null,
     version bigint not null,

@@ -1,2 +1,2 @@
--- Makes the schema of all our tables, in the database that the connection is for.
+-- Creates the schema of all tables of Lockgate, in the database of the connection.
 create schema lockgate

@@ -1,2 +1,3 @@
--- Waits until no other process migrates this database; others wait until this transaction ends. $1 is the lock's number.
+-- Waits until no other process migrates this database, and locks it until this transaction ends. $1 is the
+-- number of the lock.
 select pg_advisory_xact_lock($1)

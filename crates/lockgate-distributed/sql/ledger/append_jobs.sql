@@ -1,7 +1,7 @@
--- Adds jobs to the run of id $1 and returns it, with `added`; no row when it is not being planned.
--- $2 ids, $3 keys, $4 tenants, $5 payloads: arrays of one length, in the order of planning.
--- Keeps: one job for each key of a run; what is there already is passed over. A run that is sealed gets no job.
--- $6 is ledger time, now (ms).
+-- Adds jobs to the run of id $1 and returns it, with `added`; no row when the run is not being planned. $2
+-- ids, $3 keys, $4 tenants, $5 payloads: arrays of one length, in the order of planning. $6 is the ledger
+-- time (ms).
+-- Keeps: one job for each key of a run: a job whose key exists is skipped. A sealed run gets no job.
 with run as (
     select number from runs where id = $1 and status = 'planning' for update
 ), added as (
@@ -11,7 +11,7 @@ with run as (
     order by x.nth
     on conflict (run, key) do nothing
     returning seq, run, id
-), standing as (
+), inserted as (
     insert into standings (id, seq, run, updated_at)
     select id, seq, run, $6::bigint from added order by seq
 )

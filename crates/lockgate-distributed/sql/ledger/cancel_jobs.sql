@@ -1,7 +1,7 @@
--- Ends at most $4 jobs of run number $1 that are planned after seq $2 and not over, for reason $3. One row: `changed`, and
--- `last`, the seq to go on from (null: none is left).
--- Keeps: a terminal state is never left.
--- $5 is ledger time, now (ms).
+-- Cancels at most $4 jobs of run number $1 that come after seq $2 and are not terminal, for reason $3. $5 is
+-- the ledger time (ms). Returns one row: `changed`, and `last`, the seq after which to continue (null: no job
+-- is left).
+-- Keeps: a terminal state is final.
 with live as (
     select id, seq from standings
     where run = $1 and seq > $2 and state in ('scheduled', 'enqueued')

@@ -1,9 +1,8 @@
--- Claims, for $1 (ms), the next batch of the run that may dispatch whose batch has been due the longest, unless another
--- process is at it, and returns its messages in the order of planning: no row when no batch is due, one without an id
--- when the run has nothing left that waits for a batch.
--- Keeps: each dispatch of a job has a number of its own. The run's place only goes forward, so that the last batch of
--- a million costs what the first one did.
--- $2 is ledger time, now (ms).
+-- Claims the next batch of one run for $1 (ms): of the active run whose batch has been due longest, unless
+-- another process is claiming it. Returns its messages in the order of planning; no row when no batch is due;
+-- one row without an id when the run has no job left that waits for a batch. $2 is the ledger time (ms).
+-- Keeps: each dispatch of a job has a number of its own. The run's `place` only grows, so the last batch of a
+-- million jobs costs as much as the first one.
 with t as (
     select $2::bigint as now
 ), run as (
@@ -13,26 +12,26 @@ with t as (
     order by r.next_due limit 1
     for update skip locked
 ), waiting as (
-    -- One more than the batch: whether another will follow.
+    -- One more than the batch, to know whether another batch follows.
     select w.id, w.seq, row_number() over (order by w.seq) as nth
     from run cross join lateral (
         select s.id, s.seq from standings s
         where s.run = run.number and s.seq > run.place and s.state = 'scheduled' and s.dispatch = 0 and s.due_at is null
         order by s.seq limit run.batch_size + 1
     ) w
-), taken as (
+), claimed as (
     update standings s set
         dispatch = 1, dispatched = true, batch = run.batches + 1, held_until = t.now + $1, updated_at = t.now
     from waiting w cross join run cross join t
     where s.id = w.id and w.nth <= run.batch_size
         and s.state = 'scheduled' and s.dispatch = 0 and s.due_at is null
     returning s.id, s.seq, s.dispatch
-), held as (
+), new_claim as (
     insert into claims (until, run, jobs)
-    select t.now + $1, run.number, array_agg(k.id) from taken k cross join run cross join t group by t.now, run.number
+    select t.now + $1, run.number, array_agg(k.id) from claimed k cross join run cross join t group by t.now, run.number
 ), advanced as (
     update runs r set
-        batches = r.batches + (select least(count(*), 1)::integer from taken),
+        batches = r.batches + (select least(count(*), 1)::integer from claimed),
         place = coalesce((select max(w.seq) from waiting w where w.nth <= run.batch_size), r.place),
         last_batch_at = t.now,
         next_due = case
@@ -42,7 +41,7 @@ with t as (
 )
 select k.id, k.dispatch, run.id as run_id, run.kind, run.queue, j.key, j.tenant, j.payload
 from run left join (
-    -- One look-up a job, whatever the planner thinks: a merge would walk there from the first job of all.
-    taken k cross join lateral (select key, tenant, payload from jobs where seq = k.seq limit 1) j
+    -- Forces one index look-up for each job: a merge join would read all jobs from the first one on.
+    claimed k cross join lateral (select key, tenant, payload from jobs where seq = k.seq limit 1) j
 ) on true
 order by k.seq

@@ -1,7 +1,7 @@
--- Claims at most $1 jobs of runs that may dispatch, that are due again, the longest due first, for $2 (ms): retries,
--- deferrals, jobs that were taken back, and claims that were not published in time. Returns their messages.
+-- Claims at most $1 jobs of active runs that are due again, longest due first, for $2 (ms): retries,
+-- deferrals, returned jobs, and claims that were not published in time. Returns their messages. $3 is the
+-- ledger time (ms).
 -- Keeps: each dispatch of a job has a number of its own.
--- $3 is ledger time, now (ms).
 with recursive t as (select $3::bigint as now), waiting (run) as (
     (select run from standings where due_at is not null order by run limit 1)
     union all
@@ -18,17 +18,17 @@ with recursive t as (select $3::bigint as now), waiting (run) as (
 ), locked as (
     select s.id from standings s where s.id in (select id from due) and s.due_at <= (select now from t)
     order by s.id for update skip locked
-), taken as (
+), claimed as (
     update standings s set
         dispatch = s.dispatch + 1, dispatched = true, started = false, due_at = null, held_until = t.now + $2, updated_at = t.now
     from locked l cross join t
     where s.id = l.id
     returning s.id, s.seq, s.run, s.dispatch
-), held as (
+), new_claim as (
     insert into claims (until, run, jobs)
-    select t.now + $2, k.run, array_agg(k.id) from taken k cross join t group by t.now, k.run
+    select t.now + $2, k.run, array_agg(k.id) from claimed k cross join t group by t.now, k.run
 )
 select k.id, k.dispatch, r.id as run_id, r.kind, r.queue, j.key, j.tenant, j.payload
-from taken k join runs r on r.number = k.run
+from claimed k join runs r on r.number = k.run
 cross join lateral (select key, tenant, payload from jobs where seq = k.seq limit 1) j
 order by k.seq

@@ -1,5 +1,5 @@
--- Makes due again what was claimed and neither published nor started in time: of at most $1 claims, which are forgotten.
--- $2 is ledger time, now (ms).
+-- Deletes at most $1 claims that have ended, and makes their jobs due again unless they were published or
+-- started in time. $2 is the ledger time (ms).
 with ended as (
     delete from claims c using (
         select until, number from claims where until <= $2::bigint order by until limit $1 for update skip locked

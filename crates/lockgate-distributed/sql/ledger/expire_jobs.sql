@@ -1,6 +1,6 @@
--- Skips at most $2 jobs of run number $1, whose deadline has passed, for reason $3. One row: how many.
--- The run remembers how far the sweep has come, so that the last step costs what the first one did.
--- $4 is ledger time, now (ms).
+-- Skips at most $2 jobs of run number $1, whose deadline has passed, for reason $3. Returns their number. $4
+-- is the ledger time (ms). The run records the seq that the sweep has reached, so its last step costs as much
+-- as the first one.
 with run as (
     select number, expired_to from runs where number = $1 for update
 ), live as (
@@ -10,7 +10,7 @@ with run as (
 ), done as (
     update standings s set state = 'skipped', reason = $3, due_at = null, updated_at = $4::bigint
     from live where s.id = live.id
-), marked as (
+), advanced as (
     update runs r set expired_to = case when (select count(*) from live) < $2 then 0 else (select max(seq) from live) end
     from run where r.number = run.number
 )

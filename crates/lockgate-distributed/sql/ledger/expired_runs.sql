@@ -1,5 +1,5 @@
--- Numbers of runs whose deadline has passed, and that have jobs which are not over; at most $1.
--- $2 is ledger time, now (ms).
+-- Returns the numbers of at most $1 runs whose deadline has passed and that have jobs which are not terminal.
+-- $2 is the ledger time (ms).
 select r.number from runs r
 where r.deadline_at <= $2::bigint
     and exists (

@@ -1,5 +1,5 @@
--- Numbers of runs that were over $1 (ms) ago already; at most $2, the oldest first.
--- $3 is ledger time, now (ms).
+-- Returns the numbers of at most $2 runs that finished more than $1 (ms) ago, oldest first. $3 is the ledger
+-- time (ms).
 select r.number from runs r
 where r.created_at <= $3::bigint - $1 and r.status <> 'planning'
     and not exists (

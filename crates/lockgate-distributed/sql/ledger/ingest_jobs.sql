@@ -1,7 +1,7 @@
--- Adds jobs to the inbox of number $1, as if their first dispatch had just been published; returns the id of each.
--- $2 ids, $3 keys, $4 tenants, $5 payloads: arrays of one length, no id twice. One that is there already by its id, or
--- whose key is taken, is passed over. The inbox is locked by this transaction.
--- $6 is ledger time, now (ms).
+-- Adds jobs to the external run of number $1, as if their first dispatch had just been published. Returns the
+-- id of each.
+-- $2 ids, $3 keys, $4 tenants, $5 payloads: arrays of one length, no id twice. $6 is the ledger time (ms). A
+-- job whose id or key exists is skipped. This transaction has locked the run.
 with added as (
     insert into jobs (run, id, key, tenant, payload)
     select $1::integer, x.id, x.key, x.tenant, x.payload
@@ -10,10 +10,10 @@ with added as (
     order by x.nth
     on conflict (run, key) do nothing
     returning seq, id
-), standing as (
+), inserted as (
     insert into standings (id, seq, run, state, dispatch, dispatched, updated_at)
     select id, seq, $1, 'enqueued', 1, true, $6::bigint from added order by seq
-), noted as (
+), publication as (
     insert into publications (at, queue, run, jobs)
     select $6::bigint, r.queue, r.number, x.jobs
     from (select array_agg(id) as jobs from added having count(*) > 0) x join runs r on r.number = $1

@@ -1,6 +1,6 @@
--- The jobs whose ids are in $7, of the run of id $1 or (null) of any, in the order of planning.
--- $2 states (empty: any), $3 key or null, $4 id of a run that lacks the key or null, $5 id of the last job of the page
--- before or null, $6 limit.
+-- Returns the jobs whose ids are in $7, of the run of id $1 or (null) of any run, in the order of planning.
+-- $2 states (empty: any), $3 key or null, $4 id of a run that lacks the key or null, $5 id of the last job of
+-- the previous page or null, $6 page size.
 select j.* from job_records j
 where j.id = any($7::uuid[]) and ($1::uuid is null or j.run_id = $1)
     and (cardinality($2::text[]) = 0 or j.state = any($2))

@@ -1,6 +1,5 @@
--- Jobs of any run, in the order of planning; $1 is null.
--- $2 states (empty: any), $3 key or null, $4 id of a run that lacks the key or null, $5 id of the last job of the page
--- before or null, $6 limit.
+-- Returns jobs of any run, in the order of planning. $1 is null. $2 states (empty: any), $3 key or null, $4
+-- id of a run that lacks the key or null, $5 id of the last job of the previous page or null, $6 page size.
 select j.* from job_records j
 where $1::uuid is null
     and (cardinality($2::text[]) = 0 or j.state = any($2))

@@ -1,8 +1,8 @@
--- What falls due next of runs that may dispatch, in ms since 1970, null: nothing. One row: `wall`, the server's clock; `batches`;
--- `retries`, jobs that are due again; `claims`, whose jobs will be due again; and `ended`, whether any claim has.
--- Only runs that have such a job are looked at, by steps from one to the next in the index: a paused run with a million
--- of them costs one step.
--- $1 is ledger time, now (ms).
+-- Returns when something falls due next in active runs (ms since 1970, null: never). One row: `wall`, the
+-- server's clock; `batches`; `retries`, jobs that are due again; `claims`, whose jobs become due again when
+-- the claim ends; and `ended`, whether any claim has ended. $1 is the ledger time (ms). The recursion steps
+-- through the index from one run with such jobs to the next, so a paused run with a million of them costs one
+-- step.
 with recursive t as (select $1::bigint as now), waiting (run) as (
     (select run from standings where due_at is not null order by run limit 1)
     union all

@@ -1,8 +1,8 @@
--- Makes jobs of queue $3 due now that were published $1 (ms) ago or before, and have not started since. Reads the oldest
--- publications until they have $2 jobs, so that a portion reads about as many jobs as it recovers. One row: `jobs`, how many
--- are due now, at most $2; and `more`, whether older publications are left. A publication all of whose jobs were read is
--- deleted: each is read once.
--- $4 is ledger time, now (ms).
+-- Makes jobs of queue $3 due now whose message was published at least $1 (ms) ago and that have not started
+-- since. $4 is the ledger time (ms). Reads the oldest publications until they contain $2 jobs, so a call
+-- reads about as many jobs as it recovers. A publication is deleted when all its jobs were read, so each is
+-- read once. Returns one row: `jobs`, how many are due now, at most $2; and `more`, whether older
+-- publications are left.
 with old as (
     select at, number, jobs from publications
     where queue = $3 and at <= $4::bigint - $1 order by at, number limit 100 for update skip locked
@@ -14,14 +14,14 @@ with old as (
     select s.id from (select unnest(jobs) as id from portion) x join standings s on s.id = x.id
     where s.state = 'enqueued' and not s.started and s.updated_at <= $4::bigint - $1
     order by s.id limit $2 for update of s
-), taken as (
+), recovered as (
     update standings s set state = 'scheduled', due_at = $4::bigint, dispatched = false, updated_at = $4::bigint
     from lost where s.id = lost.id
 ), done as (
     select coalesce(max(total), 0) <= $2 or (select count(*) from lost) < $2 as whole, count(*) as portion,
         coalesce(max(publications), 0) as publications
     from portion
-), seen as (
+), deleted as (
     delete from publications p using portion, done
     where done.whole and p.queue = $3 and p.at = portion.at and p.number = portion.number
 )

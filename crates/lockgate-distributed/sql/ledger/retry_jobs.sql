@@ -1,8 +1,7 @@
--- Makes at most $4 jobs of run number $1 that are planned after seq $2 and in the states $3 (terminal ones) due now, with
--- all their attempts. Their executions and dispatches keep counting, and a dispatch is passed over, so that nothing older
--- may speak for them. One row:
--- `changed`, and `last`, the seq to go on from (null: none is left).
--- $5 is ledger time, now (ms).
+-- Makes at most $4 jobs of run number $1 that come after seq $2 and are in one of the terminal states $3 due
+-- now, with all their attempts. $5 is the ledger time (ms). Their executions and dispatches keep counting,
+-- and one dispatch number is left out, so that no older delivery can settle them. Returns one row: `changed`,
+-- and `last`, the seq after which to continue (null: no job is left).
 with over as (
     select id, seq from standings
     where run = $1 and seq > $2 and state = any($3::text[]::job_state[])

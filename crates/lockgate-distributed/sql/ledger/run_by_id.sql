@@ -1,2 +1,2 @@
--- The run of id $1, or no row.
+-- Returns the run of id $1, or no row.
 select * from runs where id = $1

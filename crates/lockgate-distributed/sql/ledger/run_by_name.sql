@@ -1,2 +1,2 @@
--- The run named $1, or no row.
+-- Returns the run of name $1, or no row.
 select * from runs where name = $1

@@ -1,6 +1,7 @@
--- At most $3 runs, the newest first, with their jobs by state and their deferrals; only the one whose name is $1 or whose
--- id is $2, unless $1 is null. `changes`: how many rows wait to be folded into the counts.
--- Keeps: one statement sees one instant, so each run is balanced in itself.
+-- Returns at most $3 runs, newest first, with their jobs by state and their deferrals. Unless $1 is null,
+-- returns only the run whose name is $1 or whose id is $2. `changes` is the number of rows that wait to be
+-- folded into the counts.
+-- Keeps: one statement sees one snapshot, so the counts of each run are consistent.
 select r.*, t.*
 from (
     select * from runs where $1::text is null or name = $1 or id = $2::uuid order by number desc limit $3

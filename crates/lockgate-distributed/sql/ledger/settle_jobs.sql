@@ -1,10 +1,9 @@
--- Records what deliveries of jobs came to, and returns the id and state of each for which that was news: $1 ids, each once,
--- $2 numbers of their executions (null: none), $3 dispatches (null: the execution is on record), $4 states, $5 due again
--- after (ms, null: not), $6 whether deferred, $7 reasons, $8 waited (ms; added to the waits before it), $9 ran (ms): arrays of
--- one length.
--- Keeps: nothing older than the latest execution or dispatch says anything; a terminal state is never left; an execution
--- that is not on record yet is the next after those that are.
--- $10 is ledger time, now (ms).
+-- Settles jobs. Returns the id and new state of each job that this changed.
+-- $1 ids, no id twice; $2 numbers of their executions (null: none); $3 dispatches (null: the execution is
+-- recorded); $4 states; $5 due again after (ms, null: never); $6 whether deferred; $7 reasons; $8 waited (ms,
+-- added to earlier waits); $9 ran (ms): arrays of one length. $10 is the ledger time (ms).
+-- Keeps: a settlement counts only for the latest execution or dispatch; a terminal state is final; an
+-- execution that is not recorded yet is the one after the last recorded execution.
 update standings s set
     state = x.state::job_state, due_at = $10::bigint + x.after, reason = x.reason,
     deferrals = s.deferrals + x.deferred::integer,

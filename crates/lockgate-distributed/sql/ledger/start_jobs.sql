@@ -1,9 +1,9 @@
--- Records the starts of jobs, and returns the execution of each that may run: $1 ids, each once, $2 dispatches, $3 tokens,
--- $4 the numbers of executions that are underway already (null: the job does not run yet): arrays of one length. What comes
--- back without a row, `standing.rs` decides on: it is stale, paused, expired, poisoned, or the same start said again.
--- Where the message of a job that is underway has come twice, and the other delivery was put off, the job stays put off.
--- Keeps: only the latest dispatch starts its job; not more than $5 times in a row without a settlement.
--- $6 is ledger time, now (ms).
+-- Records the starts of jobs. Returns the execution of each job that may run. `loaded.rs` decides on jobs
+-- without a row: their start is stale, paused, expired, poisoned, or a repeated call.
+-- $1 ids, no id twice; $2 dispatches; $3 tokens; $4 numbers of executions that run already (null: the job
+-- does not run yet): arrays of one length. $6 is the ledger time (ms). When the message of a running job was
+-- delivered twice and the other delivery was deferred, the job stays deferred.
+-- Keeps: only the latest dispatch starts its job; at most $5 starts in a row without a settlement.
 update standings s set
     state = case when s.dispatched then 'enqueued' else s.state end, due_at = case when s.dispatched then null else s.due_at end,
     started = true, executing = true, started_by = x.token,

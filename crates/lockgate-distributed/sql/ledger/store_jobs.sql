@@ -1,7 +1,6 @@
--- Writes back the standing of jobs that this transaction has locked: $1 ids, $2 states, $3 dispatches, $4 dispatched,
--- $5 started, $6 executing, $7 started_by, $8 due_at (ms since 1970, or null), $9 attempts, $10 executions, $11 unsettled,
--- $12 reasons, $13 deferrals in a row: arrays of one length.
--- $14 is ledger time, now (ms).
+-- Stores jobs that this transaction has locked: $1 ids, $2 states, $3 dispatches, $4 dispatched, $5 started,
+-- $6 executing, $7 started_by, $8 due_at (ms since 1970, or null), $9 attempts, $10 executions, $11
+-- unsettled, $12 reasons, $13 deferrals in a row: arrays of one length. $14 is the ledger time (ms).
 update standings s set
     state = x.state::job_state, dispatch = x.dispatch, dispatched = x.dispatched, started = x.started,
     executing = x.executing, started_by = x.started_by, due_at = x.due_at, attempt = x.attempt, executions = x.executions,

@@ -1,5 +1,6 @@
--- When jobs of run number $1 were first and last settled (ms since 1970), and how long they waited for slots (ms), in vain
--- or not: median and 99th percentile by nearest rank. One row; first is null when nothing was settled yet.
+-- Returns when jobs of run number $1 were first and last settled (ms since 1970), and how long settled jobs
+-- waited for slots (ms), granted or not: median and 99th percentile by nearest rank. One row; `first` is null
+-- when no job was settled yet.
 select min(settled_at) as first, max(settled_at) as last,
     percentile_disc(0.5) within group (order by waited) as p50,
     percentile_disc(0.99) within group (order by waited) as p99

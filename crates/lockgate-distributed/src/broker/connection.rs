@@ -1,10 +1,10 @@
-//! The way to the broker: a supervised connection, opened at its first use and made again for ever, each time as a new
-//! generation.
+//! A supervised connection to the broker. It is opened at its first use and reopened forever, each time as a
+//! new generation.
 //!
-//! It must never hand out a connection that its supervisor has given up, nor make a caller wait beyond its deadline.
+//! A connection that its supervisor has given up is not handed out, and no caller waits beyond its deadline.
 //!
-//! A process has two: the server stops reading from a connection that publishes while it is short of memory or disk,
-//! and acknowledgements must not wait behind that.
+//! A process has two connections, because the server stops reading from one that publishes while it is short
+//! of memory or disk, and acknowledgements must not wait behind that.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::failure::{driver, unavailable};
 use super::publisher::Publisher;
-use super::supervisor::{Dial, Supervisor};
+use super::supervisor::{Supervisor, Target};
 use super::topology::Names;
 
 /// What a connection is for.
@@ -38,39 +38,40 @@ impl Role {
     }
 }
 
-/// A supervised connection. It is opened at its first use, and ends when this is dropped.
+/// A supervised connection. Dropping it closes the connection.
 #[derive(Debug)]
 pub(super) struct Link {
-    dial: Dial,
-    /// `None` until the connection is used.
+    target: Target,
+    /// `None` until the connection is first used.
     states: StdMutex<Option<watch::Receiver<State>>>,
     end: CancellationToken,
     _end: DropGuard,
 }
 
-/// How it is with the connection now.
+/// The state of the connection.
 #[derive(Debug, Clone)]
 pub(super) enum State {
-    /// There is none, and why.
+    /// There is no connection, for this reason.
     Down(Arc<str>),
-    Up(Arc<Live>),
+    Up(Arc<LiveConnection>),
 }
 
 impl Link {
-    /// Remembers how to connect. A command that never uses the broker opens no connection to it.
-    pub(super) fn new(dial: Dial) -> Self {
+    /// Creates a link that is not connected. A command that never uses the broker opens no connection.
+    pub(super) fn new(target: Target) -> Self {
         let end = CancellationToken::new();
-        Self { dial, states: StdMutex::default(), _end: end.clone().drop_guard(), end }
+        Self { target, states: StdMutex::default(), _end: end.clone().drop_guard(), end }
     }
 
-    /// The states of the connection. The first call starts the supervisor, which does not wait for the server.
+    /// Returns the states of the connection. The first call starts the supervisor, without waiting for the
+    /// server.
     fn states(&self) -> Result<watch::Receiver<State>, EngineError> {
         let mut started = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(states) = started.as_ref() {
             return Ok(states.clone());
         }
-        let (report, states) = watch::channel(State::Down("no attempt has ended yet".into()));
-        Supervisor::start(self.dial.clone(), report, self.end.clone()).map_err(|error| {
+        let (report, states) = watch::channel(State::Down("the first attempt has not ended yet".into()));
+        Supervisor::start(self.target.clone(), report, self.end.clone()).map_err(|error| {
             EngineError::Failed {
                 doing: "starting the thread of a connection to the broker".to_owned(),
                 source: error.into(),
@@ -79,8 +80,9 @@ impl Link {
         Ok(started.insert(states).clone())
     }
 
-    /// The connection; waits for one. Dropping the future is how a deadline ends the wait, see [`Self::why_not`].
-    pub(super) async fn live(&self, doing: &str) -> Result<Arc<Live>, EngineError> {
+    /// Returns the connection, and waits until there is one. The caller's deadline ends the wait by dropping
+    /// the future; see [`Self::down_reason`].
+    pub(super) async fn connection(&self, doing: &str) -> Result<Arc<LiveConnection>, EngineError> {
         let mut states = self.states()?;
         loop {
             if let State::Up(live) = states.borrow_and_update().clone() {
@@ -92,8 +94,8 @@ impl Link {
         }
     }
 
-    /// Why there is no connection, when there is none although it is needed.
-    pub(super) fn why_not(&self) -> Option<Arc<str>> {
+    /// Returns why there is no connection, if it was used and is down.
+    pub(super) fn down_reason(&self) -> Option<Arc<str>> {
         let started = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         let state = started.as_ref()?.borrow();
         match &*state {
@@ -103,39 +105,39 @@ impl Link {
     }
 }
 
-/// A connection of one generation.
-pub(super) struct Live {
+/// The connection of one generation.
+pub(super) struct LiveConnection {
     pub(super) connection: Connection,
     generation: u64,
     runtime: Handle,
     tasks: TaskTracker,
-    condemned: mpsc::Sender<String>,
-    /// Rung when somebody met a failure: the supervisor looks at once.
-    pub(super) suspicion: Notify,
-    /// Fires when this generation has ended.
+    aborts: mpsc::Sender<String>,
+    /// Notified after a failure that makes the connection suspect. The supervisor then pings at once.
+    pub(super) suspect: Notify,
+    /// Cancelled when this generation has ended.
     pub(super) ended: CancellationToken,
-    /// What this generation has declared. A server that comes back may have lost everything.
+    /// Queues that this generation has declared. A server that comes back may have lost them.
     declared: Mutex<BTreeSet<QueueName>>,
     pub(super) publisher: OnceCell<Publisher>,
 }
 
-impl std::fmt::Debug for Live {
+impl std::fmt::Debug for LiveConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Live").field("generation", &self.generation).finish_non_exhaustive()
+        f.debug_struct("LiveConnection").field("generation", &self.generation).finish_non_exhaustive()
     }
 }
 
-impl Live {
-    /// The second answer tells why somebody condemned it.
+impl LiveConnection {
+    /// Creates the connection of a generation. The receiver gets the reason when a user aborts it.
     pub(super) fn new(connection: Connection, generation: u64) -> (Self, mpsc::Receiver<String>) {
-        let (condemned, why) = mpsc::channel(1);
+        let (aborts, why) = mpsc::channel(1);
         let live = Self {
             connection,
             generation,
             runtime: Handle::current(),
             tasks: TaskTracker::new(),
-            condemned,
-            suspicion: Notify::new(),
+            aborts,
+            suspect: Notify::new(),
             ended: CancellationToken::new(),
             declared: Mutex::default(),
             publisher: OnceCell::new(),
@@ -149,13 +151,13 @@ impl Live {
     }
 
     /// Ends this generation.
-    pub(super) fn condemn(&self, why: String) {
-        // Somebody was first when this does not fit: it ends anyway.
-        drop(self.condemned.try_send(why));
+    pub(super) fn abort(&self, why: String) {
+        // The channel is full when another user was first, and then the generation ends anyway.
+        drop(self.aborts.try_send(why));
     }
 
-    /// The answer of a call that takes its time, unless the connection is lost meanwhile: the driver leaves some calls
-    /// without an answer then.
+    /// Returns the result of a long call, or an error as soon as the connection is lost: the driver never
+    /// completes some calls then.
     pub(super) async fn while_up<T>(
         &self,
         doing: &str,
@@ -165,7 +167,7 @@ impl Live {
         answer.unwrap_or_else(|| Err(unavailable(doing, "the connection to the broker was lost")))
     }
 
-    /// Whether an alarm keeps the server from taking messages.
+    /// Returns whether an alarm keeps the server from accepting messages.
     pub(super) fn is_blocked(&self) -> bool {
         self.connection.status().blocked()
     }
@@ -174,7 +176,7 @@ impl Live {
         self.connection.create_channel().await.map_err(|error| driver(doing, error))
     }
 
-    /// Declares a queue, once a generation.
+    /// Declares a queue, once in each generation.
     pub(super) async fn declare(&self, names: &Names, queue: &QueueName) -> Result<(), EngineError> {
         let mut declared = self.declared.lock().await;
         if !declared.contains(queue) {
@@ -184,8 +186,9 @@ impl Live {
         Ok(())
     }
 
-    /// A queue turned out to be gone: the next caller declares it again.
-    pub(super) async fn undeclare(&self, queue: &QueueName) {
+    /// Forgets that a queue was declared, because it does not exist any more. The next caller declares it
+    /// again.
+    pub(super) async fn forget_declared(&self, queue: &QueueName) {
         self.declared.lock().await.remove(queue);
     }
 }

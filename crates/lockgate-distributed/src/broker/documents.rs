@@ -1,4 +1,4 @@
-//! The documents of the message contract say what the code does: names, reasons, limits.
+//! Tests that the documents of the message contract agree with the code: names, reasons, limits.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn document(name: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// The keys of a mapping in YAML that is indented by two blanks, right below this line.
+/// Returns the keys of the YAML mapping right below this line. The mapping is indented by two spaces.
 fn keys<'a>(yaml: &'a str, below: &str) -> Vec<&'a str> {
     let indent = below.len() - below.trim_start().len() + 2;
     let after = yaml.lines().skip_while(|line| *line != below).skip(1);
@@ -32,8 +32,7 @@ fn properties_of<'a>(yaml: &'a str, schema: &str) -> Vec<&'a str> {
     keys(schema, "      properties:")
 }
 
-/// The lines of a table in Markdown whose first cell is one word of code.
-/// The words in the first column of the table of reasons.
+/// Returns the words in the first column of the table of reasons.
 fn reasons_of(text: &str) -> Vec<&str> {
     let table =
         text.lines().skip_while(|line| !line.starts_with("| reason |")).take_while(|line| !line.is_empty());
@@ -42,7 +41,7 @@ fn reasons_of(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_machine_readable_contract_has_the_headers_and_reasons_of_the_code() {
+fn asyncapi_document_has_the_headers_and_reasons_of_the_code() {
     let yaml = document("messages.asyncapi.yaml");
     assert_eq!(properties_of(&yaml, "headers"), HEADERS);
     assert_eq!(properties_of(&yaml, "deadHeaders"), DEAD_HEADERS);
@@ -52,10 +51,10 @@ fn the_machine_readable_contract_has_the_headers_and_reasons_of_the_code() {
 }
 
 #[test]
-fn the_machine_readable_contract_has_the_names_and_limits_of_the_code() {
+fn asyncapi_document_has_the_names_and_limits_of_the_code() {
     let yaml = document("messages.asyncapi.yaml");
     let prefix = BrokerOptions::new("", "").prefix;
-    for said in [
+    for expected in [
         format!("address: '{prefix}{{queue}}'\n"),
         format!("address: '{prefix}{{queue}}{DEAD_SUFFIX}'\n"),
         format!("at most {MAX_PAYLOAD_BYTES} bytes and {MAX_DEPTH} levels"),
@@ -63,19 +62,19 @@ fn the_machine_readable_contract_has_the_names_and_limits_of_the_code() {
         format!("maxLength: {MAX_NAME_BYTES}\n"),
         format!("maximum: {}\n", u32::MAX),
     ] {
-        assert!(yaml.contains(&said), "{said}");
+        assert!(yaml.contains(&expected), "{expected}");
     }
 }
 
 #[test]
-fn the_guide_has_every_reason_header_and_limit() {
+fn guide_has_every_reason_header_and_limit() {
     let guide = document("messages.md");
     let reasons: Vec<&str> = DeadReason::ALL.iter().map(|reason| reason.as_str()).collect();
     assert_eq!(reasons_of(&guide), reasons);
     for header in HEADERS.into_iter().chain(DEAD_HEADERS) {
         assert!(guide.contains(&format!("`{header}`")), "{header}");
     }
-    for said in [
+    for expected in [
         format!("| body | {MAX_PAYLOAD_BYTES} bytes |"),
         format!("| {MAX_DEPTH} levels |"),
         format!("| messages in a queue | {MAX_MESSAGES}, and {MAX_BYTES} bytes |"),
@@ -85,6 +84,6 @@ fn the_guide_has_every_reason_header_and_limit() {
         format!("1 to {MAX_NAME_BYTES} bytes"),
         format!("`{NAMESPACE}`"),
     ] {
-        assert!(guide.contains(&said), "{said}");
+        assert!(guide.contains(&expected), "{expected}");
     }
 }

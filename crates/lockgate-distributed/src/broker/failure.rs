@@ -1,6 +1,7 @@
-//! What can go wrong with the broker, said as an engine says it.
+//! Converts errors of the broker to errors of an engine.
 //!
-//! It must never call something passing that will fail again, nor the other way round: callers try again by that.
+//! Callers retry transient errors, so an error that would come again must not be transient, nor the other way
+//! round.
 
 use std::time::Duration;
 
@@ -9,21 +10,22 @@ use lapin::types::ShortString;
 use lockgate_core::error::{EngineError, Source};
 use tokio::time::timeout;
 
-/// How long a call may take, the publishing one included. After it the outcome is unknown: what was published may be
-/// stored, and what is published again is stale then and does no harm.
+/// Deadline of a call, including publishing. After it the outcome is unknown: messages may be stored.
+/// Publishing them again is harmless, because the second delivery is stale.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 
 pub(super) fn unavailable(doing: &str, source: impl Into<Source>) -> EngineError {
     EngineError::Unavailable { doing: doing.to_owned(), source: source.into() }
 }
 
-/// Returns the driver's error as an engine's: one that the server would give to the same call again is permanent.
+/// Converts the driver's error: permanent when the server would refuse the same call again, otherwise
+/// transient.
 pub(super) fn driver(doing: &str, error: lapin::Error) -> EngineError {
     let lasts = match error.kind() {
         lapin::ErrorKind::ProtocolError(refusal) => refusal_lasts(refusal.kind(), refusal.get_message()),
-        // A message that cannot be sent, or a server that speaks another protocol.
+        // A message that cannot be sent, or a server with another protocol.
         lapin::ErrorKind::SerialisationError(_) | lapin::ErrorKind::InvalidProtocolVersion(_) => true,
-        // Connections and channels that break or are used up: new ones take their place.
+        // Broken or exhausted connections and channels. New ones replace them.
         _ => false,
     };
     if !lasts {
@@ -38,21 +40,22 @@ pub(super) fn driver(doing: &str, error: lapin::Error) -> EngineError {
     EngineError::Failed { doing, source: error.into() }
 }
 
-/// Whether the server would refuse the same call again (rabbitmq.com/docs/channels#error-handling). `message` is what it said.
+/// Returns whether the server would refuse the same call again (rabbitmq.com/docs/channels#error-handling).
+/// `message` is the server's reply text.
 fn refusal_lasts(kind: &AMQPErrorKind, message: &ShortString) -> bool {
     match kind {
         AMQPErrorKind::Soft(soft) => match soft {
             AMQPSoftError::CONTENTTOOLARGE
             | AMQPSoftError::ACCESSREFUSED
             | AMQPSoftError::PRECONDITIONFAILED => true,
-            // The node that holds the queue may come back.
+            // The node of the queue may come back.
             AMQPSoftError::NOTFOUND => !message.as_str().contains("down or inaccessible"),
-            // Nobody reads it yet, or somebody holds it exclusively.
+            // No consumer yet, or an exclusive lock of another one.
             AMQPSoftError::NOROUTE | AMQPSoftError::NOCONSUMERS | AMQPSoftError::RESOURCELOCKED => false,
         },
         AMQPErrorKind::Hard(hard) => match hard {
-            // Closed by an operator or a shutdown; short of resources; a fault in the server, or on the way to it. A new
-            // connection begins anew.
+            // Closed by an operator or a shutdown; short of resources; a fault in the server or in the
+            // network. A new connection starts clean.
             AMQPHardError::CONNECTIONFORCED
             | AMQPHardError::RESOURCEERROR
             | AMQPHardError::INTERNALERROR
@@ -68,7 +71,7 @@ fn refusal_lasts(kind: &AMQPErrorKind, message: &ShortString) -> bool {
     }
 }
 
-/// The server's refusal of one call; it has closed the call's channel with it.
+/// Returns the server's refusal of one call. The server has closed the channel of the call.
 pub(super) fn soft(error: &lapin::Error) -> Option<AMQPSoftError> {
     match error.kind() {
         lapin::ErrorKind::ProtocolError(refusal) => match refusal.kind() {
@@ -79,14 +82,15 @@ pub(super) fn soft(error: &lapin::Error) -> Option<AMQPSoftError> {
     }
 }
 
-/// The answer, when it comes in time.
+/// Returns the result of the call, or an error when it does not complete within the limit.
 pub(super) async fn within<T>(
     limit: Duration,
     doing: &str,
     call: impl Future<Output = Result<T, EngineError>>,
 ) -> Result<T, EngineError> {
-    let late =
-        |_| Err(unavailable(doing, format!("no answer within {limit:?}; whether it was done is unknown")));
+    let late = |_| {
+        Err(unavailable(doing, format!("no reply within {limit:?}; whether the call took effect is unknown")))
+    };
     timeout(limit, call).await.unwrap_or_else(late)
 }
 
@@ -96,14 +100,14 @@ mod tests {
 
     use super::*;
 
-    /// Whether a reply code lasts.
+    /// Returns whether the error with this reply code is permanent.
     fn lasts(code: u16, message: &str) -> bool {
         let error = AMQPError::from_id(code, message.into()).unwrap();
         !driver("testing", lapin::ErrorKind::ProtocolError(error).into()).is_transient()
     }
 
     #[test]
-    fn reply_codes_that_pass_are_told_from_those_that_last() {
+    fn transient_and_permanent_reply_codes_are_distinguished() {
         for (code, message) in [
             (312, "NO_ROUTE"),
             (313, "NO_CONSUMERS"),
@@ -137,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_connections_pass() {
+    fn lost_connections_are_transient() {
         let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
         for kind in [
             lapin::ErrorKind::IOError(broken.into()),

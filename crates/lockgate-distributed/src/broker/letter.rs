@@ -1,6 +1,6 @@
-//! A dead letter as a message: what is written on it, what is kept of it, and how it becomes what it was.
+//! A dead letter as a message: its headers, what it keeps of the original, and how the original is restored.
 //!
-//! It must never carry over what would make the broker refuse it, lose it, or send it elsewhere.
+//! Properties that would make the broker refuse, lose or redirect the letter are dropped.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -9,28 +9,29 @@ use lockgate_core::dead::{DeadLetter, DeadReason};
 use lockgate_core::{QueueName, Timestamp};
 use uuid::Uuid;
 
-use super::message::{HEADERS, Headers, NAMESPACE, PERSISTENT, Raw, message_id, text};
+use super::message::{HEADERS, Headers, NAMESPACE, PERSISTENT, RawMessage, message_id, text};
 
-/// Why it is one: a word of [`DeadReason`].
+/// Why the message is a dead letter: a word of [`DeadReason`].
 pub(super) const REASON: &str = "lockgate-dead-reason";
-/// What exactly was wrong.
+/// What exactly was wrong, for a person.
 pub(super) const DETAIL: &str = "lockgate-dead-detail";
-/// What it is named by: a UUID.
+/// Id of the dead letter: a UUID.
 pub(super) const ID: &str = "lockgate-dead-id";
-/// When it died: milliseconds since 1970.
+/// When the message became a dead letter: milliseconds since 1970.
 pub(super) const AT: &str = "lockgate-dead-at";
-/// All of them.
+/// All headers of a dead letter.
 pub(super) const DEAD_HEADERS: [&str; 4] = [REASON, DETAIL, ID, AT];
 
-/// The longest detail, in bytes.
+/// Longest detail, in bytes.
 pub(super) const MAX_DETAIL_BYTES: usize = 1_024;
 
-/// The most bytes of headers that are kept: all headers of a message travel in one frame, at most 128 KiB by default.
+/// Most bytes of headers that are kept. All headers of a message travel in one frame, which has at most 128
+/// KiB by default.
 pub(super) const MAX_HEADER_BYTES: usize = 32 * 1_024;
 
-/// Headers that the broker writes on what it dead-letters itself or delivers again, and those by which a sender has it
-/// copied to other queues: it was, when it was sent.
-const NOT_KEPT: [&str; 10] = [
+/// Headers that are dropped: those that the broker writes on messages which it dead-letters or redelivers,
+/// and those that copy a message to other queues, since it was copied when it was sent.
+const DROPPED_HEADERS: [&str; 10] = [
     "CC",
     "BCC",
     "x-death",
@@ -43,23 +44,23 @@ const NOT_KEPT: [&str; 10] = [
     "x-delivery-count",
 ];
 
-/// The message as a dead letter.
-pub(super) fn write(raw: &Raw, why: &Rejection, id: Uuid, at: Timestamp) -> Raw {
+/// Makes a dead letter of a message.
+pub(super) fn write(raw: &RawMessage, why: &Rejection, id: Uuid, at: Timestamp) -> RawMessage {
     let mut headers = kept_headers(&raw.properties);
     headers.insert(REASON.into(), text(why.reason.as_str()));
     headers.insert(DETAIL.into(), text(shortened(&why.detail)));
     headers.insert(ID.into(), text(&id.to_string()));
     headers.insert(AT.into(), AMQPValue::LongLongInt(at.0));
-    Raw { properties: kept(&raw.properties, headers), body: raw.body.clone() }
+    RawMessage { properties: kept(&raw.properties, headers), body: raw.body.clone() }
 }
 
-/// The message as it was before it died.
-pub(super) fn revive(raw: &Raw) -> Raw {
-    Raw { properties: kept(&raw.properties, kept_headers(&raw.properties)), body: raw.body.clone() }
+/// Restores the original message.
+pub(super) fn restore(raw: &RawMessage) -> RawMessage {
+    RawMessage { properties: kept(&raw.properties, kept_headers(&raw.properties)), body: raw.body.clone() }
 }
 
-/// A dead letter as a person reads it.
-pub(super) fn read(raw: &Raw, queue: &QueueName, with_body: bool) -> DeadLetter {
+/// Decodes a dead letter for display.
+pub(super) fn read(raw: &RawMessage, queue: &QueueName, with_body: bool) -> DeadLetter {
     let (reason, detail) = why(raw);
     DeadLetter {
         id: id(raw),
@@ -74,9 +75,10 @@ pub(super) fn read(raw: &Raw, queue: &QueueName, with_body: bool) -> DeadLetter 
     }
 }
 
-/// The id that we gave it; of one that the broker dead-lettered, what tells it from its like and stays.
-pub(super) fn id(raw: &Raw) -> String {
-    if let Some(id) = ours(raw, ID) {
+/// Returns the id of the letter. A letter that the broker itself dead-lettered has none, so it is derived
+/// from what stays the same.
+pub(super) fn id(raw: &RawMessage) -> String {
+    if let Some(id) = own_header(raw, ID) {
         return id;
     }
     let mut content = message_id(&raw.properties).unwrap_or_default().as_bytes().to_vec();
@@ -85,22 +87,22 @@ pub(super) fn id(raw: &Raw) -> String {
     Uuid::new_v5(&NAMESPACE, &content).to_string()
 }
 
-fn why(raw: &Raw) -> (DeadReason, String) {
-    if let Some(reason) = ours(raw, REASON) {
-        return (DeadReason::of(&reason), ours(raw, DETAIL).unwrap_or_default());
+fn why(raw: &RawMessage) -> (DeadReason, String) {
+    if let Some(reason) = own_header(raw, REASON) {
+        return (DeadReason::of(&reason), own_header(raw, DETAIL).unwrap_or_default());
     }
-    match last_death(raw).and_then(|death| word(death, "reason")).as_deref() {
+    match last_death(raw).and_then(|death| text_of(death, "reason")).as_deref() {
         Some("delivery_limit") => {
-            let detail =
-                "it was delivered again and again and never settled: its processes died, or lost the broker";
+            let detail = "it was delivered again and again but never acknowledged: its processes died, or lost the \
+                          broker";
             (DeadReason::DeliveryLimit, detail.to_owned())
         }
         Some(other) => (DeadReason::Other, format!("the broker says: {other}")),
-        None => (DeadReason::Other, "nothing on it says why".to_owned()),
+        None => (DeadReason::Other, "none of its headers tells why".to_owned()),
     }
 }
 
-fn died_at(raw: &Raw) -> Option<Timestamp> {
+fn died_at(raw: &RawMessage) -> Option<Timestamp> {
     let headers = Headers(raw.properties.headers().as_ref());
     if let Some(AMQPValue::LongLongInt(at)) = headers.get(AT) {
         return Some(Timestamp(*at));
@@ -111,19 +113,19 @@ fn died_at(raw: &Raw) -> Option<Timestamp> {
     }
 }
 
-fn ours(raw: &Raw, name: &str) -> Option<String> {
-    word(raw.properties.headers().as_ref()?, name)
+fn own_header(raw: &RawMessage, name: &str) -> Option<String> {
+    text_of(raw.properties.headers().as_ref()?, name)
 }
 
-/// The broker's own account, the latest death first.
-fn last_death(raw: &Raw) -> Option<&FieldTable> {
+/// Returns the latest entry of the broker's own header about dead-lettering.
+fn last_death(raw: &RawMessage) -> Option<&FieldTable> {
     match Headers(raw.properties.headers().as_ref()).get("x-death")? {
         AMQPValue::FieldArray(deaths) => deaths.as_slice().first()?.as_field_table(),
         _ => None,
     }
 }
 
-fn word(table: &FieldTable, name: &str) -> Option<String> {
+fn text_of(table: &FieldTable, name: &str) -> Option<String> {
     match table.inner().get(name)? {
         AMQPValue::LongString(text) => Some(text.to_string()),
         AMQPValue::ShortString(text) => Some(text.to_string()),
@@ -139,8 +141,8 @@ fn shortened(detail: &str) -> &str {
     detail.get(..end).unwrap_or_default()
 }
 
-/// Everything but what the broker takes offence at: a user id must be that of our own connection, an expiration would
-/// have the letter vanish unread.
+/// Returns the properties without those that harm a letter: a user id must be that of the connection, and an
+/// expiration would delete the letter unread.
 fn kept(properties: &BasicProperties, headers: FieldTable) -> BasicProperties {
     let mut kept = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
     type With = fn(BasicProperties, ShortString) -> BasicProperties;
@@ -167,7 +169,8 @@ fn kept(properties: &BasicProperties, headers: FieldTable) -> BasicProperties {
     kept
 }
 
-/// The sender's headers; when they are too long, only those of the contract that fit.
+/// Returns the sender's headers. When they are too long, the headers of the contract come first, and others
+/// only while they fit.
 fn kept_headers(properties: &BasicProperties) -> FieldTable {
     let mut kept = FieldTable::default();
     let Some(headers) = properties.headers() else { return kept };
@@ -176,7 +179,8 @@ fn kept_headers(properties: &BasicProperties) -> FieldTable {
         headers.into_iter().partition(|(name, _)| HEADERS.contains(&name.as_str()));
     for (name, value) in known.into_iter().chain(others) {
         let bytes = name.as_str().len().saturating_add(size(value));
-        let name_is_kept = !NOT_KEPT.contains(&name.as_str()) && !DEAD_HEADERS.contains(&name.as_str());
+        let name_is_kept =
+            !DROPPED_HEADERS.contains(&name.as_str()) && !DEAD_HEADERS.contains(&name.as_str());
         if name_is_kept && bytes <= left {
             left -= bytes;
             kept.insert(name.clone(), value.clone());
@@ -185,7 +189,7 @@ fn kept_headers(properties: &BasicProperties) -> FieldTable {
     kept
 }
 
-/// About how many bytes a value has in a frame, never fewer.
+/// Estimates the bytes of a value in a frame, never too low.
 fn size(value: &AMQPValue) -> usize {
     let inner = match value {
         AMQPValue::ShortString(text) => text.as_str().len(),

@@ -1,7 +1,8 @@
-//! The open message contract: how an envelope becomes an AMQP message, and any AMQP message an envelope or the reason
-//! why not. Pure functions; `docs/messages.md` says the same to a person, `docs/messages.asyncapi.yaml` to a machine.
+//! The open message contract: converts an envelope to an AMQP message, and any AMQP message to an envelope or
+//! to the reason why it is none. Pure functions. `docs/messages.md` describes the contract for people,
+//! `docs/messages.asyncapi.yaml` for programs.
 //!
-//! It must never panic, whatever came in, nor look further into a message after the first thing that is wrong.
+//! No input makes these functions panic. Reading stops at the first error.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
@@ -13,45 +14,46 @@ use uuid::Uuid;
 
 use super::payload;
 
-/// Its run: a UUID.
+/// UUID of the run.
 pub(super) const RUN: &str = "lockgate-run";
-/// What it is about: text.
+/// What the job is about: text.
 pub(super) const KEY: &str = "lockgate-key";
-/// Whom it is charged to: text.
+/// The tenant that the job is charged to: text.
 pub(super) const TENANT: &str = "lockgate-tenant";
-/// The n-th dispatch of its job: an integer from 1. The dispatcher alone sets it.
+/// Number of the job's dispatch, from 1. Only the dispatcher sets it.
 pub(super) const DISPATCH: &str = "lockgate-dispatch";
 /// Reserved: carried, not read.
 pub(super) const ATTEMPT: &str = "lockgate-attempt";
 /// W3C trace context: carried, not read.
 pub(super) const TRACEPARENT: &str = "traceparent";
-/// All of them.
+/// All headers of the contract.
 pub(super) const HEADERS: [&str; 6] = [RUN, KEY, TENANT, DISPATCH, ATTEMPT, TRACEPARENT];
 
-/// Written to the disk before it is confirmed.
+/// Delivery mode: the server writes the message to disk before it confirms it.
 pub(super) const PERSISTENT: u8 = 2;
 
-/// What the ids of clients' messages are hashed in. It must never change: a message that comes again must get its id again.
+/// Namespace of the ids of clients' messages. It must not change, because a message that is delivered again
+/// must get the same id.
 pub(super) const NAMESPACE: Uuid = Uuid::from_u128(0x8974115c64e04e3f902e3e75f7f289ef);
 
-/// A message as the broker has it.
+/// A message as the broker stores it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Raw {
+pub(super) struct RawMessage {
     pub(super) properties: BasicProperties,
     pub(super) body: Vec<u8>,
 }
 
-/// How a message came here: what tells it from another that reads the same.
+/// How a message arrived. Distinguishes messages with equal content.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival<'a> {
     pub(super) queue: &'a QueueName,
-    /// Another one for each subscription, in any process.
+    /// Unique for each subscription, in any process.
     pub(super) subscription: Uuid,
     pub(super) number: u64,
 }
 
-/// An envelope as a message. It is read back as it was.
-pub(super) fn write(envelope: &Envelope) -> Raw {
+/// Encodes an envelope. [`read`] returns the same envelope.
+pub(super) fn write(envelope: &Envelope) -> RawMessage {
     let mut headers = FieldTable::default();
     headers.insert(KEY.into(), text(envelope.key.as_str()));
     headers.insert(TENANT.into(), text(envelope.tenant.as_str()));
@@ -59,25 +61,25 @@ pub(super) fn write(envelope: &Envelope) -> Raw {
     if let Some(run) = envelope.run {
         headers.insert(RUN.into(), text(&run.to_string()));
     }
-    // A kind is a name of at most 200 bytes, an id has 36: both fit a short string.
+    // Both fit a short string: a kind has at most 200 bytes, an id has 36.
     let properties = BasicProperties::default()
         .with_type(envelope.kind.as_str().into())
         .with_message_id(envelope.job.to_string().into())
         .with_content_type("application/json".into())
         .with_delivery_mode(PERSISTENT)
         .with_headers(headers);
-    Raw { properties, body: envelope.payload.clone().into_bytes() }
+    RawMessage { properties, body: envelope.payload.clone().into_bytes() }
 }
 
-/// What a message says, or the first thing that is wrong with it; and who sent it.
-pub(super) fn read(raw: &Raw, arrival: Arrival<'_>) -> (Origin, Result<Envelope, Rejection>) {
+/// Decodes a message. Returns who sent it, and its envelope or the first error.
+pub(super) fn read(raw: &RawMessage, arrival: Arrival<'_>) -> (Origin, Result<Envelope, Rejection>) {
     let headers = Headers(raw.properties.headers().as_ref());
     let origin = if headers.get(DISPATCH).is_some() { Origin::Dispatcher } else { Origin::Client };
     (origin, envelope(raw, headers, origin, arrival))
 }
 
 fn envelope(
-    raw: &Raw,
+    raw: &RawMessage,
     headers: Headers<'_>,
     origin: Origin,
     arrival: Arrival<'_>,
@@ -108,23 +110,24 @@ fn kind(properties: &BasicProperties) -> Result<Kind, Rejection> {
     Kind::new(named).map_err(|error| bad("type", error))
 }
 
-/// The dispatcher's own messages have the id of their job.
+/// Returns the job of a dispatcher's message, whose message id is the id of the job.
 fn dispatched_job(properties: &BasicProperties) -> Result<JobId, Rejection> {
     let id = message_id(properties).unwrap_or_default();
     let job = Uuid::parse_str(id);
     job.map(JobId).map_err(|_| bad("message_id", format!("with {DISPATCH} it is the job's UUID, not {id:?}")))
 }
 
-/// A client's message id, by which its sender finds the job again; the job's id where there is none that is a name.
+/// Returns the client's message id, by which its sender finds the job again. Returns the id of the job when
+/// there is no message id, or it is not a valid key.
 fn default_key(properties: &BasicProperties, origin: Origin, job: JobId) -> Result<Key, NameError> {
     let id = message_id(properties).filter(|_| origin == Origin::Client);
     id.and_then(|id| Key::new(id).ok()).map_or_else(|| Key::new(job.to_string()), Ok)
 }
 
-/// The same message id in the same queue and of the same kind is the same job, and of no other: a client cannot name a job
-/// of a run, whatever its message id is. A message without an id is told from its like by how it came, so that two which
-/// read the same are two jobs; one that comes again is another then.
-fn client_job(raw: &Raw, kind: &Kind, arrival: Arrival<'_>) -> JobId {
+/// Derives the id of a client's job. The same message id in the same queue and of the same kind gives the
+/// same job, and never a job of a run, whatever the message id is. A message without an id is identified by
+/// its arrival, so two messages with equal content are two jobs; a redelivery is another job then.
+fn client_job(raw: &RawMessage, kind: &Kind, arrival: Arrival<'_>) -> JobId {
     let queue = Uuid::new_v5(&NAMESPACE, arrival.queue.as_str().as_bytes());
     let kind = Uuid::new_v5(&queue, kind.as_str().as_bytes());
     JobId(match message_id(&raw.properties) {
@@ -151,7 +154,7 @@ fn bad(header: &str, why: impl std::fmt::Display) -> Rejection {
     Rejection::new(DeadReason::BadHeader, format!("`{header}`: {why}"))
 }
 
-/// The headers of a message, read by what the contract says they are.
+/// The headers of a message, with conversions to the types of the contract.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Headers<'a>(pub(super) Option<&'a FieldTable>);
 

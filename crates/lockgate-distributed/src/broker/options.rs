@@ -1,15 +1,14 @@
-//! Where the broker is, and what this process is called there.
-//!
-//! It must never show the password of the URL, not in an error either.
+//! Options of the broker. Neither logs nor errors show the password in the URL.
 
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 
-/// The longest prefix, in bytes: a queue's name has up to 200, its dead-letter queue's 5 more, AMQP's limit is 255.
+/// The longest prefix, in bytes. A queue name has up to 200 bytes, its dead-letter queue 5 more, and AMQP
+/// allows 255.
 pub const MAX_PREFIX_BYTES: usize = 50;
 
-/// Seconds between heartbeats. A peer that is gone without a word is noticed after two of them; one that is merely
-/// deaf is noticed earlier, by our own deadlines.
+/// Seconds between heartbeats. A dead peer is noticed after two of them. A frozen server is noticed earlier,
+/// by the pings of the supervisor.
 const HEARTBEAT: u16 = 10;
 
 /// How to reach RabbitMQ.
@@ -27,23 +26,23 @@ const HEARTBEAT: u16 = 10;
 pub struct BrokerOptions {
     /// `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. The vhost `/` is written `%2f`.
     pub url: SecretString,
-    /// What the names of all queues begin with, at most [`MAX_PREFIX_BYTES`]. Default `lockgate.`. Two installations
-    /// may share a virtual host when their prefixes differ.
+    /// Prefix of the names of all queues, at most [`MAX_PREFIX_BYTES`]. Default `lockgate.`. Two
+    /// installations may share a virtual host when their prefixes differ.
     pub prefix: String,
-    /// What RabbitMQ's management shows as the name of our connections: which process they belong to.
+    /// Name of this process. RabbitMQ's management shows it as the name of the connections.
     pub process: String,
 }
 
 impl BrokerOptions {
-    /// The server at `url`, with the default prefix.
+    /// Creates options for the server at `url`, with the default prefix.
     pub fn new(url: impl Into<String>, process: impl Into<String>) -> Self {
         let url = SecretString::from(url.into());
         Self { url, prefix: "lockgate.".to_owned(), process: process.into() }
     }
 
-    /// The URL as the driver reads it, with our heartbeat.
+    /// Parses the URL, and sets the heartbeat.
     pub(super) fn uri(&self) -> Result<AMQPUri, BrokerOpenError> {
-        // The driver's error may repeat the text, and with it the password.
+        // The driver's error is dropped, because it may repeat the text and with it the password.
         let mut uri: AMQPUri = self.url.expose_secret().parse().map_err(|_| BrokerOpenError::Url)?;
         uri.query.heartbeat = Some(HEARTBEAT);
         Ok(uri)
@@ -59,22 +58,23 @@ impl BrokerOptions {
     }
 }
 
-/// Why there is no broker. A server that cannot be reached is no reason: it is tried again for ever.
+/// Why the broker's options are invalid. An unreachable server is no such error: the broker reconnects
+/// forever.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerOpenError {
-    /// The URL is none.
+    /// The URL is invalid.
     #[error(
-        "the broker's url cannot be read; write amqp://user:password@host:port/vhost, or amqps:// for TLS, with the \
-         vhost / as %2f and odd characters of the password percent-encoded"
+        "cannot parse the broker's url; write amqp://user:password@host:port/vhost, or amqps:// for TLS, with the \
+         vhost / as %2f and special characters of the password percent-encoded"
     )]
     Url,
-    /// The prefix is none.
+    /// The prefix is invalid.
     #[error(
-        "{prefix:?} cannot begin the names of queues; take at most {MAX_PREFIX_BYTES} bytes, without blanks and not \
-         \"amq.\""
+        "queue names cannot begin with {prefix:?}; use at most {MAX_PREFIX_BYTES} bytes, without whitespace, and not \
+         beginning with \"amq.\""
     )]
     Prefix {
-        /// The prefix.
+        /// The rejected prefix.
         prefix: String,
     },
 }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_read_and_a_bad_one_is_not_repeated() {
+    fn url_is_parsed_and_errors_do_not_repeat_it() {
         let uri = BrokerOptions::new("amqps://u:p%40ss@host/v", "p").uri().unwrap();
         assert_eq!(
             (uri.authority.userinfo.password.as_str(), uri.query.heartbeat),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_that_could_not_begin_a_name_is_refused() {
+    fn invalid_prefix_is_rejected() {
         let with = |prefix: &str| {
             BrokerOptions { prefix: prefix.to_owned(), ..BrokerOptions::new("", "") }.check_prefix()
         };

@@ -1,7 +1,8 @@
-//! A subscription: a channel of its own with a bounded window, read and settled by one task.
+//! Subscriptions. Each has its own channel with a bounded prefetch. One task reads its deliveries and
+//! acknowledges them.
 //!
-//! It must never acknowledge by another channel than a delivery came by, nor outlive its connection: when that is
-//! lost, its deliveries are somebody else's.
+//! A delivery is acknowledged on the channel that it came by. A subscription ends with its connection,
+//! because the server then requeues its deliveries.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,113 +20,115 @@ use lockgate_core::error::{EngineError, chain};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::connection::Live;
+use super::connection::LiveConnection;
 use super::failure::{driver, unavailable};
-use super::message::{self, Arrival, Raw};
+use super::in_flight::{AckKind, Frame, InFlight};
+use super::message::{self, Arrival, RawMessage};
 use super::topology::Names;
-use super::window::{End, Frame, Window};
 
 const SUBSCRIBING: &str = "subscribing";
 
-/// Settlements that may wait for the one under way; they become the next, together.
-const WAITING: usize = 64;
+/// Acknowledgement requests that may wait for the current one. The next one takes all of them together.
+const MAX_WAITING: usize = 64;
 
-/// The subscriptions of this process that live.
+/// The open subscriptions of this process.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Subscriptions {
     last: Arc<AtomicU64>,
-    open: Arc<Mutex<HashMap<u64, Arc<Open>>>>,
+    open: Arc<Mutex<HashMap<u64, Arc<Shared>>>>,
 }
 
-/// What others may know of a subscription.
+/// The part of a subscription that its task shares with others.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct Shared {
     queue: QueueName,
-    window: Mutex<Window<Arc<Raw>>>,
-    settlements: mpsc::Sender<Settlement>,
+    in_flight: Mutex<InFlight<Arc<RawMessage>>>,
+    ack_requests: mpsc::Sender<AckRequest>,
 }
 
 #[derive(Debug)]
-struct Settlement {
-    ends: Vec<(u64, End)>,
+struct AckRequest {
+    acks: Vec<(u64, AckKind)>,
     done: oneshot::Sender<()>,
 }
 
 impl Subscriptions {
-    /// Subscribes on this connection.
+    /// Opens a subscription on this connection.
     pub(super) async fn open(
         &self,
-        live: Arc<Live>,
+        live: Arc<LiveConnection>,
         names: &Names,
-        (queue, window): (&QueueName, u32),
+        (queue, prefetch): (&QueueName, u32),
     ) -> Result<Subscription, EngineError> {
         let failed = |error| driver(SUBSCRIBING, error);
-        // Always, whatever this generation has declared: a queue that was deleted is the usual end of a subscription.
+        // Declared always, whatever this generation has declared, because a subscription usually ends when
+        // its queue was deleted.
         names.declare(&live.channel(SUBSCRIBING).await?, queue).await?;
         let channel = live.channel(SUBSCRIBING).await?;
-        let window = u16::try_from(window.max(1)).unwrap_or(u16::MAX);
-        channel.basic_qos(window, BasicQosOptions::default()).await.map_err(failed)?;
+        let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(failed)?;
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
         let consumer = channel.basic_consume(names.queue(queue), "".into(), options, arguments).await;
         let consumer = consumer.map_err(failed)?;
 
         let number = self.last.fetch_add(1, Ordering::Relaxed);
-        let (settlements, waiting) = mpsc::channel(WAITING);
-        // Never full: the server sends no more than the window.
-        let (out, deliveries) = mpsc::channel(window.into());
-        let open = Arc::new(Open { queue: queue.clone(), window: Mutex::default(), settlements });
+        let (ack_requests, waiting) = mpsc::channel(MAX_WAITING);
+        // Never full, because the server sends no more than the prefetch.
+        let (out, deliveries) = mpsc::channel(prefetch.into());
+        let open = Arc::new(Shared { queue: queue.clone(), in_flight: Mutex::default(), ack_requests });
         lock(&self.open).insert(number, Arc::clone(&open));
         let ended = Arc::new(OnceLock::new());
         let registration = Registration { all: self.clone(), number, ended: Arc::clone(&ended) };
         let reader = Reader { live: Arc::clone(&live), open, registration, id: Uuid::now_v7(), channel, out };
         live.spawn(reader.run(consumer, waiting));
-        Ok(Subscription { deliveries, window: window.into(), ended })
+        Ok(Subscription { deliveries, prefetch: prefetch.into(), ended })
     }
 
-    /// Ends deliveries; those of a subscription that has ended are passed over.
-    pub(super) async fn settle(&self, ends: impl Iterator<Item = (DeliveryTag, End)>) {
-        let mut by_subscription: HashMap<u64, Vec<(u64, End)>> = HashMap::new();
-        for (tag, end) in ends {
-            by_subscription.entry(tag.generation).or_default().push((tag.number, end));
+    /// Acknowledges or returns deliveries. Those of a subscription that has ended are skipped.
+    pub(super) async fn acknowledge(&self, acks: impl Iterator<Item = (DeliveryTag, AckKind)>) {
+        let mut by_subscription: HashMap<u64, Vec<(u64, AckKind)>> = HashMap::new();
+        for (tag, kind) in acks {
+            by_subscription.entry(tag.generation).or_default().push((tag.number, kind));
         }
-        let told = by_subscription.into_iter().filter_map(|(number, ends)| {
+        let requests = by_subscription.into_iter().filter_map(|(number, acks)| {
             let open = self.get(number)?;
             Some(async move {
-                let (done, settled) = oneshot::channel();
-                // An error of either: it has just ended.
-                if open.settlements.send(Settlement { ends, done }).await.is_ok() {
-                    drop(settled.await);
+                let (done, acknowledged) = oneshot::channel();
+                // Both fail only when the subscription has just ended.
+                if open.ack_requests.send(AckRequest { acks, done }).await.is_ok() {
+                    drop(acknowledged.await);
                 }
             })
         });
-        join_all(told).await;
+        join_all(requests).await;
     }
 
-    /// A delivery's message as it came, while it is unsettled.
-    pub(super) fn message(&self, tag: DeliveryTag) -> Option<(QueueName, Arc<Raw>)> {
+    /// Returns the message of a delivery as it arrived, while the delivery is in flight.
+    pub(super) fn message(&self, tag: DeliveryTag) -> Option<(QueueName, Arc<RawMessage>)> {
         let open = self.get(tag.generation)?;
-        let raw = Arc::clone(lock(&open.window).get(tag.number)?);
+        let raw = Arc::clone(lock(&open.in_flight).get(tag.number)?);
         Some((open.queue.clone(), raw))
     }
 
-    /// How many deliveries of a queue this process has unsettled.
-    pub(super) fn unsettled(&self, queue: &QueueName) -> u64 {
+    /// Returns the number of deliveries of a queue that this process has in flight.
+    pub(super) fn in_flight(&self, queue: &QueueName) -> u64 {
         let all = lock(&self.open);
-        let windows = all.values().filter(|open| open.queue == *queue).map(|open| lock(&open.window).len());
-        u64::try_from(windows.sum::<usize>()).unwrap_or(u64::MAX)
+        let lengths =
+            all.values().filter(|open| open.queue == *queue).map(|open| lock(&open.in_flight).len());
+        u64::try_from(lengths.sum::<usize>()).unwrap_or(u64::MAX)
     }
 
-    fn get(&self, number: u64) -> Option<Arc<Open>> {
+    fn get(&self, number: u64) -> Option<Arc<Shared>> {
         lock(&self.open).get(&number).cloned()
     }
 }
 
-/// A poisoned lock is taken as it is: what it guards is whole between any two statements.
+/// Locks a mutex even when it is poisoned: its data are consistent between any two statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A place among the subscriptions; given up when the reader ends, however it does.
+/// The entry of a subscription in the list. Dropped with the reader, however that ends.
 struct Registration {
     all: Subscriptions,
     number: u64,
@@ -139,27 +142,27 @@ impl Drop for Registration {
     }
 }
 
-/// The one task of a subscription.
+/// The task of a subscription.
 struct Reader {
-    live: Arc<Live>,
-    open: Arc<Open>,
+    live: Arc<LiveConnection>,
+    open: Arc<Shared>,
     registration: Registration,
-    /// Tells its deliveries from those of any other subscription.
+    /// Distinguishes its deliveries from those of any other subscription, in any process.
     id: Uuid,
     channel: Channel,
     out: mpsc::Sender<Delivery>,
 }
 
 impl Reader {
-    async fn run(self, mut consumer: Consumer, mut waiting: mpsc::Receiver<Settlement>) {
+    async fn run(self, mut consumer: Consumer, mut waiting: mpsc::Receiver<AckRequest>) {
         let why = loop {
             tokio::select! {
-                delivered = consumer.next() => match self.take_in(delivered, &mut consumer) {
+                delivered = consumer.next() => match self.receive_ready(delivered, &mut consumer) {
                     Ok(()) => {}
                     Err(why) => break Some(why),
                 },
-                Some(settlement) = waiting.recv() => {
-                    if let Err(error) = self.settle(settlement, &mut waiting).await {
+                Some(request) = waiting.recv() => {
+                    if let Err(error) = self.acknowledge(request, &mut waiting).await {
                         break Some(chain(&error));
                     }
                 }
@@ -167,28 +170,29 @@ impl Reader {
             }
         };
         match why {
-            // A channel may end alone, for one queue's reason; or it is the first to notice that all is lost.
+            // A channel may end alone, for a reason of its queue. Or the whole connection is lost, and this
+            // task noticed first.
             Some(why) => {
                 drop(self.registration.ended.set(why));
-                self.live.suspicion.notify_one();
+                self.live.suspect.notify_one();
             }
-            // The server gives back at once what was not settled.
+            // The server requeues at once what was not acknowledged.
             None => drop(self.channel.close(200, "OK".into()).await),
         }
     }
 
-    /// Takes in a delivery and all that came with it.
-    fn take_in(
+    /// Receives a delivery, and all others that are ready.
+    fn receive_ready(
         &self,
         mut delivered: Option<lapin::Result<lapin::message::Delivery>>,
         consumer: &mut Consumer,
     ) -> Result<(), String> {
         loop {
             match delivered {
-                Some(Ok(delivery)) => self.hand_on(delivery)?,
+                Some(Ok(delivery)) => self.forward(delivery)?,
                 Some(Err(error)) => return Err(chain(&error)),
-                // No error comes with it when the server closes the channel.
-                None => return Err(self.silently_ended()),
+                // The driver reports no error when the server closes the channel.
+                None => return Err(self.closed_without_error()),
             }
             match consumer.next().now_or_never() {
                 Some(next) => delivered = next,
@@ -197,41 +201,48 @@ impl Reader {
         }
     }
 
-    fn hand_on(&self, came: lapin::message::Delivery) -> Result<(), String> {
-        let number = came.delivery_tag;
-        let raw = Arc::new(Raw { properties: came.properties, body: came.data });
+    fn forward(&self, delivery: lapin::message::Delivery) -> Result<(), String> {
+        let number = delivery.delivery_tag;
+        let raw = Arc::new(RawMessage { properties: delivery.properties, body: delivery.data });
         let arrival = Arrival { queue: &self.open.queue, subscription: self.id, number };
         let (origin, message) = message::read(&raw, arrival);
-        lock(&self.open.window).enter(number, raw);
+        lock(&self.open.in_flight).insert(number, raw);
         let tag = DeliveryTag { generation: self.registration.number, number };
-        let delivery = Delivery { tag, message, origin, redelivered: came.redelivered };
-        match self.out.try_send(delivery) {
-            // The subscription was just dropped; the channel is closed next.
+        let forwarded = Delivery { tag, message, origin, redelivered: delivery.redelivered };
+        match self.out.try_send(forwarded) {
+            // The subscription was just dropped. The channel is closed next.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(_)) => Err("the server sent more than the window".to_owned()),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err("the server sent more than the prefetch".to_owned())
+            }
         }
     }
 
-    fn silently_ended(&self) -> String {
+    fn closed_without_error(&self) -> String {
         let queue = &self.open.queue;
         format!(
-            "the server ended it without a word: the queue {queue} was deleted, or a delivery was unsettled for \
+            "the server closed the subscription without a reason: the queue {queue} was deleted, or a delivery was in flight for \
              longer than the server's consumer_timeout"
         )
     }
 
-    /// Settles what was asked and what came meanwhile, in as few frames as may be. They are written in the order of
-    /// their making, and nobody waits between two of them.
-    async fn settle(&self, first: Settlement, waiting: &mut mpsc::Receiver<Settlement>) -> lapin::Result<()> {
+    /// Acknowledges what was requested, together with all requests that wait, in as few frames as possible.
+    /// The frames are written in order, without waiting between them.
+    async fn acknowledge(
+        &self,
+        first: AckRequest,
+        waiting: &mut mpsc::Receiver<AckRequest>,
+    ) -> lapin::Result<()> {
         let mut done = vec![first.done];
-        let mut ends = first.ends;
+        let mut acks = first.acks;
         while let Ok(more) = waiting.try_recv() {
             done.push(more.done);
-            ends.extend(more.ends);
+            acks.extend(more.acks);
         }
-        let frames = lock(&self.open.window).settle(ends);
+        let frames = lock(&self.open.in_flight).acknowledge(acks);
         let written = join_all(frames.into_iter().map(|frame| self.write(frame))).await;
-        // When the channel has just ended nobody's delivery is left; then too there is nothing to wait for.
+        // When the channel has just ended, its deliveries are requeued, and there is nothing to wait for
+        // either.
         for done in done {
             let _given_up = done.send(());
         }
@@ -252,11 +263,11 @@ impl Reader {
     }
 }
 
-/// The stream of a subscription.
+/// The deliveries of a subscription.
 pub(super) struct Subscription {
     deliveries: mpsc::Receiver<Delivery>,
-    window: usize,
-    /// Why it has ended, once it has.
+    prefetch: usize,
+    /// Why the subscription has ended, once it has.
     ended: Arc<OnceLock<String>>,
 }
 
@@ -264,11 +275,11 @@ pub(super) struct Subscription {
 impl Deliveries for Subscription {
     async fn next(&mut self) -> Result<Vec<Delivery>, EngineError> {
         let mut batch = Vec::new();
-        // Once it has ended, what still lies here is delivered to somebody else.
-        if self.ended.get().is_none() && self.deliveries.recv_many(&mut batch, self.window).await > 0 {
+        // Deliveries of an ended subscription are requeued, so they are not handed out.
+        if self.ended.get().is_none() && self.deliveries.recv_many(&mut batch, self.prefetch).await > 0 {
             return Ok(batch);
         }
-        let why = self.ended.get().map_or("it has ended", String::as_str);
+        let why = self.ended.get().map_or("the subscription has ended", String::as_str);
         Err(unavailable("receiving messages", why.to_owned()))
     }
 }

@@ -1,42 +1,42 @@
-//! Every metric of the broker: its name, its unit, its labels.
+//! The metrics of the broker: names, units, labels.
 //!
-//! It must never carry a queue's or a message's name: their number has no bound.
+//! No label carries the name of a queue or a message, because their number is not bounded.
 
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-/// Counter: connections that were made again after one was lost, by `connection` (`publish`, `consume`).
+/// Counter: connections that were opened again after one was lost, by `connection` (`publish`, `consume`).
 pub(super) const RECONNECTS: &str = "lockgate_broker_reconnects_total";
 /// Gauge: 1 while a connection is up, else 0, by `connection`.
 pub(super) const CONNECTED: &str = "lockgate_broker_connected";
-/// Gauge: 1 while the broker takes no messages because of an alarm, else 0.
+/// Gauge: 1 while the broker accepts no messages because of an alarm, else 0.
 pub(super) const BLOCKED: &str = "lockgate_broker_blocked";
-/// Counter: messages that the broker returned because no queue takes them.
+/// Counter: messages that the broker returned because no queue accepts them.
 pub(super) const RETURNED: &str = "lockgate_broker_returned_total";
 /// Counter: messages that the broker refused because their queue is full.
 pub(super) const REFUSED: &str = "lockgate_broker_refused_total";
-/// Histogram, seconds: from handing a group of messages to the broker to the last confirmation.
+/// Histogram, seconds: from sending a batch of messages to the broker until its last confirmation.
 pub(super) const CONFIRM: &str = "lockgate_broker_confirm_seconds";
 
-/// The counters, with their help.
+/// The counters, with their help texts.
 pub const COUNTERS: [(&str, &str); 3] = [
     (RECONNECTS, "Connections to the broker that were opened again after one was lost"),
-    (RETURNED, "Messages that the broker returned because no queue takes them"),
+    (RETURNED, "Messages that the broker returned because no queue accepts them"),
     (REFUSED, "Messages that the broker refused because their queue is full"),
 ];
 
-/// The histograms, in seconds, with their help: an exporter needs buckets for each.
+/// The histograms, in seconds, with their help texts. An exporter needs buckets for each.
 pub const HISTOGRAMS: [(&str, &str); 1] =
-    [(CONFIRM, "From handing a group of messages to the broker to its last confirmation")];
+    [(CONFIRM, "Time from sending a batch of messages to the broker until its last confirmation")];
 
-/// The gauges, with their help.
+/// The gauges, with their help texts.
 pub const GAUGES: [(&str, &str); 2] = [
     (CONNECTED, "1 while a connection to the broker is up, else 0"),
-    (BLOCKED, "1 while the broker takes no messages because of an alarm, else 0"),
+    (BLOCKED, "1 while the broker accepts no messages because of an alarm, else 0"),
 ];
 
-/// Gives the installed recorder the help text of each metric.
+/// Registers the help text of each metric with the installed recorder.
 pub fn describe() {
     for (name, help) in COUNTERS {
         describe_counter!(name, help);

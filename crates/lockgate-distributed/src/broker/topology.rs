@@ -1,7 +1,7 @@
-//! Every queue that we declare, and how.
+//! The queues that this program declares, and their arguments.
 //!
-//! It must never change an argument lightly: a server refuses to declare a queue otherwise than it is, so that each
-//! change makes somebody drain and delete queues. What may be tuned is tuned by policy.
+//! The server refuses to declare an existing queue with other arguments, so after a change of an argument
+//! somebody has to drain and delete queues. What users may want to tune is left to policies.
 
 use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
@@ -13,33 +13,37 @@ use lockgate_core::error::{EngineError, chain};
 use super::failure::{driver, soft};
 use super::message::text;
 
-/// What the name of a dead-letter queue ends with.
+/// Suffix of the names of dead-letter queues.
 pub(super) const DEAD_SUFFIX: &str = ".dead";
 
-/// Deliveries without an end before the broker itself makes a message a dead letter. A backstop only: a job that kills
-/// its process is stopped by the ledger at its fourth recorded start. It is generous because innocent messages of the same
-/// window count along whenever a process dies or a connection is lost.
+/// Deliveries without an acknowledgement before the broker itself makes a message a dead letter. This is only
+/// a backstop: the ledger stops a job that kills its process at its fourth recorded start. It is generous,
+/// because innocent messages of the same prefetch count along whenever a process dies or a connection is
+/// lost.
 pub(super) const DELIVERY_LIMIT: i64 = 20;
 
-/// Messages in a queue. Far more than dispatchers put there, so that only a runaway client meets it; a publisher is
-/// refused then, and nothing is dropped.
+/// Most messages in a queue. Far more than dispatchers publish, so only a runaway client reaches it. Then the
+/// broker refuses further messages, and drops none.
 pub(super) const MAX_MESSAGES: i64 = 10_000_000;
 
-/// Bytes in a queue: what a disk of a usual size has.
+/// Most bytes in a queue: what a disk of usual size can hold.
 pub(super) const MAX_BYTES: i64 = 8 * 1024 * 1024 * 1024;
 
-/// Dead letters of a queue. More than a person reads, few enough to look through in a minute. When they are full,
-/// messages that nobody can handle stay with their workers, seen in logs and metrics, until someone makes room.
+/// Most dead letters of a queue. More than a person reads, and few enough to search in a minute. When the
+/// queue is full, messages that nobody can handle stay with their workers, visible in logs and metrics, until
+/// somebody makes room.
 pub(super) const MAX_DEAD_LETTERS: i64 = 100_000;
 
-/// Bytes of dead letters of a queue: bodies are kept as they came, also those that are too long to be a payload.
+/// Most bytes of dead letters of a queue. Bodies are kept as they arrived, even when they are too long for a
+/// payload.
 pub(super) const MAX_DEAD_BYTES: i64 = 2 * 1024 * 1024 * 1024;
 
-/// To look at dead letters is to take them and give them back, which counts as a delivery. So this is "never"; minus
-/// one, which newer servers read so, older ones refuse, and no argument at all is 20 on newer ones.
+/// Delivery limit of dead letters. Reading a dead letter fetches and requeues it, which counts as a delivery,
+/// so this is large enough to mean "never". Older servers refuse -1, and newer ones use 20 when the argument
+/// is missing.
 pub(super) const DEAD_DELIVERY_LIMIT: i64 = 1_000_000_000;
 
-/// What the server counts of a queue.
+/// The server's counts of a queue.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
     pub(super) ready: u64,
@@ -53,7 +57,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// With a prefix that was checked: every name fits an AMQP short string.
+    /// Creates the names from a checked prefix, so that every name fits an AMQP short string.
     pub(super) fn new(prefix: String) -> Self {
         Self { prefix }
     }
@@ -66,17 +70,18 @@ impl Names {
         format!("{}{queue}{DEAD_SUFFIX}", self.prefix).into()
     }
 
-    /// A queue that is named like another's dead letters would mix with them.
+    /// Checks that the name of a queue does not collide with the dead letters of another one.
     pub(super) fn check(queue: &QueueName) -> Result<(), EngineError> {
         if queue.as_str().ends_with(DEAD_SUFFIX) {
-            let reason =
-                format!("the queue {queue} cannot end with {DEAD_SUFFIX:?}: that is for dead letters");
+            let reason = format!(
+                "the queue name {queue} cannot end with {DEAD_SUFFIX:?}, which is reserved for dead letters"
+            );
             return Err(EngineError::Conflict { reason });
         }
         Ok(())
     }
 
-    /// Declares a queue with its dead letters. The channel is of no use after an error.
+    /// Declares a queue and its dead letters. The channel is unusable after an error.
     pub(super) async fn declare(&self, channel: &Channel, queue: &QueueName) -> Result<(), EngineError> {
         Self::check(queue)?;
         let dead = self.dead(queue);
@@ -84,7 +89,8 @@ impl Names {
             ("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT)),
             ("x-dead-letter-exchange", text("")),
             ("x-dead-letter-routing-key", text(dead.as_str())),
-            // Kept until the dead-letter queue has it, instead of sent once and hoped for.
+            // The message is kept until the dead-letter queue has stored it. The default strategy may lose
+            // it.
             ("x-dead-letter-strategy", text("at-least-once")),
             ("x-max-length", AMQPValue::LongLongInt(MAX_MESSAGES)),
             ("x-max-length-bytes", AMQPValue::LongLongInt(MAX_BYTES)),
@@ -94,7 +100,7 @@ impl Names {
             ("x-max-length", AMQPValue::LongLongInt(MAX_DEAD_LETTERS)),
             ("x-max-length-bytes", AMQPValue::LongLongInt(MAX_DEAD_BYTES)),
         ]);
-        // The dead letters first: a message must never die before they are there.
+        // The dead letters come first, so that no message can die before their queue exists.
         for (name, arguments) in [(dead, letters), (self.queue(queue), main)] {
             let declared =
                 channel.queue_declare(name.clone(), QueueDeclareOptions::durable(), arguments).await;
@@ -103,8 +109,8 @@ impl Names {
         Ok(())
     }
 
-    /// How many messages of a queue are ready, and how many consumers it has; `None`: there is no such queue, and the channel
-    /// is gone.
+    /// Returns the counts of a queue. Returns `None` when the queue does not exist; the channel is closed
+    /// then.
     pub(super) async fn counts(channel: &Channel, name: ShortString) -> Result<Option<Counts>, EngineError> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
         match channel.queue_declare(name, passive, FieldTable::default()).await {
@@ -118,7 +124,8 @@ impl Names {
     }
 }
 
-/// What all queues have: copies on most nodes of a cluster, and a refusal when full instead of a silent loss.
+/// Returns arguments with those that all queues have: copies on most nodes of a cluster, and refusal instead
+/// of loss when full.
 fn arguments(own: &[(&str, AMQPValue)]) -> FieldTable {
     let mut table = FieldTable::default();
     table.insert("x-queue-type".into(), text("quorum"));
@@ -132,7 +139,7 @@ fn arguments(own: &[(&str, AMQPValue)]) -> FieldTable {
 fn refused(name: &str, error: lapin::Error) -> EngineError {
     if soft(&error) == Some(AMQPSoftError::PRECONDITIONFAILED) {
         let reason = format!(
-            "the broker has a queue {name} that was declared otherwise ({}); let it run empty and delete it \
+            "the broker has a queue {name} with other arguments ({}); let it run empty and delete it \
              (rabbitmqctl delete_queue {name}), or set another prefix",
             chain(&error)
         );
@@ -149,14 +156,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_name_fits() {
+    fn longest_name_fits() {
         let names = Names::new("p".repeat(MAX_PREFIX_BYTES));
         let longest = QueueName::new("q".repeat(MAX_NAME_BYTES)).unwrap();
         assert_eq!(names.dead(&longest).as_str().len(), 255);
     }
 
     #[test]
-    fn a_queue_is_not_named_like_dead_letters() {
+    fn queue_name_with_the_suffix_of_dead_letters_is_rejected() {
         assert!(Names::check(&QueueName::new("q.dead").unwrap()).is_err());
         assert!(Names::check(&QueueName::new("dead").unwrap()).is_ok());
     }

@@ -1,6 +1,6 @@
-//! The server's clock, as this process knows it: a reading, and the time that has passed here since.
+//! Estimates the server's clock: its last reading plus the time that has passed in this process since.
 //!
-//! It must never decide anything that the ledger decides: statements read the server's clock themselves.
+//! The estimate is for display and offsets. The ledger decides by ledger time, see `ledger/clock.rs`.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -19,12 +19,12 @@ struct Reading {
 }
 
 impl Clock {
-    /// A clock that was just read.
+    /// Creates a clock from a reading that was just taken.
     pub(super) fn new(server: Timestamp) -> Self {
         Self(Mutex::new(Reading { server, here: Instant::now() }))
     }
 
-    /// Takes a new reading, so that two oscillators do not drift apart.
+    /// Replaces the reading, so that the two clocks do not drift apart.
     pub(super) fn set(&self, server: Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Reading { server, here: Instant::now() };
     }

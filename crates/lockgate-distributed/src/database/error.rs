@@ -1,40 +1,38 @@
-//! What can go wrong with the server, said so that its reader knows the way out.
+//! Errors of the database, each with a remedy where there is one.
 //!
-//! It must never hide the cause, nor show the password: every text here has the driver's own error beneath it.
+//! Every error keeps the driver's error as its source, and none contains the password.
 
 use std::fmt;
 
 use lockgate_core::error::{EngineError, Source};
 
-/// Why a database cannot be used.
+/// Why a database is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The URL is none.
-    #[error(
-        "the URL of the PostgreSQL database cannot be read; write postgres://user:password@host:5432/name"
-    )]
+    /// The URL is invalid.
+    #[error("cannot parse the URL of the PostgreSQL database; write postgres://user:password@host:5432/name")]
     BadUrl {
-        /// What is wrong with it.
+        /// The driver's error.
         source: sqlx::Error,
     },
-    /// Nobody answers.
-    #[error("cannot reach PostgreSQL at {place}; check that it runs there and that the way to it is open")]
+    /// The server does not answer.
+    #[error("cannot reach PostgreSQL at {place}; check that it runs there and that no firewall blocks it")]
     Unreachable {
         /// Host, port and database.
         place: String,
-        /// Why not.
+        /// The driver's error.
         source: Source,
     },
-    /// The user is not let in.
-    #[error("PostgreSQL at {place} does not let this user in; check user, password and pg_hba.conf")]
+    /// The server rejects the user.
+    #[error("PostgreSQL at {place} rejects this user; check user, password and pg_hba.conf")]
     Denied {
         /// Host, port and database.
         place: String,
         /// The server's error.
         source: Source,
     },
-    /// There is no such database.
-    #[error("there is no PostgreSQL database {place}; make it (createdb), or name another one")]
+    /// The database does not exist.
+    #[error("there is no PostgreSQL database {place}; create it (createdb), or use another name")]
     NoDatabase {
         /// Host, port and database.
         place: String,
@@ -46,54 +44,56 @@ pub enum OpenError {
     OldServer {
         /// Host, port and database.
         place: String,
-        /// Its version, as `140005`.
+        /// Its version number, for example `140005`.
         found: i32,
     },
-    /// The database cannot hold every text.
-    #[error("the database {place} is encoded in {found}; make one in UTF8 (createdb -E UTF8 -T template0)")]
+    /// The encoding of the database cannot represent every text.
+    #[error(
+        "the database {place} has encoding {found}; create one with UTF8 (createdb -E UTF8 -T template0)"
+    )]
     BadEncoding {
         /// Host, port and database.
         place: String,
         /// Its encoding.
         found: String,
     },
-    /// The tables are not there, and this user may not make them.
+    /// Migrations are missing, and this user may not apply them.
     #[error(
-        "this user may not make the {component} tables in {place}; run `migrate` as the user who owns them"
+        "this user may not create the {component} tables in {place}; run `migrate` as the user who owns them"
     )]
     MayNotMigrate {
         /// Host, port and database.
         place: String,
-        /// Whose tables.
+        /// The component that the tables belong to.
         component: String,
         /// The server's error.
         source: Source,
     },
-    /// The tables were made by a newer program.
+    /// The tables are newer than this program.
     #[error(
-        "{place} has {component} tables of version {found}, this program knows {known}; use a newer program"
+        "{place} has {component} tables of version {found}, but this program knows version {known}; use a newer program"
     )]
     Newer {
         /// Host, port and database.
         place: String,
-        /// Whose tables.
+        /// The component that the tables belong to.
         component: String,
-        /// Their version.
+        /// The version of the tables.
         found: i64,
-        /// The newest known version.
+        /// The newest version that this program knows.
         known: i64,
     },
-    /// A migration that was applied reads differently now.
+    /// An applied migration has a different text now.
     #[error("{place}: migration {version} of {component} was changed after it was applied; restore its text")]
     Changed {
         /// Host, port and database.
         place: String,
-        /// Whose migration.
+        /// The component that the migration belongs to.
         component: String,
-        /// Which one.
+        /// The version of the migration.
         version: i64,
     },
-    /// There is no room.
+    /// The disk is full.
     #[error("the disk of PostgreSQL at {place} is full; free some space and start again, nothing is lost")]
     DiskFull {
         /// Host, port and database.
@@ -101,18 +101,18 @@ pub enum OpenError {
         /// The server's error.
         source: Source,
     },
-    /// The store failed otherwise.
+    /// Another error.
     #[error("cannot use PostgreSQL at {place}")]
     Store {
         /// Host, port and database.
         place: String,
-        /// Why not.
+        /// The error of the call that failed.
         source: EngineError,
     },
 }
 
 impl OpenError {
-    /// Whether the same may go through later: the server is down, or on its way.
+    /// Returns whether opening may succeed later, because the server is down or starting.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -122,7 +122,7 @@ impl OpenError {
         }
     }
 
-    /// What a failure of an engine's call means for somebody who opens the database.
+    /// Converts the error of a call that was part of opening the database.
     pub(crate) fn from_store(place: &str, error: EngineError) -> Self {
         let place = place.to_owned();
         let code = sql_state(&error).unwrap_or_default().to_owned();
@@ -135,7 +135,7 @@ impl OpenError {
         }
     }
 
-    /// The same while migrating: rights that are missing have another way out.
+    /// Converts the error of a migration. Missing rights have a remedy of their own.
     pub(super) fn from_migration(place: &str, component: &str, error: EngineError) -> Self {
         if sql_state(&error) != Some("42501") {
             return Self::from_store(place, error);
@@ -145,12 +145,12 @@ impl OpenError {
     }
 }
 
-/// Says what we were doing when a statement failed.
+/// Adds to an error what the program was doing.
 pub trait Doing<T> {
-    /// The same, as an engine's error.
+    /// Converts the driver's error to an engine's error.
     ///
     /// # Errors
-    /// When this is one.
+    /// When `self` is an error.
     fn doing(self, doing: &str) -> Result<T, EngineError>;
 }
 
@@ -160,7 +160,7 @@ impl<T> Doing<T> for sqlx::Result<T> {
     }
 }
 
-/// The driver's error as an engine's: one that may pass is `Unavailable`.
+/// Converts the driver's error to an engine's error: `Unavailable` when the same call may succeed later.
 fn store(doing: &str, cause: sqlx::Error) -> EngineError {
     let doing = doing.to_owned();
     let code = cause.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
@@ -171,7 +171,7 @@ fn store(doing: &str, cause: sqlx::Error) -> EngineError {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
-        // A server that goes away in the middle of a message.
+        // The server disconnected in the middle of a message.
         | sqlx::Error::Protocol(_) => true,
         _ => false,
     };
@@ -183,18 +183,20 @@ fn store(doing: &str, cause: sqlx::Error) -> EngineError {
     }
 }
 
-/// Nobody has answered within our own patience: the server is frozen, or the way to it is cut.
-pub(super) fn silent(doing: &str, seconds: u64) -> EngineError {
-    let source = format!("no answer from PostgreSQL within {seconds} s; the connection was given up").into();
+/// Creates the error of a call that exceeded our own time limit: the server is frozen, or the network is
+/// down.
+pub(super) fn timed_out(doing: &str, seconds: u64) -> EngineError {
+    let source = format!("no reply from PostgreSQL within {seconds} s; the connection was closed").into();
     EngineError::Unavailable { doing: doing.to_owned(), source }
 }
 
-/// Whether the server broke the call off because of what others did at once: the same call goes through.
+/// Returns whether the server aborted the call because of another transaction. The same call may succeed at
+/// once.
 pub(super) fn is_collision(error: &EngineError) -> bool {
     matches!(sql_state(error), Some(SERIALIZATION_FAILURE | DEADLOCK))
 }
 
-/// Whether the row that was to be added was added by somebody else at once.
+/// Returns whether another transaction has just inserted the same row.
 pub(crate) fn is_duplicate(error: &EngineError) -> bool {
     sql_state(error) == Some(UNIQUE_VIOLATION)
 }
@@ -204,16 +206,16 @@ const SERIALIZATION_FAILURE: &str = "40001";
 const DEADLOCK: &str = "40P01";
 const UNIQUE_VIOLATION: &str = "23505";
 
-/// Whether a condition passes by itself (postgresql.org/docs/current/errcodes-appendix.html).
+/// Returns whether a condition passes by itself (postgresql.org/docs/current/errcodes-appendix.html).
 fn passes(code: &str) -> bool {
     match code {
-        // The limits of a configuration; a constraint that a commit breaks; a database that was dropped.
+        // A configured limit; a constraint that a commit violates; a database that was dropped.
         "53400" | "40002" | "57P04" => false,
-        // In classes that mostly last: a standby that may be promoted; idle in a transaction, or in it for too long; an
-        // object or a lock in use; a system or I/O error; a snapshot that is too old.
+        // Conditions of mostly permanent classes: a standby that may be promoted; a timeout in a transaction;
+        // an object or a lock in use; a system or I/O error; a snapshot that is too old.
         "25006" | "25P03" | "25P04" | "55006" | "55P03" | "58000" | "58030" | "72000" => true,
-        // Connections; resources, such as too many connections, memory or disk; collisions with others; shutdowns, crashes,
-        // starts and time-outs.
+        // Connections; resources, such as too many connections, memory or disk; collisions with other
+        // transactions; shutdowns, crashes, starts and timeouts.
         _ => ["08", "53", "40", "57"].iter().any(|class| code.starts_with(class)),
     }
 }
@@ -233,7 +235,7 @@ fn sql_state(error: &EngineError) -> Option<&str> {
         .map(|error| error.code())
 }
 
-/// A driver's error, with the way out where there is one.
+/// The driver's error, with a hint where there is one.
 #[derive(Debug)]
 struct StoreFault(sqlx::Error);
 
@@ -242,10 +244,10 @@ impl fmt::Display for StoreFault {
         let code = self.0.as_database_error().and_then(|error| error.code());
         match (&self.0, code.as_deref()) {
             (sqlx::Error::PoolTimedOut, _) => {
-                f.write_str("no connection to PostgreSQL within 2 s: it is down, or all of ours are busy")
+                f.write_str("no connection to PostgreSQL within 2 s: it is down, or all connections are busy")
             }
             (_, Some("53300")) => {
-                write!(f, "{}; raise max_connections of the server, or lower ours", self.0)
+                write!(f, "{}; raise max_connections of the server, or lower this program's", self.0)
             }
             (_, Some("42P01")) => write!(f, "{}; run `migrate`", self.0),
             _ => self.0.fmt(f),
@@ -260,43 +262,4 @@ impl std::error::Error for StoreFault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PASSING: [&str; 25] = [
-        "08000", "08001", "08003", "08004", "08006", "08P01", // connections, those of a pooler included
-        "25006", "25P03", "25P04", // read-only for now; idle or too long in a transaction
-        "40001", "40003", "40P01", // collisions with other transactions
-        "53000", "53100", "53200", "53300", // disk, memory, connections
-        "55006", "55P03", // in use; locked
-        "57014", "57P01", "57P02", "57P03", "57P05", // time-out, shutdown, crash, start, idle
-        "58000", "58030", // system and I/O errors
-    ];
-
-    const LASTING: [&str; 23] = [
-        "0A000", "22001", "22003", "22021", "23502", "23503", "23505",
-        "23514", // values and constraints
-        "25P02", "26000", "28000", "28P01", "3D000", "3F000", // a failed transaction; who may not enter
-        "40002", "42501", "42601", "42P01", "53400", "55000", "57P04", "58P01",
-        "XX001", // rights, names, damage
-    ];
-
-    #[test]
-    fn what_passes_by_itself_is_told_from_what_does_not() {
-        for passing in PASSING {
-            assert!(passes(passing), "{passing}");
-        }
-        for lasting in LASTING {
-            assert!(!passes(lasting), "{lasting}");
-        }
-    }
-
-    #[test]
-    fn a_connection_that_breaks_or_never_comes_is_transient() {
-        for error in [sqlx::Error::PoolTimedOut, sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into())] {
-            assert!(store("testing", error).is_transient());
-        }
-        assert!(!store("testing", sqlx::Error::RowNotFound).is_transient());
-        assert!(silent("testing", 5).is_transient());
-    }
-}
+mod tests;

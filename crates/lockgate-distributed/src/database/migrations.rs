@@ -1,7 +1,8 @@
-//! Migrations: each component of the database (the engine, a worker's own tables) goes forward on its own, append-only.
+//! Migrations. Each component of the database (the engine, a worker's own tables) has its own append-only
+//! list.
 //!
-//! It must never touch tables that are newer than it knows. All that is missing is applied in one transaction, under a
-//! lock, so that two processes that start together migrate once.
+//! All missing migrations are applied in one transaction, under a lock, so that processes that start together
+//! migrate once. Tables that are newer than the program are not touched.
 
 use async_trait::async_trait;
 use lockgate_core::Timestamp;
@@ -9,46 +10,47 @@ use lockgate_core::error::EngineError;
 use sqlx::migrate::MigrationType;
 use sqlx::{PgConnection, Row, SqlSafeStr};
 
-use super::{Doing, OpenError, Patience, Work};
+use super::{Doing, OpenError, TimeLimit, Work};
 use crate::columns::sql;
 
-/// A part of the database with tables and versions of its own.
+/// A part of the database that has its own tables and versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Component {
-    /// Its name, unique in the database.
+    /// Name, unique in the database.
     pub name: &'static str,
-    /// Its migrations, oldest first.
+    /// All migrations, oldest first.
     pub migrations: &'static [Migration],
 }
 
-/// A step of a component's tables. Once applied anywhere, its text never changes.
+/// One step of a component's tables. Its text must not change once it was applied anywhere, because its
+/// checksum is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Migration {
-    /// Grows by one, from 1.
+    /// Version of the tables after this step: 1, 2, 3 ..
     pub version: i64,
-    /// What it does.
+    /// Short description, as in the file name.
     pub name: &'static str,
-    /// One or more statements.
+    /// Text: one or more statements.
     pub sql: &'static str,
 }
 
 /// A migration that was just applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applied {
-    /// Its version.
+    /// Version of the tables after it.
     pub version: i64,
-    /// Its name.
+    /// Short description, as in the file name.
     pub name: &'static str,
 }
 
-/// How a migration stands in this database.
+/// A migration, and whether it was applied to this database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MigrationStatus {
-    /// Its version.
+    /// Version of the tables after it.
     pub version: i64,
-    /// Its name.
+    /// Short description, as in the file name.
     pub name: &'static str,
-    /// When it was applied; `None`: not yet.
+    /// When it was applied; `None` when it was not.
     pub applied_at: Option<Timestamp>,
 }
 
@@ -77,7 +79,7 @@ const fn version(number: &str) -> i64 {
     }
 }
 
-/// The engine's own tables.
+/// The tables of the engine.
 pub const LOCKGATE: Component = Component {
     name: "lockgate",
     migrations: &[
@@ -90,7 +92,7 @@ pub const LOCKGATE: Component = Component {
     ],
 };
 
-/// The number of the lock under which a database is migrated: any, if no other program takes it for its own.
+/// Number of the advisory lock of migrating. Any number that other programs on this server do not use.
 const LOCK: i64 = 0x6c6f_636b_6761_7465;
 
 pub(super) struct Migrate {
@@ -100,11 +102,12 @@ pub(super) struct Migrate {
 
 #[async_trait]
 impl Work for Migrate {
-    // An unfit database is an answer, found before anything is changed; an error of a statement undoes the whole.
+    // A database that cannot be migrated is a result, because it is detected before anything changes. An
+    // error of a statement rolls back.
     type Output = Result<Vec<Applied>, OpenError>;
 
-    fn patience(&self) -> Patience {
-        Patience::Long
+    fn time_limit(&self) -> TimeLimit {
+        TimeLimit::Long
     }
 
     async fn run(&self, tx: &mut PgConnection) -> Result<Self::Output, EngineError> {
@@ -117,8 +120,8 @@ impl Work for Migrate {
         let newest = found.last().map_or(0, |last| last.version);
         let mut done = Vec::new();
         for migration in self.component.migrations.iter().filter(|next| next.version > newest) {
-            // Only now, so that a user who may not is let through when there is nothing to do.
-            make_room(tx).await.doing("making the table of migrations")?;
+            // Created only now, so that a user without this right can still connect when nothing is missing.
+            create_missing_tables(tx).await.doing("creating the table of migrations")?;
             apply(tx, self.component, migration)
                 .await
                 .doing(&format!("applying migration {} of {}", migration.version, self.component.name))?;
@@ -129,8 +132,8 @@ impl Work for Migrate {
 }
 
 impl Migrate {
-    /// Whether what was applied is what we know.
-    fn check(&self, found: &[Found]) -> Result<(), OpenError> {
+    /// Checks that this program knows the applied migrations, with the same text.
+    fn check(&self, found: &[AppliedRow]) -> Result<(), OpenError> {
         let Component { name, migrations } = self.component;
         for applied in found {
             let (place, component) = (self.place.clone(), name.to_owned());
@@ -166,28 +169,28 @@ impl Work for Statuses {
 }
 
 /// A row of `lockgate_migrations`.
-struct Found {
+struct AppliedRow {
     version: i64,
     checksum: Vec<u8>,
     applied_at: Timestamp,
 }
 
-async fn applied(tx: &mut PgConnection, component: Component) -> sqlx::Result<Vec<Found>> {
-    if !sqlx::query(sql!("database/found")).fetch_one(&mut *tx).await?.try_get("migrations")? {
+async fn applied(tx: &mut PgConnection, component: Component) -> sqlx::Result<Vec<AppliedRow>> {
+    if !sqlx::query(sql!("database/existing_tables")).fetch_one(&mut *tx).await?.try_get("migrations")? {
         return Ok(Vec::new());
     }
     let rows = sqlx::query(sql!("database/applied")).bind(component.name).fetch_all(tx).await?;
     rows.iter()
         .map(|row| {
             let (version, checksum) = (row.try_get("version")?, row.try_get("checksum")?);
-            Ok(Found { version, checksum, applied_at: Timestamp(row.try_get("applied_at")?) })
+            Ok(AppliedRow { version, checksum, applied_at: Timestamp(row.try_get("applied_at")?) })
         })
         .collect()
 }
 
-/// Makes the schema and the table of migrations, where they are missing.
-async fn make_room(tx: &mut PgConnection) -> sqlx::Result<()> {
-    let found = sqlx::query(sql!("database/found")).fetch_one(&mut *tx).await?;
+/// Creates the schema and the table of migrations where they are missing.
+async fn create_missing_tables(tx: &mut PgConnection) -> sqlx::Result<()> {
+    let found = sqlx::query(sql!("database/existing_tables")).fetch_one(&mut *tx).await?;
     if !found.try_get("schema")? {
         sqlx::raw_sql(sql!("database/create_schema")).execute(&mut *tx).await?;
     }
@@ -209,7 +212,7 @@ async fn apply(tx: &mut PgConnection, component: Component, migration: &Migratio
         .map(drop)
 }
 
-/// The driver's own checksum of a migration.
+/// Returns the checksum of a migration as the driver computes it.
 fn checksum(migration: &Migration) -> Vec<u8> {
     let Migration { version, name, sql } = *migration;
     sqlx::migrate::Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

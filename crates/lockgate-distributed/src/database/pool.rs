@@ -1,6 +1,7 @@
-//! Connections: how they are made, how long each may be silent, and what becomes of one that is.
+//! Connections: their settings, their time limits, and when they are closed.
 //!
-//! It must never hand a connection on that is in the middle of something.
+//! A connection is reused only when it is idle: a call that times out, is dropped or loses its connection
+//! closes it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,49 +15,51 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::Doing;
-use super::error::{OpenError, silent};
+use super::error::{OpenError, timed_out};
 
-/// Where the database is.
+/// Where the database is, and how many connections to open.
 #[derive(Debug, Clone)]
 pub struct DatabaseOptions {
-    /// `postgres://user:password@host:5432/name`, with `?sslmode=verify-full` where it goes through a network.
+    /// URL: `postgres://user:password@host:5432/name`, with `?sslmode=verify-full` over a network.
     pub url: SecretString,
-    /// Connections of this process for the ledger, at most, and as many again for a worker's own statements, where it
-    /// has any. Default 8: a worker's calls go in groups.
+    /// Most connections of this process for the ledger, and as many again for a worker's own statements.
+    /// Default 8, which is enough because a worker batches its calls.
     pub max_connections: u32,
 }
 
 impl DatabaseOptions {
-    /// The database at `url`, with the defaults.
+    /// Creates options for the database at `url`, with defaults for everything else.
     pub fn new(url: impl Into<SecretString>) -> Self {
         Self { url: url.into(), max_connections: 8 }
     }
 }
 
-/// How long a connection may be waited for, made or taken from the pool.
+/// Timeout of connecting, and of waiting for a connection of the pool.
 const CONNECT: Duration = Duration::from_secs(2);
-/// How long a statement may take.
+/// Timeout of a statement.
 const STATEMENT: Duration = Duration::from_secs(5);
-/// From when on a statement is logged as slow, at debug: its text has many lines.
+/// A statement that takes longer is logged as slow, at debug because its text has many lines.
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
-/// Connections that stay at hand between two calls: one for starts, one for settlements, one for the rest.
-const AT_HAND: usize = 3;
-/// A connection that was idle for so long is asked whether it is alive before it is used.
+/// Connections kept outside the pool between two calls: one for starts, one for settlements, one for the
+/// rest.
+const CACHED: usize = 3;
+/// A connection that was idle longer is pinged before it is used.
 const IDLE: Duration = Duration::from_secs(1);
-/// Beyond the server's own time-out: only a server that is frozen, or cut off, lets ours come first.
+/// Added to the server's own timeout, so that ours ends a call only when the server is frozen or cut off.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// How long a piece of work may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// The work of every moment: 5 s a statement, and in all.
+pub enum TimeLimit {
+    /// For frequent work: 5 s for each statement, and in all.
     Short,
-    /// Work that grows with a run, such as planning, cancelling or forgetting it: 60 s a statement, 10 min in all.
+    /// For work that grows with a run, such as planning, cancelling or deleting it: 60 s for each statement,
+    /// 10 min in all.
     Long,
 }
 
-impl Patience {
-    /// For one statement.
+impl TimeLimit {
+    /// Returns the timeout of one statement.
     pub(super) fn statement(self) -> Duration {
         match self {
             Self::Short => STATEMENT,
@@ -64,7 +67,7 @@ impl Patience {
         }
     }
 
-    /// From when on a call is reported as slow.
+    /// Returns after which time a call is reported as slow.
     pub(super) fn slow(self) -> Duration {
         match self {
             Self::Short => SLOW_STATEMENT,
@@ -84,32 +87,33 @@ impl Patience {
 pub(super) struct Pools {
     /// For the ledger.
     pub(super) ledger: Ledger,
-    /// For a worker's own statements, which must not hold the ledger up.
+    /// For a worker's own statements, so that they do not delay the ledger.
     pub(super) worker: PgPool,
-    /// Where they lead.
+    /// Host, port and name of the database.
     pub(super) place: String,
 }
 
-/// What every connection is told.
+/// Settings of every connection.
 const SESSION: [(&str, &str); 8] = [
     ("search_path", "lockgate,public"),
     ("statement_timeout", "5000"),
-    // A process that is frozen in a transaction must not keep others from its rows.
+    // A process that freezes in a transaction must not block others for longer.
     ("idle_in_transaction_session_timeout", "10000"),
     ("synchronous_commit", "on"),
-    // For the server, which notices in its turn that we are gone.
+    // Makes the server notice that this process is disconnected.
     ("tcp_keepalives_idle", "15"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
-    // Compiling a plan takes longer than any of ours runs.
+    // Compiling a plan takes longer than any of these statements.
     ("jit", "off"),
 ];
 
-/// What the ledger's connections are told besides: its statements of every moment are look-ups by an index, one for
-/// each job. A plan is kept, so it must be that one from the first job on, when the tables are still so small that
-/// reading them whole is cheaper. [`Patience::Long`] takes this back for its transaction.
-const LOOK_UPS: [(&str, &str); 5] = [
-    // Else the statements over arrays are planned anew for each call, which takes as long as carrying them out.
+/// Additional settings of the ledger's connections. Its frequent statements look up one index entry for each
+/// job, and their plan is kept. So it must be the index plan from the first job on, when tables are still so
+/// small that reading them whole is cheaper. Work with [`TimeLimit::Long`] reverts this for its transaction.
+const LEDGER_SESSION: [(&str, &str); 5] = [
+    // Otherwise statements over arrays are planned again for each call, which takes as long as executing
+    // them.
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -117,19 +121,19 @@ const LOOK_UPS: [(&str, &str); 5] = [
     ("enable_mergejoin", "off"),
 ];
 
-/// The pools of one process. No connection is made yet.
+/// Creates the pools of one process. Connects nowhere yet.
 pub(super) fn open(options: &DatabaseOptions) -> Result<Pools, OpenError> {
     let connect: PgConnectOptions =
         options.url.expose_secret().parse().map_err(|source| OpenError::BadUrl { source })?;
     let place = place(&connect);
     let mut connect = connect.application_name("lockgate").statement_cache_capacity(256).options(SESSION);
-    // The level's type is not the driver's own, and is no dependency of ours.
+    // The type of the level belongs to a crate that is not a dependency, so it is parsed.
     if let Ok(debug) = "debug".parse() {
         connect = connect.log_slow_statements(debug, SLOW_STATEMENT);
     }
     let most = options.max_connections.max(1);
-    let ledger = pool(most).connect_lazy_with(connect.clone().options(LOOK_UPS));
-    let ledger = Ledger { pool: ledger, at_hand: Mutex::default(), returning: TaskTracker::new() };
+    let ledger = pool(most).connect_lazy_with(connect.clone().options(LEDGER_SESSION));
+    let ledger = Ledger { pool: ledger, cached: Mutex::default(), returning: TaskTracker::new() };
     Ok(Pools { ledger, worker: pool(most).connect_lazy_with(connect), place })
 }
 
@@ -149,7 +153,7 @@ fn pool(most: u32) -> PgPoolOptions {
         })
 }
 
-/// What may be said of where the database is: no user, no password.
+/// Returns where the database is, without user and password.
 fn place(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or("postgres");
     match options.get_socket() {
@@ -160,32 +164,32 @@ fn place(options: &PgConnectOptions) -> String {
 
 /// The ledger's connections.
 ///
-/// The pool asks a connection that comes back whether it is alive: a round trip for each call. So a few are not given
-/// back while one call follows the other.
+/// The pool pings a connection that is returned to it, which costs a round trip for each call. So a few
+/// connections stay cached here while calls follow each other.
 pub(super) struct Ledger {
     pool: PgPool,
-    at_hand: Mutex<Vec<(PoolConnection<Postgres>, Instant)>>,
+    cached: Mutex<Vec<(PoolConnection<Postgres>, Instant)>>,
     returning: TaskTracker,
 }
 
 impl Ledger {
-    /// Does something with a connection, within `patience`. When it takes longer, or is dropped, or the way to the
-    /// server is broken, the connection is closed, and the pool makes another.
+    /// Runs `work` on a connection, within `time_limit`. The connection is closed when the work takes longer,
+    /// is dropped, or loses the server.
     pub(super) async fn with_connection<T>(
         &self,
         doing: &str,
-        patience: Patience,
+        time_limit: TimeLimit,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
-        let mut held = Held(Some(self.take().await.doing(doing)?));
-        let Some(connection) = held.0.as_mut() else { return Err(silent(doing, 0)) };
-        let limit = patience.in_all();
+        let mut in_use = InUse(Some(self.acquire().await.doing(doing)?));
+        let Some(connection) = in_use.0.as_mut() else { return Err(timed_out(doing, 0)) };
+        let limit = time_limit.in_all();
         let Ok(answer) = timeout(limit, work(connection)).await else {
-            return Err(silent(doing, limit.as_secs()));
+            return Err(timed_out(doing, limit.as_secs()));
         };
-        match (&answer, held.0.take()) {
-            (Ok(_), Some(connection)) => self.keep(connection),
-            // Nobody knows what state it is in.
+        match (&answer, in_use.0.take()) {
+            (Ok(_), Some(connection)) => self.cache(connection),
+            // The state of this connection is unknown.
             (Err(EngineError::Unavailable { .. }), Some(connection)) => drop(connection.detach()),
             (Err(_), Some(connection)) => self.give_back(connection),
             (_, None) => {}
@@ -193,8 +197,8 @@ impl Ledger {
         answer
     }
 
-    async fn take(&self) -> sqlx::Result<PoolConnection<Postgres>> {
-        match self.newest_at_hand() {
+    async fn acquire(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+        match self.pop_cached() {
             Some((connection, since)) if since.elapsed() <= IDLE => Ok(connection),
             Some((connection, _)) => {
                 self.give_back(connection);
@@ -204,21 +208,21 @@ impl Ledger {
         }
     }
 
-    fn newest_at_hand(&self) -> Option<(PoolConnection<Postgres>, Instant)> {
-        self.at_hand.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    fn pop_cached(&self) -> Option<(PoolConnection<Postgres>, Instant)> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn keep(&self, connection: PoolConnection<Postgres>) {
-        let mut at_hand = self.at_hand.lock().unwrap_or_else(PoisonError::into_inner);
-        if at_hand.len() < AT_HAND {
-            at_hand.push((connection, Instant::now()))
+    fn cache(&self, connection: PoolConnection<Postgres>) {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.len() < CACHED {
+            cached.push((connection, Instant::now()))
         } else {
             self.give_back(connection)
         }
     }
 
-    /// Gives a connection back to the pool, in the background: the pool asks whether it is alive, and rolls back what
-    /// was begun. A server that falls silent right now must not keep its place for ever.
+    /// Returns a connection to the pool in the background: the pool pings it and rolls back what was begun.
+    /// The timeout keeps a server that falls silent from blocking the place of this connection forever.
     fn give_back(&self, mut connection: PoolConnection<Postgres>) {
         self.returning.spawn(async move { timeout(CONNECT, connection.return_to_pool()).await.ok() });
     }
@@ -226,20 +230,20 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        // Without their pool's help, which wants a runtime, and there may be none any more.
-        while let Some((connection, _)) = self.newest_at_hand() {
+        // Detached, because returning them needs a runtime, and there may be none any more.
+        while let Some((connection, _)) = self.pop_cached() {
             drop(connection.detach());
         }
     }
 }
 
-/// A connection in use: closed when its work is dropped.
-struct Held(Option<PoolConnection<Postgres>>);
+/// A connection in use. It is closed when its work is dropped.
+struct InUse(Option<PoolConnection<Postgres>>);
 
-impl Drop for Held {
+impl Drop for InUse {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
-            // Without a farewell: who does not listen cannot be waited for.
+            // Without waiting for a goodbye, which a frozen server would never answer.
             drop(connection.detach());
         }
     }

@@ -1,12 +1,12 @@
-//! Reports calls that PostgreSQL is slow to answer: one short warning a minute, however many calls are slow, so that a
-//! display in the terminal stays readable. The driver logs the statements themselves, at debug.
+//! Reports slow calls of PostgreSQL: at most one short warning a minute, so that a display in the terminal
+//! stays readable. The driver logs the statements themselves at debug.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Patience;
+use super::TimeLimit;
 
 /// At most one warning in this time.
 const WARN_EVERY: Duration = Duration::from_secs(60);
@@ -16,9 +16,10 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct SlowCalls(Mutex<Option<Instant>>);
 
 impl SlowCalls {
-    /// Reports a call that took longer than such calls should.
-    pub(super) fn report(&self, doing: &'static str, patience: Patience, took: Duration) {
-        if took < patience.slow() {
+    /// Logs a call that took longer than its time limit allows without notice. Warns at most once a minute,
+    /// else logs at debug.
+    pub(super) fn report(&self, doing: &'static str, time_limit: TimeLimit, took: Duration) {
+        if took < time_limit.slow() {
             return;
         }
         if self.may_warn(Instant::now()) {
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_warning_a_minute() {
+    fn at_most_one_warning_a_minute() {
         let (calls, start) = (SlowCalls::default(), Instant::now());
         let warned =
             [0, 1, 59, 60, 61, 119, 120].map(|secs| calls.may_warn(start + Duration::from_secs(secs)));

@@ -1,6 +1,7 @@
-//! Claiming what is due: retries first, then batches, each with a dispatch number of its own.
+//! Claims due jobs: retries first, then batches. Each claim gets a dispatch number of its own.
 //!
-//! It must never hand one dispatch out twice: a claim that nobody published falls due again under the next number.
+//! No dispatch is handed out twice: a claim that was not published in time falls due again under the next
+//! number.
 
 use std::time::Duration;
 
@@ -13,18 +14,18 @@ use lockgate_core::{JobId, RunId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use crate::columns::{name, small, sql};
+use crate::columns::{read_name, read_u32, sql};
 use crate::database::{Doing, Work};
 
-/// How many claims that have ended are taken back at once.
+/// Ended claims that one call returns to the due jobs.
 const ENDED: i64 = 100;
 
-/// Looks for what is due.
-pub(super) struct Look {
+/// Reads what is due.
+pub(super) struct CheckDue {
     pub(super) now: Timestamp,
 }
 
-/// What falls due when.
+/// When jobs fall due.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Due {
     now: Timestamp,
@@ -37,12 +38,12 @@ pub(super) struct Due {
 }
 
 impl Due {
-    /// Whether there is nothing to claim, nor to take back.
+    /// Returns whether there is nothing to claim and no claim has ended.
     pub(super) fn is_empty(&self) -> bool {
         !self.ended && !self.is_due(self.batches) && !self.is_due(self.retries)
     }
 
-    /// How long until something is due.
+    /// Returns how long it takes until something is due.
     pub(super) fn next(&self) -> Option<Duration> {
         [self.batches, self.retries, self.claims].into_iter().flatten().min().map(|due| due.since(self.now))
     }
@@ -53,15 +54,16 @@ impl Due {
 }
 
 #[async_trait]
-impl Work for Look {
+impl Work for CheckDue {
     type Output = Due;
 
     async fn run(&self, connection: &mut PgConnection) -> Result<Due, EngineError> {
-        look(connection, self.now).await.doing("looking for due batches")
+        read_due(connection, self.now).await.doing("checking for due batches")
     }
 }
 
-/// Claims jobs for `hold`, about `limit` of them: a batch is never cut, so that the last one may exceed it.
+/// Claims about `limit` jobs for the time `hold`. Batches are not split, so the last one may exceed the
+/// limit.
 pub(super) struct Claim {
     pub(super) limit: u32,
     pub(super) hold: Duration,
@@ -92,7 +94,7 @@ impl Claim {
         {
             envelopes.extend(batch);
         }
-        Ok(Claimed { envelopes, next_due: look(tx, self.due.now).await?.next() })
+        Ok(Claimed { envelopes, next_due: read_due(tx, self.due.now).await?.next() })
     }
 
     async fn retries(&self, tx: &mut PgConnection) -> sqlx::Result<Vec<Envelope>> {
@@ -105,7 +107,7 @@ impl Claim {
         rows.iter().map(envelope).collect()
     }
 
-    /// The next batch of a run, which may have nothing left; `None`: no run is due.
+    /// Claims the next batch of a run, which may be empty. Returns `None` when no run is due.
     async fn batch(&self, tx: &mut PgConnection) -> sqlx::Result<Option<Vec<Envelope>>> {
         let rows = sqlx::query(sql!("ledger/claim_batch"))
             .bind(millis(self.hold))
@@ -125,7 +127,7 @@ impl Claim {
     }
 }
 
-async fn look(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Due> {
+async fn read_due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Due> {
     let row = sqlx::query(sql!("ledger/next_due")).bind(now.0).fetch_one(connection).await?;
     let time = |column| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp));
     Ok(Due {
@@ -138,16 +140,16 @@ async fn look(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Due
     })
 }
 
-/// The message of a job that was claimed.
+/// Decodes the message of a claimed job.
 fn envelope(row: &PgRow) -> sqlx::Result<Envelope> {
     Ok(Envelope {
         job: JobId(row.try_get("id")?),
-        kind: name(row, "kind")?,
-        key: name(row, "key")?,
-        tenant: name(row, "tenant")?,
+        kind: read_name(row, "kind")?,
+        key: read_name(row, "key")?,
+        tenant: read_name(row, "tenant")?,
         run: Some(RunId(row.try_get("run_id")?)),
-        queue: name(row, "queue")?,
-        dispatch: small(row, "dispatch")?,
+        queue: read_name(row, "queue")?,
+        dispatch: read_u32(row, "dispatch")?,
         payload: row.try_get("payload")?,
     })
 }

@@ -1,6 +1,6 @@
-//! What an operator can do to runs and jobs. The same command twice is once.
+//! Commands of an operator on runs and jobs. Repeating a command has no further effect.
 //!
-//! It must never move a job in a way that the state machine has not. Each command locks the run first, so that no two
+//! Jobs move only as the state machine allows. Each command locks the run first, so that two commands never
 //! change it at once.
 
 use async_trait::async_trait;
@@ -18,13 +18,13 @@ use sqlx::{PgConnection, Postgres, Row};
 
 use super::loaded::LoadedJobs;
 use super::read::{self, Run};
-use crate::columns::{count, integer, sql, storable};
-use crate::database::{Doing, Patience, Work};
+use crate::columns::{integer, read_count, sql, storable};
+use crate::database::{Doing, TimeLimit, Work};
 
-/// Jobs that one statement of a command changes: its memory, and that of the counting, do not grow with the run.
+/// Jobs that one statement of a command changes. It bounds the memory of the statement and of its triggers.
 const STEP: i64 = 20_000;
 
-/// Carries out a command; answers how many jobs, or runs, it changed.
+/// Executes a command. Returns how many jobs, or runs, it changed.
 pub(super) struct Control {
     pub(super) command: RunCommand,
     /// Ledger time.
@@ -35,10 +35,10 @@ pub(super) struct Control {
 impl Work for Control {
     type Output = u64;
 
-    fn patience(&self) -> Patience {
+    fn time_limit(&self) -> TimeLimit {
         match self.command {
-            RunCommand::Cancel { .. } | RunCommand::Retry { .. } => Patience::Long,
-            _ => Patience::Short,
+            RunCommand::Cancel { .. } | RunCommand::Retry { .. } => TimeLimit::Long,
+            _ => TimeLimit::Short,
         }
     }
 
@@ -58,23 +58,23 @@ impl Work for Control {
 
 async fn pause(tx: &mut PgConnection, run: RunId) -> Result<u64, EngineError> {
     let run = read::lock_run(tx, run).await?;
-    match run.record.status {
-        RunStatus::Active => set_status(tx, &run, RunStatus::Paused, run.record.next_due).await,
+    match run.row.status {
+        RunStatus::Active => set_status(tx, &run, RunStatus::Paused, run.row.next_due).await,
         RunStatus::Paused => Ok(0),
-        _ => Err(senseless(&run, "paused")),
+        _ => Err(wrong_status(&run, "paused")),
     }
 }
 
 async fn resume(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<u64, EngineError> {
     let run = read::lock_run(tx, run).await?;
-    match run.record.status {
+    match run.row.status {
         RunStatus::Paused => {
             let resumed =
                 sqlx::query(sql!("ledger/resume_run")).bind(run.number).bind(now.0).execute(tx).await;
             Ok(resumed.doing("resuming a run")?.rows_affected())
         }
         RunStatus::Active => Ok(0),
-        _ => Err(senseless(&run, "resumed")),
+        _ => Err(wrong_status(&run, "resumed")),
     }
 }
 
@@ -96,19 +96,18 @@ async fn retry(
 ) -> Result<u64, EngineError> {
     let run = read::lock_run(tx, run).await?;
     if let Some(state) = states.iter().find(|state| transition::next(**state, Event::Retried).is_none()) {
-        let reason =
-            format!("jobs that are {state} cannot be run again; choose failed, skipped or cancelled");
+        let reason = format!("jobs that are {state} cannot be retried; choose failed, skipped or cancelled");
         return Err(EngineError::Conflict { reason });
     }
     let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
-    let revived = step_by_step(tx, now, "running jobs again", |after| {
+    let retried = step_by_step(tx, now, "retrying jobs", |after| {
         sqlx::query(sql!("ledger/retry_jobs")).bind(run.number).bind(after).bind(states.clone())
     })
     .await?;
-    reopen(tx, &run, revived).await
+    reopen(tx, &run, retried).await
 }
 
-/// Goes through the jobs of a run by a statement that is told after which job to go on.
+/// Applies a statement to all jobs of a run, page by page. `step` builds it for the jobs after a seq.
 async fn step_by_step<'q>(
     tx: &mut PgConnection,
     now: Timestamp,
@@ -118,7 +117,7 @@ async fn step_by_step<'q>(
     let (mut changed, mut after) = (0, Some(0));
     while let Some(from) = after {
         let row = step(from).bind(STEP).bind(now.0).fetch_one(&mut *tx).await.doing(doing)?;
-        changed += count::<u64>(&row, "changed").doing(doing)?;
+        changed += read_count::<u64>(&row, "changed").doing(doing)?;
         after = row.try_get("last").doing(doing)?;
     }
     Ok(changed)
@@ -126,7 +125,7 @@ async fn step_by_step<'q>(
 
 async fn set_cadence(tx: &mut PgConnection, run: RunId, cadence: Cadence) -> Result<u64, EngineError> {
     let run = read::lock_run(tx, run).await?;
-    let due = run.record.next_due.map(|due| cadence.due_after_change(run.last_batch_at, due).0);
+    let due = run.row.next_due.map(|due| cadence.due_after_change(run.last_batch_at, due).0);
     sqlx::query(sql!("ledger/set_cadence"))
         .bind(run.number)
         .bind(integer(cadence.batch_size))
@@ -134,20 +133,20 @@ async fn set_cadence(tx: &mut PgConnection, run: RunId, cadence: Cadence) -> Res
         .bind(due)
         .execute(tx)
         .await
-        .doing("changing the rhythm of a run")?;
+        .doing("changing the cadence of a run")?;
     Ok(1)
 }
 
 async fn retry_job(tx: &mut PgConnection, job: JobId, now: Timestamp) -> Result<u64, EngineError> {
     let run = lock_run_of(tx, job).await?;
     let mut jobs = LoadedJobs::load(tx, vec![job], now).await.doing("reading a job")?;
-    let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
-    let before = standing.state;
-    if !standing.revive() {
-        let reason = format!("job {job} is {before}; only skipped, failed or cancelled ones are run again");
+    let Some(loaded) = jobs.find(job) else { return Err(unknown_job(job)) };
+    let before = loaded.state;
+    if !loaded.retry() {
+        let reason = format!("job {job} is {before}; only skipped, failed or cancelled jobs can be retried");
         return Err(EngineError::Conflict { reason });
     }
-    jobs.store(tx).await.doing("running a job again")?;
+    jobs.store(tx).await.doing("retrying a job")?;
     reopen(tx, &run, 1).await
 }
 
@@ -158,8 +157,8 @@ async fn cancel_job(
     now: Timestamp,
 ) -> Result<u64, EngineError> {
     let mut jobs = LoadedJobs::load(tx, vec![job], now).await.doing("reading a job")?;
-    let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
-    if !standing.step(Event::Cancelled, None, Some(reason)) {
+    let Some(loaded) = jobs.find(job) else { return Err(unknown_job(job)) };
+    if !loaded.step(Event::Cancelled, None, Some(reason)) {
         return Ok(0);
     }
     jobs.store(tx).await.doing("cancelling a job")?;
@@ -182,12 +181,12 @@ async fn set_status(
     Ok(done.rows_affected())
 }
 
-/// A cancelled run with jobs that run again is active: all its other jobs are over.
-async fn reopen(tx: &mut PgConnection, run: &Run, revived: u64) -> Result<u64, EngineError> {
-    if revived > 0 && run.record.status == RunStatus::Cancelled {
+/// Makes a cancelled run active again when some of its jobs are retried. All its other jobs are terminal.
+async fn reopen(tx: &mut PgConnection, run: &Run, retried: u64) -> Result<u64, EngineError> {
+    if retried > 0 && run.row.status == RunStatus::Cancelled {
         set_status(tx, run, RunStatus::Active, None).await?;
     }
-    Ok(revived)
+    Ok(retried)
 }
 
 async fn lock_run_of(tx: &mut PgConnection, job: JobId) -> Result<Run, EngineError> {
@@ -204,14 +203,14 @@ fn unknown_job(job: JobId) -> EngineError {
     EngineError::NotFound { what: "job", name: job.to_string() }
 }
 
-fn senseless(run: &Run, verb: &str) -> EngineError {
-    let name = &run.record.name;
-    let reason = match run.record.status {
+fn wrong_status(run: &Run, verb: &str) -> EngineError {
+    let name = &run.row.name;
+    let reason = match run.row.status {
         RunStatus::Planning => {
-            format!("run {name} is still being planned; it can be {verb} once its plan is whole")
+            format!("run {name} is still being planned; it can be {verb} once its plan is sealed")
         }
         status => format!(
-            "run {name} is {} and cannot be {verb}; run its jobs again, or plan a new run",
+            "run {name} is {} and cannot be {verb}; retry its jobs, or plan a new run",
             status.as_str()
         ),
     };

@@ -1,7 +1,7 @@
-//! Where jobs stand: what is not decided by a statement's conditions is decided here, on rows that are locked, which are
-//! then written back together.
+//! Jobs whose next state is not decided by the conditions of a statement. Their rows are locked, decided on
+//! here, and stored together.
 //!
-//! It must never decide on anything but the latest dispatch and the latest execution of a job.
+//! Only the latest dispatch and the latest execution of a job count.
 
 use std::collections::HashMap;
 
@@ -13,16 +13,16 @@ use lockgate_core::transition::{self, DEADLINE_PASSED, Event, POISONED, StartVer
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use crate::columns::{integer, name, small, sql};
+use crate::columns::{integer, read_name, read_u32, sql};
 
-/// The jobs of one call, by id.
+/// The loaded jobs of one call, by id.
 pub(super) struct LoadedJobs {
     jobs: HashMap<JobId, LoadedJob>,
     now: Timestamp,
 }
 
 impl LoadedJobs {
-    /// Reads and locks them.
+    /// Loads and locks the jobs. Unknown ids are left out.
     pub(super) async fn load(
         tx: &mut PgConnection,
         mut ids: Vec<JobId>,
@@ -74,7 +74,7 @@ fn column<T>(jobs: &[(JobId, LoadedJob)], of: impl Fn(&JobId, &LoadedJob) -> T) 
     jobs.iter().map(|(id, job)| of(id, job)).collect()
 }
 
-/// A job as the state machine needs it.
+/// A job with the columns that the state machine needs.
 pub(super) struct LoadedJob {
     pub(super) state: JobState,
     dispatch: u32,
@@ -97,17 +97,17 @@ pub(super) struct LoadedJob {
 impl LoadedJob {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
-            state: name(row, "state")?,
-            dispatch: small(row, "dispatch")?,
+            state: read_name(row, "state")?,
+            dispatch: read_u32(row, "dispatch")?,
             dispatched: row.try_get("dispatched")?,
             started: row.try_get("started")?,
             executing: row.try_get("executing")?,
             started_by: row.try_get("started_by")?,
             due_at: row.try_get("due_at")?,
-            attempt: small(row, "attempt")?,
-            executions: small(row, "executions")?,
+            attempt: read_u32(row, "attempt")?,
+            executions: read_u32(row, "executions")?,
             unsettled: u32::try_from(row.try_get::<i16, _>("unsettled")?).unwrap_or(0),
-            deferrals_in_row: small(row, "deferrals_in_row")?,
+            deferrals_in_row: read_u32(row, "deferrals_in_row")?,
             reason: row.try_get("reason")?,
             paused: row.try_get("paused")?,
             expired: row.try_get("expired")?,
@@ -116,11 +116,11 @@ impl LoadedJob {
         })
     }
 
-    /// A delivery of this dispatch wants to start the job.
+    /// Starts the job for a delivery of a dispatch.
     pub(super) fn start(&mut self, start: Start) -> Started {
         let Start { dispatch, token, durability, .. } = start;
-        let said_before = self.executing && self.started_by == token && self.dispatch == dispatch;
-        if said_before && !self.state.is_terminal() {
+        let is_repeated = self.executing && self.started_by == token && self.dispatch == dispatch;
+        if is_repeated && !self.state.is_terminal() {
             return Started::Run(self.execution());
         }
         match transition::may_start(&self.snapshot(), dispatch, durability) {
@@ -135,8 +135,9 @@ impl LoadedJob {
                 Started::Poisoned
             }
             StartVerdict::Paused => {
-                // From `scheduled`, its message before its report, there is no event: it is there already.
-                self.put(JobState::Scheduled, Some(self.now), self.reason.clone());
+                // Set directly: the delivery may have overtaken the report of its publishing, and then the
+                // job is still `scheduled` and the state machine has no event for it.
+                self.set_state(JobState::Scheduled, Some(self.now), self.reason.clone());
                 self.dispatched = false;
                 Started::Paused
             }
@@ -157,10 +158,11 @@ impl LoadedJob {
     }
 
     fn run(&mut self, token: i64) -> Started {
-        // Also from `scheduled`: a fast worker has the message before the dispatcher has reported it as published. Where the
-        // message has come twice, and the other delivery was put off, the job stays put off.
+        // The job may still be `scheduled`, because a fast worker gets the message before the dispatcher has
+        // reported it as published. When the message was delivered twice and the other delivery was deferred,
+        // the job stays deferred.
         if self.dispatched {
-            self.put(JobState::Enqueued, None, self.reason.clone());
+            self.set_state(JobState::Enqueued, None, self.reason.clone());
         }
         self.changed = true;
         self.started = true;
@@ -178,25 +180,26 @@ impl LoadedJob {
         Execution { attempt, number, started_at: self.now, recorded: true, deferrals }
     }
 
-    /// What a start comes to that is left for later.
+    /// Returns the execution of a start that is not recorded now.
     fn next_execution(&self) -> Execution {
         let (attempt, number) = (self.attempt + 1, self.executions + 1);
         let deferrals = self.deferrals_in_row;
         Execution { attempt, number, started_at: self.now, recorded: false, deferrals }
     }
 
-    /// Goes where the state machine says, if anywhere; answers whether it went.
+    /// Moves the job as the state machine says. Returns whether the event applied.
     pub(super) fn step(&mut self, event: Event, due: Option<Timestamp>, reason: Option<String>) -> bool {
         let Some(next) = transition::next(self.state, event) else { return false };
-        // Until its next settlement a job keeps the reason of the last: why it was put off.
-        let is_on_its_way = matches!(event, Event::Published | Event::Returned);
-        let reason = if is_on_its_way { self.reason.take() } else { reason };
-        self.put(next, due, reason);
+        // A job keeps the reason of its last settlement until the next one, for example why it was deferred.
+        let keeps_reason = matches!(event, Event::Published | Event::Returned);
+        let reason = if keeps_reason { self.reason.take() } else { reason };
+        self.set_state(next, due, reason);
         true
     }
 
-    /// An operator runs it again, now, with all its attempts; answers whether that may be.
-    pub(super) fn revive(&mut self) -> bool {
+    /// Retries the job for an operator, now and with all its attempts. Returns whether the job could be
+    /// retried.
+    pub(super) fn retry(&mut self) -> bool {
         if !self.step(Event::Retried, Some(self.now), None) {
             return false;
         }
@@ -204,13 +207,14 @@ impl LoadedJob {
         self.unsettled = 0;
         self.deferrals_in_row = 0;
         self.dispatched = false;
-        // An execution that outlived the end of its job has nothing to say about the next, on record or not.
+        // An execution that outlives the end of its job must not settle the next one, whether it was recorded
+        // or not.
         self.executing = false;
         self.dispatch += 1;
         true
     }
 
-    fn put(&mut self, state: JobState, due: Option<Timestamp>, reason: Option<String>) {
+    fn set_state(&mut self, state: JobState, due: Option<Timestamp>, reason: Option<String>) {
         self.state = state;
         self.due_at = due.map(|due| due.0);
         self.reason = reason;

@@ -1,6 +1,6 @@
-//! Planning a run: open, append, seal; each step may be repeated.
+//! Planning a run: open, append, seal, and ingest external jobs. Each step may be repeated.
 //!
-//! It must never add to a run that is sealed, nor dispatch anything of one that is not.
+//! Jobs are added only to a run that is not sealed, and dispatched only from one that is.
 
 use std::collections::HashSet;
 
@@ -17,10 +17,10 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row};
 
 use super::read::{self, Run};
-use crate::columns::{count, integer, rows, sql};
-use crate::database::{Doing, Patience, Work};
+use crate::columns::{integer, read_count, rows, sql};
+use crate::database::{Doing, TimeLimit, Work};
 
-/// One step of a planning.
+/// One step of planning.
 pub(super) struct Plan {
     pub(super) step: PlanStep,
     /// Ledger time, also for the bound of a delayed start.
@@ -33,10 +33,10 @@ pub(super) struct Plan {
 impl Work for Plan {
     type Output = Planned;
 
-    fn patience(&self) -> Patience {
+    fn time_limit(&self) -> TimeLimit {
         match self.step {
-            PlanStep::Append { .. } => Patience::Long,
-            _ => Patience::Short,
+            PlanStep::Append { .. } => TimeLimit::Long,
+            _ => TimeLimit::Short,
         }
     }
 
@@ -67,10 +67,10 @@ async fn open(tx: &mut PgConnection, spec: &RunSpec, now: Timestamp) -> Result<P
         .bind(now.0)
         .execute(&mut *tx)
         .await
-        .doing("making a run")?;
-    let run = read::run_by_name(tx, &spec.name).await.doing("reading the run")?.record;
+        .doing("creating a run")?;
+    let run = read::run_by_name(tx, &spec.name).await.doing("reading the run")?.row;
     if run.kind != spec.kind || run.as_of != spec.as_of {
-        let reason = format!("run {} exists for another kind or hour; choose another name", run.name);
+        let reason = format!("run {} exists with another kind or as-of time; choose another name", run.name);
         return Err(EngineError::Conflict { reason });
     }
     Ok(Planned { run, existed: made.rows_affected() == 0, added: 0 })
@@ -87,19 +87,19 @@ async fn append(
     let jobs: Vec<&PlannedJob> = jobs.iter().collect();
     let query = bind_jobs(sqlx::query(sql!("ledger/append_jobs")).bind(run.0), &jobs).bind(now.0);
     let Some(row) = query.fetch_optional(&mut *tx).await.doing(doing)? else {
-        let run = read::run(tx, run).await?.record;
+        let run = read::run(tx, run).await?.row;
         return Ok(Planned { run, existed: true, added: 0 });
     };
-    let run = Run::from_row(&row).doing(doing)?.record;
-    Ok(Planned { run, existed: true, added: count(&row, "added").doing(doing)? })
+    let run = Run::from_row(&row).doing(doing)?.row;
+    Ok(Planned { run, existed: true, added: read_count(&row, "added").doing(doing)? })
 }
 
 async fn seal(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<Planned, EngineError> {
     let doing = "sealing a run";
     let sealed = sqlx::query(sql!("ledger/seal_run")).bind(run.0).bind(now.0).fetch_optional(&mut *tx).await;
     let run = match sealed.doing(doing)? {
-        Some(row) => Run::from_row(&row).doing(doing)?.record,
-        None => read::run(tx, run).await?.record,
+        Some(row) => Run::from_row(&row).doing(doing)?.row,
+        None => read::run(tx, run).await?.row,
     };
     Ok(Planned { run, existed: true, added: 0 })
 }
@@ -119,8 +119,8 @@ async fn ingest(
     let mut seen = HashSet::new();
     let mut left: Vec<PlannedJob> = jobs.iter().filter(|job| seen.insert(job.id)).cloned().collect();
     let mut added = 0;
-    // The second round takes those whose key was taken, by a key of their own; what is there by its id is passed over
-    // in both.
+    // The second round adds jobs whose key exists under a key of their own. Jobs whose id exists are skipped
+    // in both rounds.
     for _ in 0..2 {
         let query = sqlx::query(sql!("ledger/ingest_jobs")).bind(number);
         let jobs: Vec<&PlannedJob> = left.iter().collect();
@@ -140,13 +140,13 @@ async fn ingest(
         .fetch_one(tx)
         .await
         .doing(doing)?;
-    let run = Run::from_row(&row).doing(doing)?.record;
+    let run = Run::from_row(&row).doing(doing)?.row;
     Ok(Planned { run, existed, added: u64::try_from(added).unwrap_or(u64::MAX) })
 }
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
-/// The four arrays of jobs.
+/// Binds the four columns of jobs as arrays.
 fn bind_jobs<'q>(query: Statement<'q>, jobs: &[&'q PlannedJob]) -> Statement<'q> {
     query
         .bind(jobs.iter().map(|job| job.id.0).collect::<Vec<_>>())
@@ -155,16 +155,16 @@ fn bind_jobs<'q>(query: Statement<'q>, jobs: &[&'q PlannedJob]) -> Statement<'q>
         .bind(jobs.iter().map(|job| job.payload.as_str()).collect::<Vec<_>>())
 }
 
-/// Payloads that can be carried, and stored.
+/// Checks that payloads fit into a message and can be stored.
 fn check_payloads(jobs: &[PlannedJob]) -> Result<(), EngineError> {
     for PlannedJob { key, payload, .. } in jobs {
         let bytes = payload.len();
         let reason = if bytes > MAX_PAYLOAD_BYTES {
             format!(
-                "the payload of {key} has {bytes} bytes, at most {MAX_PAYLOAD_BYTES} are carried; put a reference in it"
+                "the payload of {key} has {bytes} bytes, but at most {MAX_PAYLOAD_BYTES} fit a message; store the data elsewhere and put a reference in it"
             )
         } else if payload.contains('\0') {
-            format!("the payload of {key} holds a zero character; write it as \\u0000")
+            format!("the payload of {key} contains a zero character; write it as \\u0000")
         } else {
             continue;
         };

@@ -1,6 +1,4 @@
-//! Reading runs and jobs.
-//!
-//! It must never write.
+//! Reads runs and jobs. Nothing here writes.
 
 use std::time::Duration;
 
@@ -16,40 +14,40 @@ use lockgate_core::time::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use crate::columns::{count, maybe_small, name, small, sql};
-use crate::database::{Doing, Patience, Work};
+use crate::columns::{read_count, read_name, read_optional_u32, read_u32, sql};
+use crate::database::{Doing, TimeLimit, Work};
 
-/// Rows of an answer, when the query names no limit.
+/// Page size when the query has none.
 const PAGE: u32 = 100;
 
-/// A run as its row has it: what all may know, and what the dispatcher keeps.
+/// A run with the columns that only the ledger needs.
 pub(super) struct Run {
     pub(super) number: i32,
-    pub(super) record: RunRow,
+    pub(super) row: RunRow,
     pub(super) last_batch_at: Option<Timestamp>,
 }
 
 impl Run {
     pub(super) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let time = |column| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp));
-        let record = RunRow {
+        let run = RunRow {
             id: RunId(row.try_get("id")?),
-            name: name(row, "name")?,
-            kind: name(row, "kind")?,
-            queue: name(row, "queue")?,
+            name: read_name(row, "name")?,
+            kind: read_name(row, "kind")?,
+            queue: read_name(row, "queue")?,
             as_of: Timestamp(row.try_get("as_of")?),
             status: status(row.try_get("status")?)?,
             cadence: Cadence {
-                batch_size: small(row, "batch_size")?,
-                batch_delay: Duration::from_millis(count(row, "batch_delay")?),
+                batch_size: read_u32(row, "batch_size")?,
+                batch_delay: Duration::from_millis(read_count(row, "batch_delay")?),
             },
-            planned: count(row, "planned")?,
-            batches: small(row, "batches")?,
+            planned: read_count(row, "planned")?,
+            batches: read_u32(row, "batches")?,
             next_due: time("next_due")?,
             deadline_at: time("deadline_at")?,
             created_at: Timestamp(row.try_get("created_at")?),
         };
-        Ok(Self { number: row.try_get("number")?, record, last_batch_at: time("last_batch_at")? })
+        Ok(Self { number: row.try_get("number")?, row: run, last_batch_at: time("last_batch_at")? })
     }
 }
 
@@ -57,15 +55,15 @@ fn status(text: &str) -> sqlx::Result<RunStatus> {
     [RunStatus::Planning, RunStatus::Active, RunStatus::Paused, RunStatus::Cancelled]
         .into_iter()
         .find(|status| status.as_str() == text)
-        .ok_or_else(|| sqlx::Error::Decode(format!("{text:?} is no status of a run").into()))
+        .ok_or_else(|| sqlx::Error::Decode(format!("{text:?} is not a run status").into()))
 }
 
-/// The run of this id.
+/// Returns the run of this id.
 pub(super) async fn run(connection: &mut PgConnection, id: RunId) -> Result<Run, EngineError> {
     found(sqlx::query(sql!("ledger/run_by_id")).bind(id.0).fetch_optional(connection).await, id)
 }
 
-/// The run of this id, which nobody else changes until the transaction ends.
+/// Returns the run of this id, and locks it until the transaction ends.
 pub(super) async fn lock_run(tx: &mut PgConnection, id: RunId) -> Result<Run, EngineError> {
     found(sqlx::query(sql!("ledger/lock_run")).bind(id.0).fetch_optional(tx).await, id)
 }
@@ -76,7 +74,7 @@ fn found(row: sqlx::Result<Option<PgRow>>, id: RunId) -> Result<Run, EngineError
         .ok_or_else(|| EngineError::NotFound { what: "run", name: id.to_string() })
 }
 
-/// The run of this name, which is there.
+/// Returns the run of this name, which must exist.
 pub(super) async fn run_by_name(connection: &mut PgConnection, name: &RunName) -> sqlx::Result<Run> {
     let row = sqlx::query(sql!("ledger/run_by_name")).bind(name.as_str()).fetch_one(connection).await?;
     Run::from_row(&row)
@@ -87,7 +85,7 @@ pub(super) struct Runs {
     pub(super) query: RunQuery,
 }
 
-/// Runs, and how many changes had to be summed up for the one that had the most.
+/// Summaries of runs, and the largest number of unfolded changes that any of them had.
 pub(super) struct Summaries {
     pub(super) summaries: Vec<RunSummary>,
     pub(super) changes: i64,
@@ -97,8 +95,8 @@ pub(super) struct Summaries {
 impl Work for Runs {
     type Output = Summaries;
 
-    fn patience(&self) -> Patience {
-        if self.query.timing { Patience::Long } else { Patience::Short }
+    fn time_limit(&self) -> TimeLimit {
+        if self.query.timing { TimeLimit::Long } else { TimeLimit::Short }
     }
 
     async fn run(&self, connection: &mut PgConnection) -> Result<Summaries, EngineError> {
@@ -118,10 +116,10 @@ impl Runs {
         let mut summaries = Vec::with_capacity(rows.len());
         let mut changes = 0;
         for row in &rows {
-            let Run { number, record, .. } = Run::from_row(row)?;
+            let Run { number, row: run, .. } = Run::from_row(row)?;
             let timing = if self.query.timing { timing(connection, number).await? } else { None };
-            let deferrals = count(row, "deferrals")?;
-            summaries.push(RunSummary { run: record, counts: counts(row)?, deferrals, timing });
+            let deferrals = read_count(row, "deferrals")?;
+            summaries.push(RunSummary { run, counts: counts(row)?, deferrals, timing });
             changes = changes.max(row.try_get("changes")?);
         }
         Ok(Summaries { summaries, changes })
@@ -131,7 +129,7 @@ impl Runs {
 fn counts(row: &PgRow) -> sqlx::Result<Counts> {
     let mut counts = Counts::default();
     for state in JobState::ALL {
-        counts.add(state, count(row, state.as_str())?);
+        counts.add(state, read_count(row, state.as_str())?);
     }
     Ok(counts)
 }
@@ -141,7 +139,7 @@ async fn timing(connection: &mut PgConnection, run: i32) -> sqlx::Result<Option<
     let (Some(first), Some(last)) = (row.try_get("first")?, row.try_get("last")?) else {
         return Ok(None);
     };
-    let wait = |column| Ok::<_, sqlx::Error>(Duration::from_millis(u64::from(small(&row, column)?)));
+    let wait = |column| Ok::<_, sqlx::Error>(Duration::from_millis(u64::from(read_u32(&row, column)?)));
     Ok(Some(RunTiming {
         first: Timestamp(first),
         last: Timestamp(last),
@@ -159,9 +157,9 @@ pub(super) struct Jobs {
 impl Work for Jobs {
     type Output = Vec<JobRow>;
 
-    fn patience(&self) -> Patience {
-        // Few failures, or few differences, may lie far apart in a long manifest.
-        Patience::Long
+    fn time_limit(&self) -> TimeLimit {
+        // Few failures, or few differences, may be far apart in a long manifest.
+        TimeLimit::Long
     }
 
     async fn run(&self, tx: &mut PgConnection) -> Result<Vec<JobRow>, EngineError> {
@@ -197,20 +195,22 @@ fn page(limit: u32) -> i64 {
 
 fn job(row: &PgRow) -> sqlx::Result<JobRow> {
     let duration = |column| {
-        Ok::<_, sqlx::Error>(maybe_small(row, column)?.map(|millis| Duration::from_millis(millis.into())))
+        Ok::<_, sqlx::Error>(
+            read_optional_u32(row, column)?.map(|millis| Duration::from_millis(millis.into())),
+        )
     };
     Ok(JobRow {
         id: JobId(row.try_get("id")?),
         run: Some(RunId(row.try_get("run_id")?)),
-        kind: name(row, "kind")?,
-        queue: name(row, "queue")?,
-        key: name(row, "key")?,
-        tenant: name(row, "tenant")?,
-        state: name(row, "state")?,
-        attempt: small(row, "attempt")?,
-        executions: small(row, "executions")?,
-        deferrals: small(row, "deferrals")?,
-        batch: maybe_small(row, "batch")?,
+        kind: read_name(row, "kind")?,
+        queue: read_name(row, "queue")?,
+        key: read_name(row, "key")?,
+        tenant: read_name(row, "tenant")?,
+        state: read_name(row, "state")?,
+        attempt: read_u32(row, "attempt")?,
+        executions: read_u32(row, "executions")?,
+        deferrals: read_u32(row, "deferrals")?,
+        batch: read_optional_u32(row, "batch")?,
         due_at: row.try_get::<Option<i64>, _>("due_at")?.map(Timestamp),
         reason: row.try_get("reason")?,
         waited: duration("waited")?,

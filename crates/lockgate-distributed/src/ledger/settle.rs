@@ -1,9 +1,8 @@
-//! Settlements and reports of publishing: one statement for each kind, whatever they come to.
+//! Settlements and reports of publishing, one statement for each kind.
 //!
-//! It must never let a report count that is older than the latest dispatch or execution of its job.
-//!
-//! The statements' conditions say all there is to decide. Only the order matters when a call says two things of one
-//! job: then it is carried out in rounds, each of which says one.
+//! A report that is older than the latest dispatch or execution of its job does not count. The conditions of
+//! the statements decide that. When a call has several reports about one job, their order matters: they are
+//! applied in rounds of at most one report for each job.
 
 use std::collections::HashMap;
 
@@ -16,7 +15,7 @@ use lockgate_core::time::{Timestamp, millis};
 use lockgate_core::transition::{self, Event};
 use sqlx::{PgConnection, Row};
 
-use crate::columns::{integer, name, narrow_millis, sql, storable};
+use crate::columns::{integer, narrow_millis, read_name, sql, storable};
 use crate::database::{Doing, Work};
 
 /// The reports of one call.
@@ -27,7 +26,8 @@ pub(super) struct Settle {
     rounds: Vec<Round>,
 }
 
-/// Places of reports, no job twice, in the order of the jobs' ids: so rows are locked, by whoever settles them.
+/// Indexes of reports, no job twice, ordered by job id. All processes lock rows in this order, so they do not
+/// deadlock.
 #[derive(Default)]
 struct Round {
     published: Vec<usize>,
@@ -37,20 +37,20 @@ struct Round {
 impl Settle {
     pub(super) fn new(reports: Vec<Report>, now: Timestamp) -> Self {
         let mut rounds: Vec<Round> = Vec::new();
-        let mut said: HashMap<JobId, usize> = HashMap::with_capacity(reports.len());
+        let mut reports_of: HashMap<JobId, usize> = HashMap::with_capacity(reports.len());
         let mut order: Vec<usize> = (0..reports.len()).collect();
-        // Stable: reports of one job stay in their order.
-        order.sort_by_key(|place| reports.get(*place).map(job_of));
-        for place in order {
-            let Some(report) = reports.get(place) else { continue };
-            let times = said.entry(job_of(report)).or_default();
+        // The sort is stable, so reports of one job stay in their order.
+        order.sort_by_key(|index| reports.get(*index).map(job_of));
+        for index in order {
+            let Some(report) = reports.get(index) else { continue };
+            let times = reports_of.entry(job_of(report)).or_default();
             if rounds.len() <= *times {
                 rounds.push(Round::default());
             }
             if let Some(round) = rounds.get_mut(*times) {
                 match report {
-                    Report::Published { .. } => round.published.push(place),
-                    Report::Settled(_) => round.settled.push(place),
+                    Report::Published { .. } => round.published.push(index),
+                    Report::Settled(_) => round.settled.push(index),
                 }
             }
             *times += 1;
@@ -58,7 +58,7 @@ impl Settle {
         Self { reports, now, rounds }
     }
 
-    /// How many statements it takes: more than one need a transaction.
+    /// Returns how many statements are needed. More than one need a transaction.
     pub(super) fn rounds(&self) -> usize {
         let statements =
             |round: &Round| usize::from(!round.published.is_empty()) + usize::from(!round.settled.is_empty());
@@ -73,12 +73,12 @@ impl Work for Settle {
     async fn run(&self, connection: &mut PgConnection) -> Result<Vec<Settled>, EngineError> {
         let mut answers = vec![Settled::Stale; self.reports.len()];
         for round in &self.rounds {
-            let news = [
+            let changes = [
                 self.publish(connection, &round.published).await.doing("settling jobs")?,
                 self.settle(connection, &round.settled).await.doing("settling jobs")?,
             ];
-            for (place, state) in news.into_iter().flatten() {
-                if let Some(answer) = answers.get_mut(place) {
+            for (index, state) in changes.into_iter().flatten() {
+                if let Some(answer) = answers.get_mut(index) {
                     *answer = Settled::Recorded(state);
                 }
             }
@@ -87,19 +87,19 @@ impl Work for Settle {
     }
 }
 
-/// The places of reports that were news, with the state of their job.
-type News = Vec<(usize, JobState)>;
+/// The indexes of reports that changed a job, with its new state.
+type Changes = Vec<(usize, JobState)>;
 
 impl Settle {
-    async fn publish(&self, connection: &mut PgConnection, places: &[usize]) -> sqlx::Result<News> {
+    async fn publish(&self, connection: &mut PgConnection, indexes: &[usize]) -> sqlx::Result<Changes> {
         let reports = || {
-            places.iter().filter_map(|place| match self.reports.get(*place)? {
-                Report::Published { job, dispatch } => Some((*place, *job, *dispatch)),
+            indexes.iter().filter_map(|index| match self.reports.get(*index)? {
+                Report::Published { job, dispatch } => Some((*index, *job, *dispatch)),
                 Report::Settled(_) => None,
             })
         };
-        if places.is_empty() {
-            return Ok(News::new());
+        if indexes.is_empty() {
+            return Ok(Changes::new());
         }
         let rows = sqlx::query(sql!("ledger/publish_jobs"))
             .bind(reports().map(|(_, job, _)| job.0).collect::<Vec<_>>())
@@ -107,22 +107,23 @@ impl Settle {
             .bind(self.now.0)
             .fetch_all(connection)
             .await?;
-        let by_job: HashMap<JobId, usize> = reports().map(|(place, job, _)| (job, place)).collect();
-        let news = |row| place_of(row, &by_job).map(|place| place.map(|place| (place, JobState::Enqueued)));
-        rows.iter().filter_map(|row| news(row).transpose()).collect()
+        let by_job: HashMap<JobId, usize> = reports().map(|(index, job, _)| (job, index)).collect();
+        let changes =
+            |row| index_of(row, &by_job).map(|index| index.map(|index| (index, JobState::Enqueued)));
+        rows.iter().filter_map(|row| changes(row).transpose()).collect()
     }
 
-    async fn settle(&self, connection: &mut PgConnection, places: &[usize]) -> sqlx::Result<News> {
-        let mut columns = Columns::with_capacity(places.len());
-        let mut by_job = HashMap::with_capacity(places.len());
-        for place in places {
-            if let Some(Report::Settled(settlement)) = self.reports.get(*place) {
+    async fn settle(&self, connection: &mut PgConnection, indexes: &[usize]) -> sqlx::Result<Changes> {
+        let mut columns = Columns::with_capacity(indexes.len());
+        let mut by_job = HashMap::with_capacity(indexes.len());
+        for index in indexes {
+            if let Some(Report::Settled(settlement)) = self.reports.get(*index) {
                 columns.push(settlement);
-                by_job.insert(settlement.job, *place);
+                by_job.insert(settlement.job, *index);
             }
         }
-        if places.is_empty() {
-            return Ok(News::new());
+        if indexes.is_empty() {
+            return Ok(Changes::new());
         }
         let rows = sqlx::query(sql!("ledger/settle_jobs"))
             .bind(columns.jobs)
@@ -137,16 +138,17 @@ impl Settle {
             .bind(self.now.0)
             .fetch_all(connection)
             .await?;
-        let news = |row| place_of(row, &by_job)?.map(|place| Ok((place, name(row, "state")?))).transpose();
-        rows.iter().filter_map(|row| news(row).transpose()).collect()
+        let changes =
+            |row| index_of(row, &by_job)?.map(|index| Ok((index, read_name(row, "state")?))).transpose();
+        rows.iter().filter_map(|row| changes(row).transpose()).collect()
     }
 }
 
-fn place_of(row: &sqlx::postgres::PgRow, by_job: &HashMap<JobId, usize>) -> sqlx::Result<Option<usize>> {
+fn index_of(row: &sqlx::postgres::PgRow, by_job: &HashMap<JobId, usize>) -> sqlx::Result<Option<usize>> {
     Ok(by_job.get(&JobId(row.try_get("id")?)).copied())
 }
 
-/// Settlements as `settle_jobs` reads them.
+/// Settlements as columns for `settle_jobs`.
 #[derive(Default)]
 struct Columns {
     jobs: Vec<uuid::Uuid>,
@@ -172,7 +174,8 @@ impl Columns {
             SettlementToken::Unrecorded { dispatch, number } => (Some(*number), Some(*dispatch)),
             SettlementToken::Delivery(dispatch) => (None, Some(*dispatch)),
         };
-        // The end of every job that is not over is the same, so any such state says where an outcome leads.
+        // An outcome leads to the same state from every state that is not terminal, so any of them will do
+        // here.
         let Some(state) = transition::next(JobState::Enqueued, Event::Ended(outcome.into())) else { return };
         let after = match outcome {
             Outcome::Retry { after, .. } | Outcome::Deferred { after, .. } => Some(millis(*after)),

@@ -1,7 +1,7 @@
-//! Starts of jobs: one statement for all that may run and are left for later, one for those that are recorded, and a closer
-//! look at the others.
+//! Starts of jobs: one statement for starts that are not recorded now, one for starts that are, and a closer
+//! look at the rest.
 //!
-//! It must never start a job on anything but the delivery of its latest dispatch.
+//! Only the delivery of its latest dispatch starts a job.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::loaded::LoadedJobs;
-use crate::columns::{integer, small, sql};
+use crate::columns::{integer, read_u32, sql};
 use crate::database::{Doing, Work};
 
 /// The starts of one call.
@@ -23,12 +23,13 @@ pub(super) struct Starts {
     starts: Vec<Start>,
     /// Ledger time.
     now: Timestamp,
-    /// Places of the first start of each job, in the order of the jobs' ids: so rows are locked, by whoever starts them.
+    /// Index of the first start of each job, ordered by job id. All processes lock rows in this order, so
+    /// they do not deadlock.
     first: Vec<usize>,
 }
 
-/// Answers, by the place of their start in the call.
-pub(super) type Answers = HashMap<usize, Started>;
+/// Results, by the index of their start in the call.
+pub(super) type Results = HashMap<usize, Started>;
 
 impl Starts {
     pub(super) fn new(starts: Vec<Start>, now: Timestamp) -> Self {
@@ -37,118 +38,119 @@ impl Starts {
             .iter()
             .enumerate()
             .filter(|(_, start)| seen.insert(start.job))
-            .map(|(place, start)| (start.job, place))
+            .map(|(index, start)| (start.job, index))
             .collect();
         first.sort_unstable();
-        Self { starts, now, first: first.into_iter().map(|(_, place)| place).collect() }
+        Self { starts, now, first: first.into_iter().map(|(_, index)| index).collect() }
     }
 
-    /// What has no answer yet.
-    pub(super) fn left(&self, answers: &Answers) -> LeftStarts {
-        let left = self.starts.iter().copied().enumerate().filter(|(place, _)| !answers.contains_key(place));
-        LeftStarts { starts: left.collect(), now: self.now }
+    /// Returns the starts without a result.
+    pub(super) fn remaining(&self, results: &Results) -> RemainingStarts {
+        let remaining =
+            self.starts.iter().copied().enumerate().filter(|(index, _)| !results.contains_key(index));
+        RemainingStarts { starts: remaining.collect(), now: self.now }
     }
 
-    pub(super) fn in_order(&self, mut answers: Answers) -> Vec<Started> {
-        (0..self.starts.len()).map(|place| answers.remove(&place).unwrap_or(Started::Stale)).collect()
+    pub(super) fn in_order(&self, mut results: Results) -> Vec<Started> {
+        (0..self.starts.len()).map(|index| results.remove(&index).unwrap_or(Started::Stale)).collect()
     }
 }
 
 #[async_trait]
 impl Work for Starts {
-    type Output = Answers;
+    type Output = Results;
 
-    async fn run(&self, connection: &mut PgConnection) -> Result<Answers, EngineError> {
-        let is_read =
+    async fn run(&self, connection: &mut PgConnection) -> Result<Results, EngineError> {
+        let is_unrecorded =
             |start: &Start| matches!(start.durability, StartDurability::Later | StartDurability::Never);
-        let (read, recorded): (Vec<usize>, Vec<usize>) =
-            self.first.iter().partition(|place| self.starts.get(**place).is_some_and(is_read));
-        let mut answers = self.look(connection, &read).await.doing("starting jobs")?;
-        answers.extend(self.record(connection, &recorded).await.doing("starting jobs")?);
-        Ok(answers)
+        let (unrecorded, recorded): (Vec<usize>, Vec<usize>) =
+            self.first.iter().partition(|index| self.starts.get(**index).is_some_and(is_unrecorded));
+        let mut results = self.check(connection, &unrecorded).await.doing("starting jobs")?;
+        results.extend(self.record(connection, &recorded).await.doing("starting jobs")?);
+        Ok(results)
     }
 }
 
 impl Starts {
-    /// Writes nothing.
-    async fn look(&self, connection: &mut PgConnection, places: &[usize]) -> sqlx::Result<Answers> {
-        if places.is_empty() {
-            return Ok(Answers::new());
+    /// Checks starts that are not recorded. Writes nothing.
+    async fn check(&self, connection: &mut PgConnection, indexes: &[usize]) -> sqlx::Result<Results> {
+        if indexes.is_empty() {
+            return Ok(Results::new());
         }
         let most_unsettled = |start: &Start| match start.durability {
             StartDurability::Never => integer(MAX_UNSETTLED_STARTS.saturating_sub(1)),
             _ => 0,
         };
-        let rows = sqlx::query(sql!("ledger/look_at_jobs"))
-            .bind(self.column(places, |start| start.job.0))
-            .bind(self.column(places, |start| integer(start.dispatch)))
-            .bind(self.column(places, most_unsettled))
+        let rows = sqlx::query(sql!("ledger/check_starts"))
+            .bind(self.column(indexes, |start| start.job.0))
+            .bind(self.column(indexes, |start| integer(start.dispatch)))
+            .bind(self.column(indexes, most_unsettled))
             .bind(self.now.0)
             .fetch_all(connection)
             .await?;
-        self.answers(places, &rows, false)
+        self.results(indexes, &rows, false)
     }
 
-    async fn record(&self, connection: &mut PgConnection, places: &[usize]) -> sqlx::Result<Answers> {
-        if places.is_empty() {
-            return Ok(Answers::new());
+    async fn record(&self, connection: &mut PgConnection, indexes: &[usize]) -> sqlx::Result<Results> {
+        if indexes.is_empty() {
+            return Ok(Results::new());
         }
         let underway = |start: &Start| match start.durability {
             StartDurability::Underway(number) => Some(integer(number)),
             StartDurability::Now | StartDurability::Later | StartDurability::Never => None,
         };
         let rows = sqlx::query(sql!("ledger/start_jobs"))
-            .bind(self.column(places, |start| start.job.0))
-            .bind(self.column(places, |start| integer(start.dispatch)))
-            .bind(self.column(places, |start| start.token))
-            .bind(self.column(places, underway))
+            .bind(self.column(indexes, |start| start.job.0))
+            .bind(self.column(indexes, |start| integer(start.dispatch)))
+            .bind(self.column(indexes, |start| start.token))
+            .bind(self.column(indexes, underway))
             .bind(integer(MAX_UNSETTLED_STARTS))
             .bind(self.now.0)
             .fetch_all(connection)
             .await?;
-        self.answers(places, &rows, true)
+        self.results(indexes, &rows, true)
     }
 
-    fn column<T>(&self, places: &[usize], of: impl Fn(&Start) -> T) -> Vec<T> {
-        places.iter().filter_map(|place| self.starts.get(*place)).map(of).collect()
+    fn column<T>(&self, indexes: &[usize], of: impl Fn(&Start) -> T) -> Vec<T> {
+        indexes.iter().filter_map(|index| self.starts.get(*index)).map(of).collect()
     }
 
-    fn answers(&self, places: &[usize], rows: &[PgRow], recorded: bool) -> sqlx::Result<Answers> {
+    fn results(&self, indexes: &[usize], rows: &[PgRow], recorded: bool) -> sqlx::Result<Results> {
         let by_job: HashMap<JobId, usize> =
-            places.iter().filter_map(|place| Some((self.starts.get(*place)?.job, *place))).collect();
-        let mut answers = Answers::with_capacity(rows.len());
+            indexes.iter().filter_map(|index| Some((self.starts.get(*index)?.job, *index))).collect();
+        let mut results = Results::with_capacity(rows.len());
         for row in rows {
             let execution = Execution {
-                attempt: small(row, "attempt")?,
-                number: small(row, "executions")?,
+                attempt: read_u32(row, "attempt")?,
+                number: read_u32(row, "executions")?,
                 started_at: Timestamp(row.try_get("updated_at")?),
                 recorded,
-                deferrals: small(row, "deferrals_in_row")?,
+                deferrals: read_u32(row, "deferrals_in_row")?,
             };
-            if let Some(place) = by_job.get(&JobId(row.try_get("id")?)) {
-                answers.insert(*place, Started::Run(execution));
+            if let Some(index) = by_job.get(&JobId(row.try_get("id")?)) {
+                results.insert(*index, Started::Run(execution));
             }
         }
-        Ok(answers)
+        Ok(results)
     }
 }
 
-/// Starts that did not simply go through, each with its place in the call.
-pub(super) struct LeftStarts {
+/// Starts that a statement did not let through, each with its index in the call.
+pub(super) struct RemainingStarts {
     pub(super) starts: Vec<(usize, Start)>,
     now: Timestamp,
 }
 
 #[async_trait]
-impl Work for LeftStarts {
-    type Output = Answers;
+impl Work for RemainingStarts {
+    type Output = Results;
 
-    async fn run(&self, tx: &mut PgConnection) -> Result<Answers, EngineError> {
+    async fn run(&self, tx: &mut PgConnection) -> Result<Results, EngineError> {
         let ids = self.starts.iter().map(|(_, start)| start.job).collect();
         let mut jobs = LoadedJobs::load(tx, ids, self.now).await.doing("starting jobs")?;
         let mut answer = |start: &Start| jobs.find(start.job).map_or(Started::Stale, |job| job.start(*start));
-        let answers = self.starts.iter().map(|(place, start)| (*place, answer(start))).collect();
+        let results = self.starts.iter().map(|(index, start)| (*index, answer(start))).collect();
         jobs.store(tx).await.doing("starting jobs")?;
-        Ok(answers)
+        Ok(results)
     }
 }

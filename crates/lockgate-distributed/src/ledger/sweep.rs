@@ -1,4 +1,4 @@
-//! Upkeep of the ledger in bounded portions, each one transaction.
+//! Cleanup of the ledger in bounded portions, each in one transaction.
 //!
 //! A job that started after its message was published is never recovered.
 
@@ -13,22 +13,23 @@ use lockgate_core::transition::DEADLINE_PASSED;
 use sqlx::{PgConnection, Row};
 
 use crate::columns::sql;
-use crate::database::{Database, Doing, Patience, Work};
+use crate::database::{Database, Doing, TimeLimit, Work};
 
-/// Changes of counts that a reader may find before it folds them itself: a few milliseconds of reading.
-pub(super) const MANY: i64 = 2_000;
-/// Changes that are folded at once.
-const FOLD: i64 = 20_000;
-/// The number of the lock under which counts are folded.
-const FOLDING: i64 = 0x666f_6c64;
-/// Runs that one portion reads.
-const RUNS: i64 = 100;
+/// A reader that finds more unfolded changes of a run folds them itself. Reading this many takes a few
+/// milliseconds.
+pub(super) const FOLD_THRESHOLD: i64 = 2_000;
+/// Changes that are folded in one statement.
+const FOLD_ROWS: i64 = 20_000;
+/// Number of the advisory lock of folding.
+const FOLD_LOCK: i64 = 0x666f_6c64;
+/// Runs that one call reads.
+const RUNS_PER_CALL: i64 = 100;
 
 const SKIPPING: &str = "skipping jobs of runs past their deadline";
 const RECOVERING: &str = "recovering jobs whose message was lost";
 const DELETING: &str = "deleting old runs";
 
-/// One portion.
+/// Runs one portion of a sweep.
 pub(super) async fn sweep(
     database: &Database,
     sweep: Sweep,
@@ -47,7 +48,7 @@ pub(super) async fn sweep(
     Ok(swept)
 }
 
-/// Skips what is left of runs past their deadline.
+/// Skips the remaining jobs of runs past their deadline.
 struct Expire {
     limit: i64,
     now: Timestamp,
@@ -57,8 +58,8 @@ struct Expire {
 impl Work for Expire {
     type Output = Swept;
 
-    fn patience(&self) -> Patience {
-        Patience::Long
+    fn time_limit(&self) -> TimeLimit {
+        TimeLimit::Long
     }
 
     async fn run(&self, tx: &mut PgConnection) -> Result<Swept, EngineError> {
@@ -69,11 +70,11 @@ impl Work for Expire {
 impl Expire {
     async fn expire(&self, tx: &mut PgConnection) -> sqlx::Result<Swept> {
         let runs: Vec<i32> = sqlx::query_scalar(sql!("ledger/expired_runs"))
-            .bind(RUNS)
+            .bind(RUNS_PER_CALL)
             .bind(self.now.0)
             .fetch_all(&mut *tx)
             .await?;
-        let many = is_page(runs.len());
+        let many = is_full_page(runs.len());
         let mut expired = 0;
         for run in runs {
             if expired >= self.limit {
@@ -87,7 +88,7 @@ impl Expire {
                 .fetch_one(&mut *tx)
                 .await?;
         }
-        Ok(Swept { jobs: whole(expired), more: many || expired >= self.limit })
+        Ok(Swept { jobs: as_count(expired), more: many || expired >= self.limit })
     }
 }
 
@@ -103,8 +104,8 @@ struct RecoverLost {
 impl Work for RecoverLost {
     type Output = Swept;
 
-    fn patience(&self) -> Patience {
-        Patience::Long
+    fn time_limit(&self) -> TimeLimit {
+        TimeLimit::Long
     }
 
     async fn run(&self, tx: &mut PgConnection) -> Result<Swept, EngineError> {
@@ -121,11 +122,11 @@ impl RecoverLost {
             .bind(self.now.0)
             .fetch_one(tx)
             .await?;
-        Ok(Swept { jobs: whole(row.try_get("jobs")?), more: row.try_get("more")? })
+        Ok(Swept { jobs: as_count(row.try_get("jobs")?), more: row.try_get("more")? })
     }
 }
 
-/// Forgets old runs.
+/// Deletes old runs.
 struct Prune {
     keep: Duration,
     limit: i64,
@@ -136,8 +137,8 @@ struct Prune {
 impl Work for Prune {
     type Output = Swept;
 
-    fn patience(&self) -> Patience {
-        Patience::Long
+    fn time_limit(&self) -> TimeLimit {
+        TimeLimit::Long
     }
 
     async fn run(&self, tx: &mut PgConnection) -> Result<Swept, EngineError> {
@@ -149,30 +150,30 @@ impl Prune {
     async fn prune(&self, tx: &mut PgConnection) -> sqlx::Result<Swept> {
         let runs: Vec<i32> = sqlx::query_scalar(sql!("ledger/finished_runs"))
             .bind(millis(self.keep))
-            .bind(RUNS.min(self.limit))
+            .bind(RUNS_PER_CALL.min(self.limit))
             .bind(self.now.0)
             .fetch_all(&mut *tx)
             .await?;
-        let many = is_page(runs.len());
+        let many = is_full_page(runs.len());
         let mut pruned = 0;
         for run in runs {
             if pruned >= self.limit {
                 break;
             }
-            // Locked first, so that the statement after it sees what an operator has just run again.
-            sqlx::query(sql!("ledger/lock_number")).bind(run).execute(&mut *tx).await?;
+            // Locked first, so that the next statement sees jobs that an operator has just retried.
+            sqlx::query(sql!("ledger/lock_run_by_number")).bind(run).execute(&mut *tx).await?;
             pruned += sqlx::query_scalar::<_, i64>(sql!("ledger/prune_jobs"))
                 .bind(run)
                 .bind(self.limit - pruned)
                 .fetch_one(&mut *tx)
                 .await?;
-            sqlx::query(sql!("ledger/prune_run")).bind(run).bind(FOLDING).execute(&mut *tx).await?;
+            sqlx::query(sql!("ledger/prune_run")).bind(run).bind(FOLD_LOCK).execute(&mut *tx).await?;
         }
-        Ok(Swept { jobs: whole(pruned), more: many || pruned >= self.limit })
+        Ok(Swept { jobs: as_count(pruned), more: many || pruned >= self.limit })
     }
 }
 
-/// Folds the changes of counts.
+/// Folds changes into the counts.
 pub(super) struct Fold;
 
 #[async_trait]
@@ -181,16 +182,16 @@ impl Work for Fold {
 
     async fn run(&self, connection: &mut PgConnection) -> Result<(), EngineError> {
         let folded =
-            sqlx::query(sql!("ledger/fold_counts")).bind(FOLD).bind(FOLDING).execute(connection).await;
+            sqlx::query(sql!("ledger/fold_counts")).bind(FOLD_ROWS).bind(FOLD_LOCK).execute(connection).await;
         folded.doing("folding counts").map(drop)
     }
 }
 
-/// Whether as many runs were read as one portion may read, so that there may be more of them.
-fn is_page(runs: usize) -> bool {
-    i64::try_from(runs).is_ok_and(|runs| runs >= RUNS)
+/// Returns whether the page of runs is full, so that there may be more.
+fn is_full_page(runs: usize) -> bool {
+    i64::try_from(runs).is_ok_and(|runs| runs >= RUNS_PER_CALL)
 }
 
-fn whole(count: i64) -> u64 {
+fn as_count(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }

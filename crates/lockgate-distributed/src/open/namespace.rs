@@ -1,7 +1,9 @@
-//! Whether a namespace is new. An empty slot store alone cannot tell: it may have lost what it had, and then it must grant
-//! nothing until all holders have spoken. The ledger, which does not forget, can.
+//! Initializes slots and limits of a new namespace. An empty slot store may have lost its state, and then it
+//! must grant nothing until all holders have registered again. Only the ledger, which does not lose state,
+//! knows whether the namespace is new.
 //!
-//! It must never found twice: the ledger is told first, so that a crash between the two costs a time of recovering.
+//! The ledger is written first. A crash before the stores are initialized costs a recovery grace period, but
+//! a namespace is never initialized twice.
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
@@ -13,40 +15,40 @@ use crate::database::{self, Database, Doing, Work};
 use crate::slots::RedisSlots;
 use crate::token_store::RedisTokenStore;
 
-/// Founds slots and limits when the ledger has never heard of the namespace.
-pub(super) async fn found(
+/// Initializes slots and limits when the ledger does not know the namespace.
+pub(super) async fn initialize(
     database: &Database,
-    (slots, chunks): (&RedisSlots, &RedisTokenStore),
+    (slots, tokens): (&RedisSlots, &RedisTokenStore),
     namespace: &str,
 ) -> Result<(), OpenError> {
-    let found = Found { namespace };
-    let new = database.transact(DOING, &found).await;
+    let insert = InsertNamespace { namespace };
+    let new = database.transact(DOING, &insert).await;
     let new = new.map_err(|error| database::OpenError::from_store(database.place(), error))?;
     if new {
-        chunks.found().await.map_err(OpenError::Slots)?;
+        tokens.initialize().await.map_err(OpenError::Slots)?;
     }
-    if new && slots.found().await.map_err(OpenError::Slots)? {
-        tracing::info!(namespace, "a new namespace of slots and queues");
+    if new && slots.initialize().await.map_err(OpenError::Slots)? {
+        tracing::info!(namespace, "namespace of slots and queues initialized");
     }
     Ok(())
 }
 
-const DOING: &str = "writing down the namespace";
+const DOING: &str = "recording the namespace";
 
-struct Found<'a> {
+struct InsertNamespace<'a> {
     namespace: &'a str,
 }
 
 #[async_trait]
-impl Work for Found<'_> {
+impl Work for InsertNamespace<'_> {
     type Output = bool;
 
     async fn run(&self, connection: &mut PgConnection) -> Result<bool, EngineError> {
-        let made = sqlx::query(sql!("namespaces/found"))
+        let inserted = sqlx::query(sql!("namespaces/insert_namespace"))
             .bind(self.namespace)
             .execute(connection)
             .await
             .doing(DOING)?;
-        Ok(made.rows_affected() == 1)
+        Ok(inserted.rows_affected() == 1)
     }
 }

@@ -1,4 +1,4 @@
-//! Asking for slots. It must never answer for the store: an answer that did not come is not a refusal.
+//! Requests slots. A reply that did not arrive is an error, not a refusal.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use redis::Value;
 
 use super::call::{Args, Caller};
 use super::link::Link;
-use super::reply::{self, Row, senseless};
-use super::request::{put, within_reason};
+use super::reply::{self, Row, unexpected};
+use super::request::{capped_millis, push_request};
 use super::script::Script;
 
-const DOING: &str = "asking for slots";
+const DOING: &str = "requesting slots";
 
 pub(super) async fn acquire(
     link: &Link,
@@ -25,27 +25,28 @@ pub(super) async fn acquire(
     for request in &mut requests {
         request.needs = merged(std::mem::take(&mut request.needs));
     }
-    let mut args = Args::about(link.remember(&requests));
+    let mut args = Args::likely_about(link.remember(&requests));
     args.text(&caller.process);
     for request in &requests {
         for need in &request.needs {
-            link.may_drain(&need.pool, within_reason(request.drain_for));
+            link.note_drain(&need.pool, capped_millis(request.drain_for));
         }
-        args.show(request.lease)
+        args.display(request.lease)
             .text(request.tenant.as_str())
-            .show(within_reason(request.drain_for))
-            .show(within_reason(request.max_wait));
-        put(DOING, request, &mut args)?;
+            .display(capped_millis(request.drain_for))
+            .display(capped_millis(request.max_wait));
+        push_request(DOING, request, &mut args)?;
     }
     let answers = link.call(Script::Acquire, Some(caller.session), &args).await?;
     let answers = reply::list(DOING, answers)?;
     if answers.len() != requests.len() {
-        return Err(senseless(DOING, "not one answer a request"));
+        return Err(unexpected(DOING, "the number of answers differs from the number of requests"));
     }
     requests.into_iter().zip(answers).map(|(request, answer)| admission(request, answer)).collect()
 }
 
-/// The refusal that a script returned, `word` being its first part; `None`: it is no refusal.
+/// Decodes the refusal of a script. `word` is its first part. Returns `None` when the answer is not a
+/// refusal.
 pub(super) fn refusal(word: &str, row: &mut Row, max_wait: Duration) -> Result<Option<Refusal>, EngineError> {
     Ok(Some(match word {
         "b" => Refusal::TooBusy { wait: row.time()?, max_wait, retry_after: row.time()? },
@@ -74,13 +75,14 @@ fn admission(request: SlotRequest, answer: Value) -> Result<Admission, EngineErr
         "d" => Admission::Refused(Refusal::Draining { retry_after: row.time()? }),
         other => match refusal(other, &mut row, request.max_wait)? {
             Some(refusal) => Admission::Refused(refusal),
-            None => return Err(senseless(DOING, other)),
+            None => return Err(unexpected(DOING, other)),
         },
     })
 }
 
 impl Link {
-    /// The pool that a call with these requests is likely to be about; the next releases are, too.
+    /// Returns the pool that a call with these requests is probably about, and remembers it for the next
+    /// releases.
     fn remember<'r>(&self, requests: &'r [SlotRequest]) -> &'r str {
         let needs = requests.first().map(|request| request.needs.as_slice());
         let pool = needs.and_then(<[_]>::first).map_or("", |need| need.pool.as_str());

@@ -1,4 +1,5 @@
-//! What an operator wants to know of one pool beyond its numbers. It is read in parts, so that no call blocks the server.
+//! Details of one pool for an operator: shares of tenants and stranded waiters. They are read in pages, so
+//! that no call blocks the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,25 +13,25 @@ use super::link::Link;
 use super::reply;
 use super::script::Script;
 
-/// Returns the tenants with a cap or a weight of their own, in the order of names.
+/// Returns the tenants with a cap or a weight of their own, by name.
 pub(super) async fn shares(link: &Link, pool: &PoolName) -> Result<Vec<TenantShare>, EngineError> {
     let mut shares: BTreeMap<Tenant, TenantShare> = BTreeMap::new();
     for value in read(link, pool, "shares").await? {
         let mut row = reply::row(Script::Details.doing(), value)?;
         let tenant: Tenant = row.parsed()?;
-        let share = TenantShare { tenant: tenant.clone(), cap: row.perhaps()?, weight: row.number()? };
+        let share = TenantShare { tenant: tenant.clone(), cap: row.optional()?, weight: row.number()? };
         shares.insert(tenant, share);
     }
     Ok(shares.into_values().collect())
 }
 
-/// Returns how many waiters are stranded.
+/// Returns the number of stranded waiters.
 pub(super) async fn stranded(link: &Link, pool: &PoolName) -> Result<u32, EngineError> {
     let leases = read(link, pool, "stranded").await?.into_iter().filter_map(|value| match value {
         Value::BulkString(lease) => Some(lease),
         _ => None,
     });
-    // The server may return one twice.
+    // The server may return a waiter twice.
     let leases: BTreeSet<Vec<u8>> = leases.collect();
     Ok(u32::try_from(leases.len()).unwrap_or(u32::MAX))
 }

@@ -1,9 +1,10 @@
-//! Classifies the errors of Redis: those that pass by themselves, and those that somebody must correct.
+//! Classifies errors of Redis as transient or permanent.
 
 use lockgate_core::error::EngineError;
 use redis::{ErrorKind, RedisError};
 
-/// Returns what a failed call means to its caller: `Unavailable` when the same call may succeed later.
+/// Converts the error of a failed call: `Unavailable` when the same call may succeed later, otherwise
+/// `Failed`.
 pub(super) fn engine_error(doing: &str, error: RedisError) -> EngineError {
     let passes = match error.code() {
         Some(code) => server_error_passes(code, error.detail().unwrap_or_default()),
@@ -17,28 +18,29 @@ pub(super) fn engine_error(doing: &str, error: RedisError) -> EngineError {
     }
 }
 
-/// Whether a server error passes without a change of the program, its settings or its rights.
+/// Returns whether a server error passes without a change of the program, its settings or its rights.
 fn server_error_passes(code: &str, detail: &str) -> bool {
     match code {
-        // The server starts, fails over, or is a replica at the moment.
+        // The server starts, fails over, or is a replica right now.
         "LOADING" | "MASTERDOWN" | "NOMASTERLINK" | "READONLY" | "INPROG" | "FAILOVER" => true,
-        // It runs a script of somebody else, or refuses writes: disk full, too few replicas, out of memory.
+        // It runs another client's script, or refuses writes: disk full, too few replicas, out of memory.
         "BUSY" | "UNKILLABLE" | "MISCONF" | "NOREPLICAS" | "OOM" => true,
-        // A cluster that is down, or moves its slots at the moment.
+        // A cluster that is down, or moves its hash slots right now.
         "CLUSTERDOWN" | "TRYAGAIN" | "ASK" | "IOERR" => true,
-        // Without a code of its own.
+        // This one has no code of its own.
         "ERR" => detail.starts_with("max number of clients"),
-        // Rights, wrong keys, a server that cannot be used: NOAUTH, WRONGPASS, NOPERM, DENIED, MOVED, CROSSSLOT, WRONGTYPE ..
+        // Rights, wrong keys, an unusable server: NOAUTH, WRONGPASS, NOPERM, DENIED, MOVED, CROSSSLOT,
+        // WRONGTYPE ..
         _ => false,
     }
 }
 
-/// Whether the server says that it is, or becomes, a copy of another one: what it has afterwards may be older.
+/// Returns whether the server is, or becomes, a copy of another one. Its data may be older afterwards.
 pub(super) fn may_lose_data(error: &RedisError) -> bool {
     matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"))
 }
 
-/// The error with its remedy, where the server's own text names none.
+/// Adds a hint to an error whose own text has none.
 fn hinted(error: RedisError) -> Box<dyn std::error::Error + Send + Sync> {
     match error.code() {
         Some("OOM") => format!("{error}; raise maxmemory of this Redis, or free some of its memory").into(),
@@ -56,13 +58,13 @@ mod tests {
 
     use super::*;
 
-    /// The error that a caller gets for a server's reply.
+    /// Returns the error that a caller gets for a server's reply.
     fn of(reply: &str) -> EngineError {
         let parsed = parse_redis_value(format!("-{reply}\r\n").as_bytes()).and_then(Value::extract_error);
         engine_error("testing", parsed.unwrap_err())
     }
 
-    /// Replies of Redis 7 and 8, word by word.
+    /// Error replies of Redis 7 and 8, verbatim.
     const PASSING: [&str; 14] = [
         "LOADING Redis is loading the dataset in memory",
         "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
@@ -95,7 +97,7 @@ mod tests {
     ];
 
     #[test]
-    fn server_errors_that_pass_are_told_from_those_that_last() {
+    fn transient_and_permanent_server_errors_are_distinguished() {
         for reply in PASSING {
             assert!(of(reply).is_transient(), "{reply}: {:?}", of(reply));
         }
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_connections_pass_and_wrong_options_last() {
+    fn lost_connections_are_transient_and_wrong_options_are_permanent() {
         let error = |kind| engine_error("testing", RedisError::from((kind, "testing")));
         assert!(error(ErrorKind::Io).is_transient());
         for kind in

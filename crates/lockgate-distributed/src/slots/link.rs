@@ -1,6 +1,7 @@
-//! The way to the store: one connection for all sessions of a process, made again whenever it is lost.
+//! The link to the slot store: one connection for all sessions of a process, opened again whenever it is
+//! lost.
 //!
-//! It must never run on a caller's runtime: it has a thread of its own, so that a job that blocks its threads stops
+//! It runs on a thread of its own, never on a caller's runtime, so that a job that blocks its threads stops
 //! neither heartbeats nor pushes.
 
 use std::collections::BTreeMap;
@@ -15,34 +16,34 @@ use secrecy::ExposeSecret;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::call::Head;
+use super::call::CommonArgs;
+use super::connection::Connection;
 use super::failure::engine_error;
-use super::live::Live;
-use super::notifications::Board;
+use super::notifications::Listeners;
 use super::options::RedisOptions;
 
-/// The first and the longest pause before a lost connection is tried again; the pause doubles between them.
+/// First and longest delay before a reconnect. The delay doubles in between.
 const PAUSE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
 
-/// How the connection stands.
+/// The state of the connection.
 pub(super) enum State {
-    Up(Live),
+    Up(Connection),
     Down(RedisError),
 }
 
-/// The way to the store. Its connection ends with it.
+/// The link to the store. Dropping it closes the connection.
 pub(crate) struct Link {
-    pub(super) head: Head,
-    /// The pool that was asked for last: what is released next is likely to be of it.
+    pub(super) common: CommonArgs,
+    /// The pool of the latest request. The next releases are probably about it as well.
     pub(super) likely: Mutex<String>,
-    /// How long backend work on a pool may outlive this process, in ms. Announced with each heartbeat, so that a store that
-    /// has lost its state knows how long draining leases could have lasted.
+    /// How long backend work on a pool may outlive this process, in ms. Each heartbeat announces it, so that
+    /// a store that lost its state knows how long draining leases could have lasted.
     drains: Mutex<BTreeMap<PoolName, i64>>,
     pub(super) response: Duration,
-    pub(super) board: Arc<Board>,
+    pub(super) listeners: Arc<Listeners>,
     pub(super) state: watch::Receiver<State>,
-    /// Rung by whoever doubts the connection.
-    pub(super) doubt: Arc<Notify>,
+    /// Notified after a call that failed in a way that makes the connection suspect.
+    pub(super) suspect: Arc<Notify>,
     _alive: DropGuard,
 }
 
@@ -50,40 +51,40 @@ impl Link {
     pub(super) async fn open(options: &RedisOptions) -> Result<Self, EngineError> {
         let doing = "connecting to the slot store";
         let client = client(options).map_err(|error| engine_error(doing, error))?;
-        let board = Arc::new(Board::new(&options.namespace));
-        let (doubt, alive) = (Arc::new(Notify::new()), CancellationToken::new());
+        let listeners = Arc::new(Listeners::new(&options.namespace));
+        let (suspect, alive) = (Arc::new(Notify::new()), CancellationToken::new());
         let (report, state) = watch::channel(State::Down(never_connected()));
-        let keeper = Keeper {
+        let reconnector = Reconnector {
             client,
             response: options.response_timeout,
-            board: Arc::clone(&board),
-            doubt: Arc::clone(&doubt),
+            listeners: Arc::clone(&listeners),
+            suspect: Arc::clone(&suspect),
             broken: Arc::new(Notify::new()),
             report,
         };
         let (first, connected) = oneshot::channel();
-        keeper.on_own_thread(alive.clone(), first)?;
+        reconnector.spawn(alive.clone(), first)?;
         match connected.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(engine_error(doing, error)),
             Err(_) => return Err(engine_error(doing, never_connected())),
         }
         Ok(Self {
-            head: Head::new(&options.namespace, &options.timing, board.channel_of(None)),
+            common: CommonArgs::new(&options.namespace, &options.timing, listeners.channel_of(None)),
             likely: Mutex::default(),
             drains: Mutex::default(),
             response: options.response_timeout,
-            board,
+            listeners,
             state,
-            doubt,
+            suspect,
             _alive: alive.drop_guard(),
         })
     }
 }
 
 impl Link {
-    /// Notes that backend work on a pool may outlive this process for `longest` ms.
-    pub(super) fn may_drain(&self, pool: &PoolName, longest: i64) {
+    /// Records that backend work on a pool may outlive this process by `longest` ms.
+    pub(super) fn note_drain(&self, pool: &PoolName, longest: i64) {
         if longest <= 0 {
             return;
         }
@@ -94,14 +95,14 @@ impl Link {
         }
     }
 
-    /// The longest drains that this process has named, by pool.
+    /// Returns the longest drain of each pool that this process has used, in ms.
     pub(super) fn drains(&self) -> BTreeMap<PoolName, i64> {
         self.drains.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 fn client(options: &RedisOptions) -> RedisResult<Client> {
-    // For `rediss://`. Whoever installed one before keeps it.
+    // For `rediss://`. A provider that was installed before stays.
     rustls::crypto::ring::default_provider().install_default().ok();
     let info = options.url.expose_secret().into_connection_info()?;
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
@@ -113,18 +114,18 @@ fn never_connected() -> RedisError {
     RedisError::from((ErrorKind::Io, "not connected yet"))
 }
 
-/// Keeps the connection up.
-struct Keeper {
+/// Opens the connection, and opens it again when it breaks.
+struct Reconnector {
     client: Client,
     response: Duration,
-    board: Arc<Board>,
-    doubt: Arc<Notify>,
+    listeners: Arc<Listeners>,
+    suspect: Arc<Notify>,
     broken: Arc<Notify>,
     report: watch::Sender<State>,
 }
 
-impl Keeper {
-    fn on_own_thread(
+impl Reconnector {
+    fn spawn(
         self,
         alive: CancellationToken,
         first: oneshot::Sender<RedisResult<()>>,
@@ -135,32 +136,33 @@ impl Keeper {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let run = move || {
-            runtime.block_on(alive.run_until_cancelled(self.keep(first)));
-            // Not to wait for a connection that hangs.
+            runtime.block_on(alive.run_until_cancelled(self.run(first)));
+            // Do not wait for a connection that hangs.
             runtime.shutdown_background();
         };
         std::thread::Builder::new().name(String::from("lockgate-redis")).spawn(run).map_err(failed)?;
         Ok(())
     }
 
-    async fn keep(self, first: oneshot::Sender<RedisResult<()>>) {
+    async fn run(self, first: oneshot::Sender<RedisResult<()>>) {
         let mut first = Some(first);
         let mut pause = PAUSE[0];
         loop {
-            match Live::open(&self.client, self.response, &self.board, &self.broken).await {
-                Ok(live) => {
+            match Connection::open(&self.client, self.response, &self.listeners, &self.broken).await {
+                Ok(connection) => {
                     pause = PAUSE[0];
-                    self.report.send_replace(State::Up(live.clone()));
+                    self.report.send_replace(State::Up(connection.clone()));
                     if let Some(first) = first.take() {
                         drop(first.send(Ok(())));
                     } else {
-                        tracing::info!("the slot store is connected again");
+                        tracing::info!("slot store connected again");
                     }
-                    self.until_broken(&live).await;
-                    // Nobody may be taken for a listener who does not listen.
-                    self.board.nobody_listens();
-                    tracing::warn!("the connection to the slot store is lost; connecting again");
-                    let lost = RedisError::from((ErrorKind::Io, "the connection is lost"));
+                    self.until_broken(&connection).await;
+                    // A session that does not listen must not count as a listener, since the store grants to
+                    // listeners.
+                    self.listeners.nobody_listens();
+                    tracing::warn!("slot store connection lost, reconnecting");
+                    let lost = RedisError::from((ErrorKind::Io, "the connection was lost"));
                     self.report.send_replace(State::Down(lost));
                 }
                 Err(error) => {
@@ -168,7 +170,7 @@ impl Keeper {
                         drop(first.send(Err(error)));
                         return;
                     }
-                    tracing::debug!(%error, "the slot store is not connected yet");
+                    tracing::debug!(%error, "slot store unreachable, retrying");
                     self.report.send_replace(State::Down(error));
                 }
             }
@@ -177,13 +179,13 @@ impl Keeper {
         }
     }
 
-    /// Returns when the connection is not to be used any more.
-    async fn until_broken(&self, live: &Live) {
+    /// Returns when the connection is unusable.
+    async fn until_broken(&self, connection: &Connection) {
         loop {
             tokio::select! {
                 () = self.broken.notified() => return,
-                // A slow server is not a lost one: it is asked before the connection is given up.
-                () = self.doubt.notified() => if !live.is_alive().await { return },
+                // A slow server is not a lost one, so a ping decides.
+                () = self.suspect.notified() => if !connection.is_alive().await { return },
             }
         }
     }

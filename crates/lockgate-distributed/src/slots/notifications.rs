@@ -1,7 +1,8 @@
-//! Pushes to the sessions of this process: from the store, and of what their own calls granted them.
+//! Notifications to the sessions of this process: pushes of the store, and grants that their own calls
+//! returned.
 //!
-//! It must never say that a session listens when no push can reach it: the store grants to whoever listens. A push is
-//! only a hint, and the heartbeat says it again.
+//! A session counts as listening only while a push can reach it, because the store grants to sessions that
+//! listen. A notification is only a hint: the next heartbeat reports the same.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,85 +20,87 @@ use super::failure::engine_error;
 use super::link::Link;
 use super::reply;
 
-const DOING: &str = "waiting for wake-ups";
+const DOING: &str = "waiting for notifications";
 
-/// Pushes that a session has not read yet. More are dropped: the heartbeat says them again.
+/// Notifications that a session has not read yet. More are dropped, and the next heartbeat reports them.
 const UNREAD: usize = 1_024;
 
-/// Who of this process listens.
-pub(super) struct Board {
+/// The sessions of this process that listen.
+pub(super) struct Listeners {
     channels: String,
-    lines: Mutex<HashMap<SessionId, Line>>,
+    sessions: Mutex<HashMap<SessionId, Listener>>,
 }
 
-struct Line {
-    wakes: mpsc::Sender<Notification>,
-    /// Whether the store pushes to it now.
+struct Listener {
+    notifications: mpsc::Sender<Notification>,
+    /// Whether the store's pushes reach this session now.
     listens: bool,
 }
 
-impl Board {
+impl Listeners {
     pub(super) fn new(namespace: &str) -> Self {
-        Self { channels: format!("{{lockgate:{namespace}}}:wake:"), lines: Mutex::default() }
+        Self { channels: format!("{{lockgate:{namespace}}}:wake:"), sessions: Mutex::default() }
     }
 
-    /// The channel of a session, or what all of them begin with.
+    /// Returns the channel of a session, or the prefix of all channels.
     pub(super) fn channel_of(&self, session: Option<SessionId>) -> String {
         session.map_or_else(|| self.channels.clone(), |session| format!("{}{session}", self.channels))
     }
 
-    /// The channels of all sessions here.
+    /// Returns the channels of all sessions of this process.
     pub(super) fn channels(&self) -> Vec<String> {
-        self.lines().keys().map(|session| self.channel_of(Some(*session))).collect()
+        self.sessions().keys().map(|session| self.channel_of(Some(*session))).collect()
     }
 
     pub(super) fn listens(&self, session: SessionId) -> bool {
-        self.lines().get(&session).is_some_and(|line| line.listens && !line.wakes.is_closed())
+        self.sessions()
+            .get(&session)
+            .is_some_and(|listener| listener.listens && !listener.notifications.is_closed())
     }
 
     pub(super) fn all_listen(&self) {
-        self.lines().values_mut().for_each(|line| line.listens = true);
+        self.sessions().values_mut().for_each(|listener| listener.listens = true);
     }
 
     pub(super) fn nobody_listens(&self) {
-        self.lines().values_mut().for_each(|line| line.listens = false);
+        self.sessions().values_mut().for_each(|listener| listener.listens = false);
     }
 
-    /// A push of the store: channel and message.
-    pub(super) fn hear(&self, data: &[Value]) {
+    /// Receives a push of the store: channel and message.
+    pub(super) fn receive_push(&self, data: &[Value]) {
         let [Value::BulkString(channel), Value::BulkString(message)] = data else { return };
         let session = std::str::from_utf8(channel).ok().and_then(|name| name.strip_prefix(&self.channels));
         let Some(session) = session.and_then(|id| id.parse().ok()) else { return };
-        match std::str::from_utf8(message).ok().and_then(wake) {
-            Some(wake) => self.push(session, wake),
-            None => tracing::warn!("a push of the slot store is not understood"),
+        match std::str::from_utf8(message).ok().and_then(notification) {
+            Some(notification) => self.push(session, notification),
+            None => tracing::warn!("push of the slot store not understood"),
         }
     }
 
-    /// What a session's own call granted it: no push goes out for that.
-    pub(super) fn hand_over(&self, session: SessionId, told: Value) {
-        let Ok(rows) = reply::rows(DOING, told) else { return };
+    /// Delivers what a call granted to its own session, since the store pushes nothing for that.
+    pub(super) fn deliver_grants(&self, session: SessionId, own_grants: Value) {
+        let Ok(rows) = reply::rows(DOING, own_grants) else { return };
         for mut row in rows {
             match row.lease() {
                 Ok(lease) => self.push(session, Notification::Granted(lease)),
-                Err(error) => tracing::warn!(%error, "a grant of the slot store is not understood"),
+                Err(error) => tracing::warn!(%error, "grant of the slot store not understood"),
             }
         }
     }
 
-    fn push(&self, session: SessionId, wake: Notification) {
-        if let Some(line) = self.lines().get(&session) {
-            // Only a hint: whom it does not reach learns it by its heartbeat.
-            line.wakes.try_send(wake).ok();
+    fn push(&self, session: SessionId, notification: Notification) {
+        if let Some(listener) = self.sessions().get(&session) {
+            // Only a hint: the next heartbeat reports what does not fit here.
+            listener.notifications.try_send(notification).ok();
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<SessionId, Line>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Listener>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn wake(message: &str) -> Option<Notification> {
+fn notification(message: &str) -> Option<Notification> {
     if let Some(lease) = message.strip_prefix('s') {
         return lease.parse().ok().map(Notification::Stop);
     }
@@ -107,46 +110,46 @@ fn wake(message: &str) -> Option<Notification> {
 }
 
 impl Link {
-    /// Subscribes a session. The stream outlives the connection: who subscribed is subscribed again.
+    /// Subscribes a session. The stream outlives the connection, because a reconnect subscribes again.
     pub(super) async fn listen(&self, session: SessionId) -> Result<Box<dyn Notifications>, EngineError> {
-        let (sender, wakes) = mpsc::channel(UNREAD);
-        self.board.lines().insert(session, Line { wakes: sender, listens: false });
+        let (sender, notifications) = mpsc::channel(UNREAD);
+        self.listeners.sessions().insert(session, Listener { notifications: sender, listens: false });
         let subscribe = async {
-            let live = self.live().await?;
-            live.subscribe(&[self.board.channel_of(Some(session))]).await
+            let connection = self.connection().await?;
+            connection.subscribe(&[self.listeners.channel_of(Some(session))]).await
         };
-        let late = || redis::RedisError::from((redis::ErrorKind::Io, "no answer in time"));
+        let late = || redis::RedisError::from((redis::ErrorKind::Io, "no reply within the response timeout"));
         let subscribed = timeout(self.response, subscribe).await.unwrap_or_else(|_| Err(late()));
         if let Err(error) = subscribed {
-            self.board.lines().remove(&session);
-            self.doubt.notify_one();
-            return Err(engine_error("asking for wake-ups", error));
+            self.listeners.sessions().remove(&session);
+            self.suspect.notify_one();
+            return Err(engine_error("subscribing to notifications", error));
         }
-        if let Some(line) = self.board.lines().get_mut(&session) {
-            line.listens = true;
+        if let Some(listener) = self.listeners.sessions().get_mut(&session) {
+            listener.listens = true;
         }
-        Ok(Box::new(Pushes { wakes, board: Arc::clone(&self.board) }))
+        Ok(Box::new(Pushes { notifications, listeners: Arc::clone(&self.listeners) }))
     }
 
     /// Ends a session's subscription.
     pub(super) async fn ignore(&self, session: SessionId) {
-        if self.board.lines().remove(&session).is_none() {
+        if self.listeners.sessions().remove(&session).is_none() {
             return;
         }
-        let channel = self.board.channel_of(Some(session));
-        let unsubscribe = async { self.live().await?.unsubscribe(&channel).await };
+        let channel = self.listeners.channel_of(Some(session));
+        let unsubscribe = async { self.connection().await?.unsubscribe(&channel).await };
         if !matches!(timeout(self.response, unsubscribe).await, Ok(Ok(()))) {
-            tracing::debug!(%session, "not unsubscribed; nobody is pushed to there any more");
+            tracing::debug!(%session, "unsubscribe failed; nothing is pushed to this session any more");
         }
     }
 }
 
-/// The pushes to one session.
+/// The notifications of one session.
 struct Pushes {
-    wakes: mpsc::Receiver<Notification>,
-    // What pushes must be there as long as who reads.
+    notifications: mpsc::Receiver<Notification>,
+    // Pushes are routed by the listeners, which must live as long as the stream.
     #[expect(dead_code, reason = "kept alive with the stream")]
-    board: Arc<Board>,
+    listeners: Arc<Listeners>,
 }
 
 #[async_trait]
@@ -154,12 +157,12 @@ impl Notifications for Pushes {
     async fn next(&mut self) -> Result<Vec<Notification>, EngineError> {
         let closed = || EngineError::Failed {
             doing: DOING.to_owned(),
-            source: "the session is closed, or listens elsewhere".into(),
+            source: "the session is closed, or another stream listens for it".into(),
         };
-        let mut wakes = vec![self.wakes.recv().await.ok_or_else(closed)?];
-        while let Ok(wake) = self.wakes.try_recv() {
-            wakes.push(wake);
+        let mut notifications = vec![self.notifications.recv().await.ok_or_else(closed)?];
+        while let Ok(notification) = self.notifications.try_recv() {
+            notifications.push(notification);
         }
-        Ok(wakes)
+        Ok(notifications)
     }
 }

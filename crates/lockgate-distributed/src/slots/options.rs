@@ -1,25 +1,27 @@
-//! What is needed to reach the slot store. It must never show its password.
+//! Options of the slot store. `SecretString` keeps the password out of logs.
 
 use std::time::Duration;
 
 use lockgate_core::timing::SlotTiming;
 use secrecy::SecretString;
 
-/// Where the slot store is, and how it is used.
+/// Where the slot store is, and how this process uses it.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
-    /// `redis://` or, with TLS, `rediss://`, with user, password and database as usual.
+    /// URL with user, password and database: `redis://`, or `rediss://` for TLS.
     pub url: SecretString,
-    /// What this application's keys begin with, `{lockgate:<namespace>}`: pools of one name in two namespaces are two.
+    /// Namespace of this application. Its keys begin with `{lockgate:<namespace>}`, so equal pool names in
+    /// two namespaces are two pools.
     pub namespace: String,
-    /// The times of leases; the same in every process of the namespace.
+    /// Times of leases and heartbeats. Must be the same in every process of the namespace. Default: see
+    /// [`SlotTiming`].
     pub timing: SlotTiming,
-    /// The longest that one call takes, connecting again included. Default 1 s.
+    /// The longest time that one call takes, including a reconnect. Default 1 s.
     pub response_timeout: Duration,
 }
 
 impl RedisOptions {
-    /// The store at `url`, with the default times.
+    /// Creates options for the store at `url`, with defaults for everything else.
     pub fn new(url: impl Into<SecretString>, namespace: impl Into<String>) -> Self {
         Self {
             url: url.into(),

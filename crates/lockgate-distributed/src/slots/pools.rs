@@ -1,4 +1,4 @@
-//! Pools: making, changing, resetting, reading. It must never take away what is held.
+//! Operations on pools: create, change, reset, read. None of them revokes a lease.
 
 use std::collections::HashSet;
 
@@ -14,10 +14,10 @@ use redis::Value;
 
 use super::call::Args;
 use super::details;
+use super::history;
 use super::link::Link;
-use super::record;
 use super::reply::{self, Row};
-use super::request::within_reason;
+use super::request::capped_millis;
 use super::script::Script;
 
 const DOING: &str = "reading the pools";
@@ -26,21 +26,21 @@ pub(super) async fn control(link: &Link, command: PoolCommand) -> Result<PoolSta
     let mut args = Args::default();
     let (script, pool) = match command {
         PoolCommand::Ensure(PoolSpec { name, slots, per_tenant }) => {
-            args.text(name.as_str()).show(slots).show(or_none(per_tenant));
+            args.text(name.as_str()).display(slots).display(or_none(per_tenant));
             (Script::Ensure, name)
         }
         PoolCommand::Set { pool, change, version } => {
-            link.may_drain(&pool, change.longest_drain.map_or(0, within_reason));
-            put_change(&mut args, &pool, &change.bounded(), version);
+            link.note_drain(&pool, change.longest_drain.map_or(0, capped_millis));
+            push_change(&mut args, &pool, &change.bounded(), version);
             (Script::Set, pool)
         }
         PoolCommand::Reset { pool } => return reset(link, &pool).await,
     };
-    let said = link.call(script, None, &args).await?;
-    answered(&pool, said)
+    let answer = link.call(script, None, &args).await?;
+    status_or_conflict(&pool, answer)
 }
 
-/// Resets a pool, a part of its leases in each call, so that no call keeps the store busy for long.
+/// Resets a pool, one page of its leases in each call, so that no call blocks the store for long.
 async fn reset(link: &Link, pool: &PoolName) -> Result<PoolStatus, EngineError> {
     let mut cursor = String::from("0");
     loop {
@@ -49,46 +49,47 @@ async fn reset(link: &Link, pool: &PoolName) -> Result<PoolStatus, EngineError> 
         let mut row = reply::row(DOING, link.call(Script::Reset, None, &args).await?)?;
         let status = row.value();
         if let Value::BulkString(_) = &status {
-            return answered(pool, Value::Array(vec![status]));
+            return status_or_conflict(pool, Value::Array(vec![status]));
         }
         cursor = row.text()?;
         if cursor == "0" {
-            return answered(pool, status);
+            return status_or_conflict(pool, status);
         }
     }
 }
 
-fn put_change(args: &mut Args, pool: &PoolName, change: &PoolChange, version: Option<u64>) {
+fn push_change(args: &mut Args, pool: &PoolName, change: &PoolChange, version: Option<u64>) {
     args.text(pool.as_str());
-    args.show(version.map_or(-1, |version| i64::try_from(version).unwrap_or(i64::MAX)));
-    args.show(or_none(change.slots));
-    args.show(change.per_tenant.map_or(-2, or_none));
+    args.display(version.map_or(-1, |version| i64::try_from(version).unwrap_or(i64::MAX)));
+    args.display(or_none(change.slots));
+    args.display(change.per_tenant.map_or(-2, or_none));
     match &change.tenant {
         Some(TenantChange { tenant, cap, weight }) => args
             .text(tenant.as_str())
-            .show(cap.map_or(-2, or_none))
-            .show(weight.map_or(0, |weight| weight.max(1))),
-        None => args.text("").show(-2).show(0),
+            .display(cap.map_or(-2, or_none))
+            .display(weight.map_or(0, |weight| weight.max(1))),
+        None => args.text("").display(-2).display(0),
     };
-    args.show(change.pause.map_or(0, millis));
+    args.display(change.pause.map_or(0, millis));
     match &change.recommendation {
-        None => args.show(-1).show(0).text(""),
-        Some(None) => args.show(-2).show(0).text(""),
-        Some(Some(recommendation)) => {
-            args.show(recommendation.slots).show(u8::from(recommendation.enforced)).text(&recommendation.why)
-        }
+        None => args.display(-1).display(0).text(""),
+        Some(None) => args.display(-2).display(0).text(""),
+        Some(Some(recommendation)) => args
+            .display(recommendation.slots)
+            .display(u8::from(recommendation.enforced))
+            .text(&recommendation.why),
     };
-    args.show(u8::from(change.is_new_version()));
-    args.show(change.ramp.map_or(-1, |step| step.map_or(-2, i64::from)));
-    args.show(change.longest_drain.map_or(0, within_reason));
+    args.display(u8::from(change.is_new_version()));
+    args.display(change.ramp.map_or(-1, |step| step.map_or(-2, i64::from)));
+    args.display(change.longest_drain.map_or(0, capped_millis));
 }
 
 fn or_none(number: Option<u32>) -> i64 {
     number.map_or(-1, i64::from)
 }
 
-fn answered(pool: &PoolName, said: Value) -> Result<PoolStatus, EngineError> {
-    let parts = reply::list(DOING, said)?;
+fn status_or_conflict(pool: &PoolName, answer: Value) -> Result<PoolStatus, EngineError> {
+    let parts = reply::list(DOING, answer)?;
     let word = match parts.first() {
         Some(Value::BulkString(word)) if parts.len() <= 2 => word.clone(),
         _ => return status(&mut reply::row(DOING, Value::Array(parts))?),
@@ -99,7 +100,8 @@ fn answered(pool: &PoolName, said: Value) -> Result<PoolStatus, EngineError> {
         b"missing" => Err(EngineError::NotFound { what: "pool", name: pool.to_string() }),
         _ => {
             let version: u64 = row.number()?;
-            let reason = format!("pool {pool} is at version {version} by now; read it again");
+            let reason =
+                format!("pool {pool} is at version {version} now; read it again, then repeat the change");
             Err(EngineError::Conflict { reason })
         }
     }
@@ -108,25 +110,25 @@ fn answered(pool: &PoolName, said: Value) -> Result<PoolStatus, EngineError> {
 fn status(row: &mut Row) -> Result<PoolStatus, EngineError> {
     Ok(PoolStatus {
         name: row.parsed()?,
-        configured: Configured { slots: row.number()?, per_tenant: row.perhaps()? },
+        configured: Configured { slots: row.number()?, per_tenant: row.optional()? },
         slots: row.number()?,
-        ramp: row.perhaps()?,
-        per_tenant: row.perhaps()?,
+        ramp: row.optional()?,
+        per_tenant: row.optional()?,
         version: row.number()?,
         epoch: row.number()?,
         held: row.number()?,
         draining: row.number()?,
         peak: row.number()?,
         waiters: row.number()?,
-        oldest_wait: row.perhaps()?.map(std::time::Duration::from_millis),
-        recovering: row.perhaps()?.map(std::time::Duration::from_millis),
-        paused: row.perhaps()?.map(std::time::Duration::from_millis),
+        oldest_wait: row.optional()?.map(std::time::Duration::from_millis),
+        recovering: row.optional()?.map(std::time::Duration::from_millis),
+        paused: row.optional()?.map(std::time::Duration::from_millis),
         recommendation: recommendation(row)?,
     })
 }
 
 fn recommendation(row: &mut Row) -> Result<Option<Recommendation>, EngineError> {
-    let Some(slots) = row.perhaps()? else { return Ok(None) };
+    let Some(slots) = row.optional()? else { return Ok(None) };
     let (enforced, age) = (row.integer()? == 1, row.time()?);
     Ok(Some(Recommendation { slots, why: row.text()?, enforced, age }))
 }
@@ -134,7 +136,7 @@ fn recommendation(row: &mut Row) -> Result<Option<Recommendation>, EngineError> 
 pub(super) async fn inspect(link: &Link, query: &PoolQuery) -> Result<Vec<PoolView>, EngineError> {
     let (mut row, mut holders) = inspect_part(link, query, "0").await?;
     let (found, mut cursor) = (row.value(), row.text()?);
-    let mut record = record::page(row.value())?;
+    let mut history = history::page(row.value())?;
     while cursor != "0" {
         let (mut row, more) =
             inspect_part(link, &PoolQuery { history: None, ..query.clone() }, &cursor).await?;
@@ -158,12 +160,13 @@ pub(super) async fn inspect(link: &Link, query: &PoolQuery) -> Result<Vec<PoolVi
         holders: std::mem::take(&mut holders),
         stranded,
         shares: std::mem::take(&mut shares),
-        history: record.take(),
+        history: history.take(),
     };
     Ok(found.into_iter().map(view).collect())
 }
 
-/// Reads a part of the holders from `cursor` on. Returns the rest of the reply with them: pools, next cursor, page.
+/// Reads one page of the holders, from `cursor` on. Returns it with the rest of the reply: pools, next
+/// cursor, history page.
 async fn inspect_part(
     link: &Link,
     query: &PoolQuery,

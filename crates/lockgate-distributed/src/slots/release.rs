@@ -1,4 +1,4 @@
-//! The end of holds and waits. It must never free what it does not name by its fence.
+//! Ends holds and waits. A hold is identified by its fence, so a stale release ends nothing.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use redis::Value;
 use super::acquire::refusal;
 use super::call::Args;
 use super::link::Link;
-use super::reply::{self, senseless};
-use super::request::within_reason;
+use super::reply::{self, unexpected};
+use super::request::capped_millis;
 use super::script::Script;
 
 const DOING: &str = "releasing slots";
@@ -23,14 +23,14 @@ pub(super) async fn release(
     releases: &[Release],
 ) -> Result<Vec<Released>, EngineError> {
     let likely = link.likely.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let mut args = Args::about(&likely);
+    let mut args = Args::likely_about(&likely);
     for release in releases {
         match *release {
-            Release::Free { lease, fence } => args.text("f").show(lease).show(fence).show(0),
+            Release::Free { lease, fence } => args.text("f").display(lease).display(fence).display(0),
             Release::Drain { lease, fence, longest } => {
-                args.text("d").show(lease).show(fence).show(within_reason(longest))
+                args.text("d").display(lease).display(fence).display(capped_millis(longest))
             }
-            Release::Leave { lease } => args.text("l").show(lease).show(0).show(0),
+            Release::Leave { lease } => args.text("l").display(lease).display(0).display(0),
         };
     }
     let answers = link.call(Script::Release, Some(session), &args).await?;
@@ -39,7 +39,7 @@ pub(super) async fn release(
     if answers.len() == releases.len() {
         Ok(answers)
     } else {
-        Err(senseless(DOING, "not one answer a release"))
+        Err(unexpected(DOING, "the number of answers differs from the number of releases"))
     }
 }
 
@@ -52,10 +52,10 @@ fn released(answer: Value) -> Result<Released, EngineError> {
     let mut row = reply::row(DOING, answer)?;
     Ok(match row.text()?.as_str() {
         "g" => Released::WasGranted(row.lease()?),
-        // A waiter's longest wait is no reason then.
+        // The longest wait plays no part in this refusal.
         other => match refusal(other, &mut row, Duration::ZERO)? {
             Some(refusal) => Released::WasStranded(refusal),
-            None => return Err(senseless(DOING, other)),
+            None => return Err(unexpected(DOING, other)),
         },
     })
 }

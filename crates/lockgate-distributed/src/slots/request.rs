@@ -1,4 +1,5 @@
-//! A request as scripts take it. They must never see into it: what they need is told beside it.
+//! Encodes a request for the scripts. They treat the request itself as opaque, and get what they need as
+//! extra arguments.
 
 use std::time::Duration;
 
@@ -9,22 +10,27 @@ use lockgate_core::time::millis;
 
 use super::call::Args;
 
-/// Longer than anything lasts, in milliseconds, and small enough for sums of it to be exact in Lua.
+/// Upper bound of times in ms: longer than anything lasts, and small enough for Lua to add several of them
+/// exactly.
 const FOREVER: i64 = 1_000_000_000_000;
 
-pub(super) fn within_reason(time: Duration) -> i64 {
+pub(super) fn capped_millis(time: Duration) -> i64 {
     millis(time).min(FOREVER)
 }
 
-/// The request itself, and what it takes.
-pub(super) fn put(doing: &'static str, request: &SlotRequest, args: &mut Args) -> Result<(), EngineError> {
+/// Appends the encoded request and its needs, sorted by pool.
+pub(super) fn push_request(
+    doing: &'static str,
+    request: &SlotRequest,
+    args: &mut Args,
+) -> Result<(), EngineError> {
     let text = serde_json::to_string(request)
         .map_err(|error| EngineError::Failed { doing: doing.to_owned(), source: Box::new(error) })?;
     let mut needs: Vec<&Need> = request.needs.iter().collect();
     needs.sort();
-    args.text(&text).show(needs.len());
+    args.text(&text).display(needs.len());
     for need in needs {
-        args.text(need.pool.as_str()).show(need.weight);
+        args.text(need.pool.as_str()).display(need.weight);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The beginning and the end of sessions. An id of a session must never be used twice.
+//! Opens and closes sessions. A session id is never reused.
 
 use lockgate_core::SessionId;
 use lockgate_core::error::EngineError;
@@ -12,9 +12,9 @@ use super::{RedisSlots, heartbeat, reply};
 impl RedisSlots {
     pub(super) async fn open_session(&self, process: &str) -> Result<Session, EngineError> {
         let id = SessionId(Uuid::now_v7());
-        // In the scripts' records a zero ends a text.
+        // A zero character would end the text in the scripts' encoded entries.
         let caller = Caller { session: id, process: process.replace('\0', "") };
-        heartbeat::beat(&self.link, &caller, &[], &[]).await?;
+        heartbeat::send(&self.link, &caller, &[], &[]).await?;
         self.processes().insert(id, caller.process);
         Ok(Session { id, timing: self.timing })
     }
@@ -23,8 +23,8 @@ impl RedisSlots {
         self.processes().remove(&session.id);
         self.link.ignore(session.id).await;
         loop {
-            let said = self.link.call(Script::Close, Some(session.id), &Args::default()).await?;
-            let more = reply::row(Script::Close.doing(), said)?.integer()?;
+            let answer = self.link.call(Script::Close, Some(session.id), &Args::default()).await?;
+            let more = reply::row(Script::Close.doing(), answer)?.integer()?;
             if more == 0 {
                 return Ok(());
             }

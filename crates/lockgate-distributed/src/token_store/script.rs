@@ -1,21 +1,24 @@
-//! The scripts, each an operation in a file of its own. A script must never be built from data: data are arguments.
+//! The scripts of the token store, one operation each.
+//!
+//! A script is concatenated from fixed files and never built from data: data are passed as arguments.
 
 use std::sync::LazyLock;
 
 use redis::Script as Text;
 
-/// An operation on the limits.
+/// An operation of the token store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
-    AcquireRequest,
-    Found,
+    Acquire,
+    Initialize,
     GiveBack,
-    Look,
+    List,
     Report,
     Set,
 }
 
-// As with the slots' scripts: a server without memory refuses those that take, whole, and not those that give back.
+// As with the scripts of the slots, a server without memory refuses a script that adds data as a whole,
+// before its first command. The others have `allow-oom`.
 macro_rules! script {
     ($flags:literal, $part:literal) => {
         LazyLock::new(|| {
@@ -23,40 +26,40 @@ macro_rules! script {
                 "#!lua",
                 $flags,
                 "\n",
-                include_str!("../../lua/chunks/desk.lua"),
-                include_str!(concat!("../../lua/chunks/", $part, ".lua"))
+                include_str!("../../lua/tokens/prologue.lua"),
+                include_str!(concat!("../../lua/tokens/", $part, ".lua"))
             ))
         })
     };
 }
 
-static DRAW: LazyLock<Text> = script!("", "draw");
-static FOUND: LazyLock<Text> = script!("", "found");
+static ACQUIRE: LazyLock<Text> = script!("", "acquire");
+static INITIALIZE: LazyLock<Text> = script!("", "initialize");
 static GIVE_BACK: LazyLock<Text> = script!(" flags=allow-oom", "give_back");
-static LOOK: LazyLock<Text> = script!(" flags=allow-oom", "look");
+static LIST: LazyLock<Text> = script!(" flags=allow-oom", "list");
 static REPORT: LazyLock<Text> = script!(" flags=allow-oom", "report");
 static SET: LazyLock<Text> = script!(" flags=allow-oom", "set");
 
 impl Script {
     pub(super) fn text(self) -> &'static Text {
         match self {
-            Self::AcquireRequest => &DRAW,
-            Self::Found => &FOUND,
+            Self::Acquire => &ACQUIRE,
+            Self::Initialize => &INITIALIZE,
             Self::GiveBack => &GIVE_BACK,
-            Self::Look => &LOOK,
+            Self::List => &LIST,
             Self::Report => &REPORT,
             Self::Set => &SET,
         }
     }
 
-    /// What we are doing, in errors.
+    /// Returns what the call does, for error messages.
     pub(super) fn doing(self) -> &'static str {
         match self {
-            Self::AcquireRequest => "drawing tokens",
-            Self::Found => "founding the limits",
+            Self::Acquire => "acquiring tokens",
+            Self::Initialize => "initializing the limits",
             Self::GiveBack => "giving tokens back",
-            Self::Look => "reading the limits",
-            Self::Report => "reporting what jobs came to",
+            Self::List => "reading the limits",
+            Self::Report => "reporting results of jobs",
             Self::Set => "changing a limit",
         }
     }

@@ -1,4 +1,4 @@
-//! When connections to the broker are opened, and what happens to one that is dropped while it is being opened.
+//! When connections to the broker are opened, and what happens to a broker that is dropped while it connects.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ use crate::faults::queue;
 use crate::rabbit::database::OwnDatabase;
 use crate::rabbit::shared;
 
-/// A server that accepts no connection by itself, so that each attempt can be counted.
+/// Returns a server that accepts no connection by itself, so that each attempt can be detected.
 fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -32,7 +32,7 @@ fn is_untouched(listener: &TcpListener) -> bool {
 }
 
 #[tokio::test]
-async fn what_needs_only_the_ledger_or_the_slots_opens_no_connection_to_the_broker() {
+async fn calls_of_ledger_and_slots_open_no_connection_to_the_broker() {
     let Some(shared) = servers::shared().unwrap() else { return };
     let database = OwnDatabase::on(shared);
     let (listener, amqp) = listener();
@@ -49,17 +49,17 @@ async fn what_needs_only_the_ledger_or_the_slots_opens_no_connection_to_the_brok
     assert!(engine.slots.inspect(&PoolQuery::all()).await.unwrap().is_empty());
     assert!(is_untouched(&listener), "a connection to the broker was opened");
     let broker = Arc::clone(&engine.broker);
-    let asking = tokio::task::JoinSet::from_iter([async move { broker.depth(&queue()).await.map(drop) }]);
-    eventually_async("the broker is asked", Duration::from_secs(20), async || listener.accept().ok())
+    let counting = tokio::task::JoinSet::from_iter([async move { broker.depth(&queue()).await.map(drop) }]);
+    eventually_async("a connection is opened", Duration::from_secs(20), async || listener.accept().ok())
         .await
         .unwrap();
-    drop(asking);
+    drop(counting);
 }
 
-/// A process that waits for another store, or that ends, drops its broker in the middle of a handshake.
+/// A process that waits for another store, or that ends, drops its broker during a handshake.
 #[tokio::test]
-async fn a_broker_that_is_dropped_while_it_connects_ends_without_a_panic() {
-    let Some(place) = shared() else { return };
+async fn broker_that_is_dropped_while_it_connects_does_not_panic() {
+    let Some(fixture) = shared() else { return };
     let panics = Arc::new(AtomicUsize::new(0));
     let (count, before) = (Arc::clone(&panics), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |info| {
@@ -67,12 +67,12 @@ async fn a_broker_that_is_dropped_while_it_connects_ends_without_a_panic() {
         before(info);
     }));
     for step in 0..60 {
-        let options = BrokerOptions::new(place.url(), "test");
+        let options = BrokerOptions::new(fixture.url(), "test");
         let broker = RabbitBroker::connect(options).unwrap();
         let moment = Duration::from_micros(step * 200);
         drop(timeout(moment, broker.depth(&queue())).await);
     }
-    // The connections above were begun before this one.
-    place.broker.depth(&queue()).await.unwrap();
+    // The connections above were started before this one.
+    fixture.broker.depth(&queue()).await.unwrap();
     assert_eq!(panics.load(Ordering::SeqCst), 0);
 }

@@ -1,4 +1,4 @@
-//! Messages of other clients, and what becomes of those that nobody can handle.
+//! Messages of other clients, and dead letters.
 
 use std::time::Duration;
 
@@ -10,37 +10,40 @@ use lockgate_core::dead::{DeadLetter, DeadQuery, DeadReason, Resolution};
 use support::wait::eventually_async;
 
 use crate::faults::{envelopes, queue, receive};
-use crate::rabbit::{Place, shared};
+use crate::rabbit::{Fixture, shared};
 
-async fn send(place: &Place, properties: BasicProperties, body: &[u8]) {
-    let foreigner = place.foreigner().await;
+async fn send(fixture: &Fixture, properties: BasicProperties, body: &[u8]) {
+    let foreign_channel = fixture.foreign_channel().await;
     let options = BasicPublishOptions::default();
-    let sent = foreigner.basic_publish("".into(), place.queue("q"), options, body, properties).await.unwrap();
+    let sent = foreign_channel
+        .basic_publish("".into(), fixture.queue("q"), options, body, properties)
+        .await
+        .unwrap();
     sent.await.unwrap();
-    // A channel's end is answered after what was sent by it.
-    foreigner.close(200, "".into()).await.unwrap();
+    // The server replies to the close only after it has handled what was sent before.
+    foreign_channel.close(200, "".into()).await.unwrap();
 }
 
 fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
 }
 
-async fn reject(place: &Place, delivery: &Delivery) {
+async fn reject(fixture: &Fixture, delivery: &Delivery) {
     let why = delivery.message.clone().unwrap_err();
-    place.broker.acknowledge(vec![Disposition::Reject { tag: delivery.tag, why }]).await.unwrap();
+    fixture.broker.acknowledge(vec![Disposition::Reject { tag: delivery.tag, why }]).await.unwrap();
 }
 
-async fn dead(place: &Place, limit: u32) -> Vec<DeadLetter> {
-    place.broker.dead(DeadQuery { queue: queue(), id: None, limit }).await.unwrap()
+async fn dead(fixture: &Fixture, limit: u32) -> Vec<DeadLetter> {
+    fixture.broker.dead(DeadQuery { queue: queue(), id: None, limit }).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_message_of_any_client_is_a_job() {
-    let Some(place) = shared() else { return };
-    let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
+async fn message_of_any_client_is_a_job() {
+    let Some(fixture) = shared() else { return };
+    let mut deliveries = fixture.broker.subscribe(&queue(), 10).await.unwrap();
     let properties = BasicProperties::default().with_type("mail".into()).with_message_id("order-42".into());
-    send(&place, properties.clone(), b"{\"to\": 1}").await;
-    send(&place, properties, b"{\"to\": 1}").await;
+    send(&fixture, properties.clone(), b"{\"to\": 1}").await;
+    send(&fixture, properties, b"{\"to\": 1}").await;
     let received = receive(deliveries.as_mut(), 2).await;
     let first = received[0].message.as_ref().unwrap();
     assert_eq!((received[0].origin, first.kind.as_str()), (Origin::Client, "mail"));
@@ -48,12 +51,12 @@ async fn a_message_of_any_client_is_a_job() {
 }
 
 #[tokio::test]
-async fn what_would_offend_the_broker_does_not_hinder_a_rejection() {
-    let Some(place) = shared() else { return };
-    let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
-    let foreigner = place.foreigner().await;
-    let copy = place.queue("copy");
-    foreigner
+async fn message_with_harmful_properties_can_be_rejected() {
+    let Some(fixture) = shared() else { return };
+    let mut deliveries = fixture.broker.subscribe(&queue(), 10).await.unwrap();
+    let foreign_channel = fixture.foreign_channel().await;
+    let copy = fixture.queue("copy");
+    foreign_channel
         .queue_declare(copy.clone(), QueueDeclareOptions::durable(), FieldTable::default())
         .await
         .unwrap();
@@ -61,85 +64,86 @@ async fn what_would_offend_the_broker_does_not_hinder_a_rejection() {
     headers.insert("CC".into(), AMQPValue::FieldArray(vec![text(copy.as_str())].into()));
     headers.insert("big".into(), text(&"x".repeat(100_000)));
     let offending = BasicProperties::default()
-        .with_user_id(place.user().into())
+        .with_user_id(fixture.user().into())
         .with_expiration("600000".into())
         .with_headers(headers);
-    send(&place, offending, b"{}").await;
+    send(&fixture, offending, b"{}").await;
     let received = receive(deliveries.as_mut(), 1).await;
-    reject(&place, &received[0]).await;
-    let letters = dead(&place, 0).await;
+    reject(&fixture, &received[0]).await;
+    let letters = dead(&fixture, 0).await;
     assert_eq!((letters.len(), letters[0].reason), (1, DeadReason::NoKind));
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
-    let copies = foreigner.queue_declare(copy, passive, FieldTable::default()).await.unwrap();
-    assert_eq!(copies.message_count(), 1, "copied again by its death");
+    let copies = foreign_channel.queue_declare(copy, passive, FieldTable::default()).await.unwrap();
+    assert_eq!(copies.message_count(), 1, "the rejection must not copy the message again");
 }
 
 #[tokio::test]
-async fn a_message_of_a_megabyte_is_a_dead_letter() {
-    let Some(place) = shared() else { return };
-    let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
+async fn message_of_a_megabyte_becomes_a_dead_letter() {
+    let Some(fixture) = shared() else { return };
+    let mut deliveries = fixture.broker.subscribe(&queue(), 10).await.unwrap();
     let properties = BasicProperties::default().with_type("kind".into());
-    send(&place, properties, &vec![b' '; 1_000_000]).await;
+    send(&fixture, properties, &vec![b' '; 1_000_000]).await;
     let received = receive(deliveries.as_mut(), 1).await;
-    reject(&place, &received[0]).await;
-    let letters = dead(&place, 0).await;
+    reject(&fixture, &received[0]).await;
+    let letters = dead(&fixture, 0).await;
     assert_eq!((letters[0].reason, letters[0].bytes), (DeadReason::Oversized, 1_000_000));
 }
 
 #[tokio::test]
-async fn what_is_delivered_again_and_again_is_a_dead_letter_with_that_reason() {
-    let Some(place) = shared() else { return };
+async fn message_over_the_delivery_limit_becomes_a_dead_letter_with_that_reason() {
+    let Some(fixture) = shared() else { return };
     let published = envelopes(1);
-    place.broker.publish(&published).await.unwrap();
-    let mut deliveries = place.broker.subscribe(&queue(), 1).await.unwrap();
+    fixture.broker.publish(&published).await.unwrap();
+    let mut deliveries = fixture.broker.subscribe(&queue(), 1).await.unwrap();
     for _ in 0..=20 {
         let received = receive(deliveries.as_mut(), 1).await;
-        place.broker.acknowledge(vec![Disposition::Return(received[0].tag)]).await.unwrap();
+        fixture.broker.acknowledge(vec![Disposition::Return(received[0].tag)]).await.unwrap();
     }
     let wait = Duration::from_secs(10);
-    let letter = eventually_async("a dead letter", wait, async || dead(&place, 0).await.pop()).await.unwrap();
+    let letter =
+        eventually_async("a dead letter", wait, async || dead(&fixture, 0).await.pop()).await.unwrap();
     assert_eq!(letter.reason, DeadReason::DeliveryLimit);
     assert_eq!(letter.message_id, Some(published[0].job.to_string()));
     assert!(letter.died_at.is_some());
     let ids = vec![letter.id];
-    assert_eq!(place.broker.resolve(&queue(), ids, Resolution::Replay).await.unwrap(), 1);
+    assert_eq!(fixture.broker.resolve(&queue(), ids, Resolution::Replay).await.unwrap(), 1);
     let again = receive(deliveries.as_mut(), 1).await;
     assert_eq!(again[0].message.as_ref().unwrap(), &published[0]);
 }
 
 #[tokio::test]
-async fn looking_at_some_dead_letters_does_not_change_their_order() {
-    let Some(place) = shared() else { return };
-    let mut deliveries = place.broker.subscribe(&queue(), 10).await.unwrap();
+async fn reading_dead_letters_does_not_change_their_order() {
+    let Some(fixture) = shared() else { return };
+    let mut deliveries = fixture.broker.subscribe(&queue(), 10).await.unwrap();
     for n in 0..7 {
         let properties = BasicProperties::default().with_message_id(format!("m{n}").into());
-        send(&place, properties, b"{}").await;
+        send(&fixture, properties, b"{}").await;
         let received = receive(deliveries.as_mut(), 1).await;
-        reject(&place, &received[0]).await;
+        reject(&fixture, &received[0]).await;
     }
     let order = async |limit| {
-        let ids = dead(&place, limit).await.into_iter().map(|letter| letter.message_id.unwrap());
+        let ids = dead(&fixture, limit).await.into_iter().map(|letter| letter.message_id.unwrap());
         ids.collect::<Vec<_>>()
     };
     assert_eq!(order(2).await, ["m0", "m1"]);
     assert_eq!(order(1).await, ["m0"]);
     assert_eq!(order(3).await, ["m0", "m1", "m2"]);
-    let third = dead(&place, 3).await.remove(2).id;
-    assert_eq!(place.broker.resolve(&queue(), vec![third], Resolution::Drop).await.unwrap(), 1);
+    let third = dead(&fixture, 3).await.remove(2).id;
+    assert_eq!(fixture.broker.resolve(&queue(), vec![third], Resolution::Drop).await.unwrap(), 1);
     assert_eq!(order(0).await, ["m0", "m1", "m3", "m4", "m5", "m6"]);
 }
 
 #[tokio::test]
-async fn all_dead_letters_are_replayed_once() {
-    let Some(place) = shared() else { return };
-    let mut deliveries = place.broker.subscribe(&queue(), 500).await.unwrap();
-    place.broker.publish(&envelopes(300)).await.unwrap();
+async fn every_dead_letter_is_replayed_once() {
+    let Some(fixture) = shared() else { return };
+    let mut deliveries = fixture.broker.subscribe(&queue(), 500).await.unwrap();
+    fixture.broker.publish(&envelopes(300)).await.unwrap();
     let why = lockgate_core::broker::Rejection::new(DeadReason::UnknownKind, "none");
     let received = receive(deliveries.as_mut(), 300).await;
     let rejects = received.iter().map(|d| Disposition::Reject { tag: d.tag, why: why.clone() });
-    place.broker.acknowledge(rejects.collect()).await.unwrap();
-    assert_eq!(place.broker.resolve(&queue(), Vec::new(), Resolution::Replay).await.unwrap(), 300);
+    fixture.broker.acknowledge(rejects.collect()).await.unwrap();
+    assert_eq!(fixture.broker.resolve(&queue(), Vec::new(), Resolution::Replay).await.unwrap(), 300);
     receive(deliveries.as_mut(), 300).await;
-    let depth = place.broker.depth(&queue()).await.unwrap();
+    let depth = fixture.broker.depth(&queue()).await.unwrap();
     assert_eq!(depth, Depth { ready: 0, unsettled: 300, dead: 0 });
 }

@@ -1,4 +1,5 @@
-//! Queues of a test's own on a RabbitMQ. It must never break the shared server: a test that does, takes a private one.
+//! Queues of one test on a RabbitMQ. A test that breaks its server starts a private one, never the shared
+//! one.
 
 use std::sync::Arc;
 
@@ -15,47 +16,47 @@ mod queues;
 /// The queues that the tests use.
 const QUEUES: [&str; 4] = ["q", "other", "fine", "copy"];
 
-/// Queues of our own on a server that nobody breaks meanwhile; `None`, said aloud: there are no servers on this machine.
-pub(crate) fn shared() -> Option<Place> {
-    Some(Place::on(servers::shared().unwrap()?.amqp_url(), true))
+/// Returns queues on the shared server; `None`, with a message, when this machine has no servers.
+pub(crate) fn shared() -> Option<Fixture> {
+    Some(Fixture::on(servers::shared().unwrap()?.amqp_url(), true))
 }
 
-/// A server to break.
-pub(crate) fn to_break() -> Option<(RabbitMq, Place)> {
+/// Starts a private server, which a test may break.
+pub(crate) fn private() -> Option<(RabbitMq, Fixture)> {
     let rabbit = servers::available().unwrap().then(|| RabbitMq::start().unwrap())?;
-    let place = Place::on(&rabbit.url(), false);
-    Some((rabbit, place))
+    let fixture = Fixture::on(&rabbit.url(), false);
+    Some((rabbit, fixture))
 }
 
 /// A broker with queues of its own.
-pub(crate) struct Place {
+pub(crate) struct Fixture {
     pub(crate) broker: Arc<RabbitBroker>,
     options: BrokerOptions,
     is_shared: bool,
 }
 
-impl Place {
-    /// A new prefix: no other test sees its queues.
+impl Fixture {
+    /// Uses a new prefix, so that no other test sees its queues.
     fn on(url: &str, is_shared: bool) -> Self {
         let prefix = format!("{}.", Uuid::now_v7().simple());
         let options = BrokerOptions { prefix, ..BrokerOptions::new(url, "test") };
         Self { broker: Arc::new(RabbitBroker::connect(options.clone()).unwrap()), options, is_shared }
     }
 
-    /// A foreign client, with the driver alone.
-    pub(crate) async fn foreigner(&self) -> lapin::Channel {
+    /// Opens a channel of a foreign client, which uses only the driver.
+    pub(crate) async fn foreign_channel(&self) -> lapin::Channel {
         let url = self.options.url.expose_secret();
         let connection =
             lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
         connection.create_channel().await.unwrap()
     }
 
-    /// Where the server is, with its password.
+    /// Returns the URL of the server, with its password.
     pub(crate) fn url(&self) -> &str {
         self.options.url.expose_secret()
     }
 
-    /// The user of the url.
+    /// Returns the user in the URL.
     pub(crate) fn user(&self) -> String {
         let url: lapin::uri::AMQPUri = self.options.url.expose_secret().parse().unwrap();
         url.authority.userinfo.username
@@ -66,9 +67,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Fixture {
     fn drop(&mut self) {
-        // A private server goes with its queues, and may not answer any more.
+        // A private server ends with its queues, and may not answer any more.
         if !self.is_shared {
             return;
         }

@@ -1,4 +1,4 @@
-//! A database for one test on the shared server. It must never outlive its owner: it is dropped with it.
+//! A database of one test on the shared server. It is dropped with its owner.
 
 use std::ops::Deref;
 
@@ -6,14 +6,14 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 use support::servers::Shared;
 
-/// The URL of an empty database.
+/// An empty database. Dereferences to its URL.
 pub(crate) struct OwnDatabase {
     shared: &'static Shared,
     name: String,
     url: String,
 }
 
-/// A new one; `None`, said aloud: there are no servers on this machine.
+/// Creates a database; `None`, with a message, when this machine has no servers.
 #[allow(dead_code, reason = "not every test binary needs one")]
 pub(crate) fn database() -> Option<OwnDatabase> {
     support::servers::shared().unwrap().map(OwnDatabase::on)
@@ -37,12 +37,12 @@ impl Deref for OwnDatabase {
 
 impl Drop for OwnDatabase {
     fn drop(&mut self) {
-        // When this fails, the servers are gone, and it with them.
+        // This fails only when the servers have ended, and the database with them.
         drop(self.shared.drop_database(&self.name));
     }
 }
 
-/// A connection of the test's own, that knows nothing of ours.
+/// Opens a connection without any of Lockgate's settings.
 #[allow(dead_code, reason = "not every test binary needs one")]
 pub(crate) async fn raw(url: &str) -> PgConnection {
     url.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()

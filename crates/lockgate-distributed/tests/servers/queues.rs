@@ -1,10 +1,10 @@
-//! The end of a test's queues on the shared server: each would keep its files and its processes there.
+//! Deletes a test's queues on the shared server, where each of them would keep files and processes.
 
 use lapin::options::QueueDeleteOptions;
 use lapin::{Connection, ConnectionProperties};
 use support::wait::block_on;
 
-/// Deletes these queues with their dead letters. One that was never declared is no error.
+/// Deletes these queues and their dead letters. A queue that was never declared is no error.
 pub(crate) fn delete(url: &str, prefix: &str, queues: &[&str]) {
     let deleted = block_on(async {
         let connection = Connection::connect(url, ConnectionProperties::default()).await?;
@@ -16,6 +16,6 @@ pub(crate) fn delete(url: &str, prefix: &str, queues: &[&str]) {
         }
         Ok(connection.close(200, "".into()).await?)
     });
-    // When this fails, the servers are gone, and the queues with them.
+    // This fails only when the servers have ended, and the queues with them.
     drop(deleted);
 }

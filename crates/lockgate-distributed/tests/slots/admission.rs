@@ -1,5 +1,5 @@
-//! The scripts decide as core's rules do: each vector that core computes is put before them, in their easy parts and in the
-//! general way.
+//! The scripts decide as core's rules do. Each vector that core computes is checked on the fast path and on
+//! the general path.
 
 use std::time::Duration;
 
@@ -11,42 +11,42 @@ use lockgate_distributed::RedisSlots;
 use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 
+use super::fixture::{ensure, pool, request};
 use super::server::Server;
-use super::stage::{ensure, pool, request};
 
 const POOL: &str = "p";
 const TENANT: &str = "t";
 
-struct Scene {
+struct Fixture {
     server: Server,
     slots: RedisSlots,
     session: Session,
     redis: MultiplexedConnection,
-    stage: redis::Script,
+    set_state: redis::Script,
 }
 
-/// What `admission.lua` puts into the store.
+/// The state that `set_state.lua` writes into the store.
 #[derive(Default)]
 struct State {
     numbers: [i64; 9],
-    in_general: bool,
+    general_path: bool,
     /// Lease, fence, and how long it was held in milliseconds.
     leases: Vec<(LeaseId, u64, u64)>,
 }
 
-impl Scene {
+impl Fixture {
     async fn open() -> Option<Self> {
         let server = Server::shared()?;
-        let slots = server.founded().await;
+        let slots = server.initialized().await;
         ensure(&slots, POOL, 1).await;
         let session = slots.open("vectors").await.unwrap();
         let redis = server.connect().await;
-        let stage = redis::Script::new(include_str!("admission.lua"));
-        Some(Self { server, slots, session, redis, stage })
+        let set_state = redis::Script::new(include_str!("set_state.lua"));
+        Some(Self { server, slots, session, redis, set_state })
     }
 
-    async fn stage(&mut self, state: &State) {
-        let mut call = self.stage.prepare_invoke();
+    async fn write_state(&mut self, state: &State) {
+        let mut call = self.set_state.prepare_invoke();
         let keys = ["state", "leases", "waiters", "uses", "firsts", "heads", "behind", "shares", "members"];
         for key in keys {
             call.key(self.server.key(key));
@@ -55,14 +55,14 @@ impl Scene {
         for number in state.numbers {
             call.arg(number);
         }
-        call.arg(u8::from(state.in_general));
+        call.arg(u8::from(state.general_path));
         for (lease, fence, held) in &state.leases {
             call.arg(lease.to_string()).arg(*fence).arg(*held);
         }
         let _: i64 = call.invoke_async(&mut self.redis).await.unwrap();
     }
 
-    async fn ask(&mut self, vector: &Vector, in_general: bool) -> Admission {
+    async fn acquire(&mut self, vector: &Vector, general_path: bool) -> Admission {
         let none = |number: Option<u32>| number.map_or(-1, i64::from);
         let numbers = [
             vector.configured.slots.into(),
@@ -75,7 +75,7 @@ impl Scene {
             i64::try_from(vector.ahead.own_queue).unwrap(),
             i64::try_from(vector.ahead.queues).unwrap(),
         ];
-        self.stage(&State { numbers, in_general, leases: Vec::new() }).await;
+        self.write_state(&State { numbers, general_path, leases: Vec::new() }).await;
         let request = SlotRequest { max_wait: vector.max_wait, ..request(TENANT, &[(POOL, vector.weight)]) };
         self.slots.acquire(&self.session, vec![request]).await.unwrap().remove(0)
     }
@@ -83,21 +83,24 @@ impl Scene {
     async fn check(&mut self, vectors: &[Vector]) {
         let (mut refused, mut admitted) = (0, 0);
         for vector in vectors {
-            for in_general in [false, true] {
-                let answer = self.ask(vector, in_general).await;
+            for general_path in [false, true] {
+                let answer = self.acquire(vector, general_path).await;
                 let refusal = match &answer {
                     Admission::Refused(refusal) => Some(refusal),
                     Admission::Granted(_) | Admission::Queued => None,
                 };
-                assert_eq!(refusal, vector.expected.as_ref(), "in general: {in_general}, {vector:?}");
+                assert_eq!(refusal, vector.expected.as_ref(), "general path: {general_path}, {vector:?}");
             }
             *if vector.expected.is_some() { &mut refused } else { &mut admitted } += 1;
         }
-        assert!(refused > 100 && admitted > 100, "{refused} refused, {admitted} admitted: no choice");
+        assert!(
+            refused > 100 && admitted > 100,
+            "{refused} refused, {admitted} admitted: too few of one kind"
+        );
     }
 
-    async fn hold(&mut self) -> i64 {
-        let script = redis::Script::new(include_str!("hold.lua"));
+    async fn average_hold(&mut self) -> i64 {
+        let script = redis::Script::new(include_str!("average_hold.lua"));
         let mut call = script.prepare_invoke();
         call.key(self.server.key("state")).arg(POOL);
         call.invoke_async(&mut self.redis).await.unwrap()
@@ -105,39 +108,39 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn weights_are_judged_as_core_judges_them() {
-    let Some(mut scene) = Scene::open().await else { return };
-    scene.check(&vectors::weights(&pool(POOL))).await;
+async fn weights_are_refused_as_core_refuses_them() {
+    let Some(mut fixture) = Fixture::open().await else { return };
+    fixture.check(&vectors::weights(&pool(POOL))).await;
 }
 
 #[tokio::test]
-async fn queues_are_judged_as_core_judges_them() {
-    let Some(mut scene) = Scene::open().await else { return };
-    scene.check(&vectors::queues(&pool(POOL))).await;
+async fn long_queues_are_refused_as_core_refuses_them() {
+    let Some(mut fixture) = Fixture::open().await else { return };
+    fixture.check(&vectors::queues(&pool(POOL))).await;
 }
 
 #[tokio::test]
-async fn hold_times_are_learned_as_core_learns_them() {
-    let Some(mut scene) = Scene::open().await else { return };
+async fn average_hold_is_updated_as_core_updates_it() {
+    let Some(mut fixture) = Fixture::open().await else { return };
     let known = |hold: Option<u64>| hold.map_or(-1, |hold| i64::try_from(hold).unwrap());
     for (before, held, after) in vectors::holds() {
-        for in_general in [false, true] {
+        for general_path in [false, true] {
             let leases = (1..).zip(&held).map(|(fence, held)| (LeaseId(Uuid::now_v7()), fence, *held));
             let leases: Vec<_> = leases.collect();
             let numbers = [20, -1, 20, -1, -1, -1, known(before), 0, 0];
-            scene.stage(&State { numbers, in_general, leases: leases.clone() }).await;
-            // Only the easy part frees, only the general way drains.
-            let end = |(lease, fence, _): &(LeaseId, u64, u64)| match in_general {
+            fixture.write_state(&State { numbers, general_path, leases: leases.clone() }).await;
+            // Only the fast path frees, and only the general path drains.
+            let end = |(lease, fence, _): &(LeaseId, u64, u64)| match general_path {
                 false => Release::Free { lease: *lease, fence: Fence(*fence) },
                 true => Release::Drain { lease: *lease, fence: Fence(*fence), longest: Duration::ZERO },
             };
             let ends: Vec<Release> = leases.iter().map(end).collect();
-            let answers = scene.slots.release(&scene.session, ends).await.unwrap();
+            let answers = fixture.slots.release(&fixture.session, ends).await.unwrap();
             assert_eq!(answers, vec![Released::Done; held.len()]);
             assert_eq!(
-                scene.hold().await,
+                fixture.average_hold().await,
                 known(after),
-                "in general: {in_general}, {before:?} then {held:?}"
+                "general path: {general_path}, {before:?} then {held:?}"
             );
         }
     }

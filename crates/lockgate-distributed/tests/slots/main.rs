@@ -1,4 +1,5 @@
-//! The slots on a real Redis: what only this store does. What every engine does is in `conformance.rs`.
+//! Tests of the slots on a real Redis: what only this store does. The suite of all engines is in
+//! `conformance.rs`.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,14 +11,14 @@
 
 mod admission;
 mod bounds;
+mod counters;
 mod drains;
-mod drift;
+mod fixture;
+mod history;
 mod keys;
 mod losses;
 mod pushes;
-mod record;
 mod refusals;
 mod replicas;
 mod rights;
 mod server;
-mod stage;

@@ -1,12 +1,12 @@
-//! A Redis that answers and refuses: out of memory, without replicas, busy. It is away, not broken.
+//! A Redis that refuses calls: out of memory, without replicas, busy. Such errors are transient.
 
 use lockgate_core::EngineError;
 use lockgate_core::slots::{PoolQuery, Slots};
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
 
+use super::fixture::{acquire_lease, ensure, request};
 use super::server::{Server, eventually};
-use super::stage::{ensure, request, take};
 
 async fn config(redis: &mut MultiplexedConnection, name: &str, value: &str) {
     redis::cmd("CONFIG").arg("SET").arg(name).arg(value).query_async::<()>(redis).await.unwrap();
@@ -20,10 +20,10 @@ fn is_away<T: std::fmt::Debug>(answer: Result<T, EngineError>, code: &str) {
 }
 
 #[tokio::test]
-async fn server_that_refuses_writes_is_away() {
+async fn server_that_refuses_writes_is_a_transient_error() {
     let Some(server) = Server::private() else { return };
     let mut redis = server.connect().await;
-    let slots = server.founded().await;
+    let slots = server.initialized().await;
     ensure(&slots, "p", 1).await;
     config(&mut redis, "min-replicas-to-write", "1").await;
     let late = server.slots().await;
@@ -32,22 +32,22 @@ async fn server_that_refuses_writes_is_away() {
     is_away(slots.inspect(&PoolQuery::writable()).await, "NOREPLICAS");
     config(&mut redis, "min-replicas-to-write", "0").await;
     let session = late.open("starting").await.unwrap();
-    take(&late, &session, &request("t", &[("p", 1)])).await;
+    acquire_lease(&late, &session, &request("t", &[("p", 1)])).await;
 }
 
 #[tokio::test]
-async fn server_that_runs_a_script_of_somebody_else_is_away() {
+async fn server_that_runs_another_clients_script_is_a_transient_error() {
     let Some(server) = Server::private_with(&[("busy-reply-threshold", "50")]) else { return };
-    let slots = server.founded().await;
+    let slots = server.initialized().await;
     ensure(&slots, "p", 1).await;
     let mut endless = server.connect().await;
     let mut script = JoinSet::new();
     script.spawn(async move {
         redis::cmd("EVAL").arg("while true do end").arg(0).query_async::<()>(&mut endless).await
     });
-    let busy = eventually("it is busy", async || slots.inspect(&PoolQuery::all()).await.err()).await;
+    let busy = eventually("the server is busy", async || slots.inspect(&PoolQuery::all()).await.err()).await;
     assert!(busy.is_transient(), "{busy:?}");
-    let busy = eventually("it says so", async || {
+    let busy = eventually("the error is BUSY", async || {
         let error = slots.inspect(&PoolQuery::all()).await.err()?;
         lockgate_core::error::chain(&error).contains("BUSY").then_some(error)
     })
@@ -55,13 +55,13 @@ async fn server_that_runs_a_script_of_somebody_else_is_away() {
     assert!(busy.is_transient(), "{busy:?}");
     redis::cmd("SCRIPT").arg("KILL").query_async::<()>(&mut server.connect().await).await.unwrap();
     assert!(script.join_next().await.unwrap().unwrap().is_err());
-    eventually("it answers again", async || slots.inspect(&PoolQuery::all()).await.ok()).await;
+    eventually("the server answers again", async || slots.inspect(&PoolQuery::all()).await.ok()).await;
 }
 
 #[tokio::test]
-async fn server_without_memory_can_be_read_and_is_not_ready() {
+async fn server_without_memory_can_be_read_but_is_not_ready() {
     let Some(server) = Server::private() else { return };
-    let slots = server.founded().await;
+    let slots = server.initialized().await;
     let mut redis = server.connect().await;
     ensure(&slots, "p", 3).await;
     slots.inspect(&PoolQuery::writable()).await.unwrap();

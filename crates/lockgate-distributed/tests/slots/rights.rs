@@ -1,4 +1,4 @@
-//! The least that a user of Redis must be allowed: with exactly this, everything works.
+//! The minimum rights of a Redis user: with exactly these, everything works.
 
 use lockgate_core::lease::{Admission, Notification, Release, Released};
 use lockgate_core::pool::{PoolChange, PoolCommand};
@@ -7,19 +7,19 @@ use lockgate_distributed::{RedisOptions, RedisSlots, RedisTokenStore};
 use lockgate_limits::{DistributedLimiter, LimitChange, Quota, TokenStore};
 use tokio::time::timeout;
 
-use super::server::{PATIENCE, Server, eventually};
-use super::stage::{ask, beat, ensure, free, pool, request, status, take};
+use super::fixture::{acquire, acquire_lease, ensure, heartbeat, pool, release, request, status};
+use super::server::{Server, TIMEOUT, eventually};
 
-/// What a connection says for itself.
+/// Commands of a connection.
 const CONNECTION: &str = "hello auth ping info script|load evalsha subscribe unsubscribe";
-/// What the scripts do.
+/// Commands of the scripts.
 const SCRIPTS: &str = "time publish unlink hget hmget hset hdel hlen hkeys hgetall hincrby zadd zrem zrange \
                        zrangebylex zrangebyscore zcard hscan hsetnx rpush lpush lrange lindex llen lset ltrim";
 
 #[tokio::test]
-async fn a_user_with_the_documented_rights_can_do_everything() {
+async fn user_with_the_documented_rights_can_do_everything() {
     let Some(server) = Server::private() else { return };
-    let founded = server.founded().await;
+    let initialized = server.initialized().await;
     let mut allow = redis::cmd("ACL");
     allow.arg("SETUSER").arg("lockgate").arg("reset").arg("on").arg(">password");
     allow.arg(format!("~{}", server.key("*"))).arg(format!("&{}", server.key("*")));
@@ -38,19 +38,19 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     eventually("the pause is over", async || status(&slots, "p").await.paused.is_none().then_some(())).await;
     let session = slots.open("a").await.unwrap();
     let mut pushes = slots.notifications(&session).await.unwrap();
-    let lease = take(&slots, &session, &request("t", &[("p", 1)])).await;
+    let lease = acquire_lease(&slots, &session, &request("t", &[("p", 1)])).await;
     let (next, leaves) = (request("u", &[("p", 1)]), request("u", &[("p", 1)]));
-    assert_eq!(ask(&slots, &session, &next).await, Admission::Queued);
-    assert_eq!(ask(&slots, &session, &leaves).await, Admission::Queued);
-    beat(&slots, &session, std::slice::from_ref(&lease), &[next, leaves.clone()]).await;
+    assert_eq!(acquire(&slots, &session, &next).await, Admission::Queued);
+    assert_eq!(acquire(&slots, &session, &leaves).await, Admission::Queued);
+    heartbeat(&slots, &session, std::slice::from_ref(&lease), &[next, leaves.clone()]).await;
     slots.control(PoolCommand::Reset { pool: pool("p") }).await.unwrap();
-    let wakes = timeout(PATIENCE, pushes.next()).await.unwrap().unwrap();
-    assert_eq!(wakes, [Notification::Stop(lease.id())]);
+    let notifications = timeout(TIMEOUT, pushes.next()).await.unwrap().unwrap();
+    assert_eq!(notifications, [Notification::Stop(lease.id())]);
     let leave = Release::Leave { lease: leaves.lease };
     assert_eq!(slots.release(&session, vec![leave]).await.unwrap(), [Released::Done]);
-    assert_eq!(free(&slots, &session, &lease).await, Released::Done);
-    let wakes = timeout(PATIENCE, pushes.next()).await.unwrap().unwrap();
-    let [Notification::Granted(second)] = wakes.as_slice() else { panic!("{wakes:?}") };
+    assert_eq!(release(&slots, &session, &lease).await, Released::Done);
+    let notifications = timeout(TIMEOUT, pushes.next()).await.unwrap().unwrap();
+    let [Notification::Granted(second)] = notifications.as_slice() else { panic!("{notifications:?}") };
     let longest = std::time::Duration::from_secs(60);
     let drain = Release::Drain { lease: second.id(), fence: second.fence, longest };
     assert_eq!(slots.release(&session, vec![drain]).await.unwrap(), [Released::Done]);
@@ -59,17 +59,17 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     slots.inspect(&PoolQuery::history(&pool("p"), 0)).await.unwrap();
     slots.close(&session).await.unwrap();
 
-    let chunks = RedisTokenStore::beside(&slots, &server.namespace);
-    assert!(chunks.found().await.unwrap());
+    let tokens = RedisTokenStore::sharing_connection(&slots, &server.namespace);
+    assert!(tokens.initialize().await.unwrap());
     let quota = Quota::per_second(1_000, 100).unwrap();
-    let limiter = DistributedLimiter::new(chunks, "rate", quota);
+    let limiter = DistributedLimiter::new(tokens, "rate", quota);
     limiter.acquire(1).await.unwrap();
     limiter.give_back().await.unwrap();
-    let chunks = RedisTokenStore::beside(&slots, &server.namespace);
-    chunks.set("rate", LimitChange { quota: Some(quota), note: None, version: Some(1) }).await.unwrap();
-    assert_eq!(chunks.look().await.unwrap().len(), 1);
+    let tokens = RedisTokenStore::sharing_connection(&slots, &server.namespace);
+    tokens.set("rate", LimitChange { quota: Some(quota), note: None, version: Some(1) }).await.unwrap();
+    assert_eq!(tokens.look().await.unwrap().len(), 1);
 
     redis::cmd("FLUSHALL").query_async::<()>(&mut server.connect().await).await.unwrap();
-    assert_eq!(beat(&slots, &session, std::slice::from_ref(second), &[]).await, Default::default());
-    drop(founded);
+    assert_eq!(heartbeat(&slots, &session, std::slice::from_ref(second), &[]).await, Default::default());
+    drop(initialized);
 }

@@ -1,5 +1,5 @@
-//! A namespace of the test's own on a Redis, and what the tests look up in it. It must never break the shared server:
-//! a test that does, takes a private one.
+//! A namespace of one test on a Redis. A test that breaks its server starts a private one, never the shared
+//! one.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use support::wait::eventually_async;
 use uuid::Uuid;
 
 /// Longer than anything takes, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) fn timing() -> SlotTiming {
     SlotTiming {
@@ -29,30 +29,31 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A new namespace on the shared server; `None`, said aloud: there are no servers on this machine.
+    /// Returns a new namespace on the shared server; `None`, with a message, when this machine has no
+    /// servers.
     pub(crate) fn shared() -> Option<Self> {
         let shared = servers::shared().unwrap()?;
         let namespace = Uuid::now_v7().simple().to_string();
         Some(Self { url: shared.redis_url().to_owned(), namespace, private: None })
     }
 
-    /// A server to break, with nothing in it.
+    /// Starts an empty private server, which a test may break.
     pub(crate) fn private() -> Option<Self> {
         Self::private_with(&[])
     }
 
-    /// One with more settings.
+    /// Starts a private server with additional settings.
     pub(crate) fn private_with(more: &[(&str, &str)]) -> Option<Self> {
         let redis = servers::available().unwrap().then(|| Redis::start_with(more).unwrap())?;
         Some(Self { url: redis.url(), namespace: "test".to_owned(), private: Some(redis) })
     }
 
-    /// What only a private server suffers.
+    /// Returns the private server.
     pub(crate) fn redis(&mut self) -> &mut Redis {
-        self.private.as_mut().expect("the shared server is not broken")
+        self.private.as_mut().expect("the shared server must not be broken")
     }
 
-    /// Makes it a replica of `leader`, and waits until it has all of it.
+    /// Makes it a replica of `leader`, and waits until it is synchronized.
     pub(crate) async fn follow(&self, leader: &Self) {
         let mut redis = self.connect().await;
         let port = leader.private.as_ref().unwrap().port();
@@ -64,7 +65,7 @@ impl Server {
         .await;
     }
 
-    /// Ends its being a replica.
+    /// Promotes the replica to a primary.
     pub(crate) async fn lead(&self) {
         let mut redis = self.connect().await;
         redis::cmd("REPLICAOF").arg("NO").arg("ONE").query_async::<()>(&mut redis).await.unwrap();
@@ -82,18 +83,19 @@ impl Server {
         RedisSlots::connect(self.options()).await.unwrap()
     }
 
-    /// Slots of a namespace that is known to be new: nothing needs to be learned.
-    pub(crate) async fn founded(&self) -> RedisSlots {
+    /// Returns slots of an initialized namespace: they have no recovery grace period.
+    pub(crate) async fn initialized(&self) -> RedisSlots {
         let slots = self.slots().await;
-        assert!(slots.found().await.unwrap());
+        assert!(slots.initialize().await.unwrap());
         slots
     }
 
-    /// The same with the default times: sessions that live through many calls without a heartbeat.
-    pub(crate) async fn founded_for_long(&self) -> RedisSlots {
+    /// Returns slots of an initialized namespace with the default ttl, so that sessions survive many calls
+    /// without a heartbeat.
+    pub(crate) async fn initialized_with_long_ttl(&self) -> RedisSlots {
         let options = RedisOptions::new(self.url(), self.namespace.as_str());
         let slots = RedisSlots::connect(options).await.unwrap();
-        assert!(slots.found().await.unwrap());
+        assert!(slots.initialize().await.unwrap());
         slots
     }
 
@@ -101,14 +103,14 @@ impl Server {
         format!("{{lockgate:{}}}:{name}", self.namespace)
     }
 
-    /// A connection of the test's own.
+    /// Opens a connection of the test's own.
     pub(crate) async fn connect(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
 }
 
-/// Looks again and again until `look` gives something.
-pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
-    eventually_async(what, PATIENCE, look).await.unwrap()
+/// Polls until `poll` returns something.
+pub(crate) async fn eventually<T>(what: &str, poll: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_async(what, TIMEOUT, poll).await.unwrap()
 }

@@ -1,19 +1,19 @@
--- What the leases and waiters add up to, in the words of books.lua. KEYS: the same.
-local sums, lines = {}, {}
+-- Sums up the leases and waiters, under the names of counters.lua. KEYS: the same.
+local sums, queues = {}, {}
 local function add(name, n) sums[name] = (sums[name] or 0) + n end
--- The needs that stand in a record from a place on, as desk.lua packs them.
-local function needs_from(record, place)
+-- Decodes the needs of an entry, from this offset to its end; see prologue.lua.
+local function needs_from(entry, offset)
   local needs = {}
-  while place <= #record do
-    local pool, weight, behind = struct.unpack('<sd', record, place)
-    needs[#needs + 1], needs[#needs + 2], place = pool, weight, behind
+  while offset <= #entry do
+    local pool, weight, next_offset = struct.unpack('<sd', entry, offset)
+    needs[#needs + 1], needs[#needs + 2], offset = pool, weight, next_offset
   end
   return needs
 end
 local leases = redis.call('HGETALL', KEYS[2])
 for i = 2, #leases, 2 do
-  local _, _, draining, _, _, _, tenant, _, _, place = struct.unpack('<dddddssss', leases[i])
-  local needs = needs_from(leases[i], place)
+  local _, _, draining, _, _, _, tenant, _, _, offset = struct.unpack('<dddddssss', leases[i])
+  local needs = needs_from(leases[i], offset)
   add('leases', 1)
   for k = 1, #needs, 2 do
     add((draining > 0 and 'draining ' or 'held ') .. needs[k], needs[k + 1])
@@ -22,15 +22,15 @@ for i = 2, #leases, 2 do
 end
 local waiters = redis.call('HGETALL', KEYS[3])
 for i = 2, #waiters, 2 do
-  local _, _, _, _, tenant, set, _, place = struct.unpack('<dddssss', waiters[i])
-  local needs = needs_from(waiters[i], place)
+  local _, _, _, _, tenant, set, _, offset = struct.unpack('<dddssss', waiters[i])
+  local needs = needs_from(waiters[i], offset)
   add('waiting', 1)
   for k = 1, #needs, 2 do add('waiting ' .. needs[k], 1) end
-  local line = set .. '\1' .. tenant
-  if lines[line] then
+  local queue = set .. '\1' .. tenant
+  if queues[queue] then
     add('behind', 1)
   else
-    lines[line] = true
+    queues[queue] = true
     add('firsts', 1)
     add('heads', 1)
     add('lines ' .. string.gsub(set, '\2', '+'), 1)

@@ -1,4 +1,4 @@
-//! Dead letters, case by case.
+//! Tests of dead letters.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ fn why() -> Rejection {
     Rejection::new(DeadReason::NoKind, "it has no kind")
 }
 
-fn dead(raw: &Raw) -> Raw {
+fn dead(raw: &RawMessage) -> RawMessage {
     write(raw, &why(), Uuid::from_u128(5), Timestamp(1_234))
 }
 
@@ -26,7 +26,7 @@ fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
     table
 }
 
-fn sample() -> Raw {
+fn sample() -> RawMessage {
     let properties = BasicProperties::default()
         .with_type("kind".into())
         .with_message_id("m-1".into())
@@ -37,11 +37,11 @@ fn sample() -> Raw {
         .with_priority(3)
         .with_delivery_mode(PERSISTENT)
         .with_headers(table(&[("traceparent", text("00-1")), ("mine", AMQPValue::Boolean(true))]));
-    Raw { properties, body: b"{}".to_vec() }
+    RawMessage { properties, body: b"{}".to_vec() }
 }
 
 #[test]
-fn a_letter_says_everything_about_itself() {
+fn letter_has_reason_origin_time_and_body() {
     let letter = read(&dead(&sample()), &queue(), true);
     assert_eq!((letter.reason, letter.detail.as_str()), (DeadReason::NoKind, "it has no kind"));
     assert_eq!((letter.kind.as_deref(), letter.message_id.as_deref()), (Some("kind"), Some("m-1")));
@@ -50,18 +50,18 @@ fn a_letter_says_everything_about_itself() {
 }
 
 #[test]
-fn what_died_is_revived_as_it_was() {
-    assert_eq!(revive(&dead(&sample())), sample());
+fn restored_letter_equals_the_original_message() {
+    assert_eq!(restore(&dead(&sample())), sample());
 }
 
 #[test]
-fn what_the_broker_would_take_offence_at_is_left_out() {
+fn properties_that_harm_a_letter_are_dropped() {
     let headers = table(&[("CC", AMQPValue::FieldArray(vec![text("other")].into())), ("BCC", text("x"))]);
     let properties = BasicProperties::default()
         .with_expiration("1".into())
         .with_user_id("somebody".into())
         .with_headers(headers);
-    let letter = dead(&Raw { properties, body: Vec::new() });
+    let letter = dead(&RawMessage { properties, body: Vec::new() });
     assert_eq!((letter.properties.expiration(), letter.properties.user_id()), (&None, &None));
     let names: Vec<&str> =
         letter.properties.headers().as_ref().unwrap().inner().keys().map(ShortString::as_str).collect();
@@ -69,10 +69,10 @@ fn what_the_broker_would_take_offence_at_is_left_out() {
 }
 
 #[test]
-fn long_headers_are_left_out_but_those_of_the_contract() {
+fn long_headers_are_dropped_but_those_of_the_contract_are_kept() {
     let long = AMQPValue::LongString(vec![b'x'; MAX_HEADER_BYTES].into());
     let headers = table(&[("a-long-one", long), ("lockgate-key", text("k")), ("short", text("s"))]);
-    let raw = Raw { properties: BasicProperties::default().with_headers(headers), body: Vec::new() };
+    let raw = RawMessage { properties: BasicProperties::default().with_headers(headers), body: Vec::new() };
     let kept = kept_headers(&raw.properties);
     assert!(
         kept.contains_key("lockgate-key") && kept.contains_key("short") && !kept.contains_key("a-long-one")
@@ -80,19 +80,19 @@ fn long_headers_are_left_out_but_those_of_the_contract() {
 }
 
 #[test]
-fn a_long_detail_is_cut_between_two_characters() {
+fn long_detail_is_cut_between_two_characters() {
     let detail = format!("x{}", "ü".repeat(MAX_DETAIL_BYTES));
     assert_eq!(shortened(&detail).len(), MAX_DETAIL_BYTES - 1);
     assert_eq!(shortened("short"), "short");
 }
 
 #[test]
-fn a_letter_of_the_broker_itself_says_why_and_keeps_its_id() {
+fn letter_of_the_broker_itself_has_a_reason_and_a_stable_id() {
     let death = |reason: &str| {
         let death = table(&[("reason", text(reason)), ("time", AMQPValue::Timestamp(9))]);
         let deaths = AMQPValue::FieldArray(vec![AMQPValue::FieldTable(death)].into());
         let headers = table(&[("x-death", deaths)]);
-        Raw { properties: sample().properties.with_headers(headers), body: b"{}".to_vec() }
+        RawMessage { properties: sample().properties.with_headers(headers), body: b"{}".to_vec() }
     };
     let letter = read(&death("delivery_limit"), &queue(), false);
     assert_eq!((letter.reason, letter.died_at), (DeadReason::DeliveryLimit, Some(Timestamp(9_000))));
@@ -104,7 +104,7 @@ fn a_letter_of_the_broker_itself_says_why_and_keeps_its_id() {
 
 proptest! {
     #[test]
-    fn no_letter_hurts(
+    fn no_letter_panics(
         reason in prop::collection::vec(any::<u8>(), 0..20),
         at in any::<i64>(),
         body in prop::collection::vec(any::<u8>(), 0..40),
@@ -116,9 +116,9 @@ proptest! {
             (AT, AMQPValue::LongLongInt(at)),
             ("x-death", AMQPValue::FieldArray(vec![death].into())),
         ]);
-        let raw = Raw { properties: BasicProperties::default().with_headers(headers), body };
+        let raw = RawMessage { properties: BasicProperties::default().with_headers(headers), body };
         let letter = read(&raw, &queue(), true);
         prop_assert_eq!(letter.died_at, Some(Timestamp(at)));
-        drop(read(&revive(&raw), &queue(), true));
+        drop(read(&restore(&raw), &queue(), true));
     }
 }

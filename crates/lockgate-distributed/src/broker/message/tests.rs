@@ -1,4 +1,4 @@
-//! The contract, case by case, and that nothing which may come in breaks it.
+//! Tests of the message contract, also with arbitrary input.
 
 use lockgate_core::name::MAX_NAME_BYTES;
 use proptest::prelude::*;
@@ -9,16 +9,16 @@ fn queue() -> QueueName {
     QueueName::new("q").unwrap()
 }
 
-fn read_as(raw: &Raw, subscription: u128, number: u64) -> (Origin, Result<Envelope, Rejection>) {
+fn read_as(raw: &RawMessage, subscription: u128, number: u64) -> (Origin, Result<Envelope, Rejection>) {
     let queue = queue();
     read(raw, Arrival { queue: &queue, subscription: Uuid::from_u128(subscription), number })
 }
 
-fn envelope_of(raw: &Raw) -> Envelope {
+fn envelope_of(raw: &RawMessage) -> Envelope {
     read_as(raw, 1, 1).1.unwrap()
 }
 
-fn refusal(raw: &Raw) -> (DeadReason, String) {
+fn refusal(raw: &RawMessage) -> (DeadReason, String) {
     let Rejection { reason, detail } = read_as(raw, 1, 1).1.unwrap_err();
     (reason, detail)
 }
@@ -35,8 +35,8 @@ fn properties(id: Option<&str>, headers: &[(&str, AMQPValue)]) -> BasicPropertie
     }
 }
 
-fn client(id: Option<&str>, headers: &[(&str, AMQPValue)]) -> Raw {
-    Raw { properties: properties(id, headers), body: b"{\"n\":1}".to_vec() }
+fn client(id: Option<&str>, headers: &[(&str, AMQPValue)]) -> RawMessage {
+    RawMessage { properties: properties(id, headers), body: b"{\"n\":1}".to_vec() }
 }
 
 fn sample() -> Envelope {
@@ -53,7 +53,7 @@ fn sample() -> Envelope {
 }
 
 #[test]
-fn what_the_dispatcher_writes_is_read_as_it_was() {
+fn envelope_of_the_dispatcher_survives_a_round_trip() {
     for envelope in [sample(), Envelope { run: None, dispatch: 1, ..sample() }] {
         let raw = write(&envelope);
         assert_eq!(raw.properties.delivery_mode(), &Some(PERSISTENT));
@@ -62,7 +62,7 @@ fn what_the_dispatcher_writes_is_read_as_it_was() {
 }
 
 #[test]
-fn the_longest_names_fit() {
+fn longest_names_fit() {
     let longest = "x".repeat(MAX_NAME_BYTES);
     let envelope = Envelope {
         kind: Kind::new(longest.clone()).unwrap(),
@@ -74,7 +74,7 @@ fn the_longest_names_fit() {
 }
 
 #[test]
-fn a_clients_message_id_is_the_default_key_and_no_job_id() {
+fn message_id_of_a_client_is_the_default_key_but_not_the_job_id() {
     let id = "3d594650-3436-4537-8ed5-1f6d8a3e0f55";
     let (origin, envelope) = read_as(&client(Some(id), &[]), 1, 1);
     let envelope = envelope.unwrap();
@@ -85,21 +85,21 @@ fn a_clients_message_id_is_the_default_key_and_no_job_id() {
 }
 
 #[test]
-fn the_same_message_id_is_the_same_job_each_time_it_comes() {
-    let job = |raw: &Raw, number: u64| read_as(raw, number.into(), number).1.unwrap().job;
+fn same_message_id_gives_the_same_job_on_each_delivery() {
+    let job = |raw: &RawMessage, number: u64| read_as(raw, number.into(), number).1.unwrap().job;
     let order = client(Some("order-42"), &[]);
     assert_eq!(job(&order, 1), job(&order, 2));
     assert_ne!(job(&order, 1), job(&client(Some("order-43"), &[]), 1));
-    // Said in the documentation, so that a client can compute it; it must never change.
+    // Documented, so that a client can compute the id. It must not change.
     assert_eq!(job(&order, 1).to_string(), "a4ad4966-2f04-5ec2-a89a-6d167db698a6");
 }
 
 #[test]
-fn the_same_message_id_in_another_queue_or_of_another_kind_is_another_job() {
+fn same_message_id_in_another_queue_or_of_another_kind_is_another_job() {
     let id = Uuid::from_u128(7).to_string();
     let job = |name: &str, kind: &str| {
         let (queue, properties) = (QueueName::new(name).unwrap(), properties(Some(&id), &[]));
-        let raw = Raw { properties: properties.with_type(kind.into()), body: b"{}".to_vec() };
+        let raw = RawMessage { properties: properties.with_type(kind.into()), body: b"{}".to_vec() };
         let arrival = Arrival { queue: &queue, subscription: Uuid::nil(), number: 1 };
         read(&raw, arrival).1.unwrap().job
     };
@@ -109,7 +109,7 @@ fn the_same_message_id_in_another_queue_or_of_another_kind_is_another_job() {
 }
 
 #[test]
-fn without_an_id_each_delivery_is_a_job() {
+fn each_delivery_without_an_id_is_a_job_of_its_own() {
     let job = |subscription, number| read_as(&client(None, &[]), subscription, number).1.unwrap().job;
     assert_eq!(job(1, 1), job(1, 1));
     assert_ne!(job(1, 1), job(1, 2));
@@ -117,7 +117,7 @@ fn without_an_id_each_delivery_is_a_job() {
 }
 
 #[test]
-fn key_and_tenant_are_taken_from_the_headers_or_the_message_id() {
+fn key_and_tenant_come_from_the_headers_or_the_message_id() {
     let both = envelope_of(&client(Some("a"), &[(KEY, text("k")), (TENANT, text("t"))]));
     assert_eq!((both.key.as_str(), both.tenant.as_str()), ("k", "t"));
     let key = envelope_of(&client(Some("a"), &[(KEY, text("k"))]));
@@ -129,17 +129,17 @@ fn key_and_tenant_are_taken_from_the_headers_or_the_message_id() {
 }
 
 #[test]
-fn a_message_without_a_kind_is_refused() {
-    let raw = Raw { body: b"{}".to_vec(), ..Raw::default() };
+fn message_without_a_kind_is_rejected() {
+    let raw = RawMessage { body: b"{}".to_vec(), ..RawMessage::default() };
     assert_eq!(refusal(&raw).0, DeadReason::NoKind);
-    let raw = Raw { properties: BasicProperties::default().with_type("".into()), ..raw };
+    let raw = RawMessage { properties: BasicProperties::default().with_type("".into()), ..raw };
     assert_eq!(refusal(&raw).0, DeadReason::NoKind);
-    let raw = Raw { properties: BasicProperties::default().with_type("a\nb".into()), ..raw };
+    let raw = RawMessage { properties: BasicProperties::default().with_type("a\nb".into()), ..raw };
     assert_eq!(refusal(&raw).0, DeadReason::BadHeader);
 }
 
 #[test]
-fn a_bad_header_is_named() {
+fn rejection_names_the_bad_header() {
     let numbers = [0, -1, i64::from(u32::MAX) + 1].map(AMQPValue::LongLongInt);
     let dispatches = numbers.into_iter().chain([text("1"), AMQPValue::Void]).map(|value| (DISPATCH, value));
     let texts = [KEY, TENANT, RUN].into_iter().flat_map(|name| {
@@ -155,15 +155,15 @@ fn a_bad_header_is_named() {
 }
 
 #[test]
-fn a_forged_dispatch_needs_the_id_of_a_job() {
+fn forged_dispatch_needs_the_id_of_a_job() {
     let (reason, detail) = refusal(&client(Some("order"), &[(DISPATCH, AMQPValue::LongInt(1))]));
     assert_eq!(reason, DeadReason::BadHeader);
     assert_eq!(detail, "`message_id`: with lockgate-dispatch it is the job's UUID, not \"order\"");
 }
 
 #[test]
-fn the_body_is_looked_at_first() {
-    let raw = Raw { body: b"\xff".to_vec(), ..Raw::default() };
+fn body_is_checked_first() {
+    let raw = RawMessage { body: b"\xff".to_vec(), ..RawMessage::default() };
     assert_eq!(refusal(&raw).0, DeadReason::NotUtf8);
 }
 
@@ -182,7 +182,7 @@ fn value() -> impl Strategy<Value = AMQPValue> {
     ]
 }
 
-fn any_message() -> impl Strategy<Value = Raw> {
+fn any_message() -> impl Strategy<Value = RawMessage> {
     let headers = prop::collection::vec((prop::sample::select(HEADERS.to_vec()), value()), 0..6);
     let id = prop::option::of(prop_oneof!["\\PC{0,40}", Just(Uuid::max().to_string())]);
     let kind = prop::option::of("\\PC{0,40}");
@@ -192,21 +192,21 @@ fn any_message() -> impl Strategy<Value = Raw> {
         if let Some(kind) = kind {
             properties = properties.with_type(kind.as_str().into());
         }
-        Raw { properties, body }
+        RawMessage { properties, body }
     })
 }
 
 proptest! {
     #[test]
-    fn anything_is_an_envelope_or_has_a_reason(raw in any_message(), number in any::<u64>()) {
+    fn any_message_is_an_envelope_or_has_a_reason(raw in any_message(), number in any::<u64>()) {
         match read_as(&raw, 1, number) {
             (_, Ok(envelope)) => {
                 prop_assert!(envelope.dispatch >= 1);
                 prop_assert_eq!(envelope.payload.as_bytes(), raw.body.as_slice());
-                // What was read once can be written and read again.
+                // A message that was read once can be written and read again.
                 prop_assert_eq!(read_as(&write(&envelope), 2, 2), (Origin::Dispatcher, Ok(envelope)));
             }
-            (_, Err(unreadable)) => prop_assert!(!unreadable.detail.is_empty()),
+            (_, Err(rejection)) => prop_assert!(!rejection.detail.is_empty()),
         }
     }
 }

@@ -1,2 +1,0 @@
--- Lets nobody else change run number $1 until this transaction ends.
-select from runs where number = $1 for update

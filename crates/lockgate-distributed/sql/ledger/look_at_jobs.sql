@@ -1,9 +1,0 @@
--- Looks at jobs whose start is not recorded now, and returns the execution of each that may run: $1 ids, each once,
--- $2 dispatches, $3 the most starts that may stand unsettled: arrays of one length. `standing.rs` decides on jobs that come
--- back without a row, as in start_jobs.
--- $4 is ledger time, now (ms).
--- Keeps: only the latest dispatch starts its job.
-select s.id, s.attempt + 1 as attempt, s.executions + 1 as executions, s.deferrals_in_row, $4::bigint as updated_at
-from unnest($1::uuid[], $2::integer[], $3::integer[]) as x (id, dispatch, unsettled) join standings s on s.id = x.id join runs r on r.number = s.run
-where s.dispatch = x.dispatch and s.dispatched and s.state in ('scheduled', 'enqueued') and s.unsettled <= x.unsettled
-    and r.status <> 'paused' and (r.deadline_at is null or r.deadline_at > $4::bigint)
