@@ -1,5 +1,5 @@
-//! How many no-op jobs a second one file carries, every step durable: claim, publish, take, acquire, start, release,
-//! settle, acknowledge.
+//! How many no-op jobs a second one file carries, every step durable: claim, publish, take, acquire, start,
+//! release, settle, acknowledge.
 //!
 //! `cargo run --release -p lockgate-embedded --example throughput -- [jobs] [workers] [window] [slots]`
 

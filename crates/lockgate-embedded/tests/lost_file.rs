@@ -1,4 +1,5 @@
-//! The database file is deleted or replaced while processes have it open, as by an operator who restores a backup.
+//! The database file is deleted or replaced while processes have it open, as by an operator who restores a
+//! backup.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests, their helpers included")]
 

@@ -7,7 +7,7 @@ use lockgate_core::{Envelope, JobId, Key, Kind, QueueName, Tenant};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::subscription::{OpenConsumer, Take};
+use super::subscription::{OpenConsumer, Receive};
 use crate::store_clock::Reading;
 use crate::{Options, open};
 
@@ -37,10 +37,10 @@ async fn the_messages_of_a_dead_process_are_delivered_again_and_it_gets_no_more(
     engine.broker.publish(std::slice::from_ref(&envelope)).await.unwrap();
 
     // A consumer without a heartbeat: its process died as soon as it had the message.
-    let reading = Reading::take(&database, timing);
+    let reading = Reading::of(&database, timing);
     let consumer =
         database.write("subscribing", OpenConsumer { reading, queue: queue.clone() }).await.unwrap();
-    let take = || Take { consumer, queue: queue.clone(), window: 10 };
+    let take = || Receive { consumer, queue: queue.clone(), prefetch: 10 };
     assert_eq!(database.write("taking", take()).await.unwrap().len(), 1);
 
     let mut alive = engine.broker.subscribe(&queue, 10).await.unwrap();

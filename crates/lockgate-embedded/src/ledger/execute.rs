@@ -1,6 +1,6 @@
-//! Starts and settlements, those of one call in one transaction.
+//! Starts and settles jobs. All starts or reports of one call share a transaction.
 //!
-//! It must never take the write lock for what writes nothing.
+//! A start that writes nothing does not take the write lock.
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
@@ -12,8 +12,8 @@ use sqlx::SqliteConnection;
 use super::loaded::LoadedJobs;
 use crate::database::{Doing, Write};
 
-/// Answers starts that leave nothing to record; `None`: at least one does.
-pub(super) async fn look(
+/// Starts jobs without a write. Returns `None` when at least one start has to be stored.
+pub(super) async fn start_read_only(
     reader: &mut SqliteConnection,
     starts: &[Start],
     now: Timestamp,
@@ -23,7 +23,7 @@ pub(super) async fn look(
     Ok((!jobs.have_changed()).then_some(answers))
 }
 
-/// Records the starts of jobs.
+/// Starts jobs and stores the starts.
 pub(super) struct StartJobs {
     pub(super) starts: Vec<Start>,
     pub(super) now: Timestamp,
@@ -42,7 +42,7 @@ impl Write for StartJobs {
     }
 }
 
-/// Records what happened to jobs.
+/// Stores reports: published messages and settlements.
 pub(super) struct SettleJobs {
     pub(super) reports: Vec<Report>,
     pub(super) now: Timestamp,
