@@ -93,10 +93,13 @@ impl Broker for SqliteBroker {
         &self,
         queue: &QueueName,
         ids: Vec<String>,
-        end: Resolution,
+        resolution: Resolution,
     ) -> Result<u64, EngineError> {
         self.database
-            .write("resolving dead letters", dead::ResolveDeadLetters { queue: queue.clone(), ids, end })
+            .write(
+                "resolving dead letters",
+                dead::ResolveDeadLetters { queue: queue.clone(), ids, resolution },
+            )
             .await
     }
 }

@@ -126,7 +126,8 @@ impl Database {
     /// Runs a write and waits for its commit. Dropping the future does not cancel the write.
     ///
     /// # Errors
-    /// Returns the write's own error, or the store's, such as a full disk or a write lock that is busy for 5 s.
+    /// Returns the write's own error, or the store's, such as a full disk or a lock that is busy
+    /// for 5 s.
     pub async fn write<W: Write>(&self, doing: &'static str, work: W) -> Result<W::Output, EngineError> {
         let output = self.submit(doing, work).await?;
         write_result(doing, output.await)
@@ -196,7 +197,7 @@ impl Database {
     /// Fails when the store fails.
     #[doc(hidden)]
     pub async fn forget_slots(&self) -> Result<(), EngineError> {
-        self.write("forgetting slots", crate::slots::ForgetSlots).await
+        self.write("deleting the state of the slots", crate::slots::ForgetSlots).await
     }
 
     /// Returns the time since the host was booted, sleep included, in milliseconds.

@@ -90,10 +90,10 @@ impl Ledger for SqliteLedger {
             .all(|start| matches!(start.durability, StartDurability::Later | StartDurability::Never))
         {
             let mut reader = self.database.reader().acquire().await.doing("starting jobs")?;
-            if let Some(answers) =
+            if let Some(started) =
                 execute::start_read_only(&mut reader, &starts, now).await.doing("starting jobs")?
             {
-                return Ok(answers);
+                return Ok(started);
             }
         }
         self.database.write("starting jobs", execute::StartJobs { starts, now }).await

@@ -47,9 +47,9 @@ impl SqliteTokenStore {
 }
 
 impl TokenStore for SqliteTokenStore {
-    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
+    fn draw<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> Pending<'a, Acquired> {
         Box::pin(async move {
-            match self.operation(limit, Operation::AcquireRequest(draw)).await? {
+            match self.operation(limit, Operation::Acquire(request)).await? {
                 Output::Acquired(acquired) => Ok(acquired),
                 // No other operation has this output.
                 _ => Ok(Acquired::Dry { retry_after: None }),
@@ -58,9 +58,7 @@ impl TokenStore for SqliteTokenStore {
     }
 
     fn give_back<'a>(&'a self, limit: &'a str, batch: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
-        Box::pin(
-            async move { Ok(self.operation(limit, Operation::GiveBack(batch, unspent)).await.map(drop)?) },
-        )
+        Box::pin(async move { Ok(self.operation(limit, Operation::Return(batch, unspent)).await.map(drop)?) })
     }
 
     fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
@@ -103,23 +101,29 @@ impl Reading {
 
 /// An operation on one rate limit.
 enum Operation {
-    AcquireRequest(AcquireRequest),
-    GiveBack(TokenBatchId, u32),
+    /// Acquires a token batch.
+    Acquire(AcquireRequest),
+    /// Returns the unspent tokens of a batch.
+    Return(TokenBatchId, u32),
+    /// Changes the limit on behalf of an operator.
     Set(LimitChange),
+    /// Adds outcomes of jobs, which a ramp depends on.
     Report(Report),
 }
 
+/// What an operation returns.
 enum Output {
     Acquired(Acquired),
     Changed(Changed),
+    /// Nothing to return, or the limit does not exist.
     Done,
 }
 
 impl Operation {
     fn doing(&self) -> &'static str {
         match self {
-            Self::AcquireRequest(_) => "acquiring tokens",
-            Self::GiveBack(..) => "returning tokens",
+            Self::Acquire(_) => "acquiring tokens",
+            Self::Return(..) => "returning tokens",
             Self::Set(_) => "changing a limit",
             Self::Report(_) => "reporting outcomes of jobs",
         }
@@ -128,15 +132,16 @@ impl Operation {
     /// Returns the state of a new limit, if this operation creates a missing one.
     fn creates(&self, at: u64) -> Option<LimitState> {
         match self {
-            Self::AcquireRequest(draw) => Some(LimitState::new(Some(draw.quota), at)),
+            Self::Acquire(request) => Some(LimitState::new(Some(request.quota), at)),
             Self::Set(change) => {
                 change.version.is_none_or(|version| version == 0).then(|| LimitState::new(change.quota, at))
             }
-            Self::GiveBack(..) | Self::Report(_) => None,
+            Self::Return(..) | Self::Report(_) => None,
         }
     }
 }
 
+/// An operation on a named limit at a point in time, as the writer runs it.
 struct Call {
     limit: String,
     at: Reading,
@@ -147,7 +152,7 @@ struct Call {
 impl Write for Call {
     type Output = Output;
 
-    /// What is acquired dies with the host; what an operator has set does not.
+    /// Token batches die with the host. The settings of an operator must survive a loss of power.
     fn is_durable(&self) -> bool {
         matches!(self.operation, Operation::Set(_))
     }
@@ -161,9 +166,9 @@ impl Write for Call {
         let Some(mut row) = stored.map(|row| row.at(&self.at)).or_else(|| self.new_row()) else {
             return Ok(Output::Done);
         };
-        let answer = self.act(&mut row);
+        let output = self.apply(&mut row);
         row.save(tx).await.doing(doing)?;
-        Ok(answer)
+        Ok(output)
     }
 }
 
@@ -173,11 +178,11 @@ impl Call {
         Some(Row { name: self.limit.clone(), boot: self.at.boot.clone(), state })
     }
 
-    fn act(&self, row: &mut Row) -> Output {
+    fn apply(&self, row: &mut Row) -> Output {
         let (at, Row { name, state, .. }) = (self.at.nanos, row);
         match &self.operation {
-            Operation::AcquireRequest(draw) => Output::Acquired(state.draw(draw, at)),
-            Operation::GiveBack(batch, unspent) => {
+            Operation::Acquire(request) => Output::Acquired(state.draw(request, at)),
+            Operation::Return(batch, unspent) => {
                 state.give_back(*batch, *unspent, at);
                 Output::Done
             }

@@ -1,4 +1,4 @@
-//! Rates on one file: the public suite of all stores of chunks, and what only this one does.
+//! The token store of one file: the public suite of all token stores, and tests of this one only.
 
 #![expect(clippy::unwrap_used, reason = "these are tests, their helpers included")]
 
@@ -23,7 +23,7 @@ async fn fresh() -> Store {
 
 lockgate_limits::chunk_suite!(fresh);
 
-fn draw(quota: Quota) -> AcquireRequest {
+fn request(quota: Quota) -> AcquireRequest {
     AcquireRequest {
         quota,
         is_configured: true,
@@ -35,23 +35,23 @@ fn draw(quota: Quota) -> AcquireRequest {
 }
 
 #[tokio::test]
-async fn after_another_start_of_the_host_the_bucket_is_empty_and_what_was_set_is_kept() {
+async fn after_a_reboot_the_bucket_is_empty_and_settings_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let quota = Quota::per_second(1, 40).unwrap();
     let embedded = process(&folder).await;
     let set = LimitChange { quota: Some(quota), note: Some("kept".to_owned()), version: None };
     embedded.chunks.set("n", set).await.unwrap();
     drop(embedded);
-    // What a file looks like that was last used before the host went down.
+    // Makes the file look as if it was last used before a reboot.
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("lockgate.db"));
     let file = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    sqlx::query("UPDATE rates SET boot = 'before'").execute(&file).await.unwrap();
+    sqlx::query("update rates set boot = 'before'").execute(&file).await.unwrap();
     file.close().await;
-    let chunks = process(&folder).await.chunks;
-    let drawn = chunks.draw("n", draw(Quota::per_second(1_000, 1_000).unwrap())).await.unwrap();
-    assert!(matches!(drawn, Acquired::Dry { .. }), "{drawn:?}");
-    let found = chunks.look().await.unwrap().remove(0);
-    assert_eq!((found.quota, found.version, found.note.as_str()), (Some(quota), 1, "kept"));
+    let tokens = process(&folder).await.chunks;
+    let acquired = tokens.draw("n", request(Quota::per_second(1_000, 1_000).unwrap())).await.unwrap();
+    assert!(matches!(acquired, Acquired::Dry { .. }), "{acquired:?}");
+    let status = tokens.look().await.unwrap().remove(0);
+    assert_eq!((status.quota, status.version, status.note.as_str()), (Some(quota), 1, "kept"));
 }
 
 #[tokio::test]
@@ -65,16 +65,16 @@ async fn four_processes_share_one_rate() {
     let start = Instant::now();
     let lasts = Duration::from_secs(3);
     let work = async |limiter: &DistributedLimiter<Arc<dyn TokenStore>>| {
-        let mut taken = 0;
+        let mut acquired = 0;
         while limiter.acquire_by(1, Some(start + lasts)).await.is_ok() {
-            taken += 1;
+            acquired += 1;
         }
-        taken
+        acquired
     };
     let (a, b, c, d) =
         tokio::join!(work(&limiters[0]), work(&limiters[1]), work(&limiters[2]), work(&limiters[3]));
     let (sum, took) = (a + b + c + d, start.elapsed());
     let most = 50.0 + 500.0 * took.as_secs_f64();
-    assert!(f64::from(sum) <= most, "{sum} in {took:?}, at most {most}");
-    assert!(sum >= 1_455, "{sum}: less than 97 % of the rate was used");
+    assert!(f64::from(sum) <= most, "{sum} tokens in {took:?}, at most {most}");
+    assert!(sum >= 1_455, "{sum} tokens: less than 97 % of the rate was used");
 }

@@ -53,7 +53,7 @@ fn letter(row: &SqliteRow, with_body: bool) -> sqlx::Result<DeadLetter> {
 pub(super) struct ResolveDeadLetters {
     pub(super) queue: QueueName,
     pub(super) ids: Vec<String>,
-    pub(super) end: Resolution,
+    pub(super) resolution: Resolution,
 }
 
 #[async_trait]
@@ -72,7 +72,7 @@ impl ResolveDeadLetters {
             return Ok(0);
         }
         let numbers = to_json(&numbers)?;
-        if self.end == Resolution::Replay {
+        if self.resolution == Resolution::Replay {
             sqlx::query(sql!("broker/replay_dead_letters"))
                 .bind(self.queue.as_str())
                 .bind(&numbers)

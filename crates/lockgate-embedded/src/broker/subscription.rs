@@ -31,7 +31,7 @@ pub(super) struct Subscription {
     prefetch: u32,
     /// A submitted receive. It is kept here, so that dropping the future of `next` loses no delivery.
     receiving: Option<WriteReceiver<Vec<Delivery>>>,
-    /// Dropped with the subscription. This ends the heartbeats, and returns the unsettled messages to the
+    /// Dropped with the subscription. This ends the heartbeats, and returns the messages in flight to the
     /// queue.
     _open: oneshot::Sender<()>,
 }
@@ -112,7 +112,7 @@ async fn send_heartbeats(
         tokio::select! {
             _ = heartbeat.tick() => {
                 let reading = Reading::of(&database, timing);
-                let renewed = database.write("keeping a subscription", Renew { reading, consumer }).await;
+                let renewed = database.write("renewing a subscription", Renew { reading, consumer }).await;
                 // The next heartbeat makes up for a failed one. A heartbeat after the deadline ends the
                 // subscription.
                 if log_failure(renewed) == Some(false) {
@@ -122,7 +122,7 @@ async fn send_heartbeats(
             _ = &mut closed => break,
         }
     }
-    log_failure(database.write("ending a subscription", CloseConsumer { consumer }).await);
+    log_failure(database.write("closing a subscription", CloseConsumer { consumer }).await);
 }
 
 fn log_failure<T>(done: Result<T, EngineError>) -> Option<T> {
@@ -154,7 +154,7 @@ impl Write for OpenConsumer {
 pub(super) struct Receive {
     pub(super) consumer: i64,
     pub(super) queue: QueueName,
-    /// The most messages that the consumer may have unsettled at once.
+    /// The most messages that the consumer may have in flight.
     pub(super) prefetch: u32,
 }
 
@@ -181,7 +181,7 @@ impl Write for Receive {
         rows.sort_unstable_by_key(|delivery| delivery.tag.number);
         if rows.is_empty() && !self.is_alive(tx).await.doing(RECEIVING)? {
             let source = "the consumer missed its heartbeats and was declared dead; subscribe again".into();
-            return Err(EngineError::Unavailable { doing: "keeping a subscription".to_owned(), source });
+            return Err(EngineError::Unavailable { doing: "renewing a subscription".to_owned(), source });
         }
         Ok(rows)
     }
@@ -220,7 +220,7 @@ impl Write for Renew {
     }
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<bool, EngineError> {
-        self.renew(tx).await.doing("keeping a subscription")
+        self.renew(tx).await.doing("renewing a subscription")
     }
 }
 
@@ -251,11 +251,11 @@ impl Write for CloseConsumer {
     type Output = ();
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<(), EngineError> {
-        close(tx, &[self.consumer]).await.doing("ending a subscription")
+        close(tx, &[self.consumer]).await.doing("closing a subscription")
     }
 }
 
-/// Returns the unsettled messages of consumers to their queues, then removes the consumers.
+/// Returns the messages that consumers have in flight to their queues, then removes the consumers.
 async fn close(tx: &mut SqliteConnection, consumers: &[i64]) -> sqlx::Result<()> {
     let consumers = to_json(consumers)?;
     sqlx::query(sql!("broker/return_from_consumers")).bind(&consumers).execute(&mut *tx).await?;

@@ -118,11 +118,11 @@ impl Write for Migrate {
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Self::Output, EngineError> {
         create_table(tx).await.doing("reading migrations")?;
-        let found = applied(tx, self.component).await.doing("reading migrations")?;
-        if let Err(refused) = self.check(&found) {
+        let rows = applied(tx, self.component).await.doing("reading migrations")?;
+        if let Err(refused) = self.check(&rows) {
             return Ok(Err(refused));
         }
-        let newest = found.last().map_or(0, |last| last.version);
+        let newest = rows.last().map_or(0, |last| last.version);
         let mut done = Vec::new();
         for migration in self.component.migrations.iter().filter(|next| next.version > newest) {
             apply(tx, self.component, migration)
@@ -141,18 +141,18 @@ impl Migrate {
         reader: &SqlitePool,
     ) -> Option<Result<Vec<Applied>, OpenError>> {
         let mut reader = reader.acquire().await.ok()?;
-        let found = applied(&mut reader, self.component).await.ok()?;
-        if let Err(refused) = self.check(&found) {
+        let rows = applied(&mut reader, self.component).await.ok()?;
+        if let Err(refused) = self.check(&rows) {
             return Some(Err(refused));
         }
         let newest = self.component.migrations.last().map(|newest| newest.version);
-        (found.last().map(|last| last.version) == newest).then(|| Ok(Vec::new()))
+        (rows.last().map(|last| last.version) == newest).then(|| Ok(Vec::new()))
     }
 
     /// Checks that every applied migration is known and has the same text.
-    fn check(&self, found: &[AppliedRow]) -> Result<(), OpenError> {
+    fn check(&self, rows: &[AppliedRow]) -> Result<(), OpenError> {
         let Component { name, migrations } = self.component;
-        for applied in found {
+        for applied in rows {
             let Some(known) = migrations.iter().find(|known| known.version == applied.version) else {
                 let known = migrations.last().map_or(0, |last| last.version);
                 let (path, component) = (self.path.clone(), name.to_owned());
@@ -183,11 +183,11 @@ impl Write for ReadStatuses {
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Self::Output, EngineError> {
         create_table(tx).await.doing("reading migrations")?;
-        let found = applied(tx, self.component).await.doing("reading migrations")?;
+        let rows = applied(tx, self.component).await.doing("reading migrations")?;
         let status = |known: &Migration| MigrationStatus {
             version: known.version,
             name: known.name,
-            applied_at: found.iter().find(|row| row.version == known.version).map(|row| row.applied_at),
+            applied_at: rows.iter().find(|row| row.version == known.version).map(|row| row.applied_at),
         };
         Ok(self.component.migrations.iter().map(status).collect())
     }

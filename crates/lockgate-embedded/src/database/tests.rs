@@ -62,14 +62,14 @@ async fn sum(database: &Database) -> i64 {
 }
 
 #[tokio::test]
-async fn every_statement_can_be_prepared_and_says_what_it_does() {
+async fn every_statement_can_be_prepared_and_has_a_header() {
     let folder = folder();
     let path = folder.path().join("lockgate.db");
     drop(open(Options::new(&path)).await.unwrap());
     let mut connection = raw(&path).await;
     let mut prepared = 0;
-    for part in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).unwrap() {
-        for file in std::fs::read_dir(part.unwrap().path()).unwrap() {
+    for folder in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
             let file = file.unwrap().path();
             let statement = std::fs::read_to_string(&file).unwrap();
             assert!(statement.starts_with("-- "), "{file:?} has no header");

@@ -19,8 +19,8 @@ pub(super) async fn start_read_only(
     now: Timestamp,
 ) -> sqlx::Result<Option<Vec<Started>>> {
     let mut jobs = LoadedJobs::load(reader, starts.iter().map(|start| start.job).collect(), now).await?;
-    let answers = jobs.start(starts, now);
-    Ok((!jobs.have_changed()).then_some(answers))
+    let started = jobs.start(starts, now);
+    Ok((!jobs.have_changed()).then_some(started))
 }
 
 /// Starts jobs and stores the starts.
@@ -36,9 +36,9 @@ impl Write for StartJobs {
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Vec<Started>, EngineError> {
         let ids = self.starts.iter().map(|start| start.job).collect();
         let mut jobs = LoadedJobs::load(tx, ids, self.now).await.doing("starting jobs")?;
-        let answers = jobs.start(&self.starts, self.now);
+        let started = jobs.start(&self.starts, self.now);
         jobs.store(tx, self.now).await.doing("starting jobs")?;
-        Ok(answers)
+        Ok(started)
     }
 }
 
@@ -55,7 +55,7 @@ impl Write for SettleJobs {
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Vec<Settled>, EngineError> {
         let ids = self.reports.iter().map(job_of).collect();
         let mut jobs = LoadedJobs::load(tx, ids, self.now).await.doing("settling jobs")?;
-        let answers = self
+        let settled = self
             .reports
             .iter()
             .map(|report| {
@@ -63,7 +63,7 @@ impl Write for SettleJobs {
             })
             .collect();
         jobs.store(tx, self.now).await.doing("settling jobs")?;
-        Ok(answers)
+        Ok(settled)
     }
 }
 

@@ -49,7 +49,7 @@ impl Acquire {
         let needs = self.requests.iter().flat_map(|request| &request.needs);
         let pools: BTreeSet<PoolName> = needs.map(|need| need.pool.clone()).collect();
         let tenants: BTreeSet<Tenant> = self.requests.iter().map(|request| request.tenant.clone()).collect();
-        let mut answers = Vec::with_capacity(self.requests.len());
+        let mut admissions = Vec::with_capacity(self.requests.len());
         let mut requests = self.requests.iter();
         loop {
             let mut queues = WaitQueues::load(tx, pools.clone(), tenants.clone()).await?;
@@ -57,37 +57,37 @@ impl Acquire {
             let mut batch = AcquireBatch::open(tx, self, queues).await?;
             let mut has_unblocked = false;
             while !has_unblocked && let Some(request) = requests.next() {
-                answers.push(batch.admit(tx, request));
+                admissions.push(batch.admit(tx, request));
                 has_unblocked = batch.unblocks_waiter(tx);
             }
             batch.store(tx, &self.caller, &pools).await?;
             // Rare: a request has made an older waiter grantable. The next round grants it before the next
             // request.
             if !has_unblocked {
-                return self.final_answers(tx, answers).await;
+                return self.final_admissions(tx, admissions).await;
             }
         }
     }
 }
 
 impl Acquire {
-    /// Returns the answers as of the end of the call, because a later request can make an earlier one
-    /// grantable.
-    async fn final_answers(
+    /// Returns the admissions as they are at the end of the call, because a later request can make an earlier
+    /// one grantable.
+    async fn final_admissions(
         &self,
         tx: &mut SlotTransaction<'_>,
-        answers: Vec<Admission>,
+        admissions: Vec<Admission>,
     ) -> sqlx::Result<Vec<Admission>> {
-        let answered = || self.requests.iter().map(|request| request.lease).zip(&answers);
-        let queued = answered().filter(|(_, answer)| **answer == Admission::Queued);
+        let admitted = || self.requests.iter().map(|request| request.lease).zip(&admissions);
+        let queued = admitted().filter(|(_, admission)| **admission == Admission::Queued);
         let queued: Vec<LeaseId> = queued.map(|(lease, _)| lease).collect();
         if queued.is_empty() {
-            return Ok(answers);
+            return Ok(admissions);
         }
         let held = leases_by_id(tx, &to_json(&queued)?).await?;
-        let latest = answered().map(|(lease, answer)| match held.get(&lease) {
-            Some(held) if *answer == Admission::Queued => Admission::Granted(held.lease.clone()),
-            _ => answer.clone(),
+        let latest = admitted().map(|(lease, admission)| match held.get(&lease) {
+            Some(held) if *admission == Admission::Queued => Admission::Granted(held.lease.clone()),
+            _ => admission.clone(),
         });
         Ok(latest.collect())
     }

@@ -37,32 +37,32 @@ impl Operation for ReleaseSlots {
 impl ReleaseSlots {
     async fn release(&self, tx: &mut SlotTransaction<'_>) -> sqlx::Result<Vec<Released>> {
         let mut batch = ReleaseBatch::load(tx, self).await?;
-        let mut answers: Vec<Released> = self.releases.iter().map(|release| batch.apply(*release)).collect();
+        let mut results: Vec<Released> = self.releases.iter().map(|release| batch.apply(*release)).collect();
         let stranded = std::mem::take(&mut batch.stranded);
         batch.store(tx).await?;
         if !stranded.is_empty() {
-            self.explain(tx, &stranded, &mut answers).await?;
+            self.explain(tx, &stranded, &mut results).await?;
         }
         tx.grant().await?;
-        Ok(answers)
+        Ok(results)
     }
 
-    /// Adds to the answers of removed stranded requests why they could not have been granted.
+    /// Adds to the results of removed stranded requests why they could not have been granted.
     async fn explain(
         &self,
         tx: &mut SlotTransaction<'_>,
         stranded: &[SlotRequest],
-        answers: &mut [Released],
+        results: &mut [Released],
     ) -> sqlx::Result<()> {
         let pools = stranded.iter().flat_map(|request| &request.needs).map(|need| need.pool.clone());
         let tenants = stranded.iter().map(|request| request.tenant.clone());
         let queue = WaitQueues::load(tx, pools.collect(), tenants.collect()).await?;
-        for (release, answer) in self.releases.iter().zip(answers) {
+        for (release, result) in self.releases.iter().zip(results) {
             let left = stranded.iter().find(|request| request.lease == release.lease());
-            if let (Released::Done, Some(SlotRequest { needs, tenant, .. })) = (&*answer, left)
+            if let (Released::Done, Some(SlotRequest { needs, tenant, .. })) = (&*result, left)
                 && let Some(refusal) = too_heavy(needs, |pool| queue.bounds(pool, tenant))
             {
-                *answer = Released::WasStranded(refusal);
+                *result = Released::WasStranded(refusal);
             }
         }
         Ok(())

@@ -62,7 +62,7 @@ impl Write for ForgetSlots {
             sql!("slots/forget_leases"),
             sql!("slots/forget_waiters"),
         ] {
-            sqlx::query(delete).execute(&mut *tx).await.doing("forgetting slots")?;
+            sqlx::query(delete).execute(&mut *tx).await.doing("deleting the state of the slots")?;
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ pub(super) struct WaitQueues {
     used: HashMap<(PoolName, Tenant), u32>,
     /// Free slots by pool.
     room: Room,
-    /// Every set of pools that has waiters.
+    /// Every set of pools that requests wait for, stranded ones excluded.
     pool_sets: Vec<PoolSet>,
     queues: Vec<WaitQueue>,
     /// Positions in `queues`.
@@ -49,7 +49,7 @@ struct Pool {
     slots: u32,
     ramp: Option<u32>,
     /// Slots that may be in use while the pool is not paused.
-    limit: u32,
+    usable_slots: u32,
     per_tenant: Option<u32>,
     /// Moving average of the hold time in milliseconds; `None`: nothing was released yet.
     hold: Option<u64>,
@@ -111,7 +111,7 @@ impl WaitQueues {
     pub(super) fn is_stranded(&self, needs: &[Need], tenant: &Tenant) -> bool {
         needs.iter().any(|need| {
             self.pools.get(&need.pool).is_some_and(|pool| {
-                admission::is_stranded(need.weight, pool.limit, self.cap(&need.pool, tenant))
+                admission::is_stranded(need.weight, pool.usable_slots, self.cap(&need.pool, tenant))
             })
         })
     }

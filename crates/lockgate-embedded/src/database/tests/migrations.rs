@@ -27,7 +27,7 @@ const BROKEN: Component = Component {
 };
 
 #[tokio::test]
-async fn a_database_of_a_newer_version_is_refused() {
+async fn database_of_a_newer_version_is_refused() {
     let folder = folder();
     let path = folder.path().join("lockgate.db");
     drop(open(Options::new(&path)).await.unwrap());
@@ -41,7 +41,7 @@ async fn a_database_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
-async fn a_migration_that_was_changed_afterwards_is_refused() {
+async fn migration_that_was_changed_after_it_was_applied_is_refused() {
     let folder = folder();
     let path = folder.path().join("lockgate.db");
     drop(open(Options::new(&path)).await.unwrap());
@@ -54,20 +54,22 @@ async fn a_migration_that_was_changed_afterwards_is_refused() {
 }
 
 #[tokio::test]
-async fn a_component_goes_forward_from_where_it_is() {
+async fn only_missing_migrations_are_applied() {
     let folder = folder();
     let database = open(Options::new(folder.path().join("lockgate.db"))).await.unwrap().database;
     assert_eq!(database.migrate(&FIRST).await.unwrap().len(), 1);
     assert!(database.migrations(&SECOND).await.unwrap()[1].applied_at.is_none());
     let applied = database.migrate(&SECOND).await.unwrap();
-    assert_eq!(applied.iter().map(|one| one.version).collect::<Vec<_>>(), [2]);
+    assert_eq!(applied.iter().map(|migration| migration.version).collect::<Vec<_>>(), [2]);
     assert!(database.migrate(&SECOND).await.unwrap().is_empty());
-    assert!(database.migrations(&SECOND).await.unwrap().iter().all(|one| one.applied_at.is_some()));
+    assert!(
+        database.migrations(&SECOND).await.unwrap().iter().all(|migration| migration.applied_at.is_some())
+    );
     assert!(matches!(database.migrate(&FIRST).await, Err(OpenError::Newer { found: 2, known: 1, .. })));
 }
 
 #[tokio::test]
-async fn a_migration_that_fails_leaves_nothing_behind() {
+async fn failed_migration_changes_nothing() {
     let folder = folder();
     let database = open(Options::new(folder.path().join("lockgate.db"))).await.unwrap().database;
     assert!(matches!(database.migrate(&BROKEN).await, Err(OpenError::Store { .. })));

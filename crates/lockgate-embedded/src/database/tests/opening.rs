@@ -11,7 +11,7 @@ use crate::database::OpenError;
 use crate::{Options, open};
 
 #[tokio::test]
-async fn the_file_and_its_folder_are_made() {
+async fn file_and_folder_are_created() {
     let folder = folder();
     let path = folder.path().join("a/b/lockgate.db");
     open(Options::new(&path)).await.unwrap();
@@ -19,7 +19,7 @@ async fn the_file_and_its_folder_are_made() {
 }
 
 #[tokio::test]
-async fn who_opens_a_new_file_waits_for_another_that_is_about_to_write_it() {
+async fn opening_a_new_file_waits_for_a_process_that_writes_it() {
     let folder = folder();
     let path = folder.path().join("lockgate.db");
     let mut other = raw(&path).await;
@@ -27,14 +27,14 @@ async fn who_opens_a_new_file_waits_for_another_that_is_about_to_write_it() {
     let opening = open(Options::new(&path));
     tokio::pin!(opening);
     let early = tokio::time::timeout(Duration::from_millis(300), &mut opening).await;
-    assert!(early.is_err(), "it did not wait: {early:?}");
+    assert!(early.is_err(), "opened without waiting: {early:?}");
     other.execute("commit").await.unwrap();
     opening.await.unwrap();
 }
 
-/// A command that only looks does not depend on when busy workers let it write.
+/// A command that only reads does not wait until busy workers let it write.
 #[tokio::test]
-async fn who_opens_a_file_with_all_its_tables_waits_for_nobody() {
+async fn opening_an_up_to_date_file_does_not_wait_for_writers() {
     let folder = folder();
     let path = folder.path().join("lockgate.db");
     open(Options::new(&path)).await.unwrap();
@@ -46,14 +46,14 @@ async fn who_opens_a_file_with_all_its_tables_waits_for_nobody() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_refused_with_the_way_out() {
+async fn unusable_paths_are_refused() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
 
     std::fs::create_dir(path("folder")).unwrap();
     assert!(matches!(refusal(&path("folder")).await, OpenError::Folder { .. }));
     assert!(matches!(refusal(Path::new(":memory:")).await, OpenError::InMemory { .. }));
-    assert!(!Path::new(":memory:-turnstile").exists());
+    assert!(!Path::new(":memory:-write-lock").exists());
 
     std::fs::write(path("text"), "not a database at all, but long enough to have a header of its own")
         .unwrap();
@@ -63,15 +63,15 @@ async fn what_cannot_be_used_is_refused_with_the_way_out() {
     let beneath = path("file").join("lockgate.db");
     assert!(matches!(refusal(&beneath).await, OpenError::NoFolder { .. }));
 
-    std::fs::write(path("marked"), "").unwrap();
-    let mut dispositions = std::fs::metadata(path("marked")).unwrap().permissions();
-    dispositions.set_readonly(true);
-    std::fs::set_permissions(path("marked"), dispositions).unwrap();
-    assert!(matches!(refusal(&path("marked")).await, OpenError::ReadOnly { .. }));
+    std::fs::write(path("read-only"), "").unwrap();
+    let mut permissions = std::fs::metadata(path("read-only")).unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(path("read-only"), permissions).unwrap();
+    assert!(matches!(refusal(&path("read-only")).await, OpenError::ReadOnly { .. }));
 
     raw(&path("foreign")).await.execute("create table theirs (a)").await.unwrap();
     assert!(matches!(refusal(&path("foreign")).await, OpenError::Foreign { .. }));
-    // Nothing was added to it.
+    // The refused database is unchanged.
     let tables: i64 = sqlx::query_scalar("select count(*) from sqlite_schema")
         .fetch_one(&mut raw(&path("foreign")).await)
         .await

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use lockgate_core::error::{EngineError, chain};
 use sqlx::{Executor, SqliteConnection};
 
-use super::{Insert, database, folder, raw, sum};
+use super::{FIRST, Insert, folder, raw, sum};
 use crate::database::{Doing, Write};
 use crate::{Options, open};
 
 #[tokio::test]
-async fn a_locked_file_is_unavailable_and_says_why() {
+async fn write_to_a_locked_file_fails_as_unavailable_and_names_the_reason() {
     let folder = folder();
     let path = folder.path().join("lockgate.db");
     let database = open(Options::new(&path)).await.unwrap().database;
@@ -26,11 +26,11 @@ async fn a_locked_file_is_unavailable_and_says_why() {
     assert_eq!(database.write("inserting", Insert(1)).await.unwrap(), 1);
 }
 
-/// Keeps the file for some 10 ms.
-struct Long;
+/// A write that takes about 10 ms.
+struct SlowWrite;
 
 #[async_trait]
-impl Write for Long {
+impl Write for SlowWrite {
     type Output = ();
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<(), EngineError> {
@@ -40,70 +40,71 @@ impl Write for Long {
     }
 }
 
-/// SQLite's own lock goes to whoever looks in the instant when it is free, which is who has just given it
-/// back.
+/// SQLite's own lock is unfair: the process that has just released it usually gets it again.
 #[tokio::test]
-async fn a_process_that_always_has_more_to_write_lets_another_write() {
-    const LOOKS: usize = 20;
+async fn busy_writer_does_not_starve_another_process() {
+    const WRITES: usize = 20;
     let folder = folder();
     let path = folder.path().join("lockgate.db");
     let busy = open(Options::new(&path)).await.unwrap().database;
     busy.migrate(&FIRST).await.unwrap();
     let other = open(Options::new(&path)).await.unwrap().database;
     let written = AtomicUsize::new(0);
-    let write_on = async {
-        let mut ahead = busy.submit("counting", Long).await.unwrap();
+    let write_forever = async {
+        let mut current = busy.submit("counting", SlowWrite).await.unwrap();
         loop {
-            let next = busy.submit("counting", Long).await.unwrap();
-            ahead.await.unwrap().unwrap();
-            ahead = next;
+            let next = busy.submit("counting", SlowWrite).await.unwrap();
+            current.await.unwrap().unwrap();
+            current = next;
             written.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let look_in = async {
-        for _ in 0..LOOKS {
+    let write_a_few = async {
+        for _ in 0..WRITES {
             other.write("inserting", Insert(0)).await.unwrap();
         }
         written.load(Ordering::Relaxed)
     };
     tokio::select! {
-        never = write_on => never,
-        // One that is under way, and what shares it; a few for a thread that is late.
-        written = look_in => assert!(written <= 5 * LOOKS, "{written} went before {LOOKS}"),
+        never = write_forever => never,
+        // Each write of the other process waits for one transaction in progress and its batch; the rest is
+        // tolerance for a slow thread.
+        written = write_a_few => assert!(written <= 5 * WRITES, "{written} slow writes before {WRITES} others"),
     }
 }
 
 #[tokio::test]
-async fn who_is_frozen_in_the_turnstile_holds_up_nobody_for_long() {
+async fn process_that_is_frozen_with_the_write_lock_does_not_block_others() {
     let folder = folder();
     let path = folder.path().join("lockgate.db");
     let database = open(Options::new(&path)).await.unwrap().database;
     database.migrate(&FIRST).await.unwrap();
-    let frozen = std::fs::File::open(folder.path().join("lockgate.db-turnstile")).unwrap();
+    let frozen = std::fs::File::open(folder.path().join("lockgate.db-write-lock")).unwrap();
     frozen.try_lock().unwrap();
     assert_eq!(database.write("inserting", Insert(1)).await.unwrap(), 1);
 }
 
 #[tokio::test]
-async fn a_commit_of_another_process_rings_the_bell() {
+async fn commit_of_another_process_sends_a_notification() {
     let folder = folder();
     let path = folder.path().join("lockgate.db");
     let database = open(Options::new(&path)).await.unwrap().database;
     database.migrate(&FIRST).await.unwrap();
     let other = open(Options::new(&path)).await.unwrap().database;
-    let mut watch = database.watch();
-    // The watch counts from its first look; ring by ring until this very commit is heard.
+    let mut commits = database.commits();
+    // The listener learns of other processes from its second poll on, so wait until this very commit is
+    // visible.
     other.write("inserting", Insert(5)).await.unwrap();
-    tokio::time::timeout(std::time::Duration::from_secs(5), async {
+    tokio::time::timeout(Duration::from_secs(5), async {
         loop {
-            watch.mark_seen();
+            commits.mark_seen();
             if sum(&database).await == 5 {
                 break;
             }
-            assert!(watch.wait().await);
+            assert!(commits.wait().await);
         }
         other.write("inserting", Insert(6)).await.unwrap();
-        assert!(watch.wait().await);
+        assert!(commits.wait().await);
     })
     .await
     .unwrap();

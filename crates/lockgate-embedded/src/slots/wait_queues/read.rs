@@ -87,10 +87,10 @@ impl WaitQueues {
             let pool: PoolName = parsed(&row, "name")?;
             let (per_tenant, hold) = (row.try_get("per_tenant")?, row.try_get("hold")?);
             let paused: bool = row.try_get("paused")?;
-            let limit = limit(allowed(slots, ramp), row.try_get("enforced")?);
-            let open = if paused { 0 } else { limit };
+            let usable_slots = limit(allowed(slots, ramp), row.try_get("enforced")?);
+            let open = if paused { 0 } else { usable_slots };
             self.room.insert(pool.clone(), open.saturating_sub(used));
-            self.pools.insert(pool, Pool { configured, slots, ramp, limit, per_tenant, hold });
+            self.pools.insert(pool, Pool { configured, slots, ramp, usable_slots, per_tenant, hold });
         }
         let rows = sqlx::query(sql!("slots/usage")).bind(names).fetch_all(&mut *tx.connection).await?;
         for row in rows {
