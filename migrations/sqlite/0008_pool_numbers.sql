@@ -1,4 +1,4 @@
--- The numbers that the config gives a pool, and the slots of a ramp step.
+-- Adds the configured numbers of a pool, and the slots of its current ramp step.
 
 alter table pools add column configured_slots integer not null default 0;
 alter table pools add column configured_per_tenant integer;

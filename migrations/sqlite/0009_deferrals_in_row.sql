@@ -1,8 +1,9 @@
--- Deferrals of a job in a row. They set the backoff of its next deferral; `deferrals` counts all of them.
+-- Adds the number of consecutive deferrals of a job, which sets the backoff of its next deferral. `deferrals`
+-- counts all deferrals.
 
 alter table jobs add column deferrals_in_row integer not null default 0;
 
--- The view's columns are those that its table had when it was made.
+-- A view has the columns that its table had when the view was created, so it is created again.
 drop view job_records;
 create view job_records as
 select j.*, r.id as run_id, r.kind, r.queue

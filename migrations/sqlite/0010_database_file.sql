@@ -1,6 +1,6 @@
--- Which file the database is, so that a restored copy is recognized.
+-- Records which file holds the database, so that a restored copy is recognized.
 create table database_file (
     one integer primary key check (one = 1),
-    boot text not null,         -- which start of the host
+    boot text not null,         -- boot id of the host
     file text not null          -- device and inode
 ) strict;

@@ -1,5 +1,5 @@
--- Lost messages are recovered queue by queue. The index leads to the published jobs of one run, so that a recovery reads
--- nothing of the runs of other queues.
+-- Lost messages are recovered per queue. The new indexes find the published jobs of one run, so that a
+-- recovery does not read runs of other queues.
 
 drop index jobs_with_the_broker;
 create index jobs_with_the_broker on jobs (run, updated_at) where state = 'enqueued' and started = 0;

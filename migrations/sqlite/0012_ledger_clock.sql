@@ -1,8 +1,8 @@
--- Ledger time: due times, deadlines and ages are kept in it, so that a step of the wall clock moves none of them. It began as
--- wall time.
+-- Adds ledger time. Due times, deadlines and ages are stored in it, so that a step of the wall clock does not
+-- change them. It starts at the wall-clock time of this migration.
 
--- One row: ledger time, what the wall clock showed then (both in ms since 1970), and the host's uptime (ms) in which of its
--- boots. Within a boot, ledger time follows the uptime.
+-- One row, the latest stored point: ledger time and wall-clock time (ms since 1970), and the uptime of the
+-- host (ms) with its boot. Within a boot, ledger time follows the uptime.
 create table ledger_clock (
     one integer primary key check (one = 1),
     ledger integer not null,

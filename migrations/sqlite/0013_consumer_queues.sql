@@ -1,4 +1,4 @@
--- A consumer says its queue, so that a queue that nobody reads can be told. A consumer that was there before says none until
--- its process starts again.
+-- Adds the queue of a consumer, so that a queue without consumers can be reported. A consumer from before
+-- this migration has an empty queue until its process restarts.
 
 alter table consumers add column queue text not null default '';

@@ -1,9 +1,9 @@
-//! How many no-op jobs a second one file carries, every step durable: claim, publish, take, acquire, start, release,
-//! settle, acknowledge.
+//! Measures how many no-op jobs per second one file carries through all steps: claim, publish, receive,
+//! acquire, start, release, settle, acknowledge.
 //!
-//! `cargo run --release -p lockgate-embedded --example throughput -- [jobs] [workers] [window] [slots]`
+//! `cargo run --release -p lockgate-embedded --example throughput -- [jobs] [workers] [prefetch] [slots]`
 
-#![expect(clippy::print_stdout, reason = "an example says what it measured")]
+#![expect(clippy::print_stdout, reason = "an example prints what it measured")]
 
 use std::time::Duration;
 
@@ -25,13 +25,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-type Whatever<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 #[tokio::main]
-async fn main() -> Whatever {
+async fn main() -> Result {
     let mut numbers = std::env::args().skip(1).map(|text| text.parse::<usize>());
     let mut next = |default| numbers.next().unwrap_or(Ok(default));
-    let (jobs, workers, window, slots) = (next(50_000)?, next(4)?, next(100)?, next(50)?);
+    let (jobs, workers, prefetch, slots) = (next(50_000)?, next(4)?, next(100)?, next(50)?);
 
     let folder = tempfile::tempdir_in(".")?;
     let engine = open(Options::new(folder.path().join("lockgate.db"))).await?.engine;
@@ -49,7 +49,7 @@ async fn main() -> Whatever {
     let (report_done, mut reports) = mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();
     for _ in 0..workers {
-        tasks.spawn(work(engine.clone(), window, report_done.clone()));
+        tasks.spawn(work(engine.clone(), prefetch, report_done.clone()));
     }
     dispatch(&engine, jobs).await?;
     let mut done = 0;
@@ -69,7 +69,7 @@ fn report(what: &str, jobs: usize, took: Duration) {
     println!("{what}: {jobs} jobs in {took:.2?}, {rate}/s");
 }
 
-async fn plan(engine: &Engine, jobs: usize) -> Whatever {
+async fn plan(engine: &Engine, jobs: usize) -> Result {
     let id = RunId(Uuid::now_v7());
     let spec = RunSpec {
         id,
@@ -83,21 +83,21 @@ async fn plan(engine: &Engine, jobs: usize) -> Whatever {
     };
     engine.ledger.plan(PlanStep::Open(spec)).await?;
     let keys: Vec<usize> = (0..jobs).collect();
-    for chunk in keys.chunks(1_000) {
-        let jobs = chunk.iter().map(|n| planned(*n)).collect::<Whatever<Vec<_>>>()?;
+    for page in keys.chunks(1_000) {
+        let jobs = page.iter().map(|n| planned(*n)).collect::<Result<Vec<_>>>()?;
         engine.ledger.plan(PlanStep::Append { run: id, jobs }).await?;
     }
     engine.ledger.plan(PlanStep::Seal { run: id }).await?;
     Ok(())
 }
 
-fn planned(n: usize) -> Whatever<PlannedJob> {
+fn planned(n: usize) -> Result<PlannedJob> {
     let key = format!("organization-{n}");
     let payload = format!("{{\"organization_id\":\"{n}\"}}");
     Ok(PlannedJob { id: JobId(Uuid::now_v7()), key: Key::new(&key)?, tenant: Tenant::new(key)?, payload })
 }
 
-async fn dispatch(engine: &Engine, jobs: usize) -> Whatever {
+async fn dispatch(engine: &Engine, jobs: usize) -> Result {
     let mut out = 0;
     while out < jobs {
         let claimed = engine.ledger.claim(1_000, Duration::from_secs(60)).await?.envelopes;
@@ -109,36 +109,37 @@ async fn dispatch(engine: &Engine, jobs: usize) -> Whatever {
     Ok(())
 }
 
-/// One process: takes what its window holds, and carries each group through all steps.
-async fn work(engine: Engine, window: usize, done: mpsc::UnboundedSender<usize>) -> Whatever {
+/// Acts as one worker process: receives up to its prefetch, and carries the jobs of each batch of leases
+/// through all steps.
+async fn work(engine: Engine, prefetch: usize, done: mpsc::UnboundedSender<usize>) -> Result {
     let session = engine.slots.open("throughput").await?;
-    let mut deliveries = engine.broker.subscribe(&QueueName::new("q")?, u32::try_from(window)?).await?;
-    let mut wakes = engine.slots.notifications(&session).await?;
+    let mut deliveries = engine.broker.subscribe(&QueueName::new("q")?, u32::try_from(prefetch)?).await?;
+    let mut notifications = engine.slots.notifications(&session).await?;
     loop {
-        let taken = deliveries.next().await?;
-        let mut leases = acquire(&engine, &session, &taken).await?;
-        let mut left = taken.len();
+        let received = deliveries.next().await?;
+        let mut leases = acquire(&engine, &session, &received).await?;
+        let mut left = received.len();
         while left > 0 {
             if leases.is_empty() {
-                leases = wakes.next().await?.into_iter().filter_map(granted).collect();
+                leases = notifications.next().await?.into_iter().filter_map(granted).collect();
                 continue;
             }
-            let group: Vec<Lease> = std::mem::take(&mut leases);
-            left -= group.len();
-            done.send(run(&engine, &session, &taken, &group).await?)?;
+            let batch: Vec<Lease> = std::mem::take(&mut leases);
+            left -= batch.len();
+            done.send(run(&engine, &session, &received, &batch).await?)?;
         }
     }
 }
 
-fn granted(wake: Notification) -> Option<Lease> {
-    match wake {
+fn granted(notification: Notification) -> Option<Lease> {
+    match notification {
         Notification::Granted(lease) => Some(lease),
         Notification::Stop(_) => None,
     }
 }
 
-/// Asks for a slot for each delivery; answers what was granted at once. The others stand in line.
-async fn acquire(engine: &Engine, session: &Session, taken: &[Delivery]) -> Whatever<Vec<Lease>> {
+/// Acquires a slot for each delivery. Returns the leases granted at once; the other requests wait.
+async fn acquire(engine: &Engine, session: &Session, received: &[Delivery]) -> Result<Vec<Lease>> {
     let pool = PoolName::new("p")?;
     let request = |envelope: &Envelope| SlotRequest {
         lease: LeaseId::from(envelope.job),
@@ -147,7 +148,7 @@ async fn acquire(engine: &Engine, session: &Session, taken: &[Delivery]) -> What
         drain_for: Duration::ZERO,
         max_wait: Duration::from_secs(60),
     };
-    let requests = taken.iter().filter_map(|d| d.message.as_ref().ok()).map(request).collect();
+    let requests = received.iter().filter_map(|d| d.message.as_ref().ok()).map(request).collect();
     let admissions = engine.slots.acquire(session, requests).await?;
     let granted = |admission| match admission {
         Admission::Granted(lease) => Some(lease),
@@ -156,15 +157,15 @@ async fn acquire(engine: &Engine, session: &Session, taken: &[Delivery]) -> What
     Ok(admissions.into_iter().filter_map(granted).collect())
 }
 
-/// Start, release, settle and acknowledge a group.
-async fn run(engine: &Engine, session: &Session, taken: &[Delivery], group: &[Lease]) -> Whatever<usize> {
+/// Starts, releases, settles and acknowledges the jobs of these leases. Returns their number.
+async fn run(engine: &Engine, session: &Session, received: &[Delivery], leases: &[Lease]) -> Result<usize> {
     let of = |lease: &Lease| {
         let is = |d: &&Delivery| d.message.as_ref().is_ok_and(|e| LeaseId::from(e.job) == lease.id());
-        taken.iter().find(is)
+        received.iter().find(is)
     };
-    let mine: Vec<(&Delivery, &Envelope)> =
-        group.iter().filter_map(of).filter_map(|d| Some((d, d.message.as_ref().ok()?))).collect();
-    let starts = mine
+    let started_jobs: Vec<(&Delivery, &Envelope)> =
+        leases.iter().filter_map(of).filter_map(|d| Some((d, d.message.as_ref().ok()?))).collect();
+    let starts = started_jobs
         .iter()
         .map(|(_, e)| Start {
             job: e.job,
@@ -174,9 +175,9 @@ async fn run(engine: &Engine, session: &Session, taken: &[Delivery], group: &[Le
         })
         .collect();
     let started = engine.ledger.start(starts).await?;
-    let releases = group.iter().map(|l| Release::Free { lease: l.id(), fence: l.fence }).collect();
+    let releases = leases.iter().map(|l| Release::Free { lease: l.id(), fence: l.fence }).collect();
     engine.slots.release(session, releases).await?;
-    let reports = mine.iter().zip(started).filter_map(|((_, envelope), started)| match started {
+    let reports = started_jobs.iter().zip(started).filter_map(|((_, envelope), started)| match started {
         Started::Run(execution) => Some(Report::Settled(Settlement {
             job: envelope.job,
             by: SettlementToken::Unrecorded { dispatch: envelope.dispatch, number: execution.number },
@@ -187,6 +188,6 @@ async fn run(engine: &Engine, session: &Session, taken: &[Delivery], group: &[Le
         _ => None,
     });
     engine.ledger.settle(reports.collect()).await?;
-    engine.broker.acknowledge(mine.iter().map(|(d, _)| Disposition::Ack(d.tag)).collect()).await?;
-    Ok(mine.len())
+    engine.broker.acknowledge(started_jobs.iter().map(|(d, _)| Disposition::Ack(d.tag)).collect()).await?;
+    Ok(started_jobs.len())
 }

@@ -1,7 +1,7 @@
-//! The broker in SQLite: messages wait in a table until a consumer takes them.
+//! The broker port in SQLite: messages wait in a table until a consumer receives them.
 //!
-//! It must never hold the truth about a job. A message belongs to one consumer at a time; one that is dead, or gone,
-//! gives its messages back.
+//! A message belongs to one consumer at a time. A consumer that is dead or closed returns its messages to the
+//! queue. The ledger, not the broker, is authoritative for jobs.
 
 mod dead;
 mod subscription;
@@ -25,7 +25,7 @@ use crate::database::{Database, Doing, Write};
 use crate::store_clock::Reading;
 use subscription::Subscription;
 
-/// The broker of one file.
+/// The broker port of one file.
 pub(crate) struct SqliteBroker {
     database: Database,
     timing: SlotTiming,
@@ -48,8 +48,8 @@ impl Broker for SqliteBroker {
         self.database.write(doing, Publish { envelopes }).await
     }
 
-    async fn subscribe(&self, queue: &QueueName, window: u32) -> Result<Box<dyn Deliveries>, EngineError> {
-        let subscription = Subscription::open(&self.database, self.timing, queue, window).await?;
+    async fn subscribe(&self, queue: &QueueName, prefetch: u32) -> Result<Box<dyn Deliveries>, EngineError> {
+        let subscription = Subscription::open(&self.database, self.timing, queue, prefetch).await?;
         Ok(Box::new(subscription))
     }
 
@@ -58,7 +58,7 @@ impl Broker for SqliteBroker {
             return Ok(());
         }
         let now = self.database.now();
-        self.database.write("ending deliveries", Settle { dispositions, now }).await
+        self.database.write("acknowledging deliveries", Acknowledge { dispositions, now }).await
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError> {
@@ -68,15 +68,15 @@ impl Broker for SqliteBroker {
             .await
             .doing("counting messages")?;
         let count = |column| row.try_get(column).doing("counting messages");
-        Ok(Depth { ready: count("ready")?, unsettled: count("unsettled")?, dead: count("dead")? })
+        Ok(Depth { ready: count("ready")?, unsettled: count("in_flight")?, dead: count("dead")? })
     }
 
     async fn consumers(&self, queue: &QueueName) -> Result<u64, EngineError> {
         let doing = "counting consumers";
-        let reading = Reading::take(&self.database, self.timing);
+        let reading = Reading::of(&self.database, self.timing);
         let mut reader = self.database.reader().acquire().await.doing(doing)?;
-        // Consumers that live keep the clock.
-        let Some(now) = reading.look(&mut reader).await.doing(doing)? else { return Ok(0) };
+        // Consumers that are alive store the clock with each heartbeat.
+        let Some(now) = reading.peek(&mut reader).await.doing(doing)? else { return Ok(0) };
         sqlx::query_scalar(sql!("broker/count_consumers"))
             .bind(queue.as_str())
             .bind(now)
@@ -93,13 +93,18 @@ impl Broker for SqliteBroker {
         &self,
         queue: &QueueName,
         ids: Vec<String>,
-        end: Resolution,
+        resolution: Resolution,
     ) -> Result<u64, EngineError> {
-        self.database.write("ending dead letters", dead::Bury { queue: queue.clone(), ids, end }).await
+        self.database
+            .write(
+                "resolving dead letters",
+                dead::ResolveDeadLetters { queue: queue.clone(), ids, resolution },
+            )
+            .await
     }
 }
 
-/// Stores messages: a JSON array of envelopes.
+/// Stores messages, given as a JSON array of envelopes.
 struct Publish {
     envelopes: String,
 }
@@ -118,15 +123,15 @@ impl Write for Publish {
     }
 }
 
-/// Ends deliveries.
-struct Settle {
+/// Acknowledges, rejects or returns deliveries.
+struct Acknowledge {
     dispositions: Vec<Disposition>,
     now: Timestamp,
 }
 
-/// A delivery as the statements read it.
+/// A delivery with its disposition, as the statements read it.
 #[derive(Clone, Copy, Serialize)]
-struct MarkRow<'a> {
+struct DispositionRow<'a> {
     number: u64,
     consumer: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,30 +141,36 @@ struct MarkRow<'a> {
 }
 
 #[async_trait]
-impl Write for Settle {
+impl Write for Acknowledge {
     type Output = ();
 
-    /// A delivery whose end was lost comes again and finds its job over; a dead letter is all there is of its message.
+    /// A lost acknowledgement leads to a redelivery that finds its job settled. A dead letter is the only
+    /// copy of its message, so it must survive.
     fn is_durable(&self) -> bool {
-        self.dispositions.iter().any(|mark| matches!(mark, Disposition::Reject { .. }))
+        self.dispositions.iter().any(|disposition| matches!(disposition, Disposition::Reject { .. }))
     }
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<(), EngineError> {
-        self.settle(tx).await.doing("ending deliveries")
+        self.acknowledge(tx).await.doing("acknowledging deliveries")
     }
 }
 
-impl Settle {
-    async fn settle(&self, tx: &mut SqliteConnection) -> sqlx::Result<()> {
+impl Acknowledge {
+    async fn acknowledge(&self, tx: &mut SqliteConnection) -> sqlx::Result<()> {
         let (mut ended, mut rejected, mut returned) = (Vec::new(), Vec::new(), Vec::new());
-        for mark in &self.dispositions {
-            let tag = mark.tag();
-            let row = MarkRow { number: tag.number, consumer: tag.generation, reason: None, detail: None };
-            match mark {
+        for disposition in &self.dispositions {
+            let tag = disposition.tag();
+            let row =
+                DispositionRow { number: tag.number, consumer: tag.generation, reason: None, detail: None };
+            match disposition {
                 Disposition::Ack(_) => ended.push(row),
                 Disposition::Return(_) => returned.push(row),
                 Disposition::Reject { why, .. } => {
-                    rejected.push(MarkRow { reason: Some(why.reason), detail: Some(&why.detail), ..row });
+                    rejected.push(DispositionRow {
+                        reason: Some(why.reason),
+                        detail: Some(&why.detail),
+                        ..row
+                    });
                     ended.push(row);
                 }
             }

@@ -1,17 +1,19 @@
-//! One SQLite file: one writer with group commit, a few readers, and a bell that rings when anything was committed.
+//! One SQLite file with one writer per process, a few readers, and commit notifications.
 //!
-//! It must never know what is written: ledger, broker, slots and a worker's own tables all come as [`Write`]s.
+//! The writer does not know what it writes. The ledger, the broker, the slots and a worker's own tables all
+//! submit [`Write`]s, and waiting writes share one transaction (group commit).
 //!
-//! Many processes may have the file open. Every write transaction begins `IMMEDIATE`, in WAL mode with
-//! `synchronous=FULL`: what was answered is on the disk.
+//! Many processes can have the file open. Every write transaction begins `IMMEDIATE`, in WAL mode. A durable
+//! write returns after its commit is on the disk (`synchronous=FULL`).
 
 mod clock;
+mod commits;
 mod error;
 mod file_guard;
 mod migrations;
 mod open;
-mod turnstile;
-mod watch;
+mod result_code;
+mod write_lock;
 mod writer;
 
 #[cfg(test)]
@@ -33,43 +35,45 @@ use tokio_util::task::TaskTracker;
 pub use error::{Doing, OpenError};
 pub use migrations::{Applied, Component, LOCKGATE, Migration, MigrationStatus};
 
+pub(crate) use commits::CommitListener;
 pub(crate) use file_guard::FileId;
-pub(crate) use watch::Watch;
 
 use clock::Clock;
-use migrations::{Migrate, Statuses};
-use watch::Bell;
+use commits::CommitNotifier;
+use migrations::{Migrate, ReadStatuses};
 use writer::Writer;
 
-/// A piece of work for the writer, in a transaction that it shares with others.
+/// A unit of work for the writer. It shares its transaction with other writes.
 ///
-/// It may run twice: when one write of a shared transaction fails, all of them are rolled back and each is run again
-/// in a transaction of its own, so that only the bad one fails. So it takes `&self`, and keeps nothing in itself.
+/// It can run twice. When one write of a shared transaction fails, all of them are rolled back and each runs
+/// again in a transaction of its own, so that only the faulty one fails. Therefore `run` takes `&self` and
+/// keeps no state.
 #[async_trait]
 pub trait Write: Send + Sync + 'static {
-    /// What it answers once it is durable.
+    /// What the write returns after its commit.
     type Output: Send + 'static;
 
-    /// Whether a loss of power must not take it back. Default yes. `false` is for what dies with the host anyway, or is
-    /// made again from what is durable; it still never survives half.
+    /// Returns whether the commit must survive a loss of power. Default: true. Return false for state that
+    /// dies with the host, or that can be rebuilt from durable state. The write stays atomic in both cases.
     fn is_durable(&self) -> bool {
         true
     }
 
-    /// Whether its answer stands though nothing of it could be kept, as on a full disk. Default no. `true` is for a look
-    /// that writes only what the next one writes again: who looks needs no space.
-    fn is_look(&self) -> bool {
+    /// Returns whether the caller gets the output even when the transaction cannot be committed, as on a full
+    /// disk. Default: false. Return true for a read whose only writes are repeated by the next read, so that
+    /// reads work without free space.
+    fn is_best_effort(&self) -> bool {
         false
     }
 
-    /// Does the work. It neither begins, commits nor rolls back.
+    /// Runs the statements. The writer begins, commits and rolls back the transaction.
     ///
     /// # Errors
-    /// Whatever went wrong: nothing of this write is kept.
+    /// Returns the first error; the writer then rolls this write back.
     async fn run(&self, transaction: &mut SqliteConnection) -> Result<Self::Output, EngineError>;
 }
 
-/// An open database. Cheap to clone; the file is closed with the last clone.
+/// An open database. Cheap to clone; dropping the last clone closes the file.
 #[derive(Clone)]
 pub struct Database {
     inner: Arc<Inner>,
@@ -79,147 +83,151 @@ struct Inner {
     path: PathBuf,
     writer: Writer,
     readers: SqlitePool,
-    bell: Bell,
+    commits: CommitNotifier,
     clock: Clock,
     tasks: TaskTracker,
 }
 
-/// The answer of a write that is under way. Dropping it does not undo the write.
-pub(crate) type Answer<T> = oneshot::Receiver<Result<T, EngineError>>;
+/// Receives the output of a submitted write. Dropping it does not cancel the write.
+pub(crate) type WriteReceiver<T> = oneshot::Receiver<Result<T, EngineError>>;
 
 impl Database {
-    /// Opens the file, and makes it when it is missing. It gets no tables yet.
+    /// Opens the file, or creates it without tables.
     ///
     /// # Errors
-    /// When it cannot be used; the error names it and the way out.
+    /// Returns an error that names the file and the remedy when the file cannot be used.
     pub(crate) async fn open(path: PathBuf) -> Result<Self, OpenError> {
         open::prepare(&path)?;
-        let bell = Bell::default();
-        let writer = Writer::start(path.clone(), bell.clone()).await?;
+        let commits = CommitNotifier::default();
+        let writer = Writer::start(path.clone(), commits.clone()).await?;
         let readers = open::readers(&path);
         Ok(Self {
             inner: Arc::new(Inner {
                 path,
                 writer,
                 readers,
-                bell,
+                commits,
                 clock: Clock::default(),
                 tasks: TaskTracker::new(),
             }),
         })
     }
 
-    /// Connections for reading. They cannot write. Once the file was deleted or replaced they are closed.
+    /// Returns read-only connections. They are closed after the file was deleted or replaced.
     #[must_use]
     pub fn reader(&self) -> &SqlitePool {
         if self.inner.writer.guard().is_lost() && !self.inner.readers.is_closed() {
-            // Marks the pool as closed; waiting for its connections is not needed.
+            // Calling `close` already marks the pool as closed. Nothing depends on when its connections end.
             drop(self.inner.readers.close());
         }
         &self.inner.readers
     }
 
-    /// Runs a write and waits until it is durable. Dropping the future does not take it back.
+    /// Runs a write and waits for its commit. Dropping the future does not cancel the write.
     ///
     /// # Errors
-    /// The write's own, or the store's: busy for 5 s, disk full.
+    /// Returns the write's own error, or the store's, such as a full disk or a lock that is busy
+    /// for 5 s.
     pub async fn write<W: Write>(&self, doing: &'static str, work: W) -> Result<W::Output, EngineError> {
-        let answer = self.submit(doing, work).await?;
-        answered(doing, answer.await)
+        let output = self.submit(doing, work).await?;
+        write_result(doing, output.await)
     }
 
-    /// Hands a write to the writer without waiting for its end.
+    /// Submits a write without waiting for its commit.
     pub(crate) async fn submit<W: Write>(
         &self,
         doing: &'static str,
         work: W,
-    ) -> Result<Answer<W::Output>, EngineError> {
+    ) -> Result<WriteReceiver<W::Output>, EngineError> {
         self.inner.writer.submit(doing, work).await
     }
 
-    /// Brings the tables of a component up to date; answers what was applied.
+    /// Applies the missing migrations of a component and returns them.
     ///
     /// # Errors
-    /// When the file's tables are of a newer version, or were made by a different text of a migration.
+    /// Fails when the tables have a newer version, or when the text of an applied migration was changed.
     pub async fn migrate(&self, component: &Component) -> Result<Vec<Applied>, OpenError> {
         let work = Migrate { component: *component, path: self.inner.path.clone() };
-        // A look first: who only wants to read does not wait until busy workers let it write.
-        if let Some(found) = work.look(self.reader()).await {
-            return found;
+        // Check with a reader first, so that opening an up-to-date file does not wait for the write lock.
+        if let Some(checked) = work.check_read_only(self.reader()).await {
+            return checked;
         }
         self.write("migrating the database", work).await.map_err(|error| self.unusable(error))?
     }
 
-    /// The migrations of a component, and when each was applied.
+    /// Returns the migrations of a component, with the time when each was applied.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// Fails when the database cannot be read.
     pub async fn migrations(&self, component: &Component) -> Result<Vec<MigrationStatus>, OpenError> {
-        let work = Statuses { component: *component };
+        let work = ReadStatuses { component: *component };
         self.write("reading migrations", work).await.map_err(|error| self.unusable(error))
     }
 
-    /// The wall clock of this host. The ledger decides by a clock of its own, which no step of this one moves.
+    /// Returns the wall-clock time of this host. Ledger time is separate and does not follow steps of the
+    /// wall clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.inner.clock.wall()
     }
 
-    /// Where the file is.
+    /// Returns the path of the database file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.inner.path
     }
 
-    /// Moves this handle's clocks forward, as if so much time had passed. For tests.
+    /// Advances the clocks of this handle by `by`. For tests.
     #[doc(hidden)]
     pub fn advance(&self, by: Duration) {
         self.inner.clock.advance(by);
-        self.inner.bell.ring();
+        self.inner.commits.notify();
     }
 
-    /// Sets this handle's wall clock so many milliseconds off the host's, and leaves its uptime alone. For tests.
+    /// Sets the offset between the wall clock of this handle and the host's, in milliseconds. The uptime does
+    /// not change. For tests.
     #[doc(hidden)]
     pub fn step_wall_clock(&self, off_by_ms: i64) {
         self.inner.clock.step_wall(off_by_ms);
     }
 
-    /// Forgets all slots, as a store that lost its state. For tests.
+    /// Deletes all state of the slots, as a store that lost its state. For tests.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     #[doc(hidden)]
     pub async fn forget_slots(&self) -> Result<(), EngineError> {
-        self.write("forgetting slots", crate::slots::Forget).await
+        self.write("deleting the state of the slots", crate::slots::ForgetSlots).await
     }
 
-    /// Milliseconds since the host was started, sleep included.
+    /// Returns the time since the host was booted, sleep included, in milliseconds.
     pub(crate) fn uptime(&self) -> i64 {
         self.inner.clock.uptime()
     }
 
-    /// Nanoseconds since the host was started, sleep included.
+    /// Returns the time since the host was booted, sleep included, in nanoseconds.
     pub(crate) fn uptime_nanos(&self) -> u64 {
         self.inner.clock.uptime_nanos()
     }
 
-    /// Which start of the host this is.
+    /// Returns the id of the current boot of the host.
     pub(crate) fn boot(&self) -> &str {
         self.inner.clock.boot()
     }
 
-    /// Which file is open.
+    /// Returns the identity of the open file.
     pub(crate) fn file(&self) -> FileId {
         self.inner.writer.guard().database()
     }
 
-    /// Rings after each commit, of this process at once and of another one within 50 ms.
-    pub(crate) fn watch(&self) -> Watch {
-        self.inner.bell.watch()
+    /// Subscribes to commit notifications. One follows each commit of this process at once, and each commit
+    /// of another process within 50 ms.
+    pub(crate) fn commits(&self) -> CommitListener {
+        self.inner.commits.subscribe()
     }
 
-    /// Runs a task beside the writer, on its thread: the jobs' runtime cannot hold it up.
-    pub(crate) fn beside_writer<F>(&self, task: F)
+    /// Runs a task on the writer's thread, where jobs that block their runtime cannot delay it.
+    pub(crate) fn spawn_on_writer<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -238,10 +246,10 @@ impl std::fmt::Debug for Database {
     }
 }
 
-/// The answer, or what it means that there is none: the writer's thread is gone.
-pub(crate) fn answered<T>(
+/// Returns the output of a write, or an error when the writer's thread has ended before it sent one.
+pub(crate) fn write_result<T>(
     doing: &'static str,
-    answer: Result<Result<T, EngineError>, oneshot::error::RecvError>,
+    output: Result<Result<T, EngineError>, oneshot::error::RecvError>,
 ) -> Result<T, EngineError> {
-    answer.unwrap_or_else(|_| Err(error::writer_is_gone(doing)))
+    output.unwrap_or_else(|_| Err(error::writer_stopped(doing)))
 }

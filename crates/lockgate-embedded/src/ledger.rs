@@ -1,7 +1,7 @@
-//! The ledger in SQLite: runs and jobs, the source of truth.
+//! The ledger port in SQLite: runs and jobs. It is authoritative for their state.
 //!
-//! It must never publish nor run anything. What may happen to a job is decided by [`lockgate_core::transition`] on rows
-//! that are read and written back in one transaction; SQL alone moves many rows at once.
+//! [`lockgate_core::transition`] decides what may happen to a job. The rows are read and written back in one
+//! transaction. Statements that change many rows at once follow the same transitions in SQL.
 
 mod claim;
 mod clock;
@@ -29,9 +29,10 @@ use tokio::sync::OnceCell;
 
 use crate::database::{Database, Doing};
 
-/// The ledger of one file.
+/// The ledger port of one file.
 pub(crate) struct SqliteLedger {
     database: Database,
+    /// The ledger clock of this boot, set by the first call that needs it.
     clock: OnceCell<LedgerClock>,
 }
 
@@ -40,14 +41,14 @@ impl SqliteLedger {
         Self { database, clock: OnceCell::new() }
     }
 
-    /// Ledger time.
+    /// Returns ledger time.
     async fn now(&self) -> Result<Timestamp, EngineError> {
         let clock = self.clock.get_or_try_init(|| clock::join(&self.database)).await?;
         Ok(clock.now(self.database.uptime()))
     }
 
-    /// Returns the difference between ledger time and what people read, for a call that reads by `reader` and must not wait
-    /// for writers.
+    /// Returns the difference between ledger time and wall-clock time, for a call that uses `reader` and must
+    /// not wait for the write lock.
     async fn offset(&self, reader: &mut SqliteConnection) -> sqlx::Result<WallOffset> {
         let ledger = match self.clock.get() {
             Some(clock) => clock.now(self.database.uptime()),
@@ -67,15 +68,15 @@ impl Ledger for SqliteLedger {
         Ok(Planned { run: offset.run(planned.run), ..planned })
     }
 
-    async fn claim(&self, limit: u32, hold: Duration) -> Result<Claimed, EngineError> {
+    async fn claim(&self, max_jobs: u32, hold: Duration) -> Result<Claimed, EngineError> {
         let now = self.now().await?;
-        // A look first: an idle dispatcher never takes the write lock.
-        let mut reader = self.database.reader().acquire().await.doing("looking for due batches")?;
-        let due = claim::next_due(&mut reader, now).await.doing("looking for due batches")?;
+        // Read first, so that an idle dispatcher never takes the write lock.
+        let mut reader = self.database.reader().acquire().await.doing("reading the next due time")?;
+        let due = claim::next_due(&mut reader, now).await.doing("reading the next due time")?;
         drop(reader);
         match due {
             Some(due) if due <= now => {
-                self.database.write("claiming due batches", claim::Claim { limit, hold, now }).await
+                self.database.write("claiming due batches", claim::Claim { max_jobs, hold, now }).await
             }
             due => Ok(Claimed { envelopes: Vec::new(), next_due: due.map(|due| due.since(now)) }),
         }
@@ -83,14 +84,16 @@ impl Ledger for SqliteLedger {
 
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError> {
         let now = self.now().await?;
-        // A read first: starts that write nothing never take the write lock.
+        // Try read-only first: starts that write nothing never take the write lock.
         if starts
             .iter()
             .all(|start| matches!(start.durability, StartDurability::Later | StartDurability::Never))
         {
             let mut reader = self.database.reader().acquire().await.doing("starting jobs")?;
-            if let Some(answers) = execute::look(&mut reader, &starts, now).await.doing("starting jobs")? {
-                return Ok(answers);
+            if let Some(started) =
+                execute::start_read_only(&mut reader, &starts, now).await.doing("starting jobs")?
+            {
+                return Ok(started);
             }
         }
         self.database.write("starting jobs", execute::StartJobs { starts, now }).await
@@ -102,7 +105,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, EngineError> {
-        // One transaction: every count is of the same instant as its run.
+        // One read transaction, so that every count matches its run.
         let mut snapshot = self.database.reader().begin().await.doing("reading runs")?;
         let runs = read::runs(&mut snapshot, &query).await.doing("reading runs")?;
         let offset = self.offset(&mut snapshot).await.doing("reading runs")?;
@@ -118,12 +121,12 @@ impl Ledger for SqliteLedger {
 
     async fn control(&self, command: RunCommand) -> Result<u64, EngineError> {
         let (command, now) = (command.checked()?, self.now().await?);
-        self.database.write("carrying out a command", control::Control { command, now }).await
+        self.database.write("running a command", control::Control { command, now }).await
     }
 
-    async fn sweep(&self, sweep: Sweep, limit: u32) -> Result<Swept, EngineError> {
+    async fn sweep(&self, sweep: Sweep, max_jobs: u32) -> Result<Swept, EngineError> {
         let now = self.now().await?;
         let reading = clock::Reading::of(&self.database);
-        self.database.write("sweeping the ledger", sweep::SweepJobs { sweep, limit, now, reading }).await
+        self.database.write("sweeping the ledger", sweep::SweepJobs { sweep, max_jobs, now, reading }).await
     }
 }

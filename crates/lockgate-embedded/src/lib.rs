@@ -1,9 +1,13 @@
-//! The embedded engine: ledger, broker, slots and rates in one SQLite file, used by any number of processes of one machine.
+//! The embedded engine: ledger, broker, slots and rates in one SQLite file.
 //!
-//! It must never hold truth outside that file: what a process keeps in memory may be lost with it at any instant.
+//! Any number of processes on one host can use the file together.
 //!
-//! Read it in this order: [`database`] (one writer with group commit, readers, bell, migrations), then the three
-//! ports as every engine has them: `ledger`, `broker`, `slots`; beside them `chunks`, which rates are drawn from. Their SQL lies in `sql/`, one operation a file.
+//! The file is authoritative. A process keeps nothing in memory that another process needs, because it can be
+//! killed at any moment.
+//!
+//! Read [`database`] first (one writer with group commit, readers, commit notifications, migrations). Then
+//! read the three ports that every engine has, `ledger`, `broker` and `slots`, and `token_store` for rate
+//! limits. Their SQL is in `sql/`, one operation per file.
 
 pub mod database;
 
@@ -25,34 +29,34 @@ pub use database::{
     Applied, Component, Database, Doing, LOCKGATE, Migration, MigrationStatus, OpenError, Write,
 };
 
-/// Where the database is, and the times of its leases.
+/// The location of the database and the timing of its leases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The database file. It and its folder are made when they are missing.
+    /// The database file. The file and its folder are created if they do not exist.
     pub path: PathBuf,
-    /// Times of leases, heartbeats and subscriptions; the same in every process on the file.
+    /// Timing of leases, heartbeats and subscriptions. Every process on the file needs the same values.
     pub timing: SlotTiming,
 }
 
 impl Options {
-    /// The file at `path`, with the default times.
+    /// Returns options for the file at `path` with the default timing.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), timing: SlotTiming::default() }
     }
 }
 
-/// An open engine, and the database beneath it for tables of a worker's own.
+/// An open engine and its database.
 #[derive(Debug, Clone)]
 pub struct Embedded {
-    /// The three ports, named `embedded`.
+    /// The ledger, the broker and the slots. The name of the engine is `embedded`.
     pub engine: Engine,
-    /// What the rates of all processes on the file are drawn from.
+    /// The token store of rate limits, which all processes on the file share.
     pub chunks: Arc<dyn TokenStore>,
-    /// The file that they share.
+    /// The database of the engine, where a worker can also keep tables of its own.
     pub database: Database,
 }
 
-/// Opens the engine: makes the file when it is missing, checks it, and brings its tables up to date.
+/// Opens the engine. Creates the file if it does not exist, checks it and applies missing migrations.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -65,7 +69,7 @@ pub struct Embedded {
 /// ```
 ///
 /// # Errors
-/// When the file cannot be used; the error names it and the way out.
+/// Returns an error that names the file and the remedy when the file cannot be used.
 pub async fn open(options: Options) -> Result<Embedded, OpenError> {
     let timing = options.timing.check()?;
     let database = Database::open(options.path).await?;

@@ -1,20 +1,21 @@
-//! The slots in SQLite: pools, leases, waiters and sessions of all processes on one file.
+//! The slots port in SQLite: pools, leases, waiters and sessions of all processes on one file.
 //!
-//! It must never keep a count of what is held, in the file or in memory: it is the sum of the leases. Each call is one
-//! write transaction, and leaves nobody waiting who could be granted.
+//! The slots in use are always the sum of the leases. No counter is stored that could drift from it. Each
+//! call is one write transaction, and at its end no request waits that could be granted.
 
 mod acquire;
-mod desk;
+
 mod heartbeat;
+mod history;
 mod notifications;
 mod pools;
-mod queue;
-mod record;
 mod release;
 mod restored;
 mod rows;
 mod session;
 mod stranding;
+mod transaction;
+mod wait_queues;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,16 +31,17 @@ use uuid::Uuid;
 
 use crate::database::Database;
 use crate::store_clock::Reading;
-use desk::{Call, Caller, Operation};
+use transaction::{Call, Caller, Operation};
 
 pub(crate) use restored::recognize;
-pub(crate) use session::Forget;
+pub(crate) use session::ForgetSlots;
 
-/// The slots of one file.
+/// The slots port of one file.
 pub(crate) struct SqliteSlots {
     database: Database,
     timing: SlotTiming,
-    /// How the sessions opened here call themselves: what the store needs to open one again.
+    /// Process names of the sessions opened here. The store needs them to create a session again after a loss
+    /// of state.
     processes: Mutex<HashMap<SessionId, String>>,
 }
 
@@ -48,8 +50,8 @@ impl SqliteSlots {
         Self { database, timing, processes: Mutex::default() }
     }
 
-    async fn call<O: Operation>(&self, doing: &'static str, operation: O) -> Result<O::Answer, EngineError> {
-        let reading = Reading::take(&self.database, self.timing);
+    async fn call<O: Operation>(&self, doing: &'static str, operation: O) -> Result<O::Output, EngineError> {
+        let reading = Reading::of(&self.database, self.timing);
         self.database.write(doing, Call { doing, reading, operation }).await
     }
 
@@ -68,7 +70,7 @@ impl Slots for SqliteSlots {
     async fn open(&self, process: &str) -> Result<Session, EngineError> {
         let session = Session { id: SessionId(Uuid::now_v7()), timing: self.timing };
         self.processes().insert(session.id, process.to_owned());
-        self.call("opening a session", session::Open { caller: self.caller(&session) }).await?;
+        self.call("opening a session", session::OpenSession { caller: self.caller(&session) }).await?;
         Ok(session)
     }
 
@@ -77,11 +79,11 @@ impl Slots for SqliteSlots {
         session: &Session,
         requests: Vec<SlotRequest>,
     ) -> Result<Vec<Admission>, EngineError> {
-        self.call("asking for slots", acquire::Acquire::new(self.caller(session), requests)).await
+        self.call("acquiring slots", acquire::Acquire::new(self.caller(session), requests)).await
     }
 
     async fn release(&self, session: &Session, releases: Vec<Release>) -> Result<Vec<Released>, EngineError> {
-        self.call("releasing slots", release::ReleaseAll { session: session.id, releases }).await
+        self.call("releasing slots", release::ReleaseSlots { session: session.id, releases }).await
     }
 
     async fn heartbeat(
@@ -91,17 +93,17 @@ impl Slots for SqliteSlots {
         waiting: Vec<SlotRequest>,
     ) -> Result<HeartbeatReply, EngineError> {
         let waiting = waiting.into_iter().map(|request| request.lease).collect();
-        let beat = heartbeat::Beat { caller: self.caller(session), held, waiting };
-        self.call("sending a heartbeat", beat).await
+        let heartbeat = heartbeat::Heartbeat { caller: self.caller(session), held, waiting };
+        self.call("sending a heartbeat", heartbeat).await
     }
 
     async fn notifications(&self, session: &Session) -> Result<Box<dyn Notifications>, EngineError> {
-        Ok(Box::new(notifications::Pushes::listen(&self.database, session.id).await?))
+        Ok(Box::new(notifications::SessionNotifications::open(&self.database, session.id).await?))
     }
 
     async fn close(&self, session: &Session) -> Result<(), EngineError> {
         self.processes().remove(&session.id);
-        self.call("closing a session", session::Close { session: session.id }).await
+        self.call("closing a session", session::CloseSession { session: session.id }).await
     }
 
     async fn inspect(&self, query: &PoolQuery) -> Result<Vec<PoolView>, EngineError> {

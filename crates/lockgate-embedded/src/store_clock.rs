@@ -1,6 +1,7 @@
-//! The clock of the slots and of subscriptions: virtual, in the file, the same for every process.
+//! The virtual clock of the slots and of subscriptions. It is stored in the file, so all processes share it.
 //!
-//! It must never go back nor leap: a suspended host, or a pause of all processes, expires nobody at once.
+//! The clock never goes back, and it advances by a bounded step per call. A suspended host, or a pause of all
+//! processes, therefore does not expire every session at once.
 
 use lockgate_core::time::millis;
 use lockgate_core::timing::SlotTiming;
@@ -9,7 +10,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::columns::sql;
 use crate::database::Database;
 
-/// A reading of the host's uptime, handed to the store with each call.
+/// A reading of the host's clocks, which each call passes to the store.
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
     uptime: i64,
@@ -19,7 +20,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    pub(crate) fn take(database: &Database, timing: SlotTiming) -> Self {
+    pub(crate) fn of(database: &Database, timing: SlotTiming) -> Self {
         let wall_micros = u64::try_from(database.now().0).unwrap_or(0).saturating_mul(1_000);
         Self { uptime: database.uptime(), boot: database.boot().to_owned(), wall_micros, timing }
     }
@@ -28,14 +29,16 @@ impl Reading {
         &self.timing
     }
 
-    /// The wall clock in microseconds: what numbers grow by across a loss of state.
+    /// Returns the wall-clock time in microseconds. It is the lower bound of new fences, so that fences grow
+    /// even across a loss of state.
     pub(crate) fn wall_micros(&self) -> u64 {
         self.wall_micros
     }
 
-    /// Advances the clock to this reading and answers what it shows, in milliseconds.
+    /// Advances the clock to this reading and returns virtual time in milliseconds.
     ///
-    /// After another start of the host all who were alive are dead: they are made so here, once.
+    /// The first call after a reboot of the host ends all sessions and consumers, because their processes are
+    /// dead.
     pub(crate) async fn tick(&self, tx: &mut SqliteConnection) -> sqlx::Result<i64> {
         let row = sqlx::query(sql!("clock/read")).fetch_one(&mut *tx).await?;
         let (now, uptime): (i64, i64) = (row.try_get("now")?, row.try_get("uptime")?);
@@ -46,21 +49,22 @@ impl Reading {
             return Ok(now);
         }
         let next = self.timing.tick(now, uptime, self.uptime);
-        // What it shows follows from the last reading that was kept, so not every one need be: only often enough that
-        // a step stays far below the longest.
+        // Virtual time follows from the last stored reading, so not every reading has to be stored. It is
+        // stored often enough that a step stays far below the longest allowed one.
         if self.uptime.saturating_sub(uptime) >= millis(self.timing.heartbeat) / 8 {
             self.advance(tx, next).await?;
         }
         Ok(next)
     }
 
-    /// What the clock shows, without setting it. `None`: nobody has read it for a ttl, so that nobody is alive.
-    pub(crate) async fn look(&self, connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
+    /// Returns virtual time in milliseconds without storing it. `None` when no process has stored a reading
+    /// for a ttl, so that none is alive.
+    pub(crate) async fn peek(&self, connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
         let row = sqlx::query(sql!("clock/read")).fetch_one(connection).await?;
         let (now, uptime): (i64, i64) = (row.try_get("now")?, row.try_get("uptime")?);
-        let is_kept = row.try_get::<&str, _>("boot")? == self.boot
+        let is_current = row.try_get::<&str, _>("boot")? == self.boot
             && self.uptime.saturating_sub(uptime) < millis(self.timing.ttl);
-        Ok(is_kept.then(|| self.timing.tick(now, uptime, self.uptime)))
+        Ok(is_current.then(|| self.timing.tick(now, uptime, self.uptime)))
     }
 
     async fn advance(&self, tx: &mut SqliteConnection, now: i64) -> sqlx::Result<()> {

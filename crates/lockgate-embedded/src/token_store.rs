@@ -1,10 +1,10 @@
-//! The chunks in SQLite: limits of rate that all processes on one file share.
+//! The token store in SQLite: rate limits that all processes on one file share.
 //!
-//! Its clock is the host's uptime, which neither leaps nor goes back, and is one for all processes on the file. After
-//! another start of the host nobody can tell what was spent before: the bucket begins empty, and nobody who had a chunk
-//! lives.
+//! Its clock is the uptime of the host, which never goes back and is the same for all processes. After a
+//! reboot it is unknown what was spent before. The bucket therefore starts empty, and token batches of the
+//! old boot are void because their processes are dead.
 //!
-//! What a step does is decided by [`LimitState`]; each runs inside a transaction.
+//! [`LimitState`] decides what an operation does. Each operation is one transaction.
 
 mod row;
 
@@ -20,7 +20,7 @@ use crate::columns::sql;
 use crate::database::{Database, Doing, Write};
 use row::Row;
 
-/// The chunks of one file.
+/// The token store of one file.
 #[derive(Debug)]
 pub(crate) struct SqliteTokenStore {
     database: Database,
@@ -31,34 +31,34 @@ impl SqliteTokenStore {
         Self { database }
     }
 
-    async fn step(&self, limit: &str, step: Step) -> Result<Answer, EngineError> {
-        let doing = step.doing();
-        let call = Call { limit: limit.to_owned(), at: Reading::take(&self.database), step };
+    async fn operation(&self, limit: &str, operation: Operation) -> Result<Output, EngineError> {
+        let doing = operation.doing();
+        let call = Call { limit: limit.to_owned(), at: Reading::of(&self.database), operation };
         self.database.write(doing, call).await
     }
 
     async fn read_all(&self) -> Result<Vec<LimitStatus>, EngineError> {
         const DOING: &str = "reading the limits";
-        let at = Reading::take(&self.database);
-        let rows = sqlx::query(sql!("chunks/read_limits")).fetch_all(self.database.reader()).await;
+        let at = Reading::of(&self.database);
+        let rows = sqlx::query(sql!("token_store/read_limits")).fetch_all(self.database.reader()).await;
         let rows = rows.doing(DOING)?;
         rows.iter().map(|row| Ok(Row::from_columns(row).doing(DOING)?.at(&at).status(&at))).collect()
     }
 }
 
 impl TokenStore for SqliteTokenStore {
-    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
+    fn draw<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> Pending<'a, Acquired> {
         Box::pin(async move {
-            match self.step(limit, Step::AcquireRequest(draw)).await? {
-                Answer::Acquired(drawn) => Ok(drawn),
-                // No other step answers so.
+            match self.operation(limit, Operation::Acquire(request)).await? {
+                Output::Acquired(acquired) => Ok(acquired),
+                // No other operation has this output.
                 _ => Ok(Acquired::Dry { retry_after: None }),
             }
         })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
-        Box::pin(async move { Ok(self.step(limit, Step::GiveBack(chunk, unspent)).await.map(drop)?) })
+    fn give_back<'a>(&'a self, limit: &'a str, batch: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
+        Box::pin(async move { Ok(self.operation(limit, Operation::Return(batch, unspent)).await.map(drop)?) })
     }
 
     fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
@@ -67,9 +67,9 @@ impl TokenStore for SqliteTokenStore {
 
     fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
         Box::pin(async move {
-            match self.step(limit, Step::Set(change)).await? {
-                Answer::Changed(changed) => Ok(changed),
-                // No other step answers so.
+            match self.operation(limit, Operation::Set(change)).await? {
+                Output::Changed(changed) => Ok(changed),
+                // No other operation has this output.
                 _ => Ok(Changed::Version(0)),
             }
         })
@@ -77,16 +77,16 @@ impl TokenStore for SqliteTokenStore {
 
     fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed> {
         Box::pin(async move {
-            match self.step(limit, Step::Report(report)).await? {
-                Answer::Changed(changed) => Ok(changed),
-                // There is no such limit.
+            match self.operation(limit, Operation::Report(report)).await? {
+                Output::Changed(changed) => Ok(changed),
+                // The limit does not exist.
                 _ => Ok(Changed::Version(0)),
             }
         })
     }
 }
 
-/// When a call is made, by the host's clock.
+/// The time of a call: nanoseconds of uptime, and the boot that they count from.
 #[derive(Debug, Clone)]
 struct Reading {
     nanos: u64,
@@ -94,91 +94,100 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(database: &Database) -> Self {
+    fn of(database: &Database) -> Self {
         Self { nanos: database.uptime_nanos(), boot: database.boot().to_owned() }
     }
 }
 
-/// What is asked of a limit.
-enum Step {
-    AcquireRequest(AcquireRequest),
-    GiveBack(TokenBatchId, u32),
+/// An operation on one rate limit.
+enum Operation {
+    /// Acquires a token batch.
+    Acquire(AcquireRequest),
+    /// Returns the unspent tokens of a batch.
+    Return(TokenBatchId, u32),
+    /// Changes the limit on behalf of an operator.
     Set(LimitChange),
+    /// Adds outcomes of jobs, which a ramp depends on.
     Report(Report),
 }
 
-enum Answer {
+/// What an operation returns.
+enum Output {
     Acquired(Acquired),
     Changed(Changed),
-    Taken,
+    /// Nothing to return, or the limit does not exist.
+    Done,
 }
 
-impl Step {
+impl Operation {
     fn doing(&self) -> &'static str {
         match self {
-            Self::AcquireRequest(_) => "drawing tokens",
-            Self::GiveBack(..) => "giving tokens back",
+            Self::Acquire(_) => "acquiring tokens",
+            Self::Return(..) => "returning tokens",
             Self::Set(_) => "changing a limit",
-            Self::Report(_) => "reporting what jobs came to",
+            Self::Report(_) => "reporting outcomes of jobs",
         }
     }
 
-    /// The limit that this step creates where there is none.
+    /// Returns the state of a new limit, if this operation creates a missing one.
     fn creates(&self, at: u64) -> Option<LimitState> {
         match self {
-            Self::AcquireRequest(draw) => Some(LimitState::new(Some(draw.quota), at)),
+            Self::Acquire(request) => Some(LimitState::new(Some(request.quota), at)),
             Self::Set(change) => {
                 change.version.is_none_or(|version| version == 0).then(|| LimitState::new(change.quota, at))
             }
-            Self::GiveBack(..) | Self::Report(_) => None,
+            Self::Return(..) | Self::Report(_) => None,
         }
     }
 }
 
+/// An operation on a named limit at a point in time, as the writer runs it.
 struct Call {
     limit: String,
     at: Reading,
-    step: Step,
+    operation: Operation,
 }
 
 #[async_trait]
 impl Write for Call {
-    type Output = Answer;
+    type Output = Output;
 
-    /// What is drawn dies with the host; what an operator has set does not.
+    /// Token batches die with the host. The settings of an operator must survive a loss of power.
     fn is_durable(&self) -> bool {
-        matches!(self.step, Step::Set(_))
+        matches!(self.operation, Operation::Set(_))
     }
 
-    async fn run(&self, tx: &mut SqliteConnection) -> Result<Answer, EngineError> {
-        let doing = self.step.doing();
-        let found = sqlx::query(sql!("chunks/read_limit")).bind(&self.limit).fetch_optional(&mut *tx).await;
-        let found = found.and_then(|row| row.map(|row| Row::from_columns(&row)).transpose()).doing(doing)?;
-        let Some(mut row) = found.map(|row| row.at(&self.at)).or_else(|| self.new_row()) else {
-            return Ok(Answer::Taken);
+    async fn run(&self, tx: &mut SqliteConnection) -> Result<Output, EngineError> {
+        let doing = self.operation.doing();
+        let stored =
+            sqlx::query(sql!("token_store/read_limit")).bind(&self.limit).fetch_optional(&mut *tx).await;
+        let stored =
+            stored.and_then(|row| row.map(|row| Row::from_columns(&row)).transpose()).doing(doing)?;
+        let Some(mut row) = stored.map(|row| row.at(&self.at)).or_else(|| self.new_row()) else {
+            return Ok(Output::Done);
         };
-        let answer = self.act(&mut row);
+        let output = self.apply(&mut row);
         row.save(tx).await.doing(doing)?;
-        Ok(answer)
+        Ok(output)
     }
 }
 
 impl Call {
     fn new_row(&self) -> Option<Row> {
-        let state = self.step.creates(self.at.nanos)?;
+        let state = self.operation.creates(self.at.nanos)?;
         Some(Row { name: self.limit.clone(), boot: self.at.boot.clone(), state })
     }
 
-    fn act(&self, row: &mut Row) -> Answer {
+    fn apply(&self, row: &mut Row) -> Output {
         let (at, Row { name, state, .. }) = (self.at.nanos, row);
-        match &self.step {
-            Step::AcquireRequest(draw) => Answer::Acquired(state.draw(draw, at)),
-            Step::GiveBack(chunk, unspent) => {
-                state.give_back(*chunk, *unspent, at);
-                Answer::Taken
+        match &self.operation {
+            Operation::Acquire(request) => Output::Acquired(state.draw(request, at)),
+            Operation::Return(batch, unspent) => {
+                state.give_back(*batch, *unspent, at);
+                Output::Done
             }
-            Step::Set(change) => Answer::Changed(state.set(name, change.clone(), at)),
-            Step::Report(report) => Answer::Changed(state.report(name, report, at)),
+            Operation::Set(change) => Output::Changed(state.set(name, change.clone(), at)),
+            Operation::Report(report) => Output::Changed(state.report(name, report, at)),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The embedded engine against the public suite of all engines, on real files and the real clock.
+//! Runs the public conformance suite of all engines on the embedded engine, with real files and the real
+//! clock.
 
 #![expect(clippy::unwrap_used, reason = "these are tests, their helpers included")]
 
@@ -65,9 +66,9 @@ impl Fixture for File {
 
 lockgate_runtime::conformance_suite!(fresh);
 
-/// Kept small: each sequence makes a file of its own, and a call is a durable transaction.
+/// Few sequences, because each one creates a file and each call is a write transaction.
 #[tokio::test]
-async fn the_slots_do_what_the_model_does() {
+async fn slots_behave_like_the_model() {
     let effort = Effort { sequences: 16, calls: 30, seed: 7 };
     if let Err(broken) = model::check(effort, fresh).await {
         panic!("{broken}");

@@ -1,4 +1,5 @@
-//! The database file is deleted or replaced while processes have it open, as by an operator who restores a backup.
+//! The database file is deleted or replaced while processes have it open, as by an operator who restores a
+//! backup.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests, their helpers included")]
 
@@ -27,7 +28,7 @@ fn path(folder: &TempDir) -> PathBuf {
     folder.path().join("lockgate.db")
 }
 
-fn beside(folder: &TempDir, suffix: &str) -> PathBuf {
+fn next_to_database(folder: &TempDir, suffix: &str) -> PathBuf {
     folder.path().join(format!("lockgate.db{suffix}"))
 }
 
@@ -51,8 +52,8 @@ fn request() -> SlotRequest {
 }
 
 async fn acquire(embedded: &Embedded, session: &Session) -> Result<Admission, EngineError> {
-    let mut answers = embedded.engine.slots.acquire(session, vec![request()]).await?;
-    Ok(answers.remove(0))
+    let mut admissions = embedded.engine.slots.acquire(session, vec![request()]).await?;
+    Ok(admissions.remove(0))
 }
 
 async fn granted(embedded: &Embedded, session: &Session) -> Lease {
@@ -66,7 +67,7 @@ async fn in_use(embedded: &Embedded) -> u32 {
     embedded.engine.slots.inspect(&PoolQuery::all()).await.unwrap().remove(0).status.in_use()
 }
 
-/// Every call that would grant, settle or publish fails, and says what happened.
+/// Asserts that every call that grants, settles or publishes fails and reports what happened to the file.
 async fn assert_lost(embedded: &Embedded, session: &Session, held: &Lease, what: &str) {
     let slots = &embedded.engine.slots;
     let release = Release::Free { lease: held.id(), fence: held.fence };
@@ -92,11 +93,11 @@ async fn backup(from: &Path, to: &Path) {
     sqlx::query("vacuum into ?1").bind(to.to_str().unwrap()).execute(&mut connection).await.unwrap();
 }
 
-/// As `mv backup lockgate.db`, without the log and the shared memory of the old file.
+/// Restores a backup with `mv backup lockgate.db`, and deletes the log and the shared memory of the old file.
 async fn restore(folder: &TempDir, backup: &Path) {
     std::fs::rename(backup, path(folder)).unwrap();
     for suffix in ["-wal", "-shm"] {
-        std::fs::remove_file(beside(folder, suffix)).unwrap();
+        std::fs::remove_file(next_to_database(folder, suffix)).unwrap();
     }
 }
 
@@ -108,51 +109,52 @@ async fn nothing_is_granted_or_recorded_when_one_of_the_files_is_deleted() {
         pool(&process, 2).await;
         let session = process.engine.slots.open("one").await.unwrap();
         let held = granted(&process, &session).await;
-        std::fs::remove_file(beside(&folder, suffix)).unwrap();
+        std::fs::remove_file(next_to_database(&folder, suffix)).unwrap();
         assert_lost(&process, &session, &held, "was deleted").await;
-        assert!(!beside(&folder, suffix).exists(), "{suffix} was created again");
+        assert!(!next_to_database(&folder, suffix).exists(), "{suffix} was created again");
     }
 }
 
 #[tokio::test]
-async fn an_idle_process_notices_that_the_file_was_deleted() {
+async fn idle_process_notices_that_the_file_was_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let process = process(&folder).await;
     let mut deliveries = process.engine.broker.subscribe(&QueueName::new("q").unwrap(), 1).await.unwrap();
     std::fs::remove_file(path(&folder)).unwrap();
     let lost = async {
-        // A reader may notice first that there is nothing to open; that alone could pass.
+        // A reader may notice first that it cannot open the file. That error is transient.
         while !matches!(deliveries.next().await, Err(EngineError::StoreLost { .. })) {}
     };
     timeout(Duration::from_secs(5), lost).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_restored_backup_grants_nothing_until_workers_on_the_old_file_must_have_stopped() {
+async fn restored_backup_grants_nothing_until_workers_on_the_old_file_must_have_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let old = process(&folder).await;
     pool(&old, 2).await;
     let session = old.engine.slots.open("old").await.unwrap();
     let held = granted(&old, &session).await;
-    let copy = beside(&folder, ".backup");
+    let copy = next_to_database(&folder, ".backup");
     backup(&path(&folder), &copy).await;
     granted(&old, &session).await;
 
     restore(&folder, &copy).await;
     let new = process(&folder).await;
     let other = new.engine.slots.open("new").await.unwrap();
-    assert_eq!(acquire(&new, &other).await.unwrap(), Admission::Queued, "granted beside the old workers");
+    assert_eq!(acquire(&new, &other).await.unwrap(), Admission::Queued, "granted while old workers may run");
     assert_lost(&old, &session, &held, "was replaced").await;
 
-    // One ttl for the workers, and the backend work that they left.
+    // One ttl until the old workers must have stopped, plus the time that their backend work can outlive
+    // them.
     let grace = SlotTiming::default().ttl + DRAIN;
     let step = SlotTiming::default().heartbeat;
     let mut passed = Duration::ZERO;
     while passed + step < grace {
         new.database.advance(step);
         passed += step;
-        let pulse = new.engine.slots.heartbeat(&other, Vec::new(), Vec::new()).await.unwrap();
-        assert!(pulse.granted.is_empty(), "granted after {passed:?}");
+        let reply = new.engine.slots.heartbeat(&other, Vec::new(), Vec::new()).await.unwrap();
+        assert!(reply.granted.is_empty(), "granted after {passed:?}");
         assert!(in_use(&new).await <= 1, "{passed:?}");
     }
     new.database.advance(step);
@@ -170,13 +172,13 @@ async fn opening_a_known_file_again_grants_at_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_overwritten_in_place_is_reported_as_damaged() {
+async fn file_that_is_overwritten_in_place_is_reported_as_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let process = process(&folder).await;
     pool(&process, 1).await;
     let mut other = SqliteConnectOptions::new().filename(path(&folder)).connect().await.unwrap();
     other.execute("pragma wal_checkpoint(truncate)").await.unwrap();
-    // Every page but the first is nonsense, in the database and so in what the log does not have.
+    // Overwrites every page but the first. The log is empty, so no page can be read from it.
     let file = std::fs::OpenOptions::new().write(true).open(path(&folder)).unwrap();
     let bytes = file.metadata().unwrap().len();
     std::os::unix::fs::FileExt::write_all_at(
@@ -185,7 +187,7 @@ async fn a_file_that_is_overwritten_in_place_is_reported_as_damaged() {
         4096,
     )
     .unwrap();
-    // Closing it would drop the locks of this very process.
+    // Closing the file would drop the locks of this process.
     std::mem::forget(file);
     let error = process.engine.ledger.runs(RunQuery::default()).await.unwrap_err();
     assert!(matches!(error, EngineError::StoreLost { .. }), "{error:?}");
@@ -193,7 +195,7 @@ async fn a_file_that_is_overwritten_in_place_is_reported_as_damaged() {
 }
 
 #[tokio::test]
-async fn the_files_are_readable_by_their_owner_alone() {
+async fn files_are_accessible_to_their_owner_only() {
     let folder = tempfile::tempdir().unwrap();
     let process = process(&folder).await;
     pool(&process, 1).await;
@@ -204,18 +206,18 @@ async fn the_files_are_readable_by_their_owner_alone() {
         assert_eq!(mode, 0o600, "{:?} has {mode:o}", entry.path());
         seen += 1;
     }
-    assert_eq!(seen, 4, "database, log, shared memory and turnstile");
+    assert_eq!(seen, 4, "database, log, shared memory and write lock");
 }
 
 #[tokio::test]
-async fn files_beside_a_shared_database_are_shared_as_it_is() {
+async fn files_next_to_a_shared_database_get_its_permissions() {
     let folder = tempfile::tempdir().unwrap();
     drop(process(&folder).await);
-    std::fs::remove_file(beside(&folder, "-turnstile")).unwrap();
+    std::fs::remove_file(next_to_database(&folder, "-write-lock")).unwrap();
     std::fs::set_permissions(path(&folder), PermissionsExt::from_mode(0o660)).unwrap();
     let _again = process(&folder).await;
-    for suffix in ["", "-wal", "-shm", "-turnstile"] {
-        let found = std::fs::metadata(beside(&folder, suffix)).unwrap();
-        assert_eq!(found.permissions().mode() & 0o777, 0o660, "{suffix}");
+    for suffix in ["", "-wal", "-shm", "-write-lock"] {
+        let metadata = std::fs::metadata(next_to_database(&folder, suffix)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o660, "{suffix}");
     }
 }

@@ -1,4 +1,4 @@
-//! Several processes on one file: each `open` is a process of its own, as far as the engine can tell.
+//! Several processes on one file. Each `open` acts like a process of its own.
 
 #![expect(clippy::unwrap_used, reason = "these are tests, their helpers included")]
 
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const HOLD: Duration = Duration::from_secs(60);
 
 async fn process(folder: &TempDir) -> Engine {
@@ -70,7 +70,7 @@ async fn pool(engine: &Engine, slots: u32) {
 }
 
 #[tokio::test]
-async fn dispatchers_and_workers_of_many_processes_share_a_run_without_overlap() {
+async fn processes_share_a_run_without_claiming_or_starting_a_job_twice() {
     let folder = tempfile::tempdir().unwrap();
     let first = process(&folder).await;
     plan(&first, 500).await;
@@ -93,10 +93,10 @@ async fn dispatchers_and_workers_of_many_processes_share_a_run_without_overlap()
         workers.spawn(async move {
             let mut deliveries = engine.broker.subscribe(&QueueName::new("q").unwrap(), 20).await.unwrap();
             let mut started = 0;
-            // Nothing for a while: all is done.
-            while let Ok(taken) = timeout(Duration::from_secs(2), deliveries.next()).await {
-                let taken: Vec<Delivery> = taken.unwrap();
-                let starts = taken.iter().map(|delivery| {
+            // No delivery for 2 s: all jobs are started.
+            while let Ok(batch) = timeout(Duration::from_secs(2), deliveries.next()).await {
+                let batch: Vec<Delivery> = batch.unwrap();
+                let starts = batch.iter().map(|delivery| {
                     let envelope = delivery.message.as_ref().unwrap();
                     Start {
                         job: envelope.job,
@@ -105,13 +105,16 @@ async fn dispatchers_and_workers_of_many_processes_share_a_run_without_overlap()
                         durability: StartDurability::Now,
                     }
                 });
-                for answer in engine.ledger.start(starts.collect()).await.unwrap() {
-                    assert!(matches!(answer, Started::Run(execution) if execution.number == 1), "{answer:?}");
+                for started_job in engine.ledger.start(starts.collect()).await.unwrap() {
+                    assert!(
+                        matches!(started_job, Started::Run(execution) if execution.number == 1),
+                        "{started_job:?}"
+                    );
                     started += 1;
                 }
                 engine
                     .broker
-                    .acknowledge(taken.iter().map(|d| Disposition::Ack(d.tag)).collect())
+                    .acknowledge(batch.iter().map(|d| Disposition::Ack(d.tag)).collect())
                     .await
                     .unwrap();
             }
@@ -127,28 +130,28 @@ async fn dispatchers_and_workers_of_many_processes_share_a_run_without_overlap()
 }
 
 #[tokio::test]
-async fn a_slot_freed_in_one_process_is_pushed_to_a_waiter_in_another() {
+async fn slot_released_in_one_process_is_granted_to_a_waiter_in_another() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (process(&folder).await, process(&folder).await);
     pool(&one, 1).await;
     let (holder, waiter) = (one.slots.open("one").await.unwrap(), other.slots.open("other").await.unwrap());
-    let mut wakes = other.slots.notifications(&waiter).await.unwrap();
+    let mut notifications = other.slots.notifications(&waiter).await.unwrap();
     let held = match one.slots.acquire(&holder, vec![request(0)]).await.unwrap().remove(0) {
         Admission::Granted(lease) => lease,
         refused => panic!("{refused:?}"),
     };
-    let wish = request(1);
-    assert_eq!(other.slots.acquire(&waiter, vec![wish.clone()]).await.unwrap(), [Admission::Queued]);
+    let waiting = request(1);
+    assert_eq!(other.slots.acquire(&waiter, vec![waiting.clone()]).await.unwrap(), [Admission::Queued]);
     one.slots.release(&holder, vec![Release::Free { lease: held.id(), fence: held.fence }]).await.unwrap();
-    let woken = timeout(PATIENCE, wakes.next()).await.unwrap().unwrap();
+    let received = timeout(TIMEOUT, notifications.next()).await.unwrap().unwrap();
     assert!(
-        matches!(&woken[..], [Notification::Granted(Lease { request, fence })] if *request == wish && *fence > held.fence),
-        "{woken:?}"
+        matches!(&received[..], [Notification::Granted(Lease { request, fence })] if *request == waiting && *fence > held.fence),
+        "{received:?}"
     );
 }
 
 #[tokio::test]
-async fn processes_that_ask_and_release_at_once_never_hold_more_than_the_pool() {
+async fn concurrent_processes_never_hold_more_slots_than_the_pool_has() {
     let folder = tempfile::tempdir().unwrap();
     let first = process(&folder).await;
     pool(&first, 5).await;
@@ -157,23 +160,23 @@ async fn processes_that_ask_and_release_at_once_never_hold_more_than_the_pool() 
         let engine = process(&folder).await;
         processes.spawn(async move {
             let session = engine.slots.open("one of three").await.unwrap();
-            let mut wakes = engine.slots.notifications(&session).await.unwrap();
+            let mut notifications = engine.slots.notifications(&session).await.unwrap();
             let mut done = 0;
             for round in 0..15 {
-                let wishes = (0..4).map(|wish| request(n * 100 + round * 4 + wish)).collect();
-                let answers = engine.slots.acquire(&session, wishes).await.unwrap();
-                let mut held: Vec<Lease> = answers
+                let requests = (0..4).map(|i| request(n * 100 + round * 4 + i)).collect();
+                let admissions = engine.slots.acquire(&session, requests).await.unwrap();
+                let mut held: Vec<Lease> = admissions
                     .iter()
-                    .filter_map(|answer| match answer {
+                    .filter_map(|admission| match admission {
                         Admission::Granted(lease) => Some(lease.clone()),
                         _ => None,
                     })
                     .collect();
-                let mut left = answers.len();
+                let mut left = admissions.len();
                 while left > 0 {
                     if held.is_empty() {
-                        let woken = timeout(PATIENCE, wakes.next()).await.unwrap().unwrap();
-                        held.extend(woken.into_iter().filter_map(|wake| match wake {
+                        let received = timeout(TIMEOUT, notifications.next()).await.unwrap().unwrap();
+                        held.extend(received.into_iter().filter_map(|notification| match notification {
                             Notification::Granted(lease) => Some(lease),
                             Notification::Stop(_) => None,
                         }));
@@ -197,7 +200,7 @@ async fn processes_that_ask_and_release_at_once_never_hold_more_than_the_pool() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn processes_that_start_together_make_the_file_once() {
+async fn processes_that_start_together_create_the_file_once() {
     for _ in 0..5 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lockgate.db");
@@ -212,7 +215,7 @@ async fn processes_that_start_together_make_the_file_once() {
 }
 
 #[tokio::test]
-async fn when_the_head_of_a_line_closes_the_next_of_its_tenant_is_the_head() {
+async fn next_waiter_of_a_tenant_becomes_the_head_when_the_session_of_the_head_closes() {
     let folder = tempfile::tempdir().unwrap();
     let engine = process(&folder).await;
     pool(&engine, 1).await;
@@ -222,12 +225,12 @@ async fn when_the_head_of_a_line_closes_the_next_of_its_tenant_is_the_head() {
         Admission::Granted(lease) => lease,
         refused => panic!("{refused:?}"),
     };
-    let wish = request(1);
-    for (session, request) in [(&first, request(1)), (&second, wish.clone())] {
+    let waiting = request(1);
+    for (session, request) in [(&first, request(1)), (&second, waiting.clone())] {
         assert_eq!(engine.slots.acquire(session, vec![request]).await.unwrap(), [Admission::Queued]);
     }
     engine.slots.close(&first).await.unwrap();
     engine.slots.release(&holder, vec![Release::Free { lease: held.id(), fence: held.fence }]).await.unwrap();
-    let pulse = engine.slots.heartbeat(&second, Vec::new(), vec![wish.clone()]).await.unwrap();
-    assert_eq!(pulse.granted.iter().map(Lease::id).collect::<Vec<_>>(), [wish.lease], "{pulse:?}");
+    let reply = engine.slots.heartbeat(&second, Vec::new(), vec![waiting.clone()]).await.unwrap();
+    assert_eq!(reply.granted.iter().map(Lease::id).collect::<Vec<_>>(), [waiting.lease], "{reply:?}");
 }

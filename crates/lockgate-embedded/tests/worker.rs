@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Shorter than the longest wait for a slot, after which a job is deferred in any case.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A job on the pool that is busy.
 #[derive(Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl Job for Busy {
     }
 }
 
-/// A job on the pool that is free, which says that it ran.
+/// A job on the pool that is free. It reports that it ran.
 #[derive(Serialize, Deserialize)]
 struct Free {}
 
@@ -86,7 +86,7 @@ async fn dispatch(engine: &Engine, kind: &str, jobs: u32) {
 }
 
 #[tokio::test]
-async fn kind_whose_pool_is_busy_leaves_places_to_kinds_whose_pools_are_free() {
+async fn kind_with_a_busy_pool_does_not_block_kinds_with_free_pools() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(Options::new(folder.path().join("lockgate.db"))).await.unwrap().engine;
     for pool in ["busy", "free"] {
@@ -95,7 +95,7 @@ async fn kind_whose_pool_is_busy_leaves_places_to_kinds_whose_pools_are_free() {
     }
     let slots = SlotClient::open(engine.slots.clone(), "holder", HeartbeatOn::OwnThread).await.unwrap();
     let held = slots.slot(&PoolName::new("busy").unwrap()).acquire().await.unwrap();
-    // More than the worker has places, and first in the queue.
+    // More jobs than the worker runs at once, ahead of the others in the queue.
     dispatch(&engine, Busy::KIND, 40).await;
     dispatch(&engine, Free::KIND, 10).await;
 
@@ -108,7 +108,7 @@ async fn kind_whose_pool_is_busy_leaves_places_to_kinds_whose_pools_are_free() {
     let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
     tasks.spawn(worker.run(stop.clone()));
     for n in 0..10 {
-        let key = timeout(PATIENCE, runs.recv()).await;
+        let key = timeout(TIMEOUT, runs.recv()).await;
         assert!(key.is_ok(), "only {n} jobs ran although their pool is free");
     }
     stop.cancel();

@@ -94,7 +94,7 @@ fn a_database_in_memory_is_refused_as_part_of_the_config() {
     let greeter = Greeter::new();
     let line = greeter.fails(&["--db", ":memory:", "runs", "list"], 78);
     assert!(line.contains("\":memory:\" is a database in memory") && line.contains("name a file"), "{line}");
-    assert!(!greeter.path().join(":memory:-turnstile").exists());
+    assert!(!greeter.path().join(":memory:-write-lock").exists());
 }
 
 #[test]

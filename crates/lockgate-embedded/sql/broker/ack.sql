@@ -1,4 +1,5 @@
--- Ends deliveries: ?1 is a JSON array of {number, consumer}. One that its consumer no longer has is passed over.
+-- Deletes delivered messages. Ignores a message that its consumer no longer has.
+-- ?1 JSON array of {number, consumer}.
 delete from messages where number in (
     select m.number from json_each(?1) x cross join messages m
         on m.number = x.value ->> 'number' and m.consumer = x.value ->> 'consumer'

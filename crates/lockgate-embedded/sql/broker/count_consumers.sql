@@ -1,2 +1,3 @@
--- How many consumers of queue ?1 are alive at ?2 (virtual ms).
+-- Counts the consumers of a queue that are alive.
+-- ?1 queue, ?2 now (virtual ms). Returns one row.
 select count(*) from consumers where queue = ?1 and deadline > ?2

@@ -1,2 +1,3 @@
--- At most 100 consumers that are dead at ?1 (virtual ms).
+-- Returns the numbers of at most 100 dead consumers.
+-- ?1 now (virtual ms).
 select number from consumers where deadline <= ?1 limit 100

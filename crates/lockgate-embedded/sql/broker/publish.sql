@@ -1,3 +1,4 @@
--- Stores messages: ?1 is a JSON array of envelopes. Keeps: messages of one call are taken in its order.
+-- Stores messages.
+-- ?1 JSON array of envelopes. Invariant: messages of one call are received in its order.
 insert into messages (queue, envelope)
 select value ->> 'queue', value from json_each(?1) order by key

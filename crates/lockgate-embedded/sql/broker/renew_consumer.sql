@@ -1,2 +1,3 @@
--- Keeps consumer ?1 alive until ?2 (virtual ms). No row is changed when it was taken for dead.
+-- Renews a consumer. Changes no row if it was removed as dead.
+-- ?1 number of the consumer, ?2 new deadline (virtual ms).
 update consumers set deadline = ?2 where number = ?1

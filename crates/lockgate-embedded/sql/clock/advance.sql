@@ -1,2 +1,3 @@
--- Sets the clock to ?1 (virtual ms), as read at uptime ?2 (ms) of boot ?3. Keeps: now never goes back.
+-- Stores a reading of the virtual clock.
+-- ?1 virtual time (ms), ?2 uptime of the host (ms), ?3 boot. Invariant: virtual time never goes back.
 update clock set now = max(now, ?1), uptime = ?2, boot = ?3 where one = 1

@@ -1,2 +1,3 @@
--- The host was started anew: every consumer is dead at ?1 (virtual ms).
+-- Ends all consumers after a reboot of the host.
+-- ?1 now (virtual ms).
 update consumers set deadline = ?1

@@ -1,2 +1,3 @@
--- The host was started anew: every session is dead at ?1 (virtual ms).
+-- Ends all sessions after a reboot of the host.
+-- ?1 now (virtual ms).
 update sessions set deadline = ?1

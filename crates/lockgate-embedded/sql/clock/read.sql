@@ -1,2 +1,2 @@
--- The clock: now (virtual ms), uptime (ms since the start of the host, when it was last read), boot (which start).
+-- Returns the last stored reading of the clock: now (virtual ms), uptime of the host (ms) and boot. One row.
 select now, uptime, boot from clock where one = 1

@@ -1,4 +1,4 @@
--- Makes the table that says which migrations were applied, and marks the file as ours.
+-- Creates the table of applied migrations, which also identifies the database as one of Lockgate.
 create table if not exists lockgate_migrations (
     component text not null,
     version integer not null,

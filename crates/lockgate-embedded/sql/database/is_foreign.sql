@@ -1,4 +1,4 @@
--- Whether the file holds tables, but none of ours: the database of another program.
--- Returns one row: 1 or 0. An empty file is nobody's.
+-- Returns whether the database belongs to another program: one row, 1 or 0. It does if it has tables but not
+-- the table of applied migrations. An empty database belongs to no program.
 select exists (select 1 from sqlite_schema where type = 'table')
    and not exists (select 1 from sqlite_schema where type = 'table' and name = 'lockgate_migrations')

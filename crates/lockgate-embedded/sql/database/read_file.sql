@@ -1,2 +1,2 @@
--- Which file the database was when it was last opened: boot, file. No row: it is new.
+-- Returns the boot and the file identity recorded when the database was last opened. No row: it is new.
 select boot, file from database_file where one = 1

@@ -1,2 +1,4 @@
--- Records that a batch of run number ?1 went out at ?2: the next is due at ?3, or never (null). ms since 1970.
+-- Records that the next batch of a run was claimed, and when the following one is due.
+-- ?1 number of the run, ?2 now, ?3 due time of the following batch (null: none). Times are ms since 1970. ?4
+-- batches to add: 1, or 0 if no job was left.
 update runs set batches = batches + ?4, last_batch_at = ?2, next_due = ?3 where number = ?1

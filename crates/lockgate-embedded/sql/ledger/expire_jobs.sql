@@ -1,4 +1,5 @@
--- Skips at most ?2 jobs whose run's deadline has passed at ?1 (now, ms since 1970), for reason ?3.
+-- Skips jobs whose run has passed its deadline.
+-- ?1 now (ms since 1970), ?2 maximum number of jobs, ?3 reason.
 update jobs set state = 'skipped', reason = ?3, due_at = null, updated_at = ?1
 where seq in (
     select j.seq

@@ -1,6 +1,7 @@
--- The jobs whose ids are in ?7 (JSON array), of the run of id ?1 or (null) of any, in the order of planning.
--- ?2 JSON array of states (empty: any), ?3 key or null, ?4 id of a run that lacks the key or null, ?5 id of the last job
--- of the page before or null, ?6 limit.
+-- Returns jobs by their ids, in the order of planning.
+-- ?1 id of their run (null: any), ?2 JSON array of states (empty: any), ?3 key (null: any), ?4 id of a run
+-- that lacks the key (null: no such filter), ?5 id of the last job of the previous page (null: first page),
+-- ?6 page size, ?7 JSON array of job ids.
 select j.* from job_records j
 where j.id in (select value from json_each(?7)) and (?1 is null or j.run_id = ?1)
     and (?2 = '[]' or j.state in (select value from json_each(?2)))

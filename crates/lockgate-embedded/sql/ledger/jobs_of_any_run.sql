@@ -1,6 +1,6 @@
--- Jobs of any run, in the order of planning; ?1 is null.
--- ?2 JSON array of states (empty: any), ?3 key or null, ?4 id of a run that lacks the key or null, ?5 id of the last job
--- of the page before or null, ?6 limit.
+-- Returns jobs of all runs, in the order of planning.
+-- ?1 null, ?2 JSON array of states (empty: any), ?3 key (null: any), ?4 id of a run that lacks the key (null:
+-- no such filter), ?5 id of the last job of the previous page (null: first page), ?6 page size.
 select j.* from job_records j
 where ?1 is null
     and (?2 = '[]' or j.state in (select value from json_each(?2)))

@@ -1,6 +1,6 @@
--- Jobs of the run of id ?1, in the order of planning.
--- ?2 JSON array of states (empty: any), ?3 key or null, ?4 id of a run that lacks the key or null, ?5 id of the last job
--- of the page before or null, ?6 limit.
+-- Returns jobs of a run, in the order of planning.
+-- ?1 id of the run, ?2 JSON array of states (empty: any), ?3 key (null: any), ?4 id of a run that lacks the
+-- key (null: no such filter), ?5 id of the last job of the previous page (null: first page), ?6 page size.
 select j.* from job_records j
 where j.run = (select number from runs where id = ?1)
     and (?2 = '[]' or j.state in (select value from json_each(?2)))

@@ -1,5 +1,6 @@
--- When the next batch, retry or unpublished claim falls due of a run that may dispatch at ?1 (now): one row, ms since 1970,
--- or null.
+-- Returns the earliest due time of a batch, a retry or an unpublished claim of an active run (ms since 1970).
+-- One row; null when nothing is due at any time.
+-- ?1 now (ms since 1970).
 select min(due) as due from (
     select min(next_due) as due from runs
     where status = 'active' and next_due is not null and (deadline_at is null or deadline_at > ?1)

@@ -1,4 +1,5 @@
--- Forgets at most ?2 jobs of runs that have been over since before ?1 (ms since 1970); returns the run of each.
+-- Deletes jobs of settled runs that have not changed recently, and returns the run number of each.
+-- ?1 time before which the last change lies (ms since 1970), ?2 maximum number of jobs.
 delete from jobs where seq in (
     select j.seq
     from runs r cross join jobs j on j.run = r.number

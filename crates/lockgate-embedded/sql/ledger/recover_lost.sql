@@ -1,5 +1,6 @@
--- Makes at most ?3 jobs due at ?1 (now) whose runs use queue ?4, that were published before ?2, and have not started since.
--- Times are ms since 1970.
+-- Makes jobs due again that were published but never started, because their message was lost.
+-- ?1 now, ?2 time before which they were published, ?3 maximum number of jobs, ?4 queue. Times are ms since
+-- 1970.
 update jobs set state = 'scheduled', due_at = ?1, dispatched = 0, updated_at = ?1
 where seq in (
     select j.seq

@@ -1,2 +1,3 @@
--- The run of id ?1, or no row.
+-- Returns a run, or no row.
+-- ?1 id.
 select * from runs where id = ?1

@@ -1,2 +1,3 @@
--- The run named ?1, or no row.
+-- Returns a run, or no row.
+-- ?1 name.
 select * from runs where name = ?1

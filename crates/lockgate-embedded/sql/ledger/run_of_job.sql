@@ -1,2 +1,3 @@
--- The run of the job of id ?1, or no row.
+-- Returns the run of a job, or no row.
+-- ?1 id of the job.
 select r.* from jobs j join runs r on r.number = j.run where j.id = ?1

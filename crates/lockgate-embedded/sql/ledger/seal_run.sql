@@ -1,5 +1,6 @@
--- Makes the manifest of run number ?1 whole at ?2 (now, ms since 1970) and returns the run.
--- Keeps: only a run that is being planned is sealed; it starts at start_at, or now.
+-- Seals a run that is in planning, and returns it. Returns no row when it is sealed already. The run starts
+-- at start_at, or now.
+-- ?1 number of the run, ?2 now (ms since 1970).
 update runs set
     status = 'active',
     next_due = case when planned > 0 then coalesce(start_at, ?2) end,

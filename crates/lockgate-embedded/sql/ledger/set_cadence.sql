@@ -1,3 +1,4 @@
--- Sets the rhythm of run number ?1: ?2 batch_size, ?3 batch_delay (ms), ?4 when its next batch is due (ms since 1970, or
--- null).
+-- Sets the cadence of a run.
+-- ?1 number of the run, ?2 batch_size (jobs), ?3 batch_delay (ms), ?4 due time of its next batch (ms since
+-- 1970; null: none).
 update runs set batch_size = ?2, batch_delay = ?3, next_due = ?4 where number = ?1

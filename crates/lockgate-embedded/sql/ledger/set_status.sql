@@ -1,2 +1,3 @@
--- Sets the status of run number ?1 to ?2; its next batch is due at ?3 (ms since 1970), or none is (null).
+-- Sets the status of a run, and when its next batch is due.
+-- ?1 number of the run, ?2 status, ?3 due time (ms since 1970; null: no batch is due).
 update runs set status = ?2, next_due = ?3 where number = ?1

@@ -1,4 +1,5 @@
--- Writes back the standing of jobs: ?1 is a JSON array of objects with these names, ?2 is now (ms since 1970).
+-- Writes changed job rows back.
+-- ?1 JSON array of objects with the columns below, ?2 now (ms since 1970).
 update jobs set
     state = x.state, dispatch = x.dispatch, dispatched = x.dispatched, started = x.started,
     executing = x.executing, started_by = x.started_by, due_at = x.due_at, attempt = x.attempt,

@@ -1,2 +1,3 @@
--- Forgets the sessions in ?1 (JSON array of ids).
+-- Deletes sessions.
+-- ?1 JSON array of session ids.
 delete from sessions where id in (select value from json_each(?1))

@@ -1,2 +1,3 @@
--- Takes from tenant ?2 its own cap and weight in pool ?1.
+-- Deletes the own cap and weight of a tenant in a pool.
+-- ?1 pool, ?2 tenant.
 delete from shares where pool = ?1 and tenant = ?2

@@ -1,2 +1,3 @@
--- At most ?2 leases whose draining is over at ?1 (virtual ms), the longest over first.
+-- Returns the ids of leases whose draining has ended, those that ended first first.
+-- ?1 now (virtual ms), ?2 maximum number of rows.
 select id from leases where draining_until <= ?1 order by draining_until limit ?2

@@ -1,2 +1,3 @@
--- Ends the pauses that are over at ?1 (virtual ms).
+-- Ends expired pauses of pools.
+-- ?1 now (virtual ms).
 update pools set paused_until = null where paused_until <= ?1

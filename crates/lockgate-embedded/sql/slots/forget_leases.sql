@@ -1,2 +1,2 @@
--- Forgets all leases.
+-- Deletes all leases. For tests.
 delete from leases

@@ -1,2 +1,2 @@
--- Forgets all pools.
+-- Deletes all pools. For tests.
 delete from pools

@@ -1,2 +1,2 @@
--- Forgets all sessions.
+-- Deletes all sessions. For tests.
 delete from sessions

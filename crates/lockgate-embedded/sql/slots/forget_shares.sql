@@ -1,2 +1,2 @@
--- Forgets all shares.
+-- Deletes all caps and weights of tenants. For tests.
 delete from shares

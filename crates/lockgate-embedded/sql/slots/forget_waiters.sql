@@ -1,2 +1,2 @@
--- Forgets all waiters.
+-- Deletes all waiters. For tests.
 delete from waiters

@@ -1,5 +1,5 @@
--- The heads of the lines of the tenants in ?1 (JSON array of names) for the pools ?2 (JSON, as stored), and whether others
--- stand behind them.
+-- Returns the queue heads of tenants for a pool set. `more`: whether others wait behind the head (1 or 0).
+-- ?1 JSON array of tenants, ?2 pool set (JSON, as stored).
 select w.ticket, w.id, w.tenant, w.pools, w.needs,
     exists (select 1 from waiters n where n.tenant = w.tenant and n.pools = w.pools and n.ticket > w.ticket
         and n.stranded = 0) as more

@@ -1,2 +1,3 @@
--- What the sessions in ?1 (JSON array of ids) hold still; what had to drain drains already.
+-- Returns the ids of the leases of sessions that do not drain.
+-- ?1 JSON array of session ids.
 select id from leases where session in (select value from json_each(?1)) and draining_until is null

@@ -1,5 +1,6 @@
--- The oldest ?2 heads of lines for the pools ?1 (JSON, as stored) whose tenants have nothing in use there, and whether others
--- stand behind them.
+-- Returns the oldest queue heads for a pool set whose tenants use none of its slots. `more`: whether others
+-- wait behind the head (1 or 0).
+-- ?1 pool set (JSON, as stored), ?2 maximum number of rows.
 select w.ticket, w.id, w.tenant, w.pools, w.needs,
     exists (select 1 from waiters n where n.tenant = w.tenant and n.pools = w.pools and n.ticket > w.ticket
         and n.stranded = 0) as more

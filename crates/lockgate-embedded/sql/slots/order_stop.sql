@@ -1,2 +1,3 @@
--- Orders the holders of pool ?1 to stop, by order number ?2. Keeps: what they hold counts until it is released or expired.
+-- Orders the holders of a pool to stop. They keep their slots until release or expiry.
+-- ?1 pool, ?2 number of the order.
 update leases set stop = ?2 where id in (select lease from lease_needs where pool = ?1) and draining_until is null

@@ -1,2 +1,3 @@
--- Pauses pool ?1 until ?2 (virtual ms). Keeps: a pool that is paused is not paused again.
+-- Pauses a pool. Invariant: a running pause is not extended.
+-- ?1 pool, ?2 end of the pause (virtual ms).
 update pools set paused_until = ?2 where name = ?1 and paused_until is null

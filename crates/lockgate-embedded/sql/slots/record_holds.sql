@@ -1,6 +1,6 @@
--- Writes down that the leases in ?1 (JSON array of ids) end, at ?2 (ms since 1970) and number ?3, and how (?4; null: released, or
--- confirmed when they drained). To be called before they are freed.
--- Keeps: what a hold was is on record in the transaction that ends it.
+-- Adds the end of holds to the history. Must run before the leases are deleted, in the same transaction.
+-- ?1 JSON array of lease ids, ?2 now (ms since 1970), ?3 last number, ?4 cause (null: released, or confirmed
+-- for a draining lease).
 insert into record (pool, at, number, lease, fence, weight, ended)
 select n.pool, ?2, ?3, l.id, l.fence, n.weight,
     coalesce(?4, iif(l.draining_until is null, 'released', 'confirmed'))

@@ -1,2 +1,3 @@
--- Keeps session ?1 alive until ?2 (virtual ms). No row is changed when it is not known.
+-- Renews a session. Changes no row if it does not exist.
+-- ?1 session, ?2 new deadline (virtual ms).
 update sessions set deadline = ?2 where id = ?1

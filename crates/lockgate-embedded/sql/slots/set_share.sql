@@ -1,3 +1,4 @@
--- Gives tenant ?2 a cap ?3 (or null) and a weight ?4 of its own in pool ?1.
+-- Sets the own cap and weight of a tenant in a pool.
+-- ?1 pool, ?2 tenant, ?3 cap (slots; null: the cap of the pool), ?4 weight.
 insert into shares (pool, tenant, cap, weight) values (?1, ?2, ?3, ?4)
 on conflict (pool, tenant) do update set cap = excluded.cap, weight = excluded.weight

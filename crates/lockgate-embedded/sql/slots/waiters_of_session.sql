@@ -1,2 +1,3 @@
--- The ids of session ?1's waiters.
+-- Returns the ids of the waiters of a session.
+-- ?1 session.
 select id from waiters where session = ?1

@@ -1,6 +1,6 @@
 //! Dead letters in the file.
 //!
-//! It must never forget one that it was to put back before it is back: both are one transaction.
+//! A replay publishes a dead letter again and deletes it in one transaction, so none is lost or duplicated.
 
 use async_trait::async_trait;
 use lockgate_core::dead::{DeadLetter, DeadQuery, DeadReason, Resolution};
@@ -11,19 +11,19 @@ use lockgate_core::time::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use crate::columns::{name, sql, text, to_json};
+use crate::columns::{parsed, sql, text, to_json};
 use crate::database::{Database, Doing, Write};
 
-/// Rows of an answer, when the query names no limit.
+/// The page size when the query names none (0).
 const PAGE: u32 = 100;
 
-/// Reads them. An id that is no number names none.
+/// Reads dead letters. An id that is not a number matches none.
 pub(super) async fn read(database: &Database, query: &DeadQuery) -> sqlx::Result<Vec<DeadLetter>> {
     let number: Option<i64> = query.id.as_ref().and_then(|id| id.parse().ok());
     if query.id.is_some() && number.is_none() {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query(sql!("broker/dead"))
+    let rows = sqlx::query(sql!("broker/dead_letters"))
         .bind(query.queue.as_str())
         .bind(number)
         .bind(if query.limit == 0 { PAGE } else { query.limit })
@@ -38,7 +38,7 @@ fn letter(row: &SqliteRow, with_body: bool) -> sqlx::Result<DeadLetter> {
     let body = envelope.as_ref().map_or(&stored, |envelope| &envelope.payload);
     Ok(DeadLetter {
         id: row.try_get::<i64, _>("number")?.to_string(),
-        queue: name(row, "queue")?,
+        queue: parsed(row, "queue")?,
         reason: DeadReason::of(&text(row, "reason")?),
         detail: text(row, "detail")?,
         kind: envelope.as_ref().map(|envelope| envelope.kind.to_string()),
@@ -49,37 +49,37 @@ fn letter(row: &SqliteRow, with_body: bool) -> sqlx::Result<DeadLetter> {
     })
 }
 
-/// Ends dead letters.
-pub(super) struct Bury {
+/// Publishes dead letters again, or deletes them.
+pub(super) struct ResolveDeadLetters {
     pub(super) queue: QueueName,
     pub(super) ids: Vec<String>,
-    pub(super) end: Resolution,
+    pub(super) resolution: Resolution,
 }
 
 #[async_trait]
-impl Write for Bury {
+impl Write for ResolveDeadLetters {
     type Output = u64;
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<u64, EngineError> {
-        self.resolve(tx).await.doing("ending dead letters")
+        self.resolve(tx).await.doing("resolving dead letters")
     }
 }
 
-impl Bury {
+impl ResolveDeadLetters {
     async fn resolve(&self, tx: &mut SqliteConnection) -> sqlx::Result<u64> {
         let numbers: Vec<i64> = self.ids.iter().filter_map(|id| id.parse().ok()).collect();
         if numbers.is_empty() && !self.ids.is_empty() {
             return Ok(0);
         }
         let numbers = to_json(&numbers)?;
-        if self.end == Resolution::Replay {
-            sqlx::query(sql!("broker/replay_dead"))
+        if self.resolution == Resolution::Replay {
+            sqlx::query(sql!("broker/replay_dead_letters"))
                 .bind(self.queue.as_str())
                 .bind(&numbers)
                 .execute(&mut *tx)
                 .await?;
         }
-        let dropped = sqlx::query(sql!("broker/drop_dead"))
+        let dropped = sqlx::query(sql!("broker/delete_dead_letters"))
             .bind(self.queue.as_str())
             .bind(&numbers)
             .execute(tx)

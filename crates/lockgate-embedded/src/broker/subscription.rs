@@ -1,6 +1,8 @@
-//! A subscription: a consumer in the file, its heartbeat beside the writer, and the stream of what it takes.
+//! A subscription: a consumer in the file, its heartbeat on the writer's thread, and the stream of its
+//! deliveries.
 //!
-//! It must never keep a message that its consumer no longer has: everything it knows of its window is in the file.
+//! The file alone knows which messages a consumer has. A consumer that was declared dead therefore cannot
+//! keep messages that others have received since.
 
 use async_trait::async_trait;
 use lockgate_core::broker::{Deliveries, Delivery, DeliveryTag, Origin, Rejection};
@@ -15,21 +17,22 @@ use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::columns::{sql, to_json};
-use crate::database::{Answer, Database, Doing, Watch, Write, answered};
+use crate::database::{CommitListener, Database, Doing, Write, WriteReceiver, write_result};
 use crate::store_clock::Reading;
 
-const TAKING: &str = "taking messages";
+const RECEIVING: &str = "receiving messages";
 
-/// A stream of deliveries.
+/// The deliveries of one consumer.
 pub(super) struct Subscription {
     database: Database,
-    commits: Watch,
+    commits: CommitListener,
     consumer: i64,
     queue: QueueName,
-    window: u32,
-    /// A take that is under way. It is kept here, so that dropping the future of `next` loses nothing.
-    taking: Option<Answer<Vec<Delivery>>>,
-    /// Dropped with the subscription: its heartbeat ends, and gives back what was not settled.
+    prefetch: u32,
+    /// A submitted receive. It is kept here, so that dropping the future of `next` loses no delivery.
+    receiving: Option<WriteReceiver<Vec<Delivery>>>,
+    /// Dropped with the subscription. This ends the heartbeats, and returns the messages in flight to the
+    /// queue.
     _open: oneshot::Sender<()>,
 }
 
@@ -38,39 +41,40 @@ impl Subscription {
         database: &Database,
         timing: SlotTiming,
         queue: &QueueName,
-        window: u32,
+        prefetch: u32,
     ) -> Result<Self, EngineError> {
-        let commits = database.watch();
-        let reading = Reading::take(database, timing);
+        let commits = database.commits();
+        let reading = Reading::of(database, timing);
         let consumer = database.write("subscribing", OpenConsumer { reading, queue: queue.clone() }).await?;
         let (open, closed) = oneshot::channel();
-        database.beside_writer(stay_alive(database.clone(), timing, consumer, closed));
+        database.spawn_on_writer(send_heartbeats(database.clone(), timing, consumer, closed));
         Ok(Self {
             database: database.clone(),
             commits,
             consumer,
             queue: queue.clone(),
-            window: window.max(1),
-            taking: None,
+            prefetch: prefetch.max(1),
+            receiving: None,
             _open: open,
         })
     }
 
-    async fn may_take(&self) -> sqlx::Result<bool> {
-        sqlx::query_scalar(sql!("broker/may_take"))
+    /// Returns whether a message is ready and the prefetch is not reached.
+    async fn may_receive(&self) -> sqlx::Result<bool> {
+        sqlx::query_scalar(sql!("broker/may_receive"))
             .bind(self.consumer)
             .bind(self.queue.as_str())
-            .bind(self.window)
+            .bind(self.prefetch)
             .fetch_one(self.database.reader())
             .await
     }
 
-    /// What a take that is under way brings.
-    async fn taken(&mut self) -> Result<Vec<Delivery>, EngineError> {
-        let Some(taking) = &mut self.taking else { return Ok(Vec::new()) };
-        let answer = taking.await;
-        self.taking = None;
-        answered(TAKING, answer)
+    /// Returns the deliveries of a submitted receive, or none when none was submitted.
+    async fn received(&mut self) -> Result<Vec<Delivery>, EngineError> {
+        let Some(receiving) = &mut self.receiving else { return Ok(Vec::new()) };
+        let output = receiving.await;
+        self.receiving = None;
+        write_result(RECEIVING, output)
     }
 }
 
@@ -78,53 +82,54 @@ impl Subscription {
 impl Deliveries for Subscription {
     async fn next(&mut self) -> Result<Vec<Delivery>, EngineError> {
         loop {
-            let taken = self.taken().await?;
-            if !taken.is_empty() {
-                return Ok(taken);
+            let received = self.received().await?;
+            if !received.is_empty() {
+                return Ok(received);
             }
-            self.commits.listen();
-            // A look first: an idle subscriber never takes the write lock.
-            if self.may_take().await.doing(TAKING)? {
-                let (queue, window) = (self.queue.clone(), self.window);
-                let take = Take { consumer: self.consumer, queue, window };
-                self.taking = Some(self.database.submit(TAKING, take).await?);
+            self.commits.mark_seen();
+            // Read first, so that an idle subscriber never takes the write lock.
+            if self.may_receive().await.doing(RECEIVING)? {
+                let (queue, prefetch) = (self.queue.clone(), self.prefetch);
+                let receive = Receive { consumer: self.consumer, queue, prefetch };
+                self.receiving = Some(self.database.submit(RECEIVING, receive).await?);
             } else {
-                self.commits.rung().await;
+                self.commits.wait().await;
             }
         }
     }
 }
 
-/// The heartbeat of a consumer, until its subscription is dropped or it was taken for dead.
-async fn stay_alive(
+/// Sends the heartbeats of a consumer until its subscription is dropped or the consumer was declared dead.
+async fn send_heartbeats(
     database: Database,
     timing: SlotTiming,
     consumer: i64,
     mut closed: oneshot::Receiver<()>,
 ) {
-    let mut beat = interval(timing.heartbeat);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut heartbeat = interval(timing.heartbeat);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = beat.tick() => {
-                let reading = Reading::take(&database, timing);
-                let renewed = database.write("keeping a subscription", Renew { reading, consumer }).await;
-                // A beat that failed is made up for by the next; one that came too late ends the subscription.
-                if missed(renewed) == Some(false) {
+            _ = heartbeat.tick() => {
+                let reading = Reading::of(&database, timing);
+                let renewed = database.write("renewing a subscription", Renew { reading, consumer }).await;
+                // The next heartbeat makes up for a failed one. A heartbeat after the deadline ends the
+                // subscription.
+                if log_failure(renewed) == Some(false) {
                     return;
                 }
             }
             _ = &mut closed => break,
         }
     }
-    missed(database.write("ending a subscription", CloseConsumer { consumer }).await);
+    log_failure(database.write("closing a subscription", CloseConsumer { consumer }).await);
 }
 
-fn missed<T>(done: Result<T, EngineError>) -> Option<T> {
-    done.inspect_err(|error| tracing::warn!(error = %chain(error), "a subscription was not kept up")).ok()
+fn log_failure<T>(done: Result<T, EngineError>) -> Option<T> {
+    done.inspect_err(|error| tracing::warn!(error = %chain(error), "subscription not renewed")).ok()
 }
 
-/// Makes a consumer, alive for a ttl.
+/// Creates a consumer that is alive for one ttl.
 pub(super) struct OpenConsumer {
     pub(super) reading: Reading,
     pub(super) queue: QueueName,
@@ -145,43 +150,44 @@ impl Write for OpenConsumer {
     }
 }
 
-/// Takes what a consumer's window has room for.
-pub(super) struct Take {
+/// Receives messages up to the prefetch of a consumer.
+pub(super) struct Receive {
     pub(super) consumer: i64,
     pub(super) queue: QueueName,
-    pub(super) window: u32,
+    /// The most messages that the consumer may have in flight.
+    pub(super) prefetch: u32,
 }
 
 #[async_trait]
-impl Write for Take {
+impl Write for Receive {
     type Output = Vec<Delivery>;
 
-    /// After a loss of power its consumer is dead, and the messages are there again.
+    /// After a loss of power the consumer is dead, and the messages are ready again.
     fn is_durable(&self) -> bool {
         false
     }
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Vec<Delivery>, EngineError> {
-        let mut rows = sqlx::query(sql!("broker/take"))
+        let mut rows = sqlx::query(sql!("broker/receive"))
             .bind(self.consumer)
             .bind(self.queue.as_str())
-            .bind(self.window)
+            .bind(self.prefetch)
             .fetch_all(&mut *tx)
             .await
             .and_then(|rows| {
                 rows.iter().map(|row| delivery(row, self.consumer)).collect::<sqlx::Result<Vec<_>>>()
             })
-            .doing(TAKING)?;
+            .doing(RECEIVING)?;
         rows.sort_unstable_by_key(|delivery| delivery.tag.number);
-        if rows.is_empty() && !self.is_alive(tx).await.doing(TAKING)? {
-            let source = "it missed its heartbeats and was taken for dead; subscribe again".into();
-            return Err(EngineError::Unavailable { doing: "keeping a subscription".to_owned(), source });
+        if rows.is_empty() && !self.is_alive(tx).await.doing(RECEIVING)? {
+            let source = "the consumer missed its heartbeats and was declared dead; subscribe again".into();
+            return Err(EngineError::Unavailable { doing: "renewing a subscription".to_owned(), source });
         }
         Ok(rows)
     }
 }
 
-impl Take {
+impl Receive {
     async fn is_alive(&self, tx: &mut SqliteConnection) -> sqlx::Result<bool> {
         sqlx::query_scalar(sql!("broker/is_alive")).bind(self.consumer).fetch_one(tx).await
     }
@@ -198,7 +204,7 @@ fn delivery(row: &SqliteRow, consumer: i64) -> sqlx::Result<Delivery> {
     })
 }
 
-/// Renews one consumer and gives back what dead ones had. Answers whether it was still known.
+/// Renews one consumer, and removes dead ones. Returns false when the consumer itself was removed as dead.
 struct Renew {
     reading: Reading,
     consumer: i64,
@@ -214,7 +220,7 @@ impl Write for Renew {
     }
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<bool, EngineError> {
-        self.renew(tx).await.doing("keeping a subscription")
+        self.renew(tx).await.doing("renewing a subscription")
     }
 }
 
@@ -235,6 +241,7 @@ impl Renew {
     }
 }
 
+/// Removes a consumer.
 struct CloseConsumer {
     consumer: i64,
 }
@@ -244,12 +251,13 @@ impl Write for CloseConsumer {
     type Output = ();
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<(), EngineError> {
-        close(tx, &[self.consumer]).await.doing("ending a subscription")
+        close(tx, &[self.consumer]).await.doing("closing a subscription")
     }
 }
 
+/// Returns the messages that consumers have in flight to their queues, then removes the consumers.
 async fn close(tx: &mut SqliteConnection, consumers: &[i64]) -> sqlx::Result<()> {
     let consumers = to_json(consumers)?;
-    sqlx::query(sql!("broker/give_back")).bind(&consumers).execute(&mut *tx).await?;
+    sqlx::query(sql!("broker/return_from_consumers")).bind(&consumers).execute(&mut *tx).await?;
     sqlx::query(sql!("broker/close_consumers")).bind(&consumers).execute(tx).await.map(drop)
 }

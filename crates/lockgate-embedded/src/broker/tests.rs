@@ -1,4 +1,4 @@
-//! What becomes of a message when the process that has it dies.
+//! Tests of messages in flight when their process dies.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use lockgate_core::{Envelope, JobId, Key, Kind, QueueName, Tenant};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::subscription::{OpenConsumer, Take};
+use super::subscription::{OpenConsumer, Receive};
 use crate::store_clock::Reading;
 use crate::{Options, open};
 
 #[tokio::test]
-async fn the_messages_of_a_dead_process_are_delivered_again_and_it_gets_no_more() {
+async fn messages_of_a_dead_consumer_are_redelivered_and_it_receives_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let timing = SlotTiming {
         ttl: Duration::from_millis(900),
@@ -36,12 +36,12 @@ async fn the_messages_of_a_dead_process_are_delivered_again_and_it_gets_no_more(
     };
     engine.broker.publish(std::slice::from_ref(&envelope)).await.unwrap();
 
-    // A consumer without a heartbeat: its process died as soon as it had the message.
-    let reading = Reading::take(&database, timing);
+    // A consumer without heartbeats, as if its process died right after it received the message.
+    let reading = Reading::of(&database, timing);
     let consumer =
         database.write("subscribing", OpenConsumer { reading, queue: queue.clone() }).await.unwrap();
-    let take = || Take { consumer, queue: queue.clone(), window: 10 };
-    assert_eq!(database.write("taking", take()).await.unwrap().len(), 1);
+    let receive = || Receive { consumer, queue: queue.clone(), prefetch: 10 };
+    assert_eq!(database.write("receiving", receive()).await.unwrap().len(), 1);
 
     let mut alive = engine.broker.subscribe(&queue, 10).await.unwrap();
     let again = timeout(Duration::from_secs(10), alive.next()).await.unwrap().unwrap();
@@ -49,9 +49,9 @@ async fn the_messages_of_a_dead_process_are_delivered_again_and_it_gets_no_more(
     assert!(again[0].redelivered);
     assert_eq!(again[0].message.as_ref().unwrap(), &envelope);
 
-    // It was not dead after all: it is told, and gets nothing.
+    // The consumer was alive after all. It gets an error, and no message.
     engine.broker.publish(std::slice::from_ref(&envelope)).await.unwrap();
     drop(alive);
-    let late = database.write("taking", take()).await.unwrap_err();
+    let late = database.write("receiving", receive()).await.unwrap_err();
     assert!(late.is_transient(), "{late}");
 }

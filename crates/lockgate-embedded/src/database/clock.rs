@@ -1,6 +1,6 @@
-//! The one place that reads the host's clocks.
+//! Reads the host's clocks. No other module does.
 //!
-//! It must never decide anything: expiry is decided by the store, from readings that are handed to it.
+//! The clock decides nothing. The store decides about expiry, from readings that callers pass to it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,24 +12,24 @@ use rustix::time::{ClockId, clock_gettime};
 /// The clocks of the host, as one handle sees them.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// A name of this start of the host.
+    /// Id of the current boot. Empty where the kernel does not provide one.
     boot: String,
-    /// How far a test has moved it forward, in milliseconds.
+    /// How far a test has advanced all clocks, in milliseconds.
     ahead: AtomicI64,
-    /// How far a test has stepped the wall clock alone, in milliseconds.
+    /// How far a test has stepped the wall clock only, in milliseconds.
     step: AtomicI64,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        // Where the kernel has no such file a restart goes unseen, and sessions die by their deadlines alone.
+        // Without this file a reboot is not detected, and sessions of before end only at their deadlines.
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Self { boot: boot.trim().to_owned(), ahead: AtomicI64::new(0), step: AtomicI64::new(0) }
     }
 }
 
 impl Clock {
-    /// The wall clock.
+    /// Returns the wall-clock time.
     pub(super) fn wall(&self) -> Timestamp {
         #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -37,14 +37,14 @@ impl Clock {
         Timestamp(millis(now).saturating_add(moved))
     }
 
-    /// Milliseconds since the host was started, sleep included.
+    /// Returns the time since the host was booted, sleep included, in milliseconds.
     pub(super) fn uptime(&self) -> i64 {
         let now = clock_gettime(ClockId::Boottime);
         let whole = now.tv_sec.saturating_mul(1_000).saturating_add(now.tv_nsec / 1_000_000);
         whole.saturating_add(self.ahead.load(Ordering::Relaxed))
     }
 
-    /// Nanoseconds since the host was started, sleep included.
+    /// Returns the time since the host was booted, sleep included, in nanoseconds.
     pub(super) fn uptime_nanos(&self) -> u64 {
         let now = clock_gettime(ClockId::Boottime);
         let ahead = self.ahead.load(Ordering::Relaxed).saturating_mul(1_000_000);
@@ -52,7 +52,7 @@ impl Clock {
         u64::try_from(whole.saturating_add(ahead)).unwrap_or(0)
     }
 
-    /// Another one than before: every process that was alive then is dead.
+    /// Returns the boot id. When it differs from a stored one, every process of that boot is dead.
     pub(super) fn boot(&self) -> &str {
         &self.boot
     }

@@ -1,9 +1,10 @@
 //! Detects that the database file, its log or its shared memory was deleted or replaced while it is open.
 //!
-//! SQLite keeps using the files that it has opened, even when their names are deleted or belong to other files by now. This
-//! process would then work on one database and the next process on another, each with all slots of every pool. So the
-//! device and inode of the three files are compared before and after each transaction, and regularly while nothing is
-//! written. An inode is not reused while a process has it open, so a new file always differs.
+//! SQLite keeps using the files that it has opened, even when their names are deleted or belong to other
+//! files by now. This process would then work on one database and the next process on another, each with all
+//! slots of every pool. So the device and inode of the three files are compared before and after each
+//! transaction, and regularly while nothing is written. An inode is not reused while a process has it open,
+//! so a new file always differs.
 //!
 //! A file whose content is overwritten in place keeps its inode and is not detected here.
 
@@ -14,7 +15,7 @@ use std::sync::OnceLock;
 
 use lockgate_core::error::EngineError;
 
-/// Which file a path leads to.
+/// The identity of a file, which survives a rename.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileId {
     device: u64,
@@ -22,8 +23,8 @@ pub(crate) struct FileId {
 }
 
 impl FileId {
-    /// Reads it without opening the file: closing a second descriptor would drop SQLite's locks on it
-    /// (sqlite.org/howtocorrupt.html, 2.2).
+    /// Reads the identity without opening the file: closing a second descriptor would drop SQLite's locks on
+    /// it (sqlite.org/howtocorrupt.html, 2.2).
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let found = std::fs::metadata(path)?;
         Ok(Self { device: found.dev(), inode: found.ino() })
@@ -36,7 +37,7 @@ impl std::fmt::Display for FileId {
     }
 }
 
-/// One of the files was lost; says what happened and the remedy.
+/// The reason why one of the files is lost, with the remedy.
 #[derive(Debug, Clone)]
 pub(super) struct Lost(String);
 
@@ -46,7 +47,7 @@ impl From<Lost> for EngineError {
     }
 }
 
-/// The files that are open, and whether one of them was lost.
+/// The open files, and whether one of them was lost.
 #[derive(Debug)]
 pub(super) struct FileGuard {
     database: FileId,
@@ -55,36 +56,36 @@ pub(super) struct FileGuard {
 }
 
 impl FileGuard {
-    /// Remembers the files of a database that was opened and read.
+    /// Records the files of a database that was opened and read.
     ///
     /// # Errors
-    /// When one of them is missing.
+    /// Fails when one of the files does not exist.
     pub(super) fn of(database: &Path) -> io::Result<Self> {
         // SQLite follows symbolic links before it names the two others.
         let real = std::fs::canonicalize(database)?;
-        let beside = |suffix: &str| {
+        let next_to = |suffix: &str| {
             let mut name = real.clone().into_os_string();
             name.push(suffix);
             PathBuf::from(name)
         };
         let known = |path: PathBuf| FileId::of(&path).map(|id| (path, id));
         let id = FileId::of(database)?;
-        let files = [(database.to_owned(), id), known(beside("-wal"))?, known(beside("-shm"))?];
+        let files = [(database.to_owned(), id), known(next_to("-wal"))?, known(next_to("-shm"))?];
         Ok(Self { database: id, files, lost: OnceLock::new() })
     }
 
-    /// Which file the database is.
+    /// Returns the identity of the database file.
     pub(super) fn database(&self) -> FileId {
         self.database
     }
 
-    /// Whether a check has failed before. Reads nothing.
+    /// Returns whether an earlier check has failed. Does not access the file system.
     pub(super) fn is_lost(&self) -> bool {
         self.lost.get().is_some()
     }
 
-    /// Compares the files with those that were opened. Once a check has failed, all later ones fail: what was written
-    /// meanwhile is in the lost file.
+    /// Compares the files with those that were opened. After one failed check all later checks fail too,
+    /// because writes in between went into the lost file.
     pub(super) fn check(&self) -> Result<(), Lost> {
         if let Some(lost) = self.lost.get() {
             return Err(lost.clone());
@@ -100,7 +101,7 @@ impl FileGuard {
     }
 }
 
-/// What happened to a file. An error other than "not found" says nothing about the file.
+/// Returns what happened to a file. An error other than "not found" proves nothing about the file.
 fn changed(path: &Path, id: FileId) -> Option<&'static str> {
     match FileId::of(path) {
         Ok(found) if found == id => None,

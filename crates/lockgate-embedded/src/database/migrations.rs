@@ -1,7 +1,8 @@
-//! Migrations: each component of the file (the engine, a worker's own tables) goes forward on its own, append-only.
+//! Migrations of the database, per component: the engine, or a worker's own tables.
 //!
-//! It must never touch tables that are newer than it knows. All that is missing is applied in one write transaction, so
-//! that two processes that start together migrate once.
+//! The list of migrations of a component only grows. Tables of an unknown, newer version are refused. All
+//! missing migrations are applied in one write transaction, so two processes that start together migrate
+//! once.
 
 use std::path::PathBuf;
 
@@ -15,43 +16,44 @@ use super::clock::Clock;
 use super::{Doing, OpenError, Write};
 use crate::columns::sql;
 
-/// A part of the file with tables and versions of its own.
+/// An owner of tables in the file, with versions of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Component {
-    /// Its name, unique in the file.
+    /// The name of the component, unique in the file.
     pub name: &'static str,
-    /// Its migrations, oldest first.
+    /// The migrations of the component, oldest first.
     pub migrations: &'static [Migration],
 }
 
-/// A step of a component's tables. Once applied anywhere, its text never changes.
+/// One step of a component's schema. Its text must not change after it was applied anywhere: a checksum
+/// identifies it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Migration {
-    /// Grows by one, from 1.
+    /// The version, counted from 1 without gaps.
     pub version: i64,
-    /// What it does.
+    /// A short name of the change, such as `ledger`.
     pub name: &'static str,
-    /// One or more statements.
+    /// One or more SQL statements.
     pub sql: &'static str,
 }
 
 /// A migration that was just applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applied {
-    /// Its version.
+    /// The version of the migration.
     pub version: i64,
-    /// Its name.
+    /// The name of the migration.
     pub name: &'static str,
 }
 
-/// How a migration stands in this file.
+/// Whether a migration was applied to this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MigrationStatus {
-    /// Its version.
+    /// The version of the migration.
     pub version: i64,
-    /// Its name.
+    /// The name of the migration.
     pub name: &'static str,
-    /// When it was applied; `None`: not yet.
+    /// When it was applied, by the wall clock; `None` when it was not.
     pub applied_at: Option<Timestamp>,
 }
 
@@ -72,7 +74,7 @@ macro_rules! migration {
     };
 }
 
-/// Returns the version that the name of a migration's file begins with.
+/// Parses the version at the start of a migration's file name.
 const fn version(number: &str) -> i64 {
     match i64::from_str_radix(number, 10) {
         Ok(version) => version,
@@ -102,6 +104,7 @@ pub const LOCKGATE: Component = Component {
     ],
 };
 
+/// Applies the missing migrations.
 pub(super) struct Migrate {
     pub(super) component: Component,
     pub(super) path: PathBuf,
@@ -109,16 +112,17 @@ pub(super) struct Migrate {
 
 #[async_trait]
 impl Write for Migrate {
-    // An unfit file is an answer, found before anything is changed; an error of a statement undoes the whole.
+    // A refused file is an output, because nothing was changed. An error of a statement rolls everything
+    // back.
     type Output = Result<Vec<Applied>, OpenError>;
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Self::Output, EngineError> {
-        make_room(tx).await.doing("reading migrations")?;
-        let found = applied(tx, self.component).await.doing("reading migrations")?;
-        if let Err(unfit) = self.check(&found) {
-            return Ok(Err(unfit));
+        create_table(tx).await.doing("reading migrations")?;
+        let rows = applied(tx, self.component).await.doing("reading migrations")?;
+        if let Err(refused) = self.check(&rows) {
+            return Ok(Err(refused));
         }
-        let newest = found.last().map_or(0, |last| last.version);
+        let newest = rows.last().map_or(0, |last| last.version);
         let mut done = Vec::new();
         for migration in self.component.migrations.iter().filter(|next| next.version > newest) {
             apply(tx, self.component, migration)
@@ -131,21 +135,24 @@ impl Write for Migrate {
 }
 
 impl Migrate {
-    /// What there is to say without a write; `None`: something is missing, or cannot be read so.
-    pub(super) async fn look(&self, reader: &SqlitePool) -> Option<Result<Vec<Applied>, OpenError>> {
+    /// Checks the migrations without a write. Returns `None` when one is missing or the table cannot be read.
+    pub(super) async fn check_read_only(
+        &self,
+        reader: &SqlitePool,
+    ) -> Option<Result<Vec<Applied>, OpenError>> {
         let mut reader = reader.acquire().await.ok()?;
-        let found = applied(&mut reader, self.component).await.ok()?;
-        if let Err(unfit) = self.check(&found) {
-            return Some(Err(unfit));
+        let rows = applied(&mut reader, self.component).await.ok()?;
+        if let Err(refused) = self.check(&rows) {
+            return Some(Err(refused));
         }
         let newest = self.component.migrations.last().map(|newest| newest.version);
-        (found.last().map(|last| last.version) == newest).then(|| Ok(Vec::new()))
+        (rows.last().map(|last| last.version) == newest).then(|| Ok(Vec::new()))
     }
 
-    /// Whether what was applied is what we know.
-    fn check(&self, found: &[Found]) -> Result<(), OpenError> {
+    /// Checks that every applied migration is known and has the same text.
+    fn check(&self, rows: &[AppliedRow]) -> Result<(), OpenError> {
         let Component { name, migrations } = self.component;
-        for applied in found {
+        for applied in rows {
             let Some(known) = migrations.iter().find(|known| known.version == applied.version) else {
                 let known = migrations.last().map_or(0, |last| last.version);
                 let (path, component) = (self.path.clone(), name.to_owned());
@@ -160,47 +167,49 @@ impl Migrate {
     }
 }
 
-pub(super) struct Statuses {
+/// Reads when each migration was applied.
+pub(super) struct ReadStatuses {
     pub(super) component: Component,
 }
 
 #[async_trait]
-impl Write for Statuses {
+impl Write for ReadStatuses {
     type Output = Vec<MigrationStatus>;
 
-    fn is_look(&self) -> bool {
+    /// The only write creates the table, which the next read would create as well.
+    fn is_best_effort(&self) -> bool {
         true
     }
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Self::Output, EngineError> {
-        make_room(tx).await.doing("reading migrations")?;
-        let found = applied(tx, self.component).await.doing("reading migrations")?;
+        create_table(tx).await.doing("reading migrations")?;
+        let rows = applied(tx, self.component).await.doing("reading migrations")?;
         let status = |known: &Migration| MigrationStatus {
             version: known.version,
             name: known.name,
-            applied_at: found.iter().find(|one| one.version == known.version).map(|one| one.applied_at),
+            applied_at: rows.iter().find(|row| row.version == known.version).map(|row| row.applied_at),
         };
         Ok(self.component.migrations.iter().map(status).collect())
     }
 }
 
 /// A row of `lockgate_migrations`.
-struct Found {
+struct AppliedRow {
     version: i64,
     checksum: Vec<u8>,
     applied_at: Timestamp,
 }
 
-async fn make_room(tx: &mut SqliteConnection) -> sqlx::Result<()> {
+async fn create_table(tx: &mut SqliteConnection) -> sqlx::Result<()> {
     sqlx::query(sql!("database/create_migrations")).execute(tx).await.map(drop)
 }
 
-async fn applied(tx: &mut SqliteConnection, component: Component) -> sqlx::Result<Vec<Found>> {
-    let rows = sqlx::query(sql!("database/applied")).bind(component.name).fetch_all(tx).await?;
+async fn applied(tx: &mut SqliteConnection, component: Component) -> sqlx::Result<Vec<AppliedRow>> {
+    let rows = sqlx::query(sql!("database/applied_migrations")).bind(component.name).fetch_all(tx).await?;
     rows.iter()
         .map(|row| {
             let (version, checksum) = (row.try_get("version")?, row.try_get("checksum")?);
-            Ok(Found { version, checksum, applied_at: Timestamp(row.try_get("applied_at")?) })
+            Ok(AppliedRow { version, checksum, applied_at: Timestamp(row.try_get("applied_at")?) })
         })
         .collect()
 }
@@ -218,7 +227,7 @@ async fn apply(tx: &mut SqliteConnection, component: Component, migration: &Migr
         .map(drop)
 }
 
-/// The driver's own checksum of a migration.
+/// Returns the checksum of a migration, as the driver computes it.
 fn checksum(migration: &Migration) -> Vec<u8> {
     let Migration { version, name, sql } = *migration;
     sqlx::migrate::Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

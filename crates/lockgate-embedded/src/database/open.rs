@@ -1,6 +1,6 @@
-//! Opening the file: what is checked before, and how each connection is set up.
+//! Opens the database file: checks the path and the content, and configures each connection.
 //!
-//! It must never change a file that is not ours.
+//! A database of another program is refused before anything is written to it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,18 +14,19 @@ use super::OpenError;
 use super::file_guard::{FileGuard, FileId};
 use crate::columns::sql;
 
-/// The oldest library that does not corrupt a WAL file under several processes.
+/// The oldest SQLite version that does not corrupt a WAL database which several processes use.
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
-/// How long to wait for another process that writes.
+/// How long to wait for the write lock of another process.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
-/// Between two tries to turn a file to WAL.
-const TRY_AGAIN: Duration = Duration::from_millis(10);
+/// Pause between two attempts to switch a file to WAL mode.
+const RETRY_DELAY: Duration = Duration::from_millis(10);
+/// The most connections for reading.
 const READERS: u32 = 4;
-/// The files hold payloads and results, so only their owner may read them. SQLite gives its log and its shared memory the
-/// permissions of the database; so does the turnstile.
+/// The files hold payloads and results, so only their owner may read them. SQLite gives its log and its
+/// shared memory the permissions of the database, and the write lock gets them too.
 const PERMISSIONS: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// Checks the path, and creates the folder of the file and the file.
+/// Checks the path, then creates the folder and an empty file if they do not exist.
 pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     if path == Path::new(":memory:") {
         return Err(OpenError::InMemory { path: path.to_owned() });
@@ -39,38 +40,40 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     };
     std::fs::create_dir_all(folder)
         .map_err(|source| OpenError::NoFolder { path: path.to_owned(), source })?;
-    // SQLite would open such a file all the same, and fail at the first write; a superuser's would even succeed.
-    for place in [folder, path] {
-        if std::fs::metadata(place).is_ok_and(|found| found.permissions().readonly()) {
-            return Err(OpenError::ReadOnly { path: place.to_owned() });
+    // SQLite would open a read-only file and fail at the first write. As root, even that write would succeed.
+    for checked in [folder, path] {
+        if std::fs::metadata(checked).is_ok_and(|found| found.permissions().readonly()) {
+            return Err(OpenError::ReadOnly { path: checked.to_owned() });
         }
     }
     create(path);
     Ok(())
 }
 
-/// Creates an empty file for its owner alone, and leaves an existing one as it is. It is not opened for that: closing it
-/// again would drop the locks of a process that has opened it meanwhile. When this fails, SQLite reports the reason.
+/// Creates an empty file that only its owner can access, and leaves an existing one unchanged. The file is
+/// not opened: closing a descriptor would drop the locks of other connections that this process has on the
+/// file. When the creation fails, SQLite reports the reason.
 fn create(path: &Path) {
     if let Err(error) = mknodat(CWD, path, FileType::RegularFile, PERMISSIONS, 0) {
         tracing::debug!(%error, ?path, "database file not created");
     }
 }
 
-/// The connection that writes, the one that looks for the commits of others, and the guard of their files.
+/// The connection that writes, the one that polls for commits of other processes, and the guard of their
+/// files.
 pub(super) type Opened = (SqliteConnection, SqliteConnection, FileGuard);
 
-/// Opens the connections.
+/// Opens the connections. Retries for up to [`BUSY`] while the file is locked.
 ///
-/// To turn a new file to WAL, SQLite reads it and then wants to write. While another connection is about to write, it
-/// answers "locked" at once, whatever the busy timeout: two readers that wait for each other to write would wait for
-/// ever. So processes that start together wait here.
+/// To switch a new file to WAL mode, SQLite reads it first and then writes. If another connection is about to
+/// write, SQLite returns "locked" at once and ignores the busy timeout, because two readers that wait to
+/// write would wait for each other forever. Processes that start together therefore wait here.
 pub(super) async fn connections(path: &Path) -> Result<Opened, OpenError> {
     let until = Instant::now() + BUSY;
     loop {
         match connect(path).await {
-            Err(OpenError::Locked { .. }) if Instant::now() < until => sleep(TRY_AGAIN).await,
-            answer => return answer,
+            Err(OpenError::Locked { .. }) if Instant::now() < until => sleep(RETRY_DELAY).await,
+            opened => return opened,
         }
     }
 }
@@ -78,32 +81,33 @@ pub(super) async fn connections(path: &Path) -> Result<Opened, OpenError> {
 async fn connect(path: &Path) -> Result<Opened, OpenError> {
     let refused = |error| OpenError::from_driver(path.to_owned(), error);
     let before = FileId::of(path).ok();
-    let mut looker = settings(path).connect().await.map_err(refused)?;
-    check(path, &mut looker).await?;
+    let mut poller = settings(path).connect().await.map_err(refused)?;
+    check(path, &mut poller).await?;
     let mut writer = settings(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .pragma("cache_size", "-16000")
-        // The log is copied into the file beside the writer, see `watch`. Only when that falls behind, at 64 MB of log,
-        // the writer does it itself, and everybody waits.
+        // `commits` copies the log into the file without blocking the writer. If that falls behind, at 64 MB
+        // of log, the writer does it itself and all writes wait.
         .pragma("wal_autocheckpoint", "16000")
         .pragma("temp_store", "memory")
         .connect()
         .await
         .map_err(refused)?;
-    // From here on the turnstile waits for the lock, with shorter pauses than SQLite's.
+    // From here on `WriteLock` waits for the lock, with shorter pauses than SQLite's.
     writer.execute("pragma busy_timeout = 0").await.map_err(refused)?;
-    // The first read opens the log and its shared memory. From then on a lock keeps other processes from deleting them.
+    // The first read opens the log and its shared memory. From then on a lock keeps other processes from
+    // deleting them.
     writer.execute("select count(*) from sqlite_schema").await.map_err(refused)?;
     let guard = FileGuard::of(path).map_err(|error| refused(sqlx::Error::Io(error)))?;
     if before.is_some_and(|before| before != guard.database()) {
         return Err(OpenError::Replaced { path: path.to_owned() });
     }
-    Ok((writer, looker, guard))
+    Ok((writer, poller, guard))
 }
 
-/// Connections that read, made when they are needed.
+/// Returns a pool of read-only connections, which are opened when they are needed.
 pub(super) fn readers(path: &Path) -> SqlitePool {
     SqlitePoolOptions::new()
         .max_connections(READERS)
@@ -118,12 +122,12 @@ fn settings(path: &Path) -> SqliteConnectOptions {
         .create_if_missing(true)
         .busy_timeout(BUSY)
         .statement_cache_capacity(200)
-        // Rows cross to another thread; each time the buffer is full, both threads stop and start again.
+        // Rows cross to another thread. Each time the buffer is full, both threads have to switch.
         .row_buffer_size(1_000)
         .disable_statement_logging()
 }
 
-/// Whether the library is new enough, and the file ours or empty.
+/// Checks that the SQLite library is new enough, and that the file is empty or belongs to Lockgate.
 async fn check(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let path = || PathBuf::from(path);
     let refused = |error| OpenError::from_driver(path(), error);

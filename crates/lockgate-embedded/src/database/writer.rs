@@ -1,7 +1,8 @@
-//! The writer: a thread of its own with the one connection that writes, and group commit.
+//! The writer: a dedicated thread with the only connection that writes.
 //!
-//! It must never wait for a caller, nor panic when one is gone. It takes whatever waits, runs it in one transaction,
-//! and answers when that is on the disk: under load many writes share one fsync, alone a write waits for nobody.
+//! It runs all waiting writes in one transaction and sends their outputs after the commit (group commit).
+//! Under load many writes share one fsync; a single write starts at once. The writer never waits for a
+//! caller, and a caller that has stopped waiting does not disturb it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,41 +13,41 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot};
 
+use super::commits::{self, CommitNotifier};
 use super::error::{self, Doing, OpenError};
 use super::file_guard::{FileGuard, Lost};
-use super::turnstile::Turnstile;
-use super::watch::{self, Bell};
-use super::{Answer, Write, open};
+use super::write_lock::WriteLock;
+use super::{Write, WriteReceiver, open};
 
-/// Writes that share one transaction at most, and that may wait for it.
-const GROUP: usize = 256;
+/// The most writes that share one transaction, and the capacity of the channel to the writer.
+const MAX_BATCH: usize = 256;
 
-/// The way to the writer's thread. It ends when this is dropped and all that waits is written.
+/// A handle to the writer's thread. After it is dropped, the thread completes the submitted writes and ends.
 pub(super) struct Writer {
-    queue: mpsc::Sender<Box<dyn Pending>>,
+    queue: mpsc::Sender<Box<dyn QueuedWrite>>,
     runtime: Handle,
     guard: Arc<FileGuard>,
 }
 
 impl Writer {
     /// Starts the thread and opens its connection.
-    pub(super) async fn start(path: PathBuf, bell: Bell) -> Result<Self, OpenError> {
+    pub(super) async fn start(path: PathBuf, commits: CommitNotifier) -> Result<Self, OpenError> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|source| OpenError::Thread { source })?;
         let handle = runtime.handle().clone();
-        let (queue, waiting) = mpsc::channel(GROUP);
+        let (queue, writes) = mpsc::channel(MAX_BATCH);
         let (report, opened) = oneshot::channel();
         let life = async move {
-            match Pen::open(&path, bell.clone()).await {
+            match WriteConnection::open(&path, commits.clone()).await {
                 Err(error) => drop(report.send(Err(error))),
-                Ok((pen, looker)) => {
-                    let guard = Arc::clone(&pen.guard);
+                Ok((connection, poller)) => {
+                    let guard = Arc::clone(&connection.guard);
                     drop(report.send(Ok(Arc::clone(&guard))));
                     tokio::select! {
-                        () = pen.write_all(waiting) => {}
-                        () = watch::look_for_commits(looker, guard, bell) => {}
+                        () = connection.write_all(writes) => {}
+                        () = commits::poll_for_commits(poller, guard, commits) => {}
                     }
                 }
             }
@@ -59,109 +60,112 @@ impl Writer {
         Ok(Self { queue, runtime: handle, guard })
     }
 
-    /// The guard of the files.
+    /// Returns the guard that detects the loss of the database files.
     pub(super) fn guard(&self) -> &FileGuard {
         &self.guard
     }
 
-    /// Its runtime, for tasks that nothing else may hold up.
+    /// Returns the runtime of the writer's thread, for tasks that jobs must not delay.
     pub(super) fn runtime(&self) -> &Handle {
         &self.runtime
     }
 
-    /// Hands over a write; waits only while [`GROUP`] others wait already.
+    /// Submits a write. Waits while [`MAX_BATCH`] other writes are in the channel.
     pub(super) async fn submit<W: Write>(
         &self,
         doing: &'static str,
         work: W,
-    ) -> Result<Answer<W::Output>, EngineError> {
-        let (reply, answer) = oneshot::channel();
-        let asked = Box::new(Asked { doing, work, output: None, reply });
-        self.queue.send(asked).await.map_err(|_| error::writer_is_gone(doing))?;
-        Ok(answer)
+    ) -> Result<WriteReceiver<W::Output>, EngineError> {
+        let (reply, output) = oneshot::channel();
+        let request = Box::new(Request { doing, work, output: None, reply });
+        self.queue.send(request).await.map_err(|_| error::writer_stopped(doing))?;
+        Ok(output)
     }
 }
 
-/// The connection that writes.
-struct Pen {
+/// The connection that writes, and what each transaction needs.
+struct WriteConnection {
     connection: SqliteConnection,
     guard: Arc<FileGuard>,
-    turnstile: Turnstile,
-    bell: Bell,
+    write_lock: WriteLock,
+    commits: CommitNotifier,
 }
 
-impl Pen {
-    /// Opens it, and the connection that looks for the commits of others.
-    async fn open(path: &Path, bell: Bell) -> Result<(Self, SqliteConnection), OpenError> {
-        let (connection, looker, guard) = open::connections(path).await?;
-        let turnstile = Turnstile::beside(path)?;
-        Ok((Self { connection, guard: Arc::new(guard), turnstile, bell }, looker))
+impl WriteConnection {
+    /// Opens the connection that writes and the one that polls for commits of other processes.
+    async fn open(path: &Path, commits: CommitNotifier) -> Result<(Self, SqliteConnection), OpenError> {
+        let (connection, poller, guard) = open::connections(path).await?;
+        let write_lock = WriteLock::next_to(path)?;
+        Ok((Self { connection, guard: Arc::new(guard), write_lock, commits }, poller))
     }
 
-    /// Writes whatever comes, until nobody can ask for more.
-    async fn write_all(mut self, mut waiting: mpsc::Receiver<Box<dyn Pending>>) {
-        let mut group = Vec::with_capacity(GROUP);
+    /// Runs submitted writes until the channel is closed and empty.
+    async fn write_all(mut self, mut writes: mpsc::Receiver<Box<dyn QueuedWrite>>) {
+        let mut batch = Vec::with_capacity(MAX_BATCH);
         let mut synced = true;
-        while waiting.recv_many(&mut group, GROUP).await > 0 {
-            let durable = group.iter().any(|pending| pending.is_durable());
+        while writes.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            let durable = batch.iter().any(|write| write.is_durable());
             if durable != synced {
                 match self.sync_commits(durable).await {
                     Ok(()) => synced = durable,
-                    // A sync too many harms nobody; one too few must not be.
+                    // Without the sync a durable write could be lost. The opposite failure only costs a sync.
                     Err(cause) if durable => {
-                        fail_all(&mut group, cause);
+                        fail_all(&mut batch, cause);
                         continue;
                     }
-                    Err(cause) => tracing::debug!(error = %cause, "commits go on waiting for the disk"),
+                    Err(cause) => tracing::debug!(error = %cause, "commits still wait for the disk"),
                 }
             }
-            self.write_group(&mut group).await;
+            self.write_batch(&mut batch).await;
         }
         if let Err(error) = self.connection.close().await {
-            tracing::warn!(error = %error, "the database was not closed cleanly");
+            tracing::warn!(error = %error, "database not closed cleanly");
         }
     }
 
-    /// Whether commits wait for the disk. In WAL mode one that does not can be lost with the power, never broken; the
-    /// next one that does takes it along.
+    /// Sets whether commits wait for the disk. In WAL mode a commit that does not wait can be lost with the
+    /// power but is never partial, and the next commit that waits also makes it durable.
     async fn sync_commits(&mut self, durable: bool) -> sqlx::Result<()> {
         self.execute(if durable { "pragma synchronous = full" } else { "pragma synchronous = normal" }).await
     }
 
-    /// One transaction for all; when one of them fails, one for each. Nothing is written to a lost file. The check after the
-    /// commit is the one that counts: what passes it was in the file that everybody has.
-    async fn write_group(&mut self, group: &mut Vec<Box<dyn Pending>>) {
+    /// Runs a batch in one transaction. When one write fails, runs each in a transaction of its own.
+    ///
+    /// Nothing is written to a lost file. The check after the commit decides: when it passes, the commit is
+    /// in the file that all processes have open.
+    async fn write_batch(&mut self, batch: &mut Vec<Box<dyn QueuedWrite>>) {
         if let Err(lost) = self.guard.check() {
-            return fail_lost(group, &lost);
+            return fail_lost(batch, &lost);
         }
-        if let Err(cause) = self.turnstile.begin(&mut self.connection).await {
-            return fail_all(group, cause);
+        if let Err(cause) = self.write_lock.begin(&mut self.connection).await {
+            return fail_all(batch, cause);
         }
-        match self.finish(group).await {
+        match self.run_and_commit(batch).await {
             Ok(()) => match self.guard.check() {
-                Ok(()) => self.answer(group.drain(..)),
-                Err(lost) => fail_lost(group, &lost),
+                Ok(()) => self.succeed_all(batch.drain(..)),
+                Err(lost) => fail_lost(batch, &lost),
             },
-            Err(error) => match group.pop() {
-                Some(look) if group.is_empty() && look.has_seen() => look.succeed(),
-                Some(alone) if group.is_empty() => alone.fail(error),
+            Err(error) => match batch.pop() {
+                Some(read) if batch.is_empty() && read.has_best_effort_output() => read.succeed(),
+                Some(single) if batch.is_empty() => single.fail(error),
                 last => {
-                    for each in group.drain(..).chain(last).collect::<Vec<_>>() {
-                        Box::pin(self.write_group(&mut vec![each])).await;
+                    for write in batch.drain(..).chain(last).collect::<Vec<_>>() {
+                        Box::pin(self.write_batch(&mut vec![write])).await;
                     }
                 }
             },
         }
     }
 
-    /// Runs what was begun, and commits it or rolls it back.
-    async fn finish(&mut self, group: &mut [Box<dyn Pending>]) -> Result<(), EngineError> {
-        let done = match self.run_all(group).await {
+    /// Runs the writes in the open transaction, then commits it or rolls it back.
+    async fn run_and_commit(&mut self, batch: &mut [Box<dyn QueuedWrite>]) -> Result<(), EngineError> {
+        let done = match self.run_all(batch).await {
             Ok(()) => self.execute("commit").await.doing("committing"),
             Err(error) => Err(error),
         };
         if done.is_err() {
-            // SQLite has rolled back by itself after some errors; then this one says that there is nothing to undo.
+            // After some errors SQLite has already rolled back, and this statement fails because no
+            // transaction is open.
             if let Err(error) = self.execute("rollback").await {
                 tracing::debug!(error = %error, "nothing to roll back");
             }
@@ -169,19 +173,19 @@ impl Pen {
         done
     }
 
-    async fn run_all(&mut self, group: &mut [Box<dyn Pending>]) -> Result<(), EngineError> {
-        for pending in group {
-            pending.run(&mut self.connection).await?;
+    async fn run_all(&mut self, batch: &mut [Box<dyn QueuedWrite>]) -> Result<(), EngineError> {
+        for write in batch {
+            write.run(&mut self.connection).await?;
         }
         Ok(())
     }
 
-    fn answer(&self, done: impl Iterator<Item = Box<dyn Pending>>) {
-        // First the answers, then the bell: who is answered has no need of it.
-        for each in done {
-            each.succeed();
+    fn succeed_all(&self, writes: impl Iterator<Item = Box<dyn QueuedWrite>>) {
+        // Outputs first: the callers of these writes do not need the notification.
+        for write in writes {
+            write.succeed();
         }
-        self.bell.ring();
+        self.commits.notify();
     }
 
     async fn execute(&mut self, statement: &'static str) -> sqlx::Result<()> {
@@ -189,33 +193,34 @@ impl Pen {
     }
 }
 
-fn fail_all(group: &mut Vec<Box<dyn Pending>>, cause: sqlx::Error) {
+fn fail_all(batch: &mut Vec<Box<dyn QueuedWrite>>, cause: sqlx::Error) {
     let cause = Arc::new(cause);
-    for pending in group.drain(..) {
-        let error = error::store(pending.doing(), Arc::clone(&cause));
-        pending.fail(error);
+    for write in batch.drain(..) {
+        let error = error::store(write.doing(), Arc::clone(&cause));
+        write.fail(error);
     }
 }
 
-fn fail_lost(group: &mut Vec<Box<dyn Pending>>, lost: &Lost) {
-    for pending in group.drain(..) {
-        pending.fail(lost.clone().into());
+fn fail_lost(batch: &mut Vec<Box<dyn QueuedWrite>>, lost: &Lost) {
+    for write in batch.drain(..) {
+        write.fail(lost.clone().into());
     }
 }
 
-/// A write whose output type is forgotten.
+/// A submitted write, independent of its output type.
 #[async_trait]
-trait Pending: Send {
+trait QueuedWrite: Send {
     fn doing(&self) -> &'static str;
     fn is_durable(&self) -> bool;
     async fn run(&mut self, connection: &mut SqliteConnection) -> Result<(), EngineError>;
-    /// Whether it is a look with an answer, which stands without a commit.
-    fn has_seen(&self) -> bool;
+    /// Returns whether the write has an output that its caller gets without a commit.
+    fn has_best_effort_output(&self) -> bool;
     fn succeed(self: Box<Self>);
     fn fail(self: Box<Self>, error: EngineError);
 }
 
-struct Asked<W: Write> {
+/// A submitted write and the channel for its output.
+struct Request<W: Write> {
     doing: &'static str,
     work: W,
     output: Option<W::Output>,
@@ -223,7 +228,7 @@ struct Asked<W: Write> {
 }
 
 #[async_trait]
-impl<W: Write> Pending for Asked<W> {
+impl<W: Write> QueuedWrite for Request<W> {
     fn doing(&self) -> &'static str {
         self.doing
     }
@@ -238,11 +243,11 @@ impl<W: Write> Pending for Asked<W> {
         Ok(())
     }
 
-    fn has_seen(&self) -> bool {
-        self.work.is_look() && self.output.is_some()
+    fn has_best_effort_output(&self) -> bool {
+        self.work.is_best_effort() && self.output.is_some()
     }
 
-    // Who asked may be gone by now; the write is done all the same.
+    // The caller may have stopped waiting; then the output is discarded.
     fn succeed(self: Box<Self>) {
         if let Some(output) = self.output {
             drop(self.reply.send(Ok(output)));

@@ -1,6 +1,7 @@
-//! Claiming what is due: retries first, then batches, each with a dispatch number of its own.
+//! Claims due jobs: first retries, then batches. Each dispatch of a job has a number of its own.
 //!
-//! It must never hand one dispatch out twice: a claim that nobody published falls due again under the next number.
+//! A claim that is not published before its hold ends falls due again under the next number. No dispatch is
+//! claimed twice.
 
 use std::time::Duration;
 
@@ -13,12 +14,12 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::read::Run;
-use crate::columns::{name, sql, text, to_json};
+use crate::columns::{parsed, sql, text, to_json};
 use crate::database::{Doing, Write};
 
-/// Claims jobs for `hold`, about `limit` of them: a batch is never cut, so that the last one may exceed it.
+/// Claims about `max_jobs` jobs for `hold`. A batch is never split, so the last one can exceed the number.
 pub(super) struct Claim {
-    pub(super) limit: u32,
+    pub(super) max_jobs: u32,
     pub(super) hold: Duration,
     pub(super) now: Timestamp,
 }
@@ -34,9 +35,9 @@ impl Write for Claim {
 
 impl Claim {
     async fn claim(&self, tx: &mut SqliteConnection) -> sqlx::Result<Claimed> {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let max_jobs = usize::try_from(self.max_jobs).unwrap_or(usize::MAX);
         let mut envelopes = self.retries(tx).await?;
-        while envelopes.len() < limit
+        while envelopes.len() < max_jobs
             && let Some(run) = self.due_run(tx).await?
         {
             envelopes.extend(self.batch(tx, &run).await?);
@@ -45,44 +46,47 @@ impl Claim {
         Ok(Claimed { envelopes, next_due })
     }
 
+    /// Claims due retries.
     async fn retries(&self, tx: &mut SqliteConnection) -> sqlx::Result<Vec<Envelope>> {
         let rows = sqlx::query(sql!("ledger/due_retries"))
             .bind(self.now.0)
-            .bind(self.limit)
+            .bind(self.max_jobs)
             .fetch_all(&mut *tx)
             .await?;
-        self.take(tx, &rows, None).await
+        self.claim_rows(tx, &rows, None).await
     }
 
+    /// Returns the run whose next batch has been due the longest.
     async fn due_run(&self, tx: &mut SqliteConnection) -> sqlx::Result<Option<Run>> {
         let row = sqlx::query(sql!("ledger/due_run")).bind(self.now.0).fetch_optional(tx).await?;
         row.as_ref().map(Run::from_row).transpose()
     }
 
-    /// The next batch of a run.
+    /// Claims the next batch of a run, and sets when the following one is due.
     async fn batch(&self, tx: &mut SqliteConnection, run: &Run) -> sqlx::Result<Vec<Envelope>> {
-        let cadence = run.record.cadence;
-        // One more than the batch: whether another will follow.
-        let mut rows = sqlx::query(sql!("ledger/next_of_run"))
+        let cadence = run.row.cadence;
+        // Read one row more than the batch, to know whether another batch follows.
+        let mut rows = sqlx::query(sql!("ledger/next_batch"))
             .bind(run.number)
             .bind(i64::from(cadence.batch_size) + 1)
             .fetch_all(&mut *tx)
             .await?;
         let size = usize::try_from(cadence.batch_size).unwrap_or(usize::MAX);
-        let more = rows.len() > size;
+        let has_more = rows.len() > size;
         rows.truncate(size);
-        let due = run.record.next_due.unwrap_or(self.now);
+        let due = run.row.next_due.unwrap_or(self.now);
         sqlx::query(sql!("ledger/advance_run"))
             .bind(run.number)
             .bind(self.now.0)
-            .bind(more.then(|| cadence.next_due(due, self.now).0))
+            .bind(has_more.then(|| cadence.next_due(due, self.now).0))
             .bind(!rows.is_empty())
             .execute(&mut *tx)
             .await?;
-        self.take(tx, &rows, Some(run.record.batches.saturating_add(1))).await
+        self.claim_rows(tx, &rows, Some(run.row.batches.saturating_add(1))).await
     }
 
-    async fn take(
+    /// Marks the jobs of these rows as claimed and returns their messages. `batch` is `None` for retries.
+    async fn claim_rows(
         &self,
         tx: &mut SqliteConnection,
         rows: &[SqliteRow],
@@ -103,7 +107,7 @@ impl Claim {
     }
 }
 
-/// When something falls due.
+/// Returns the earliest time when anything falls due, in ledger time.
 pub(super) async fn next_due(
     connection: &mut SqliteConnection,
     now: Timestamp,
@@ -113,15 +117,15 @@ pub(super) async fn next_due(
     Ok(due.map(Timestamp))
 }
 
-/// The message of a job that is being claimed, as its row was before.
+/// Builds the message of a job from its row as it was before the claim, so the dispatch number is one higher.
 fn envelope(row: &SqliteRow) -> sqlx::Result<Envelope> {
     Ok(Envelope {
-        job: name(row, "id")?,
-        kind: name(row, "kind")?,
-        key: name(row, "key")?,
-        tenant: name(row, "tenant")?,
-        run: Some(name(row, "run_id")?),
-        queue: name(row, "queue")?,
+        job: parsed(row, "id")?,
+        kind: parsed(row, "kind")?,
+        key: parsed(row, "key")?,
+        tenant: parsed(row, "tenant")?,
+        run: Some(parsed(row, "run_id")?),
+        queue: parsed(row, "queue")?,
         dispatch: row.try_get::<u32, _>("dispatch")?.saturating_add(1),
         payload: text(row, "payload")?,
     })

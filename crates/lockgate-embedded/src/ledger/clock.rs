@@ -1,4 +1,5 @@
-//! Ledger time in the file. Within a boot of the host all processes count it by the host's uptime, from the same point.
+//! Ledger time, stored in the file. Within a boot of the host all processes derive it from the uptime and the
+//! same start point.
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
@@ -11,7 +12,7 @@ use crate::database::{Database, Doing, Write};
 
 const DOING: &str = "reading the ledger's clock";
 
-/// The clock of this boot, as every process on the file has it. The first process of a boot sets its point.
+/// Returns the ledger clock of this boot. The first process of a boot stores its start point.
 pub(super) async fn join(database: &Database) -> Result<LedgerClock, EngineError> {
     let reading = Reading::of(database);
     let mut reader = database.reader().acquire().await.doing(DOING)?;
@@ -23,7 +24,7 @@ pub(super) async fn join(database: &Database) -> Result<LedgerClock, EngineError
     }
 }
 
-/// Returns ledger time without setting the clock, which would wait for the write lock.
+/// Returns ledger time without storing the clock, which would need the write lock.
 pub(super) async fn peek(database: &Database, reader: &mut SqliteConnection) -> sqlx::Result<Timestamp> {
     let reading = Reading::of(database);
     match reading.clock(reader).await? {
@@ -32,7 +33,7 @@ pub(super) async fn peek(database: &Database, reader: &mut SqliteConnection) -> 
     }
 }
 
-/// The host's clocks at one moment.
+/// A reading of the host's clocks.
 pub(super) struct Reading {
     wall: Timestamp,
     uptime: i64,
@@ -44,23 +45,24 @@ impl Reading {
         Self { wall: database.now(), uptime: database.uptime(), boot: database.boot().to_owned() }
     }
 
-    /// `None`: no process has set the clock since the host was started.
+    /// Returns the stored clock; `None` when no process has stored it since the host was booted.
     async fn clock(&self, connection: &mut SqliteConnection) -> sqlx::Result<Option<LedgerClock>> {
-        let row = sqlx::query(sql!("ledger/clock")).fetch_one(connection).await?;
+        let row = sqlx::query(sql!("ledger/read_clock")).fetch_one(connection).await?;
         let (boot, uptime): (&str, i64) = (row.try_get("boot")?, row.try_get("uptime")?);
         let ledger = Timestamp(row.try_get("ledger")?);
         Ok((boot == self.boot && uptime > 0).then(|| LedgerClock::new(ledger, uptime)))
     }
 
-    /// Ledger time at this moment when it is the first of its boot: no process that counted has outlived the restart.
+    /// Returns the ledger time for the first process of a boot. No older process can still run after a
+    /// reboot.
     async fn after_boot(&self, connection: &mut SqliteConnection) -> sqlx::Result<Timestamp> {
-        let row = sqlx::query(sql!("ledger/clock")).fetch_one(connection).await?;
+        let row = sqlx::query(sql!("ledger/read_clock")).fetch_one(connection).await?;
         let (ledger, wall) = (Timestamp(row.try_get("ledger")?), Timestamp(row.try_get("wall")?));
         Ok(ClockPoint { ledger, wall }.at(self.wall, false))
     }
 
-    /// Keeps this moment as the latest point, from which the first process after the next boot goes on.
-    pub(super) async fn keep(&self, tx: &mut SqliteConnection, ledger: Timestamp) -> sqlx::Result<()> {
+    /// Stores this moment as the latest point, where the first process after the next boot continues.
+    pub(super) async fn save(&self, tx: &mut SqliteConnection, ledger: Timestamp) -> sqlx::Result<()> {
         sqlx::query(sql!("ledger/set_clock"))
             .bind(ledger.0)
             .bind(self.wall.0)
@@ -72,7 +74,7 @@ impl Reading {
     }
 }
 
-/// Sets the clock for this boot, unless another process has done so meanwhile.
+/// Stores the start point of this boot, unless another process has done so in the meantime.
 struct BeginBoot {
     reading: Reading,
 }
@@ -81,8 +83,8 @@ struct BeginBoot {
 impl Write for BeginBoot {
     type Output = LedgerClock;
 
-    /// The next process would set it in the same way.
-    fn is_look(&self) -> bool {
+    /// The next process would store the same point.
+    fn is_best_effort(&self) -> bool {
         true
     }
 
@@ -97,7 +99,7 @@ impl BeginBoot {
             return Ok(clock);
         }
         let ledger = self.reading.after_boot(&mut *tx).await?;
-        self.reading.keep(tx, ledger).await?;
+        self.reading.save(tx, ledger).await?;
         Ok(LedgerClock::new(ledger, self.reading.uptime))
     }
 }

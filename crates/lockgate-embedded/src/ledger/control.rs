@@ -1,6 +1,6 @@
-//! What an operator can do to runs and jobs. The same command twice is once.
+//! Commands of an operator on runs and jobs. Repeating a command has no further effect.
 //!
-//! It must never move a job in a way that the state machine has not.
+//! Jobs change only as the state machine allows.
 
 use async_trait::async_trait;
 use lockgate_core::cadence::Cadence;
@@ -18,7 +18,7 @@ use super::read::{self, Run};
 use crate::columns::{sql, to_json};
 use crate::database::{Doing, Write};
 
-/// Carries out a command; answers how many jobs, or runs, it changed.
+/// Runs a command and returns how many jobs, or runs, it changed.
 pub(super) struct Control {
     pub(super) command: RunCommand,
     pub(super) now: Timestamp,
@@ -44,22 +44,22 @@ impl Write for Control {
 
 async fn pause(tx: &mut SqliteConnection, run: RunId) -> Result<u64, EngineError> {
     let run = read::run(tx, run).await?;
-    match run.record.status {
-        RunStatus::Active => set_status(tx, &run, RunStatus::Paused, run.record.next_due).await,
+    match run.row.status {
+        RunStatus::Active => set_status(tx, &run, RunStatus::Paused, run.row.next_due).await,
         RunStatus::Paused => Ok(0),
-        _ => Err(senseless(&run, "paused")),
+        _ => Err(wrong_status(&run, "paused")),
     }
 }
 
 async fn resume(tx: &mut SqliteConnection, run: RunId, now: Timestamp) -> Result<u64, EngineError> {
     let run = read::run(tx, run).await?;
-    match run.record.status {
+    match run.row.status {
         RunStatus::Paused => {
-            let due = run.record.next_due.map(|due| due.max(now));
+            let due = run.row.next_due.map(|due| due.max(now));
             set_status(tx, &run, RunStatus::Active, due).await
         }
         RunStatus::Active => Ok(0),
-        _ => Err(senseless(&run, "resumed")),
+        _ => Err(wrong_status(&run, "resumed")),
     }
 }
 
@@ -90,12 +90,11 @@ async fn retry(
 ) -> Result<u64, EngineError> {
     let run = read::run(tx, run).await?;
     if let Some(state) = states.iter().find(|state| transition::next(**state, Event::Retried).is_none()) {
-        let reason =
-            format!("jobs that are {state} cannot be run again; choose failed, skipped or cancelled");
+        let reason = format!("{state} jobs cannot be retried; choose failed, skipped or cancelled");
         return Err(EngineError::Conflict { reason });
     }
-    let doing = "running jobs again";
-    let revived = sqlx::query(sql!("ledger/retry_jobs"))
+    let doing = "retrying jobs";
+    let retried = sqlx::query(sql!("ledger/retry_jobs"))
         .bind(run.number)
         .bind(to_json(states).doing(doing)?)
         .bind(now.0)
@@ -103,12 +102,12 @@ async fn retry(
         .await
         .doing(doing)?
         .rows_affected();
-    reopen(tx, &run, revived).await
+    reopen(tx, &run, retried).await
 }
 
 async fn set_cadence(tx: &mut SqliteConnection, run: RunId, cadence: Cadence) -> Result<u64, EngineError> {
     let run = read::run(tx, run).await?;
-    let due = run.record.next_due.map(|due| cadence.due_after_change(run.last_batch_at, due).0);
+    let due = run.row.next_due.map(|due| cadence.due_after_change(run.last_batch_at, due).0);
     sqlx::query(sql!("ledger/set_cadence"))
         .bind(run.number)
         .bind(cadence.batch_size)
@@ -116,21 +115,21 @@ async fn set_cadence(tx: &mut SqliteConnection, run: RunId, cadence: Cadence) ->
         .bind(due)
         .execute(tx)
         .await
-        .doing("changing the rhythm of a run")?;
+        .doing("changing the cadence of a run")?;
     Ok(1)
 }
 
 async fn retry_job(tx: &mut SqliteConnection, job: JobId, now: Timestamp) -> Result<u64, EngineError> {
     let run = run_of(tx, job).await?;
     let mut jobs = LoadedJobs::load(tx, vec![job], now).await.doing("reading a job")?;
-    let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
-    let before = standing.state;
-    if standing.step(Event::Retried, Some(now), None) == Settled::Stale {
-        let reason = format!("job {job} is {before}; only skipped, failed or cancelled ones are run again");
+    let Some(loaded) = jobs.find(job) else { return Err(unknown_job(job)) };
+    let before = loaded.state;
+    if loaded.step(Event::Retried, Some(now), None) == Settled::Stale {
+        let reason = format!("job {job} is {before}; only skipped, failed or cancelled ones are retried");
         return Err(EngineError::Conflict { reason });
     }
-    standing.renew();
-    jobs.store(tx, now).await.doing("running a job again")?;
+    loaded.reset_attempts();
+    jobs.store(tx, now).await.doing("retrying a job")?;
     reopen(tx, &run, 1).await
 }
 
@@ -141,8 +140,8 @@ async fn cancel_job(
     now: Timestamp,
 ) -> Result<u64, EngineError> {
     let mut jobs = LoadedJobs::load(tx, vec![job], now).await.doing("reading a job")?;
-    let Some(standing) = jobs.find(job) else { return Err(unknown_job(job)) };
-    if standing.step(Event::Cancelled, None, Some(reason.to_owned())) == Settled::Stale {
+    let Some(loaded) = jobs.find(job) else { return Err(unknown_job(job)) };
+    if loaded.step(Event::Cancelled, None, Some(reason.to_owned())) == Settled::Stale {
         return Ok(0);
     }
     jobs.store(tx, now).await.doing("cancelling a job")?;
@@ -165,12 +164,12 @@ async fn set_status(
     Ok(done.rows_affected())
 }
 
-/// A cancelled run with jobs that run again is active: all its other jobs are over.
-async fn reopen(tx: &mut SqliteConnection, run: &Run, revived: u64) -> Result<u64, EngineError> {
-    if revived > 0 && run.record.status == RunStatus::Cancelled {
+/// Makes a cancelled run active again when jobs of it are retried. All its other jobs stay settled.
+async fn reopen(tx: &mut SqliteConnection, run: &Run, retried: u64) -> Result<u64, EngineError> {
+    if retried > 0 && run.row.status == RunStatus::Cancelled {
         set_status(tx, run, RunStatus::Active, None).await?;
     }
-    Ok(revived)
+    Ok(retried)
 }
 
 async fn run_of(tx: &mut SqliteConnection, job: JobId) -> Result<Run, EngineError> {
@@ -187,14 +186,15 @@ fn unknown_job(job: JobId) -> EngineError {
     EngineError::NotFound { what: "job", name: job.to_string() }
 }
 
-fn senseless(run: &Run, verb: &str) -> EngineError {
-    let name = &run.record.name;
-    let reason = match run.record.status {
+/// The error for a command that the status of the run does not allow.
+fn wrong_status(run: &Run, verb: &str) -> EngineError {
+    let name = &run.row.name;
+    let reason = match run.row.status {
         RunStatus::Planning => {
-            format!("run {name} is still being planned; it can be {verb} once its plan is whole")
+            format!("run {name} is still being planned; it can be {verb} after its plan is sealed")
         }
         status => format!(
-            "run {name} is {} and cannot be {verb}; run its jobs again, or plan a new run",
+            "run {name} is {} and cannot be {verb}; retry its jobs, or plan a new run",
             status.as_str()
         ),
     };

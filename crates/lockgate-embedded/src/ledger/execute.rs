@@ -1,6 +1,6 @@
-//! Starts and settlements, those of one call in one transaction.
+//! Starts and settles jobs. All starts or reports of one call share a transaction.
 //!
-//! It must never take the write lock for what writes nothing.
+//! A start that writes nothing does not take the write lock.
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
@@ -12,18 +12,18 @@ use sqlx::SqliteConnection;
 use super::loaded::LoadedJobs;
 use crate::database::{Doing, Write};
 
-/// Answers starts that leave nothing to record; `None`: at least one does.
-pub(super) async fn look(
+/// Starts jobs without a write. Returns `None` when at least one start has to be stored.
+pub(super) async fn start_read_only(
     reader: &mut SqliteConnection,
     starts: &[Start],
     now: Timestamp,
 ) -> sqlx::Result<Option<Vec<Started>>> {
     let mut jobs = LoadedJobs::load(reader, starts.iter().map(|start| start.job).collect(), now).await?;
-    let answers = jobs.start(starts, now);
-    Ok((!jobs.have_changed()).then_some(answers))
+    let started = jobs.start(starts, now);
+    Ok((!jobs.have_changed()).then_some(started))
 }
 
-/// Records the starts of jobs.
+/// Starts jobs and stores the starts.
 pub(super) struct StartJobs {
     pub(super) starts: Vec<Start>,
     pub(super) now: Timestamp,
@@ -36,13 +36,13 @@ impl Write for StartJobs {
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Vec<Started>, EngineError> {
         let ids = self.starts.iter().map(|start| start.job).collect();
         let mut jobs = LoadedJobs::load(tx, ids, self.now).await.doing("starting jobs")?;
-        let answers = jobs.start(&self.starts, self.now);
+        let started = jobs.start(&self.starts, self.now);
         jobs.store(tx, self.now).await.doing("starting jobs")?;
-        Ok(answers)
+        Ok(started)
     }
 }
 
-/// Records what happened to jobs.
+/// Stores reports: published messages and settlements.
 pub(super) struct SettleJobs {
     pub(super) reports: Vec<Report>,
     pub(super) now: Timestamp,
@@ -55,7 +55,7 @@ impl Write for SettleJobs {
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Vec<Settled>, EngineError> {
         let ids = self.reports.iter().map(job_of).collect();
         let mut jobs = LoadedJobs::load(tx, ids, self.now).await.doing("settling jobs")?;
-        let answers = self
+        let settled = self
             .reports
             .iter()
             .map(|report| {
@@ -63,7 +63,7 @@ impl Write for SettleJobs {
             })
             .collect();
         jobs.store(tx, self.now).await.doing("settling jobs")?;
-        Ok(answers)
+        Ok(settled)
     }
 }
 

@@ -1,7 +1,7 @@
-//! Where jobs stand: what a start or a report does to one is decided on rows that were read together, and that are then
-//! written back together.
+//! Job rows that one call loads, changes and writes back.
 //!
-//! It must never decide on anything but the latest dispatch and the latest execution of a job.
+//! Starts and reports are decided on these rows. Only the latest dispatch and the latest execution of a job
+//! count.
 
 use std::collections::HashMap;
 
@@ -14,9 +14,9 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use crate::columns::{name, sql, to_json};
+use crate::columns::{parsed, sql, to_json};
 
-/// The jobs of one call, by id.
+/// The jobs of one call, by id. Unknown ids are absent.
 pub(super) struct LoadedJobs(HashMap<JobId, LoadedJob>);
 
 impl LoadedJobs {
@@ -30,7 +30,7 @@ impl LoadedJobs {
         let rows =
             sqlx::query(sql!("ledger/load_jobs")).bind(to_json(&ids)?).bind(now.0).fetch_all(tx).await?;
         rows.iter()
-            .map(|row| Ok((name(row, "id")?, LoadedJob::from_row(row)?)))
+            .map(|row| Ok((parsed(row, "id")?, LoadedJob::from_row(row)?)))
             .collect::<sqlx::Result<_>>()
             .map(Self)
     }
@@ -39,16 +39,19 @@ impl LoadedJobs {
         self.0.get_mut(&job)
     }
 
+    /// Applies starts in order. An unknown job is stale.
     pub(super) fn start(&mut self, starts: &[Start], now: Timestamp) -> Vec<Started> {
-        let mut answer =
+        let mut start_one =
             |start: &Start| self.find(start.job).map_or(Started::Stale, |job| job.start(*start, now));
-        starts.iter().map(&mut answer).collect()
+        starts.iter().map(&mut start_one).collect()
     }
 
+    /// Returns whether there is anything to write back.
     pub(super) fn have_changed(&self) -> bool {
         self.0.values().any(|job| job.changed)
     }
 
+    /// Writes the changed rows back.
     pub(super) async fn store(self, tx: &mut SqliteConnection, now: Timestamp) -> sqlx::Result<()> {
         let changed: Vec<LoadedJob> = self.0.into_values().filter(|job| job.changed).collect();
         if changed.is_empty() {
@@ -63,7 +66,8 @@ impl LoadedJobs {
     }
 }
 
-/// A job as the state machine needs it.
+/// A job row with what the state machine needs. Times are milliseconds of ledger time, durations
+/// milliseconds.
 #[derive(Serialize)]
 pub(super) struct LoadedJob {
     seq: i64,
@@ -83,10 +87,13 @@ pub(super) struct LoadedJob {
     waited: Option<i64>,
     ran: Option<i64>,
     settled_at: Option<i64>,
+    /// Whether the run is paused.
     #[serde(skip)]
     paused: bool,
+    /// Whether the deadline of the run has passed.
     #[serde(skip)]
     expired: bool,
+    /// Whether the row has to be written back.
     #[serde(skip)]
     changed: bool,
 }
@@ -95,7 +102,7 @@ impl LoadedJob {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         Ok(Self {
             seq: row.try_get("seq")?,
-            state: name(row, "state")?,
+            state: parsed(row, "state")?,
             dispatch: row.try_get("dispatch")?,
             dispatched: row.try_get("dispatched")?,
             started: row.try_get("started")?,
@@ -117,11 +124,11 @@ impl LoadedJob {
         })
     }
 
-    /// A delivery of this dispatch wants to start the job.
+    /// Decides whether a delivery may start the job, and applies the start.
     fn start(&mut self, start: Start, now: Timestamp) -> Started {
         let Start { dispatch, token, durability, .. } = start;
-        let said_before = self.executing && self.started_by == token && self.dispatch == dispatch;
-        if said_before && !self.state.is_terminal() {
+        let is_repeated = self.executing && self.started_by == token && self.dispatch == dispatch;
+        if is_repeated && !self.state.is_terminal() {
             return Started::Run(self.execution(now));
         }
         match transition::may_start(&self.snapshot(), dispatch, durability) {
@@ -136,8 +143,9 @@ impl LoadedJob {
                 Started::Poisoned
             }
             StartVerdict::Paused => {
-                // From `scheduled`, its message before its report, there is no event: it is there already.
-                self.put(JobState::Scheduled, Some(now), self.reason.clone());
+                // A job that is still `scheduled`, because its message was faster than the report of its
+                // publication, has no event for this. It already has the right state.
+                self.set_state(JobState::Scheduled, Some(now), self.reason.clone());
                 self.dispatched = false;
                 Started::Paused
             }
@@ -157,11 +165,13 @@ impl LoadedJob {
         }
     }
 
+    /// Stores the start of the next execution.
     fn run(&mut self, token: i64, now: Timestamp) -> Started {
-        // Also from `scheduled`: a fast worker has the message before the dispatcher has reported it as published. Where the
-        // message has come twice, and the other delivery was put off, the job stays put off.
+        // The state may still be `scheduled`, because a fast worker receives the message before the
+        // dispatcher has reported its publication. When the message came twice and the other delivery was
+        // deferred, the job stays deferred.
         if self.dispatched {
-            self.put(JobState::Enqueued, None, self.reason.clone());
+            self.set_state(JobState::Enqueued, None, self.reason.clone());
         }
         self.changed = true;
         self.started = true;
@@ -173,13 +183,14 @@ impl LoadedJob {
         Started::Run(self.execution(now))
     }
 
+    /// Returns the execution whose start is stored.
     fn execution(&self, now: Timestamp) -> Execution {
         let (attempt, number) = (self.attempt, self.executions);
         let deferrals = self.deferrals_in_row;
         Execution { attempt, number, started_at: now, recorded: true, deferrals }
     }
 
-    /// What a start comes to that is left for later.
+    /// Returns the execution of a start that is not stored yet.
     fn next_execution(&self, now: Timestamp) -> Execution {
         let (attempt, number) = (self.attempt + 1, self.executions + 1);
         let deferrals = self.deferrals_in_row;
@@ -239,30 +250,30 @@ impl LoadedJob {
         settled
     }
 
-    /// Goes where the state machine says, if anywhere.
+    /// Applies an event if the state machine allows it; otherwise nothing changes.
     pub(super) fn step(&mut self, event: Event, due: Option<Timestamp>, reason: Option<String>) -> Settled {
         let Some(next) = transition::next(self.state, event) else {
             return Settled::Stale;
         };
-        // Until its next settlement a job keeps the reason of the last: why it was put off.
-        let is_on_its_way = matches!(event, Event::Published | Event::Returned);
-        let reason = if is_on_its_way { self.reason.take() } else { reason };
-        self.put(next, due, reason);
+        // A job keeps the reason of its last settlement, such as why it was deferred, until the next one.
+        let keeps_reason = matches!(event, Event::Published | Event::Returned);
+        let reason = if keeps_reason { self.reason.take() } else { reason };
+        self.set_state(next, due, reason);
         Settled::Recorded(next)
     }
 
-    /// An operator gives it all its attempts again.
-    pub(super) fn renew(&mut self) {
+    /// Prepares a retry by an operator, with all attempts.
+    pub(super) fn reset_attempts(&mut self) {
         self.attempt = 0;
         self.unsettled = 0;
         self.deferrals_in_row = 0;
         self.dispatched = false;
-        // An execution that outlived the end of its job has nothing to say about the next, on record or not.
+        // An execution that still runs must not settle the next dispatch, whether its start is stored or not.
         self.executing = false;
         self.dispatch += 1;
     }
 
-    fn put(&mut self, state: JobState, due: Option<Timestamp>, reason: Option<String>) {
+    fn set_state(&mut self, state: JobState, due: Option<Timestamp>, reason: Option<String>) {
         self.state = state;
         self.due_at = due.map(|due| due.0);
         self.reason = reason;

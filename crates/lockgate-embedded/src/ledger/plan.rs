@@ -1,6 +1,6 @@
-//! Planning a run: open, append, seal; each step may be repeated.
+//! Plans a run: open, append, seal. Each step can be repeated. Also ingests jobs of external runs.
 //!
-//! It must never add to a run that is sealed, nor dispatch anything of one that is not.
+//! Jobs are appended only before the run is sealed, and nothing of an unsealed run is dispatched.
 
 use async_trait::async_trait;
 use lockgate_core::envelope::MAX_PAYLOAD_BYTES;
@@ -17,12 +17,12 @@ use super::read::{self, Run};
 use crate::columns::{integer, sql, to_json};
 use crate::database::{Doing, Write};
 
-/// One step of a planning.
+/// One step of planning a run.
 pub(super) struct Plan {
     pub(super) step: PlanStep,
     /// Ledger time.
     pub(super) now: Timestamp,
-    /// Wall time, for the name of an external run.
+    /// Wall-clock time, for the name of an external run.
     pub(super) wall: Timestamp,
 }
 
@@ -44,7 +44,7 @@ impl Write for Plan {
 }
 
 async fn open(tx: &mut SqliteConnection, spec: &RunSpec, now: Timestamp) -> Result<Planned, EngineError> {
-    let made = sqlx::query(sql!("ledger/insert_run"))
+    let inserted = sqlx::query(sql!("ledger/insert_run"))
         .bind(spec.id.to_string())
         .bind(spec.name.as_str())
         .bind(spec.kind.as_str())
@@ -57,13 +57,13 @@ async fn open(tx: &mut SqliteConnection, spec: &RunSpec, now: Timestamp) -> Resu
         .bind(now.0)
         .execute(&mut *tx)
         .await
-        .doing("making a run")?;
-    let run = read::run_by_name(tx, &spec.name).await.doing("reading the run")?.record;
+        .doing("creating a run")?;
+    let run = read::run_by_name(tx, &spec.name).await.doing("reading the run")?.row;
     if run.kind != spec.kind || run.as_of != spec.as_of {
         let reason = format!("run {} exists for another kind or hour; choose another name", run.name);
         return Err(EngineError::Conflict { reason });
     }
-    Ok(Planned { run, existed: made.rows_affected() == 0, added: 0 })
+    Ok(Planned { run, existed: inserted.rows_affected() == 0, added: 0 })
 }
 
 async fn append(
@@ -72,14 +72,14 @@ async fn append(
     jobs: &[PlannedJob],
     now: Timestamp,
 ) -> Result<Planned, EngineError> {
-    let Run { number, record, .. } = read::run(tx, run).await?;
-    if record.status != RunStatus::Planning {
-        return Ok(Planned { run: record, existed: true, added: 0 });
+    let Run { number, row: planned, .. } = read::run(tx, run).await?;
+    if planned.status != RunStatus::Planning {
+        return Ok(Planned { run: planned, existed: true, added: 0 });
     }
     if let Some(job) = jobs.iter().find(|job| job.payload.len() > MAX_PAYLOAD_BYTES) {
         let (key, bytes) = (&job.key, job.payload.len());
         let reason = format!(
-            "the payload of {key} has {bytes} bytes, at most {MAX_PAYLOAD_BYTES} are carried; put a reference in it"
+            "the payload of {key} has {bytes} bytes, at most {MAX_PAYLOAD_BYTES} are allowed; store the data elsewhere and enqueue a reference"
         );
         return Err(EngineError::Conflict { reason });
     }
@@ -93,27 +93,27 @@ async fn append(
         .await
         .doing(doing)?
         .rows_affected();
-    let row = sqlx::query(sql!("ledger/count_planned"))
+    let row = sqlx::query(sql!("ledger/add_planned"))
         .bind(number)
         .bind(integer(added))
         .fetch_one(tx)
         .await
         .doing(doing)?;
-    let run = Run::from_row(&row).doing(doing)?.record;
+    let run = Run::from_row(&row).doing(doing)?.row;
     Ok(Planned { run, existed: true, added })
 }
 
 async fn seal(tx: &mut SqliteConnection, run: RunId, now: Timestamp) -> Result<Planned, EngineError> {
-    let found = read::run(tx, run).await?;
+    let current = read::run(tx, run).await?;
     let sealed = sqlx::query(sql!("ledger/seal_run"))
-        .bind(found.number)
+        .bind(current.number)
         .bind(now.0)
         .fetch_optional(tx)
         .await
         .doing("sealing a run")?;
     let run = match sealed {
-        Some(row) => Run::from_row(&row).doing("sealing a run")?.record,
-        None => found.record,
+        Some(row) => Run::from_row(&row).doing("sealing a run")?.row,
+        None => current.row,
     };
     Ok(Planned { run, existed: true, added: 0 })
 }
@@ -130,8 +130,8 @@ async fn ingest(
     let Planned { run, existed, .. } = open(tx, &spec, now).await?;
     let Run { number, .. } = read::run(tx, run.id).await?;
     let mut added = 0;
-    // The second round takes those whose key was taken, by a key of their own; what is there by its id is passed over
-    // in both.
+    // The second round ingests the jobs whose key is taken, under a key of their own. Both rounds skip a job
+    // whose id exists.
     for key in [|job: &PlannedJob| job.key.clone(), |job: &PlannedJob| ledger::ingested_key(&job.key, job.id)]
     {
         let keys: Vec<Key> = jobs.iter().map(key).collect();
@@ -155,10 +155,10 @@ async fn ingest(
         .fetch_one(tx)
         .await
         .doing(doing)?;
-    Ok(Planned { run: Run::from_row(&row).doing(doing)?.record, existed, added })
+    Ok(Planned { run: Run::from_row(&row).doing(doing)?.row, existed, added })
 }
 
-/// A job as `append_jobs` reads it.
+/// A job as `append_jobs` and `ingest_jobs` read it.
 #[derive(Serialize)]
 struct JobRow<'a> {
     id: lockgate_core::JobId,

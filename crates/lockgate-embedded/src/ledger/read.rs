@@ -1,6 +1,4 @@
-//! Reading runs and jobs.
-//!
-//! It must never write.
+//! Reads runs and jobs. Nothing here writes.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,27 +14,28 @@ use lockgate_core::time::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use crate::columns::{duration, maybe_duration, name, sql, text, to_json};
+use crate::columns::{duration, optional_duration, parsed, sql, text, to_json};
 use crate::database::Doing;
 
-/// Rows of an answer, when the query names no limit.
-const PAGE: u32 = 100;
+/// The page size when the query names none (0).
+const DEFAULT_PAGE_SIZE: u32 = 100;
 
-/// A run as its row has it: what all may know, and what the dispatcher keeps.
+/// A run row: the public part, and what only the dispatcher needs.
 pub(super) struct Run {
+    /// The number of the run, which job rows refer to.
     pub(super) number: i64,
-    pub(super) record: RunRow,
+    pub(super) row: RunRow,
     pub(super) last_batch_at: Option<Timestamp>,
 }
 
 impl Run {
     pub(super) fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         let time = |column| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp));
-        let record = RunRow {
-            id: name(row, "id")?,
-            name: name(row, "name")?,
-            kind: name(row, "kind")?,
-            queue: name(row, "queue")?,
+        let run = RunRow {
+            id: parsed(row, "id")?,
+            name: parsed(row, "name")?,
+            kind: parsed(row, "kind")?,
+            queue: parsed(row, "queue")?,
             as_of: Timestamp(row.try_get("as_of")?),
             status: status(&text(row, "status")?)?,
             cadence: Cadence {
@@ -49,7 +48,7 @@ impl Run {
             deadline_at: time("deadline_at")?,
             created_at: Timestamp(row.try_get("created_at")?),
         };
-        Ok(Self { number: row.try_get("number")?, record, last_batch_at: time("last_batch_at")? })
+        Ok(Self { number: row.try_get("number")?, row: run, last_batch_at: time("last_batch_at")? })
     }
 }
 
@@ -57,10 +56,10 @@ fn status(text: &str) -> sqlx::Result<RunStatus> {
     [RunStatus::Planning, RunStatus::Active, RunStatus::Paused, RunStatus::Cancelled]
         .into_iter()
         .find(|status| status.as_str() == text)
-        .ok_or_else(|| sqlx::Error::Decode(format!("{text:?} is no status of a run").into()))
+        .ok_or_else(|| sqlx::Error::Decode(format!("{text:?} is not the status of a run").into()))
 }
 
-/// The run of this id.
+/// Reads the run of this id.
 pub(super) async fn run(connection: &mut SqliteConnection, id: RunId) -> Result<Run, EngineError> {
     sqlx::query(sql!("ledger/run_by_id"))
         .bind(id.to_string())
@@ -71,20 +70,20 @@ pub(super) async fn run(connection: &mut SqliteConnection, id: RunId) -> Result<
         .ok_or_else(|| EngineError::NotFound { what: "run", name: id.to_string() })
 }
 
-/// The run of this name, which is there.
+/// Reads the run of this name, which must exist.
 pub(super) async fn run_by_name(connection: &mut SqliteConnection, name: &RunName) -> sqlx::Result<Run> {
     let row = sqlx::query(sql!("ledger/run_by_name")).bind(name.as_str()).fetch_one(connection).await?;
     Run::from_row(&row)
 }
 
-/// The runs of a query with their jobs counted. All of it is read in the transaction of the connection.
+/// Reads runs with the counts of their jobs, all in the transaction of the connection.
 pub(super) async fn runs(
     connection: &mut SqliteConnection,
     query: &RunQuery,
 ) -> sqlx::Result<Vec<RunSummary>> {
     let rows = sqlx::query(sql!("ledger/runs"))
         .bind(query.run.as_ref().map(RunName::as_str))
-        .bind(page(query.limit))
+        .bind(page_size(query.limit))
         .fetch_all(&mut *connection)
         .await?;
     let runs: Vec<Run> = rows.iter().map(Run::from_row).collect::<sqlx::Result<_>>()?;
@@ -93,12 +92,12 @@ pub(super) async fn runs(
     for run in runs {
         let timing = if query.timing { timing(connection, run.number).await? } else { None };
         let (counts, deferrals) = counts.remove(&run.number).unwrap_or_default();
-        summaries.push(RunSummary { run: run.record, counts, deferrals, timing });
+        summaries.push(RunSummary { run: run.row, counts, deferrals, timing });
     }
     Ok(summaries)
 }
 
-/// Jobs by state, and their deferrals, by the number of their run.
+/// Counts the jobs of each run by state, and their deferrals. The key is the number of the run.
 async fn counts(
     connection: &mut SqliteConnection,
     runs: &[Run],
@@ -108,12 +107,14 @@ async fn counts(
     let mut all: HashMap<i64, (Counts, u64)> = HashMap::new();
     for row in rows {
         let (counts, deferrals) = all.entry(row.try_get("run")?).or_default();
-        counts.add(name::<JobState>(&row, "state")?, row.try_get("jobs")?);
+        counts.add(parsed::<JobState>(&row, "state")?, row.try_get("jobs")?);
         *deferrals += row.try_get::<u64, _>("deferrals")?;
     }
     Ok(all)
 }
 
+/// Returns when jobs were first and last settled, and how long they waited; `None` before the first
+/// settlement.
 async fn timing(connection: &mut SqliteConnection, run: i64) -> sqlx::Result<Option<RunTiming>> {
     let row = sqlx::query(sql!("ledger/timing")).bind(run).fetch_one(connection).await?;
     let (Some(first), Some(last)) = (row.try_get("first")?, row.try_get("last")?) else {
@@ -123,47 +124,47 @@ async fn timing(connection: &mut SqliteConnection, run: i64) -> sqlx::Result<Opt
     Ok(Some(RunTiming { first: Timestamp(first), last: Timestamp(last), wait_p50, wait_p99 }))
 }
 
-/// The jobs of a query.
+/// Reads the jobs that match a query.
 pub(super) async fn jobs(connection: &mut SqliteConnection, query: &JobQuery) -> sqlx::Result<Vec<JobRow>> {
     let statement = match (query.ids.is_empty(), query.run) {
         (false, _) => sql!("ledger/jobs_by_id"),
         (true, Some(_)) => sql!("ledger/jobs_of_run"),
         (true, None) => sql!("ledger/jobs_of_any_run"),
     };
-    let mut asked = sqlx::query(statement)
+    let mut bound = sqlx::query(statement)
         .bind(query.run.map(|run| run.to_string()))
         .bind(to_json(&query.states)?)
         .bind(query.key.as_ref().map(|key| key.as_str().to_owned()))
         .bind(query.absent_from.map(|run| run.to_string()))
         .bind(query.after.map(|job| job.to_string()))
-        .bind(page(query.limit));
+        .bind(page_size(query.limit));
     if !query.ids.is_empty() {
-        asked = asked.bind(to_json(&query.ids)?);
+        bound = bound.bind(to_json(&query.ids)?);
     }
-    asked.fetch_all(connection).await?.iter().map(job).collect()
+    bound.fetch_all(connection).await?.iter().map(job).collect()
 }
 
-fn page(limit: u32) -> u32 {
-    if limit == 0 { PAGE } else { limit }
+fn page_size(limit: u32) -> u32 {
+    if limit == 0 { DEFAULT_PAGE_SIZE } else { limit }
 }
 
 fn job(row: &SqliteRow) -> sqlx::Result<JobRow> {
     Ok(JobRow {
-        id: name(row, "id")?,
-        run: Some(name(row, "run_id")?),
-        kind: name(row, "kind")?,
-        queue: name(row, "queue")?,
-        key: name(row, "key")?,
-        tenant: name(row, "tenant")?,
-        state: name(row, "state")?,
+        id: parsed(row, "id")?,
+        run: Some(parsed(row, "run_id")?),
+        kind: parsed(row, "kind")?,
+        queue: parsed(row, "queue")?,
+        key: parsed(row, "key")?,
+        tenant: parsed(row, "tenant")?,
+        state: parsed(row, "state")?,
         attempt: row.try_get("attempt")?,
         executions: row.try_get("executions")?,
         deferrals: row.try_get("deferrals")?,
         batch: row.try_get("batch")?,
         due_at: row.try_get::<Option<i64>, _>("due_at")?.map(Timestamp),
         reason: row.try_get("reason")?,
-        waited: maybe_duration(row, "waited")?,
-        ran: maybe_duration(row, "ran")?,
+        waited: optional_duration(row, "waited")?,
+        ran: optional_duration(row, "ran")?,
         updated_at: Timestamp(row.try_get("updated_at")?),
         payload: text(row, "payload")?,
     })

@@ -1,6 +1,6 @@
-//! Upkeep of the ledger in bounded portions, each one transaction.
+//! Maintenance of the ledger in bounded steps, each in one transaction.
 //!
-//! A job that started after its message was published is never recovered.
+//! A job that started after its message was published is never recovered as lost.
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
@@ -14,10 +14,10 @@ use super::clock::Reading;
 use crate::columns::{sql, to_json};
 use crate::database::{Doing, Write};
 
-/// One portion.
+/// One step of a sweep.
 pub(super) struct SweepJobs {
     pub(super) sweep: Sweep,
-    pub(super) limit: u32,
+    pub(super) max_jobs: u32,
     /// Ledger time.
     pub(super) now: Timestamp,
     pub(super) reading: Reading,
@@ -28,9 +28,11 @@ impl Write for SweepJobs {
     type Output = Swept;
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<Swept, EngineError> {
-        self.reading.keep(tx, self.now).await.doing("keeping the ledger's clock")?;
+        self.reading.save(tx, self.now).await.doing("storing the ledger's clock")?;
         let jobs = match &self.sweep {
-            Sweep::Overdue => self.skip_overdue(tx).await.doing("skipping jobs of runs past their deadline"),
+            Sweep::Overdue => {
+                self.skip_overdue(tx).await.doing("skipping jobs past the deadline of their run")
+            }
             Sweep::Lost { queue, silent_for } => {
                 let before = self.now.minus(*silent_for);
                 self.recover_lost(tx, queue, before).await.doing("recovering jobs whose message was lost")
@@ -39,7 +41,7 @@ impl Write for SweepJobs {
                 self.prune(tx, self.now.minus(*keep)).await.doing("deleting old runs")
             }
         }?;
-        Ok(Swept { jobs, more: jobs >= u64::from(self.limit) })
+        Ok(Swept { jobs, more: jobs >= u64::from(self.max_jobs) })
     }
 }
 
@@ -47,7 +49,7 @@ impl SweepJobs {
     async fn skip_overdue(&self, tx: &mut SqliteConnection) -> sqlx::Result<u64> {
         let done = sqlx::query(sql!("ledger/expire_jobs"))
             .bind(self.now.0)
-            .bind(self.limit)
+            .bind(self.max_jobs)
             .bind(DEADLINE_PASSED)
             .execute(tx)
             .await?;
@@ -63,7 +65,7 @@ impl SweepJobs {
         let done = sqlx::query(sql!("ledger/recover_lost"))
             .bind(self.now.0)
             .bind(before.0)
-            .bind(self.limit)
+            .bind(self.max_jobs)
             .bind(queue.as_str())
             .execute(tx)
             .await?;
@@ -71,14 +73,14 @@ impl SweepJobs {
     }
 
     async fn prune(&self, tx: &mut SqliteConnection, before: Timestamp) -> sqlx::Result<u64> {
-        let (before, limit) = (before.0, self.limit);
+        let (before, max_jobs) = (before.0, self.max_jobs);
         let rows =
-            sqlx::query(sql!("ledger/prune_jobs")).bind(before).bind(limit).fetch_all(&mut *tx).await?;
+            sqlx::query(sql!("ledger/prune_jobs")).bind(before).bind(max_jobs).fetch_all(&mut *tx).await?;
         let runs: Vec<i64> = rows.iter().map(|row| row.try_get("run")).collect::<sqlx::Result<_>>()?;
         if !runs.is_empty() {
-            sqlx::query(sql!("ledger/forget_planned")).bind(to_json(&runs)?).execute(&mut *tx).await?;
+            sqlx::query(sql!("ledger/subtract_planned")).bind(to_json(&runs)?).execute(&mut *tx).await?;
         }
-        sqlx::query(sql!("ledger/prune_runs")).bind(before).bind(limit).execute(tx).await?;
+        sqlx::query(sql!("ledger/prune_runs")).bind(before).bind(max_jobs).execute(tx).await?;
         Ok(u64::try_from(runs.len()).unwrap_or(u64::MAX))
     }
 }

@@ -1,6 +1,7 @@
-//! Asking for slots. Each request is answered on its own, in order, as if it had come alone.
+//! Acquires slots for a batch of requests. Each request is processed in order, as if it were the only one of
+//! its call.
 //!
-//! It must never grant to an arrival before an eligible waiter, nor a lease to a second holder.
+//! A new request is not granted before an eligible waiter, and a lease is not granted to a second holder.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -12,13 +13,13 @@ use lockgate_core::pool::merged;
 use lockgate_core::{LeaseId, PoolName, SessionId, Tenant};
 use sqlx::Row;
 
-use super::desk::{Caller, Desk, LineKey, Operation};
-use super::queue::{Queue, raise_peaks};
-use super::rows::{HeldRow, WaiterRow, leases_by_id, line_of, register};
-use crate::columns::{name, sql, to_json};
+use super::rows::{StoredLease, WaiterRow, leases_by_id, queue_of, register};
+use super::transaction::{Caller, Operation, QueueKey, SlotTransaction};
+use super::wait_queues::{WaitQueues, raise_peaks};
+use crate::columns::{parsed, sql, to_json};
 use crate::database::Doing;
 
-/// Asks for slots.
+/// Acquires slots for the requests of one session.
 pub(super) struct Acquire {
     caller: Caller,
     requests: Vec<SlotRequest>,
@@ -35,143 +36,154 @@ impl Acquire {
 
 #[async_trait]
 impl Operation for Acquire {
-    type Answer = Vec<Admission>;
+    type Output = Vec<Admission>;
 
-    async fn run(&self, desk: &mut Desk<'_>) -> Result<Vec<Admission>, EngineError> {
-        self.acquire(desk).await.doing("asking for slots")
+    async fn run(&self, tx: &mut SlotTransaction<'_>) -> Result<Vec<Admission>, EngineError> {
+        self.acquire(tx).await.doing("acquiring slots")
     }
 }
 
 impl Acquire {
-    async fn acquire(&self, desk: &mut Desk<'_>) -> sqlx::Result<Vec<Admission>> {
-        desk.meet(&self.caller).await?;
+    async fn acquire(&self, tx: &mut SlotTransaction<'_>) -> sqlx::Result<Vec<Admission>> {
+        tx.ensure_session(&self.caller).await?;
         let needs = self.requests.iter().flat_map(|request| &request.needs);
         let pools: BTreeSet<PoolName> = needs.map(|need| need.pool.clone()).collect();
         let tenants: BTreeSet<Tenant> = self.requests.iter().map(|request| request.tenant.clone()).collect();
-        let mut answers = Vec::with_capacity(self.requests.len());
+        let mut admissions = Vec::with_capacity(self.requests.len());
         let mut requests = self.requests.iter();
         loop {
-            let mut queue = Queue::load(desk, pools.clone(), tenants.clone()).await?;
-            queue.settle(desk).await?;
-            let mut counter = Counter::open(desk, self, queue).await?;
-            let mut lets_in = false;
-            while !lets_in && let Some(request) = requests.next() {
-                answers.push(counter.ask(desk, request));
-                lets_in = counter.lets_another_in(desk);
+            let mut queues = WaitQueues::load(tx, pools.clone(), tenants.clone()).await?;
+            queues.grant_waiting(tx).await?;
+            let mut batch = AcquireBatch::open(tx, self, queues).await?;
+            let mut has_unblocked = false;
+            while !has_unblocked && let Some(request) = requests.next() {
+                admissions.push(batch.admit(tx, request));
+                has_unblocked = batch.unblocks_waiter(tx);
             }
-            counter.store(desk, &self.caller, &pools).await?;
-            // Rare: who is let in is granted before the next one asks, and after the last one too.
-            if !lets_in {
-                return self.latest(desk, answers).await;
+            batch.store(tx, &self.caller, &pools).await?;
+            // Rare: a request has made an older waiter grantable. The next round grants it before the next
+            // request.
+            if !has_unblocked {
+                return self.final_admissions(tx, admissions).await;
             }
         }
     }
 }
 
 impl Acquire {
-    /// The answers at the end of the call: a later request may have let an earlier one in.
-    async fn latest(&self, desk: &mut Desk<'_>, answers: Vec<Admission>) -> sqlx::Result<Vec<Admission>> {
-        let asked = || self.requests.iter().map(|request| request.lease).zip(&answers);
-        let queued = asked().filter(|(_, answer)| **answer == Admission::Queued);
+    /// Returns the admissions as they are at the end of the call, because a later request can make an earlier
+    /// one grantable.
+    async fn final_admissions(
+        &self,
+        tx: &mut SlotTransaction<'_>,
+        admissions: Vec<Admission>,
+    ) -> sqlx::Result<Vec<Admission>> {
+        let admitted = || self.requests.iter().map(|request| request.lease).zip(&admissions);
+        let queued = admitted().filter(|(_, admission)| **admission == Admission::Queued);
         let queued: Vec<LeaseId> = queued.map(|(lease, _)| lease).collect();
         if queued.is_empty() {
-            return Ok(answers);
+            return Ok(admissions);
         }
-        let held = leases_by_id(desk, &to_json(&queued)?).await?;
-        let latest = asked().map(|(lease, answer)| match held.get(&lease) {
-            Some(held) if *answer == Admission::Queued => Admission::Granted(held.lease.clone()),
-            _ => answer.clone(),
+        let held = leases_by_id(tx, &to_json(&queued)?).await?;
+        let latest = admitted().map(|(lease, admission)| match held.get(&lease) {
+            Some(held) if *admission == Admission::Queued => Admission::Granted(held.lease.clone()),
+            _ => admission.clone(),
         });
         Ok(latest.collect())
     }
 }
 
-/// The requests of one call, one after the other.
-struct Counter {
+/// The state of one call, updated request by request and then written in one step.
+struct AcquireBatch {
     session: SessionId,
-    queue: Queue,
-    leases: HashMap<LeaseId, HeldRow>,
+    queues: WaitQueues,
+    leases: HashMap<LeaseId, StoredLease>,
     waiters: HashMap<LeaseId, SessionId>,
-    /// How many wait already in each line, stranded ones left out.
-    crowds: HashMap<LineKey, u64>,
-    /// Lines that this call has begun, by their pools.
-    new_lines: HashMap<String, u64>,
+    /// How many requests wait in each queue, stranded ones excluded.
+    queue_lengths: HashMap<QueueKey, u64>,
+    /// How many queues this call has started, by their pools.
+    new_queues: HashMap<String, u64>,
     granted: Vec<(SlotRequest, Lease)>,
     queued: Vec<Queued>,
 }
 
-/// A request that waits from this call on.
+/// A request that this call adds to its queue.
 struct Queued {
     request: SlotRequest,
     is_stranded: bool,
 }
 
-impl Counter {
-    async fn open(desk: &mut Desk<'_>, call: &Acquire, queue: Queue) -> sqlx::Result<Self> {
+impl AcquireBatch {
+    /// Loads what is stored under the leases of the requests, and the lengths of their queues.
+    async fn open(tx: &mut SlotTransaction<'_>, call: &Acquire, queues: WaitQueues) -> sqlx::Result<Self> {
         let ids: Vec<LeaseId> = call.requests.iter().map(|request| request.lease).collect();
         let ids = to_json(&ids)?;
-        let leases = leases_by_id(desk, &ids).await?;
-        let (mut waiters, mut crowds) = (HashMap::new(), HashMap::new());
-        if queue.somebody_waits() {
-            let rows = sqlx::query(sql!("slots/waiters_by_id")).bind(&ids).fetch_all(&mut *desk.tx).await?;
-            for row in &rows {
-                waiters.insert(name(row, "id")?, name(row, "session")?);
-            }
-            let lines: Vec<LineKey> =
-                call.requests.iter().map(line_of).collect::<HashSet<_>>().into_iter().collect();
+        let leases = leases_by_id(tx, &ids).await?;
+        let (mut waiters, mut queue_lengths) = (HashMap::new(), HashMap::new());
+        if queues.has_waiters() {
             let rows =
-                sqlx::query(sql!("slots/crowds")).bind(to_json(&lines)?).fetch_all(&mut *desk.tx).await?;
+                sqlx::query(sql!("slots/waiters_by_id")).bind(&ids).fetch_all(&mut *tx.connection).await?;
             for row in &rows {
-                crowds.insert(LineKey::from_columns(row)?, row.try_get("waiting")?);
+                waiters.insert(parsed(row, "id")?, parsed(row, "session")?);
+            }
+            let keys: Vec<QueueKey> =
+                call.requests.iter().map(queue_of).collect::<HashSet<_>>().into_iter().collect();
+            let rows = sqlx::query(sql!("slots/queue_lengths"))
+                .bind(to_json(&keys)?)
+                .fetch_all(&mut *tx.connection)
+                .await?;
+            for row in &rows {
+                queue_lengths.insert(QueueKey::from_columns(row)?, row.try_get("waiting")?);
             }
         }
         let session = call.caller.session;
-        let (granted, queued, new_lines) = (Vec::new(), Vec::new(), HashMap::new());
-        Ok(Self { session, queue, leases, waiters, crowds, new_lines, granted, queued })
+        let (granted, queued, new_queues) = (Vec::new(), Vec::new(), HashMap::new());
+        Ok(Self { session, queues, leases, waiters, queue_lengths, new_queues, granted, queued })
     }
 
-    fn ask(&mut self, desk: &mut Desk<'_>, request: &SlotRequest) -> Admission {
-        if let Some(known) = self.known(desk, request.lease) {
-            return known.answer(desk.timing.ttl);
+    /// Decides about one request.
+    fn admit(&mut self, tx: &mut SlotTransaction<'_>, request: &SlotRequest) -> Admission {
+        if let Some(known) = self.known(tx, request.lease) {
+            return known.answer(tx.timing.ttl);
         }
-        let bounds = |pool: &PoolName| self.queue.bounds(pool, &request.tenant);
+        let bounds = |pool: &PoolName| self.queues.bounds(pool, &request.tenant);
         if let Some(refusal) = too_heavy(&request.needs, bounds) {
             return Admission::Refused(refusal);
         }
-        let line = line_of(request);
-        let crowd = self.crowds.get(&line).copied().unwrap_or_default();
-        let is_stranded = self.queue.is_stranded(&request.needs, &request.tenant);
-        // Behind others in the file nobody is granted: they could not be.
-        let may_be_first = crowd == 0 && !is_stranded && desk.learning_until.is_none();
-        if may_be_first && self.queue.arrive(&line, &request.needs) {
-            let lease = Lease { request: request.clone(), fence: desk.next_number() };
+        let key = queue_of(request);
+        let length = self.queue_lengths.get(&key).copied().unwrap_or_default();
+        let is_stranded = self.queues.is_stranded(&request.needs, &request.tenant);
+        // Older requests of the same queue could not be granted, so this one cannot be either.
+        let may_be_first = length == 0 && !is_stranded && tx.recovering_until.is_none();
+        if may_be_first && self.queues.try_grant_arrival(&key, &request.needs) {
+            let lease = Lease { request: request.clone(), fence: tx.next_number() };
             self.granted.push((request.clone(), lease.clone()));
             return Admission::Granted(lease);
         }
-        if let Some(refusal) = self.too_busy(request, &line, crowd) {
+        if let Some(refusal) = self.too_busy(request, &key, length) {
             if may_be_first {
-                self.queue.turn_away(&line);
+                self.queues.remove_last(&key);
             }
             return Admission::Refused(refusal);
         }
         self.queued.push(Queued { request: request.clone(), is_stranded });
         if !is_stranded {
-            if crowd == 0 {
-                *self.new_lines.entry(line.pools.clone()).or_default() += 1;
+            if length == 0 {
+                *self.new_queues.entry(key.pools.clone()).or_default() += 1;
             }
-            *self.crowds.entry(line).or_default() += 1;
+            *self.queue_lengths.entry(key).or_default() += 1;
         }
         Admission::Queued
     }
 
-    /// Whether the last arrival has changed the order or the room so that somebody who waits is granted now: one that is
-    /// granted may stand further behind with its others, one that waits may take room upon itself.
-    fn lets_another_in(&self, desk: &Desk<'_>) -> bool {
-        desk.learning_until.is_none() && self.queue.may_grant()
+    /// Returns whether the last request made a waiter grantable. A grant lowers the rank of its tenant's
+    /// other requests, and a new waiter can change which request a free slot is kept for.
+    fn unblocks_waiter(&self, tx: &SlotTransaction<'_>) -> bool {
+        tx.recovering_until.is_none() && self.queues.may_grant()
     }
 
-    /// What is held, drains or waits under this lease.
-    fn known(&self, desk: &Desk<'_>, lease: LeaseId) -> Option<Known<'_>> {
+    /// Returns whether this lease is already held, draining or waiting.
+    fn known(&self, tx: &SlotTransaction<'_>, lease: LeaseId) -> Option<Known<'_>> {
         if let Some((_, lease)) = self.granted.iter().find(|(request, _)| request.lease == lease) {
             return Some(Known::Held { lease, is_own: true });
         }
@@ -180,32 +192,34 @@ impl Counter {
         }
         if let Some(held) = self.leases.get(&lease) {
             return Some(match held.draining_until {
-                Some(until) => Known::Draining { left: desk.until(until) },
+                Some(until) => Known::Draining { left: tx.until(until) },
                 None => Known::Held { lease: &held.lease, is_own: held.session == self.session },
             });
         }
         self.waiters.get(&lease).map(|session| Known::Waiting { is_own: *session == self.session })
     }
 
-    fn too_busy(&self, request: &SlotRequest, line: &LineKey, crowd: u64) -> Option<Refusal> {
-        let new_lines = self.new_lines.get(&line.pools).copied().unwrap_or_default();
-        let ahead =
-            Ahead { own_queue: crowd, queues: self.queue.lines_for(&line.pools).saturating_add(new_lines) };
-        let paces = request.needs.iter().filter_map(|need| self.queue.pace(&need.pool, &request.tenant));
+    fn too_busy(&self, request: &SlotRequest, key: &QueueKey, length: u64) -> Option<Refusal> {
+        let new_queues = self.new_queues.get(&key.pools).copied().unwrap_or_default();
+        let ahead = Ahead {
+            own_queue: length,
+            queues: self.queues.queues_for(&key.pools).saturating_add(new_queues),
+        };
+        let paces = request.needs.iter().filter_map(|need| self.queues.pace(&need.pool, &request.tenant));
         too_busy(paces, ahead, request.max_wait)
     }
 
-    /// Writes down who was granted, and who stands in line now.
+    /// Stores the granted leases and the new waiters.
     async fn store(
         self,
-        desk: &mut Desk<'_>,
+        tx: &mut SlotTransaction<'_>,
         caller: &Caller,
         pools: &BTreeSet<PoolName>,
     ) -> sqlx::Result<()> {
         if !self.granted.is_empty() {
             let leases: Vec<&Lease> = self.granted.iter().map(|(_, lease)| lease).collect();
-            register(desk, caller.session, &leases).await?;
-            raise_peaks(desk, pools).await?;
+            register(tx, caller.session, &leases).await?;
+            raise_peaks(tx, pools).await?;
         }
         if self.queued.is_empty() {
             return Ok(());
@@ -215,10 +229,10 @@ impl Counter {
         sqlx::query(sql!("slots/insert_waiters"))
             .bind(caller.session.to_string())
             .bind(to_json(&rows)?)
-            .bind(desk.now)
-            .execute(&mut *desk.tx)
+            .bind(tx.now)
+            .execute(&mut *tx.connection)
             .await?;
-        let lines: Vec<LineKey> = self.queued.iter().map(|queued| line_of(&queued.request)).collect();
-        desk.name_heads(&lines).await
+        let queues: Vec<QueueKey> = self.queued.iter().map(|queued| queue_of(&queued.request)).collect();
+        tx.set_queue_heads(&queues).await
     }
 }

@@ -1,6 +1,7 @@
-//! Heartbeats: a session stays alive with all that it holds, and learns what it has missed.
+//! Heartbeats: renew a session with its leases and waiters, and return what it missed.
 //!
-//! It must never register a lease, except while the store learns who held what.
+//! A heartbeat registers leases only during the recovery grace period, while the store does not know who held
+//! what.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -9,114 +10,119 @@ use lockgate_core::error::EngineError;
 use lockgate_core::lease::{HeartbeatReply, Lease};
 use lockgate_core::{LeaseId, PoolName};
 
-use super::desk::{Caller, Desk, LineKey, Operation};
-use super::queue::raise_peaks;
-use super::rows::{HeldRow, leases_by_id, register};
-use crate::columns::{name, sql, to_json};
+use super::rows::{StoredLease, leases_by_id, register};
+use super::transaction::{Caller, Operation, QueueKey, SlotTransaction};
+use super::wait_queues::raise_peaks;
+use crate::columns::{parsed, sql, to_json};
 use crate::database::Doing;
 
-/// A heartbeat with all that its session holds and waits for.
-pub(super) struct Beat {
+/// A heartbeat with all leases and waiting requests of its session.
+pub(super) struct Heartbeat {
     pub(super) caller: Caller,
     pub(super) held: Vec<Lease>,
     pub(super) waiting: Vec<LeaseId>,
 }
 
 #[async_trait]
-impl Operation for Beat {
-    type Answer = HeartbeatReply;
+impl Operation for Heartbeat {
+    type Output = HeartbeatReply;
 
     fn renews(&self) -> Option<&Caller> {
         Some(&self.caller)
     }
 
-    async fn run(&self, desk: &mut Desk<'_>) -> Result<HeartbeatReply, EngineError> {
-        self.beat(desk).await.doing("sending a heartbeat")
+    async fn run(&self, tx: &mut SlotTransaction<'_>) -> Result<HeartbeatReply, EngineError> {
+        self.heartbeat(tx).await.doing("sending a heartbeat")
     }
 }
 
-impl Beat {
-    async fn beat(&self, desk: &mut Desk<'_>) -> sqlx::Result<HeartbeatReply> {
-        if desk.learning_until.is_some() && !self.held.is_empty() {
-            self.register_again(desk).await?;
+impl Heartbeat {
+    async fn heartbeat(&self, tx: &mut SlotTransaction<'_>) -> sqlx::Result<HeartbeatReply> {
+        if tx.recovering_until.is_some() && !self.held.is_empty() {
+            self.register_again(tx).await?;
         }
         let session = self.caller.session.to_string();
-        let rows =
-            sqlx::query(sql!("slots/leases_of_session")).bind(&session).fetch_all(&mut *desk.tx).await?;
-        let mut ours: HashMap<LeaseId, HeldRow> = rows
+        let rows = sqlx::query(sql!("slots/leases_of_session"))
+            .bind(&session)
+            .fetch_all(&mut *tx.connection)
+            .await?;
+        let mut own: HashMap<LeaseId, StoredLease> = rows
             .iter()
-            .map(|row| Ok((name(row, "id")?, HeldRow::from_row(row)?)))
+            .map(|row| Ok((parsed(row, "id")?, StoredLease::from_row(row)?)))
             .collect::<sqlx::Result<_>>()?;
-        let mut pulse = HeartbeatReply::default();
+        let mut reply = HeartbeatReply::default();
         for lease in &self.held {
-            match ours.get(&lease.id()).filter(|known| known.lease.fence == lease.fence) {
-                None => pulse.lost.push(lease.id()),
-                Some(known) if known.stopping => pulse.stop.push(lease.id()),
+            match own.get(&lease.id()).filter(|known| known.lease.fence == lease.fence) {
+                None => reply.lost.push(lease.id()),
+                Some(known) if known.stopping => reply.stop.push(lease.id()),
                 Some(_) => {}
             }
         }
         for lease in &self.held {
-            if ours.get(&lease.id()).is_some_and(|known| known.lease.fence == lease.fence) {
-                ours.remove(&lease.id());
+            if own.get(&lease.id()).is_some_and(|known| known.lease.fence == lease.fence) {
+                own.remove(&lease.id());
             }
         }
-        pulse.forgotten = self.forgotten(desk, &session, &ours).await?;
-        pulse.granted = ours.into_values().map(|held| held.lease).collect();
-        Ok(pulse)
+        reply.forgotten = self.forgotten(tx, &session, &own).await?;
+        reply.granted = own.into_values().map(|held| held.lease).collect();
+        Ok(reply)
     }
 
-    /// Waiters that are neither in line nor granted.
+    /// Returns the requests that the session believes to wait, but that neither wait nor were granted.
     async fn forgotten(
         &self,
-        desk: &mut Desk<'_>,
+        tx: &mut SlotTransaction<'_>,
         session: &str,
-        granted: &HashMap<LeaseId, HeldRow>,
+        granted: &HashMap<LeaseId, StoredLease>,
     ) -> sqlx::Result<Vec<LeaseId>> {
         if self.waiting.is_empty() {
             return Ok(Vec::new());
         }
-        let rows =
-            sqlx::query(sql!("slots/waiters_of_session")).bind(session).fetch_all(&mut *desk.tx).await?;
-        let in_line: HashSet<LeaseId> =
-            rows.iter().map(|row| name(row, "id")).collect::<sqlx::Result<_>>()?;
-        let known = |id: &LeaseId| in_line.contains(id) || granted.contains_key(id);
+        let rows = sqlx::query(sql!("slots/waiters_of_session"))
+            .bind(session)
+            .fetch_all(&mut *tx.connection)
+            .await?;
+        let waiting: HashSet<LeaseId> =
+            rows.iter().map(|row| parsed(row, "id")).collect::<sqlx::Result<_>>()?;
+        let known = |id: &LeaseId| waiting.contains(id) || granted.contains_key(id);
         Ok(self.waiting.iter().copied().filter(|id| !known(id)).collect())
     }
 
-    /// After a loss of state, registers what this session held before, with its fences.
-    async fn register_again(&self, desk: &mut Desk<'_>) -> sqlx::Result<()> {
+    /// Registers the leases that this session held before the loss of state, with their old fences.
+    async fn register_again(&self, tx: &mut SlotTransaction<'_>) -> sqlx::Result<()> {
         let ids: Vec<LeaseId> = self.held.iter().map(Lease::id).collect();
-        let known = leases_by_id(desk, &to_json(&ids)?).await?;
+        let known = leases_by_id(tx, &to_json(&ids)?).await?;
         let missing: Vec<&Lease> =
             self.held.iter().filter(|lease| !known.contains_key(&lease.id())).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        self.clear_line(desk, &missing).await?;
+        self.remove_waiters(tx, &missing).await?;
         for lease in &missing {
-            desk.saw_number(lease.fence);
+            tx.observe_fence(lease.fence);
         }
         if let Some(highest) = missing.iter().map(|lease| lease.fence).max() {
-            desk.raise_record(highest).await?;
+            tx.raise_history_start(highest).await?;
         }
-        register(desk, self.caller.session, &missing).await?;
+        register(tx, self.caller.session, &missing).await?;
         let pools: BTreeSet<PoolName> = missing
             .iter()
             .flat_map(|lease| lease.request.needs.iter().map(|need| need.pool.clone()))
             .collect();
-        raise_peaks(desk, &pools).await
+        raise_peaks(tx, &pools).await
     }
 
-    /// Somebody else may have asked for such a job while nobody knew that it was held.
-    async fn clear_line(&self, desk: &mut Desk<'_>, held: &[&Lease]) -> sqlx::Result<()> {
+    /// Removes requests for the leases that are registered again. Another session may have queued them while
+    /// the store did not know that they were held.
+    async fn remove_waiters(&self, tx: &mut SlotTransaction<'_>, held: &[&Lease]) -> sqlx::Result<()> {
         let ids: Vec<LeaseId> = held.iter().map(|lease| lease.id()).collect();
         let ids = to_json(&ids)?;
-        let rows = sqlx::query(sql!("slots/waiters_by_id")).bind(&ids).fetch_all(&mut *desk.tx).await?;
-        let lines: Vec<LineKey> = rows.iter().map(LineKey::from_columns).collect::<sqlx::Result<_>>()?;
-        if lines.is_empty() {
+        let rows = sqlx::query(sql!("slots/waiters_by_id")).bind(&ids).fetch_all(&mut *tx.connection).await?;
+        let queues: Vec<QueueKey> = rows.iter().map(QueueKey::from_columns).collect::<sqlx::Result<_>>()?;
+        if queues.is_empty() {
             return Ok(());
         }
-        sqlx::query(sql!("slots/leave")).bind(&ids).execute(&mut *desk.tx).await?;
-        desk.name_heads(&lines).await
+        sqlx::query(sql!("slots/remove_waiters")).bind(&ids).execute(&mut *tx.connection).await?;
+        tx.set_queue_heads(&queues).await
     }
 }

@@ -1,6 +1,7 @@
-//! Pushes to a session: read from the file when the bell rings, for grants of this process and of others alike.
+//! Notifications of a session: grants to its waiters and orders to stop, whichever process caused them.
 //!
-//! It must never write: a push is only a hint, and the heartbeat says it again.
+//! They are read from the file after each commit notification, and nothing is written. A notification that is
+//! lost does no harm, because the next heartbeat reports the same.
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
@@ -10,30 +11,31 @@ use lockgate_core::{Fence, SessionId};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::columns::{json, name, sql};
-use crate::database::{Database, Doing, Watch};
+use crate::columns::{json, parsed, sql};
+use crate::database::{CommitListener, Database, Doing};
 
-const DOING: &str = "waiting for wake-ups";
+const DOING: &str = "waiting for notifications";
 
-/// The pushes to one session.
-pub(super) struct Pushes {
+/// The notifications of one session.
+pub(super) struct SessionNotifications {
     database: Database,
-    commits: Watch,
+    commits: CommitListener,
     session: String,
-    /// Fences and orders to stop come from one counter that grows: what is above it was not pushed yet.
+    /// The highest fence or stop order reported so far. Both come from one growing counter, so everything
+    /// above it is new.
     last: i64,
 }
 
-impl Pushes {
-    pub(super) async fn listen(database: &Database, session: SessionId) -> Result<Self, EngineError> {
-        let commits = database.watch();
+impl SessionNotifications {
+    pub(super) async fn open(database: &Database, session: SessionId) -> Result<Self, EngineError> {
+        let commits = database.commits();
         let last =
             sqlx::query_scalar(sql!("slots/last_number")).fetch_one(database.reader()).await.doing(DOING)?;
         Ok(Self { database: database.clone(), commits, session: session.to_string(), last })
     }
 
     async fn read(&self) -> sqlx::Result<Vec<SqliteRow>> {
-        sqlx::query(sql!("slots/wakes"))
+        sqlx::query(sql!("slots/notifications"))
             .bind(&self.session)
             .bind(self.last)
             .fetch_all(self.database.reader())
@@ -42,25 +44,26 @@ impl Pushes {
 }
 
 #[async_trait]
-impl Notifications for Pushes {
+impl Notifications for SessionNotifications {
     async fn next(&mut self) -> Result<Vec<Notification>, EngineError> {
         loop {
-            self.commits.listen();
+            self.commits.mark_seen();
             let rows = self.read().await.doing(DOING)?;
-            let pushes: Vec<(i64, Notification)> =
-                rows.iter().map(push).collect::<sqlx::Result<_>>().doing(DOING)?;
-            if let Some(last) = pushes.iter().map(|(number, _)| *number).max() {
+            let notifications: Vec<(i64, Notification)> =
+                rows.iter().map(notification).collect::<sqlx::Result<_>>().doing(DOING)?;
+            if let Some(last) = notifications.iter().map(|(number, _)| *number).max() {
                 self.last = last;
-                return Ok(pushes.into_iter().map(|(_, wake)| wake).collect());
+                return Ok(notifications.into_iter().map(|(_, notification)| notification).collect());
             }
-            self.commits.rung().await;
+            self.commits.wait().await;
         }
     }
 }
 
-fn push(row: &SqliteRow) -> sqlx::Result<(i64, Notification)> {
+/// Returns the notification of a row, with its number.
+fn notification(row: &SqliteRow) -> sqlx::Result<(i64, Notification)> {
     if let Some(order) = row.try_get::<Option<i64>, _>("stop")? {
-        return Ok((order, Notification::Stop(name(row, "id")?)));
+        return Ok((order, Notification::Stop(parsed(row, "id")?)));
     }
     let fence: u64 = row.try_get("fence")?;
     let lease = Lease { request: json(row, "request")?, fence: Fence(fence) };

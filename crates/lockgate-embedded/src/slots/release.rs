@@ -1,6 +1,6 @@
-//! The end of holds and waits, and the hand-over of what they free.
+//! Ends holds and waits, then grants the slots that this frees.
 //!
-//! It must never end a hold that is not named by its fence.
+//! A release names its lease and its fence. A release with a stale fence ends nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -13,81 +13,81 @@ use lockgate_core::{Fence, LeaseId, PoolName, SessionId};
 use serde::Serialize;
 use sqlx::Row;
 
-use super::desk::{Desk, LineKey, Operation};
-use super::queue::Queue;
-use super::rows::{HeldRow, leases_by_id};
-use crate::columns::{json, name, sql, to_json};
+use super::rows::{StoredLease, leases_by_id};
+use super::transaction::{Operation, QueueKey, SlotTransaction};
+use super::wait_queues::WaitQueues;
+use crate::columns::{json, parsed, sql, to_json};
 use crate::database::Doing;
 
-/// Ends holds and waits.
-pub(super) struct ReleaseAll {
+/// Frees or drains leases, and removes waiters, for one session.
+pub(super) struct ReleaseSlots {
     pub(super) session: SessionId,
     pub(super) releases: Vec<Release>,
 }
 
 #[async_trait]
-impl Operation for ReleaseAll {
-    type Answer = Vec<Released>;
+impl Operation for ReleaseSlots {
+    type Output = Vec<Released>;
 
-    async fn run(&self, desk: &mut Desk<'_>) -> Result<Vec<Released>, EngineError> {
-        self.release(desk).await.doing("releasing slots")
+    async fn run(&self, tx: &mut SlotTransaction<'_>) -> Result<Vec<Released>, EngineError> {
+        self.release(tx).await.doing("releasing slots")
     }
 }
 
-impl ReleaseAll {
-    async fn release(&self, desk: &mut Desk<'_>) -> sqlx::Result<Vec<Released>> {
-        let mut ends = Ends::load(desk, self).await?;
-        let mut answers: Vec<Released> = self.releases.iter().map(|release| ends.end(*release)).collect();
-        let stranded = std::mem::take(&mut ends.stranded);
-        ends.store(desk).await?;
+impl ReleaseSlots {
+    async fn release(&self, tx: &mut SlotTransaction<'_>) -> sqlx::Result<Vec<Released>> {
+        let mut batch = ReleaseBatch::load(tx, self).await?;
+        let mut results: Vec<Released> = self.releases.iter().map(|release| batch.apply(*release)).collect();
+        let stranded = std::mem::take(&mut batch.stranded);
+        batch.store(tx).await?;
         if !stranded.is_empty() {
-            self.explain(desk, &stranded, &mut answers).await?;
+            self.explain(tx, &stranded, &mut results).await?;
         }
-        desk.grant().await?;
-        Ok(answers)
+        tx.grant().await?;
+        Ok(results)
     }
 
-    /// Says why those that left could not have been granted.
+    /// Adds to the results of removed stranded requests why they could not have been granted.
     async fn explain(
         &self,
-        desk: &mut Desk<'_>,
+        tx: &mut SlotTransaction<'_>,
         stranded: &[SlotRequest],
-        answers: &mut [Released],
+        results: &mut [Released],
     ) -> sqlx::Result<()> {
         let pools = stranded.iter().flat_map(|request| &request.needs).map(|need| need.pool.clone());
         let tenants = stranded.iter().map(|request| request.tenant.clone());
-        let queue = Queue::load(desk, pools.collect(), tenants.collect()).await?;
-        for (release, answer) in self.releases.iter().zip(answers) {
+        let queue = WaitQueues::load(tx, pools.collect(), tenants.collect()).await?;
+        for (release, result) in self.releases.iter().zip(results) {
             let left = stranded.iter().find(|request| request.lease == release.lease());
-            if let (Released::Done, Some(SlotRequest { needs, tenant, .. })) = (&*answer, left)
+            if let (Released::Done, Some(SlotRequest { needs, tenant, .. })) = (&*result, left)
                 && let Some(refusal) = too_heavy(needs, |pool| queue.bounds(pool, tenant))
             {
-                *answer = Released::WasStranded(refusal);
+                *result = Released::WasStranded(refusal);
             }
         }
         Ok(())
     }
 }
 
-/// The ends of one call, one after the other.
-struct Ends {
+/// The state of one call, updated release by release and then written in one step.
+struct ReleaseBatch {
     session: SessionId,
     now: i64,
-    leases: HashMap<LeaseId, HeldRow>,
+    leases: HashMap<LeaseId, StoredLease>,
     waiters: HashMap<LeaseId, Waiter>,
-    /// Requests of those that left and were stranded.
+    /// Stranded requests that were removed.
     stranded: Vec<SlotRequest>,
     freed: Vec<LeaseId>,
     draining: Vec<DrainRow>,
-    left: Vec<LeaseId>,
-    lines: HashSet<LineKey>,
-    /// The average time that slots of a pool are held, in milliseconds, and whether it was moved.
+    removed: Vec<LeaseId>,
+    queues: HashSet<QueueKey>,
+    /// The average hold time of a pool in milliseconds, and whether this call changed it.
     holds: BTreeMap<PoolName, (Option<u64>, bool)>,
 }
 
 struct Waiter {
-    line: LineKey,
-    /// The request, when it is stranded.
+    queue: QueueKey,
+    /// The request if it is stranded, to explain why.
     stranded: Option<SlotRequest>,
 }
 
@@ -97,41 +97,41 @@ struct DrainRow {
     until: i64,
 }
 
-impl Ends {
-    async fn load(desk: &mut Desk<'_>, call: &ReleaseAll) -> sqlx::Result<Self> {
+impl ReleaseBatch {
+    async fn load(tx: &mut SlotTransaction<'_>, call: &ReleaseSlots) -> sqlx::Result<Self> {
         let ids: HashSet<LeaseId> = call.releases.iter().map(Release::lease).collect();
-        let leases = leases_by_id(desk, &to_json(&ids)?).await?;
-        let holds = holds_of(desk, &leases).await?;
+        let leases = leases_by_id(tx, &to_json(&ids)?).await?;
+        let holds = hold_averages(tx, &leases).await?;
         let mut waiters = HashMap::new();
         if call.releases.iter().any(|release| matches!(release, Release::Leave { .. })) {
             let rows = sqlx::query(sql!("slots/waiters_by_id"))
                 .bind(to_json(&ids)?)
-                .fetch_all(&mut *desk.tx)
+                .fetch_all(&mut *tx.connection)
                 .await?;
             for row in &rows {
-                if name::<SessionId>(row, "session")? == call.session {
+                if parsed::<SessionId>(row, "session")? == call.session {
                     let is_stranded: bool = row.try_get("stranded")?;
                     let stranded = if is_stranded { Some(json(row, "request")?) } else { None };
-                    let waiter = Waiter { line: LineKey::from_columns(row)?, stranded };
-                    waiters.insert(name(row, "id")?, waiter);
+                    let waiter = Waiter { queue: QueueKey::from_columns(row)?, stranded };
+                    waiters.insert(parsed(row, "id")?, waiter);
                 }
             }
         }
         Ok(Self {
             session: call.session,
-            now: desk.now,
+            now: tx.now,
             leases,
             waiters,
             stranded: Vec::new(),
             freed: Vec::new(),
             draining: Vec::new(),
-            left: Vec::new(),
-            lines: HashSet::new(),
+            removed: Vec::new(),
+            queues: HashSet::new(),
             holds,
         })
     }
 
-    fn end(&mut self, release: Release) -> Released {
+    fn apply(&mut self, release: Release) -> Released {
         match release {
             Release::Free { lease, fence } => self.free(lease, fence),
             Release::Drain { lease, fence, longest } if longest.is_zero() => {
@@ -149,17 +149,17 @@ impl Ends {
     }
 
     fn holds(&self, lease: LeaseId, fence: Fence) -> bool {
-        self.leases.get(&lease).is_some_and(|held| held.is_with(self.session, fence))
+        self.leases.get(&lease).is_some_and(|held| held.is_held_by(self.session, fence))
     }
 
     fn free(&mut self, lease: LeaseId, fence: Fence) -> Released {
-        // Whoever knows that the backend work of a draining lease is over may free it.
-        let drains = |held: &HeldRow| held.draining_until.is_some() && held.lease.fence == fence;
+        // A session that has confirmed the end of the backend work may free a draining lease of another.
+        let drains = |held: &StoredLease| held.draining_until.is_some() && held.lease.fence == fence;
         if !self.holds(lease, fence) && !self.leases.get(&lease).is_some_and(drains) {
             return Released::NotHeld;
         }
         if let Some(held) = self.leases.remove(&lease) {
-            self.remember(&held);
+            self.record_hold_time(&held);
             self.freed.push(lease);
         }
         Released::Done
@@ -177,65 +177,75 @@ impl Ends {
     }
 
     fn leave(&mut self, lease: LeaseId) -> Released {
-        let held = self.leases.get(&lease).filter(|held| held.is_with(self.session, held.lease.fence));
+        let held = self.leases.get(&lease).filter(|held| held.is_held_by(self.session, held.lease.fence));
         if let Some(held) = held {
             return Released::WasGranted(held.lease.clone());
         }
         let Some(waiter) = self.waiters.remove(&lease) else { return Released::NotHeld };
-        self.left.push(lease);
-        self.lines.insert(waiter.line);
+        self.removed.push(lease);
+        self.queues.insert(waiter.queue);
         self.stranded.extend(waiter.stranded);
         Released::Done
     }
 
-    /// Learns how long slots are held, once for each lease.
-    fn remember(&mut self, held: &HeldRow) {
+    /// Adds the hold time of a freed lease to the averages of its pools.
+    fn record_hold_time(&mut self, held: &StoredLease) {
         let time = u64::try_from(self.now.saturating_sub(held.granted_at)).unwrap_or(0);
         for need in &held.lease.request.needs {
-            if let Some((hold, is_moved)) = self.holds.get_mut(&need.pool) {
+            if let Some((hold, is_changed)) = self.holds.get_mut(&need.pool) {
                 *hold = Some(learned_hold(*hold, time));
-                *is_moved = true;
+                *is_changed = true;
             }
         }
     }
 
-    async fn store(self, desk: &mut Desk<'_>) -> sqlx::Result<()> {
+    /// Writes the result of the call.
+    async fn store(self, tx: &mut SlotTransaction<'_>) -> sqlx::Result<()> {
         if !self.draining.is_empty() {
             let draining = to_json(&self.draining)?;
-            sqlx::query(sql!("slots/drain_leases")).bind(draining).execute(&mut *desk.tx).await?;
+            sqlx::query(sql!("slots/drain_leases")).bind(draining).execute(&mut *tx.connection).await?;
         }
         if !self.freed.is_empty() {
-            desk.end_holds(&self.freed, None).await?;
-            let moved = self.holds.iter().filter(|(_, (_, is_moved))| *is_moved);
-            let holds: Vec<HoldRow> = moved.map(|(pool, (hold, _))| HoldRow { pool, hold: *hold }).collect();
-            sqlx::query(sql!("slots/learn_hold")).bind(to_json(&holds)?).execute(&mut *desk.tx).await?;
+            tx.end_holds(&self.freed, None).await?;
+            let changed = self.holds.iter().filter(|(_, (_, is_changed))| *is_changed);
+            let holds: Vec<HoldRow> =
+                changed.map(|(pool, (hold, _))| HoldRow { pool, hold: *hold }).collect();
+            sqlx::query(sql!("slots/update_hold_averages"))
+                .bind(to_json(&holds)?)
+                .execute(&mut *tx.connection)
+                .await?;
         }
-        if !self.left.is_empty() {
-            sqlx::query(sql!("slots/leave")).bind(to_json(&self.left)?).execute(&mut *desk.tx).await?;
-            desk.name_heads(&self.lines.into_iter().collect::<Vec<_>>()).await?;
+        if !self.removed.is_empty() {
+            sqlx::query(sql!("slots/remove_waiters"))
+                .bind(to_json(&self.removed)?)
+                .execute(&mut *tx.connection)
+                .await?;
+            tx.set_queue_heads(&self.queues.into_iter().collect::<Vec<_>>()).await?;
         }
         Ok(())
     }
 }
 
-/// An average as `learn_hold` reads it.
+/// An average as `update_hold_averages` reads it.
 #[derive(Serialize)]
 struct HoldRow<'a> {
     pool: &'a PoolName,
     hold: Option<u64>,
 }
 
-/// The average times that slots of the pools of these leases are held. An unknown pool has none.
-async fn holds_of(
-    desk: &mut Desk<'_>,
-    leases: &HashMap<LeaseId, HeldRow>,
+/// Returns the average hold times of the pools of these leases. An unknown pool has none.
+async fn hold_averages(
+    tx: &mut SlotTransaction<'_>,
+    leases: &HashMap<LeaseId, StoredLease>,
 ) -> sqlx::Result<BTreeMap<PoolName, (Option<u64>, bool)>> {
     let needs = leases.values().flat_map(|held| &held.lease.request.needs);
     let pools: BTreeSet<&PoolName> = needs.map(|need| &need.pool).collect();
     if pools.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let rows =
-        sqlx::query(sql!("slots/holds_of_pools")).bind(to_json(&pools)?).fetch_all(&mut *desk.tx).await?;
-    rows.iter().map(|row| Ok((name(row, "name")?, (row.try_get("hold")?, false)))).collect()
+    let rows = sqlx::query(sql!("slots/hold_averages"))
+        .bind(to_json(&pools)?)
+        .fetch_all(&mut *tx.connection)
+        .await?;
+    rows.iter().map(|row| Ok((parsed(row, "name")?, (row.try_get("hold")?, false)))).collect()
 }

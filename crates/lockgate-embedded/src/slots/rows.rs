@@ -1,6 +1,4 @@
-//! Leases and waiters as the statements read and write them.
-//!
-//! It must never decide anything.
+//! Leases and waiters in the form in which the statements read and write them.
 
 use std::collections::HashMap;
 
@@ -11,59 +9,70 @@ use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::desk::{Desk, LineKey};
-use crate::columns::{integer, json, name, sql, to_json};
+use super::transaction::{QueueKey, SlotTransaction};
+use crate::columns::{integer, json, parsed, sql, to_json};
 
-/// A lease as the file has it.
-pub(super) struct HeldRow {
+/// A lease as it is stored.
+pub(super) struct StoredLease {
     pub(super) lease: Lease,
     pub(super) session: SessionId,
+    /// Virtual time in milliseconds.
     pub(super) granted_at: i64,
+    /// Whether its holder is ordered to stop.
     pub(super) stopping: bool,
+    /// When it is freed, in virtual milliseconds; `None`: it is held.
     pub(super) draining_until: Option<i64>,
 }
 
-impl HeldRow {
+impl StoredLease {
     pub(super) fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         Ok(Self {
             lease: Lease { request: json(row, "request")?, fence: Fence(row.try_get("fence")?) },
-            session: name(row, "session")?,
+            session: parsed(row, "session")?,
             granted_at: row.try_get("granted_at")?,
             stopping: row.try_get::<Option<i64>, _>("stop")?.is_some(),
             draining_until: row.try_get("draining_until")?,
         })
     }
 
-    pub(super) fn is_with(&self, session: SessionId, fence: Fence) -> bool {
+    /// Returns whether the session holds the lease under this fence, and the lease does not drain.
+    pub(super) fn is_held_by(&self, session: SessionId, fence: Fence) -> bool {
         self.session == session && self.lease.fence == fence && self.draining_until.is_none()
     }
 }
 
-/// The leases of these ids (a JSON array), draining ones included.
-pub(super) async fn leases_by_id(desk: &mut Desk<'_>, ids: &str) -> sqlx::Result<HashMap<LeaseId, HeldRow>> {
-    let rows = sqlx::query(sql!("slots/leases_by_id")).bind(ids).fetch_all(&mut *desk.tx).await?;
-    rows.iter().map(|row| Ok((name(row, "id")?, HeldRow::from_row(row)?))).collect()
+/// Reads the leases of these ids (a JSON array), draining ones included.
+pub(super) async fn leases_by_id(
+    tx: &mut SlotTransaction<'_>,
+    ids: &str,
+) -> sqlx::Result<HashMap<LeaseId, StoredLease>> {
+    let rows = sqlx::query(sql!("slots/leases_by_id")).bind(ids).fetch_all(&mut *tx.connection).await?;
+    rows.iter().map(|row| Ok((parsed(row, "id")?, StoredLease::from_row(row)?))).collect()
 }
 
-/// Writes down leases that did not stand in line in the file: granted at once, or registered again.
-pub(super) async fn register(desk: &mut Desk<'_>, session: SessionId, leases: &[&Lease]) -> sqlx::Result<()> {
+/// Stores leases that never waited in the file: granted at once, or registered again.
+pub(super) async fn register(
+    tx: &mut SlotTransaction<'_>,
+    session: SessionId,
+    leases: &[&Lease],
+) -> sqlx::Result<()> {
     let rows: Vec<LeaseRow> = leases.iter().map(|lease| LeaseRow::new(lease)).collect::<sqlx::Result<_>>()?;
     let rows = to_json(&rows)?;
     sqlx::query(sql!("slots/register_leases"))
         .bind(session.to_string())
         .bind(&rows)
-        .bind(desk.now)
-        .execute(&mut *desk.tx)
+        .bind(tx.now)
+        .execute(&mut *tx.connection)
         .await?;
-    sqlx::query(sql!("slots/register_needs")).bind(&rows).execute(&mut *desk.tx).await.map(drop)
+    sqlx::query(sql!("slots/register_needs")).bind(&rows).execute(&mut *tx.connection).await.map(drop)
 }
 
-/// The line that a request stands in.
-pub(super) fn line_of(request: &SlotRequest) -> LineKey {
+/// Returns the wait queue of a request.
+pub(super) fn queue_of(request: &SlotRequest) -> QueueKey {
     let mut names: Vec<&PoolName> = request.needs.iter().map(|need| &need.pool).collect();
     names.sort_unstable();
-    // Names are text: this cannot fail.
-    LineKey { tenant: request.tenant.clone(), pools: serde_json::to_string(&names).unwrap_or_default() }
+    // Serializing names cannot fail.
+    QueueKey { tenant: request.tenant.clone(), pools: serde_json::to_string(&names).unwrap_or_default() }
 }
 
 /// A waiter as `insert_waiters` reads it.
@@ -84,7 +93,7 @@ impl<'a> WaiterRow<'a> {
         Ok(Self {
             id: request.lease,
             tenant: &request.tenant,
-            pools: line_of(request).pools,
+            pools: queue_of(request).pools,
             needs: to_json(&request.needs)?,
             request: to_json(request)?,
             drain_for: millis(request.drain_for),

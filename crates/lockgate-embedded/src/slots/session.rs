@@ -1,6 +1,6 @@
-//! The beginning and the end of sessions, and the end of everything.
+//! Opens and closes sessions, and deletes all state for tests.
 //!
-//! It must never free what may still run at the backend: that drains.
+//! Closing a session does not free a lease whose work may still run at the backend. Such a lease drains.
 
 use async_trait::async_trait;
 use lockgate_core::SessionId;
@@ -8,61 +8,61 @@ use lockgate_core::error::EngineError;
 use lockgate_core::history::HoldEnd;
 use sqlx::SqliteConnection;
 
-use super::desk::{Caller, Desk, Operation};
+use super::transaction::{Caller, Operation, SlotTransaction};
 use crate::columns::sql;
 use crate::database::{Doing, Write};
 
-/// Opens a session.
-pub(super) struct Open {
+/// Opens a session, which the renewal of its caller creates.
+pub(super) struct OpenSession {
     pub(super) caller: Caller,
 }
 
 #[async_trait]
-impl Operation for Open {
-    type Answer = ();
+impl Operation for OpenSession {
+    type Output = ();
 
     fn renews(&self) -> Option<&Caller> {
         Some(&self.caller)
     }
 
-    async fn run(&self, _desk: &mut Desk<'_>) -> Result<(), EngineError> {
+    async fn run(&self, _desk: &mut SlotTransaction<'_>) -> Result<(), EngineError> {
         Ok(())
     }
 }
 
-/// Ends a session.
-pub(super) struct Close {
+/// Closes a session.
+pub(super) struct CloseSession {
     pub(super) session: SessionId,
 }
 
 #[async_trait]
-impl Operation for Close {
-    type Answer = ();
+impl Operation for CloseSession {
+    type Output = ();
 
-    async fn run(&self, desk: &mut Desk<'_>) -> Result<(), EngineError> {
+    async fn run(&self, tx: &mut SlotTransaction<'_>) -> Result<(), EngineError> {
         let doing = "closing a session";
-        desk.end_sessions(&[self.session.to_string()], HoldEnd::Closed).await.doing(doing)?;
-        desk.grant().await.doing(doing)
+        tx.end_sessions(&[self.session.to_string()], HoldEnd::Closed).await.doing(doing)?;
+        tx.grant().await.doing(doing)
     }
 }
 
-/// Forgets all slots, as a store that lost its state.
-pub(crate) struct Forget;
+/// Deletes all state of the slots, as a store that lost it. For tests.
+pub(crate) struct ForgetSlots;
 
 #[async_trait]
-impl Write for Forget {
+impl Write for ForgetSlots {
     type Output = ();
 
     async fn run(&self, tx: &mut SqliteConnection) -> Result<(), EngineError> {
-        for forget in [
-            sql!("slots/forget"),
+        for delete in [
+            sql!("slots/forget_store"),
             sql!("slots/forget_pools"),
             sql!("slots/forget_shares"),
             sql!("slots/forget_sessions"),
             sql!("slots/forget_leases"),
             sql!("slots/forget_waiters"),
         ] {
-            sqlx::query(forget).execute(&mut *tx).await.doing("forgetting slots")?;
+            sqlx::query(delete).execute(&mut *tx).await.doing("deleting the state of the slots")?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A limit as its row has it. It must never be read half: a column that makes no sense is an error.
+//! The row of a rate limit. A column that makes no sense is an error.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::Reading;
-use crate::columns::{integer, json, name, sql, text, to_json};
+use crate::columns::{integer, json, parsed, sql, text, to_json};
 
-/// A limit.
+/// A rate limit as it is stored.
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) boot: String,
@@ -20,7 +20,7 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn from_columns(row: &SqliteRow) -> sqlx::Result<Self> {
-        let rate: Rate = name(row, "rate")?;
+        let rate: Rate = parsed(row, "rate")?;
         let quota = Quota::new(rate, row.try_get("burst")?);
         let out: Vec<(u64, u64, u64)> = json(row, "out")?;
         let out =
@@ -47,7 +47,7 @@ impl Row {
         Ok(Self { name: text(row, "name")?, boot: text(row, "boot")?, state })
     }
 
-    /// The limit in this start of the host.
+    /// Returns the limit as of this boot. A row of an older boot starts with an empty bucket.
     pub(super) fn at(self, at: &Reading) -> Self {
         if self.boot == at.boot {
             return self;
@@ -61,8 +61,8 @@ impl Row {
 
     pub(super) async fn save(&self, tx: &mut SqliteConnection) -> sqlx::Result<()> {
         let LimitState { book, is_limited, version, note, changed_at, samples } = &self.state;
-        let out: Vec<_> = book.out.iter().map(|(id, chunk)| (id.0, chunk.tokens, chunk.ends)).collect();
-        sqlx::query(sql!("chunks/save_limit"))
+        let out: Vec<_> = book.out.iter().map(|(id, batch)| (id.0, batch.tokens, batch.ends)).collect();
+        sqlx::query(sql!("token_store/save_limit"))
             .bind(&self.name)
             .bind(&self.boot)
             .bind(book.quota.rate().to_string())

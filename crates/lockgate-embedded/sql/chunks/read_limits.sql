@@ -1,4 +1,0 @@
--- All limits, by name.
-select name, boot, rate, burst, anchor, issued, next_chunk, out, version, note,
-    is_limited, changed_at, ended, failed, slow
-from rates order by name

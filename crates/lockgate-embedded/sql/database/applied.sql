@@ -1,2 +1,0 @@
--- The migrations of component ?1 that were applied, oldest first: version, checksum, applied_at (ms since 1970).
-select version, checksum, applied_at from lockgate_migrations where component = ?1 order by version

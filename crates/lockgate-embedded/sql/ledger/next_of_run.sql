@@ -1,5 +1,0 @@
--- The next ?2 jobs of run number ?1 that wait for their batch, in the order of planning.
-select j.seq, j.id, j.dispatch, j.key, j.tenant, j.payload, r.id as run_id, r.kind, r.queue
-from runs r cross join jobs j on j.run = r.number and j.state = 'scheduled' and j.due_at is null
-where r.number = ?1
-order by j.seq limit ?2

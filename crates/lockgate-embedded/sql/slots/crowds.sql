@@ -1,5 +1,0 @@
--- How many wait already, stranded ones left out, in each line of ?1 (JSON array of {tenant, pools}).
-select x.value ->> 'tenant' as tenant, x.value ->> 'pools' as pools,
-    (select count(*) from waiters w
-        where w.tenant = x.value ->> 'tenant' and w.pools = x.value ->> 'pools' and w.stranded = 0) as waiting
-from json_each(?1) x

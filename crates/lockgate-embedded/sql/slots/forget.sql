@@ -1,2 +1,0 @@
--- Forgets the store's own row: the next call finds the state lost.
-delete from slot_store

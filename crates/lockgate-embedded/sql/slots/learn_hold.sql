@@ -1,4 +1,0 @@
--- Sets the average time that slots of a pool are held: ?1 is a JSON array of {pool, hold} (ms).
-update pools set hold = x.hold
-from (select value ->> 'pool' as pool, value ->> 'hold' as hold from json_each(?1)) x
-where pools.name = x.pool
