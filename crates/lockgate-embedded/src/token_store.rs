@@ -11,8 +11,8 @@ mod row;
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_limits::{
-    AcquireRequest, Acquired, Changed, LimitChange, LimitState, LimitStatus, Pending, Report, TokenBatchId,
-    TokenStore,
+    AcquireRequest, Acquired, Changed, LimitChange, LimitState, LimitStatus, SampleReport, StoreFuture,
+    TokenBatchId, TokenStore,
 };
 use sqlx::SqliteConnection;
 
@@ -47,40 +47,40 @@ impl SqliteTokenStore {
 }
 
 impl TokenStore for SqliteTokenStore {
-    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
+    fn acquire<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> StoreFuture<'a, Acquired> {
         Box::pin(async move {
-            match self.step(limit, Step::AcquireRequest(draw)).await? {
-                Answer::Acquired(drawn) => Ok(drawn),
+            match self.step(limit, Step::Acquire(request)).await? {
+                Answer::Acquired(acquired) => Ok(acquired),
                 // No other step answers so.
-                _ => Ok(Acquired::Dry { retry_after: None }),
+                _ => Ok(Acquired::Insufficient { retry_after: None }),
             }
         })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()> {
         Box::pin(async move { Ok(self.step(limit, Step::GiveBack(chunk, unspent)).await.map(drop)?) })
     }
 
-    fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
+    fn list(&self) -> StoreFuture<'_, Vec<LimitStatus>> {
         Box::pin(async move { Ok(self.read_all().await?) })
     }
 
-    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
+    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> StoreFuture<'a, Changed> {
         Box::pin(async move {
             match self.step(limit, Step::Set(change)).await? {
                 Answer::Changed(changed) => Ok(changed),
                 // No other step answers so.
-                _ => Ok(Changed::Version(0)),
+                _ => Ok(Changed::Conflict(0)),
             }
         })
     }
 
-    fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed> {
+    fn report<'a>(&'a self, limit: &'a str, report: SampleReport) -> StoreFuture<'a, Changed> {
         Box::pin(async move {
             match self.step(limit, Step::Report(report)).await? {
                 Answer::Changed(changed) => Ok(changed),
                 // There is no such limit.
-                _ => Ok(Changed::Version(0)),
+                _ => Ok(Changed::Conflict(0)),
             }
         })
     }
@@ -101,10 +101,10 @@ impl Reading {
 
 /// What is asked of a limit.
 enum Step {
-    AcquireRequest(AcquireRequest),
+    Acquire(AcquireRequest),
     GiveBack(TokenBatchId, u32),
     Set(LimitChange),
-    Report(Report),
+    Report(SampleReport),
 }
 
 enum Answer {
@@ -116,7 +116,7 @@ enum Answer {
 impl Step {
     fn doing(&self) -> &'static str {
         match self {
-            Self::AcquireRequest(_) => "drawing tokens",
+            Self::Acquire(_) => "acquiring tokens",
             Self::GiveBack(..) => "giving tokens back",
             Self::Set(_) => "changing a limit",
             Self::Report(_) => "reporting what jobs came to",
@@ -126,7 +126,7 @@ impl Step {
     /// The limit that this step creates where there is none.
     fn creates(&self, at: u64) -> Option<LimitState> {
         match self {
-            Self::AcquireRequest(draw) => Some(LimitState::new(Some(draw.quota), at)),
+            Self::Acquire(request) => Some(LimitState::new(Some(request.quota), at)),
             Self::Set(change) => {
                 change.version.is_none_or(|version| version == 0).then(|| LimitState::new(change.quota, at))
             }
@@ -172,7 +172,7 @@ impl Call {
     fn act(&self, row: &mut Row) -> Answer {
         let (at, Row { name, state, .. }) = (self.at.nanos, row);
         match &self.step {
-            Step::AcquireRequest(draw) => Answer::Acquired(state.draw(draw, at)),
+            Step::Acquire(request) => Answer::Acquired(state.acquire(request, at)),
             Step::GiveBack(chunk, unspent) => {
                 state.give_back(*chunk, *unspent, at);
                 Answer::Taken

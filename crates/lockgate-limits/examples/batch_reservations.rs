@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
-    let bucket = TokenBucket::starting(Quota::per_second(100, 200)?, start);
+    let bucket = TokenBucket::starting_at(Quota::per_second(100, 200)?, start);
 
     // Five batches of 150 calls within five seconds: each knows its moment at once, in the order of asking.
     let mut batches = Vec::new();

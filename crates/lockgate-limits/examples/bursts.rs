@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
-    let bucket = TokenBucket::starting(Quota::per_second(10, 20)?, start);
+    let bucket = TokenBucket::starting_at(Quota::per_second(10, 20)?, start);
     let drain = |at: Instant| (0..1_000).take_while(|_| bucket.try_acquire_at(1, at).is_ok()).count();
 
     for (what, after) in [("at once", 0), ("half a second later", 500), ("a minute later", 60_500)] {

@@ -10,10 +10,10 @@ use tokio::time::{Duration, Instant};
 fn main() -> Result<(), QuotaError> {
     let start = Instant::now();
     let tier = |rate, burst| {
-        Quota::per_second(rate, burst).map(|q| KeyedLimiter::starting(q, KeyedOptions::default(), start))
+        Quota::per_second(rate, burst).map(|q| KeyedLimiter::starting_at(q, KeyedOptions::default(), start))
     };
     let (free, paid) = (tier(1, 5)?, tier(50, 100)?);
-    let backend = Gate::starting(Quota::per_second(60, 60)?, 100, start);
+    let backend = Gate::starting_at(Quota::per_second(60, 60)?, 100, start);
 
     // Two seconds of the same traffic from both, in virtual time: 100 calls a second each.
     let mut passed = [0, 0];

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 fn main() -> Result<(), QuotaError> {
     let start = Instant::now();
     let options = KeyedOptions { rebalance_threshold: 0.3, ..KeyedOptions::default() };
-    let limiter = KeyedLimiter::starting(Quota::per_second(1_000, 50_000)?, options, start);
+    let limiter = KeyedLimiter::starting_at(Quota::per_second(1_000, 50_000)?, options, start);
     let call = |key: u32| u32::from(limiter.try_acquire_at(&key, 1, start).is_ok());
 
     let mut hot = 0;

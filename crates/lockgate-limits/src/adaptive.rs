@@ -27,7 +27,9 @@ use tokio::time::Instant;
 
 use service::Service;
 
-pub use recommendation::{AdaptiveMode, AdaptiveOptions, Observation, Recommendation, Signal, Why};
+pub use recommendation::{
+    AdaptiveMode, AdaptiveOptions, Observation, Recommendation, RecommendationReason, Signal,
+};
 
 /// Calls that have to end before anything but congestion is judged.
 const ENOUGH: u32 = 20;
@@ -50,7 +52,7 @@ const STRIDE: u32 = 16;
 ///
 /// ```
 /// use std::time::Duration;
-/// use lockgate_limits::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, Signal, Why};
+/// use lockgate_limits::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, RecommendationReason, Signal};
 /// use tokio::time::Instant;
 ///
 /// let options = AdaptiveOptions { mode: AdaptiveMode::Enforce, min: 5, configured: 100 };
@@ -62,7 +64,7 @@ const STRIDE: u32 = 16;
 ///     in_use: 100,
 /// });
 /// let recommendation = limit.decide(Instant::now());
-/// assert_eq!((recommendation.in_force, recommendation.why), (70, Why::Congested));
+/// assert_eq!((recommendation.in_force, recommendation.reason), (70, RecommendationReason::Congested));
 /// ```
 #[derive(Debug, Clone)]
 pub struct AdaptiveLimit {
@@ -107,7 +109,7 @@ impl AdaptiveLimit {
     pub fn observe(&mut self, call: &Observation<'_>) {
         self.most_in_use = self.most_in_use.max(call.in_use);
         match call.signal {
-            Signal::Answered => self.service.answered(call.kind, call.latency),
+            Signal::Responded => self.service.answered(call.kind, call.latency),
             Signal::Throttled | Signal::TimedOut => {
                 self.congested += 1;
                 self.most_when_congested = self.most_when_congested.max(call.in_use);
@@ -118,17 +120,18 @@ impl AdaptiveLimit {
 
     /// The recommendation at `now`. It changes at most once for each p90 of the service time.
     pub fn decide(&mut self, now: Instant) -> Recommendation {
-        let why = if self.options.mode == AdaptiveMode::Off { Why::Off } else { self.judge(now) };
+        let why =
+            if self.options.mode == AdaptiveMode::Off { RecommendationReason::Off } else { self.judge(now) };
         let in_force = match self.options.mode {
             AdaptiveMode::Enforce => self.limit,
             AdaptiveMode::Off | AdaptiveMode::Observe => self.options.configured,
         };
-        Recommendation { recommended: self.limit, in_force, why }
+        Recommendation { recommended: self.limit, in_force, reason: why }
     }
 
     /// Goes on from a limit that somebody else decided: another process, which was first with its change. The limit that
     /// it has already, decided once more: it had grown, and was taken back.
-    pub fn ingest(&mut self, limit: u32, now: Instant) {
+    pub fn apply_external(&mut self, limit: u32, now: Instant) {
         let grown_from = self.grown_from.take();
         match limit.cmp(&self.limit) {
             Ordering::Less => {
@@ -150,7 +153,7 @@ impl AdaptiveLimit {
         self.begin(now);
     }
 
-    fn judge(&mut self, now: Instant) -> Why {
+    fn judge(&mut self, now: Instant) -> RecommendationReason {
         if self.congested > 0 {
             return self.lower(now);
         }
@@ -158,7 +161,7 @@ impl AdaptiveLimit {
             self.judged_at.is_some_and(|at| now.saturating_duration_since(at) < self.service.p90());
         let Some(latency) = self.service.relative().filter(|_| self.service.calls() >= ENOUGH && !is_early)
         else {
-            return Why::TooFew;
+            return RecommendationReason::TooFewCalls;
         };
         let most_in_use = self.most_in_use;
         self.begin(now);
@@ -170,23 +173,23 @@ impl AdaptiveLimit {
             return self.veto(before, now);
         }
         let why = self.raise(latency, most_in_use, now);
-        self.growths = if why == Why::Grown { self.growths + 1 } else { 0 };
+        self.growths = if why == RecommendationReason::Grown { self.growths + 1 } else { 0 };
         why
     }
 
     /// Back to the limit before it grew, for a while.
-    fn veto(&mut self, before: u32, now: Instant) -> Why {
+    fn veto(&mut self, before: u32, now: Instant) -> RecommendationReason {
         self.limit = before;
         self.vetoed_until = Some(now + VETO);
-        Why::Vetoed
+        RecommendationReason::BackedOff
     }
 
-    fn lower(&mut self, now: Instant) -> Why {
+    fn lower(&mut self, now: Instant) -> RecommendationReason {
         let since = self.lowered_at.map(|at| now.saturating_duration_since(at));
         if since.is_some_and(|since| since < self.service.p90()) {
             // What began before the limit was lowered still ends.
             self.congested = 0;
-            return Why::JustLowered;
+            return RecommendationReason::JustLowered;
         }
         // Above the recommendation, a refusal says that so many are too many, not that the recommendation is.
         let too_many = self.limit.max(self.most_when_congested);
@@ -196,25 +199,25 @@ impl AdaptiveLimit {
             return self.veto(before, now);
         }
         self.limit = self.limit.min(too_many * 7 / 10).max(self.options.min);
-        Why::Congested
+        RecommendationReason::Congested
     }
 
-    fn raise(&mut self, latency: f64, most_in_use: u32, now: Instant) -> Why {
+    fn raise(&mut self, latency: f64, most_in_use: u32, now: Instant) -> RecommendationReason {
         if self.limit >= self.options.configured {
-            return Why::AtConfigured;
+            return RecommendationReason::AtConfigured;
         }
         if latency > NEAR {
-            return Why::Slow;
+            return RecommendationReason::Slow;
         }
         if most_in_use * 2 < self.limit {
-            return Why::Unused;
+            return RecommendationReason::Unused;
         }
         if self.vetoed_until.is_some_and(|until| now < until) {
-            return Why::Vetoed;
+            return RecommendationReason::BackedOff;
         }
         self.grown_from = Some((self.limit, latency));
         self.limit = (self.limit + self.step()).min(self.options.configured);
-        Why::Grown
+        RecommendationReason::Grown
     }
 
     fn step(&self) -> u32 {

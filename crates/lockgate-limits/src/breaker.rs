@@ -51,11 +51,11 @@ const STEPS: [u32; 3] = [1, 2, 4];
 /// let breaker = CircuitBreaker::new(BreakerOptions { min_calls: 2, ..BreakerOptions::default() });
 /// let now = Instant::now();
 /// for _ in 0..2 {
-///     breaker.pass_at(now)?.failed_at(now);
+///     breaker.permit_at(now)?.failed_at(now);
 /// }
-/// let open = breaker.pass_at(now).unwrap_err();
+/// let open = breaker.permit_at(now).unwrap_err();
 /// assert_eq!(open.retry_at(), Some(now + BreakerOptions::default().open_for));
-/// # Ok::<(), lockgate_limits::Open>(())
+/// # Ok::<(), lockgate_limits::BreakerOpen>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct CircuitBreaker {
@@ -96,11 +96,11 @@ pub enum BreakerState {
 /// Not let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the circuit breaker is open")]
-pub struct Open {
+pub struct BreakerOpen {
     retry_at: Option<Instant>,
 }
 
-impl Open {
+impl BreakerOpen {
     /// When probes begin; `None` while as many as allowed are under way.
     #[must_use]
     pub fn retry_at(&self) -> Option<Instant> {
@@ -112,7 +112,7 @@ impl Open {
 /// and a probe's place is free again.
 #[must_use = "tell how the call ended"]
 #[derive(Debug)]
-pub struct Pass {
+pub struct CallPermit {
     shared: Arc<Shared>,
     number: u64,
     has_ended: bool,
@@ -129,31 +129,31 @@ impl CircuitBreaker {
     /// Lets a call through.
     ///
     /// # Errors
-    /// [`Open`] when it does not.
-    pub fn pass(&self) -> Result<Pass, Open> {
-        self.pass_at(now())
+    /// [`BreakerOpen`] when it does not.
+    pub fn permit(&self) -> Result<CallPermit, BreakerOpen> {
+        self.permit_at(now())
     }
 
     /// Lets a call through at `now`.
     ///
     /// # Errors
-    /// [`Open`] when it does not.
-    pub fn pass_at(&self, now: Instant) -> Result<Pass, Open> {
+    /// [`BreakerOpen`] when it does not.
+    pub fn permit_at(&self, now: Instant) -> Result<CallPermit, BreakerOpen> {
         let mut numbered = self.shared.lock();
         if let State::Open { until } = numbered.state {
             if now < until {
-                return Err(Open { retry_at: Some(until) });
+                return Err(BreakerOpen { retry_at: Some(until) });
             }
             numbered.become_state(State::HalfOpen { step: 0, in_flight: 0, succeeded: 0 });
         }
         if let State::HalfOpen { step, in_flight, succeeded } = &mut numbered.state {
             let most = STEPS.get(*step).copied().unwrap_or(1);
             if *in_flight + *succeeded >= most {
-                return Err(Open { retry_at: None });
+                return Err(BreakerOpen { retry_at: None });
             }
             *in_flight += 1;
         }
-        Ok(Pass { shared: Arc::clone(&self.shared), number: numbered.number, has_ended: false })
+        Ok(CallPermit { shared: Arc::clone(&self.shared), number: numbered.number, has_ended: false })
     }
 
     /// The state as of the last call.
@@ -167,7 +167,7 @@ impl CircuitBreaker {
     }
 }
 
-impl Pass {
+impl CallPermit {
     /// The call succeeded.
     pub fn succeeded(self) {
         self.succeeded_at(now());
@@ -197,7 +197,7 @@ impl Pass {
     }
 }
 
-impl Drop for Pass {
+impl Drop for CallPermit {
     fn drop(&mut self) {
         if !self.has_ended {
             self.end(now(), None);
@@ -274,7 +274,7 @@ mod tests {
     fn opened() -> (CircuitBreaker, Instant) {
         let (breaker, now) = breaker();
         for _ in 0..4 {
-            breaker.pass_at(now).unwrap().failed_at(now);
+            breaker.permit_at(now).unwrap().failed_at(now);
         }
         (breaker, now)
     }
@@ -283,10 +283,10 @@ mod tests {
     fn it_opens_at_the_share_of_failures_and_not_before_enough_calls() {
         let (breaker, now) = breaker();
         for _ in 0..3 {
-            breaker.pass_at(now).unwrap().failed_at(now);
+            breaker.permit_at(now).unwrap().failed_at(now);
             assert_eq!(breaker.state(), BreakerState::Closed);
         }
-        breaker.pass_at(now).unwrap().failed_at(now);
+        breaker.permit_at(now).unwrap().failed_at(now);
         assert_eq!(breaker.state(), BreakerState::Open);
     }
 
@@ -294,10 +294,10 @@ mod tests {
     fn failures_of_an_earlier_window_are_forgotten() {
         let (breaker, now) = breaker();
         for _ in 0..3 {
-            breaker.pass_at(now).unwrap().failed_at(now);
+            breaker.permit_at(now).unwrap().failed_at(now);
         }
         let later = now + Duration::from_secs(10);
-        breaker.pass_at(later).unwrap().failed_at(later);
+        breaker.permit_at(later).unwrap().failed_at(later);
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
@@ -305,11 +305,11 @@ mod tests {
     fn probes_come_one_two_and_four_at_a_time_and_then_it_closes() {
         let (breaker, now) = opened();
         let early = now + Duration::from_secs(30) - Duration::from_nanos(1);
-        assert!(breaker.pass_at(early).is_err());
+        assert!(breaker.permit_at(early).is_err());
         let later = now + Duration::from_secs(30);
         for step in [1, 2, 4] {
-            let probes: Vec<Pass> = (0..step).map(|_| breaker.pass_at(later).unwrap()).collect();
-            assert_eq!(breaker.pass_at(later).unwrap_err().retry_at(), None, "step of {step}");
+            let probes: Vec<CallPermit> = (0..step).map(|_| breaker.permit_at(later).unwrap()).collect();
+            assert_eq!(breaker.permit_at(later).unwrap_err().retry_at(), None, "step of {step}");
             assert_eq!(breaker.state(), BreakerState::HalfOpen);
             probes.into_iter().for_each(|probe| probe.succeeded_at(later));
         }
@@ -320,30 +320,30 @@ mod tests {
     fn a_failed_probe_opens_again_and_others_of_its_step_have_no_say() {
         let (breaker, now) = opened();
         let later = now + Duration::from_secs(30);
-        breaker.pass_at(later).unwrap().succeeded_at(later);
-        let (first, second) = (breaker.pass_at(later).unwrap(), breaker.pass_at(later).unwrap());
+        breaker.permit_at(later).unwrap().succeeded_at(later);
+        let (first, second) = (breaker.permit_at(later).unwrap(), breaker.permit_at(later).unwrap());
         first.failed_at(later);
         second.succeeded_at(later);
-        assert_eq!(breaker.pass_at(later).unwrap_err().retry_at(), Some(later + Duration::from_secs(30)));
+        assert_eq!(breaker.permit_at(later).unwrap_err().retry_at(), Some(later + Duration::from_secs(30)));
     }
 
     #[test]
     fn a_cancelled_probe_frees_its_place() {
         let (breaker, now) = opened();
         let later = now + Duration::from_secs(30);
-        drop(breaker.pass_at(later).unwrap());
-        assert!(breaker.pass_at(later).is_ok());
+        drop(breaker.permit_at(later).unwrap());
+        assert!(breaker.permit_at(later).is_ok());
     }
 
     #[test]
     fn a_call_from_before_it_opened_does_not_close_it() {
         let (breaker, now) = breaker();
-        let old = breaker.pass_at(now).unwrap();
+        let old = breaker.permit_at(now).unwrap();
         for _ in 0..4 {
-            breaker.pass_at(now).unwrap().failed_at(now);
+            breaker.permit_at(now).unwrap().failed_at(now);
         }
         let later = now + Duration::from_secs(30);
-        let probe = breaker.pass_at(later).unwrap();
+        let probe = breaker.permit_at(later).unwrap();
         old.failed_at(later);
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
         probe.succeeded_at(later);

@@ -14,13 +14,13 @@ use tokio::time::Instant;
 
 use crate::book::Book;
 use crate::clock::{Epoch, nanos, now};
-use crate::denied::{Denied, Reason};
+use crate::denied::{DenialReason, Denied};
 use crate::ledger::Ledger;
 use crate::line::Wait;
 use crate::quota::{Quota, Rate};
 use crate::reservation::Reservation;
 use crate::span::Span;
-use crate::status::Status;
+use crate::status::LimiterStatus;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::tally::Tally;
 pub(crate) use shared::Shared;
@@ -36,7 +36,7 @@ pub(crate) use shared::Shared;
 /// use tokio::time::{Duration, Instant};
 ///
 /// let start = Instant::now();
-/// let bucket = TokenBucket::starting(Quota::per_second(10, 20)?, start);
+/// let bucket = TokenBucket::starting_at(Quota::per_second(10, 20)?, start);
 /// assert!(bucket.try_acquire_at(20, start).is_ok());
 /// let denied = bucket.try_acquire_at(3, start).unwrap_err();
 /// assert_eq!(denied.retry_after(), Some(Duration::from_millis(300)));
@@ -55,20 +55,20 @@ impl TokenBucket {
     /// A full bucket.
     #[must_use]
     pub fn new(quota: Quota) -> Self {
-        Self::starting(quota, now())
+        Self::starting_at(quota, now())
     }
 
     /// A full bucket whose time begins at `start`; an earlier `now` counts as `start`.
     #[must_use]
-    pub fn starting(quota: Quota, start: Instant) -> Self {
+    pub fn starting_at(quota: Quota, start: Instant) -> Self {
         Self::with_window(quota, start, WINDOW)
     }
 
-    /// As [`TokenBucket::starting`], with reservations that may be executed for `window` after they are ready
+    /// As [`TokenBucket::starting_at`], with reservations that may be executed for `window` after they are ready
     /// (default 10 s).
     #[must_use]
     pub fn with_window(quota: Quota, start: Instant, window: Duration) -> Self {
-        Self::over(Ledger::new(quota), Epoch::starting(start), window)
+        Self::over(Ledger::new(quota), Epoch::starting_at(start), window)
     }
 
     fn over(ledger: Ledger, epoch: Epoch, window: Duration) -> Self {
@@ -114,7 +114,7 @@ impl TokenBucket {
     /// Cancel-safe: dropping the future gives up its place and gives the tokens back.
     ///
     /// # Errors
-    /// [`Denied`] with [`Reason::TooLarge`] for more than a burst, and with [`Reason::Rate`] when the wait is further off
+    /// [`Denied`] with [`DenialReason::TooLarge`] for more than a burst, and with [`DenialReason::Rate`] when the wait is further off
     /// than a promise can be made (4.5 minutes at a billion a second, 200 days at one a second).
     pub async fn acquire(&self, tokens: u32) -> Result<(), Denied> {
         loop {
@@ -155,7 +155,7 @@ impl TokenBucket {
             Err(Wait::In(span)) => {
                 shared.tally.deny();
                 let in_reach = Span::nanos(span.as_nanos().saturating_sub(nanos(max_wait)));
-                Err(Denied::until(Reason::Rate, now, shared.epoch.wait(reading, in_reach)))
+                Err(Denied::until(DenialReason::Rate, now, shared.epoch.wait(reading, in_reach)))
             }
             Err(wait) => shared.deny(wait, tokens, reading),
         }
@@ -185,17 +185,17 @@ impl TokenBucket {
 
     /// What was counted, and what is there.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> LimiterStatus {
         self.status_at(now())
     }
 
     /// As [`TokenBucket::status`], at `now`.
     #[must_use]
-    pub fn status_at(&self, now: Instant) -> Status {
+    pub fn status_at(&self, now: Instant) -> LimiterStatus {
         let shared = &*self.shared;
         let at = shared.epoch.nanos(now);
         shared.expire(at);
-        let mut status = Status::of(&shared.ledger, at, shared.held());
+        let mut status = LimiterStatus::of(&shared.ledger, at, shared.held());
         status.allowed = shared.tally.allowed();
         status.denied = shared.tally.denied();
         status.burned = shared.burned.load(Ordering::Relaxed);

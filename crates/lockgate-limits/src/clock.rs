@@ -28,7 +28,7 @@ impl Reading {
 }
 
 impl Epoch {
-    pub(crate) fn starting(at: Instant) -> Self {
+    pub(crate) fn starting_at(at: Instant) -> Self {
         Self(at.into_std())
     }
 

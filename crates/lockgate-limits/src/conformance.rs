@@ -5,11 +5,11 @@
 //!
 //! ```ignore
 //! // tests/chunks.rs of a store; `lockgate-limits` with the feature `conformance`
-//! async fn fresh() -> Store { /* a store without limits */ }
-//! lockgate_limits::chunk_suite!(fresh);
+//! async fn fresh() -> StorePair { /* a store without limits */ }
+//! lockgate_limits::token_store_suite!(fresh);
 //! ```
 //!
-//! A second argument goes to `#[tokio::test]`, for a store in virtual time: `chunk_suite!(fresh, (start_paused = true))`.
+//! A second argument goes to `#[tokio::test]`, for a store in virtual time: `token_store_suite!(fresh, (start_paused = true))`.
 //! On the real clock it takes a few seconds.
 
 #![expect(
@@ -42,23 +42,23 @@ use crate::{
 };
 
 /// A store without limits, as two processes see it.
-pub struct Store {
+pub struct StorePair {
     /// One process's way to it.
-    pub one: Arc<dyn TokenStore>,
+    pub first: Arc<dyn TokenStore>,
     /// Another's.
-    pub other: Arc<dyn TokenStore>,
+    pub second: Arc<dyn TokenStore>,
     /// What must outlive the case: a folder, a server.
-    pub keep: Box<dyn Any + Send + Sync>,
+    pub guard: Box<dyn Any + Send + Sync>,
 }
 
 /// Makes a test of each case, each with a fresh store.
 #[macro_export]
-macro_rules! chunk_suite {
+macro_rules! token_store_suite {
     ($fresh:path) => {
-        $crate::chunk_suite!($fresh, ());
+        $crate::token_store_suite!($fresh, ());
     };
     ($fresh:path, ($($how:tt)*)) => {
-        $crate::chunk_suite!(@ $fresh, ($($how)*),
+        $crate::token_store_suite!(@ $fresh, ($($how)*),
             unspent_tokens_come_back_once,
             a_chunk_that_ended_is_lost_and_cannot_be_given_back,
             a_chunk_that_is_out_counts_as_part_of_the_burst,
@@ -81,7 +81,7 @@ macro_rules! chunk_suite {
         );
     };
     (@ $fresh:path, $how:tt, $($case:ident),+ $(,)?) => {
-        $($crate::chunk_suite!(@one $fresh, $how, $case);)+
+        $($crate::token_store_suite!(@one $fresh, $how, $case);)+
     };
     (@one $fresh:path, ($($how:tt)*), $case:ident) => {
         #[tokio::test($($how)*)]
@@ -99,13 +99,20 @@ fn slow(burst: u32) -> Quota {
 }
 
 fn wish(quota: Quota, most: u32) -> AcquireRequest {
-    AcquireRequest { quota, is_configured: true, least: 1, most, lasts: LONG, before: None }
+    AcquireRequest {
+        quota,
+        is_configured: true,
+        min_tokens: 1,
+        max_tokens: most,
+        lifetime: LONG,
+        previous: None,
+    }
 }
 
-async fn draw(chunks: &Arc<dyn TokenStore>, draw: AcquireRequest) -> (TokenBatchId, u32) {
-    match chunks.draw("n", draw).await.unwrap() {
-        Acquired::Chunk { id, tokens, .. } => (id, tokens),
-        Acquired::Dry { .. } | Acquired::NoLimit => (TokenBatchId(u64::from(u32::MAX)), 0),
+async fn acquire(chunks: &Arc<dyn TokenStore>, request: AcquireRequest) -> (TokenBatchId, u32) {
+    match chunks.acquire("n", request).await.unwrap() {
+        Acquired::Batch { id, tokens, .. } => (id, tokens),
+        Acquired::Insufficient { .. } | Acquired::NoLimit => (TokenBatchId(u64::from(u32::MAX)), 0),
     }
 }
 
@@ -114,7 +121,7 @@ async fn elapse(time: Duration) {
 }
 
 async fn status(chunks: &Arc<dyn TokenStore>) -> LimitStatus {
-    chunks.look().await.unwrap().into_iter().find(|limit| limit.name == "n").unwrap()
+    chunks.list().await.unwrap().into_iter().find(|limit| limit.name == "n").unwrap()
 }
 
 async fn set(
@@ -128,97 +135,105 @@ async fn set(
 }
 
 /// Rule 3.
-pub async fn unspent_tokens_come_back_once(store: Store) {
-    let (id, all) = draw(&store.one, wish(slow(40), 40)).await;
+pub async fn unspent_tokens_come_back_once(store: StorePair) {
+    let (id, all) = acquire(&store.first, wish(slow(40), 40)).await;
     assert_eq!(all, 40);
     for _ in 0..3 {
-        store.one.give_back("n", id, 25).await.unwrap();
+        store.first.give_back("n", id, 25).await.unwrap();
     }
-    let (id, all) = draw(&store.other, wish(slow(40), 40)).await;
+    let (id, all) = acquire(&store.second, wish(slow(40), 40)).await;
     assert_eq!(all, 25);
-    let again = AcquireRequest { before: Some((id, 20)), ..wish(slow(40), 40) };
-    assert_eq!(draw(&store.other, again).await.1, 20);
+    let again = AcquireRequest { previous: Some((id, 20)), ..wish(slow(40), 40) };
+    assert_eq!(acquire(&store.second, again).await.1, 20);
 }
 
 /// Rule 2: what a dead process had burns.
-pub async fn a_chunk_that_ended_is_lost_and_cannot_be_given_back(store: Store) {
-    let short = AcquireRequest { lasts: Duration::from_millis(150), ..wish(slow(40), 40) };
-    let (id, all) = draw(&store.one, short).await;
+pub async fn a_chunk_that_ended_is_lost_and_cannot_be_given_back(store: StorePair) {
+    let short = AcquireRequest { lifetime: Duration::from_millis(150), ..wish(slow(40), 40) };
+    let (id, all) = acquire(&store.first, short).await;
     assert_eq!(all, 40);
     elapse(Duration::from_millis(400)).await;
-    store.one.give_back("n", id, 40).await.unwrap();
-    assert_eq!(draw(&store.other, wish(slow(40), 40)).await.1, 0);
-    assert_eq!(draw(&store.one, AcquireRequest { before: Some((id, 40)), ..wish(slow(40), 40) }).await.1, 0);
+    store.first.give_back("n", id, 40).await.unwrap();
+    assert_eq!(acquire(&store.second, wish(slow(40), 40)).await.1, 0);
+    assert_eq!(
+        acquire(&store.first, AcquireRequest { previous: Some((id, 40)), ..wish(slow(40), 40) }).await.1,
+        0
+    );
 }
 
 /// Rule 1: what others may spend at any moment is not saved up once more.
-pub async fn a_chunk_that_is_out_counts_as_part_of_the_burst(store: Store) {
+pub async fn a_chunk_that_is_out_counts_as_part_of_the_burst(store: StorePair) {
     let fast = Quota::per_second(1_000, 40).unwrap();
-    let (id, all) = draw(&store.one, wish(fast, 30)).await;
+    let (id, all) = acquire(&store.first, wish(fast, 30)).await;
     assert_eq!(all, 30);
     elapse(Duration::from_millis(200)).await;
-    assert_eq!(status(&store.other).await.out, 30);
-    let (mine, rest) = draw(&store.other, wish(fast, 40)).await;
+    assert_eq!(status(&store.second).await.outstanding, 30);
+    let (mine, rest) = acquire(&store.second, wish(fast, 40)).await;
     assert_eq!(rest, 10);
-    assert_eq!(draw(&store.other, AcquireRequest { least: 40, ..wish(fast, 40) }).await.1, 0);
-    store.one.give_back("n", id, 0).await.unwrap();
-    store.other.give_back("n", mine, 0).await.unwrap();
+    assert_eq!(acquire(&store.second, AcquireRequest { min_tokens: 40, ..wish(fast, 40) }).await.1, 0);
+    store.first.give_back("n", id, 0).await.unwrap();
+    store.second.give_back("n", mine, 0).await.unwrap();
     elapse(Duration::from_millis(200)).await;
-    assert_eq!(draw(&store.other, wish(fast, 40)).await.1, 40);
+    assert_eq!(acquire(&store.second, wish(fast, 40)).await.1, 40);
 }
 
 /// Else a burst of one would serve one process alone, at half its rate.
-pub async fn what_is_spent_at_once_is_not_out(store: Store) {
+pub async fn what_is_spent_at_once_is_not_out(store: StorePair) {
     let quota = Quota::per_second(20, 1).unwrap();
-    let at_once = AcquireRequest { lasts: Duration::ZERO, ..wish(quota, 1) };
-    for chunks in [&store.one, &store.other, &store.one] {
-        assert_eq!(draw(chunks, at_once).await.1, 1);
-        assert_eq!(status(chunks).await.out, 0);
+    let at_once = AcquireRequest { lifetime: Duration::ZERO, ..wish(quota, 1) };
+    for chunks in [&store.first, &store.second, &store.first] {
+        assert_eq!(acquire(chunks, at_once).await.1, 1);
+        assert_eq!(status(chunks).await.outstanding, 0);
         elapse(Duration::from_millis(200)).await;
     }
 }
 
 /// Names are apart.
-pub async fn limits_know_nothing_of_each_other(store: Store) {
+pub async fn limits_know_nothing_of_each_other(store: StorePair) {
     for name in ["a", "b", "a:b"] {
-        let drawn = store.one.draw(name, wish(slow(40), 40)).await.unwrap();
-        assert!(matches!(drawn, Acquired::Chunk { tokens: 40, .. }), "{name}: {drawn:?}");
+        let acquired = store.first.acquire(name, wish(slow(40), 40)).await.unwrap();
+        assert!(matches!(acquired, Acquired::Batch { tokens: 40, .. }), "{name}: {acquired:?}");
     }
-    let names: Vec<String> = store.other.look().await.unwrap().into_iter().map(|limit| limit.name).collect();
+    let names: Vec<String> = store.second.list().await.unwrap().into_iter().map(|limit| limit.name).collect();
     assert_eq!(names, ["a", "a:b", "b"]);
 }
 
 /// Rule 4.
-pub async fn who_comes_with_an_old_file_reverts_nothing(store: Store) {
-    assert_eq!(draw(&store.one, wish(slow(40), 40)).await.1, 40);
-    let drawn = store.other.draw("n", wish(slow(400), 400)).await.unwrap();
-    assert!(matches!(drawn, Acquired::Dry { .. }), "{drawn:?}");
-    let found = status(&store.other).await;
+pub async fn who_comes_with_an_old_file_reverts_nothing(store: StorePair) {
+    assert_eq!(acquire(&store.first, wish(slow(40), 40)).await.1, 40);
+    let acquired = store.second.acquire("n", wish(slow(400), 400)).await.unwrap();
+    assert!(matches!(acquired, Acquired::Insufficient { .. }), "{acquired:?}");
+    let found = status(&store.second).await;
     assert_eq!((found.quota, found.version, found.note.as_str()), (Some(slow(40)), 1, ""));
 }
 
 /// A refusal says when.
-pub async fn who_comes_when_told_is_served(store: Store) {
+pub async fn who_comes_when_told_is_served(store: StorePair) {
     let quota = Quota::per_second(20, 5).unwrap();
-    assert_eq!(draw(&store.one, AcquireRequest { lasts: Duration::ZERO, ..wish(quota, 5) }).await.1, 5);
-    let three = AcquireRequest { least: 3, lasts: Duration::ZERO, ..wish(quota, 3) };
-    let Acquired::Dry { retry_after: Some(wait) } = store.one.draw("n", three).await.unwrap() else {
+    assert_eq!(
+        acquire(&store.first, AcquireRequest { lifetime: Duration::ZERO, ..wish(quota, 5) }).await.1,
+        5
+    );
+    let three = AcquireRequest { min_tokens: 3, lifetime: Duration::ZERO, ..wish(quota, 3) };
+    let Acquired::Insufficient { retry_after: Some(wait) } = store.first.acquire("n", three).await.unwrap()
+    else {
         panic!("it was empty")
     };
     assert!(wait <= Duration::from_millis(150), "{wait:?}");
     // Timers of tokio's are a millisecond fine.
     elapse(wait + Duration::from_millis(1)).await;
-    assert_eq!(draw(&store.one, three).await.1, 3);
+    assert_eq!(acquire(&store.first, three).await.1, 3);
 }
 
 /// No wait would help.
-pub async fn more_than_a_burst_is_never_there(store: Store) {
-    let drawn = store.one.draw("n", AcquireRequest { least: 41, ..wish(slow(40), 50) }).await.unwrap();
-    assert_eq!(drawn, Acquired::Dry { retry_after: None });
+pub async fn more_than_a_burst_is_never_there(store: StorePair) {
+    let acquired =
+        store.first.acquire("n", AcquireRequest { min_tokens: 41, ..wish(slow(40), 50) }).await.unwrap();
+    assert_eq!(acquired, Acquired::Insufficient { retry_after: None });
 }
 
 /// R1, and what it is for.
-pub async fn two_processes_never_exceed_any_window_and_use_the_rate(store: Store) {
+pub async fn two_processes_never_exceed_any_window_and_use_the_rate(store: StorePair) {
     let (rate, burst, lasts) = (200, 20, Duration::from_secs(2));
     let quota = Quota::per_second(rate, burst).unwrap();
     let start = Instant::now();
@@ -227,12 +242,12 @@ pub async fn two_processes_never_exceed_any_window_and_use_the_rate(store: Store
         let mut before = None;
         while start.elapsed() < lasts {
             let asked = start.elapsed();
-            match chunks.draw("n", AcquireRequest { before, ..wish(quota, 5) }).await.unwrap() {
-                Acquired::Chunk { id, tokens, .. } => {
+            match chunks.acquire("n", AcquireRequest { previous: before, ..wish(quota, 5) }).await.unwrap() {
+                Acquired::Batch { id, tokens, .. } => {
                     taken.push((asked, start.elapsed(), tokens));
                     before = Some((id, 0));
                 }
-                Acquired::Dry { retry_after } => {
+                Acquired::Insufficient { retry_after } => {
                     before = None;
                     elapse(retry_after.unwrap()).await;
                 }
@@ -241,7 +256,7 @@ pub async fn two_processes_never_exceed_any_window_and_use_the_rate(store: Store
         }
         taken
     };
-    let (mut taken, other) = tokio::join!(work(&store.one), work(&store.other));
+    let (mut taken, other) = tokio::join!(work(&store.first), work(&store.second));
     taken.extend(other);
     taken.sort();
     for (n, (from, ..)) in taken.iter().enumerate() {

@@ -12,7 +12,7 @@ use crate::span::Span;
 /// Why a call was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum DenialReason {
     /// The tokens are not there yet.
     Rate,
     /// Tokens are there, but reservations hold them: they may be executed at any moment of their window.
@@ -28,19 +28,19 @@ pub enum Reason {
 /// Not admitted. Nothing was charged.
 ///
 /// ```
-/// use lockgate_limits::{Quota, Reason, TokenBucket};
+/// use lockgate_limits::{Quota, DenialReason, TokenBucket};
 ///
 /// let bucket = TokenBucket::new(Quota::per_second(10, 1)?);
 /// assert!(bucket.try_acquire(1).is_ok());
 /// let denied = bucket.try_acquire(1).unwrap_err();
-/// assert_eq!(denied.reason(), Reason::Rate);
+/// assert_eq!(denied.reason(), DenialReason::Rate);
 /// assert!(denied.retry_after().unwrap().as_millis() <= 100);
 /// # Ok::<(), lockgate_limits::QuotaError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}", text(*.reason))]
 pub struct Denied {
-    reason: Reason,
+    reason: DenialReason,
     // The `now` of the call, where time alone decides. What is told from it is worked out by whoever asks for it: most
     // callers do not, and a denial is to cost next to nothing.
     now: Option<Instant>,
@@ -50,22 +50,22 @@ pub struct Denied {
 
 impl Denied {
     #[inline]
-    pub(crate) fn until(reason: Reason, now: Instant, wait: Span) -> Self {
+    pub(crate) fn until(reason: DenialReason, now: Instant, wait: Span) -> Self {
         Self { reason, now: Some(now), wait }
     }
 
-    pub(crate) fn whenever(reason: Reason) -> Self {
+    pub(crate) fn whenever(reason: DenialReason) -> Self {
         Self { reason, now: None, wait: Span::nanos(0) }
     }
 
     /// Why.
     #[must_use]
-    pub fn reason(&self) -> Reason {
+    pub fn reason(&self) -> DenialReason {
         self.reason
     }
 
     /// The first instant at which the same call is admitted if nothing else happens until then; `None` where time alone
-    /// does not decide it. For [`Reason::Reserved`] it is when the next reservation expires.
+    /// does not decide it. For [`DenialReason::Reserved`] it is when the next reservation expires.
     #[must_use]
     pub fn not_before(&self) -> Option<Instant> {
         self.now.map(|now| later(now, self.wait.as_nanos()))
@@ -78,13 +78,13 @@ impl Denied {
     }
 }
 
-fn text(reason: Reason) -> &'static str {
+fn text(reason: DenialReason) -> &'static str {
     match reason {
-        Reason::Rate => "above the rate",
-        Reason::Reserved => "the tokens are reserved",
-        Reason::TooLarge => "more than a whole burst",
-        Reason::InFlight => "as many calls as allowed are in flight",
-        Reason::TooManyKeys => "as many keys as allowed are in use",
+        DenialReason::Rate => "above the rate",
+        DenialReason::Reserved => "the tokens are reserved",
+        DenialReason::TooLarge => "more than a whole burst",
+        DenialReason::InFlight => "as many calls as allowed are in flight",
+        DenialReason::TooManyKeys => "as many keys as allowed are in use",
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
     fn who_asks_before_the_start_is_told_the_way_to_the_start_too() {
         let asked = Instant::now();
         let start = asked + Duration::from_secs(5);
-        let bucket = TokenBucket::starting(Quota::per_second(2, 1).unwrap(), start);
+        let bucket = TokenBucket::starting_at(Quota::per_second(2, 1).unwrap(), start);
         assert!(bucket.try_acquire_at(1, asked).is_ok());
         let denied = bucket.try_acquire_at(1, asked).unwrap_err();
         assert_eq!(denied.not_before(), Some(start + Duration::from_millis(500)));
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_wait_that_is_no_whole_nanosecond_is_rounded_up() {
         let start = Instant::now();
-        let bucket = TokenBucket::starting(Quota::per_second(3, 1).unwrap(), start);
+        let bucket = TokenBucket::starting_at(Quota::per_second(3, 1).unwrap(), start);
         assert!(bucket.try_acquire_at(1, start).is_ok());
         let denied = bucket.try_acquire_at(1, start).unwrap_err();
         assert_eq!(denied.retry_after(), Some(Duration::from_nanos(333_333_334)));
@@ -135,7 +135,7 @@ mod tests {
             let asked = start + Duration::from_secs(asked_after);
             let denied = bucket.try_acquire_at(2, asked).unwrap_err();
             let there = reserved.expires_at() + Duration::from_nanos(1);
-            assert_eq!((denied.reason(), denied.not_before()), (Reason::Reserved, Some(there)));
+            assert_eq!((denied.reason(), denied.not_before()), (DenialReason::Reserved, Some(there)));
             assert!(bucket.try_acquire_at(2, reserved.expires_at()).is_err());
             assert!(bucket.try_acquire_at(2, there).is_ok());
         }
@@ -147,6 +147,6 @@ mod tests {
         let _promised = bucket.reserve_at(4, Duration::from_secs(10), start).unwrap();
         let denied = bucket.try_acquire_at(2, start).unwrap_err();
         let there = start + Duration::from_secs(5);
-        assert_eq!((denied.reason(), denied.not_before()), (Reason::Rate, Some(there)));
+        assert_eq!((denied.reason(), denied.not_before()), (DenialReason::Rate, Some(there)));
     }
 }

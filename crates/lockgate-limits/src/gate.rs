@@ -13,20 +13,20 @@ use tokio::time::Instant;
 
 use crate::bucket::TokenBucket;
 use crate::clock::now;
-use crate::denied::{Denied, Reason};
+use crate::denied::{DenialReason, Denied};
 use crate::quota::Quota;
-use crate::status::Status;
+use crate::status::LimiterStatus;
 
 /// A rate, a burst and a bound on calls in flight. Cheap to clone; clones share it.
 ///
 /// ```
-/// use lockgate_limits::{Gate, Quota, Reason};
+/// use lockgate_limits::{Gate, Quota, DenialReason};
 /// use tokio::time::Instant;
 ///
 /// let start = Instant::now();
-/// let gate = Gate::starting(Quota::per_second(10, 20)?, 1, start);
+/// let gate = Gate::starting_at(Quota::per_second(10, 20)?, 1, start);
 /// let guard = gate.try_enter_at(start)?;
-/// assert_eq!(gate.try_enter_at(start).unwrap_err().reason(), Reason::InFlight);
+/// assert_eq!(gate.try_enter_at(start).unwrap_err().reason(), DenialReason::InFlight);
 /// drop(guard);
 /// assert!(gate.try_enter_at(start).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -80,15 +80,15 @@ impl Gate {
     /// At most `in_flight` calls at once, started within `quota`; at least one, whatever is given.
     #[must_use]
     pub fn new(quota: Quota, in_flight: usize) -> Self {
-        Self::starting(quota, in_flight, now())
+        Self::starting_at(quota, in_flight, now())
     }
 
     /// As [`Gate::new`], with a bucket whose time begins at `start`.
     #[must_use]
-    pub fn starting(quota: Quota, in_flight: usize, start: Instant) -> Self {
+    pub fn starting_at(quota: Quota, in_flight: usize, start: Instant) -> Self {
         let in_flight = in_flight.clamp(1, Semaphore::MAX_PERMITS);
         let shared = Shared {
-            bucket: TokenBucket::starting(quota, start),
+            bucket: TokenBucket::starting_at(quota, start),
             permits: Arc::new(Semaphore::new(in_flight)),
             in_flight,
             counts: Counts::default(),
@@ -112,7 +112,7 @@ impl Gate {
         let counts = &self.shared.counts;
         let Ok(permit) = Arc::clone(&self.shared.permits).try_acquire_owned() else {
             bump(&counts.denied_by_flight);
-            return Err(Denied::whenever(Reason::InFlight));
+            return Err(Denied::whenever(DenialReason::InFlight));
         };
         self.shared.bucket.try_acquire_at(1, now).inspect_err(|_| bump(&counts.denied_by_rate))?;
         bump(&counts.entered);
@@ -131,7 +131,7 @@ impl Gate {
                 bump(&counts.delayed_by_flight);
                 let waiting = Arc::clone(&self.shared.permits).acquire_owned();
                 // The semaphore is never closed.
-                waiting.await.map_err(|_| Denied::whenever(Reason::InFlight))?
+                waiting.await.map_err(|_| Denied::whenever(DenialReason::InFlight))?
             }
         };
         if self.shared.bucket.try_acquire_at(1, now()).is_err() {
@@ -156,7 +156,7 @@ impl Gate {
 
     /// What the bucket shows of itself.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> LimiterStatus {
         self.shared.bucket.status()
     }
 
@@ -187,7 +187,7 @@ mod tests {
 
     fn gate(burst: u32, in_flight: usize) -> (Gate, Instant) {
         let start = now();
-        (Gate::starting(Quota::per_second(10, burst).unwrap(), in_flight, start), start)
+        (Gate::starting_at(Quota::per_second(10, burst).unwrap(), in_flight, start), start)
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         let (gate, start) = gate(2, 1);
         let first = gate.try_enter_at(start).unwrap();
         for _ in 0..5 {
-            assert_eq!(gate.try_enter_at(start).unwrap_err().reason(), Reason::InFlight);
+            assert_eq!(gate.try_enter_at(start).unwrap_err().reason(), DenialReason::InFlight);
         }
         drop(first);
         assert!(gate.try_enter_at(start).is_ok());

@@ -92,18 +92,18 @@ impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
     /// A limiter with the default options.
     #[must_use]
     pub fn new(quota: Quota) -> Self {
-        Self::starting(quota, KeyedOptions::default(), now())
+        Self::starting_at(quota, KeyedOptions::default(), now())
     }
 
     /// A limiter whose time begins at `start`.
     #[must_use]
-    pub fn starting(quota: Quota, options: KeyedOptions, start: Instant) -> Self {
+    pub fn starting_at(quota: Quota, options: KeyedOptions, start: Instant) -> Self {
         Self::with_hasher(quota, options, start, RandomState::new())
     }
 }
 
 impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
-    /// As [`KeyedLimiter::starting`], with another hasher of keys. The default resists keys that are chosen to collide; who
+    /// As [`KeyedLimiter::starting_at`], with another hasher of keys. The default resists keys that are chosen to collide; who
     /// trusts the keys may take a faster one.
     ///
     /// ```
@@ -123,7 +123,7 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
         let most = (options.max_keys / parts).max(1);
         let line = Line::new(quota, 0);
         Self {
-            epoch: Epoch::starting(start),
+            epoch: Epoch::starting_at(start),
             quota: Mutex::new(quota),
             hasher,
             parts: (0..parts).map(|_| Apart(Mutex::new(Part::new(line, most)))).collect(),
@@ -136,7 +136,7 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
     /// Takes `tokens` of the key's now, or none.
     ///
     /// # Errors
-    /// [`Denied`], which says when to come back; with [`Reason::TooManyKeys`](crate::Reason::TooManyKeys) for a new key
+    /// [`Denied`], which says when to come back; with [`DenialReason::TooManyKeys`](crate::DenialReason::TooManyKeys) for a new key
     /// while no other can be forgotten.
     pub fn try_acquire(&self, key: &K, tokens: u32) -> Result<(), Denied> {
         self.take(key, tokens, now)

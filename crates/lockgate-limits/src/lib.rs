@@ -62,7 +62,7 @@
 //! | there | here |
 //! | --- | --- |
 //! | governor `RateLimiter::direct(quota)`, `check()` | [`TokenBucket::new`], [`TokenBucket::try_acquire`]`(1)` |
-//! | governor `check_n(n)` | [`TokenBucket::try_acquire`]`(n)`; more than a burst is [`Reason::TooLarge`] |
+//! | governor `check_n(n)` | [`TokenBucket::try_acquire`]`(n)`; more than a burst is [`DenialReason::TooLarge`] |
 //! | governor `until_ready().await` | [`TokenBucket::acquire`]: in order, where governor's waiters race |
 //! | governor `keyed`, `check_key`, `retain_recent` | [`KeyedLimiter`]; idle keys go by themselves |
 //! | leaky-bucket `acquire(n).await`, `try_acquire(n)` | the same names |
@@ -107,21 +107,25 @@ mod tally;
 mod throttle;
 mod token_store;
 
-pub use adaptive::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, Recommendation, Signal, Why};
-pub use breaker::{BreakerOptions, BreakerState, CircuitBreaker, Open, Pass};
+pub use adaptive::{
+    AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, Recommendation, RecommendationReason, Signal,
+};
+pub use breaker::{BreakerOpen, BreakerOptions, BreakerState, CallPermit, CircuitBreaker};
 pub use bucket::TokenBucket;
-pub use denied::{Denied, Reason};
+pub use denied::{DenialReason, Denied};
 pub use gate::{Gate, GateCounts, GateGuard};
 pub use keyed::{KeyedLimiter, KeyedOptions, KeyedStatus};
 pub use quota::{Quota, QuotaError, Rate};
-pub use ramp::{Exceeded, NotRamping, Ramp, RampDecision, RampState, RampStep, Samples, Wait};
+pub use ramp::{
+    ExceededThreshold, ParseRampStateError, Ramp, RampDecision, RampState, RampStep, Samples, StayReason,
+};
 pub use reservation::{NotExecuted, Refund, Reservation};
 pub use retry::{Backoff, FullJitter, RetryBudget};
 pub use sharded::ShardedLimiter;
-pub use status::Status;
+pub use status::LimiterStatus;
 pub use throttle::ClientThrottle;
 pub use token_store::{
-    AcquireRequest, Acquired, BatchBook, Changed, DistributedLimiter, LimitChange, LimitState, LimitStatus,
-    MAX_NOTE_BYTES, MemoryTokenStore, OutstandingBatch, Pending, Report, StoreError, TokenBatchId,
+    AcquireRequest, Acquired, BucketState, Changed, DistributedLimiter, LimitChange, LimitState, LimitStatus,
+    MAX_NOTE_BYTES, MemoryTokenStore, OutstandingBatch, SampleReport, StoreError, StoreFuture, TokenBatchId,
     TokenBatchOptions, TokenStore, TokenStoreError,
 };

@@ -17,7 +17,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use note::{NotRamping, RampState};
+pub use note::{ParseRampStateError, RampState};
 pub use samples::Samples;
 
 use crate::quota::{Quota, Rate};
@@ -94,7 +94,7 @@ fn share(of: u32, percent: u8) -> u32 {
 /// assert_eq!(first, Some(Quota::per_second(5, 7)?));
 ///
 /// let good = Samples { ended: 100, failed: 1, slow: 5 };
-/// assert_eq!(ramp.decide(0, good, Duration::from_secs(600)), RampDecision::Forward);
+/// assert_eq!(ramp.decide(0, good, Duration::from_secs(600)), RampDecision::Advance);
 /// # Ok::<(), lockgate_limits::QuotaError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -129,16 +129,16 @@ impl Default for Ramp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RampDecision {
     /// It stays.
-    Stay(Wait),
+    Stay(StayReason),
     /// The next one begins.
-    Forward,
+    Advance,
     /// The one before begins again; the first one begins anew.
-    Back(Exceeded),
+    StepBack(ExceededThreshold),
 }
 
 /// What a stage waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Wait {
+pub enum StayReason {
     /// Its soak time is not over.
     Soak,
     /// Too few calls have ended.
@@ -149,7 +149,7 @@ pub enum Wait {
 
 /// The threshold that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Exceeded {
+pub enum ExceededThreshold {
     /// Too many calls failed.
     ErrorRate,
     /// Calls took too long.
@@ -163,8 +163,8 @@ impl Ramp {
     /// The stage at a place, 0 being the first. A place beyond the last stage is the last. `None`: there are
     /// no ramp.
     #[must_use]
-    pub fn step(&self, place: usize) -> Option<&RampStep> {
-        self.steps.get(place).or_else(|| self.steps.last())
+    pub fn step(&self, step: usize) -> Option<&RampStep> {
+        self.steps.get(step).or_else(|| self.steps.last())
     }
 
     /// How many of the latest calls [`Samples`] keep, roughly.
@@ -175,25 +175,25 @@ impl Ramp {
 
     /// What becomes of the stage at `place` that began `age` ago, with these calls ended in it.
     #[must_use]
-    pub fn decide(&self, place: usize, samples: Samples, age: Duration) -> RampDecision {
+    pub fn decide(&self, step: usize, samples: Samples, age: Duration) -> RampDecision {
         let is_enough = samples.ended > 0 && samples.ended >= u64::from(self.min_samples);
         if is_enough && let Some(exceeded) = self.exceeded(samples) {
-            return RampDecision::Back(exceeded);
+            return RampDecision::StepBack(exceeded);
         }
-        if place.saturating_add(1) >= self.steps.len() {
-            return RampDecision::Stay(Wait::Last);
+        if step.saturating_add(1) >= self.steps.len() {
+            return RampDecision::Stay(StayReason::Last);
         }
         if age < self.soak {
-            return RampDecision::Stay(Wait::Soak);
+            return RampDecision::Stay(StayReason::Soak);
         }
-        if is_enough { RampDecision::Forward } else { RampDecision::Stay(Wait::Samples) }
+        if is_enough { RampDecision::Advance } else { RampDecision::Stay(StayReason::Samples) }
     }
 
-    fn exceeded(&self, samples: Samples) -> Option<Exceeded> {
+    fn exceeded(&self, samples: Samples) -> Option<ExceededThreshold> {
         let count = |n: u64| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
         if count(samples.failed) > self.max_error_rate * count(samples.ended) {
-            return Some(Exceeded::ErrorRate);
+            return Some(ExceededThreshold::ErrorRate);
         }
-        (samples.slow.saturating_mul(20) > samples.ended).then_some(Exceeded::P95)
+        (samples.slow.saturating_mul(20) > samples.ended).then_some(ExceededThreshold::P95)
     }
 }

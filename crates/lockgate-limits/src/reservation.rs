@@ -25,7 +25,7 @@ use crate::clock::now;
 /// use tokio::time::{Duration, Instant};
 ///
 /// let start = Instant::now();
-/// let bucket = TokenBucket::starting(Quota::per_second(10, 5)?, start);
+/// let bucket = TokenBucket::starting_at(Quota::per_second(10, 5)?, start);
 /// bucket.try_acquire_at(5, start)?;
 /// let mut batch = bucket.reserve_at(5, Duration::from_secs(1), start)?;
 /// assert_eq!(batch.ready_at(), start + Duration::from_millis(500));

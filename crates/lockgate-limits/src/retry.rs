@@ -93,7 +93,7 @@ impl Iterator for FullJitter {
 /// use lockgate_limits::RetryBudget;
 ///
 /// let budget = RetryBudget::new();
-/// (0..100).for_each(|_| budget.called());
+/// (0..100).for_each(|_| budget.record_call());
 /// let retries = (0..1_000).filter(|_| budget.try_retry()).count();
 /// assert_eq!(retries, 10 + 10);
 /// ```
@@ -126,7 +126,7 @@ impl RetryBudget {
     }
 
     /// Counts a call that is no retry.
-    pub fn called(&self) {
+    pub fn record_call(&self) {
         let earn = |left: u64| Some((left + 1).min(MOST * RETRY));
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earn).ok();
     }
@@ -167,7 +167,7 @@ mod tests {
         while budget.try_retry() {}
         let mut retries = 0;
         for _ in 0..1_000 {
-            budget.called();
+            budget.record_call();
             retries += u32::from(budget.try_retry());
         }
         assert_eq!(retries, 100);
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn what_is_saved_up_is_bounded() {
         let budget = RetryBudget::new();
-        (0..1_000_000).for_each(|_| budget.called());
+        (0..1_000_000).for_each(|_| budget.record_call());
         assert_eq!((0..1_000).filter(|_| budget.try_retry()).count(), 100);
     }
 }

@@ -13,12 +13,12 @@ use tokio::time::Instant;
 
 use crate::bucket::TokenBucket;
 use crate::clock::{Reading, now};
-use crate::denied::{Denied, Reason};
+use crate::denied::{DenialReason, Denied};
 use crate::place::{cores, place};
 use crate::quota::Quota;
 use crate::reservation::Reservation;
 use crate::span::Span;
-use crate::status::{Status, imbalance};
+use crate::status::{LimiterStatus, imbalance};
 use desk::{Desk, Dry};
 
 /// Below this many tokens a second one shard is enough.
@@ -55,19 +55,19 @@ impl ShardedLimiter {
     /// A full limiter: as many shards as cores, one for less than 20 tokens a second.
     #[must_use]
     pub fn new(quota: Quota) -> Self {
-        Self::starting(quota, now())
+        Self::starting_at(quota, now())
     }
 
     /// As [`ShardedLimiter::new`], with a bucket whose time begins at `start`.
     #[must_use]
-    pub fn starting(quota: Quota, start: Instant) -> Self {
+    pub fn starting_at(quota: Quota, start: Instant) -> Self {
         Self::with_shards(quota, cores(), start)
     }
 
     /// With this many shards, rounded up to a power of two, 64 at most, instead of as many as cores.
     #[must_use]
     pub fn with_shards(quota: Quota, shards: usize, start: Instant) -> Self {
-        Self::over(TokenBucket::starting(quota, start), quota, shards)
+        Self::over(TokenBucket::starting_at(quota, start), quota, shards)
     }
 
     fn over(bucket: TokenBucket, quota: Quota, shards: usize) -> Self {
@@ -129,13 +129,13 @@ impl ShardedLimiter {
 
     /// What was counted, what is there, and how it is spread.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> LimiterStatus {
         self.status_at(now())
     }
 
     /// As [`ShardedLimiter::status`], at `now`.
     #[must_use]
-    pub fn status_at(&self, now: Instant) -> Status {
+    pub fn status_at(&self, now: Instant) -> LimiterStatus {
         let mut status = self.bucket.status_at(now);
         status.shards = self.desk.contents();
         status.remaining += status.shards.iter().sum::<u64>();
@@ -167,7 +167,7 @@ impl ShardedLimiter {
             // Only a keyed limiter closes a desk, and does not hand it out.
             None => self
                 .draw_at_desk(shard, tokens, asked)
-                .unwrap_or_else(|| Err(Denied::until(Reason::Rate, now, Span::nanos(0)))),
+                .unwrap_or_else(|| Err(Denied::until(DenialReason::Rate, now, Span::nanos(0)))),
         }
     }
 

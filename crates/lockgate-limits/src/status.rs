@@ -9,7 +9,7 @@ use crate::ledger::Ledger;
 /// The numbers of one moment.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Status {
+pub struct LimiterStatus {
     /// Tokens admitted since the beginning.
     pub allowed: u64,
     /// Calls denied since the beginning.
@@ -36,7 +36,7 @@ pub struct Status {
     pub imbalance: f64,
 }
 
-impl Status {
+impl LimiterStatus {
     pub(crate) fn of(ledger: &Ledger, at: u64, held: u64) -> Self {
         let level = ledger.level(at, held);
         let until = |moment: u64| Duration::from_nanos(moment.saturating_sub(at));

@@ -27,7 +27,7 @@ const SLICES: u32 = 10;
 /// use lockgate_limits::ClientThrottle;
 ///
 /// let throttle = ClientThrottle::new();
-/// if throttle.wants() {
+/// if throttle.admit() {
 ///     // ... call the backend; tell whether it took the call, whatever came of it.
 ///     throttle.accepted();
 /// }
@@ -51,12 +51,12 @@ impl ClientThrottle {
     }
 
     /// Counts a wanted call, and says whether to make it.
-    pub fn wants(&self) -> bool {
-        fastrand::f64() >= self.wants_at(now())
+    pub fn admit(&self) -> bool {
+        fastrand::f64() >= self.request_at(now())
     }
 
     /// Counts a wanted call at `now`; the chance with which it should be refused, 0 to 1.
-    pub fn wants_at(&self, now: Instant) -> f64 {
+    pub fn request_at(&self, now: Instant) -> f64 {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let chance = window.chance(now);
         window.now(now).1 += 1.0;
@@ -107,7 +107,7 @@ mod tests {
     fn after(wanted: u32, accepted: u32) -> (ClientThrottle, Instant) {
         let (throttle, now) = (ClientThrottle::new(), Instant::now());
         for _ in 0..wanted {
-            throttle.wants_at(now);
+            throttle.request_at(now);
         }
         (0..accepted).for_each(|_| throttle.accepted_at(now));
         (throttle, now)
@@ -115,7 +115,7 @@ mod tests {
 
     fn chance(wanted: u32, accepted: u32) -> f64 {
         let (throttle, now) = after(wanted, accepted);
-        throttle.wants_at(now)
+        throttle.request_at(now)
     }
 
     #[test]
@@ -131,8 +131,8 @@ mod tests {
     #[test]
     fn two_minutes_later_all_is_forgotten() {
         let (throttle, now) = after(100, 0);
-        assert!(throttle.wants_at(now + Duration::from_secs(119)) > 0.9);
-        assert!(throttle.wants_at(now + Duration::from_secs(120)) < 0.6, "only the last one is known");
-        assert!(throttle.wants_at(now + Duration::from_secs(300)) < 1e-9);
+        assert!(throttle.request_at(now + Duration::from_secs(119)) > 0.9);
+        assert!(throttle.request_at(now + Duration::from_secs(120)) < 0.6, "only the last one is known");
+        assert!(throttle.request_at(now + Duration::from_secs(300)) < 1e-9);
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! It must never trust a process's clock, nor hand out a token that is not charged.
 
-mod book;
+mod bucket;
 mod limiter;
 mod memory;
 mod state;
@@ -27,7 +27,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use book::{BatchBook, OutstandingBatch};
+pub use bucket::{BucketState, OutstandingBatch};
 pub use limiter::{DistributedLimiter, TokenBatchOptions, TokenStoreError};
 pub use memory::MemoryTokenStore;
 pub use state::LimitState;
@@ -49,21 +49,21 @@ pub struct AcquireRequest {
     /// was unset is not created again by a process that has not heard of that yet.
     pub is_configured: bool,
     /// Tokens that are needed at least.
-    pub least: u32,
+    pub min_tokens: u32,
     /// Tokens that are welcome: the store gives what it has, from `least` to this.
-    pub most: u32,
+    pub max_tokens: u32,
     /// How long the chunk lasts by the store's clock. What is unspent then is lost. Zero: all of it is spent
     /// at once, so no chunk is out, and there is nothing to give back.
-    pub lasts: Duration,
+    pub lifetime: Duration,
     /// The chunk that this process had before, and its unspent tokens: given back in the same step.
-    pub before: Option<(TokenBatchId, u32)>,
+    pub previous: Option<(TokenBatchId, u32)>,
 }
 
 /// The store's answer to a [`AcquireRequest`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acquired {
     /// A chunk. It is charged, and counts as part of the burst until it is given back or ends.
-    Chunk {
+    Batch {
         /// Its number.
         id: TokenBatchId,
         /// Its tokens.
@@ -72,7 +72,7 @@ pub enum Acquired {
         quota: Quota,
     },
     /// Fewer than the least are there. Nothing was charged; what came back was taken.
-    Dry {
+    Insufficient {
         /// When they are, if nobody else draws. `None` for more than a burst.
         retry_after: Option<Duration>,
     },
@@ -93,7 +93,7 @@ pub struct LimitStatus {
     /// Tokens that can be had now.
     pub tokens: u64,
     /// Tokens of chunks that are out, spent or not.
-    pub out: u64,
+    pub outstanding: u64,
     /// What whoever changed it wrote down with the change; empty when nobody did.
     pub note: String,
     /// What calls came to since the latest change, as all processes have reported it.
@@ -113,7 +113,7 @@ impl LimitStatus {
 
 /// What a process has seen of a limit since its last report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
+pub struct SampleReport {
     /// The version of the limit under which the calls began.
     pub version: u64,
     /// What they came to.
@@ -140,16 +140,16 @@ pub const MAX_NOTE_BYTES: usize = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
     /// It is in force for every process.
-    Done(LimitStatus),
+    Applied(LimitStatus),
     /// Somebody else was first: the limit is at this version. Nothing changed.
-    Version(u64),
+    Conflict(u64),
 }
 
 /// What a store could not do.
 pub type StoreError = Box<dyn Error + Send + Sync + 'static>;
 
 /// A store's answer on its way. A box, so that a program can choose its store when it starts.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// A store that several processes draw from.
 ///
@@ -169,41 +169,41 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 /// No lock is held between calls, and a call that is lost on its way costs at most the chunk, until its end.
 pub trait TokenStore: fmt::Debug + Send + Sync {
     /// Draws a chunk of the limit's tokens; makes the limit when it is not there.
-    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired>;
+    fn acquire<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> StoreFuture<'a, Acquired>;
 
     /// Gives the unspent tokens of a chunk back, before a process ends or falls idle.
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()>;
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()>;
 
     /// The limits that are there, by name, those that were unset included. Changes nothing.
-    fn look(&self) -> Pending<'_, Vec<LimitStatus>>;
+    fn list(&self) -> StoreFuture<'_, Vec<LimitStatus>>;
 
     /// Changes the quota of a limit, at once and for all processes; creates one that is not there.
-    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed>;
+    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> StoreFuture<'a, Changed>;
 
     /// Adds what a process has seen of a limit to what others have seen. Of a limit that is not there the
     /// version is 0. A caller whose report failed drops it: one that counts twice could end a stage on too
     /// few samples.
-    fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed>;
+    fn report<'a>(&'a self, limit: &'a str, report: SampleReport) -> StoreFuture<'a, Changed>;
 }
 
 impl<C: TokenStore + ?Sized> TokenStore for Arc<C> {
-    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
-        (**self).draw(limit, draw)
+    fn acquire<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> StoreFuture<'a, Acquired> {
+        (**self).acquire(limit, request)
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()> {
         (**self).give_back(limit, chunk, unspent)
     }
 
-    fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
-        (**self).look()
+    fn list(&self) -> StoreFuture<'_, Vec<LimitStatus>> {
+        (**self).list()
     }
 
-    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
+    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> StoreFuture<'a, Changed> {
         (**self).set(limit, change)
     }
 
-    fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed> {
+    fn report<'a>(&'a self, limit: &'a str, report: SampleReport) -> StoreFuture<'a, Changed> {
         (**self).report(limit, report)
     }
 }

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use lockgate_limits::{NotExecuted, Quota, Rate, Reason, Reservation, TokenBucket};
+use lockgate_limits::{DenialReason, NotExecuted, Quota, Rate, Reservation, TokenBucket};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use tokio::time::Instant;
@@ -98,7 +98,7 @@ proptest! {
     ) {
         let quota = Quota::new(Rate::new(n, per).unwrap(), burst).unwrap();
         let start = Instant::now();
-        let bucket = TokenBucket::starting(quota, start);
+        let bucket = TokenBucket::starting_at(quota, start);
         let mut model = Model::new(n, per, burst);
         let mut now = Duration::ZERO;
         for (thousandths, tokens, follow) in calls {
@@ -107,7 +107,7 @@ proptest! {
             let told = bucket.try_acquire_at(tokens, start + now);
             match wanted {
                 Ok(()) => prop_assert_eq!(told, Ok(())),
-                Err(None) => prop_assert_eq!(told.unwrap_err().reason(), Reason::TooLarge),
+                Err(None) => prop_assert_eq!(told.unwrap_err().reason(), DenialReason::TooLarge),
                 Err(Some(at)) => {
                     let at = Duration::from_nanos(u64::try_from(at).unwrap());
                     let denied = told.unwrap_err();
@@ -149,7 +149,7 @@ proptest! {
     ) {
         let start = Instant::now();
         let quota = |(n, per): (u32, Duration), burst| Quota::new(Rate::new(n, per).unwrap(), burst).unwrap();
-        let bucket = TokenBucket::starting(quota(first, burst), start);
+        let bucket = TokenBucket::starting_at(quota(first, burst), start);
         let (mut rate, mut now) = (first, Duration::ZERO);
         // Tokens as a fraction of themselves: the models of different rates have no common unit.
         let (mut level, mut most) = (f64::from(burst), f64::from(burst));
@@ -176,7 +176,7 @@ proptest! {
 #[test]
 fn two_that_are_cancelled_beside_a_promise_do_not_come_back_whole() {
     let start = Instant::now();
-    let bucket = TokenBucket::starting(Quota::per_second(1, 4).unwrap(), start);
+    let bucket = TokenBucket::starting_at(Quota::per_second(1, 4).unwrap(), start);
     let reserve = |n| bucket.reserve_at(n, Duration::from_secs(60), start).unwrap();
     let (first, second, promised) = (reserve(2), reserve(2), reserve(1));
     assert_eq!(promised.ready_at(), start + Duration::from_secs(1));

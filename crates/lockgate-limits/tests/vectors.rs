@@ -21,7 +21,7 @@
 
 use std::time::Duration;
 
-use lockgate_limits::{Denied, NotExecuted, Quota, Rate, Reason, Reservation, TokenBucket};
+use lockgate_limits::{DenialReason, Denied, NotExecuted, Quota, Rate, Reservation, TokenBucket};
 use tokio::time::Instant;
 
 const MS: Duration = Duration::from_millis(1);
@@ -29,7 +29,7 @@ const LONG: Duration = Duration::from_secs(3_600);
 
 fn bucket(rate: u32, burst: u32) -> (TokenBucket, Instant) {
     let start = Instant::now();
-    (TokenBucket::starting(Quota::per_second(rate, burst).unwrap(), start), start)
+    (TokenBucket::starting_at(Quota::per_second(rate, burst).unwrap(), start), start)
 }
 
 /// A table of (moment, tokens, admitted).
@@ -86,7 +86,7 @@ mod governor {
         let (bucket, start) = self::bucket(5, 5);
         for (at, tokens) in [(0, 15), (3_000, 15), (20_000, 6), (20_000, 7)] {
             let denied = bucket.try_acquire_at(tokens, start + MS * at).unwrap_err();
-            assert_eq!((denied.reason(), denied.retry_after()), (Reason::TooLarge, None));
+            assert_eq!((denied.reason(), denied.retry_after()), (DenialReason::TooLarge, None));
         }
         assert!(bucket.try_acquire_at(5, start + MS * 20_000).is_ok());
     }
@@ -251,7 +251,9 @@ mod go {
     fn no_truncation_errors() {
         let rate = Rate::new(10, Duration::from_secs(13)).unwrap();
         let start = Instant::now();
-        assert!(TokenBucket::starting(Quota::new(rate, 1).unwrap(), start).try_acquire_at(1, start).is_ok());
+        assert!(
+            TokenBucket::starting_at(Quota::new(rate, 1).unwrap(), start).try_acquire_at(1, start).is_ok()
+        );
     }
 
     #[test]
@@ -398,7 +400,7 @@ mod go {
     async fn waiting_and_cancelling_a_wait() {
         let start = Instant::now();
         let bucket = TokenBucket::new(Quota::per_second(10, 3).unwrap());
-        assert_eq!(bucket.acquire(4).await.map_err(|d: Denied| d.reason()), Err(Reason::TooLarge));
+        assert_eq!(bucket.acquire(4).await.map_err(|d: Denied| d.reason()), Err(DenialReason::TooLarge));
         bucket.acquire(2).await.unwrap();
         assert!(tokio::time::timeout(D, bucket.acquire(3)).await.is_err());
         // Three came back, and one was refilled: two are there.
@@ -475,7 +477,7 @@ mod resilience4j {
 
     fn cycles() -> (TokenBucket, Instant) {
         let start = Instant::now();
-        (TokenBucket::starting(Quota::new(Rate::every(CYCLE).unwrap(), 1).unwrap(), start), start)
+        (TokenBucket::starting_at(Quota::new(Rate::every(CYCLE).unwrap(), 1).unwrap(), start), start)
     }
 
     #[test]

@@ -90,7 +90,7 @@ async fn what_was_set_survives_a_restart_with_what_it_had() {
     chunks.set(LIMIT, change).await.unwrap();
     server.redis().kill();
     server.redis().restart().unwrap();
-    let look = async || chunks.look().await.ok();
+    let look = async || chunks.list().await.ok();
     let found = eventually_async("it answers again", PATIENCE, look).await.unwrap();
     assert_eq!((found[0].quota, found[0].version, found[0].note.as_str()), (Some(slow()), 2, "kept"));
     assert_eq!(found[0].tokens, 0, "nobody knows what was spent");

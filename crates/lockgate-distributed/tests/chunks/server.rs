@@ -67,10 +67,16 @@ impl Server {
 
 /// Draws as many tokens as there are, up to `most`, to be spent at once.
 pub(crate) async fn take(chunks: &RedisTokenStore, quota: Quota, most: u32) -> Result<u32, StoreError> {
-    let draw =
-        AcquireRequest { quota, is_configured: true, least: 1, most, lasts: Duration::ZERO, before: None };
-    Ok(match chunks.draw(LIMIT, draw).await? {
-        Acquired::Chunk { tokens, .. } => tokens,
-        Acquired::Dry { .. } | Acquired::NoLimit => 0,
+    let request = AcquireRequest {
+        quota,
+        is_configured: true,
+        min_tokens: 1,
+        max_tokens: most,
+        lifetime: Duration::ZERO,
+        previous: None,
+    };
+    Ok(match chunks.acquire(LIMIT, request).await? {
+        Acquired::Batch { tokens, .. } => tokens,
+        Acquired::Insufficient { .. } | Acquired::NoLimit => 0,
     })
 }

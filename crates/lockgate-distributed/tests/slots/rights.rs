@@ -67,7 +67,7 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     limiter.give_back().await.unwrap();
     let chunks = RedisTokenStore::beside(&slots, &server.namespace);
     chunks.set("rate", LimitChange { quota: Some(quota), note: None, version: Some(1) }).await.unwrap();
-    assert_eq!(chunks.look().await.unwrap().len(), 1);
+    assert_eq!(chunks.list().await.unwrap().len(), 1);
 
     redis::cmd("FLUSHALL").query_async::<()>(&mut server.connect().await).await.unwrap();
     assert_eq!(beat(&slots, &session, std::slice::from_ref(second), &[]).await, Default::default());

@@ -119,9 +119,9 @@ fn handed_in(rate: u32, burst: u32, threads: usize, table: &mut Table) {
         assert!(timed.admitted <= u64::from(burst), "{name} admitted {}", timed.admitted);
         table.add(name, &timed);
     };
-    let bucket = TokenBucket::starting(quota, start);
+    let bucket = TokenBucket::starting_at(quota, start);
     add("lockgate TokenBucket, now handed in", &|_| bucket.try_acquire_at(1, now).is_ok());
-    let sharded = ShardedLimiter::starting(quota, start);
+    let sharded = ShardedLimiter::starting_at(quota, start);
     add("lockgate ShardedLimiter, now handed in", &|_| sharded.try_acquire_at(1, now).is_ok());
 }
 

@@ -29,7 +29,7 @@ pub struct AdaptiveOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Signal {
     /// An answer came; its latency counts.
-    Answered,
+    Responded,
     /// The backend refused the call because it has too much to do.
     Throttled,
     /// No answer came in time.
@@ -59,16 +59,16 @@ pub struct Recommendation {
     /// The limit to obey: by the mode, the recommended or the configured one.
     pub in_force: u32,
     /// Why.
-    pub why: Why,
+    pub reason: RecommendationReason,
 }
 
 /// Why a limit is advised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Why {
+pub enum RecommendationReason {
     /// The mode is off.
     Off,
     /// Too few calls have ended to say anything.
-    TooFew,
+    TooFewCalls,
     /// Lower: calls were throttled or timed out.
     Congested,
     /// The same: congested, but it was lowered within a p90 of the service time.
@@ -78,7 +78,7 @@ pub enum Why {
     /// The same: less than half of it is in use.
     Unused,
     /// Lower again, or the same for a while: calls took longer, or were refused, when the limit had grown.
-    Vetoed,
+    BackedOff,
     /// Higher: all is well.
     Grown,
     /// The same: it is the configured limit.

@@ -15,7 +15,7 @@ fn call(signal: Signal, latency: Duration, in_use: u32) -> Observation<'static> 
 
 /// A judgement's worth of answers of this latency, and the recommendation.
 fn answers(limit: &mut AdaptiveLimit, latency: Duration, in_use: u32, now: Instant) -> Recommendation {
-    (0..ENOUGH).for_each(|_| limit.observe(&call(Signal::Answered, latency, in_use)));
+    (0..ENOUGH).for_each(|_| limit.observe(&call(Signal::Responded, latency, in_use)));
     limit.decide(now)
 }
 
@@ -42,8 +42,12 @@ fn it_is_lowered_once_for_each_p90_of_the_service_time() {
     answers(&mut limit, 200 * MS, 100, now);
     assert_eq!(throttled(&mut limit, now).recommended, 70);
     let again = throttled(&mut limit, now + 199 * MS);
-    assert_eq!((again.recommended, again.why), (70, Why::JustLowered));
-    assert_eq!(limit.decide(now + 200 * MS).why, Why::TooFew, "what ended before has no say later");
+    assert_eq!((again.recommended, again.reason), (70, RecommendationReason::JustLowered));
+    assert_eq!(
+        limit.decide(now + 200 * MS).reason,
+        RecommendationReason::TooFewCalls,
+        "what ended before has no say later"
+    );
     assert_eq!(throttled(&mut limit, now + 200 * MS).recommended, 49);
 }
 
@@ -60,7 +64,10 @@ fn it_never_leaves_its_range() {
         answers(&mut limit, MS, 100, now);
     }
     let recommendation = answers(&mut limit, MS, 100, now + 10 * MS);
-    assert_eq!((recommendation.recommended, recommendation.why), (100, Why::AtConfigured));
+    assert_eq!(
+        (recommendation.recommended, recommendation.reason),
+        (100, RecommendationReason::AtConfigured)
+    );
 }
 
 #[test]
@@ -71,11 +78,11 @@ fn it_grows_by_the_logarithm_and_only_while_in_use_and_near_its_best() {
     let mut next = |limit: &mut AdaptiveLimit, latency, in_use| {
         now += 100 * MS;
         let recommendation = answers(limit, latency, in_use, now);
-        (recommendation.recommended, recommendation.why)
+        (recommendation.recommended, recommendation.reason)
     };
-    assert_eq!(next(&mut limit, 10 * MS, 700), (702, Why::Grown));
-    assert_eq!(next(&mut limit, 10 * MS, 350), (702, Why::Unused));
-    assert_eq!(next(&mut limit, 10 * MS, 351), (704, Why::Grown));
+    assert_eq!(next(&mut limit, 10 * MS, 700), (702, RecommendationReason::Grown));
+    assert_eq!(next(&mut limit, 10 * MS, 350), (702, RecommendationReason::Unused));
+    assert_eq!(next(&mut limit, 10 * MS, 351), (704, RecommendationReason::Grown));
 }
 
 #[test]
@@ -104,17 +111,17 @@ fn growth_that_makes_calls_slower_is_taken_back_and_not_tried_for_a_while() {
     let mut next = |limit: &mut AdaptiveLimit, latency| {
         now += 100 * MS;
         let recommendation = answers(limit, latency, 100, now);
-        (recommendation.recommended, recommendation.why)
+        (recommendation.recommended, recommendation.reason)
     };
-    assert_eq!(next(&mut limit, 10 * MS), (71, Why::Grown));
-    assert_eq!(next(&mut limit, 13 * MS), (70, Why::Vetoed));
+    assert_eq!(next(&mut limit, 10 * MS), (71, RecommendationReason::Grown));
+    assert_eq!(next(&mut limit, 13 * MS), (70, RecommendationReason::BackedOff));
     for _ in 0..149 {
-        assert_eq!(next(&mut limit, 10 * MS), (70, Why::Vetoed));
+        assert_eq!(next(&mut limit, 10 * MS), (70, RecommendationReason::BackedOff));
     }
-    assert_eq!(next(&mut limit, 10 * MS), (71, Why::Grown));
-    assert_eq!(next(&mut limit, 10 * MS).1, Why::Grown);
-    assert_eq!(next(&mut limit, 20 * MS).1, Why::Vetoed);
-    assert_eq!(next(&mut limit, 20 * MS).1, Why::Slow);
+    assert_eq!(next(&mut limit, 10 * MS), (71, RecommendationReason::Grown));
+    assert_eq!(next(&mut limit, 10 * MS).1, RecommendationReason::Grown);
+    assert_eq!(next(&mut limit, 20 * MS).1, RecommendationReason::BackedOff);
+    assert_eq!(next(&mut limit, 20 * MS).1, RecommendationReason::Slow);
 }
 
 #[test]
@@ -130,7 +137,7 @@ fn growth_of_an_advice_that_nobody_obeys_is_not_to_blame_for_slower_calls() {
 #[test]
 fn a_change_in_the_mix_of_kinds_is_no_change_in_load() {
     let (mut limit, now) = limit(1, 100);
-    let kind = |kind, latency| Observation { kind, ..call(Signal::Answered, latency, 100) };
+    let kind = |kind, latency| Observation { kind, ..call(Signal::Responded, latency, 100) };
     for _ in 0..ENOUGH {
         limit.observe(&kind("short", 10 * MS));
         limit.observe(&kind("long", 1_000 * MS));
@@ -138,7 +145,7 @@ fn a_change_in_the_mix_of_kinds_is_no_change_in_load() {
     limit.decide(now);
     throttled(&mut limit, now);
     (0..ENOUGH).for_each(|_| limit.observe(&kind("long", 1_000 * MS)));
-    assert_eq!(limit.decide(now + 2_000 * MS).why, Why::Grown);
+    assert_eq!(limit.decide(now + 2_000 * MS).reason, RecommendationReason::Grown);
 }
 
 #[test]
@@ -160,9 +167,9 @@ fn modes_say_what_becomes_of_the_advice() {
 fn what_another_process_decided_counts_as_ones_own() {
     let (mut limit, now) = limit(1, 100);
     answers(&mut limit, 200 * MS, 100, now);
-    limit.ingest(70, now);
-    assert_eq!(throttled(&mut limit, now + 100 * MS).why, Why::JustLowered);
-    limit.ingest(500, now);
+    limit.apply_external(70, now);
+    assert_eq!(throttled(&mut limit, now + 100 * MS).reason, RecommendationReason::JustLowered);
+    limit.apply_external(500, now);
     assert_eq!(limit.decide(now).recommended, 100);
 }
 
@@ -171,14 +178,26 @@ fn a_growth_that_another_process_took_back_is_not_tried_by_this_one_for_a_while(
     let seen = |decided: &[u32]| {
         let (mut limit, now) = limit(1, 100);
         answers(&mut limit, 10 * MS, 100, now);
-        limit.ingest(70, now);
-        decided.iter().for_each(|decided| limit.ingest(*decided, now));
-        let before = answers(&mut limit, 10 * MS, 100, now + VETO - MS).why;
-        (before, answers(&mut limit, 10 * MS, 100, now + VETO + 10 * MS).why)
+        limit.apply_external(70, now);
+        decided.iter().for_each(|decided| limit.apply_external(*decided, now));
+        let before = answers(&mut limit, 10 * MS, 100, now + VETO - MS).reason;
+        (before, answers(&mut limit, 10 * MS, 100, now + VETO + 10 * MS).reason)
     };
-    assert_eq!(seen(&[71, 70]), (Why::Vetoed, Why::Grown), "seen when it had grown");
-    assert_eq!(seen(&[70]), (Why::Vetoed, Why::Grown), "seen when it was back again");
-    assert_eq!(seen(&[]), (Why::Grown, Why::Grown), "lowered, and never grown");
+    assert_eq!(
+        seen(&[71, 70]),
+        (RecommendationReason::BackedOff, RecommendationReason::Grown),
+        "seen when it had grown"
+    );
+    assert_eq!(
+        seen(&[70]),
+        (RecommendationReason::BackedOff, RecommendationReason::Grown),
+        "seen when it was back again"
+    );
+    assert_eq!(
+        seen(&[]),
+        (RecommendationReason::Grown, RecommendationReason::Grown),
+        "lowered, and never grown"
+    );
 }
 
 #[test]
@@ -190,7 +209,7 @@ fn it_finds_what_a_backend_that_refuses_bears() {
         now += 60 * MS;
         let in_use = limit.decide(now).in_force;
         for n in 1..=in_use {
-            let signal = if n > 40 { Signal::Throttled } else { Signal::Answered };
+            let signal = if n > 40 { Signal::Throttled } else { Signal::Responded };
             limit.observe(&call(signal, 50 * MS, in_use));
         }
         if round > 200 {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::book::{Book, Ending, Unexecuted};
 use crate::clock::{Epoch, Reading};
-use crate::denied::{Denied, Reason};
+use crate::denied::{DenialReason, Denied};
 use crate::ledger::Ledger;
 use crate::line::{Tokens, Wait};
 use crate::span::Span;
@@ -78,24 +78,24 @@ impl Shared {
         self.tally.deny();
         let (reason, span) = match (wait, self.next_expiry.load(Ordering::Acquire)) {
             // Nothing is reserved: nearly always.
-            (Wait::In(span), u64::MAX) => (Reason::Rate, span),
+            (Wait::In(span), u64::MAX) => (DenialReason::Rate, span),
             (Wait::In(span), expiry) => self.beside_reserved(span, tokens, asked.at, expiry),
-            (Wait::Held, u64::MAX) => return Err(Denied::whenever(Reason::Reserved)),
-            (Wait::Held, expiry) => (Reason::Reserved, asked.until(expiry.saturating_add(1))),
-            (Wait::Never, _) => return Err(Denied::whenever(Reason::TooLarge)),
+            (Wait::Held, u64::MAX) => return Err(Denied::whenever(DenialReason::Reserved)),
+            (Wait::Held, expiry) => (DenialReason::Reserved, asked.until(expiry.saturating_add(1))),
+            (Wait::Never, _) => return Err(Denied::whenever(DenialReason::TooLarge)),
         };
         Err(Denied::until(reason, asked.now, self.epoch.wait(asked, span)))
     }
 
     /// The wait of a call while tokens are reserved: where it is they that stand in the way, until the first expire.
     #[cold]
-    fn beside_reserved(&self, span: Span, tokens: u64, at: u64, expiry: u64) -> (Reason, Span) {
+    fn beside_reserved(&self, span: Span, tokens: u64, at: u64, expiry: u64) -> (DenialReason, Span) {
         let free = Span::nanos(expiry.saturating_add(1).saturating_sub(at));
         let is_held = self.held() + tokens > self.ledger.burst();
         if is_held && free.as_nanos() > span.as_nanos() {
-            (Reason::Reserved, free)
+            (DenialReason::Reserved, free)
         } else {
-            (Reason::Rate, span)
+            (DenialReason::Rate, span)
         }
     }
 

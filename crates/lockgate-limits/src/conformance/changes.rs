@@ -5,155 +5,162 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Store, draw, elapse, set, slow, status, wish};
+use super::{StorePair, acquire, elapse, set, slow, status, wish};
 use crate::{
-    AcquireRequest, Acquired, Changed, DistributedLimiter, LimitChange, LimitStatus, Quota, Report, Samples,
-    TokenStore,
+    AcquireRequest, Acquired, Changed, DistributedLimiter, LimitChange, LimitStatus, Quota, SampleReport,
+    Samples, TokenStore,
 };
 
 /// Rule 4: neither faster nor slower does a change give a token.
-pub async fn a_change_holds_at_once_and_creates_nothing(store: Store) {
-    let (id, _) = draw(&store.one, wish(slow(40), 30)).await;
+pub async fn a_change_holds_at_once_and_creates_nothing(store: StorePair) {
+    let (id, _) = acquire(&store.first, wish(slow(40), 30)).await;
     let wide = Quota::per_second(2, 400).unwrap();
-    let Changed::Done(done) = set(&store.other, wide, Some("wider"), None).await else { panic!("not done") };
+    let Changed::Applied(done) = set(&store.second, wide, Some("wider"), None).await else {
+        panic!("not done")
+    };
     assert_eq!((done.quota, done.version, done.note.as_str()), (Some(wide), 2, "wider"));
-    let Acquired::Chunk { tokens, quota, .. } = store.one.draw("n", wish(slow(40), 400)).await.unwrap()
+    let Acquired::Batch { tokens, quota, .. } = store.first.acquire("n", wish(slow(40), 400)).await.unwrap()
     else {
         panic!("the ten that were there are gone")
     };
     // A store on the real clock may have let one come in meanwhile.
     assert!((10..=12).contains(&tokens), "{tokens}");
     assert_eq!(quota, wide);
-    store.one.give_back("n", id, 0).await.unwrap();
-    set(&store.other, slow(2), None, None).await;
-    let found = status(&store.one).await;
+    store.first.give_back("n", id, 0).await.unwrap();
+    set(&store.second, slow(2), None, None).await;
+    let found = status(&store.first).await;
     assert_eq!((found.quota, found.version, found.note.as_str()), (Some(slow(2)), 3, "wider"));
     assert_eq!(found.tokens, 0, "what is out is more than the burst");
 }
 
 /// Two operators at once: one is told.
-pub async fn a_change_that_was_decided_on_an_older_version_is_refused(store: Store) {
-    assert!(matches!(set(&store.one, slow(40), None, Some(0)).await, Changed::Done(_)), "made");
-    assert!(matches!(set(&store.one, slow(41), None, Some(1)).await, Changed::Done(_)));
-    assert_eq!(set(&store.other, slow(42), Some("late"), Some(1)).await, Changed::Version(2));
-    let found = status(&store.other).await;
+pub async fn a_change_that_was_decided_on_an_older_version_is_refused(store: StorePair) {
+    assert!(matches!(set(&store.first, slow(40), None, Some(0)).await, Changed::Applied(_)), "made");
+    assert!(matches!(set(&store.first, slow(41), None, Some(1)).await, Changed::Applied(_)));
+    assert_eq!(set(&store.second, slow(42), Some("late"), Some(1)).await, Changed::Conflict(2));
+    let found = status(&store.second).await;
     assert_eq!((found.quota, found.version, found.note.as_str()), (Some(slow(41)), 2, ""));
 }
 
 /// Another process raises the rate; the caller that waits by the old one is served as soon as its process has
 /// read that.
-pub async fn waiting_caller_follows_a_raised_rate(store: Store) {
-    let limiter = DistributedLimiter::new(Arc::clone(&store.one), "n", slow(1));
+pub async fn waiting_caller_follows_a_raised_rate(store: StorePair) {
+    let limiter = DistributedLimiter::new(Arc::clone(&store.first), "n", slow(1));
     limiter.acquire(1).await.unwrap();
     let start = Instant::now();
     let change = async {
         elapse(Duration::from_millis(100)).await;
         let raised = Quota::per_second(10, 1).unwrap();
-        assert!(matches!(set(&store.other, raised, None, None).await, Changed::Done(_)));
-        limiter.follow(status(&store.one).await.quota.unwrap()).await.unwrap();
+        assert!(matches!(set(&store.second, raised, None, None).await, Changed::Applied(_)));
+        limiter.follow(status(&store.first).await.quota.unwrap()).await.unwrap();
     };
     let (served, ()) = tokio::join!(limiter.acquire(1), change);
     served.unwrap();
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
-/// What was drawn by the old rate is not spent by the new one.
-pub async fn tokens_in_hand_go_back_when_the_rate_is_lowered(store: Store) {
+/// What was acquired by the old rate is not spent by the new one.
+pub async fn tokens_in_hand_go_back_when_the_rate_is_lowered(store: StorePair) {
     let fast = Quota::per_second(1_000, 800).unwrap();
-    let limiter = DistributedLimiter::new(Arc::clone(&store.one), "n", fast);
+    let limiter = DistributedLimiter::new(Arc::clone(&store.first), "n", fast);
     limiter.acquire(1).await.unwrap();
-    assert!(limiter.try_acquire(1), "a batch was drawn");
-    set(&store.other, slow(1), None, None).await;
-    limiter.follow(status(&store.one).await.quota.unwrap()).await.unwrap();
+    assert!(limiter.try_acquire(1), "a batch was acquired");
+    set(&store.second, slow(1), None, None).await;
+    limiter.follow(status(&store.first).await.quota.unwrap()).await.unwrap();
     assert!(!limiter.try_acquire(1));
-    assert_eq!(status(&store.other).await.out, 0);
+    assert_eq!(status(&store.second).await.outstanding, 0);
     assert_eq!(limiter.quota(), slow(1));
 }
 
 async fn unset(chunks: &Arc<dyn TokenStore>) -> LimitStatus {
     let change = LimitChange { quota: None, note: Some(String::new()), version: None };
-    let Changed::Done(status) = chunks.set("n", change).await.unwrap() else { panic!("not done") };
+    let Changed::Applied(status) = chunks.set("n", change).await.unwrap() else { panic!("not done") };
     status
 }
 
 /// A process that has not heard of it does not bring a removed limit back; one whose config has a rate does.
-pub async fn unset_limit_admits_everything_and_is_created_again_by_a_config_alone(store: Store) {
-    let (id, _) = draw(&store.one, wish(slow(40), 40)).await;
-    let status_of = unset(&store.other).await;
+pub async fn unset_limit_admits_everything_and_is_created_again_by_a_config_alone(store: StorePair) {
+    let (id, _) = acquire(&store.first, wish(slow(40), 40)).await;
+    let status_of = unset(&store.second).await;
     assert!(status_of.is_unset() && status_of.version == 2, "{status_of:?}");
-    let found = AcquireRequest { is_configured: false, before: Some((id, 40)), ..wish(slow(40), 40) };
+    let found = AcquireRequest { is_configured: false, previous: Some((id, 40)), ..wish(slow(40), 40) };
     for _ in 0..2 {
-        assert_eq!(store.one.draw("n", found).await.unwrap(), Acquired::NoLimit);
+        assert_eq!(store.first.acquire("n", found).await.unwrap(), Acquired::NoLimit);
     }
-    assert!(status(&store.other).await.is_unset());
-    assert_eq!(draw(&store.other, wish(slow(7), 40)).await.1, 7, "what came back is there");
-    let made = status(&store.one).await;
+    assert!(status(&store.second).await.is_unset());
+    assert_eq!(acquire(&store.second, wish(slow(7), 40)).await.1, 7, "what came back is there");
+    let made = status(&store.first).await;
     assert_eq!((made.quota, made.version), (Some(slow(7)), 3));
 }
 
 /// Rule 4 holds over a time without a rate, too.
-pub async fn rate_that_is_set_after_it_was_unset_gives_no_new_burst(store: Store) {
-    assert_eq!(draw(&store.one, AcquireRequest { lasts: Duration::ZERO, ..wish(slow(40), 40) }).await.1, 40);
-    unset(&store.one).await;
-    assert!(matches!(set(&store.other, slow(40), None, Some(2)).await, Changed::Done(_)));
-    assert_eq!(status(&store.one).await.tokens, 0);
-    assert_eq!(draw(&store.one, wish(slow(40), 40)).await.1, 0);
+pub async fn rate_that_is_set_after_it_was_unset_gives_no_new_burst(store: StorePair) {
+    assert_eq!(
+        acquire(&store.first, AcquireRequest { lifetime: Duration::ZERO, ..wish(slow(40), 40) }).await.1,
+        40
+    );
+    unset(&store.first).await;
+    assert!(matches!(set(&store.second, slow(40), None, Some(2)).await, Changed::Applied(_)));
+    assert_eq!(status(&store.first).await.tokens, 0);
+    assert_eq!(acquire(&store.first, wish(slow(40), 40)).await.1, 0);
 }
 
 /// A stage of a limit that has no rate: it is no unset limit, and a config does not replace it.
-pub async fn limit_without_a_rate_keeps_its_note(store: Store) {
+pub async fn limit_without_a_rate_keeps_its_note(store: StorePair) {
     let change = LimitChange { quota: None, note: Some("a stage".to_owned()), version: Some(0) };
-    let Changed::Done(done) = store.one.set("n", change).await.unwrap() else { panic!("not done") };
+    let Changed::Applied(done) = store.first.set("n", change).await.unwrap() else { panic!("not done") };
     assert_eq!((done.quota, done.version, done.note.as_str(), done.is_unset()), (None, 1, "a stage", false));
-    assert_eq!(store.other.draw("n", wish(slow(40), 40)).await.unwrap(), Acquired::NoLimit);
-    let found = status(&store.other).await;
+    assert_eq!(store.second.acquire("n", wish(slow(40), 40)).await.unwrap(), Acquired::NoLimit);
+    let found = status(&store.second).await;
     assert_eq!((found.quota, found.version, found.note.as_str()), (None, 1, "a stage"));
-    assert!(matches!(set(&store.other, slow(40), None, Some(1)).await, Changed::Done(_)));
-    let found = status(&store.one).await;
+    assert!(matches!(set(&store.second, slow(40), None, Some(1)).await, Changed::Applied(_)));
+    let found = status(&store.first).await;
     assert_eq!((found.quota, found.note.as_str()), (Some(slow(40)), "a stage"));
     assert!(found.tokens <= 1, "no burst comes from nothing: {found:?}");
 }
 
 /// Rule 6: what each process has seen counts once, by the rule of [`Samples::add`].
-pub async fn samples_of_all_processes_are_added_up_and_bounded(store: Store) {
-    set(&store.one, slow(40), None, None).await;
+pub async fn samples_of_all_processes_are_added_up_and_bounded(store: StorePair) {
+    set(&store.first, slow(40), None, None).await;
     let mut expected = Samples::default();
     for (n, ended) in [(1, 70), (2, 70), (3, 70), (4, 300), (5, 99), (6, 5_001), (7, 1), (8, 0)] {
         let samples = Samples { ended, failed: ended / 3, slow: ended / (n + 1) };
-        let report = Report { version: 1, samples, window: 200 };
-        let chunks = if n % 2 == 0 { &store.one } else { &store.other };
-        let Changed::Done(done) = chunks.report("n", report).await.unwrap() else { panic!("not counted") };
+        let report = SampleReport { version: 1, samples, window: 200 };
+        let chunks = if n % 2 == 0 { &store.first } else { &store.second };
+        let Changed::Applied(done) = chunks.report("n", report).await.unwrap() else { panic!("not counted") };
         expected.add(samples, 200);
         assert_eq!(done.samples, expected, "report {n}");
-        assert_eq!(status(&store.one).await.samples, expected, "report {n}");
+        assert_eq!(status(&store.first).await.samples, expected, "report {n}");
     }
     assert!(expected.ended <= 400, "{expected:?}");
 }
 
 /// Rule 6: a stage is judged by its own calls.
-pub async fn report_counts_for_the_version_that_it_names_alone(store: Store) {
+pub async fn report_counts_for_the_version_that_it_names_alone(store: StorePair) {
     let report =
-        |version| Report { version, samples: Samples { ended: 9, failed: 9, slow: 9 }, window: 1_000 };
-    assert_eq!(store.one.report("n", report(1)).await.unwrap(), Changed::Version(0), "there is no limit");
-    assert!(store.one.look().await.unwrap().is_empty(), "a report creates none");
-    set(&store.one, slow(40), None, None).await;
-    assert!(matches!(store.other.report("n", report(1)).await.unwrap(), Changed::Done(_)));
-    set(&store.one, slow(41), None, None).await;
-    assert_eq!(status(&store.other).await.samples, Samples::default(), "a change forgets them");
-    assert_eq!(store.other.report("n", report(1)).await.unwrap(), Changed::Version(2));
-    assert_eq!(status(&store.other).await.samples, Samples::default());
+        |version| SampleReport { version, samples: Samples { ended: 9, failed: 9, slow: 9 }, window: 1_000 };
+    assert_eq!(store.first.report("n", report(1)).await.unwrap(), Changed::Conflict(0), "there is no limit");
+    assert!(store.first.list().await.unwrap().is_empty(), "a report creates none");
+    set(&store.first, slow(40), None, None).await;
+    assert!(matches!(store.second.report("n", report(1)).await.unwrap(), Changed::Applied(_)));
+    set(&store.first, slow(41), None, None).await;
+    assert_eq!(status(&store.second).await.samples, Samples::default(), "a change forgets them");
+    assert_eq!(store.second.report("n", report(1)).await.unwrap(), Changed::Conflict(2));
+    assert_eq!(status(&store.second).await.samples, Samples::default());
 }
 
 /// The soak time of a stage is told by the store.
-pub async fn age_begins_anew_with_each_change(store: Store) {
-    set(&store.one, slow(40), None, None).await;
+pub async fn age_begins_anew_with_each_change(store: StorePair) {
+    set(&store.first, slow(40), None, None).await;
     elapse(Duration::from_millis(300)).await;
-    let before = status(&store.other).await.age;
+    let before = status(&store.second).await.age;
     assert!(before >= Duration::from_millis(250), "{before:?}");
-    let report = Report { version: 1, samples: Samples::default(), window: 1 };
-    let Changed::Done(done) = store.one.report("n", report).await.unwrap() else { panic!("not counted") };
+    let report = SampleReport { version: 1, samples: Samples::default(), window: 1 };
+    let Changed::Applied(done) = store.first.report("n", report).await.unwrap() else {
+        panic!("not counted")
+    };
     assert!(done.age >= before, "{:?}", done.age);
-    set(&store.one, slow(41), None, None).await;
-    let after = status(&store.other).await.age;
+    set(&store.first, slow(41), None, None).await;
+    let after = status(&store.second).await.age;
     assert!(after < before, "{after:?}");
 }

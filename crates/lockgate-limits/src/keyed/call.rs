@@ -12,7 +12,7 @@ use super::hot::ONE_OF;
 use super::part::{Entry, Part};
 use super::plain::Plain;
 use crate::clock::Reading;
-use crate::denied::{Denied, Reason};
+use crate::denied::{DenialReason, Denied};
 use crate::line::{Line, Wait};
 use crate::place::place;
 use crate::sharded::ShardedLimiter;
@@ -64,7 +64,7 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
     #[inline]
     fn take_from_part(&self, hash: u64, key: &K, tokens: u32, now: &impl Fn() -> Instant) -> (Found, bool) {
         let Some(part) = self.part(hash) else {
-            return (Found::Denied(Denied::whenever(Reason::TooManyKeys)), false);
+            return (Found::Denied(Denied::whenever(DenialReason::TooManyKeys)), false);
         };
         let mut part = lock(part);
         part.calls += 1;
@@ -113,7 +113,7 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
         // A call that is denied to a full bucket leaves nothing to remember.
         plain.draw(part.line, asked.at, tokens).map_err(|wait| self.denial(wait, asked))?;
         part.make_room(asked.at).map_err(|room| {
-            Denied::until(Reason::TooManyKeys, now, self.epoch.wait(asked, asked.until(room)))
+            Denied::until(DenialReason::TooManyKeys, now, self.epoch.wait(asked, asked.until(room)))
         })?;
         part.insert(hash, key.clone(), plain, |key| self.hasher.hash_one(key));
         Ok(())
@@ -121,9 +121,9 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
 
     fn denial(&self, wait: Wait, asked: Reading) -> Denied {
         match wait {
-            Wait::In(span) => Denied::until(Reason::Rate, asked.now, self.epoch.wait(asked, span)),
-            Wait::Never => Denied::whenever(Reason::TooLarge),
-            Wait::Held => Denied::whenever(Reason::Reserved),
+            Wait::In(span) => Denied::until(DenialReason::Rate, asked.now, self.epoch.wait(asked, span)),
+            Wait::Never => Denied::whenever(DenialReason::TooLarge),
+            Wait::Held => Denied::whenever(DenialReason::Reserved),
         }
     }
 }

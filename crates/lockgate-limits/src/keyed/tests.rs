@@ -1,7 +1,7 @@
 //! The keyed limiter in virtual time: each key on its own and exact, hot or not, in bounded memory.
 
 use super::*;
-use crate::denied::Reason;
+use crate::denied::DenialReason;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 fn limiter(rate: u32, burst: u32, max_keys: usize) -> (KeyedLimiter<u32>, Instant) {
     let start = Instant::now();
     let options = KeyedOptions { max_keys, ..KeyedOptions::default() };
-    (KeyedLimiter::starting(Quota::per_second(rate, burst).unwrap(), options, start), start)
+    (KeyedLimiter::starting_at(Quota::per_second(rate, burst).unwrap(), options, start), start)
 }
 
 fn drain(limiter: &KeyedLimiter<u32>, key: u32, at: Instant) -> u32 {
@@ -24,7 +24,7 @@ fn each_key_has_a_burst_of_its_own() {
     }
     let denied = limiter.try_acquire_at(&7, 1, start).unwrap_err();
     assert_eq!(denied.retry_after(), Some(Duration::from_millis(100)));
-    assert_eq!(limiter.try_acquire_at(&7, 101, start).unwrap_err().reason(), Reason::TooLarge);
+    assert_eq!(limiter.try_acquire_at(&7, 101, start).unwrap_err().reason(), DenialReason::TooLarge);
     assert_eq!(drain(&limiter, 7, start + Duration::from_secs(1)), 10);
     let status = limiter.status();
     assert_eq!((status.keys, status.allowed), (50, 5_010));
@@ -121,7 +121,10 @@ fn more_keys_than_allowed_are_refused_until_one_is_idle() {
     }
     assert!(limiter.status().keys <= 64);
     let (key, denied) = refused.unwrap();
-    assert_eq!((denied.reason(), denied.retry_after()), (Reason::TooManyKeys, Some(Duration::from_secs(5))));
+    assert_eq!(
+        (denied.reason(), denied.retry_after()),
+        (DenialReason::TooManyKeys, Some(Duration::from_secs(5)))
+    );
     let there = denied.not_before().unwrap();
     assert!(limiter.try_acquire_at(&key, 1, there - Duration::from_nanos(1)).is_err());
     assert!(limiter.try_acquire_at(&key, 1, there).is_ok());

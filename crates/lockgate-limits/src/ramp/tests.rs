@@ -59,19 +59,19 @@ fn next_stage_needs_both_time_and_samples() {
     let ramp = Ramp::default();
     let good = |ended| Samples { ended, failed: 0, slow: 0 };
     let early = SOAK - Duration::from_nanos(1);
-    assert_eq!(ramp.decide(0, good(99), SOAK), RampDecision::Stay(Wait::Samples));
-    assert_eq!(ramp.decide(0, good(100), early), RampDecision::Stay(Wait::Soak));
-    assert_eq!(ramp.decide(0, good(100), SOAK), RampDecision::Forward);
-    assert_eq!(ramp.decide(2, good(100), SOAK), RampDecision::Stay(Wait::Last));
+    assert_eq!(ramp.decide(0, good(99), SOAK), RampDecision::Stay(StayReason::Samples));
+    assert_eq!(ramp.decide(0, good(100), early), RampDecision::Stay(StayReason::Soak));
+    assert_eq!(ramp.decide(0, good(100), SOAK), RampDecision::Advance);
+    assert_eq!(ramp.decide(2, good(100), SOAK), RampDecision::Stay(StayReason::Last));
     assert_eq!(
         ramp.decide(7, good(100), SOAK),
-        RampDecision::Stay(Wait::Last),
+        RampDecision::Stay(StayReason::Last),
         "there are fewer ramp than before"
     );
     let none = Ramp { min_samples: 0, ..ramp };
     assert_eq!(
         none.decide(0, good(0), SOAK),
-        RampDecision::Stay(Wait::Samples),
+        RampDecision::Stay(StayReason::Samples),
         "nothing says that it went well"
     );
 }
@@ -80,15 +80,19 @@ fn next_stage_needs_both_time_and_samples() {
 fn exceeding_a_threshold_steps_back_at_once_and_reaching_it_does_not() {
     let ramp = Ramp::default();
     for (failed, slow, expected) in [
-        (1, 0, RampDecision::Stay(Wait::Soak)),
-        (2, 0, RampDecision::Back(Exceeded::ErrorRate)),
-        (0, 5, RampDecision::Stay(Wait::Soak)),
-        (0, 6, RampDecision::Back(Exceeded::P95)),
+        (1, 0, RampDecision::Stay(StayReason::Soak)),
+        (2, 0, RampDecision::StepBack(ExceededThreshold::ErrorRate)),
+        (0, 5, RampDecision::Stay(StayReason::Soak)),
+        (0, 6, RampDecision::StepBack(ExceededThreshold::P95)),
     ] {
         let samples = Samples { ended: 100, failed, slow };
         assert_eq!(ramp.decide(1, samples, Duration::ZERO), expected, "{samples:?}");
         let few = Samples { ended: 99, ..samples };
-        assert_eq!(ramp.decide(1, few, Duration::ZERO), RampDecision::Stay(Wait::Soak), "too few to tell");
+        assert_eq!(
+            ramp.decide(1, few, Duration::ZERO),
+            RampDecision::Stay(StayReason::Soak),
+            "too few to tell"
+        );
     }
 }
 
@@ -96,11 +100,11 @@ fn exceeding_a_threshold_steps_back_at_once_and_reaching_it_does_not() {
 fn three_processes_that_see_a_part_each_decide_as_one_that_sees_everything() {
     let ramp = Ramp::default();
     let part = Samples { ended: 70, failed: 23, slow: 0 };
-    assert_eq!(ramp.decide(1, part, SOAK), RampDecision::Stay(Wait::Samples));
+    assert_eq!(ramp.decide(1, part, SOAK), RampDecision::Stay(StayReason::Samples));
     let mut all = Samples::default();
     (0..3).for_each(|_| all.add(part, ramp.window()));
     assert_eq!(all, Samples { ended: 210, failed: 69, slow: 0 });
-    assert_eq!(ramp.decide(1, all, Duration::ZERO), RampDecision::Back(Exceeded::ErrorRate));
+    assert_eq!(ramp.decide(1, all, Duration::ZERO), RampDecision::StepBack(ExceededThreshold::ErrorRate));
 }
 
 #[test]
@@ -110,7 +114,7 @@ fn stage_of_days_notices_what_happens_now() {
     samples.add(Samples { ended: 10_000_000, failed: 0, slow: 0 }, ramp.window());
     assert!(samples.ended <= 2 * ramp.window() && samples.ended >= ramp.window(), "{samples:?}");
     samples.add(Samples { ended: 30, failed: 30, slow: 0 }, ramp.window());
-    assert_eq!(ramp.decide(2, samples, SOAK), RampDecision::Back(Exceeded::ErrorRate));
+    assert_eq!(ramp.decide(2, samples, SOAK), RampDecision::StepBack(ExceededThreshold::ErrorRate));
 }
 
 #[test]
@@ -125,13 +129,12 @@ fn what_belongs_to_a_share_stays_in_it_and_the_share_is_about_right() {
 
 #[test]
 fn note_of_a_limit_without_a_rate_is_read_back_and_other_texts_are_no_stage() {
-    let note = RampState { place: 0, configured: None, why: String::from("started by\nan operator") };
+    let note = RampState { step: 0, configured: None, reason: String::from("started by\nan operator") };
     let text = note.to_string();
-    assert_eq!(text, "stage 0 none 0 started byan operator");
+    assert_eq!(text, "step 0 none 0 started byan operator");
     assert_eq!(text.parse::<RampState>().map(|note| note.configured), Ok(None));
-    for text in
-        ["", "stage", "stage 1", "stage x none 0 why", "stage 1 10/x 5 why", "stage 1 10/s 0 why", "wider"]
+    for text in ["", "step", "step 1", "step x none 0 why", "step 1 10/x 5 why", "step 1 10/s 0 why", "wider"]
     {
-        assert_eq!(text.parse::<RampState>(), Err(NotRamping), "{text}");
+        assert_eq!(text.parse::<RampState>(), Err(ParseRampStateError), "{text}");
     }
 }

@@ -54,7 +54,7 @@ fn a_closed_desk_gives_everything_back_once() {
 fn a_reservation_that_is_executed_and_cancelled_at_once_ends_once() {
     check(|| {
         let start = Instant::now();
-        let bucket = TokenBucket::starting(Quota::per_second(20, 2).unwrap(), start);
+        let bucket = TokenBucket::starting_at(Quota::per_second(20, 2).unwrap(), start);
         let mut reservation = bucket.reserve_at(1, Duration::ZERO, start).unwrap();
         // The window ends by somebody's call, while its owner executes it in its last moment or just after.
         let end = reservation.expires_at();

@@ -20,7 +20,7 @@ pub struct TokenBatchOptions {
     /// is what the rate brings in 100 ms, at most an eighth of the burst, at least 1.
     pub size: u32,
     /// How long a chunk lasts; default 10 s.
-    pub lasts: Duration,
+    pub lifetime: Duration,
 }
 
 impl TokenBatchOptions {
@@ -30,7 +30,7 @@ impl TokenBatchOptions {
         let (tokens, nanos) = quota.rate().ratio();
         let tenth = u128::from(tokens) * 100_000_000 / u128::from(nanos);
         let size = tenth.min(u128::from(quota.burst() / 8)).max(1);
-        Self { size: u32::try_from(size).unwrap_or(u32::MAX), lasts: Duration::from_secs(10) }
+        Self { size: u32::try_from(size).unwrap_or(u32::MAX), lifetime: Duration::from_secs(10) }
     }
 }
 
@@ -118,10 +118,10 @@ impl<C: TokenStore> DistributedLimiter<C> {
         }
     }
 
-    /// As [`DistributedLimiter::new`], for a limit that no config knows: `quota` is what [`TokenStore::look`]
+    /// As [`DistributedLimiter::new`], for a limit that no config knows: `quota` is what [`TokenStore::list`]
     /// returned. Once the limit is unset, nothing is limited any more.
     #[must_use]
-    pub fn found(chunks: C, name: &str, quota: Quota) -> Self {
+    pub fn from_store(chunks: C, name: &str, quota: Quota) -> Self {
         Self { configured: None, ..Self::new(chunks, name, quota) }
     }
 
@@ -176,7 +176,7 @@ impl<C: TokenStore> DistributedLimiter<C> {
             if self.spend(tokens, asked) {
                 return Ok(());
             }
-            let Some(wait) = self.draw(tokens, asked).await? else { return Ok(()) };
+            let Some(wait) = self.acquire_batch(tokens, asked).await? else { return Ok(()) };
             let retry_at = now() + wait;
             if until.is_some_and(|until| retry_at > until) {
                 return Err(TokenStoreError::NotInTime { retry_after: wait });
@@ -187,7 +187,7 @@ impl<C: TokenStore> DistributedLimiter<C> {
         }
     }
 
-    /// Continues with the quota that the store has now, as [`TokenStore::look`] returns it. Where it is another
+    /// Continues with the quota that the store has now, as [`TokenStore::list`] returns it. Where it is another
     /// one, the caller that waits for tokens asks the store again at once, and a chunk that was drawn by the
     /// old quota goes back.
     ///
@@ -238,29 +238,35 @@ impl<C: TokenStore> DistributedLimiter<C> {
 
     /// Draws a chunk and spends `tokens` of it. Returns when to ask again where there are too few, and `None`
     /// where the caller may go on.
-    async fn draw(&self, tokens: u32, asked: Instant) -> Result<Option<Duration>, TokenStoreError> {
+    async fn acquire_batch(&self, tokens: u32, asked: Instant) -> Result<Option<Duration>, TokenStoreError> {
         // Out of hand before it is given back: nobody spends it while the store takes it.
         let (before, quota) = {
             let mut hand = self.hand();
             (hand.chunk.take().map(|chunk| (chunk.id, chunk.left)), hand.quota)
         };
-        let TokenBatchOptions { size, lasts } =
+        let TokenBatchOptions { size, lifetime } =
             self.options.unwrap_or_else(|| TokenBatchOptions::for_quota(quota));
         // Nothing will be left: then no chunk need be out, which would count as part of the burst.
-        let lasts = if size <= tokens { Duration::ZERO } else { lasts };
+        let lifetime = if size <= tokens { Duration::ZERO } else { lifetime };
         let (quota, is_configured) = (self.configured.unwrap_or(quota), self.configured.is_some());
-        let draw =
-            AcquireRequest { quota, is_configured, least: tokens, most: size.max(tokens), lasts, before };
-        match self.chunks.draw(&self.name, draw).await.map_err(TokenStoreError::Store)? {
-            Acquired::Chunk { id, tokens: all, quota } => {
+        let request = AcquireRequest {
+            quota,
+            is_configured,
+            min_tokens: tokens,
+            max_tokens: size.max(tokens),
+            lifetime,
+            previous: before,
+        };
+        match self.chunks.acquire(&self.name, request).await.map_err(TokenStoreError::Store)? {
+            Acquired::Batch { id, tokens: all, quota } => {
                 let left = all.saturating_sub(tokens);
-                let chunk = Chunk { id, left, until: asked + lasts };
-                let chunk = (!lasts.is_zero()).then_some(chunk);
+                let chunk = Chunk { id, left, until: asked + lifetime };
+                let chunk = (!lifetime.is_zero()).then_some(chunk);
                 *self.hand() = Hand { chunk, quota, dry_until: None };
                 Ok(None)
             }
             Acquired::NoLimit => Ok(None),
-            Acquired::Dry { retry_after } => retry_after.ok_or(TokenStoreError::TooLarge).map(Some),
+            Acquired::Insufficient { retry_after } => retry_after.ok_or(TokenStoreError::TooLarge).map(Some),
         }
     }
 

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::{
-    AcquireRequest, Acquired, Changed, LimitChange, LimitState, LimitStatus, Pending, Report, TokenBatchId,
-    TokenStore,
+    AcquireRequest, Acquired, Changed, LimitChange, LimitState, LimitStatus, SampleReport, StoreFuture,
+    TokenBatchId, TokenStore,
 };
 use crate::clock::{Epoch, now};
 
@@ -22,7 +22,7 @@ pub struct MemoryTokenStore {
 
 impl Default for MemoryTokenStore {
     fn default() -> Self {
-        Self::starting(now())
+        Self::starting_at(now())
     }
 }
 
@@ -35,8 +35,8 @@ impl MemoryTokenStore {
 
     /// As [`MemoryTokenStore::new`], with a clock that begins at `start`.
     #[must_use]
-    pub fn starting(start: Instant) -> Self {
-        Self { epoch: Epoch::starting(start), limits: Mutex::default() }
+    pub fn starting_at(start: Instant) -> Self {
+        Self { epoch: Epoch::starting_at(start), limits: Mutex::default() }
     }
 
     fn at(&self) -> u64 {
@@ -49,16 +49,16 @@ impl MemoryTokenStore {
 }
 
 impl TokenStore for MemoryTokenStore {
-    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
+    fn acquire<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> StoreFuture<'a, Acquired> {
         Box::pin(async move {
             let (at, mut limits) = (self.at(), self.limits());
             let limit =
-                limits.entry(limit.to_owned()).or_insert_with(|| LimitState::new(Some(draw.quota), at));
-            Ok(limit.draw(&draw, at))
+                limits.entry(limit.to_owned()).or_insert_with(|| LimitState::new(Some(request.quota), at));
+            Ok(limit.acquire(&request, at))
         })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let at = self.at();
             if let Some(limit) = self.limits().get_mut(limit) {
@@ -68,28 +68,28 @@ impl TokenStore for MemoryTokenStore {
         })
     }
 
-    fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
+    fn list(&self) -> StoreFuture<'_, Vec<LimitStatus>> {
         Box::pin(async move {
             let at = self.at();
             Ok(self.limits().iter().map(|(name, limit)| limit.status(name, at)).collect())
         })
     }
 
-    fn set<'a>(&'a self, name: &'a str, change: LimitChange) -> Pending<'a, Changed> {
+    fn set<'a>(&'a self, name: &'a str, change: LimitChange) -> StoreFuture<'a, Changed> {
         Box::pin(async move {
             let (at, mut limits) = (self.at(), self.limits());
             if !limits.contains_key(name) && change.version.is_some_and(|version| version != 0) {
-                return Ok(Changed::Version(0));
+                return Ok(Changed::Conflict(0));
             }
             let limit = limits.entry(name.to_owned()).or_insert_with(|| LimitState::new(change.quota, at));
             Ok(limit.set(name, change, at))
         })
     }
 
-    fn report<'a>(&'a self, name: &'a str, report: Report) -> Pending<'a, Changed> {
+    fn report<'a>(&'a self, name: &'a str, report: SampleReport) -> StoreFuture<'a, Changed> {
         Box::pin(async move {
             let (at, mut limits) = (self.at(), self.limits());
-            Ok(limits.get_mut(name).map_or(Changed::Version(0), |limit| limit.report(name, &report, at)))
+            Ok(limits.get_mut(name).map_or(Changed::Conflict(0), |limit| limit.report(name, &report, at)))
         })
     }
 }

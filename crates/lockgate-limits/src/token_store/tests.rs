@@ -33,7 +33,7 @@ async fn two_processes_share_the_rate_and_each_waits_its_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn a_chunk_is_not_spent_after_its_end() {
-    let options = TokenBatchOptions { size: 20, lasts: Duration::from_secs(1) };
+    let options = TokenBatchOptions { size: 20, lifetime: Duration::from_secs(1) };
     let limiter = DistributedLimiter::with_options(MemoryTokenStore::new(), "n", quota(), options);
     limiter.acquire(1).await.unwrap();
     assert!(limiter.try_acquire(1));
@@ -47,7 +47,7 @@ async fn a_chunk_is_not_spent_after_its_end() {
 #[tokio::test(start_paused = true)]
 async fn what_was_given_back_serves_another_process_at_once() {
     let ledger = Arc::new(MemoryTokenStore::new());
-    let options = TokenBatchOptions { size: 40, lasts: Duration::from_secs(10) };
+    let options = TokenBatchOptions { size: 40, lifetime: Duration::from_secs(10) };
     let limiter = || DistributedLimiter::with_options(Arc::clone(&ledger), "n", quota(), options);
     let (one, other) = (limiter(), limiter());
     one.acquire(1).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_change_in_the_store_reaches_a_limiter_that_knows_an_older_quota() {
     }
     assert_eq!(now() - start, Duration::from_secs(1));
     assert_eq!(limiter.quota(), faster);
-    assert_eq!(ledger.look().await.unwrap()[0].version, 2);
+    assert_eq!(ledger.list().await.unwrap()[0].version, 2);
 }
 
 proptest! {
@@ -143,7 +143,7 @@ proptest! {
 /// A life of four processes: they spend, give back, and die.
 async fn live(calls: Vec<(usize, u32, u64, u8)>) -> Vec<(Duration, u32)> {
     let ledger = Arc::new(MemoryTokenStore::new());
-    let options = TokenBatchOptions { size: 15, lasts: Duration::from_secs(3) };
+    let options = TokenBatchOptions { size: 15, lifetime: Duration::from_secs(3) };
     let limiter = || DistributedLimiter::with_options(Arc::clone(&ledger), "n", quota(), options);
     let mut processes: Vec<_> = (0..4).map(|_| limiter()).collect();
     let (start, mut taken) = (now(), Vec::new());
@@ -174,12 +174,12 @@ async fn live(calls: Vec<(usize, u32, u64, u8)>) -> Vec<(Duration, u32)> {
 #[cfg(feature = "conformance")]
 mod suite {
     use super::*;
-    use crate::conformance::Store;
+    use crate::conformance::StorePair;
 
-    async fn fresh() -> Store {
+    async fn fresh() -> StorePair {
         let store = Arc::new(MemoryTokenStore::new());
-        Store { one: store.clone(), other: store, keep: Box::new(()) }
+        StorePair { first: store.clone(), second: store, guard: Box::new(()) }
     }
 
-    crate::chunk_suite!(fresh, (start_paused = true));
+    crate::token_store_suite!(fresh, (start_paused = true));
 }

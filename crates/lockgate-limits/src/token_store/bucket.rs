@@ -12,7 +12,7 @@ use crate::quota::Quota;
 
 /// The state of one limit. Its fields are there to be written down and read again, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BatchBook {
+pub struct BucketState {
     /// The quota that holds.
     pub quota: Quota,
     /// When the line that tokens are counted on begins.
@@ -20,9 +20,9 @@ pub struct BatchBook {
     /// What was issued on it.
     pub issued: u64,
     /// The number of the next chunk.
-    pub next: u64,
+    pub next_batch: u64,
     /// The chunks that are out.
-    pub out: BTreeMap<TokenBatchId, OutstandingBatch>,
+    pub outstanding: BTreeMap<TokenBatchId, OutstandingBatch>,
 }
 
 /// A chunk that a process has.
@@ -31,21 +31,21 @@ pub struct OutstandingBatch {
     /// Its tokens, spent or not: its process tells only when it gives back.
     pub tokens: u64,
     /// Its end.
-    pub ends: u64,
+    pub expires_at: u64,
 }
 
-impl BatchBook {
+impl BucketState {
     /// A full bucket.
     #[must_use]
     pub fn full(quota: Quota, at: u64) -> Self {
-        Self { quota, anchor: at, issued: 0, next: 0, out: BTreeMap::new() }
+        Self { quota, anchor: at, issued: 0, next_batch: 0, outstanding: BTreeMap::new() }
     }
 
     /// An empty bucket without chunks: for a store that cannot tell any more what was spent. The numbers of chunks go on,
     /// so that one from before changes nothing.
     #[must_use]
     pub fn emptied(&self, at: u64) -> Self {
-        let mut book = Self { next: self.next, ..Self::full(self.quota, at) };
+        let mut book = Self { next_batch: self.next_batch, ..Self::full(self.quota, at) };
         if let Decision::Admit(issued) = book.line().charge(0, at, u64::from(self.quota.burst()), 0) {
             book.issued = issued;
         }
@@ -53,9 +53,9 @@ impl BatchBook {
     }
 
     /// Draws a chunk.
-    pub fn draw(&mut self, draw: &AcquireRequest, at: u64) -> Acquired {
+    pub fn acquire(&mut self, request: &AcquireRequest, at: u64) -> Acquired {
         self.forget_ended(at);
-        if let Some((chunk, unspent)) = draw.before {
+        if let Some((chunk, unspent)) = request.previous {
             self.take_back(chunk, unspent, at);
         }
         if self.line().is_far(at) {
@@ -63,14 +63,15 @@ impl BatchBook {
         }
         let (line, held) = (self.line(), self.held());
         let there = line.tokens(self.issued, at, held);
-        let tokens = there.clamp(u64::from(draw.least), u64::from(draw.most.max(draw.least)));
+        let tokens =
+            there.clamp(u64::from(request.min_tokens), u64::from(request.max_tokens.max(request.min_tokens)));
         match line.charge(self.issued, at, tokens, held) {
             Decision::Admit(issued) => {
                 self.issued = issued;
-                self.hand_out(tokens, draw.lasts, at)
+                self.hand_out(tokens, request.lifetime, at)
             }
-            Decision::Deny(wait) => Acquired::Dry { retry_after: self.retry_after(wait, at) },
-            Decision::TooLong => Acquired::Dry { retry_after: Some(Duration::ZERO) },
+            Decision::Deny(wait) => Acquired::Insufficient { retry_after: self.retry_after(wait, at) },
+            Decision::TooLong => Acquired::Insufficient { retry_after: Some(Duration::ZERO) },
         }
     }
 
@@ -95,20 +96,21 @@ impl BatchBook {
     /// Tokens of the chunks that are out, spent or not.
     #[must_use]
     pub fn held(&self) -> u64 {
-        self.out.values().map(|chunk| chunk.tokens).sum()
+        self.outstanding.values().map(|chunk| chunk.tokens).sum()
     }
 
     fn line(&self) -> Line {
         Line::new(self.quota, self.anchor)
     }
 
-    fn hand_out(&mut self, tokens: u64, lasts: Duration, at: u64) -> Acquired {
-        let id = TokenBatchId(self.next);
-        self.next += 1;
-        if !lasts.is_zero() {
-            self.out.insert(id, OutstandingBatch { tokens, ends: at.saturating_add(nanos(lasts)) });
+    fn hand_out(&mut self, tokens: u64, lifetime: Duration, at: u64) -> Acquired {
+        let id = TokenBatchId(self.next_batch);
+        self.next_batch += 1;
+        if !lifetime.is_zero() {
+            self.outstanding
+                .insert(id, OutstandingBatch { tokens, expires_at: at.saturating_add(nanos(lifetime)) });
         }
-        Acquired::Chunk { id, tokens: u32::try_from(tokens).unwrap_or(u32::MAX), quota: self.quota }
+        Acquired::Batch { id, tokens: u32::try_from(tokens).unwrap_or(u32::MAX), quota: self.quota }
     }
 
     fn retry_after(&self, wait: Wait, at: u64) -> Option<Duration> {
@@ -116,23 +118,25 @@ impl BatchBook {
             Wait::Never => return None,
             Wait::In(span) => at.saturating_add(span.as_nanos()),
             // Others have it all in hand: until the first of their chunks ends.
-            Wait::Held => self.out.values().map(|chunk| chunk.ends.saturating_add(1)).min().unwrap_or(at),
+            Wait::Held => {
+                self.outstanding.values().map(|chunk| chunk.expires_at.saturating_add(1)).min().unwrap_or(at)
+            }
         };
         Some(Duration::from_nanos(moment.saturating_sub(at)))
     }
 
     fn take_back(&mut self, chunk: TokenBatchId, unspent: u32, at: u64) {
-        let Some(OutstandingBatch { tokens, .. }) = self.out.get(&chunk).copied() else { return };
+        let Some(OutstandingBatch { tokens, .. }) = self.outstanding.get(&chunk).copied() else { return };
         let unspent = u64::from(unspent).min(tokens);
         // While the chunk still counts as out: what was saved up beside it is forfeited first.
         self.issued = self.line().refunded(self.issued, at, Tokens::Exactly(unspent), self.held());
-        self.out.remove(&chunk);
+        self.outstanding.remove(&chunk);
     }
 
     /// TokenStore whose end has passed: what was unspent of them is lost.
     fn forget_ended(&mut self, at: u64) {
         let ended: Vec<TokenBatchId> =
-            self.out.iter().filter(|(_, chunk)| chunk.ends < at).map(|(id, _)| *id).collect();
+            self.outstanding.iter().filter(|(_, chunk)| chunk.expires_at < at).map(|(id, _)| *id).collect();
         for chunk in ended {
             self.take_back(chunk, 0, at);
         }
