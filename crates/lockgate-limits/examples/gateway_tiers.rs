@@ -19,10 +19,10 @@ fn main() -> Result<(), QuotaError> {
     let mut passed = [0, 0];
     for n in 0..200u32 {
         let now = start + Duration::from_millis(10) * n;
-        for (place, (tier, customer)) in [(&free, "ann"), (&paid, "bob")].into_iter().enumerate() {
+        for (tier_index, (tier, customer)) in [(&free, "ann"), (&paid, "bob")].into_iter().enumerate() {
             // The customer's own limit first: what it denies is no load for the backend's.
             let answer = tier.try_acquire_at(&customer, 1, now).and_then(|()| backend.try_enter_at(now));
-            if let (Ok(_guard), Some(passed)) = (answer, passed.get_mut(place)) {
+            if let (Ok(_guard), Some(passed)) = (answer, passed.get_mut(tier_index)) {
                 *passed += 1;
             }
         }

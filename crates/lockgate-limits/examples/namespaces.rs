@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // One ledger for all; between real processes it would be a server.
-    let ledger = Arc::new(MemoryTokenStore::new());
+    // One store for all; between real processes it would be a server.
+    let store = Arc::new(MemoryTokenStore::new());
     let quota = Quota::per_second(100, 50)?;
-    let process = |namespace| DistributedLimiter::new(Arc::clone(&ledger), namespace, quota);
+    let process = |namespace| DistributedLimiter::new(Arc::clone(&store), namespace, quota);
     let (mail_1, mail_2, search) = (process("mail"), process("mail"), process("search"));
 
     let start = Instant::now();

@@ -1,12 +1,15 @@
-//! The circuit breaker: after too many failures nobody calls for a while, then a few probes find out.
+//! The circuit breaker: after too many failures it rejects calls for a while, then lets a few probes find out
+//! whether the backend works again.
 //!
-//! Closed: calls pass, and their outcomes are counted in windows. Open: no call passes until `open_for` is over. Half-open:
-//! one probe at a time, then two, then four; a failed one opens it again, and when the four have succeeded it is closed
-//! (Nygard, *Release It!*, chapter 5; the steps avoid a herd on a backend that has just come back).
+//! Closed: calls are permitted, and their outcomes are counted in windows. Open: no call is permitted until
+//! `open_for` has passed. Half-open: one probe at a time, then two, then four. A failed probe opens the
+//! breaker again; when the four have succeeded it closes (Nygard, *Release It!*, chapter 5; the steps avoid a
+//! thundering herd on a backend that has just recovered).
 //!
-//! A probe is a real call: take its slot or permit as for any other, inside the pass. The breaker adds no capacity.
+//! A probe is a real call: acquire its slot or permit as for any other call, after the breaker permits it.
+//! The breaker adds no capacity.
 //!
-//! It must never count an outcome of another state than the one in which its call began.
+//! An outcome counts only in the state in which its call began.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,13 +21,13 @@ use crate::clock::now;
 /// When a [`CircuitBreaker`] opens, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BreakerOptions {
-    /// How long outcomes are counted together; default 10 s.
+    /// How long outcomes are counted together. Default: 10 s.
     pub window: Duration,
-    /// Calls in a window below which nothing is judged; default 20.
+    /// The fewest calls in a window before it is judged. Default: 20.
     pub min_calls: u32,
-    /// The share of failures at which it opens; default 0.5.
+    /// The share of failures at which the breaker opens. Default: 0.5.
     pub failure_rate: f64,
-    /// How long it stays open; default 30 s.
+    /// How long the breaker stays open. Default: 30 s.
     pub open_for: Duration,
 }
 
@@ -39,10 +42,10 @@ impl Default for BreakerOptions {
     }
 }
 
-/// Probes at a time in each step of half-open.
+/// Probes at a time in each step of the half-open state.
 const STEPS: [u32; 3] = [1, 2, 4];
 
-/// A circuit breaker. Cheap to clone; clones share it.
+/// A circuit breaker. Cheap to clone; all clones share one breaker.
 ///
 /// ```
 /// use lockgate_limits::{BreakerOptions, CircuitBreaker};
@@ -68,7 +71,7 @@ struct Shared {
     state: Mutex<Numbered>,
 }
 
-/// The state, and how often it has changed: a call of an earlier one has no say.
+/// The state with a number that grows with each change. A call that began in an earlier state is ignored.
 #[derive(Debug)]
 struct Numbered {
     number: u64,
@@ -82,18 +85,18 @@ enum State {
     HalfOpen { step: usize, in_flight: u32, succeeded: u32 },
 }
 
-/// What a breaker shows of itself.
+/// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BreakerState {
-    /// Calls pass.
+    /// All calls are permitted.
     Closed,
-    /// No call passes.
+    /// No call is permitted.
     Open,
-    /// A few probes pass.
+    /// A few probes are permitted.
     HalfOpen,
 }
 
-/// Not let through.
+/// The breaker is open and did not permit a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the circuit breaker is open")]
 pub struct BreakerOpen {
@@ -101,15 +104,15 @@ pub struct BreakerOpen {
 }
 
 impl BreakerOpen {
-    /// When probes begin; `None` while as many as allowed are under way.
+    /// Returns when probes begin. `None` while the maximum of probes is in flight.
     #[must_use]
     pub fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
 }
 
-/// A call that was let through. Tell how it ended; dropped without a word (the call was cancelled) it counts for nothing,
-/// and a probe's place is free again.
+/// A permitted call. Report how it ended. If it is dropped without a report (the call was cancelled), it
+/// counts for nothing, and another probe can take its place.
 #[must_use = "tell how the call ended"]
 #[derive(Debug)]
 pub struct CallPermit {
@@ -119,25 +122,25 @@ pub struct CallPermit {
 }
 
 impl CircuitBreaker {
-    /// A closed breaker.
+    /// Creates a closed breaker.
     #[must_use]
     pub fn new(options: BreakerOptions) -> Self {
         let state = State::Closed { since: None, calls: 0, failures: 0 };
         Self { shared: Arc::new(Shared { options, state: Mutex::new(Numbered { number: 0, state }) }) }
     }
 
-    /// Lets a call through.
+    /// Permits a call, if the state allows it.
     ///
     /// # Errors
-    /// [`BreakerOpen`] when it does not.
+    /// [`BreakerOpen`] if it does not.
     pub fn permit(&self) -> Result<CallPermit, BreakerOpen> {
         self.permit_at(now())
     }
 
-    /// Lets a call through at `now`.
+    /// Like [`CircuitBreaker::permit`], at `now`.
     ///
     /// # Errors
-    /// [`BreakerOpen`] when it does not.
+    /// [`BreakerOpen`] if the state does not allow a call.
     pub fn permit_at(&self, now: Instant) -> Result<CallPermit, BreakerOpen> {
         let mut numbered = self.shared.lock();
         if let State::Open { until } = numbered.state {
@@ -156,7 +159,7 @@ impl CircuitBreaker {
         Ok(CallPermit { shared: Arc::clone(&self.shared), number: numbered.number, has_ended: false })
     }
 
-    /// The state as of the last call.
+    /// Returns the state as of the last call.
     #[must_use]
     pub fn state(&self) -> BreakerState {
         match self.shared.lock().state {
@@ -168,22 +171,23 @@ impl CircuitBreaker {
 }
 
 impl CallPermit {
-    /// The call succeeded.
+    /// Reports that the call succeeded.
     pub fn succeeded(self) {
         self.succeeded_at(now());
     }
 
-    /// The call succeeded, at `now`.
+    /// Reports that the call succeeded at `now`.
     pub fn succeeded_at(mut self, now: Instant) {
         self.end(now, Some(true));
     }
 
-    /// The backend failed the call. A failure that is the caller's own fault is a success of the backend.
+    /// Reports that the backend failed the call. A failure caused by the caller counts as a success of the
+    /// backend.
     pub fn failed(self) {
         self.failed_at(now());
     }
 
-    /// The backend failed the call, at `now`.
+    /// Reports that the backend failed the call at `now`.
     pub fn failed_at(mut self, now: Instant) {
         self.end(now, Some(false));
     }
@@ -247,7 +251,8 @@ impl Numbered {
     }
 }
 
-/// Counts a probe that succeeded: the last of a step begins the next one, the last of all closes.
+/// Counts a successful probe. The last one of a step begins the next step, and the last one of all closes the
+/// breaker.
 fn after_probe(step: &mut usize, succeeded: &mut u32) -> Option<State> {
     *succeeded += 1;
     if STEPS.get(*step).is_some_and(|most| *succeeded < *most) {

@@ -1,7 +1,6 @@
-//! The public conformance suite for stores of chunks: what every store keeps, case by case, callable from its author's
-//! tests.
+//! The public conformance suite for token stores. The author of a store runs its cases as tests.
 //!
-//! It must never know a store: it speaks to two processes' ways to one.
+//! The suite uses the store only through [`TokenStore`], as two processes would.
 //!
 //! ```ignore
 //! // tests/chunks.rs of a store; `lockgate-limits` with the feature `conformance`
@@ -9,8 +8,8 @@
 //! lockgate_limits::token_store_suite!(fresh);
 //! ```
 //!
-//! A second argument goes to `#[tokio::test]`, for a store in virtual time: `token_store_suite!(fresh, (start_paused = true))`.
-//! On the real clock it takes a few seconds.
+//! The optional second argument is passed to `#[tokio::test]`, for a store in virtual time:
+//! `token_store_suite!(fresh, (start_paused = true))`. On the real clock the suite takes a few seconds.
 
 #![expect(
     clippy::unwrap_used,
@@ -43,15 +42,15 @@ use crate::{
 
 /// A store without limits, as two processes see it.
 pub struct StorePair {
-    /// One process's way to it.
+    /// The connection of the first process.
     pub first: Arc<dyn TokenStore>,
-    /// Another's.
+    /// The connection of the second process.
     pub second: Arc<dyn TokenStore>,
-    /// What must outlive the case: a folder, a server.
+    /// Keeps alive what the store needs until the case ends: a directory, a server.
     pub guard: Box<dyn Any + Send + Sync>,
 }
 
-/// Makes a test of each case, each with a fresh store.
+/// Generates one test per case, each with a fresh store.
 #[macro_export]
 macro_rules! token_store_suite {
     ($fresh:path) => {
@@ -93,7 +92,7 @@ macro_rules! token_store_suite {
 
 const LONG: Duration = Duration::from_secs(10);
 
-/// So slow that nothing comes in while a case runs.
+/// A rate so slow that no token is refilled during a case.
 fn slow(burst: u32) -> Quota {
     Quota::new(Rate::every(Duration::from_secs(3_600)).unwrap(), burst).unwrap()
 }
@@ -109,8 +108,8 @@ fn wish(quota: Quota, most: u32) -> AcquireRequest {
     }
 }
 
-async fn acquire(chunks: &Arc<dyn TokenStore>, request: AcquireRequest) -> (TokenBatchId, u32) {
-    match chunks.acquire("n", request).await.unwrap() {
+async fn acquire(store: &Arc<dyn TokenStore>, request: AcquireRequest) -> (TokenBatchId, u32) {
+    match store.acquire("n", request).await.unwrap() {
         Acquired::Batch { id, tokens, .. } => (id, tokens),
         Acquired::Insufficient { .. } | Acquired::NoLimit => (TokenBatchId(u64::from(u32::MAX)), 0),
     }
@@ -120,18 +119,13 @@ async fn elapse(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-async fn status(chunks: &Arc<dyn TokenStore>) -> LimitStatus {
-    chunks.list().await.unwrap().into_iter().find(|limit| limit.name == "n").unwrap()
+async fn status(store: &Arc<dyn TokenStore>) -> LimitStatus {
+    store.list().await.unwrap().into_iter().find(|limit| limit.name == "n").unwrap()
 }
 
-async fn set(
-    chunks: &Arc<dyn TokenStore>,
-    quota: Quota,
-    note: Option<&str>,
-    version: Option<u64>,
-) -> Changed {
+async fn set(store: &Arc<dyn TokenStore>, quota: Quota, note: Option<&str>, version: Option<u64>) -> Changed {
     let change = LimitChange { quota: Some(quota), note: note.map(str::to_owned), version };
-    chunks.set("n", change).await.unwrap()
+    store.set("n", change).await.unwrap()
 }
 
 /// Rule 3.
@@ -147,7 +141,7 @@ pub async fn unspent_tokens_come_back_once(store: StorePair) {
     assert_eq!(acquire(&store.second, again).await.1, 20);
 }
 
-/// Rule 2: what a dead process had burns.
+/// Rule 2: the tokens of a dead process are lost.
 pub async fn a_chunk_that_ended_is_lost_and_cannot_be_given_back(store: StorePair) {
     let short = AcquireRequest { lifetime: Duration::from_millis(150), ..wish(slow(40), 40) };
     let (id, all) = acquire(&store.first, short).await;
@@ -161,7 +155,7 @@ pub async fn a_chunk_that_ended_is_lost_and_cannot_be_given_back(store: StorePai
     );
 }
 
-/// Rule 1: what others may spend at any moment is not saved up once more.
+/// Rule 1: tokens that another process may spend at any moment are not saved up a second time.
 pub async fn a_chunk_that_is_out_counts_as_part_of_the_burst(store: StorePair) {
     let fast = Quota::per_second(1_000, 40).unwrap();
     let (id, all) = acquire(&store.first, wish(fast, 30)).await;
@@ -177,18 +171,18 @@ pub async fn a_chunk_that_is_out_counts_as_part_of_the_burst(store: StorePair) {
     assert_eq!(acquire(&store.second, wish(fast, 40)).await.1, 40);
 }
 
-/// Else a burst of one would serve one process alone, at half its rate.
+/// Otherwise, with a burst of one, one process alone would be served, at half the rate.
 pub async fn what_is_spent_at_once_is_not_out(store: StorePair) {
     let quota = Quota::per_second(20, 1).unwrap();
     let at_once = AcquireRequest { lifetime: Duration::ZERO, ..wish(quota, 1) };
-    for chunks in [&store.first, &store.second, &store.first] {
-        assert_eq!(acquire(chunks, at_once).await.1, 1);
-        assert_eq!(status(chunks).await.outstanding, 0);
+    for store in [&store.first, &store.second, &store.first] {
+        assert_eq!(acquire(store, at_once).await.1, 1);
+        assert_eq!(status(store).await.outstanding, 0);
         elapse(Duration::from_millis(200)).await;
     }
 }
 
-/// Names are apart.
+/// Limits of different names are independent.
 pub async fn limits_know_nothing_of_each_other(store: StorePair) {
     for name in ["a", "b", "a:b"] {
         let acquired = store.first.acquire(name, wish(slow(40), 40)).await.unwrap();
@@ -207,7 +201,7 @@ pub async fn who_comes_with_an_old_file_reverts_nothing(store: StorePair) {
     assert_eq!((found.quota, found.version, found.note.as_str()), (Some(slow(40)), 1, ""));
 }
 
-/// A refusal says when.
+/// A response without tokens reports when to retry.
 pub async fn who_comes_when_told_is_served(store: StorePair) {
     let quota = Quota::per_second(20, 5).unwrap();
     assert_eq!(
@@ -220,29 +214,29 @@ pub async fn who_comes_when_told_is_served(store: StorePair) {
         panic!("it was empty")
     };
     assert!(wait <= Duration::from_millis(150), "{wait:?}");
-    // Timers of tokio's are a millisecond fine.
+    // Tokio's timers have a resolution of one millisecond.
     elapse(wait + Duration::from_millis(1)).await;
     assert_eq!(acquire(&store.first, three).await.1, 3);
 }
 
-/// No wait would help.
+/// Waiting does not help.
 pub async fn more_than_a_burst_is_never_there(store: StorePair) {
     let acquired =
         store.first.acquire("n", AcquireRequest { min_tokens: 41, ..wish(slow(40), 50) }).await.unwrap();
     assert_eq!(acquired, Acquired::Insufficient { retry_after: None });
 }
 
-/// R1, and what it is for.
+/// The bound on any window, and the use of the rate.
 pub async fn two_processes_never_exceed_any_window_and_use_the_rate(store: StorePair) {
     let (rate, burst, lasts) = (200, 20, Duration::from_secs(2));
     let quota = Quota::per_second(rate, burst).unwrap();
     let start = Instant::now();
-    let work = async |chunks: &Arc<dyn TokenStore>| {
+    let work = async |store: &Arc<dyn TokenStore>| {
         let mut taken = Vec::new();
         let mut before = None;
         while start.elapsed() < lasts {
             let asked = start.elapsed();
-            match chunks.acquire("n", AcquireRequest { previous: before, ..wish(quota, 5) }).await.unwrap() {
+            match store.acquire("n", AcquireRequest { previous: before, ..wish(quota, 5) }).await.unwrap() {
                 Acquired::Batch { id, tokens, .. } => {
                     taken.push((asked, start.elapsed(), tokens));
                     before = Some((id, 0));

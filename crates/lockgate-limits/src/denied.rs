@@ -1,6 +1,7 @@
-//! A denial: why, and when to come back.
+//! A denial: its reason, and when to retry.
 //!
-//! It must never be a bare `false`: who is told nothing comes back too early, or polls.
+//! It reports more than `false`, because a caller that does not know when to retry retries too early or
+//! polls.
 
 use std::time::Duration;
 
@@ -13,19 +14,19 @@ use crate::span::Span;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DenialReason {
-    /// The tokens are not there yet.
+    /// The tokens are not available yet.
     Rate,
-    /// Tokens are there, but reservations hold them: they may be executed at any moment of their window.
+    /// Tokens are available, but reserved: their reservations may be executed at any moment of their window.
     Reserved,
-    /// More than a whole burst: no wait would help.
+    /// More than a burst was requested. Waiting does not help.
     TooLarge,
-    /// As many calls as allowed are in flight.
+    /// The maximum of calls in flight is reached.
     InFlight,
-    /// A keyed limiter knows as many keys as it may, and none of them can be forgotten yet.
+    /// A keyed limiter has reached its maximum of keys, and none of them can be removed yet.
     TooManyKeys,
 }
 
-/// Not admitted. Nothing was charged.
+/// A call was not admitted. Nothing was charged.
 ///
 /// ```
 /// use lockgate_limits::{Quota, DenialReason, TokenBucket};
@@ -41,10 +42,10 @@ pub enum DenialReason {
 #[error("{}", text(*.reason))]
 pub struct Denied {
     reason: DenialReason,
-    // The `now` of the call, where time alone decides. What is told from it is worked out by whoever asks for it: most
-    // callers do not, and a denial is to cost next to nothing.
+    // The `now` of the call, if only time is missing. Values derived from it are computed on request: most
+    // callers do not need them, and a denial must be cheap.
     now: Option<Instant>,
-    // From there.
+    // The wait from `now`.
     wait: Span,
 }
 
@@ -58,20 +59,21 @@ impl Denied {
         Self { reason, now: None, wait: Span::nanos(0) }
     }
 
-    /// Why.
+    /// Returns why the call was denied.
     #[must_use]
     pub fn reason(&self) -> DenialReason {
         self.reason
     }
 
-    /// The first instant at which the same call is admitted if nothing else happens until then; `None` where time alone
-    /// does not decide it. For [`DenialReason::Reserved`] it is when the next reservation expires.
+    /// Returns the first instant at which the same call is admitted if nothing else happens until then.
+    /// `None` if time alone does not decide it. For [`DenialReason::Reserved`], the instant after the next
+    /// reservation expires.
     #[must_use]
     pub fn not_before(&self) -> Option<Instant> {
         self.now.map(|now| later(now, self.wait.as_nanos()))
     }
 
-    /// The same, as a wait from the `now` of the call.
+    /// Returns the same as a wait from the `now` of the call.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.now.map(|_| Duration::from_nanos(self.wait.as_nanos()))
@@ -118,7 +120,7 @@ mod tests {
         assert_ne!(denied, bucket.try_acquire_at(1, start + Duration::from_nanos(1)).unwrap_err());
     }
 
-    /// A bucket of 4, one a second, of which 3 are reserved at the start, for so many seconds.
+    /// Creates a bucket of 4 at one token a second, of which 3 are reserved at the start for `seconds`.
     fn three_of_four_reserved(seconds: u64) -> (TokenBucket, crate::Reservation, Instant) {
         let start = Instant::now();
         let window = Duration::from_secs(seconds);
@@ -129,7 +131,8 @@ mod tests {
 
     #[test]
     fn who_is_denied_for_reserved_tokens_is_told_the_nanosecond_after_their_window() {
-        // At once, while time would bring the token that is missing; and later, when it has and they are still held.
+        // First while time would yield the missing token; later when it has, and the other tokens are still
+        // reserved.
         for asked_after in [0, 50] {
             let (bucket, reserved, start) = three_of_four_reserved(100);
             let asked = start + Duration::from_secs(asked_after);

@@ -13,7 +13,7 @@ fn call(signal: Signal, latency: Duration, in_use: u32) -> Observation<'static> 
     Observation { kind: "k", signal, latency, in_use }
 }
 
-/// A judgement's worth of answers of this latency, and the recommendation.
+/// Observes enough calls of this latency for a judgement, and returns the recommendation.
 fn answers(limit: &mut AdaptiveLimit, latency: Duration, in_use: u32, now: Instant) -> Recommendation {
     (0..ENOUGH).for_each(|_| limit.observe(&call(Signal::Responded, latency, in_use)));
     limit.decide(now)
@@ -95,7 +95,7 @@ fn growths_in_a_row_that_do_no_harm_become_longer_up_to_a_sixteenth() {
         answers(limit, latency, 50, judgements.next().unwrap()).recommended
     };
     assert_eq!([(); 5].map(|()| next(&mut limit, 10 * MS)), [36, 38, 41, 44, 47]);
-    // After harm it begins with a short one again.
+    // After a limit was taken back, the steps start small again.
     assert_eq!(next(&mut limit, 13 * MS), 44);
     for _ in 0..149 {
         assert_eq!(next(&mut limit, 10 * MS), 44);
@@ -202,7 +202,7 @@ fn a_growth_that_another_process_took_back_is_not_tried_by_this_one_for_a_while(
 
 #[test]
 fn it_finds_what_a_backend_that_refuses_bears() {
-    // A backend with 40 places that refuses the 41st, and calls of 50 ms.
+    // A backend with 40 places that rejects the 41st call; calls take 50 ms.
     let (mut limit, mut now) = limit(1, 100);
     let mut seen = Vec::new();
     for round in 0..2_000 {

@@ -1,4 +1,5 @@
-//! Cases of changes: of rates that are set, unset and followed, and of what processes report of a stage.
+//! Cases about changes: rates that are set, unset and followed, and samples that processes report during a
+//! ramp step.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::{
     Samples, TokenStore,
 };
 
-/// Rule 4: neither faster nor slower does a change give a token.
+/// Rule 4: neither a faster nor a slower rate creates a token.
 pub async fn a_change_holds_at_once_and_creates_nothing(store: StorePair) {
     let (id, _) = acquire(&store.first, wish(slow(40), 30)).await;
     let wide = Quota::per_second(2, 400).unwrap();
@@ -23,7 +24,7 @@ pub async fn a_change_holds_at_once_and_creates_nothing(store: StorePair) {
     else {
         panic!("the ten that were there are gone")
     };
-    // A store on the real clock may have let one come in meanwhile.
+    // A store on the real clock may have refilled one meanwhile.
     assert!((10..=12).contains(&tokens), "{tokens}");
     assert_eq!(quota, wide);
     store.first.give_back("n", id, 0).await.unwrap();
@@ -33,7 +34,7 @@ pub async fn a_change_holds_at_once_and_creates_nothing(store: StorePair) {
     assert_eq!(found.tokens, 0, "what is out is more than the burst");
 }
 
-/// Two operators at once: one is told.
+/// Of two operators that change a limit at once, one receives a conflict.
 pub async fn a_change_that_was_decided_on_an_older_version_is_refused(store: StorePair) {
     assert!(matches!(set(&store.first, slow(40), None, Some(0)).await, Changed::Applied(_)), "made");
     assert!(matches!(set(&store.first, slow(41), None, Some(1)).await, Changed::Applied(_)));
@@ -42,8 +43,8 @@ pub async fn a_change_that_was_decided_on_an_older_version_is_refused(store: Sto
     assert_eq!((found.quota, found.version, found.note.as_str()), (Some(slow(41)), 2, ""));
 }
 
-/// Another process raises the rate; the caller that waits by the old one is served as soon as its process has
-/// read that.
+/// Another process raises the rate. The caller that waits under the old rate is served as soon as its process
+/// has read the new one.
 pub async fn waiting_caller_follows_a_raised_rate(store: StorePair) {
     let limiter = DistributedLimiter::new(Arc::clone(&store.first), "n", slow(1));
     limiter.acquire(1).await.unwrap();
@@ -59,7 +60,7 @@ pub async fn waiting_caller_follows_a_raised_rate(store: StorePair) {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
-/// What was acquired by the old rate is not spent by the new one.
+/// Tokens that were acquired under the old rate are not spent under the new one.
 pub async fn tokens_in_hand_go_back_when_the_rate_is_lowered(store: StorePair) {
     let fast = Quota::per_second(1_000, 800).unwrap();
     let limiter = DistributedLimiter::new(Arc::clone(&store.first), "n", fast);
@@ -72,13 +73,14 @@ pub async fn tokens_in_hand_go_back_when_the_rate_is_lowered(store: StorePair) {
     assert_eq!(limiter.quota(), slow(1));
 }
 
-async fn unset(chunks: &Arc<dyn TokenStore>) -> LimitStatus {
+async fn unset(store: &Arc<dyn TokenStore>) -> LimitStatus {
     let change = LimitChange { quota: None, note: Some(String::new()), version: None };
-    let Changed::Applied(status) = chunks.set("n", change).await.unwrap() else { panic!("not done") };
+    let Changed::Applied(status) = store.set("n", change).await.unwrap() else { panic!("not done") };
     status
 }
 
-/// A process that has not heard of it does not bring a removed limit back; one whose config has a rate does.
+/// A process that does not know of the change does not recreate a removed limit; one whose configuration has
+/// a rate does.
 pub async fn unset_limit_admits_everything_and_is_created_again_by_a_config_alone(store: StorePair) {
     let (id, _) = acquire(&store.first, wish(slow(40), 40)).await;
     let status_of = unset(&store.second).await;
@@ -93,7 +95,7 @@ pub async fn unset_limit_admits_everything_and_is_created_again_by_a_config_alon
     assert_eq!((made.quota, made.version), (Some(slow(7)), 3));
 }
 
-/// Rule 4 holds over a time without a rate, too.
+/// Rule 4 also holds across a time without a rate.
 pub async fn rate_that_is_set_after_it_was_unset_gives_no_new_burst(store: StorePair) {
     assert_eq!(
         acquire(&store.first, AcquireRequest { lifetime: Duration::ZERO, ..wish(slow(40), 40) }).await.1,
@@ -105,7 +107,7 @@ pub async fn rate_that_is_set_after_it_was_unset_gives_no_new_burst(store: Store
     assert_eq!(acquire(&store.first, wish(slow(40), 40)).await.1, 0);
 }
 
-/// A stage of a limit that has no rate: it is no unset limit, and a config does not replace it.
+/// A ramp step without a rate: the limit is not unset, and a configuration does not replace it.
 pub async fn limit_without_a_rate_keeps_its_note(store: StorePair) {
     let change = LimitChange { quota: None, note: Some("a stage".to_owned()), version: Some(0) };
     let Changed::Applied(done) = store.first.set("n", change).await.unwrap() else { panic!("not done") };
@@ -119,15 +121,17 @@ pub async fn limit_without_a_rate_keeps_its_note(store: StorePair) {
     assert!(found.tokens <= 1, "no burst comes from nothing: {found:?}");
 }
 
-/// Rule 6: what each process has seen counts once, by the rule of [`Samples::add`].
+/// Rule 6: each report counts once, as defined by [`Samples::add`].
 pub async fn samples_of_all_processes_are_added_up_and_bounded(store: StorePair) {
     set(&store.first, slow(40), None, None).await;
     let mut expected = Samples::default();
     for (n, ended) in [(1, 70), (2, 70), (3, 70), (4, 300), (5, 99), (6, 5_001), (7, 1), (8, 0)] {
         let samples = Samples { ended, failed: ended / 3, slow: ended / (n + 1) };
         let report = SampleReport { version: 1, samples, window: 200 };
-        let chunks = if n % 2 == 0 { &store.first } else { &store.second };
-        let Changed::Applied(done) = chunks.report("n", report).await.unwrap() else { panic!("not counted") };
+        let reporter = if n % 2 == 0 { &store.first } else { &store.second };
+        let Changed::Applied(done) = reporter.report("n", report).await.unwrap() else {
+            panic!("not counted")
+        };
         expected.add(samples, 200);
         assert_eq!(done.samples, expected, "report {n}");
         assert_eq!(status(&store.first).await.samples, expected, "report {n}");
@@ -135,7 +139,7 @@ pub async fn samples_of_all_processes_are_added_up_and_bounded(store: StorePair)
     assert!(expected.ended <= 400, "{expected:?}");
 }
 
-/// Rule 6: a stage is judged by its own calls.
+/// Rule 6: a ramp step is judged by its own calls.
 pub async fn report_counts_for_the_version_that_it_names_alone(store: StorePair) {
     let report =
         |version| SampleReport { version, samples: Samples { ended: 9, failed: 9, slow: 9 }, window: 1_000 };
@@ -149,7 +153,7 @@ pub async fn report_counts_for_the_version_that_it_names_alone(store: StorePair)
     assert_eq!(status(&store.second).await.samples, Samples::default());
 }
 
-/// The soak time of a stage is told by the store.
+/// The age of a ramp step comes from the store's clock.
 pub async fn age_begins_anew_with_each_change(store: StorePair) {
     set(&store.first, slow(40), None, None).await;
     elapse(Duration::from_millis(300)).await;

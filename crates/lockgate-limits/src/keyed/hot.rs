@@ -1,20 +1,21 @@
-//! Which keys are hot, found by sampling, and the list of their limiters, a copy for each place of threads.
+//! Finds hot keys by sampling, and keeps the list of their limiters. Threads read copies of the list, chosen
+//! by thread index.
 //!
-//! It must never decide by a single call: a key is hot when it has much more than its share of a whole window of samples,
-//! and is hot no longer when a later window says so.
+//! A key becomes hot when it has much more than its share of a whole window of samples, never because of a
+//! single call. It stays hot until a later window shows otherwise.
 
 use std::sync::Arc;
 
 use crate::sharded::ShardedLimiter;
-use crate::sync::{Apart, AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering, lock};
 
-/// Calls of which one is sampled.
+/// One of this many calls is sampled.
 pub(crate) const ONE_OF: u64 = 64;
 
-/// Samples that make a judgement.
+/// Samples per window.
 const WINDOW: u64 = 256;
 
-/// Keys that could be equally busy without any of them being hot.
+/// Number of equally busy keys of which none counts as hot.
 const SHARES: u64 = 16;
 
 /// Copies of the list.
@@ -34,7 +35,7 @@ impl<K> Default for Samples<K> {
 }
 
 impl<K: Eq + Clone> Samples<K> {
-    /// Notes a sample; at the end of a window the keys that are hot, with their hashes.
+    /// Adds a sample. At the end of a window, returns the hot keys with their hashes.
     pub(crate) fn note(&mut self, hash: u64, key: &K, threshold: f64) -> Option<Vec<(u64, K)>> {
         match self.counts.iter_mut().find(|(h, k, _)| *h == hash && k == key) {
             Some((_, _, count)) => *count += 1,
@@ -50,7 +51,7 @@ impl<K: Eq + Clone> Samples<K> {
     }
 }
 
-/// Whether a key with so many of a window's samples is hot: above its share by more than the threshold.
+/// Returns whether a key with `count` samples in a window is hot: above its share by more than the threshold.
 #[expect(clippy::cast_precision_loss, reason = "a ratio to compare with a threshold")]
 fn is_hot(count: u64, threshold: f64) -> bool {
     let share = (WINDOW / SHARES) as f64;
@@ -61,25 +62,25 @@ fn is_hot(count: u64, threshold: f64) -> bool {
 #[derive(Debug)]
 pub(crate) struct Hot<K> {
     list: Mutex<List<K>>,
-    // Every call looks at it: on lines that are written only when the list changes.
-    now: Apart<Now>,
+    // Every call reads it, so it has cache lines of its own that are written only when the list changes.
+    now: CachePadded<Now>,
     copies: Box<[Copy<K>]>,
 }
 
-/// What can be told of the list without its lock.
+/// What can be read about the list without its lock.
 #[derive(Debug)]
 struct Now {
     // Grows with each change of the list.
     version: AtomicU64,
-    // While it is 0, as for most limiters at most times, a call costs one look at it.
+    // 0 for most limiters most of the time; a call then costs a single read.
     count: AtomicU64,
 }
 
 /// Hash, key and limiter of each hot key.
 pub(crate) type List<K> = Vec<(u64, K, Arc<ShardedLimiter>)>;
 
-/// A copy for the threads of one place.
-type Copy<K> = Apart<Mutex<Copied<K>>>;
+/// A copy of the list, for the threads whose index maps to it.
+type Copy<K> = CachePadded<Mutex<Copied<K>>>;
 
 #[derive(Debug)]
 struct Copied<K> {
@@ -90,39 +91,39 @@ struct Copied<K> {
 
 impl<K: Eq + Clone> Hot<K> {
     pub(crate) fn new() -> Self {
-        let copy = |_| Apart(Mutex::new(Copied { version: 0, list: Vec::new(), calls: 0 }));
+        let copy = |_| CachePadded(Mutex::new(Copied { version: 0, list: Vec::new(), calls: 0 }));
         Self {
             list: Mutex::new(Vec::new()),
-            now: Apart(Now { version: AtomicU64::new(0), count: AtomicU64::new(0) }),
+            now: CachePadded(Now { version: AtomicU64::new(0), count: AtomicU64::new(0) }),
             copies: (0..COPIES).map(copy).collect(),
         }
     }
 
-    /// Whether no key is hot.
+    /// Returns whether no key is hot.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.now.0.count.load(Ordering::Acquire) == 0
     }
 
-    /// Uses the limiter of a hot key from this place: what `call` returns, and whether the call is to be sampled.
+    /// Calls the limiter of a hot key. Returns the result of `call`, and whether this call is to be sampled.
     #[inline]
     pub(crate) fn with<R>(
         &self,
-        place: usize,
+        index: usize,
         (hash, key): (u64, &K),
         call: impl FnOnce(&ShardedLimiter) -> R,
     ) -> Option<(R, bool)> {
-        if self.is_empty() { None } else { self.with_copy(place, (hash, key), call) }
+        if self.is_empty() { None } else { self.with_copy(index, (hash, key), call) }
     }
 
     fn with_copy<R>(
         &self,
-        place: usize,
+        index: usize,
         (hash, key): (u64, &K),
         call: impl FnOnce(&ShardedLimiter) -> R,
     ) -> Option<(R, bool)> {
         let version = self.now.0.version.load(Ordering::Acquire);
-        let mut copy = lock(&self.copies.get(place % COPIES)?.0);
+        let mut copy = lock(&self.copies.get(index % COPIES)?.0);
         if copy.version != version {
             copy.list.clone_from(&*lock(&self.list));
             copy.version = version;
@@ -133,7 +134,7 @@ impl<K: Eq + Clone> Hot<K> {
         Some((result, copy.calls.is_multiple_of(ONE_OF)))
     }
 
-    /// The list, to change it; the copies follow with their next calls.
+    /// Changes the list. The copies follow with their next call.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut List<K>) -> R) -> R {
         let mut list = lock(&self.list);
         let result = change(&mut list);
@@ -142,7 +143,7 @@ impl<K: Eq + Clone> Hot<K> {
         result
     }
 
-    /// What `read` tells of each hot key's limiter.
+    /// Returns what `read` returns for each hot key's limiter.
     pub(crate) fn each<R>(&self, read: impl Fn(&ShardedLimiter) -> R) -> Vec<R> {
         lock(&self.list).iter().map(|(_, _, limiter)| read(limiter)).collect()
     }

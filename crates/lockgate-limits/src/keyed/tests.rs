@@ -1,4 +1,4 @@
-//! The keyed limiter in virtual time: each key on its own and exact, hot or not, in bounded memory.
+//! The keyed limiter in virtual time: each key is independent and exact, hot or not, in bounded memory.
 
 use super::*;
 use crate::denied::DenialReason;
@@ -33,7 +33,7 @@ fn each_key_has_a_burst_of_its_own() {
 #[test]
 fn a_hot_key_gets_magazines_and_loses_them_and_no_token_by_either() {
     let (limiter, start) = limiter(1, 100_000, 10_000);
-    // One key in two is always the same.
+    // Every second call is for the same key.
     let mut hot = 0;
     while limiter.status().hot == 0 {
         assert!(limiter.try_acquire_at(&1, 1, start).is_ok());
@@ -42,7 +42,7 @@ fn a_hot_key_gets_magazines_and_loses_them_and_no_token_by_either() {
         assert!(hot < 20_000, "never found");
     }
     assert_eq!(limiter.remaining_at(&1, start), u64::from(100_000 - hot));
-    // Then nobody is.
+    // Then no key is hot.
     let mut cold = 0;
     while limiter.status().hot > 0 {
         assert!(limiter.try_acquire_at(&(2 + cold % 900), 1, start).is_ok());
@@ -84,7 +84,7 @@ fn an_idle_key_is_forgotten_and_one_that_could_be_told_is_not() {
 fn a_key_whose_last_tokens_were_in_hand_is_forgotten_too() {
     let (limiter, start) = limiter(10, 100, 1_000);
     let later = start + Duration::from_secs(100);
-    // The second comes out of the hand, long after the clock was read for the first.
+    // The second call spends a cached token, long after the clock was read for the first.
     assert!(limiter.try_acquire_at(&1, 1, start).is_ok());
     assert!(limiter.try_acquire_at(&1, 1, later).is_ok());
     limiter.drop_idle_at(later);
@@ -96,7 +96,7 @@ fn a_key_whose_last_tokens_were_in_hand_is_forgotten_too() {
 #[test]
 fn keys_that_are_called_now_and_then_are_not_new_each_time_and_many_idle_ones_are_forgotten() {
     let (limiter, start) = limiter(1_000, 10, 1_000_000);
-    // A token is there again after one millisecond: at any moment only the last key is not full.
+    // A token is available again after one millisecond, so at any moment only the last key is not full.
     let at = |call: u32| start + Duration::from_millis(2) * call;
     for round in 0..3 {
         for key in 0..10_000 {
@@ -153,7 +153,7 @@ proptest! {
         let (mut at, mut taken) = (Duration::ZERO, Vec::<(Duration, u32)>::new());
         for (tokens, gap, is_hot) in calls {
             at += Duration::from_millis(match gap { 0..400 => 0, 900.. => 20_000, gap => gap });
-            // Heated and cooled at any moment.
+            // Promoted and demoted at arbitrary moments.
             let hot = [(hash, 1)];
             limiter.rebalance(if is_hot { &hot } else { &[] }, start + at);
             if limiter.try_acquire_at(&1, tokens, start + at).is_ok() {

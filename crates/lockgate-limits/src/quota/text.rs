@@ -1,6 +1,6 @@
-//! A rate as people write it: `10/s`, `600/min`, `3/10s`.
+//! The text form of a rate: `10/s`, `600/min`, `3/10s`.
 //!
-//! It must never round: what is written is read back as the same rate.
+//! Formatting does not round: the text parses as the same rate.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{QuotaError, Rate};
 
-/// The units by name, in nanoseconds, those first in which a rate is told.
+/// Units with their nanoseconds, in the order in which formatting prefers them.
 const UNITS: [(&str, u64); 7] = [
     ("s", 1_000_000_000),
     ("min", 60_000_000_000),
@@ -19,7 +19,7 @@ const UNITS: [(&str, u64); 7] = [
     ("ns", 1),
 ];
 
-/// Reads `10/s`: tokens, and the time that they are for, with or without a number of its own.
+/// Parses `10/s`: tokens, a slash, and a period with an optional number.
 ///
 /// ```
 /// use lockgate_limits::Rate;

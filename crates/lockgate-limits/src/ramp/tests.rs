@@ -1,4 +1,5 @@
-//! A stage is a share of what is configured, and the samples of the fleet move it.
+//! A step puts a share of the configured limit in force, and the samples of all processes move the limit
+//! between steps.
 
 use super::*;
 
@@ -8,7 +9,7 @@ fn quota(rate: &str, burst: u32) -> Quota {
     Quota::new(rate.parse().unwrap(), burst).unwrap()
 }
 
-/// The plan of a webhook sender, as docs/tuning.md shows it.
+/// The ramp of a webhook sender, as documented in docs/tuning.md.
 fn webhooks() -> Ramp {
     let step = |share, rate: &str, burst, slots| RampStep {
         share,

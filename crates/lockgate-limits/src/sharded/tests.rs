@@ -1,4 +1,5 @@
-//! The sharded limiter in virtual time: the bound on any window, the whole rate from any mix of shards, exact counts.
+//! The sharded limiter in virtual time: the bound on any window, the whole rate from any mix of shards, exact
+//! counters.
 
 use super::*;
 use proptest::prelude::*;
@@ -9,7 +10,7 @@ fn limiter(rate: u32, burst: u32, shards: usize) -> (ShardedLimiter, Instant) {
     (ShardedLimiter::with_shards(Quota::per_second(rate, burst).unwrap(), shards, start), start)
 }
 
-/// One token at a time until denied, from one shard.
+/// Takes one token at a time from one shard until denied.
 fn drain(limiter: &ShardedLimiter, shard: usize, at: Instant) -> u32 {
     (0..).take_while(|_| limiter.take(shard, 1, at).is_ok()).fold(0, |n, _: u32| n + 1)
 }
@@ -51,7 +52,7 @@ fn a_hot_shard_uses_the_whole_rate_while_others_are_idle() {
 fn a_denial_says_when_although_magazines_hid_what_was_spent() {
     let (limiter, start) = limiter(100, 1_000, 2);
     assert!(limiter.take(0, 1, start).is_ok());
-    // A day on, the magazine's tokens are spent without anybody being told.
+    // A day later, the cached tokens are spent without any update of the bucket.
     let later = start + Duration::from_secs(86_400);
     let lying = limiter.status_at(later).shards[0];
     assert!(lying > 0 && limiter.take(0, u32::try_from(lying).unwrap(), later).is_ok());
@@ -109,7 +110,7 @@ proptest! {
         let (limiter, start) = limiter(rate, burst, shards);
         let (mut at, mut taken) = (Duration::ZERO, Vec::<(Duration, u32)>::new());
         for (shard, tokens, gap) in calls {
-            // Often at once, often some tokens' time, now and then long enough to fill up.
+            // Often without a gap, often the time of some tokens, sometimes long enough to fill the bucket.
             at += Duration::from_millis(match gap { 0..400 => 0, 900.. => 20_000, gap => gap });
             let before = limiter.status_at(start + at);
             if limiter.take(shard % shards, tokens, start + at).is_ok() {
@@ -119,7 +120,8 @@ proptest! {
             prop_assert_eq!(after.allowed, taken.iter().map(|(_, n)| u64::from(*n)).sum::<u64>());
             prop_assert!(after.remaining <= before.remaining.max(u64::from(burst)));
         }
-        // Nothing is held for ever: an hour on, a whole burst is there, or is told when.
+        // Nothing is held forever: an hour later a whole burst is available, or the denial reports when it
+        // will be.
         let later = start + at + Duration::from_secs(3_600);
         let there = limiter.take(0, burst, later).err().map_or(later, |d| d.not_before().expect("a moment"));
         prop_assert!(there == later || limiter.take(0, burst, there).is_ok());

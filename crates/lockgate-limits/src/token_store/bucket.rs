@@ -1,106 +1,108 @@
-//! What a store keeps of one limit, and each step on it: for a store that can run it inside its transaction.
+//! The bucket of one limit as a store keeps it, and each operation on it. A store runs the operation inside
+//! its transaction.
 //!
-//! It must never read a clock: `at` is the store's, in nanoseconds, and never goes back.
+//! Nothing here reads a clock: `at` is the store's time in nanoseconds, and never goes back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{AcquireRequest, Acquired, TokenBatchId};
 use crate::clock::nanos;
-use crate::line::{Decision, Line, Tokens, Wait};
 use crate::quota::Quota;
+use crate::schedule::{Decision, RefundAmount, Schedule, Wait};
 
-/// The state of one limit. Its fields are there to be written down and read again, nothing else.
+/// The state of one bucket. The fields are public so that a store can save and load them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketState {
-    /// The quota that holds.
+    /// The quota in force.
     pub quota: Quota,
-    /// When the line that tokens are counted on begins.
+    /// When the current schedule starts, in nanoseconds of the store's time.
     pub anchor: u64,
-    /// What was issued on it.
+    /// Units issued on the current schedule.
     pub issued: u64,
-    /// The number of the next chunk.
+    /// The number of the next batch.
     pub next_batch: u64,
-    /// The chunks that are out.
+    /// The batches that are outstanding.
     pub outstanding: BTreeMap<TokenBatchId, OutstandingBatch>,
 }
 
-/// A chunk that a process has.
+/// A batch that a process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutstandingBatch {
-    /// Its tokens, spent or not: its process tells only when it gives back.
+    /// All tokens of the batch, whether spent or not: the process reports what it spent only when it returns
+    /// the batch.
     pub tokens: u64,
-    /// Its end.
+    /// The expiry, in nanoseconds of the store's time.
     pub expires_at: u64,
 }
 
 impl BucketState {
-    /// A full bucket.
+    /// Creates a full bucket.
     #[must_use]
     pub fn full(quota: Quota, at: u64) -> Self {
         Self { quota, anchor: at, issued: 0, next_batch: 0, outstanding: BTreeMap::new() }
     }
 
-    /// An empty bucket without chunks: for a store that cannot tell any more what was spent. The numbers of chunks go on,
-    /// so that one from before changes nothing.
+    /// Returns an empty bucket without outstanding batches, for a store that no longer knows what was spent.
+    /// Batch numbers continue, so returning an earlier batch has no effect.
     #[must_use]
     pub fn emptied(&self, at: u64) -> Self {
-        let mut book = Self { next_batch: self.next_batch, ..Self::full(self.quota, at) };
-        if let Decision::Admit(issued) = book.line().charge(0, at, u64::from(self.quota.burst()), 0) {
-            book.issued = issued;
+        let mut bucket = Self { next_batch: self.next_batch, ..Self::full(self.quota, at) };
+        if let Decision::Admit(issued) = bucket.schedule().charge(0, at, u64::from(self.quota.burst()), 0) {
+            bucket.issued = issued;
         }
-        book
+        bucket
     }
 
-    /// Draws a chunk.
+    /// Acquires a batch.
     pub fn acquire(&mut self, request: &AcquireRequest, at: u64) -> Acquired {
         self.forget_ended(at);
-        if let Some((chunk, unspent)) = request.previous {
-            self.take_back(chunk, unspent, at);
+        if let Some((batch, unspent)) = request.previous {
+            self.take_back(batch, unspent, at);
         }
-        if self.line().is_far(at) {
+        if self.schedule().is_beyond_reach(at) {
             self.move_to(self.quota, at);
         }
-        let (line, held) = (self.line(), self.held());
-        let there = line.tokens(self.issued, at, held);
+        let (schedule, held) = (self.schedule(), self.held());
+        let there = schedule.tokens(self.issued, at, held);
         let tokens =
             there.clamp(u64::from(request.min_tokens), u64::from(request.max_tokens.max(request.min_tokens)));
-        match line.charge(self.issued, at, tokens, held) {
+        match schedule.charge(self.issued, at, tokens, held) {
             Decision::Admit(issued) => {
                 self.issued = issued;
                 self.hand_out(tokens, request.lifetime, at)
             }
             Decision::Deny(wait) => Acquired::Insufficient { retry_after: self.retry_after(wait, at) },
-            Decision::TooLong => Acquired::Insufficient { retry_after: Some(Duration::ZERO) },
+            Decision::Rebase => Acquired::Insufficient { retry_after: Some(Duration::ZERO) },
         }
     }
 
-    /// Takes unspent tokens of a chunk back.
-    pub fn give_back(&mut self, chunk: TokenBatchId, unspent: u32, at: u64) {
+    /// Takes the unspent tokens of a batch back.
+    pub fn give_back(&mut self, batch: TokenBatchId, unspent: u32, at: u64) {
         self.forget_ended(at);
-        self.take_back(chunk, unspent, at);
+        self.take_back(batch, unspent, at);
     }
 
-    /// Goes on with another quota: it has no token more than it had.
+    /// Switches to another quota. The bucket has no more tokens than before.
     pub fn set_quota(&mut self, quota: Quota, at: u64) {
         self.forget_ended(at);
         self.move_to(quota, at);
     }
 
-    /// Tokens that can be had at `at`.
+    /// Returns the tokens that are available at `at`.
     #[must_use]
     pub fn tokens(&self, at: u64) -> u64 {
-        self.line().tokens(self.issued, at, self.held())
+        self.schedule().tokens(self.issued, at, self.held())
     }
 
-    /// Tokens of the chunks that are out, spent or not.
+    /// Returns the tokens of all outstanding batches, whether spent or not.
     #[must_use]
     pub fn held(&self) -> u64 {
-        self.outstanding.values().map(|chunk| chunk.tokens).sum()
+        self.outstanding.values().map(|batch| batch.tokens).sum()
     }
 
-    fn line(&self) -> Line {
-        Line::new(self.quota, self.anchor)
+    fn schedule(&self) -> Schedule {
+        Schedule::new(self.quota, self.anchor)
     }
 
     fn hand_out(&mut self, tokens: u64, lifetime: Duration, at: u64) -> Acquired {
@@ -117,34 +119,34 @@ impl BucketState {
         let moment = match wait {
             Wait::Never => return None,
             Wait::In(span) => at.saturating_add(span.as_nanos()),
-            // Others have it all in hand: until the first of their chunks ends.
+            // Other processes hold all of the burst: wait until their first batch expires.
             Wait::Held => {
-                self.outstanding.values().map(|chunk| chunk.expires_at.saturating_add(1)).min().unwrap_or(at)
+                self.outstanding.values().map(|batch| batch.expires_at.saturating_add(1)).min().unwrap_or(at)
             }
         };
         Some(Duration::from_nanos(moment.saturating_sub(at)))
     }
 
-    fn take_back(&mut self, chunk: TokenBatchId, unspent: u32, at: u64) {
-        let Some(OutstandingBatch { tokens, .. }) = self.outstanding.get(&chunk).copied() else { return };
+    fn take_back(&mut self, batch: TokenBatchId, unspent: u32, at: u64) {
+        let Some(OutstandingBatch { tokens, .. }) = self.outstanding.get(&batch).copied() else { return };
         let unspent = u64::from(unspent).min(tokens);
-        // While the chunk still counts as out: what was saved up beside it is forfeited first.
-        self.issued = self.line().refunded(self.issued, at, Tokens::Exactly(unspent), self.held());
-        self.outstanding.remove(&chunk);
+        // The batch still counts as held here, so what was saved up alongside it is forfeited first.
+        self.issued = self.schedule().refunded(self.issued, at, RefundAmount::Exactly(unspent), self.held());
+        self.outstanding.remove(&batch);
     }
 
-    /// TokenStore whose end has passed: what was unspent of them is lost.
+    /// Removes expired batches. Their unspent tokens are lost.
     fn forget_ended(&mut self, at: u64) {
         let ended: Vec<TokenBatchId> =
-            self.outstanding.iter().filter(|(_, chunk)| chunk.expires_at < at).map(|(id, _)| *id).collect();
-        for chunk in ended {
-            self.take_back(chunk, 0, at);
+            self.outstanding.iter().filter(|(_, batch)| batch.expires_at < at).map(|(id, _)| *id).collect();
+        for batch in ended {
+            self.take_back(batch, 0, at);
         }
     }
 
     fn move_to(&mut self, quota: Quota, at: u64) {
-        let to = Line::new(quota, at);
-        self.issued = self.line().moved(self.issued, at, self.held(), &to);
+        let to = Schedule::new(quota, at);
+        self.issued = self.schedule().moved(self.issued, at, self.held(), &to);
         (self.quota, self.anchor) = (quota, at);
     }
 }

@@ -1,6 +1,7 @@
-//! The chunks of one process: for tests, for a single process, and to show what a store has to do.
+//! A token store in memory: for tests, for a single process, and as a reference implementation.
 //!
-//! It must never do in two steps what a store has to do in one.
+//! Each operation holds the lock from beginning to end, as other stores run each operation in one
+//! transaction.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,13 +28,13 @@ impl Default for MemoryTokenStore {
 }
 
 impl MemoryTokenStore {
-    /// No limit yet: each one's bucket is full when it is first drawn from.
+    /// Creates a store without limits. A new limit starts with a full bucket.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// As [`MemoryTokenStore::new`], with a clock that begins at `start`.
+    /// Like [`MemoryTokenStore::new`], with a clock that begins at `start`.
     #[must_use]
     pub fn starting_at(start: Instant) -> Self {
         Self { epoch: Epoch::starting_at(start), limits: Mutex::default() }
@@ -58,11 +59,11 @@ impl TokenStore for MemoryTokenStore {
         })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, batch: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let at = self.at();
             if let Some(limit) = self.limits().get_mut(limit) {
-                limit.give_back(chunk, unspent, at);
+                limit.give_back(batch, unspent, at);
             }
             Ok(())
         })

@@ -1,6 +1,6 @@
-//! Where a limit is on its way through its ramp, as the store keeps it in the note of a change.
+//! The position of a limit in its ramp, as stored in the note of a change.
 //!
-//! A text that is not such a note is no stage: nothing is guessed.
+//! A text that does not parse as such a note means that the limit is in no step.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,13 +9,14 @@ use super::Ramp;
 use crate::quota::Quota;
 use crate::token_store::{LimitChange, MAX_NOTE_BYTES};
 
-/// The word that a note of a stage begins with.
+/// The first word of the note.
 const WORD: &str = "step";
 
-/// What stands for "no rate is configured".
+/// Written instead of a rate if none is configured.
 const NONE: &str = "none";
 
-/// The stage of a limit, what is in force without ramp, and why it is in this stage.
+/// The ramp step of a limit, the quota that is configured without the ramp, and why the limit is in this
+/// step.
 ///
 /// ```
 /// use lockgate_limits::{Quota, RampState};
@@ -28,17 +29,17 @@ const NONE: &str = "none";
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RampState {
-    /// The place of the stage; the first is 0.
+    /// The index of the step, starting at 0.
     pub step: usize,
-    /// The quota without ramp; `None`: no rate. It is in force again when the ramp end.
+    /// The quota that is in force again when the ramp ends. `None`: no rate.
     pub configured: Option<Quota>,
-    /// Why the limit is in this stage, for people. Control characters are left out, and a long text is cut.
+    /// Why the limit is in this step, for people. Control characters are removed, and a long text is cut.
     pub reason: String,
 }
 
 impl RampState {
-    /// The change that puts a limit at this version into the stage. Without ramp it is the one that ends
-    /// them.
+    /// Returns the change that puts a limit at this version into the step. If the ramp has no steps, it is
+    /// the change that ends the ramp.
     #[must_use]
     pub fn change(&self, ramp: &Ramp, version: u64) -> LimitChange {
         let Some(stage) = ramp.step(self.step) else { return self.end(version) };
@@ -46,14 +47,14 @@ impl RampState {
         LimitChange { quota, note, version: Some(version) }
     }
 
-    /// The change that ends the ramp: what is configured is in force again.
+    /// Returns the change that ends the ramp: the configured quota is in force again.
     #[must_use]
     pub fn end(&self, version: u64) -> LimitChange {
         LimitChange { quota: self.configured, note: Some(String::new()), version: Some(version) }
     }
 }
 
-/// The text is not the note of a stage.
+/// The text does not describe a ramp step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the note of a stage")]
 pub struct ParseRampStateError;
