@@ -1,4 +1,5 @@
-//! Bursts: what is saved up while nobody calls, what a denial tells, and a rate that changes meanwhile.
+//! Bursts: tokens that are saved up while there are no calls, the information in a denial, and a change of the
+//! rate.
 //!
 //! `cargo run -p lockgate-limits --example bursts`
 

@@ -1,4 +1,5 @@
-//! Tiers of an API gateway: each customer has a limit of its own, by its tier, and the backend one for all.
+//! Tiers of an API gateway: each customer has a limit that depends on the tier, and the backend has one for
+//! all.
 //!
 //! `cargo run -p lockgate-limits --example gateway_tiers`
 
@@ -20,7 +21,7 @@ fn main() -> Result<(), QuotaError> {
     for n in 0..200u32 {
         let now = start + Duration::from_millis(10) * n;
         for (tier_index, (tier, customer)) in [(&free, "ann"), (&paid, "bob")].into_iter().enumerate() {
-            // The customer's own limit first: what it denies is no load for the backend's.
+            // The customer's own limit first: a call that it denies must not use up the backend's limit.
             let answer = tier.try_acquire_at(&customer, 1, now).and_then(|()| backend.try_enter_at(now));
             if let (Ok(_guard), Some(passed)) = (answer, passed.get_mut(tier_index)) {
                 *passed += 1;

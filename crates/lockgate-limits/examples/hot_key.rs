@@ -1,4 +1,4 @@
-//! A hot key among many: it is found by sampling, gets magazines, and loses them when it is hot no longer.
+//! A hot key among many: sampling finds it, it gets a sharded limiter, and loses it when it cools down.
 //!
 //! `cargo run -p lockgate-limits --example hot_key`
 

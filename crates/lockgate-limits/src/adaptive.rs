@@ -36,22 +36,22 @@ pub use recommendation::{
     AdaptiveMode, AdaptiveOptions, Observation, Recommendation, RecommendationReason, Signal,
 };
 
-/// Calls that must have ended before anything except congestion is judged.
-const ENOUGH: u32 = 20;
+/// Calls that must have ended before anything except congestion is evaluated.
+const MIN_CALLS: u32 = 20;
 
 /// The longest latency at which the limit still grows, relative to the best latency.
-const NEAR: f64 = 1.5;
+const MAX_LATENCY_TO_GROW: f64 = 1.5;
 
 /// The longest latency after a growth, relative to the latency before it. A single call that hung raises the
 /// mean of twenty by a tenth, and says nothing about the limit.
-const NO_WORSE: f64 = 1.25;
+const MAX_LATENCY_AFTER_GROWTH: f64 = 1.25;
 
 /// How long the limit does not grow after it was taken back. When a backend regains capacity does not depend
-/// on the duration of its calls, so this is a duration and not a number of judgements.
-const VETO: Duration = Duration::from_secs(15);
+/// on the duration of its calls, so this is a duration and not a number of evaluations.
+const GROWTH_PAUSE: Duration = Duration::from_secs(15);
 
 /// The limit grows by at most the configured limit divided by this.
-const STRIDE: u32 = 16;
+const MAX_STEP_DIVISOR: u32 = 16;
 
 /// The limit of one pool, as recommended from the signals of its backend.
 ///
@@ -76,17 +76,17 @@ pub struct AdaptiveLimit {
     options: AdaptiveOptions,
     limit: u32,
     service: Service,
-    // Since the last judgement.
+    // Since the last evaluation.
     congested: u32,
     most_when_congested: u32,
     most_in_use: u32,
     lowered_at: Option<Instant>,
-    judged_at: Option<Instant>,
+    evaluated_at: Option<Instant>,
     // The limit to return to, and the latency before the last growth.
     grown_from: Option<(u32, f64)>,
     /// Growths in a row.
     growths: u32,
-    vetoed_until: Option<Instant>,
+    no_growth_until: Option<Instant>,
 }
 
 impl AdaptiveLimit {
@@ -103,10 +103,10 @@ impl AdaptiveLimit {
             most_when_congested: 0,
             most_in_use: 0,
             lowered_at: None,
-            judged_at: None,
+            evaluated_at: None,
             grown_from: None,
             growths: 0,
-            vetoed_until: None,
+            no_growth_until: None,
         }
     }
 
@@ -114,7 +114,7 @@ impl AdaptiveLimit {
     pub fn observe(&mut self, call: &Observation<'_>) {
         self.most_in_use = self.most_in_use.max(call.in_use);
         match call.signal {
-            Signal::Responded => self.service.answered(call.kind, call.latency),
+            Signal::Responded => self.service.record(call.kind, call.latency),
             Signal::Throttled | Signal::TimedOut => {
                 self.congested += 1;
                 self.most_when_congested = self.most_when_congested.max(call.in_use);
@@ -125,8 +125,11 @@ impl AdaptiveLimit {
 
     /// Returns the recommendation at `now`. It changes at most once per p90 of the service time.
     pub fn decide(&mut self, now: Instant) -> Recommendation {
-        let why =
-            if self.options.mode == AdaptiveMode::Off { RecommendationReason::Off } else { self.judge(now) };
+        let why = if self.options.mode == AdaptiveMode::Off {
+            RecommendationReason::Off
+        } else {
+            self.evaluate(now)
+        };
         let in_force = match self.options.mode {
             AdaptiveMode::Enforce => self.limit,
             AdaptiveMode::Off | AdaptiveMode::Observe => self.options.configured,
@@ -142,11 +145,11 @@ impl AdaptiveLimit {
             Ordering::Less => {
                 self.lowered_at = Some(now);
                 if grown_from.is_some() {
-                    self.veto(limit, now);
+                    self.take_back(limit, now);
                 }
             }
             Ordering::Equal => {
-                self.veto(limit, now);
+                self.take_back(limit, now);
             }
             // If another process has raised the limit, the first process that sees a rejection takes it back.
             Ordering::Greater => {
@@ -155,27 +158,28 @@ impl AdaptiveLimit {
             }
         }
         self.limit = limit.clamp(self.options.min, self.options.configured);
-        self.begin(now);
+        self.begin_period(now);
     }
 
-    fn judge(&mut self, now: Instant) -> RecommendationReason {
+    fn evaluate(&mut self, now: Instant) -> RecommendationReason {
         if self.congested > 0 {
             return self.lower(now);
         }
         let is_early =
-            self.judged_at.is_some_and(|at| now.saturating_duration_since(at) < self.service.p90());
-        let Some(latency) = self.service.relative().filter(|_| self.service.calls() >= ENOUGH && !is_early)
+            self.evaluated_at.is_some_and(|at| now.saturating_duration_since(at) < self.service.p90());
+        let Some(latency) =
+            self.service.relative().filter(|_| self.service.calls() >= MIN_CALLS && !is_early)
         else {
             return RecommendationReason::TooFewCalls;
         };
         let most_in_use = self.most_in_use;
-        self.begin(now);
+        self.begin_period(now);
         // A recommendation that is not enforced cannot make a call slower.
         if let Some((before, then)) = self.grown_from.take()
-            && latency > then * NO_WORSE
+            && latency > then * MAX_LATENCY_AFTER_GROWTH
             && self.options.mode == AdaptiveMode::Enforce
         {
-            return self.veto(before, now);
+            return self.take_back(before, now);
         }
         let why = self.raise(latency, most_in_use, now);
         self.growths = if why == RecommendationReason::Grown { self.growths + 1 } else { 0 };
@@ -183,9 +187,9 @@ impl AdaptiveLimit {
     }
 
     /// Returns to the limit before it grew, and stays there for a while.
-    fn veto(&mut self, before: u32, now: Instant) -> RecommendationReason {
+    fn take_back(&mut self, before: u32, now: Instant) -> RecommendationReason {
         self.limit = before;
-        self.vetoed_until = Some(now + VETO);
+        self.no_growth_until = Some(now + GROWTH_PAUSE);
         RecommendationReason::BackedOff
     }
 
@@ -199,10 +203,10 @@ impl AdaptiveLimit {
         // Above the recommendation, a rejection shows that this many calls are too many, not that the
         // recommendation is.
         let too_many = self.limit.max(self.most_when_congested);
-        self.begin(now);
+        self.begin_period(now);
         self.lowered_at = Some(now);
         if let Some((before, _)) = self.grown_from.take() {
-            return self.veto(before, now);
+            return self.take_back(before, now);
         }
         self.limit = self.limit.min(too_many * 7 / 10).max(self.options.min);
         RecommendationReason::Congested
@@ -212,13 +216,13 @@ impl AdaptiveLimit {
         if self.limit >= self.options.configured {
             return RecommendationReason::AtConfigured;
         }
-        if latency > NEAR {
+        if latency > MAX_LATENCY_TO_GROW {
             return RecommendationReason::Slow;
         }
         if most_in_use * 2 < self.limit {
             return RecommendationReason::Unused;
         }
-        if self.vetoed_until.is_some_and(|until| now < until) {
+        if self.no_growth_until.is_some_and(|until| now < until) {
             return RecommendationReason::BackedOff;
         }
         self.grown_from = Some((self.limit, latency));
@@ -228,15 +232,15 @@ impl AdaptiveLimit {
 
     fn step(&self) -> u32 {
         let first = self.limit.checked_ilog10().unwrap_or(0).max(1);
-        first.saturating_mul(self.growths + 1).min((self.options.configured / STRIDE).max(first))
+        first.saturating_mul(self.growths + 1).min((self.options.configured / MAX_STEP_DIVISOR).max(first))
     }
 
-    /// Begins a new judgement.
-    fn begin(&mut self, now: Instant) {
-        self.judged_at = Some(now);
+    /// Begins a new evaluation.
+    fn begin_period(&mut self, now: Instant) {
+        self.evaluated_at = Some(now);
         self.congested = 0;
         self.most_when_congested = 0;
         self.most_in_use = 0;
-        self.service.begin();
+        self.service.begin_period();
     }
 }

@@ -180,7 +180,7 @@ impl AtomicBucket {
     pub(crate) fn set_quota(&self, now: u64, quota: Quota, held: impl Fn() -> u64) {
         self.change(|schedule, issued| {
             let to = Schedule::new(quota, now);
-            (to, schedule.moved(issued, now, held(), &to))
+            (to, schedule.issued_on(issued, now, held(), &to))
         });
     }
 
@@ -244,7 +244,7 @@ impl AtomicBucket {
                 return (*schedule, issued);
             }
             let to = Schedule { anchor: now, ..*schedule };
-            (to, schedule.moved(issued, now, held(), &to))
+            (to, schedule.issued_on(issued, now, held(), &to))
         });
     }
 

@@ -23,7 +23,7 @@ use crate::clock::now;
 pub struct BreakerOptions {
     /// How long outcomes are counted together. Default: 10 s.
     pub window: Duration,
-    /// The fewest calls in a window before it is judged. Default: 20.
+    /// The fewest calls in a window before it is evaluated. Default: 20.
     pub min_calls: u32,
     /// The share of failures at which the breaker opens. Default: 0.5.
     pub failure_rate: f64,
@@ -268,89 +268,4 @@ fn after_probe(step: &mut usize, succeeded: &mut u32) -> Option<State> {
 
 #[cfg(test)]
 #[cfg(not(loom))]
-mod tests {
-    use super::*;
-
-    fn breaker() -> (CircuitBreaker, Instant) {
-        let options = BreakerOptions { min_calls: 4, ..BreakerOptions::default() };
-        (CircuitBreaker::new(options), Instant::now())
-    }
-
-    fn opened() -> (CircuitBreaker, Instant) {
-        let (breaker, now) = breaker();
-        for _ in 0..4 {
-            breaker.permit_at(now).unwrap().failed_at(now);
-        }
-        (breaker, now)
-    }
-
-    #[test]
-    fn it_opens_at_the_share_of_failures_and_not_before_enough_calls() {
-        let (breaker, now) = breaker();
-        for _ in 0..3 {
-            breaker.permit_at(now).unwrap().failed_at(now);
-            assert_eq!(breaker.state(), BreakerState::Closed);
-        }
-        breaker.permit_at(now).unwrap().failed_at(now);
-        assert_eq!(breaker.state(), BreakerState::Open);
-    }
-
-    #[test]
-    fn failures_of_an_earlier_window_are_forgotten() {
-        let (breaker, now) = breaker();
-        for _ in 0..3 {
-            breaker.permit_at(now).unwrap().failed_at(now);
-        }
-        let later = now + Duration::from_secs(10);
-        breaker.permit_at(later).unwrap().failed_at(later);
-        assert_eq!(breaker.state(), BreakerState::Closed);
-    }
-
-    #[test]
-    fn probes_come_one_two_and_four_at_a_time_and_then_it_closes() {
-        let (breaker, now) = opened();
-        let early = now + Duration::from_secs(30) - Duration::from_nanos(1);
-        assert!(breaker.permit_at(early).is_err());
-        let later = now + Duration::from_secs(30);
-        for step in [1, 2, 4] {
-            let probes: Vec<CallPermit> = (0..step).map(|_| breaker.permit_at(later).unwrap()).collect();
-            assert_eq!(breaker.permit_at(later).unwrap_err().retry_at(), None, "step of {step}");
-            assert_eq!(breaker.state(), BreakerState::HalfOpen);
-            probes.into_iter().for_each(|probe| probe.succeeded_at(later));
-        }
-        assert_eq!(breaker.state(), BreakerState::Closed);
-    }
-
-    #[test]
-    fn a_failed_probe_opens_again_and_others_of_its_step_have_no_say() {
-        let (breaker, now) = opened();
-        let later = now + Duration::from_secs(30);
-        breaker.permit_at(later).unwrap().succeeded_at(later);
-        let (first, second) = (breaker.permit_at(later).unwrap(), breaker.permit_at(later).unwrap());
-        first.failed_at(later);
-        second.succeeded_at(later);
-        assert_eq!(breaker.permit_at(later).unwrap_err().retry_at(), Some(later + Duration::from_secs(30)));
-    }
-
-    #[test]
-    fn a_cancelled_probe_frees_its_place() {
-        let (breaker, now) = opened();
-        let later = now + Duration::from_secs(30);
-        drop(breaker.permit_at(later).unwrap());
-        assert!(breaker.permit_at(later).is_ok());
-    }
-
-    #[test]
-    fn a_call_from_before_it_opened_does_not_close_it() {
-        let (breaker, now) = breaker();
-        let old = breaker.permit_at(now).unwrap();
-        for _ in 0..4 {
-            breaker.permit_at(now).unwrap().failed_at(now);
-        }
-        let later = now + Duration::from_secs(30);
-        let probe = breaker.permit_at(later).unwrap();
-        old.failed_at(later);
-        assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        probe.succeeded_at(later);
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 //! The suite uses the store only through [`TokenStore`], as two processes would.
 //!
 //! ```ignore
-//! // tests/chunks.rs of a store; `lockgate-limits` with the feature `conformance`
+//! // tests/token_store.rs of a store; `lockgate-limits` with the feature `conformance`
 //! async fn fresh() -> StorePair { /* a store without limits */ }
 //! lockgate_limits::token_store_suite!(fresh);
 //! ```
@@ -15,7 +15,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::missing_panics_doc,
-    reason = "these are tests: a case fails by a panic, and its name is its documentation"
+    reason = "test cases: a failure panics, and the name documents the case"
 )]
 
 mod changes;
@@ -27,12 +27,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use changes::{
-    a_change_holds_at_once_and_creates_nothing, a_change_that_was_decided_on_an_older_version_is_refused,
-    age_begins_anew_with_each_change, limit_without_a_rate_keeps_its_note,
-    rate_that_is_set_after_it_was_unset_gives_no_new_burst,
-    report_counts_for_the_version_that_it_names_alone, samples_of_all_processes_are_added_up_and_bounded,
-    tokens_in_hand_go_back_when_the_rate_is_lowered,
-    unset_limit_admits_everything_and_is_created_again_by_a_config_alone,
+    age_restarts_with_each_change, change_applies_at_once_and_creates_no_token,
+    change_based_on_an_older_version_is_rejected, limit_without_a_rate_keeps_its_note,
+    local_tokens_are_returned_when_the_rate_is_lowered, rate_set_again_after_unset_gives_no_new_burst,
+    report_counts_only_for_the_version_that_it_names, samples_of_all_processes_are_added_up_and_bounded,
+    unset_limit_admits_everything_and_is_recreated_only_by_a_configuration,
     waiting_caller_follows_a_raised_rate,
 };
 
@@ -58,24 +57,24 @@ macro_rules! token_store_suite {
     };
     ($fresh:path, ($($how:tt)*)) => {
         $crate::token_store_suite!(@ $fresh, ($($how)*),
-            unspent_tokens_come_back_once,
-            a_chunk_that_ended_is_lost_and_cannot_be_given_back,
-            a_chunk_that_is_out_counts_as_part_of_the_burst,
-            what_is_spent_at_once_is_not_out,
-            limits_know_nothing_of_each_other,
-            who_comes_with_an_old_file_reverts_nothing,
-            a_change_holds_at_once_and_creates_nothing,
-            a_change_that_was_decided_on_an_older_version_is_refused,
+            unspent_tokens_are_returned_once,
+            expired_batch_is_lost_and_cannot_be_returned,
+            outstanding_batch_counts_as_part_of_the_burst,
+            tokens_spent_at_once_are_not_outstanding,
+            limits_of_different_names_are_independent,
+            outdated_configuration_reverts_nothing,
+            change_applies_at_once_and_creates_no_token,
+            change_based_on_an_older_version_is_rejected,
             waiting_caller_follows_a_raised_rate,
-            tokens_in_hand_go_back_when_the_rate_is_lowered,
-            unset_limit_admits_everything_and_is_created_again_by_a_config_alone,
-            rate_that_is_set_after_it_was_unset_gives_no_new_burst,
+            local_tokens_are_returned_when_the_rate_is_lowered,
+            unset_limit_admits_everything_and_is_recreated_only_by_a_configuration,
+            rate_set_again_after_unset_gives_no_new_burst,
             limit_without_a_rate_keeps_its_note,
             samples_of_all_processes_are_added_up_and_bounded,
-            report_counts_for_the_version_that_it_names_alone,
-            age_begins_anew_with_each_change,
-            who_comes_when_told_is_served,
-            more_than_a_burst_is_never_there,
+            report_counts_only_for_the_version_that_it_names,
+            age_restarts_with_each_change,
+            retry_at_the_reported_time_is_served,
+            more_than_a_burst_is_never_available,
             two_processes_never_exceed_any_window_and_use_the_rate,
         );
     };
@@ -129,7 +128,7 @@ async fn set(store: &Arc<dyn TokenStore>, quota: Quota, note: Option<&str>, vers
 }
 
 /// Rule 3.
-pub async fn unspent_tokens_come_back_once(store: StorePair) {
+pub async fn unspent_tokens_are_returned_once(store: StorePair) {
     let (id, all) = acquire(&store.first, wish(slow(40), 40)).await;
     assert_eq!(all, 40);
     for _ in 0..3 {
@@ -142,7 +141,7 @@ pub async fn unspent_tokens_come_back_once(store: StorePair) {
 }
 
 /// Rule 2: the tokens of a dead process are lost.
-pub async fn a_chunk_that_ended_is_lost_and_cannot_be_given_back(store: StorePair) {
+pub async fn expired_batch_is_lost_and_cannot_be_returned(store: StorePair) {
     let short = AcquireRequest { lifetime: Duration::from_millis(150), ..wish(slow(40), 40) };
     let (id, all) = acquire(&store.first, short).await;
     assert_eq!(all, 40);
@@ -156,7 +155,7 @@ pub async fn a_chunk_that_ended_is_lost_and_cannot_be_given_back(store: StorePai
 }
 
 /// Rule 1: tokens that another process may spend at any moment are not saved up a second time.
-pub async fn a_chunk_that_is_out_counts_as_part_of_the_burst(store: StorePair) {
+pub async fn outstanding_batch_counts_as_part_of_the_burst(store: StorePair) {
     let fast = Quota::per_second(1_000, 40).unwrap();
     let (id, all) = acquire(&store.first, wish(fast, 30)).await;
     assert_eq!(all, 30);
@@ -172,7 +171,7 @@ pub async fn a_chunk_that_is_out_counts_as_part_of_the_burst(store: StorePair) {
 }
 
 /// Otherwise, with a burst of one, one process alone would be served, at half the rate.
-pub async fn what_is_spent_at_once_is_not_out(store: StorePair) {
+pub async fn tokens_spent_at_once_are_not_outstanding(store: StorePair) {
     let quota = Quota::per_second(20, 1).unwrap();
     let at_once = AcquireRequest { lifetime: Duration::ZERO, ..wish(quota, 1) };
     for store in [&store.first, &store.second, &store.first] {
@@ -183,7 +182,7 @@ pub async fn what_is_spent_at_once_is_not_out(store: StorePair) {
 }
 
 /// Limits of different names are independent.
-pub async fn limits_know_nothing_of_each_other(store: StorePair) {
+pub async fn limits_of_different_names_are_independent(store: StorePair) {
     for name in ["a", "b", "a:b"] {
         let acquired = store.first.acquire(name, wish(slow(40), 40)).await.unwrap();
         assert!(matches!(acquired, Acquired::Batch { tokens: 40, .. }), "{name}: {acquired:?}");
@@ -193,7 +192,7 @@ pub async fn limits_know_nothing_of_each_other(store: StorePair) {
 }
 
 /// Rule 4.
-pub async fn who_comes_with_an_old_file_reverts_nothing(store: StorePair) {
+pub async fn outdated_configuration_reverts_nothing(store: StorePair) {
     assert_eq!(acquire(&store.first, wish(slow(40), 40)).await.1, 40);
     let acquired = store.second.acquire("n", wish(slow(400), 400)).await.unwrap();
     assert!(matches!(acquired, Acquired::Insufficient { .. }), "{acquired:?}");
@@ -202,7 +201,7 @@ pub async fn who_comes_with_an_old_file_reverts_nothing(store: StorePair) {
 }
 
 /// A response without tokens reports when to retry.
-pub async fn who_comes_when_told_is_served(store: StorePair) {
+pub async fn retry_at_the_reported_time_is_served(store: StorePair) {
     let quota = Quota::per_second(20, 5).unwrap();
     assert_eq!(
         acquire(&store.first, AcquireRequest { lifetime: Duration::ZERO, ..wish(quota, 5) }).await.1,
@@ -220,7 +219,7 @@ pub async fn who_comes_when_told_is_served(store: StorePair) {
 }
 
 /// Waiting does not help.
-pub async fn more_than_a_burst_is_never_there(store: StorePair) {
+pub async fn more_than_a_burst_is_never_available(store: StorePair) {
     let acquired =
         store.first.acquire("n", AcquireRequest { min_tokens: 41, ..wish(slow(40), 50) }).await.unwrap();
     assert_eq!(acquired, Acquired::Insufficient { retry_after: None });
@@ -245,7 +244,7 @@ pub async fn two_processes_never_exceed_any_window_and_use_the_rate(store: Store
                     before = None;
                     elapse(retry_after.unwrap()).await;
                 }
-                Acquired::NoLimit => panic!("there is one"),
+                Acquired::NoLimit => panic!("a rate is in force"),
             }
         }
         taken

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_many_threads_count_is_all_there() {
+    fn counts_of_many_threads_are_complete() {
         let counters = Counters::new();
         // More threads at once than there are cells, and repeatedly new threads with the same indices.
         for _ in 0..50 {

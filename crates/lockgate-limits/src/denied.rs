@@ -84,9 +84,9 @@ fn text(reason: DenialReason) -> &'static str {
     match reason {
         DenialReason::Rate => "above the rate",
         DenialReason::Reserved => "the tokens are reserved",
-        DenialReason::TooLarge => "more than a whole burst",
-        DenialReason::InFlight => "as many calls as allowed are in flight",
-        DenialReason::TooManyKeys => "as many keys as allowed are in use",
+        DenialReason::TooLarge => "the request exceeds the burst",
+        DenialReason::InFlight => "the maximum of calls in flight is reached",
+        DenialReason::TooManyKeys => "the maximum of keys is reached",
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     use crate::{Quota, TokenBucket};
 
     #[test]
-    fn who_asks_before_the_start_is_told_the_way_to_the_start_too() {
+    fn wait_of_a_call_before_the_start_includes_the_time_until_the_start() {
         let asked = Instant::now();
         let start = asked + Duration::from_secs(5);
         let bucket = TokenBucket::starting_at(Quota::per_second(2, 1).unwrap(), start);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_is_no_whole_nanosecond_is_rounded_up() {
+    fn wait_is_rounded_up_to_a_whole_nanosecond() {
         let start = Instant::now();
         let bucket = TokenBucket::starting_at(Quota::per_second(3, 1).unwrap(), start);
         assert!(bucket.try_acquire_at(1, start).is_ok());
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_denied_for_reserved_tokens_is_told_the_nanosecond_after_their_window() {
+    fn denial_for_reserved_tokens_names_the_nanosecond_after_their_window() {
         // First while time would yield the missing token; later when it has, and the other tokens are still
         // reserved.
         for asked_after in [0, 50] {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_ends_before_the_tokens_are_there_is_not_what_a_call_waits_for() {
+    fn denial_names_the_refill_if_it_is_later_than_the_reservation_window() {
         let (bucket, _reserved, start) = three_of_four_reserved(1);
         let _promised = bucket.reserve_at(4, Duration::from_secs(10), start).unwrap();
         let denied = bucket.try_acquire_at(2, start).unwrap_err();

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_the_rate_denies_gives_its_permit_back() {
+    fn call_denied_by_the_rate_releases_its_permit() {
         let (gate, start) = gate(1, 2);
         let _first = gate.try_enter_at(start).unwrap();
         let denied = gate.try_enter_at(start).unwrap_err();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_flight_denies_uses_no_token() {
+    fn call_denied_by_the_in_flight_bound_uses_no_token() {
         let (gate, start) = gate(2, 1);
         let first = gate.try_enter_at(start).unwrap();
         for _ in 0..5 {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_enters_when_both_allow_it() {
+    async fn waiting_call_enters_when_both_bounds_allow_it() {
         let gate = Gate::new(Quota::per_second(10, 1).unwrap(), 1);
         let start = now();
         let first = gate.enter().await.unwrap();

@@ -1,7 +1,7 @@
 //! The keyed limiter: a limit for each key, in bounded memory, with sharded limiters for hot keys.
 //!
 //! The bucket of a key is stored in one partition of the table, under the lock of that partition. Sampling
-//! finds keys that are called so often that calls would wait for this lock. Such a hot key gets a
+//! finds keys that are called often enough that calls would wait for this lock. Such a hot key gets a
 //! [`ShardedLimiter`] until it is not hot any more. Moving a bucket between the two creates no token.
 //!
 //! A key is removed only when its bucket is full, so that it cannot be distinguished from a new key.
@@ -25,7 +25,7 @@ use crate::quota::Quota;
 use crate::schedule::Schedule;
 use crate::sharded::ShardedLimiter;
 use crate::sync::{CachePadded, Mutex, lock};
-use hot::{Hot, Samples};
+use hot::{CallSamples, HotKeys};
 use partition::{Entry, Partition};
 
 /// The fewest and the most partitions of the table: enough that two threads seldom need the same one.
@@ -70,8 +70,8 @@ pub struct KeyedLimiter<K, S = RandomState> {
     quota: Mutex<Quota>,
     hasher: S,
     partitions: Box<[CachePadded<Mutex<Partition<K>>>]>,
-    hot: Hot<K>,
-    samples: CachePadded<Mutex<Samples<K>>>,
+    hot: HotKeys<K>,
+    samples: CachePadded<Mutex<CallSamples<K>>>,
     threshold: f64,
 }
 
@@ -130,8 +130,8 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
             partitions: (0..partitions)
                 .map(|_| CachePadded(Mutex::new(Partition::new(schedule, most))))
                 .collect(),
-            hot: Hot::new(),
-            samples: CachePadded(Mutex::new(Samples::default())),
+            hot: HotKeys::new(),
+            samples: CachePadded(Mutex::new(CallSamples::default())),
             threshold: options.rebalance_threshold,
         }
     }

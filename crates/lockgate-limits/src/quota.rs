@@ -81,7 +81,7 @@ impl Rate {
 
     /// Returns the tokens per second, rounded to the nearest `f64`. For display only.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a number to show")]
+    #[expect(clippy::cast_precision_loss, reason = "for display only")]
     pub fn as_per_second(&self) -> f64 {
         self.tokens as f64 / self.nanos as f64 * 1e9
     }
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ends_of_the_range_are_allowed_and_nothing_beyond() {
+    fn rates_at_the_ends_of_the_range_are_valid_and_none_beyond() {
         let day = Duration::from_secs(86_400);
         assert!(Rate::new(1, day).is_ok());
         assert_eq!(Rate::new(1, day + Duration::from_nanos(1)), Err(QuotaError::Rate));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn share_of_a_rate_is_never_faster_and_can_be_written_down() {
+    fn share_of_a_rate_is_never_faster_and_can_be_formatted() {
         let day = 86_400_000_000_000u64;
         for (tokens, nanos) in
             [(10, 1_000_000_000), (1, day), (u32::MAX, day), (4_294_967_291, u64::MAX), (7, 13)]
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_at_least_one_and_fills_in_its_time() {
+    fn burst_is_at_least_one_and_fills_within_200_days() {
         let daily = Rate::every(Duration::from_secs(86_400)).unwrap();
         assert_eq!(Quota::new(daily, 0), Err(QuotaError::NoBurst));
         assert!(Quota::new(daily, 200).is_ok());

@@ -91,7 +91,7 @@ fn share(of: u32, percent: u8) -> u32 {
 ///
 /// let ramp = Ramp::default();
 /// let configured = Some(Quota::per_second(100, 150)?);
-/// let first = ramp.step(0).and_then(|stage| stage.quota(configured));
+/// let first = ramp.step(0).and_then(|step| step.quota(configured));
 /// assert_eq!(first, Some(Quota::per_second(5, 7)?));
 ///
 /// let good = Samples { ended: 100, failed: 1, slow: 5 };
@@ -105,7 +105,7 @@ pub struct Ramp {
     pub steps: Vec<RampStep>,
     /// The shortest duration of a step. Default: 10 min.
     pub soak: Duration,
-    /// How many calls of all processes must have ended in a step before it is judged. Default: 100.
+    /// How many calls of all processes must have ended in a step before it is evaluated. Default: 100.
     pub min_samples: u32,
     /// The share of failed calls above which the limit goes back a step. Default: 0.01.
     pub max_error_rate: f64,

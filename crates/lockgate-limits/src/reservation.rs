@@ -51,7 +51,7 @@ pub enum NotExecuted {
     Early,
     /// It is after `expires_at`, or the reservation was already executed. The tokens of an expired
     /// reservation were returned.
-    #[error("the reservation has expired or was executed before")]
+    #[error("the reservation has expired or was already executed")]
     Ended,
 }
 

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_spread_below_a_bound_that_doubles_up_to_the_cap() {
+    fn waits_spread_below_a_ceiling_that_doubles_up_to_the_cap() {
         let backoff = Backoff { retries: 10, cap: Duration::from_secs(5), ..Backoff::default() };
         let lives: Vec<Vec<Duration>> = (0..500).map(|_| backoff.build().collect()).collect();
         for nth in 0..10 {
@@ -158,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_holds_also_above_the_cap() {
+    fn floor_applies_even_above_the_cap() {
         let floor = Duration::from_secs(60);
         assert!(Backoff::default().with_floor(floor).build().all(|wait| wait == floor));
     }
 
     #[test]
-    fn when_everything_fails_retries_are_a_tenth_of_the_calls() {
+    fn retries_are_a_tenth_of_the_calls_when_all_fail() {
         let budget = RetryBudget::new();
         while budget.try_retry() {}
         let mut retries = 0;
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_up_is_bounded() {
+    fn saved_up_retries_are_bounded() {
         let budget = RetryBudget::new();
         (0..1_000_000).for_each(|_| budget.record_call());
         assert_eq!((0..1_000).filter(|_| budget.try_retry()).count(), 100);

@@ -17,7 +17,7 @@ use crate::span::Span;
 
 /// The most units per nanosecond. It bounds how far ahead a reservation can lie: 2^54 units, at least 4.5
 /// minutes.
-const FINEST: u64 = 1 << 16;
+const MAX_UNITS_PER_NANO: u64 = 1 << 16;
 
 /// A third of what a word can hold: a schedule up to here, a burst and the reserved tokens fit into it
 /// together.
@@ -88,17 +88,17 @@ impl Schedule {
         // The largest value that keeps a full bucket within reach. At least 1, because a quota fills within
         // 200 days.
         let room = u128::from(REACH) * tokens / (u128::from(burst) * nanos);
-        let finest = room.min(u128::from(FINEST)).max(1);
+        let finest = room.min(u128::from(MAX_UNITS_PER_NANO)).max(1);
         // Exact where possible, and with enough units per token that a change of the rate loses next to
         // nothing.
         let per_nano = if tokens <= finest {
-            let wanted = u128::from(FINEST).div_ceil(nanos);
+            let wanted = u128::from(MAX_UNITS_PER_NANO).div_ceil(nanos);
             tokens * wanted.min(finest / tokens)
         } else {
             finest
         };
         let per_token = (per_nano * nanos).div_ceil(tokens);
-        Self { per_nano: low(per_nano), per_token: low(per_token), burst, anchor }
+        Self { per_nano: narrow(per_nano), per_token: narrow(per_token), burst, anchor }
     }
 
     /// Returns the full schedule at `now`; negative before the anchor.
@@ -182,7 +182,7 @@ impl Schedule {
     /// tokens are available.
     pub(crate) fn promise(&self, issued: u64, now: u64, tokens: u64, held: u64) -> (u64, u64) {
         let next = self.lifted(issued, now, held) + self.units(tokens);
-        let ready = self.reached(next).max(now);
+        let ready = self.moment_of(next).max(now);
         // A moment is a whole nanosecond. If the bucket is full by then, what it gained in the remaining
         // fraction is forfeited, too.
         (word(next.max(self.full(ready) + self.units(tokens))), ready)
@@ -197,11 +197,11 @@ impl Schedule {
         if lifted > i128::from(issued) && held > 0 {
             return Wait::Held;
         }
-        Wait::In(Span::nanos(self.reached(lifted + self.units(tokens)).saturating_sub(now)))
+        Wait::In(Span::nanos(self.moment_of(lifted + self.units(tokens)).saturating_sub(now)))
     }
 
     /// Returns the first nanosecond at which a bucket with this much issued is not overdrawn.
-    fn reached(&self, issued: i128) -> u64 {
+    fn moment_of(&self, issued: i128) -> u64 {
         let rise = issued - self.units(self.burst);
         if let Ok(rise) = u64::try_from(rise) {
             // The usual case. A 128-bit division would be most of the cost of a denial.
@@ -214,12 +214,12 @@ impl Schedule {
 
     /// Returns when `tokens` are available if nothing else is charged.
     pub(crate) fn available_at(&self, issued: u64, tokens: u64) -> u64 {
-        self.reached(i128::from(issued) + self.units(tokens))
+        self.moment_of(i128::from(issued) + self.units(tokens))
     }
 
     /// Returns `issued` for the same bucket on the schedule `to`, which starts at `now`. The bucket never has
     /// more units than before.
-    pub(crate) fn moved(&self, issued: u64, now: u64, held: u64, to: &Self) -> u64 {
+    pub(crate) fn issued_on(&self, issued: u64, now: u64, held: u64, to: &Self) -> u64 {
         let had = self.available(issued, now, held);
         let has = (had * i128::from(to.per_token)).div_euclid(i128::from(self.per_token));
         word(to.units(to.burst) - has.min(to.units(to.burst) - to.units(held.min(to.burst))))
@@ -242,7 +242,7 @@ fn word(units: i128) -> u64 {
     u64::try_from(units.clamp(0, (1 << 56) - 1)).unwrap_or(0)
 }
 
-fn low(n: u128) -> u64 {
+fn narrow(n: u128) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
 
@@ -274,7 +274,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn what_64_bits_tell_is_what_the_whole_arithmetic_tells(
+        fn fast_decision_equals_wide_decision(
             schedule in schedules(),
             issued in numbers(),
             after in numbers(),
@@ -282,12 +282,12 @@ mod tests {
             held in prop_oneof![Just(0), 0u64..300, numbers()],
         ) {
             let (issued, now) = (issued >> 8, schedule.anchor.wrapping_add(after));
-            let told = schedule.charge(issued, now, tokens, held);
-            prop_assert_eq!(told, schedule.decide_wide(issued, now, tokens, held));
+            let result = schedule.charge(issued, now, tokens, held);
+            prop_assert_eq!(result, schedule.decide_wide(issued, now, tokens, held));
         }
 
         #[test]
-        fn they_do_tell_where_calls_happen(schedule in schedules(), after in 0..REACH, tokens in 0u64..300, held in 0u64..300) {
+        fn fast_decision_covers_all_usual_calls(schedule in schedules(), after in 0..REACH, tokens in 0u64..300, held in 0u64..300) {
             let now = schedule.anchor.saturating_add(after / schedule.per_nano);
             let is_far = schedule.decide_fast(0, now, tokens, held) == FastDecision::Overflow;
             prop_assert_eq!(is_far, tokens.max(held) > schedule.burst);

@@ -89,7 +89,7 @@ impl ShardedLimiter {
         if self.cache.spend(shard, u64::from(tokens)) {
             return Ok(());
         }
-        self.draw(shard, tokens, now())
+        self.refill_or_deny(shard, tokens, now())
     }
 
     /// Takes `tokens` at `now`, or none.
@@ -158,14 +158,18 @@ impl ShardedLimiter {
     }
 
     fn take(&self, shard: usize, tokens: u32, now: Instant) -> Result<(), Denied> {
-        if self.cache.spend(shard, u64::from(tokens)) { Ok(()) } else { self.draw(shard, tokens, now) }
+        if self.cache.spend(shard, u64::from(tokens)) {
+            Ok(())
+        } else {
+            self.refill_or_deny(shard, tokens, now)
+        }
     }
 
     #[inline(never)]
-    fn draw(&self, shard: usize, tokens: u32, now: Instant) -> Result<(), Denied> {
+    fn refill_or_deny(&self, shard: usize, tokens: u32, now: Instant) -> Result<(), Denied> {
         let source = self.bucket.source();
         let (asked, tokens) = (source.reading(now), u64::from(tokens));
-        match self.cache.refusal(source, tokens, asked.at) {
+        match self.cache.quick_denial(source, tokens, asked.at) {
             Some(wait) => source.deny(wait, tokens, asked),
             // Only a keyed limiter closes a cache, and it does not hand that limiter out.
             None => self
@@ -178,7 +182,7 @@ impl ShardedLimiter {
     #[cold]
     fn refill(&self, shard: usize, tokens: u64, asked: Reading) -> Option<Result<(), Denied>> {
         let source = self.bucket.source();
-        match self.cache.draw(source, shard, tokens, asked.at) {
+        match self.cache.refill(source, shard, tokens, asked.at) {
             Ok(()) => Some(Ok(())),
             Err(Exhausted::Wait(wait)) => Some(source.deny(wait, tokens, asked)),
             Err(Exhausted::Closed) => None,
@@ -205,7 +209,7 @@ impl ShardedLimiter {
         }
         let source = self.bucket.source();
         let (asked, tokens) = (source.reading(now()), u64::from(tokens));
-        match self.cache.refusal(source, tokens, asked.at) {
+        match self.cache.quick_denial(source, tokens, asked.at) {
             Some(wait) => Some(source.deny(wait, tokens, asked)),
             None => self.refill(shard, tokens, asked),
         }

@@ -60,7 +60,7 @@ impl LimiterStatus {
 
 /// Returns the largest deviation from the mean, divided by the mean; 0 if there are no tokens.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a ratio to compare with a threshold")]
+#[expect(clippy::cast_precision_loss, reason = "the ratio is only compared with a threshold")]
 pub(crate) fn imbalance(parts: &[u64]) -> f64 {
     let mean = parts.iter().sum::<u64>() as f64 / parts.len().max(1) as f64;
     if mean == 0.0 {

@@ -93,7 +93,7 @@ mod of_threads {
         use std::sync::Barrier;
 
         #[test]
-        fn the_living_share_no_place_and_the_dead_leave_theirs() {
+        fn living_threads_have_distinct_indices_and_dead_ones_free_theirs() {
             let mut highest = 0;
             for _ in 0..100 {
                 let all_alive = Barrier::new(8);
@@ -110,7 +110,7 @@ mod of_threads {
                 highest = highest.max(indices.into_iter().max().unwrap());
             }
             // Other tests run threads, too, but not eight hundred.
-            assert!(highest < 400, "{highest}: indices are not given again");
+            assert!(highest < 400, "{highest}: indices are not reused");
         }
     }
 }

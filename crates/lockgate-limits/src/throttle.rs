@@ -59,9 +59,9 @@ impl ClientThrottle {
     /// Counts a request at `now`. Returns the probability with which it should be rejected, from 0 to 1.
     pub fn request_at(&self, now: Instant) -> f64 {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        let chance = window.chance(now);
-        window.now(now).1 += 1.0;
-        chance
+        let probability = window.rejection_probability(now);
+        window.current_slice(now).1 += 1.0;
+        probability
     }
 
     /// Counts a call that the backend accepted: it did not report that it is overloaded.
@@ -71,24 +71,24 @@ impl ClientThrottle {
 
     /// Counts a call that the backend accepted at `now`.
     pub fn accepted_at(&self, now: Instant) {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner).now(now).2 += 1.0;
+        self.window.lock().unwrap_or_else(PoisonError::into_inner).current_slice(now).2 += 1.0;
     }
 }
 
 impl Window {
-    fn chance(&mut self, now: Instant) -> f64 {
-        self.now(now);
-        let (wanted, accepted) =
+    fn rejection_probability(&mut self, now: Instant) -> f64 {
+        self.current_slice(now);
+        let (requests, accepted) =
             self.slices.iter().fold((0.0, 0.0), |(w, a), slice| (w + slice.1, a + slice.2));
-        ((wanted - K * accepted) / (wanted + 1.0)).max(0.0)
+        ((requests - K * accepted) / (requests + 1.0)).max(0.0)
     }
 
     /// Returns the slice of `now` and drops those that are too old.
     #[expect(
         clippy::indexing_slicing,
-        reason = "the place is that of the last slice, which is there or was just pushed"
+        reason = "the index is that of the last slice, which is there or was just pushed"
     )]
-    fn now(&mut self, now: Instant) -> &mut (Instant, f64, f64) {
+    fn current_slice(&mut self, now: Instant) -> &mut (Instant, f64, f64) {
         let age = |start: Instant| now.saturating_duration_since(start);
         self.slices.retain(|(start, ..)| age(*start) < SLICE * SLICES);
         let is_current = self.slices.last().is_some_and(|(start, ..)| age(*start) < SLICE);
@@ -105,22 +105,22 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn after(wanted: u32, accepted: u32) -> (ClientThrottle, Instant) {
+    fn after(requests: u32, accepted: u32) -> (ClientThrottle, Instant) {
         let (throttle, now) = (ClientThrottle::new(), Instant::now());
-        for _ in 0..wanted {
+        for _ in 0..requests {
             throttle.request_at(now);
         }
         (0..accepted).for_each(|_| throttle.accepted_at(now));
         (throttle, now)
     }
 
-    fn chance(wanted: u32, accepted: u32) -> f64 {
-        let (throttle, now) = after(wanted, accepted);
+    fn chance(requests: u32, accepted: u32) -> f64 {
+        let (throttle, now) = after(requests, accepted);
         throttle.request_at(now)
     }
 
     #[test]
-    fn the_chance_is_that_of_the_book() {
+    fn rejection_probability_follows_the_published_formula() {
         let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
         assert!(close(chance(0, 0), 0.0));
         assert!(close(chance(100, 100), 0.0));
@@ -130,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn two_minutes_later_all_is_forgotten() {
+    fn calls_older_than_two_minutes_do_not_count() {
         let (throttle, now) = after(100, 0);
         assert!(throttle.request_at(now + Duration::from_secs(119)) > 0.9);
-        assert!(throttle.request_at(now + Duration::from_secs(120)) < 0.6, "only the last one is known");
+        assert!(throttle.request_at(now + Duration::from_secs(120)) < 0.6, "only the last call counts");
         assert!(throttle.request_at(now + Duration::from_secs(300)) < 1e-9);
     }
 }

@@ -13,9 +13,9 @@ fn call(signal: Signal, latency: Duration, in_use: u32) -> Observation<'static> 
     Observation { kind: "k", signal, latency, in_use }
 }
 
-/// Observes enough calls of this latency for a judgement, and returns the recommendation.
+/// Observes enough calls of this latency for an evaluation, and returns the recommendation.
 fn answers(limit: &mut AdaptiveLimit, latency: Duration, in_use: u32, now: Instant) -> Recommendation {
-    (0..ENOUGH).for_each(|_| limit.observe(&call(Signal::Responded, latency, in_use)));
+    (0..MIN_CALLS).for_each(|_| limit.observe(&call(Signal::Responded, latency, in_use)));
     limit.decide(now)
 }
 
@@ -25,7 +25,7 @@ fn throttled(limit: &mut AdaptiveLimit, now: Instant) -> Recommendation {
 }
 
 #[test]
-fn a_refusal_above_an_advice_that_nobody_obeys_says_nothing_about_the_advice() {
+fn rejection_above_an_unenforced_recommendation_does_not_lower_it() {
     let options = AdaptiveOptions { mode: AdaptiveMode::Observe, min: 1, configured: 100 };
     let (mut limit, now) = (AdaptiveLimit::new(options), Instant::now());
     answers(&mut limit, 10 * MS, 100, now);
@@ -37,7 +37,7 @@ fn a_refusal_above_an_advice_that_nobody_obeys_says_nothing_about_the_advice() {
 }
 
 #[test]
-fn it_is_lowered_once_for_each_p90_of_the_service_time() {
+fn limit_is_lowered_once_per_p90_of_the_service_time() {
     let (mut limit, now) = limit(5, 100);
     answers(&mut limit, 200 * MS, 100, now);
     assert_eq!(throttled(&mut limit, now).recommended, 70);
@@ -52,7 +52,7 @@ fn it_is_lowered_once_for_each_p90_of_the_service_time() {
 }
 
 #[test]
-fn it_never_leaves_its_range() {
+fn limit_stays_within_its_range() {
     let (mut limit, mut now) = limit(5, 100);
     for _ in 0..50 {
         now += 10 * MS;
@@ -71,7 +71,7 @@ fn it_never_leaves_its_range() {
 }
 
 #[test]
-fn it_grows_by_the_logarithm_and_only_while_in_use_and_near_its_best() {
+fn limit_grows_by_its_logarithm_only_while_in_use_and_fast() {
     let (mut limit, mut now) = limit(1, 1_000);
     answers(&mut limit, 10 * MS, 1_000, now);
     throttled(&mut limit, now);
@@ -90,9 +90,9 @@ fn growths_in_a_row_that_do_no_harm_become_longer_up_to_a_sixteenth() {
     let (mut limit, now) = limit(1, 50);
     answers(&mut limit, 10 * MS, 50, now);
     throttled(&mut limit, now);
-    let mut judgements = (1..).map(|n| now + n * 100 * MS);
+    let mut evaluations = (1..).map(|n| now + n * 100 * MS);
     let mut next = |limit: &mut AdaptiveLimit, latency| {
-        answers(limit, latency, 50, judgements.next().unwrap()).recommended
+        answers(limit, latency, 50, evaluations.next().unwrap()).recommended
     };
     assert_eq!([(); 5].map(|()| next(&mut limit, 10 * MS)), [36, 38, 41, 44, 47]);
     // After a limit was taken back, the steps start small again.
@@ -135,16 +135,16 @@ fn growth_of_an_advice_that_nobody_obeys_is_not_to_blame_for_slower_calls() {
 }
 
 #[test]
-fn a_change_in_the_mix_of_kinds_is_no_change_in_load() {
+fn changed_mix_of_kinds_is_not_mistaken_for_load() {
     let (mut limit, now) = limit(1, 100);
     let kind = |kind, latency| Observation { kind, ..call(Signal::Responded, latency, 100) };
-    for _ in 0..ENOUGH {
+    for _ in 0..MIN_CALLS {
         limit.observe(&kind("short", 10 * MS));
         limit.observe(&kind("long", 1_000 * MS));
     }
     limit.decide(now);
     throttled(&mut limit, now);
-    (0..ENOUGH).for_each(|_| limit.observe(&kind("long", 1_000 * MS)));
+    (0..MIN_CALLS).for_each(|_| limit.observe(&kind("long", 1_000 * MS)));
     assert_eq!(limit.decide(now + 2_000 * MS).reason, RecommendationReason::Grown);
 }
 
@@ -164,7 +164,7 @@ fn modes_say_what_becomes_of_the_advice() {
 }
 
 #[test]
-fn what_another_process_decided_counts_as_ones_own() {
+fn decision_of_another_process_counts_as_its_own() {
     let (mut limit, now) = limit(1, 100);
     answers(&mut limit, 200 * MS, 100, now);
     limit.apply_external(70, now);
@@ -174,14 +174,14 @@ fn what_another_process_decided_counts_as_ones_own() {
 }
 
 #[test]
-fn a_growth_that_another_process_took_back_is_not_tried_by_this_one_for_a_while() {
+fn growth_taken_back_by_another_process_is_not_repeated_for_a_while() {
     let seen = |decided: &[u32]| {
         let (mut limit, now) = limit(1, 100);
         answers(&mut limit, 10 * MS, 100, now);
         limit.apply_external(70, now);
         decided.iter().for_each(|decided| limit.apply_external(*decided, now));
-        let before = answers(&mut limit, 10 * MS, 100, now + VETO - MS).reason;
-        (before, answers(&mut limit, 10 * MS, 100, now + VETO + 10 * MS).reason)
+        let before = answers(&mut limit, 10 * MS, 100, now + GROWTH_PAUSE - MS).reason;
+        (before, answers(&mut limit, 10 * MS, 100, now + GROWTH_PAUSE + 10 * MS).reason)
     };
     assert_eq!(
         seen(&[71, 70]),
@@ -201,7 +201,7 @@ fn a_growth_that_another_process_took_back_is_not_tried_by_this_one_for_a_while(
 }
 
 #[test]
-fn it_finds_what_a_backend_that_refuses_bears() {
+fn limit_converges_to_the_capacity_of_a_rejecting_backend() {
     // A backend with 40 places that rejects the 41st call; calls take 50 ms.
     let (mut limit, mut now) = limit(1, 100);
     let mut seen = Vec::new();

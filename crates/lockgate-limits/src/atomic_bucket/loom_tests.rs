@@ -19,7 +19,7 @@ fn check(test: impl Fn() + Sync + Send + 'static) {
 }
 
 #[test]
-fn the_last_token_goes_to_one() {
+fn last_token_goes_to_one_thread() {
     check(|| {
         let bucket = bucket(1, 1);
         let other = {
@@ -32,7 +32,7 @@ fn the_last_token_goes_to_one() {
 }
 
 #[test]
-fn a_charge_beside_a_change_of_rate_gets_no_token_twice() {
+fn charge_concurrent_with_a_rate_change_gets_no_token_twice() {
     check(|| {
         let bucket = bucket(1, 2);
         let other = {
@@ -46,7 +46,7 @@ fn a_charge_beside_a_change_of_rate_gets_no_token_twice() {
 }
 
 #[test]
-fn a_refund_beside_a_charge_is_neither_lost_nor_doubled() {
+fn refund_concurrent_with_a_charge_counts_once() {
     check(|| {
         let bucket = bucket(1, 2);
         assert!(bucket.charge(0, 2, || 0).is_ok());
@@ -61,7 +61,7 @@ fn a_refund_beside_a_charge_is_neither_lost_nor_doubled() {
 }
 
 #[test]
-fn what_another_comes_to_hold_is_part_of_the_burst() {
+fn newly_held_tokens_count_as_part_of_the_burst() {
     check(|| {
         // Idle for long enough that the bucket is full regardless of earlier charges. Only held tokens reduce
         // it.

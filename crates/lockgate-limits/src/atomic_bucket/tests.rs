@@ -32,7 +32,7 @@ fn quotas() -> Vec<Quota> {
 }
 
 #[test]
-fn nothing_wraps_within_five_hundred_years_idle_or_busy() {
+fn nothing_overflows_within_five_hundred_years_idle_or_busy() {
     for quota in quotas() {
         let burst = u64::from(quota.burst());
         let idle = AtomicBucket::new(quota);
@@ -54,12 +54,12 @@ fn numbers_that_rebase_fill_no_bucket() {
     let (last, _) = bucket.position();
     let end = REACH / last.per_nano;
     assert_eq!(drain(&bucket, end), 1_000);
-    assert_eq!(drain(&bucket, end + 1), 1, "one nanosecond on");
-    assert_ne!(bucket.position().0.anchor, last.anchor, "they did start again");
+    assert_eq!(drain(&bucket, end + 1), 1, "one nanosecond later");
+    assert_ne!(bucket.position().0.anchor, last.anchor, "the numbers were rebased");
 }
 
 #[test]
-fn an_older_reading_is_stricter_and_never_turns_time_back() {
+fn older_reading_is_stricter_and_does_not_turn_time_back() {
     let bucket = AtomicBucket::new(Quota::per_second(10, 5).unwrap());
     assert_eq!(drain(&bucket, 100 * YEAR), 5);
     assert_eq!(bucket.charge(0, 1, none), Err(Wait::In(Span::nanos(100 * YEAR + SECOND / 10))));
@@ -67,7 +67,7 @@ fn an_older_reading_is_stricter_and_never_turns_time_back() {
 }
 
 #[test]
-fn what_is_held_counts_as_part_of_the_burst() {
+fn held_tokens_count_as_part_of_the_burst() {
     let bucket = AtomicBucket::new(Quota::per_second(1, 5).unwrap());
     // Three tokens are charged and stay unspent for an hour, so two more fill the bucket.
     assert!(bucket.charge(0, 3, none).is_ok());
@@ -80,7 +80,7 @@ fn what_is_held_counts_as_part_of_the_burst() {
 }
 
 #[test]
-fn a_promise_is_kept_further_ahead_than_a_burst_but_not_than_asked() {
+fn reservation_may_lie_beyond_a_burst_but_not_beyond_the_maximal_wait() {
     let bucket = AtomicBucket::new(Quota::per_second(1, 2).unwrap());
     for n in 0..10 {
         let ready = bucket.promise(0, 2, 100 * SECOND, none).unwrap().ready;
@@ -91,7 +91,7 @@ fn a_promise_is_kept_further_ahead_than_a_burst_but_not_than_asked() {
 }
 
 #[test]
-fn many_changes_in_a_row_keep_what_is_in_the_bucket() {
+fn many_changes_in_a_row_keep_the_available_tokens() {
     let quota = |rate| Quota::per_second(rate, 100).unwrap();
     let bucket = AtomicBucket::new(quota(7));
     assert!(bucket.charge(0, 60, none).is_ok());
@@ -103,7 +103,7 @@ fn many_changes_in_a_row_keep_what_is_in_the_bucket() {
 }
 
 #[test]
-fn threads_together_take_a_burst_and_not_one_more() {
+fn threads_together_take_exactly_one_burst() {
     let bucket = AtomicBucket::new(Quota::per_second(1, 1_000).unwrap());
     let taken: u64 = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| drain(&bucket, 0))).collect();

@@ -35,7 +35,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// Charges tokens for a local cache, where they lie until they are spent. On success, `exchange` returns
     /// how many tokens are held from now on and how many of those held before are not held any more.
-    pub(crate) fn draw(
+    pub(crate) fn charge_cached(
         &self,
         at: u64,
         tokens: u64,
@@ -44,9 +44,9 @@ impl Shared {
         // Announced before it is charged, so that no concurrent lift misses it.
         self.held.fetch_add(tokens, Ordering::AcqRel);
         let charged = self.atomic.charge(at, tokens, || self.held() - tokens);
-        let (more, less) = if charged.is_ok() { exchange() } else { (0, 0) };
-        self.held.fetch_add(more, Ordering::AcqRel);
-        self.held.fetch_sub(tokens + less, Ordering::AcqRel);
+        let (added, removed) = if charged.is_ok() { exchange() } else { (0, 0) };
+        self.held.fetch_add(added, Ordering::AcqRel);
+        self.held.fetch_sub(tokens + removed, Ordering::AcqRel);
         charged
     }
 
@@ -117,7 +117,7 @@ impl Shared {
             Ok(promise) => {
                 let expires = promise.ready.saturating_add(self.window);
                 let ticket = reservations.add(tokens, at, promise.ready, expires);
-                self.note_expiry(&reservations);
+                self.update_next_expiry(&reservations);
                 Ok((ticket, promise.ready))
             }
             Err(wait) => {
@@ -135,7 +135,7 @@ impl Shared {
         let tokens = reservations.execute(ticket, at)?;
         self.lift(at);
         self.held.fetch_sub(tokens, Ordering::AcqRel);
-        self.note_expiry(&reservations);
+        self.update_next_expiry(&reservations);
         self.counters.allow(tokens);
         Ok(())
     }
@@ -145,19 +145,19 @@ impl Shared {
         let at = self.epoch.nanos(now);
         let mut reservations = lock(&self.reservations);
         let ending = self.end(&mut reservations, ticket, at);
-        self.note_expiry(&reservations);
+        self.update_next_expiry(&reservations);
         ending
     }
 
     #[inline]
     pub(super) fn expire(&self, at: u64) {
         if self.next_expiry.load(Ordering::Acquire) < at {
-            self.end_expired_by(at);
+            self.lock_and_end_expired(at);
         }
     }
 
     #[cold]
-    fn end_expired_by(&self, at: u64) {
+    fn lock_and_end_expired(&self, at: u64) {
         let mut reservations = lock(&self.reservations);
         self.end_expired(&mut reservations, at);
     }
@@ -166,7 +166,7 @@ impl Shared {
         while let Some(ticket) = reservations.expired(at) {
             self.end(reservations, ticket, at);
         }
-        self.note_expiry(reservations);
+        self.update_next_expiry(reservations);
     }
 
     fn end(&self, reservations: &mut Reservations, ticket: u64, at: u64) -> Option<Ending> {
@@ -187,7 +187,7 @@ impl Shared {
         self.atomic.charge(at, 0, || self.held()).ok();
     }
 
-    fn note_expiry(&self, reservations: &Reservations) {
+    fn update_next_expiry(&self, reservations: &Reservations) {
         self.next_expiry.store(reservations.next_expiry().unwrap_or(u64::MAX), Ordering::Release);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::KeyedLimiter;
-use super::hot::ONE_OF;
+use super::hot::SAMPLE_EVERY;
 use super::key_bucket::KeyBucket;
 use super::partition::{Entry, Partition};
 use crate::clock::Reading;
@@ -75,7 +75,7 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
         };
         let mut partition = lock(partition);
         partition.calls += 1;
-        let sampled = partition.calls.is_multiple_of(ONE_OF);
+        let sampled = partition.calls.is_multiple_of(SAMPLE_EVERY);
         let schedule = partition.schedule;
         let result = match partition.find(hash, key) {
             Some(Entry::Cold(bucket)) => {
@@ -109,7 +109,7 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
         now: Instant,
     ) -> Result<(), Denied> {
         let asked = self.epoch.reading(now);
-        bucket.draw(schedule, asked.at, tokens).map_err(|wait| self.denial(wait, asked))
+        bucket.spend_or_charge(schedule, asked.at, tokens).map_err(|wait| self.denial(wait, asked))
     }
 
     /// Creates the bucket of a new key.
@@ -124,7 +124,9 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
         let asked = self.epoch.reading(now);
         let mut bucket = KeyBucket::new(asked.at);
         // A call that even a full bucket denies leaves no state to remember.
-        bucket.draw(partition.schedule, asked.at, tokens).map_err(|wait| self.denial(wait, asked))?;
+        bucket
+            .spend_or_charge(partition.schedule, asked.at, tokens)
+            .map_err(|wait| self.denial(wait, asked))?;
         partition.make_room(asked.at).map_err(|room| {
             Denied::until(DenialReason::TooManyKeys, now, self.epoch.wait(asked, asked.until(room)))
         })?;

@@ -6,42 +6,42 @@
 use crate::schedule::{Decision, RefundAmount, Schedule, Wait};
 
 /// The most cached tokens.
-const HAND: u64 = 64;
+const MAX_CACHED: u64 = 64;
 
 /// The state of one key.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KeyBucket {
     issued: u64,
     anchor: u64,
-    in_hand: u32,
+    cached: u32,
     loaded: u32,
 }
 
 impl KeyBucket {
     /// Creates a full bucket.
     pub(crate) fn new(at: u64) -> Self {
-        Self { issued: 0, anchor: at, in_hand: 0, loaded: 0 }
+        Self { issued: 0, anchor: at, cached: 0, loaded: 0 }
     }
 
     /// Continues from a schedule and what was issued on it.
     pub(crate) fn taking_over(schedule: &Schedule, issued: u64) -> Self {
-        Self { issued, anchor: schedule.anchor, in_hand: 0, loaded: 0 }
+        Self { issued, anchor: schedule.anchor, cached: 0, loaded: 0 }
     }
 
     /// Spends cached tokens if they suffice.
     #[inline]
     pub(crate) fn spend(&mut self, tokens: u32) -> bool {
-        let left = self.in_hand.checked_sub(tokens);
-        self.in_hand = left.unwrap_or(self.in_hand);
+        let left = self.cached.checked_sub(tokens);
+        self.cached = left.unwrap_or(self.cached);
         left.is_some()
     }
 
     /// Spends cached tokens and charges the missing ones, or takes none.
-    pub(crate) fn draw(&mut self, schedule: Schedule, at: u64, tokens: u32) -> Result<(), Wait> {
+    pub(crate) fn spend_or_charge(&mut self, schedule: Schedule, at: u64, tokens: u32) -> Result<(), Wait> {
         self.keep_in_reach(schedule, at);
         match self.charge(schedule, at, tokens) {
             Err(Wait::Held) => {
-                self.settle(schedule, at);
+                self.record_spending(schedule, at);
                 self.charge(schedule, at, tokens)
             }
             done => done,
@@ -51,15 +51,15 @@ impl KeyBucket {
     fn charge(&mut self, schedule: Schedule, at: u64, tokens: u32) -> Result<(), Wait> {
         let schedule = Schedule { anchor: self.anchor, ..schedule };
         let held = u64::from(self.loaded);
-        let missing = u64::from(tokens - self.in_hand.min(tokens));
-        let there = schedule.tokens(self.issued, at, held);
+        let missing = u64::from(tokens - self.cached.min(tokens));
+        let available = schedule.tokens(self.issued, at, held);
         // Close to the limit this goes down to nothing.
-        let load = (there.saturating_sub(missing) / 2).min(schedule.burst / 8).min(HAND);
+        let load = (available.saturating_sub(missing) / 2).min(schedule.burst / 8).min(MAX_CACHED);
         match schedule.charge(self.issued, at, missing + load, held) {
             Decision::Admit(issued) => {
                 self.issued = issued;
-                self.in_hand = u32::try_from(load).unwrap_or(0);
-                self.loaded = self.in_hand;
+                self.cached = u32::try_from(load).unwrap_or(0);
+                self.loaded = self.cached;
                 Ok(())
             }
             // Whether more than a burst was requested depends on the call, not on the missing part of it.
@@ -70,12 +70,12 @@ impl KeyBucket {
     }
 
     /// Updates the bucket after spending. What was saved up alongside the spent tokens is forfeited first.
-    pub(crate) fn settle(&mut self, schedule: Schedule, at: u64) {
+    pub(crate) fn record_spending(&mut self, schedule: Schedule, at: u64) {
         self.keep_in_reach(schedule, at);
         let schedule = Schedule { anchor: self.anchor, ..schedule };
         if let Decision::Admit(issued) = schedule.charge(self.issued, at, 0, u64::from(self.loaded)) {
             self.issued = issued;
-            self.loaded = self.in_hand;
+            self.loaded = self.cached;
         }
     }
 
@@ -89,14 +89,14 @@ impl KeyBucket {
     /// Switches to another schedule.
     pub(crate) fn move_to(&mut self, from: Schedule, to: Schedule, at: u64) {
         let (from, to) = (Schedule { anchor: self.anchor, ..from }, Schedule { anchor: at, ..to });
-        self.issued = from.moved(self.issued, at, u64::from(self.loaded), &to);
+        self.issued = from.issued_on(self.issued, at, u64::from(self.loaded), &to);
         self.anchor = at;
     }
 
     /// Returns the schedule and what was issued on it, with the cached tokens returned.
     pub(crate) fn position(&self, schedule: Schedule, at: u64) -> (Schedule, u64) {
         let schedule = Schedule { anchor: self.anchor, ..schedule };
-        let back = RefundAmount::Exactly(u64::from(self.in_hand));
+        let back = RefundAmount::Exactly(u64::from(self.cached));
         (schedule, schedule.refunded(self.issued, at, back, u64::from(self.loaded)))
     }
 

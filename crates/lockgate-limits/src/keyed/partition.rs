@@ -13,7 +13,7 @@ use crate::sharded::ShardedLimiter;
 
 /// The fewest keys before idle ones are removed. The bucket of a key that is called occasionally fills up
 /// between its calls: removing it each time would create a new entry for each call.
-const ROOMY: usize = 256;
+const MIN_SWEEP: usize = 256;
 
 /// Keys and their limits.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Partition<K> {
     most: usize,
     // No bucket is full before this moment.
     full_before: u64,
-    // Counts calls, to sample one of [`ONE_OF`](super::hot::ONE_OF).
+    // Counts calls, to sample one of [`SAMPLE_EVERY`](super::hot::SAMPLE_EVERY).
     pub(crate) calls: u64,
     pub(crate) allowed: u64,
     pub(crate) denied: u64,
@@ -48,7 +48,7 @@ impl<K: Eq> Partition<K> {
             schedule,
             bucket: HashTable::new(),
             hot: Vec::new(),
-            sweep_at: most.min(ROOMY),
+            sweep_at: most.min(MIN_SWEEP),
             most,
             full_before: 0,
             calls: 0,
@@ -80,7 +80,7 @@ impl<K: Eq> Partition<K> {
     }
 
     /// Replaces the bucket of a key that has become hot by its sharded limiter.
-    pub(crate) fn heat(&mut self, hash: u64, key: &K, limiter: Arc<ShardedLimiter>) {
+    pub(crate) fn promote(&mut self, hash: u64, key: &K, limiter: Arc<ShardedLimiter>) {
         if let Ok(slot) = self.bucket.find_entry(hash, |(k, _)| k == key) {
             let ((key, _), _) = slot.remove();
             self.hot.push((hash, key, limiter));
@@ -88,7 +88,7 @@ impl<K: Eq> Partition<K> {
     }
 
     /// Replaces the sharded limiter of a key that is not hot any more by its bucket.
-    pub(crate) fn cool(&mut self, hash: u64, key: &K, bucket: KeyBucket, rehash: impl Fn(&K) -> u64) {
+    pub(crate) fn demote(&mut self, hash: u64, key: &K, bucket: KeyBucket, rehash: impl Fn(&K) -> u64) {
         if let Some(index) = self.hot.iter().position(|(h, k, _)| *h == hash && k == key) {
             let (_, key, _) = self.hot.swap_remove(index);
             self.insert(hash, key, bucket, rehash);
@@ -99,7 +99,7 @@ impl<K: Eq> Partition<K> {
     pub(crate) fn drop_idle(&mut self, at: u64) {
         let (schedule, mut next) = (self.schedule, u64::MAX);
         self.bucket.retain(|(_, bucket)| {
-            bucket.settle(schedule, at);
+            bucket.record_spending(schedule, at);
             let (_, full_at) = bucket.level(schedule, at);
             let is_busy = full_at > at;
             next = if is_busy { next.min(full_at) } else { next };
@@ -107,7 +107,7 @@ impl<K: Eq> Partition<K> {
         });
         let left = self.len();
         // Twice what is left, so that the cost of a sweep is shared by at least as many new keys.
-        self.sweep_at = (2 * left).max(ROOMY).min(self.most);
+        self.sweep_at = (2 * left).max(MIN_SWEEP).min(self.most);
         self.full_before = if left >= self.most { next } else { 0 };
     }
 
@@ -134,7 +134,7 @@ mod tests {
     fn take(partition: &mut Partition<&str>, key: &'static str) -> bool {
         let schedule = partition.schedule;
         match partition.find(7, &key) {
-            Some(Entry::Cold(bucket)) => bucket.draw(schedule, 0, 10).is_ok(),
+            Some(Entry::Cold(bucket)) => bucket.spend_or_charge(schedule, 0, 10).is_ok(),
             _ => false,
         }
     }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_one_hash_are_told_apart_and_forgotten_one_by_one() {
+    fn keys_with_the_same_hash_are_distinct_and_removed_separately() {
         let mut partition = three_of_one_hash();
         assert!(take(&mut partition, "b") && !take(&mut partition, "b"));
         partition.drop_idle(0);
@@ -160,15 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn a_hot_key_of_the_same_hash_is_told_apart_too_and_never_idle() {
+    fn hot_key_with_the_same_hash_is_distinct_and_never_idle() {
         let mut partition = three_of_one_hash();
         let limiter = ShardedLimiter::new(Quota::per_second(1_000_000_000, 10).unwrap());
-        partition.heat(7, &"b", Arc::new(limiter));
+        partition.promote(7, &"b", Arc::new(limiter));
         assert!(matches!(partition.find(7, &"b"), Some(Entry::Hot(_))));
         assert!(take(&mut partition, "a"));
         partition.drop_idle(0);
         assert_eq!(partition.len(), 2, "the first is not full, the second is hot");
-        partition.cool(7, &"b", KeyBucket::new(0), |_| 7);
+        partition.demote(7, &"b", KeyBucket::new(0), |_| 7);
         assert!(take(&mut partition, "b") && !take(&mut partition, "a"));
         assert_eq!(partition.len(), 2);
     }

@@ -35,19 +35,19 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
             list.retain(|(hash, key, limiter)| {
                 let is_hot = hot.iter().any(|(_, k)| k == key);
                 if !is_hot {
-                    self.cool(*hash, key, limiter, now);
+                    self.demote(*hash, key, limiter, now);
                 }
                 is_hot
             });
             for (hash, key) in hot {
                 if !list.iter().any(|(_, k, _)| k == key) {
-                    list.extend(self.heat(*hash, key, now).map(|limiter| (*hash, key.clone(), limiter)));
+                    list.extend(self.promote(*hash, key, now).map(|limiter| (*hash, key.clone(), limiter)));
                 }
             }
         });
     }
 
-    fn heat(&self, hash: u64, key: &K, now: Instant) -> Option<Arc<ShardedLimiter>> {
+    fn promote(&self, hash: u64, key: &K, now: Instant) -> Option<Arc<ShardedLimiter>> {
         let quota = *lock(&self.quota);
         let mut partition = lock(self.partition(hash)?);
         let schedule = partition.schedule;
@@ -55,17 +55,18 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
         let (schedule, issued) = bucket.position(schedule, self.epoch.nanos(now));
         let bucket = TokenBucket::taking_over(AtomicBucket::taking_over(schedule, issued), self.epoch);
         let limiter = Arc::new(ShardedLimiter::taking_over(bucket, quota));
-        partition.heat(hash, key, Arc::clone(&limiter));
+        partition.promote(hash, key, Arc::clone(&limiter));
         Some(limiter)
     }
 
-    fn cool(&self, hash: u64, key: &K, limiter: &ShardedLimiter, now: Instant) {
+    fn demote(&self, hash: u64, key: &K, limiter: &ShardedLimiter, now: Instant) {
         let Some(partition) = self.partition(hash) else { return };
         let mut partition = lock(partition);
         let (schedule, issued) = limiter.close(self.epoch.nanos(now)).source().atomic().position();
         let (allowed, denied) = limiter.counts();
         partition.allowed += allowed;
         partition.denied += denied;
-        partition.cool(hash, key, KeyBucket::taking_over(&schedule, issued), |key| self.hasher.hash_one(key));
+        partition
+            .demote(hash, key, KeyBucket::taking_over(&schedule, issued), |key| self.hasher.hash_one(key));
     }
 }

@@ -31,7 +31,7 @@ fn each_key_has_a_burst_of_its_own() {
 }
 
 #[test]
-fn a_hot_key_gets_magazines_and_loses_them_and_no_token_by_either() {
+fn hot_key_is_promoted_and_demoted_without_losing_tokens() {
     let (limiter, start) = limiter(1, 100_000, 10_000);
     // Every second call is for the same key.
     let mut hot = 0;
@@ -47,7 +47,7 @@ fn a_hot_key_gets_magazines_and_loses_them_and_no_token_by_either() {
     while limiter.status().hot > 0 {
         assert!(limiter.try_acquire_at(&(2 + cold % 900), 1, start).is_ok());
         cold += 1;
-        assert!(cold < 40_000, "never forgotten");
+        assert!(cold < 40_000, "key 0 never cools down");
     }
     assert_eq!(limiter.remaining_at(&1, start), u64::from(100_000 - hot));
     assert_eq!(drain(&limiter, 1, start), 100_000 - hot);
@@ -67,7 +67,7 @@ fn threads_on_one_hot_key_take_a_burst_and_not_one_more() {
 }
 
 #[test]
-fn an_idle_key_is_forgotten_and_one_that_could_be_told_is_not() {
+fn only_keys_with_a_full_bucket_are_removed() {
     let (limiter, start) = limiter(1, 10, 1_000);
     assert_eq!(drain(&limiter, 1, start), 10);
     assert!(limiter.try_acquire_at(&2, 1, start).is_ok());
@@ -81,7 +81,7 @@ fn an_idle_key_is_forgotten_and_one_that_could_be_told_is_not() {
 }
 
 #[test]
-fn a_key_whose_last_tokens_were_in_hand_is_forgotten_too() {
+fn key_whose_last_tokens_were_cached_is_removed_too() {
     let (limiter, start) = limiter(10, 100, 1_000);
     let later = start + Duration::from_secs(100);
     // The second call spends a cached token, long after the clock was read for the first.
@@ -94,7 +94,7 @@ fn a_key_whose_last_tokens_were_in_hand_is_forgotten_too() {
 }
 
 #[test]
-fn keys_that_are_called_now_and_then_are_not_new_each_time_and_many_idle_ones_are_forgotten() {
+fn occasionally_called_keys_are_kept_and_many_idle_ones_are_removed() {
     let (limiter, start) = limiter(1_000, 10, 1_000_000);
     // A token is available again after one millisecond, so at any moment only the last key is not full.
     let at = |call: u32| start + Duration::from_millis(2) * call;
@@ -102,7 +102,7 @@ fn keys_that_are_called_now_and_then_are_not_new_each_time_and_many_idle_ones_ar
         for key in 0..10_000 {
             assert!(limiter.try_acquire_at(&key, 1, at(10_000 * round + key)).is_ok());
         }
-        assert_eq!(limiter.status().keys, 10_000, "full buckets, but they cost little");
+        assert_eq!(limiter.status().keys, 10_000, "idle keys are kept while there is room");
     }
     for key in 0..300_000 {
         assert!(limiter.try_acquire_at(&key, 1, at(30_000 + key)).is_ok());
@@ -125,9 +125,9 @@ fn more_keys_than_allowed_are_refused_until_one_is_idle() {
         (denied.reason(), denied.retry_after()),
         (DenialReason::TooManyKeys, Some(Duration::from_secs(5)))
     );
-    let there = denied.not_before().unwrap();
-    assert!(limiter.try_acquire_at(&key, 1, there - Duration::from_nanos(1)).is_err());
-    assert!(limiter.try_acquire_at(&key, 1, there).is_ok());
+    let available = denied.not_before().unwrap();
+    assert!(limiter.try_acquire_at(&key, 1, available - Duration::from_nanos(1)).is_err());
+    assert!(limiter.try_acquire_at(&key, 1, available).is_ok());
 }
 
 #[test]
@@ -143,7 +143,7 @@ proptest! {
     #![proptest_config(Config { cases: 10_000, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn no_window_of_a_key_admits_more_than_its_burst_and_rate(
+    fn window_of_a_key_admits_at_most_burst_and_rate(
         rate in 1u32..200,
         burst in 1u32..200,
         calls in prop::collection::vec((0u32..60, 0u64..1_000, any::<bool>()), 1..40),

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn formatted_rate_parses_as_the_same_rate() {
         for text in ["10/s", "1/d", "7/h", "90/min", "1000000000/s", "1/7s", "1/13ms", "3/1000003ns"] {
             let rate: Rate = text.parse().unwrap();
             assert_eq!(rate.to_string().parse::<Rate>().unwrap(), rate, "{text} as {rate}");
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rate_is_refused() {
+    fn invalid_rate_is_rejected() {
         for text in ["", "10", "/", "10/", "/s", "10/x", "ten/s", "1.5/s", "-1/s", "10/s/s", "10/-1s"] {
             assert_eq!(text.parse::<Rate>(), Err(QuotaError::Text), "{text}");
         }

@@ -42,8 +42,8 @@ impl RampState {
     /// the change that ends the ramp.
     #[must_use]
     pub fn change(&self, ramp: &Ramp, version: u64) -> LimitChange {
-        let Some(stage) = ramp.step(self.step) else { return self.end(version) };
-        let (quota, note) = (stage.quota(self.configured), Some(self.to_string()));
+        let Some(step) = ramp.step(self.step) else { return self.end(version) };
+        let (quota, note) = (step.quota(self.configured), Some(self.to_string()));
         LimitChange { quota, note, version: Some(version) }
     }
 
@@ -56,7 +56,7 @@ impl RampState {
 
 /// The text does not describe a ramp step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the note of a stage")]
+#[error("not the state of a ramp")]
 pub struct ParseRampStateError;
 
 impl fmt::Display for RampState {

@@ -22,41 +22,41 @@ fn webhooks() -> Ramp {
 }
 
 #[test]
-fn stage_is_a_share_of_what_is_configured() {
+fn step_is_a_share_of_what_is_configured() {
     let ramp = Ramp::default();
     let seen: Vec<_> =
-        ramp.steps.iter().map(|stage| (stage.quota(Some(quota("100/s", 150))), stage.slots(50))).collect();
+        ramp.steps.iter().map(|step| (step.quota(Some(quota("100/s", 150))), step.slots(50))).collect();
     let expected =
         [(Some(quota("5/s", 7)), 2), (Some(quota("25/s", 37)), 12), (Some(quota("100/s", 150)), 50)];
     assert_eq!(seen, expected);
 }
 
 #[test]
-fn values_of_a_stage_replace_its_shares_and_never_exceed_what_is_configured() {
+fn values_of_a_step_replace_its_shares_and_never_exceed_the_configured_ones() {
     let ramp = webhooks();
     let of = |configured, slots| -> Vec<_> {
-        ramp.steps.iter().map(|stage| (stage.quota(configured), stage.slots(slots))).collect()
+        ramp.steps.iter().map(|step| (step.quota(configured), step.slots(slots))).collect()
     };
     let planned =
         [(Some(quota("10/s", 20)), 100), (Some(quota("25/s", 50)), 250), (Some(quota("100/s", 150)), 500)];
     assert_eq!(of(Some(quota("100/s", 150)), 500), planned);
-    assert_eq!(of(None, 500), planned, "a stage may limit what has no rate");
+    assert_eq!(of(None, 500), planned, "a step may limit what has no rate");
     let small = (Some(quota("2/s", 4)), 50);
     assert_eq!(of(Some(quota("2/s", 4)), 50), [small; 3]);
 }
 
 #[test]
-fn smallest_limits_have_stages_too() {
-    let stage = RampStep::of_share(5);
-    assert_eq!(stage.quota(Some(quota("1/d", 1))), Some(quota("1/d", 1)), "no rate is slower than one a day");
-    assert_eq!(stage.quota(Some(quota("10/s", 1))), Some(quota("30/min", 1)));
-    assert_eq!(stage.quota(None), None);
-    assert_eq!([stage.slots(1), stage.slots(0)], [1, 0], "a closed pool stays closed");
-    assert_eq!(RampStep { slots: Some(0), ..stage }.slots(9), 1);
+fn ramp_of_the_smallest_limits_keeps_at_least_one_token() {
+    let step = RampStep::of_share(5);
+    assert_eq!(step.quota(Some(quota("1/d", 1))), Some(quota("1/d", 1)), "no rate is slower than one a day");
+    assert_eq!(step.quota(Some(quota("10/s", 1))), Some(quota("30/min", 1)));
+    assert_eq!(step.quota(None), None);
+    assert_eq!([step.slots(1), step.slots(0)], [1, 0], "a closed pool stays closed");
+    assert_eq!(RampStep { slots: Some(0), ..step }.slots(9), 1);
 }
 
 #[test]
-fn next_stage_needs_both_time_and_samples() {
+fn next_step_needs_both_time_and_samples() {
     let ramp = Ramp::default();
     let good = |ended| Samples { ended, failed: 0, slow: 0 };
     let early = SOAK - Duration::from_nanos(1);
@@ -109,7 +109,7 @@ fn three_processes_that_see_a_part_each_decide_as_one_that_sees_everything() {
 }
 
 #[test]
-fn stage_of_days_notices_what_happens_now() {
+fn step_that_lasts_for_days_reacts_to_recent_calls() {
     let ramp = Ramp::default();
     let mut samples = Samples::default();
     samples.add(Samples { ended: 10_000_000, failed: 0, slow: 0 }, ramp.window());
@@ -119,7 +119,7 @@ fn stage_of_days_notices_what_happens_now() {
 }
 
 #[test]
-fn what_belongs_to_a_share_stays_in_it_and_the_share_is_about_right() {
+fn items_of_a_share_stay_in_it_and_its_size_is_about_right() {
     let [small, large] = [5, 25].map(RampStep::of_share);
     let first: Vec<u64> = (0..10_000).filter(|id| small.includes(*id)).collect();
     assert!((400..600).contains(&first.len()), "{}", first.len());
@@ -129,7 +129,7 @@ fn what_belongs_to_a_share_stays_in_it_and_the_share_is_about_right() {
 }
 
 #[test]
-fn note_of_a_limit_without_a_rate_is_read_back_and_other_texts_are_no_stage() {
+fn note_of_a_limit_without_a_rate_is_read_back_and_other_texts_are_no_ramp_state() {
     let note = RampState { step: 0, configured: None, reason: String::from("started by\nan operator") };
     let text = note.to_string();
     assert_eq!(text, "step 0 none 0 started byan operator");

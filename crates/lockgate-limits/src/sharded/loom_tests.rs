@@ -17,7 +17,7 @@ fn limiter(burst: u32) -> (Arc<ShardedLimiter>, Instant) {
 }
 
 #[test]
-fn two_shards_exchange_tokens_and_make_none() {
+fn two_shards_exchange_tokens_and_create_none() {
     check(|| {
         let (limiter, start) = limiter(33);
         // The local cache of the first shard holds two tokens, the bucket none.
@@ -36,7 +36,7 @@ fn two_shards_exchange_tokens_and_make_none() {
 }
 
 #[test]
-fn a_closed_desk_gives_everything_back_once() {
+fn closed_cache_returns_all_tokens_once() {
     check(|| {
         let (limiter, start) = limiter(32);
         assert!(limiter.take(0, 20, start).is_ok());
@@ -51,7 +51,7 @@ fn a_closed_desk_gives_everything_back_once() {
 }
 
 #[test]
-fn a_reservation_that_is_executed_and_cancelled_at_once_ends_once() {
+fn concurrently_executed_and_expired_reservation_ends_once() {
     check(|| {
         let start = Instant::now();
         let bucket = TokenBucket::starting_at(Quota::per_second(20, 2).unwrap(), start);

@@ -22,7 +22,7 @@ type ShardTokens = CachePadded<AtomicU64>;
 #[derive(Debug)]
 pub(crate) struct TokenCache {
     // Their number is a power of two.
-    caches: Box<[ShardTokens]>,
+    shard_tokens: Box<[ShardTokens]>,
     // The most tokens that one refill adds to a shard.
     size: u64,
     state: Mutex<CacheState>,
@@ -41,10 +41,10 @@ struct CacheState {
 
 /// A request to refill a shard.
 #[derive(Debug, Clone, Copy)]
-struct Ask {
+struct RefillRequest {
     shard: usize,
     // Tokens that were already taken out of shards for this request.
-    own: u64,
+    taken: u64,
     tokens: u64,
     at: u64,
 }
@@ -62,26 +62,26 @@ impl TokenCache {
     pub(crate) fn new(shards: usize, size: u64) -> Self {
         let empty = |_| CachePadded(AtomicU64::new(0));
         Self {
-            caches: (0..shards.max(1)).map(empty).collect(),
+            shard_tokens: (0..shards.max(1)).map(empty).collect(),
             size,
             state: Mutex::new(CacheState::default()),
         }
     }
 
     pub(crate) fn shards(&self) -> usize {
-        self.caches.len()
+        self.shard_tokens.len()
     }
 
     /// Spends `tokens` of the shard if it has them.
     #[inline]
     pub(crate) fn spend(&self, shard: usize, tokens: u64) -> bool {
-        let Some(cache) = self.caches.get(shard) else { return false };
-        let mut there = cache.0.load(Ordering::Acquire);
-        while there >= tokens {
-            let left = there - tokens;
-            match cache.0.compare_exchange_weak(there, left, Ordering::AcqRel, Ordering::Acquire) {
+        let Some(cache) = self.shard_tokens.get(shard) else { return false };
+        let mut available = cache.0.load(Ordering::Acquire);
+        while available >= tokens {
+            let left = available - tokens;
+            match cache.0.compare_exchange_weak(available, left, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return true,
-                Err(now) => there = now,
+                Err(now) => available = now,
             }
         }
         false
@@ -90,8 +90,8 @@ impl TokenCache {
     /// Returns the wait if reading each shard and the bucket is enough to deny `tokens`. Writes nothing and
     /// takes no lock, so a denial waits for no other thread.
     #[inline]
-    pub(crate) fn refusal(&self, source: &Shared, tokens: u64, at: u64) -> Option<Wait> {
-        if self.caches.iter().any(|m| m.0.load(Ordering::Acquire) > 0) {
+    pub(crate) fn quick_denial(&self, source: &Shared, tokens: u64, at: u64) -> Option<Wait> {
+        if self.shard_tokens.iter().any(|shard| shard.0.load(Ordering::Acquire) > 0) {
             return None;
         }
         match source.atomic().wait_for(at, tokens, source.held()) {
@@ -103,16 +103,24 @@ impl TokenCache {
 
     /// Spends `tokens` from any source: this shard, the bucket, other shards. Fills the shard if the bucket
     /// has more.
-    pub(crate) fn draw(&self, source: &Shared, shard: usize, tokens: u64, at: u64) -> Result<(), Exhausted> {
+    pub(crate) fn refill(
+        &self,
+        source: &Shared,
+        shard: usize,
+        tokens: u64,
+        at: u64,
+    ) -> Result<(), Exhausted> {
         let mut state = lock(&self.state);
         if state.is_closed {
             return Err(Exhausted::Closed);
         }
-        let own = self.take(shard);
-        if own < tokens && self.charge(source, &mut state, Ask { shard, own, tokens, at }).is_ok() {
+        let taken = self.take(shard);
+        if taken < tokens
+            && self.charge(source, &mut state, RefillRequest { shard, taken, tokens, at }).is_ok()
+        {
             return Ok(());
         }
-        let got = own + if own < tokens { self.steal_half(shard) } else { 0 };
+        let got = taken + if taken < tokens { self.steal_half(shard) } else { 0 };
         if got >= tokens {
             self.put(shard, got - tokens);
             return Ok(());
@@ -122,38 +130,38 @@ impl TokenCache {
             self.put(shard, got - tokens);
             return Ok(());
         }
-        self.settle(source, &mut state, got, at);
-        self.charge(source, &mut state, Ask { shard, own: got, tokens, at }).map_err(|wait| {
+        self.record_spending(source, &mut state, got, at);
+        self.charge(source, &mut state, RefillRequest { shard, taken: got, tokens, at }).map_err(|wait| {
             self.put(shard, got);
             Exhausted::Wait(wait)
         })
     }
 
-    /// Updates the bucket after spending: of the cached tokens, only `in_hand` are unspent.
-    fn settle(&self, source: &Shared, state: &mut CacheState, in_hand: u64, at: u64) {
+    /// Updates the bucket after spending: of the cached tokens, only `unspent` are unspent.
+    fn record_spending(&self, source: &Shared, state: &mut CacheState, unspent: u64, at: u64) {
         let loaded = state.loaded;
         // Charges nothing, but first forfeits what was saved up alongside the spent tokens.
-        if loaded > in_hand && source.draw(at, 0, || (in_hand, loaded)).is_ok() {
-            state.loaded = in_hand;
+        if loaded > unspent && source.charge_cached(at, 0, || (unspent, loaded)).is_ok() {
+            state.loaded = unspent;
         }
     }
 
     /// Charges what is missing of the requested tokens, and a full shard in addition if the bucket has
     /// plenty.
-    fn charge(&self, source: &Shared, state: &mut CacheState, ask: Ask) -> Result<(), Wait> {
-        let missing = ask.tokens - ask.own;
-        let there = source.atomic().level(ask.at, source.held()).tokens;
+    fn charge(&self, source: &Shared, state: &mut CacheState, request: RefillRequest) -> Result<(), Wait> {
+        let missing = request.tokens - request.taken;
+        let available = source.atomic().level(request.at, source.held()).tokens;
         // Close to the limit this goes down to nothing, so that the last tokens stay where all threads find
         // them.
         let shards = u64::try_from(self.shards()).unwrap_or(u64::MAX);
-        let load = (there.saturating_sub(missing) / (2 * shards)).min(self.size);
+        let load = (available.saturating_sub(missing) / (2 * shards)).min(self.size);
         // Read before the charge: tokens that are spent meanwhile count as still cached.
-        let elsewhere = self.spare();
+        let elsewhere = self.total();
         let loaded = state.loaded;
-        source.draw(ask.at, missing + load, || (elsewhere + load, loaded))?;
+        source.charge_cached(request.at, missing + load, || (elsewhere + load, loaded))?;
         state.loaded = elsewhere + load;
         state.charged += missing + load;
-        self.put(ask.shard, load);
+        self.put(request.shard, load);
         Ok(())
     }
 
@@ -166,9 +174,9 @@ impl TokenCache {
         }
         let other = || (shard + 1 + fastrand::usize(..count - 1)) & (count - 1);
         let (a, b) = (other(), other());
-        let fuller = if self.there(a) >= self.there(b) { a } else { b };
-        let there = self.there(fuller);
-        let half = there - there / 2;
+        let fuller = if self.tokens_of(a) >= self.tokens_of(b) { a } else { b };
+        let available = self.tokens_of(fuller);
+        let half = available - available / 2;
         if half > 0 && self.spend(fuller, half) { half } else { 0 }
     }
 
@@ -185,24 +193,24 @@ impl TokenCache {
     /// Returns the tokens charged and spent since the limiter was created.
     pub(crate) fn spent(&self) -> u64 {
         let state = lock(&self.state);
-        state.charged.saturating_sub(self.spare())
+        state.charged.saturating_sub(self.total())
     }
 
     /// Returns the tokens in each shard.
     pub(crate) fn contents(&self) -> Vec<u64> {
-        self.caches.iter().map(|m| m.0.load(Ordering::Acquire)).collect()
+        self.shard_tokens.iter().map(|shard| shard.0.load(Ordering::Acquire)).collect()
     }
 
-    fn spare(&self) -> u64 {
-        self.caches.iter().map(|m| m.0.load(Ordering::Acquire)).sum()
+    fn total(&self) -> u64 {
+        self.shard_tokens.iter().map(|shard| shard.0.load(Ordering::Acquire)).sum()
     }
 
-    fn there(&self, shard: usize) -> u64 {
-        self.caches.get(shard).map_or(0, |m| m.0.load(Ordering::Acquire))
+    fn tokens_of(&self, shard: usize) -> u64 {
+        self.shard_tokens.get(shard).map_or(0, |shard| shard.0.load(Ordering::Acquire))
     }
 
     fn take(&self, shard: usize) -> u64 {
-        self.caches.get(shard).map_or(0, |m| m.0.swap(0, Ordering::AcqRel))
+        self.shard_tokens.get(shard).map_or(0, |shard| shard.0.swap(0, Ordering::AcqRel))
     }
 
     fn take_all(&self) -> u64 {
@@ -210,7 +218,7 @@ impl TokenCache {
     }
 
     fn put(&self, shard: usize, tokens: u64) {
-        if let Some(cache) = self.caches.get(shard).filter(|_| tokens > 0) {
+        if let Some(cache) = self.shard_tokens.get(shard).filter(|_| tokens > 0) {
             cache.0.fetch_add(tokens, Ordering::AcqRel);
         }
     }

@@ -146,7 +146,7 @@ impl BucketState {
 
     fn move_to(&mut self, quota: Quota, at: u64) {
         let to = Schedule::new(quota, at);
-        self.issued = self.schedule().moved(self.issued, at, self.held(), &to);
+        self.issued = self.schedule().issued_on(self.issued, at, self.held(), &to);
         (self.quota, self.anchor) = (quota, at);
     }
 }

@@ -39,16 +39,16 @@ impl TokenBatchOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenStoreError {
     /// The request exceeds the burst.
-    #[error("more than a whole burst")]
+    #[error("the request exceeds the burst")]
     TooLarge,
     /// The tokens would be available too late. Nothing was charged.
-    #[error("not there in time; the next one is in {retry_after:?}")]
+    #[error("tokens not available in time; the next one is available in {retry_after:?}")]
     NotInTime {
         /// Time until the next token, if no other process acquires one.
         retry_after: Duration,
     },
     /// The store failed. No call is admitted without it.
-    #[error("cannot draw tokens from the shared store")]
+    #[error("cannot acquire tokens from the shared store")]
     Store(#[source] StoreError),
 }
 
@@ -66,7 +66,7 @@ pub enum TokenStoreError {
 /// let other = DistributedLimiter::new(ledger, "mail", quota);
 /// one.acquire(1).await?;
 /// other.acquire(1).await?;
-/// // At a process's end, so that nobody waits for what it left.
+/// // Return unspent tokens before the process ends, so that others need not wait for them.
 /// one.give_back().await?;
 /// # Ok(())
 /// # }
@@ -79,20 +79,20 @@ pub struct DistributedLimiter<C> {
     configured: Option<Quota>,
     // `None`: the defaults for the quota in force.
     options: Option<TokenBatchOptions>,
-    hand: Mutex<Hand>,
+    local: Mutex<LocalState>,
     // Allows one call to the store at a time. Callers that arrive meanwhile wait for its tokens in order.
-    drawing: tokio::sync::Mutex<()>,
+    acquiring: tokio::sync::Mutex<()>,
     // Notifies the caller that waits for tokens when the quota has changed.
     changed: watch::Sender<()>,
 }
 
 /// What this process currently knows and holds.
 #[derive(Debug, Clone, Copy)]
-struct Hand {
+struct LocalState {
     batch: Option<Batch>,
     quota: Quota,
     // When to ask the store again after it had too few tokens.
-    dry_until: Option<Instant>,
+    retry_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -107,14 +107,14 @@ impl<C: TokenStore> DistributedLimiter<C> {
     /// in force.
     #[must_use]
     pub fn new(store: C, name: &str, quota: Quota) -> Self {
-        let hand = Hand { batch: None, quota, dry_until: None };
+        let local = LocalState { batch: None, quota, retry_at: None };
         Self {
             store,
             name: name.to_owned(),
             configured: Some(quota),
             options: None,
-            hand: Mutex::new(hand),
-            drawing: tokio::sync::Mutex::new(()),
+            local: Mutex::new(local),
+            acquiring: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(()),
         }
     }
@@ -134,7 +134,7 @@ impl<C: TokenStore> DistributedLimiter<C> {
 
     /// Returns the quota in force at the store's last response.
     pub fn quota(&self) -> Quota {
-        self.hand().quota
+        self.local().quota
     }
 
     /// Spends `tokens` of the local batch, or none. Never calls the store.
@@ -157,17 +157,17 @@ impl<C: TokenStore> DistributedLimiter<C> {
     /// # Errors
     /// [`TokenStoreError::NotInTime`], with nothing charged, and those of [`DistributedLimiter::acquire`].
     pub async fn acquire_by(&self, tokens: u32, until: Option<Instant>) -> Result<(), TokenStoreError> {
-        if let Ok(_first) = self.drawing.try_lock()
+        if let Ok(_guard) = self.acquiring.try_lock()
             && self.spend(tokens, now())
         {
             return Ok(());
         }
-        let turn = self.drawing.lock();
-        let _mine = match until {
+        let turn = self.acquiring.lock();
+        let _guard = match until {
             None => turn.await,
             Some(until) => match timeout_at(until, turn).await {
-                Ok(mine) => mine,
-                Err(_) => return Err(TokenStoreError::NotInTime { retry_after: self.dry_for() }),
+                Ok(guard) => guard,
+                Err(_) => return Err(TokenStoreError::NotInTime { retry_after: self.retry_after() }),
             },
         };
         loop {
@@ -179,13 +179,13 @@ impl<C: TokenStore> DistributedLimiter<C> {
                 return Ok(());
             }
             let Some(wait) = self.acquire_batch(tokens, asked).await? else { return Ok(()) };
-            let retry_at = now() + wait;
-            if until.is_some_and(|until| retry_at > until) {
+            let wake_at = now() + wait;
+            if until.is_some_and(|until| wake_at > until) {
                 return Err(TokenStoreError::NotInTime { retry_after: wait });
             }
-            self.hand().dry_until = Some(retry_at);
+            self.local().retry_at = Some(wake_at);
             // Whether the time has passed or the quota has changed, ask the store again.
-            timeout_at(retry_at, changed.changed()).await.ok();
+            timeout_at(wake_at, changed.changed()).await.ok();
         }
     }
 
@@ -197,11 +197,11 @@ impl<C: TokenStore> DistributedLimiter<C> {
     /// Fails if the store does not take the batch back; its unspent tokens are then lost when it expires.
     pub async fn follow(&self, quota: Quota) -> Result<(), StoreError> {
         {
-            let mut hand = self.hand();
-            if hand.quota == quota {
+            let mut local = self.local();
+            if local.quota == quota {
                 return Ok(());
             }
-            (hand.quota, hand.dry_until) = (quota, None);
+            (local.quota, local.retry_at) = (quota, None);
         }
         self.refresh().await
     }
@@ -221,7 +221,7 @@ impl<C: TokenStore> DistributedLimiter<C> {
     /// # Errors
     /// Fails if the store does; the tokens are then lost when the batch expires.
     pub async fn give_back(&self) -> Result<(), StoreError> {
-        let batch = self.hand().batch.take();
+        let batch = self.local().batch.take();
         match batch {
             Some(batch) => self.store.give_back(&self.name, batch.id, batch.left).await,
             None => Ok(()),
@@ -229,8 +229,8 @@ impl<C: TokenStore> DistributedLimiter<C> {
     }
 
     fn spend(&self, tokens: u32, now: Instant) -> bool {
-        let mut hand = self.hand();
-        let Some(batch) = hand.batch.as_mut().filter(|batch| now < batch.until && batch.left >= tokens)
+        let mut local = self.local();
+        let Some(batch) = local.batch.as_mut().filter(|batch| now < batch.until && batch.left >= tokens)
         else {
             return false;
         };
@@ -242,9 +242,9 @@ impl<C: TokenStore> DistributedLimiter<C> {
     /// `None` if the caller may proceed.
     async fn acquire_batch(&self, tokens: u32, asked: Instant) -> Result<Option<Duration>, TokenStoreError> {
         // Removed before it is returned, so that no other caller spends its tokens meanwhile.
-        let (before, quota) = {
-            let mut hand = self.hand();
-            (hand.batch.take().map(|batch| (batch.id, batch.left)), hand.quota)
+        let (previous, quota) = {
+            let mut local = self.local();
+            (local.batch.take().map(|batch| (batch.id, batch.left)), local.quota)
         };
         let TokenBatchOptions { size, lifetime } =
             self.options.unwrap_or_else(|| TokenBatchOptions::for_quota(quota));
@@ -258,14 +258,14 @@ impl<C: TokenStore> DistributedLimiter<C> {
             min_tokens: tokens,
             max_tokens: size.max(tokens),
             lifetime,
-            previous: before,
+            previous,
         };
         match self.store.acquire(&self.name, request).await.map_err(TokenStoreError::Store)? {
             Acquired::Batch { id, tokens: all, quota } => {
                 let left = all.saturating_sub(tokens);
                 let batch = Batch { id, left, until: asked + lifetime };
                 let batch = (!lifetime.is_zero()).then_some(batch);
-                *self.hand() = Hand { batch, quota, dry_until: None };
+                *self.local() = LocalState { batch, quota, retry_at: None };
                 Ok(None)
             }
             Acquired::NoLimit => Ok(None),
@@ -273,11 +273,11 @@ impl<C: TokenStore> DistributedLimiter<C> {
         }
     }
 
-    fn dry_for(&self) -> Duration {
-        self.hand().dry_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now()))
+    fn retry_after(&self) -> Duration {
+        self.local().retry_at.map_or(Duration::ZERO, |until| until.saturating_duration_since(now()))
     }
 
-    fn hand(&self) -> MutexGuard<'_, Hand> {
-        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
+    fn local(&self) -> MutexGuard<'_, LocalState> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

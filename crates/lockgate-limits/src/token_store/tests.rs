@@ -16,7 +16,7 @@ async fn pass(time: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_processes_share_the_rate_and_each_waits_its_turn() {
+async fn two_processes_share_the_rate() {
     let store = Arc::new(MemoryTokenStore::new());
     let limiter = || DistributedLimiter::new(Arc::clone(&store), "n", quota());
     let (one, other) = (limiter(), limiter());
@@ -33,7 +33,7 @@ async fn two_processes_share_the_rate_and_each_waits_its_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_chunk_is_not_spent_after_its_end() {
+async fn expired_batch_is_not_spent() {
     let options = TokenBatchOptions { size: 20, lifetime: Duration::from_secs(1) };
     let limiter = DistributedLimiter::with_options(MemoryTokenStore::new(), "n", quota(), options);
     limiter.acquire(1).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_chunk_is_not_spent_after_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_given_back_serves_another_process_at_once() {
+async fn returned_tokens_serve_another_process_at_once() {
     let store = Arc::new(MemoryTokenStore::new());
     let options = TokenBatchOptions { size: 40, lifetime: Duration::from_secs(10) };
     let limiter = || DistributedLimiter::with_options(Arc::clone(&store), "n", quota(), options);
@@ -59,7 +59,7 @@ async fn what_was_given_back_serves_another_process_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_cannot_be_served_in_time_is_told_when_and_nothing_is_charged() {
+async fn call_that_cannot_be_served_in_time_learns_when_and_is_not_charged() {
     let store = Arc::new(MemoryTokenStore::new());
     let limiter = DistributedLimiter::new(Arc::clone(&store), "n", Quota::per_second(10, 1).unwrap());
     limiter.acquire(1).await.unwrap();
@@ -68,13 +68,13 @@ async fn who_cannot_be_served_in_time_is_told_when_and_nothing_is_charged() {
     let refused = limiter.acquire_by(1, Some(until)).await;
     let hundred = Duration::from_millis(100);
     assert!(matches!(refused, Err(TokenStoreError::NotInTime { retry_after }) if retry_after == hundred));
-    assert_eq!(now(), start, "it does not wait in vain");
+    assert_eq!(now(), start, "it returns without waiting");
     limiter.acquire_by(1, Some(start + hundred)).await.unwrap();
     assert_eq!(now(), start + hundred);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_wait_leaves_no_trace_and_the_next_in_line_is_served() {
+async fn dropped_wait_has_no_effect_and_the_next_caller_is_served() {
     let limiter =
         Arc::new(DistributedLimiter::new(MemoryTokenStore::new(), "n", Quota::per_second(10, 1).unwrap()));
     limiter.acquire(1).await.unwrap();
@@ -106,7 +106,7 @@ async fn one_token_at_a_time_uses_the_whole_rate_though_the_burst_is_small() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_in_the_store_reaches_a_limiter_that_knows_an_older_quota() {
+async fn limiter_learns_a_changed_quota_from_the_store() {
     let store = Arc::new(MemoryTokenStore::new());
     let limiter = DistributedLimiter::new(Arc::clone(&store), "n", Quota::per_second(10, 1).unwrap());
     limiter.acquire(1).await.unwrap();
