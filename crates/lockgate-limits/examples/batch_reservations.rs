@@ -1,4 +1,4 @@
-//! A batch job that must know whether it can be done in time: it reserves all of it, or leaves it.
+//! A batch job that must know whether it can finish in time: it reserves all its calls, or none.
 //!
 //! `cargo run -p lockgate-limits --example batch_reservations`
 
@@ -9,9 +9,10 @@ use tokio::time::{Duration, Instant};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
-    let bucket = TokenBucket::starting(Quota::per_second(100, 200)?, start);
+    let bucket = TokenBucket::starting_at(Quota::per_second(100, 200)?, start);
 
-    // Five batches of 150 calls within five seconds: each knows its moment at once, in the order of asking.
+    // Five batches of 150 calls within five seconds: each knows its moment at once, in the order of the
+    // requests.
     let mut batches = Vec::new();
     for name in ["a", "b", "c", "d", "e"] {
         match bucket.reserve_at(150, Duration::from_secs(5), start) {
@@ -24,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
-    // The last one is not needed after all: what it would have used is there for others.
+    // The last one is not needed after all: its tokens become available to others.
     if let Some((name, reservation)) = batches.pop() {
         println!("batch {name}: cancelled, {:?}", reservation.cancel_at(start));
     }

@@ -1,4 +1,5 @@
-//! Bursts: what is saved up while nobody calls, what a denial tells, and a rate that changes meanwhile.
+//! Bursts: tokens that are saved up while there are no calls, the information in a denial, and a change of the
+//! rate.
 //!
 //! `cargo run -p lockgate-limits --example bursts`
 
@@ -9,7 +10,7 @@ use tokio::time::{Duration, Instant};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
-    let bucket = TokenBucket::starting(Quota::per_second(10, 20)?, start);
+    let bucket = TokenBucket::starting_at(Quota::per_second(10, 20)?, start);
     let drain = |at: Instant| (0..1_000).take_while(|_| bucket.try_acquire_at(1, at).is_ok()).count();
 
     for (what, after) in [("at once", 0), ("half a second later", 500), ("a minute later", 60_500)] {

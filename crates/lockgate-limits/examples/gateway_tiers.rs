@@ -1,4 +1,5 @@
-//! Tiers of an API gateway: each customer has a limit of its own, by its tier, and the backend one for all.
+//! Tiers of an API gateway: each customer has a limit that depends on the tier, and the backend has one for
+//! all.
 //!
 //! `cargo run -p lockgate-limits --example gateway_tiers`
 
@@ -10,19 +11,19 @@ use tokio::time::{Duration, Instant};
 fn main() -> Result<(), QuotaError> {
     let start = Instant::now();
     let tier = |rate, burst| {
-        Quota::per_second(rate, burst).map(|q| KeyedLimiter::starting(q, KeyedOptions::default(), start))
+        Quota::per_second(rate, burst).map(|q| KeyedLimiter::starting_at(q, KeyedOptions::default(), start))
     };
     let (free, paid) = (tier(1, 5)?, tier(50, 100)?);
-    let backend = Gate::starting(Quota::per_second(60, 60)?, 100, start);
+    let backend = Gate::starting_at(Quota::per_second(60, 60)?, 100, start);
 
     // Two seconds of the same traffic from both, in virtual time: 100 calls a second each.
     let mut passed = [0, 0];
     for n in 0..200u32 {
         let now = start + Duration::from_millis(10) * n;
-        for (place, (tier, customer)) in [(&free, "ann"), (&paid, "bob")].into_iter().enumerate() {
-            // The customer's own limit first: what it denies is no load for the backend's.
+        for (tier_index, (tier, customer)) in [(&free, "ann"), (&paid, "bob")].into_iter().enumerate() {
+            // The customer's own limit first: a call that it denies must not use up the backend's limit.
             let answer = tier.try_acquire_at(&customer, 1, now).and_then(|()| backend.try_enter_at(now));
-            if let (Ok(_guard), Some(passed)) = (answer, passed.get_mut(place)) {
+            if let (Ok(_guard), Some(passed)) = (answer, passed.get_mut(tier_index)) {
                 *passed += 1;
             }
         }

@@ -1,4 +1,4 @@
-//! A hot key among many: it is found by sampling, gets magazines, and loses them when it is hot no longer.
+//! A hot key among many: sampling finds it, it gets a sharded limiter, and loses it when it cools down.
 //!
 //! `cargo run -p lockgate-limits --example hot_key`
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 fn main() -> Result<(), QuotaError> {
     let start = Instant::now();
     let options = KeyedOptions { rebalance_threshold: 0.3, ..KeyedOptions::default() };
-    let limiter = KeyedLimiter::starting(Quota::per_second(1_000, 50_000)?, options, start);
+    let limiter = KeyedLimiter::starting_at(Quota::per_second(1_000, 50_000)?, options, start);
     let call = |key: u32| u32::from(limiter.try_acquire_at(&key, 1, start).is_ok());
 
     let mut hot = 0;

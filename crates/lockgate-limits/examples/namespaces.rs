@@ -1,4 +1,4 @@
-//! Processes that share limits under namespaces: mail and search do not know of each other, two processes of mail do.
+//! Processes that share limits by name: mail and search are independent, two processes of mail are not.
 //!
 //! `cargo run -p lockgate-limits --example namespaces`
 
@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // One ledger for all; between real processes it would be a server.
-    let ledger = Arc::new(MemoryTokenStore::new());
+    // One store for all. Real processes would use a server.
+    let store = Arc::new(MemoryTokenStore::new());
     let quota = Quota::per_second(100, 50)?;
-    let process = |namespace| DistributedLimiter::new(Arc::clone(&ledger), namespace, quota);
+    let process = |namespace| DistributedLimiter::new(Arc::clone(&store), namespace, quota);
     let (mail_1, mail_2, search) = (process("mail"), process("mail"), process("search"));
 
     let start = Instant::now();

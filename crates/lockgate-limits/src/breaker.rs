@@ -1,12 +1,15 @@
-//! The circuit breaker: after too many failures nobody calls for a while, then a few probes find out.
+//! The circuit breaker: after too many failures it rejects calls for a while, then lets a few probes find out
+//! whether the backend works again.
 //!
-//! Closed: calls pass, and their outcomes are counted in windows. Open: no call passes until `open_for` is over. Half-open:
-//! one probe at a time, then two, then four; a failed one opens it again, and when the four have succeeded it is closed
-//! (Nygard, *Release It!*, chapter 5; the steps avoid a herd on a backend that has just come back).
+//! Closed: calls are permitted, and their outcomes are counted in windows. Open: no call is permitted until
+//! `open_for` has passed. Half-open: one probe at a time, then two, then four. A failed probe opens the
+//! breaker again; when the four have succeeded it closes (Nygard, *Release It!*, chapter 5; the steps avoid a
+//! thundering herd on a backend that has just recovered).
 //!
-//! A probe is a real call: take its slot or permit as for any other, inside the pass. The breaker adds no capacity.
+//! A probe is a real call: acquire its slot or permit as for any other call, after the breaker permits it.
+//! The breaker adds no capacity.
 //!
-//! It must never count an outcome of another state than the one in which its call began.
+//! An outcome counts only in the state in which its call began.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,13 +21,13 @@ use crate::clock::now;
 /// When a [`CircuitBreaker`] opens, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BreakerOptions {
-    /// How long outcomes are counted together; default 10 s.
+    /// How long outcomes are counted together. Default: 10 s.
     pub window: Duration,
-    /// Calls in a window below which nothing is judged; default 20.
+    /// The fewest calls in a window before it is evaluated. Default: 20.
     pub min_calls: u32,
-    /// The share of failures at which it opens; default 0.5.
+    /// The share of failures at which the breaker opens. Default: 0.5.
     pub failure_rate: f64,
-    /// How long it stays open; default 30 s.
+    /// How long the breaker stays open. Default: 30 s.
     pub open_for: Duration,
 }
 
@@ -39,10 +42,10 @@ impl Default for BreakerOptions {
     }
 }
 
-/// Probes at a time in each step of half-open.
+/// Probes at a time in each step of the half-open state.
 const STEPS: [u32; 3] = [1, 2, 4];
 
-/// A circuit breaker. Cheap to clone; clones share it.
+/// A circuit breaker. Cheap to clone; all clones share one breaker.
 ///
 /// ```
 /// use lockgate_limits::{BreakerOptions, CircuitBreaker};
@@ -51,11 +54,11 @@ const STEPS: [u32; 3] = [1, 2, 4];
 /// let breaker = CircuitBreaker::new(BreakerOptions { min_calls: 2, ..BreakerOptions::default() });
 /// let now = Instant::now();
 /// for _ in 0..2 {
-///     breaker.pass_at(now)?.failed_at(now);
+///     breaker.permit_at(now)?.failed_at(now);
 /// }
-/// let open = breaker.pass_at(now).unwrap_err();
+/// let open = breaker.permit_at(now).unwrap_err();
 /// assert_eq!(open.retry_at(), Some(now + BreakerOptions::default().open_for));
-/// # Ok::<(), lockgate_limits::Open>(())
+/// # Ok::<(), lockgate_limits::BreakerOpen>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct CircuitBreaker {
@@ -68,7 +71,7 @@ struct Shared {
     state: Mutex<Numbered>,
 }
 
-/// The state, and how often it has changed: a call of an earlier one has no say.
+/// The state with a number that grows with each change. A call that began in an earlier state is ignored.
 #[derive(Debug)]
 struct Numbered {
     number: u64,
@@ -82,81 +85,81 @@ enum State {
     HalfOpen { step: usize, in_flight: u32, succeeded: u32 },
 }
 
-/// What a breaker shows of itself.
+/// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BreakerState {
-    /// Calls pass.
+    /// All calls are permitted.
     Closed,
-    /// No call passes.
+    /// No call is permitted.
     Open,
-    /// A few probes pass.
+    /// A few probes are permitted.
     HalfOpen,
 }
 
-/// Not let through.
+/// The breaker is open and did not permit a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the circuit breaker is open")]
-pub struct Open {
+pub struct BreakerOpen {
     retry_at: Option<Instant>,
 }
 
-impl Open {
-    /// When probes begin; `None` while as many as allowed are under way.
+impl BreakerOpen {
+    /// Returns when probes begin. `None` while the maximum of probes is in flight.
     #[must_use]
     pub fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
 }
 
-/// A call that was let through. Tell how it ended; dropped without a word (the call was cancelled) it counts for nothing,
-/// and a probe's place is free again.
+/// A permitted call. Report how it ended. If it is dropped without a report (the call was cancelled), it
+/// counts for nothing, and another probe can take its place.
 #[must_use = "tell how the call ended"]
 #[derive(Debug)]
-pub struct Pass {
+pub struct CallPermit {
     shared: Arc<Shared>,
     number: u64,
     has_ended: bool,
 }
 
 impl CircuitBreaker {
-    /// A closed breaker.
+    /// Creates a closed breaker.
     #[must_use]
     pub fn new(options: BreakerOptions) -> Self {
         let state = State::Closed { since: None, calls: 0, failures: 0 };
         Self { shared: Arc::new(Shared { options, state: Mutex::new(Numbered { number: 0, state }) }) }
     }
 
-    /// Lets a call through.
+    /// Permits a call, if the state allows it.
     ///
     /// # Errors
-    /// [`Open`] when it does not.
-    pub fn pass(&self) -> Result<Pass, Open> {
-        self.pass_at(now())
+    /// [`BreakerOpen`] if it does not.
+    pub fn permit(&self) -> Result<CallPermit, BreakerOpen> {
+        self.permit_at(now())
     }
 
-    /// Lets a call through at `now`.
+    /// Like [`CircuitBreaker::permit`], at `now`.
     ///
     /// # Errors
-    /// [`Open`] when it does not.
-    pub fn pass_at(&self, now: Instant) -> Result<Pass, Open> {
+    /// [`BreakerOpen`] if the state does not allow a call.
+    pub fn permit_at(&self, now: Instant) -> Result<CallPermit, BreakerOpen> {
         let mut numbered = self.shared.lock();
         if let State::Open { until } = numbered.state {
             if now < until {
-                return Err(Open { retry_at: Some(until) });
+                return Err(BreakerOpen { retry_at: Some(until) });
             }
             numbered.become_state(State::HalfOpen { step: 0, in_flight: 0, succeeded: 0 });
         }
         if let State::HalfOpen { step, in_flight, succeeded } = &mut numbered.state {
             let most = STEPS.get(*step).copied().unwrap_or(1);
             if *in_flight + *succeeded >= most {
-                return Err(Open { retry_at: None });
+                return Err(BreakerOpen { retry_at: None });
             }
             *in_flight += 1;
         }
-        Ok(Pass { shared: Arc::clone(&self.shared), number: numbered.number, has_ended: false })
+        Ok(CallPermit { shared: Arc::clone(&self.shared), number: numbered.number, has_ended: false })
     }
 
-    /// The state as of the last call.
+    /// Returns the state as of the last call.
     #[must_use]
     pub fn state(&self) -> BreakerState {
         match self.shared.lock().state {
@@ -167,23 +170,24 @@ impl CircuitBreaker {
     }
 }
 
-impl Pass {
-    /// The call succeeded.
+impl CallPermit {
+    /// Reports that the call succeeded.
     pub fn succeeded(self) {
         self.succeeded_at(now());
     }
 
-    /// The call succeeded, at `now`.
+    /// Reports that the call succeeded at `now`.
     pub fn succeeded_at(mut self, now: Instant) {
         self.end(now, Some(true));
     }
 
-    /// The backend failed the call. A failure that is the caller's own fault is a success of the backend.
+    /// Reports that the backend failed the call. A failure caused by the caller counts as a success of the
+    /// backend.
     pub fn failed(self) {
         self.failed_at(now());
     }
 
-    /// The backend failed the call, at `now`.
+    /// Reports that the backend failed the call at `now`.
     pub fn failed_at(mut self, now: Instant) {
         self.end(now, Some(false));
     }
@@ -197,7 +201,7 @@ impl Pass {
     }
 }
 
-impl Drop for Pass {
+impl Drop for CallPermit {
     fn drop(&mut self) {
         if !self.has_ended {
             self.end(now(), None);
@@ -247,7 +251,8 @@ impl Numbered {
     }
 }
 
-/// Counts a probe that succeeded: the last of a step begins the next one, the last of all closes.
+/// Counts a successful probe. The last one of a step begins the next step, and the last one of all closes the
+/// breaker.
 fn after_probe(step: &mut usize, succeeded: &mut u32) -> Option<State> {
     *succeeded += 1;
     if STEPS.get(*step).is_some_and(|most| *succeeded < *most) {
@@ -263,89 +268,4 @@ fn after_probe(step: &mut usize, succeeded: &mut u32) -> Option<State> {
 
 #[cfg(test)]
 #[cfg(not(loom))]
-mod tests {
-    use super::*;
-
-    fn breaker() -> (CircuitBreaker, Instant) {
-        let options = BreakerOptions { min_calls: 4, ..BreakerOptions::default() };
-        (CircuitBreaker::new(options), Instant::now())
-    }
-
-    fn opened() -> (CircuitBreaker, Instant) {
-        let (breaker, now) = breaker();
-        for _ in 0..4 {
-            breaker.pass_at(now).unwrap().failed_at(now);
-        }
-        (breaker, now)
-    }
-
-    #[test]
-    fn it_opens_at_the_share_of_failures_and_not_before_enough_calls() {
-        let (breaker, now) = breaker();
-        for _ in 0..3 {
-            breaker.pass_at(now).unwrap().failed_at(now);
-            assert_eq!(breaker.state(), BreakerState::Closed);
-        }
-        breaker.pass_at(now).unwrap().failed_at(now);
-        assert_eq!(breaker.state(), BreakerState::Open);
-    }
-
-    #[test]
-    fn failures_of_an_earlier_window_are_forgotten() {
-        let (breaker, now) = breaker();
-        for _ in 0..3 {
-            breaker.pass_at(now).unwrap().failed_at(now);
-        }
-        let later = now + Duration::from_secs(10);
-        breaker.pass_at(later).unwrap().failed_at(later);
-        assert_eq!(breaker.state(), BreakerState::Closed);
-    }
-
-    #[test]
-    fn probes_come_one_two_and_four_at_a_time_and_then_it_closes() {
-        let (breaker, now) = opened();
-        let early = now + Duration::from_secs(30) - Duration::from_nanos(1);
-        assert!(breaker.pass_at(early).is_err());
-        let later = now + Duration::from_secs(30);
-        for step in [1, 2, 4] {
-            let probes: Vec<Pass> = (0..step).map(|_| breaker.pass_at(later).unwrap()).collect();
-            assert_eq!(breaker.pass_at(later).unwrap_err().retry_at(), None, "step of {step}");
-            assert_eq!(breaker.state(), BreakerState::HalfOpen);
-            probes.into_iter().for_each(|probe| probe.succeeded_at(later));
-        }
-        assert_eq!(breaker.state(), BreakerState::Closed);
-    }
-
-    #[test]
-    fn a_failed_probe_opens_again_and_others_of_its_step_have_no_say() {
-        let (breaker, now) = opened();
-        let later = now + Duration::from_secs(30);
-        breaker.pass_at(later).unwrap().succeeded_at(later);
-        let (first, second) = (breaker.pass_at(later).unwrap(), breaker.pass_at(later).unwrap());
-        first.failed_at(later);
-        second.succeeded_at(later);
-        assert_eq!(breaker.pass_at(later).unwrap_err().retry_at(), Some(later + Duration::from_secs(30)));
-    }
-
-    #[test]
-    fn a_cancelled_probe_frees_its_place() {
-        let (breaker, now) = opened();
-        let later = now + Duration::from_secs(30);
-        drop(breaker.pass_at(later).unwrap());
-        assert!(breaker.pass_at(later).is_ok());
-    }
-
-    #[test]
-    fn a_call_from_before_it_opened_does_not_close_it() {
-        let (breaker, now) = breaker();
-        let old = breaker.pass_at(now).unwrap();
-        for _ in 0..4 {
-            breaker.pass_at(now).unwrap().failed_at(now);
-        }
-        let later = now + Duration::from_secs(30);
-        let probe = breaker.pass_at(later).unwrap();
-        old.failed_at(later);
-        assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        probe.succeeded_at(later);
-    }
-}
+mod tests;

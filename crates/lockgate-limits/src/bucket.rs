@@ -1,9 +1,10 @@
-//! The token bucket: one ledger, its reservations, and what was counted.
+//! The token bucket: one atomic bucket, its reservations, and its counters.
 //!
-//! The way of a token: charged on the ledger, and at once spent (`try_acquire`) or held by a reservation, which ends by
-//! execution (spent), by cancelling or expiry (given back, or burned where giving back would let others bunch).
+//! A token is charged, and then either spent at once (`try_acquire`) or held by a reservation. The
+//! reservation ends by execution (its tokens are spent), cancellation or expiry (its tokens are returned, or
+//! burned where returning them would allow other calls to bunch up).
 //!
-//! It must never let a reservation be refused inside its window, nor admit more than the line has.
+//! A reservation is never denied inside its window.
 
 mod shared;
 
@@ -12,31 +13,31 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::book::Book;
+use crate::atomic_bucket::AtomicBucket;
 use crate::clock::{Epoch, nanos, now};
-use crate::denied::{Denied, Reason};
-use crate::ledger::Ledger;
-use crate::line::Wait;
+use crate::counters::Counters;
+use crate::denied::{DenialReason, Denied};
 use crate::quota::{Quota, Rate};
 use crate::reservation::Reservation;
+use crate::reservations::Reservations;
+use crate::schedule::Wait;
 use crate::span::Span;
-use crate::status::Status;
+use crate::status::LimiterStatus;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
-use crate::tally::Tally;
 pub(crate) use shared::Shared;
 
-/// A rate with a burst, for any number of threads and tasks. Cheap to clone; clones share it.
+/// A rate with a burst, for any number of threads and tasks. Cheap to clone; all clones share one bucket.
 ///
-/// Exact: in any window of `t` seconds at most `burst + rate * t` tokens are admitted, a reservation counted at its
-/// `ready_at`. Each call with `_at` takes the time from the caller; the others read it, which costs more than the
-/// decision itself.
+/// In any window of `t` seconds at most `burst + rate * t` tokens are admitted, where a reservation counts at
+/// its `ready_at`. Methods ending in `_at` take the time from the caller. The others read the clock, which
+/// costs more than the decision itself.
 ///
 /// ```
 /// use lockgate_limits::{Quota, TokenBucket};
 /// use tokio::time::{Duration, Instant};
 ///
 /// let start = Instant::now();
-/// let bucket = TokenBucket::starting(Quota::per_second(10, 20)?, start);
+/// let bucket = TokenBucket::starting_at(Quota::per_second(10, 20)?, start);
 /// assert!(bucket.try_acquire_at(20, start).is_ok());
 /// let denied = bucket.try_acquire_at(3, start).unwrap_err();
 /// assert_eq!(denied.retry_after(), Some(Duration::from_millis(300)));
@@ -48,38 +49,38 @@ pub struct TokenBucket {
     shared: Arc<Shared>,
 }
 
-/// How long a reservation may be executed after it is ready.
+/// Default time during which a reservation can be executed after it is ready.
 const WINDOW: Duration = Duration::from_secs(10);
 
 impl TokenBucket {
-    /// A full bucket.
+    /// Creates a full bucket.
     #[must_use]
     pub fn new(quota: Quota) -> Self {
-        Self::starting(quota, now())
+        Self::starting_at(quota, now())
     }
 
-    /// A full bucket whose time begins at `start`; an earlier `now` counts as `start`.
+    /// Creates a full bucket whose time begins at `start`. An earlier `now` counts as `start`.
     #[must_use]
-    pub fn starting(quota: Quota, start: Instant) -> Self {
+    pub fn starting_at(quota: Quota, start: Instant) -> Self {
         Self::with_window(quota, start, WINDOW)
     }
 
-    /// As [`TokenBucket::starting`], with reservations that may be executed for `window` after they are ready
-    /// (default 10 s).
+    /// Like [`TokenBucket::starting_at`], with reservations that can be executed for `window` after they are
+    /// ready. Default: 10 s.
     #[must_use]
     pub fn with_window(quota: Quota, start: Instant, window: Duration) -> Self {
-        Self::over(Ledger::new(quota), Epoch::starting(start), window)
+        Self::over(AtomicBucket::new(quota), Epoch::starting_at(start), window)
     }
 
-    fn over(ledger: Ledger, epoch: Epoch, window: Duration) -> Self {
+    fn over(atomic: AtomicBucket, epoch: Epoch, window: Duration) -> Self {
         let shared = Shared {
             epoch,
-            ledger,
-            book: Mutex::new(Book::default()),
+            atomic,
+            reservations: Mutex::new(Reservations::default()),
             held: AtomicU64::new(0),
             next_expiry: AtomicU64::new(u64::MAX),
             window: nanos(window),
-            tally: Tally::new(),
+            counters: Counters::new(),
             burned: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -88,7 +89,7 @@ impl TokenBucket {
     /// Takes `tokens` now, or none.
     ///
     /// # Errors
-    /// [`Denied`], which says when to come back.
+    /// [`Denied`], which reports when to retry.
     pub fn try_acquire(&self, tokens: u32) -> Result<(), Denied> {
         self.try_acquire_at(tokens, now())
     }
@@ -96,49 +97,50 @@ impl TokenBucket {
     /// Takes `tokens` at `now`, or none.
     ///
     /// # Errors
-    /// [`Denied`], which says when to come back.
+    /// [`Denied`], which reports when to retry.
     pub fn try_acquire_at(&self, tokens: u32, now: Instant) -> Result<(), Denied> {
         let shared = &*self.shared;
         let (reading, tokens) = (shared.reading(now), u64::from(tokens));
-        match shared.ledger.charge(reading.at, tokens, || shared.held()) {
+        match shared.atomic.charge(reading.at, tokens, || shared.held()) {
             Ok(()) => {
-                shared.tally.allow(tokens);
+                shared.counters.allow(tokens);
                 Ok(())
             }
             Err(wait) => shared.deny(wait, tokens, reading),
         }
     }
 
-    /// Takes `tokens`, waiting for them as long as it takes: first come, first served.
+    /// Takes `tokens`, and waits for them as long as necessary, in order of the calls.
     ///
-    /// Cancel-safe: dropping the future gives up its place and gives the tokens back.
+    /// Cancel-safe: dropping the future gives up its position and returns its tokens.
     ///
     /// # Errors
-    /// [`Denied`] with [`Reason::TooLarge`] for more than a burst, and with [`Reason::Rate`] when the wait is further off
-    /// than a promise can be made (4.5 minutes at a billion a second, 200 days at one a second).
+    /// [`Denied`] with [`DenialReason::TooLarge`] if more than a burst is requested, and with
+    /// [`DenialReason::Rate`] if the wait is longer than a reservation can reach (4.5 minutes at a billion
+    /// tokens a second, 200 days at one a second).
     pub async fn acquire(&self, tokens: u32) -> Result<(), Denied> {
         loop {
             let mut reservation = self.reserve(tokens, Duration::MAX)?;
             tokio::time::sleep_until(reservation.ready_at()).await;
-            // A task that was not polled for a whole window has lost its tokens, and asks again.
+            // A task that was not polled for a whole window has lost its tokens and reserves again.
             if reservation.execute_at(now()).is_ok() {
                 return Ok(());
             }
         }
     }
 
-    /// Promises `tokens` for the first moment at which they are there, `max_wait` from now at the latest.
+    /// Reserves `tokens` for the first moment at which they are available, at most `max_wait` from now.
     ///
     /// # Errors
-    /// [`Denied`] when that would be later; nothing is charged then.
+    /// [`Denied`] if the tokens would be available later. Nothing is charged then.
     pub fn reserve(&self, tokens: u32, max_wait: Duration) -> Result<Reservation, Denied> {
         self.reserve_at(tokens, max_wait, now())
     }
 
-    /// As [`TokenBucket::reserve`], at `now`.
+    /// Like [`TokenBucket::reserve`], at `now`.
     ///
     /// # Errors
-    /// [`Denied`] when the tokens would be there later than `max_wait` from `now`; nothing is charged then.
+    /// [`Denied`] if the tokens would be available later than `max_wait` from `now`. Nothing is charged then.
     pub fn reserve_at(&self, tokens: u32, max_wait: Duration, now: Instant) -> Result<Reservation, Denied> {
         let shared = &self.shared;
         let (reading, tokens) = (shared.epoch.reading(now), u64::from(tokens));
@@ -153,64 +155,66 @@ impl TokenBucket {
                 ))
             }
             Err(Wait::In(span)) => {
-                shared.tally.deny();
+                shared.counters.deny();
                 let in_reach = Span::nanos(span.as_nanos().saturating_sub(nanos(max_wait)));
-                Err(Denied::until(Reason::Rate, now, shared.epoch.wait(reading, in_reach)))
+                Err(Denied::until(DenialReason::Rate, now, shared.epoch.wait(reading, in_reach)))
             }
             Err(wait) => shared.deny(wait, tokens, reading),
         }
     }
 
-    /// Goes on with another rate. What is in the bucket stays, what is reserved keeps its moment, and a debt is carried
-    /// over in tokens: no change creates a token. A call that runs at the same time decides by either rate.
+    /// Changes the rate. Available tokens stay, reservations keep their moments, and a debt is carried over
+    /// in tokens: no change creates a token. A concurrent call is decided by either rate.
     ///
     /// # Errors
-    /// [`QuotaError`](crate::QuotaError) when the burst would take more than 200 days to fill; nothing changes then.
+    /// [`QuotaError`](crate::QuotaError) if the burst would take more than 200 days to fill. Nothing changes
+    /// then.
     pub fn set_rate(&self, rate: Rate) -> Result<(), crate::QuotaError> {
-        let burst = u32::try_from(self.shared.ledger.burst()).unwrap_or(u32::MAX);
+        let burst = u32::try_from(self.shared.atomic.burst()).unwrap_or(u32::MAX);
         self.set_quota(Quota::new(rate, burst)?);
         Ok(())
     }
 
-    /// Goes on with another rate and burst; as [`TokenBucket::set_rate`]. Tokens above a smaller burst are forfeited.
+    /// Changes the rate and the burst; see [`TokenBucket::set_rate`]. Tokens above a smaller burst are
+    /// forfeited.
     pub fn set_quota(&self, quota: Quota) {
         self.set_quota_at(quota, now());
     }
 
-    /// As [`TokenBucket::set_quota`], at `now`.
+    /// Like [`TokenBucket::set_quota`], at `now`.
     pub fn set_quota_at(&self, quota: Quota, now: Instant) {
         let shared = &*self.shared;
-        shared.ledger.set_quota(shared.epoch.nanos(now), quota, || shared.held());
+        shared.atomic.set_quota(shared.epoch.nanos(now), quota, || shared.held());
     }
 
-    /// What was counted, and what is there.
+    /// Returns the counters and the available tokens.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> LimiterStatus {
         self.status_at(now())
     }
 
-    /// As [`TokenBucket::status`], at `now`.
+    /// Like [`TokenBucket::status`], at `now`.
     #[must_use]
-    pub fn status_at(&self, now: Instant) -> Status {
+    pub fn status_at(&self, now: Instant) -> LimiterStatus {
         let shared = &*self.shared;
         let at = shared.epoch.nanos(now);
         shared.expire(at);
-        let mut status = Status::of(&shared.ledger, at, shared.held());
-        status.allowed = shared.tally.allowed();
-        status.denied = shared.tally.denied();
+        let mut status = LimiterStatus::of(&shared.atomic, at, shared.held());
+        status.allowed = shared.counters.allowed();
+        status.denied = shared.counters.denied();
         status.burned = shared.burned.load(Ordering::Relaxed);
-        status.reservations = lock(&shared.book).len();
+        status.reservations = lock(&shared.reservations).len();
         status
     }
 }
 
 impl TokenBucket {
-    /// A bucket that goes on from a ledger of this epoch.
-    pub(crate) fn taking_over(ledger: Ledger, epoch: Epoch) -> Self {
-        Self::over(ledger, epoch, WINDOW)
+    /// Continues from an atomic bucket of this epoch.
+    pub(crate) fn taking_over(atomic: AtomicBucket, epoch: Epoch) -> Self {
+        Self::over(atomic, epoch, WINDOW)
     }
 
-    /// What shards draw from.
+    /// Returns the shared state that the local caches of a sharded limiter charge.
     pub(crate) fn source(&self) -> &Shared {
         &self.shared
     }

@@ -1,22 +1,21 @@
-//! The public conformance suite for stores of chunks: what every store keeps, case by case, callable from its author's
-//! tests.
+//! The public conformance suite for token stores. The author of a store runs its cases as tests.
 //!
-//! It must never know a store: it speaks to two processes' ways to one.
+//! The suite uses the store only through [`TokenStore`], as two processes would.
 //!
 //! ```ignore
-//! // tests/chunks.rs of a store; `lockgate-limits` with the feature `conformance`
-//! async fn fresh() -> Store { /* a store without limits */ }
-//! lockgate_limits::chunk_suite!(fresh);
+//! // tests/token_store.rs of a store; `lockgate-limits` with the feature `conformance`
+//! async fn fresh() -> StorePair { /* a store without limits */ }
+//! lockgate_limits::token_store_suite!(fresh);
 //! ```
 //!
-//! A second argument goes to `#[tokio::test]`, for a store in virtual time: `chunk_suite!(fresh, (start_paused = true))`.
-//! On the real clock it takes a few seconds.
+//! The optional second argument is passed to `#[tokio::test]`, for a store in virtual time:
+//! `token_store_suite!(fresh, (start_paused = true))`. On the real clock the suite takes a few seconds.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::missing_panics_doc,
-    reason = "these are tests: a case fails by a panic, and its name is its documentation"
+    reason = "test cases: a failure panics, and the name documents the case"
 )]
 
 mod changes;
@@ -28,12 +27,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use changes::{
-    a_change_holds_at_once_and_creates_nothing, a_change_that_was_decided_on_an_older_version_is_refused,
-    age_begins_anew_with_each_change, limit_without_a_rate_keeps_its_note,
-    rate_that_is_set_after_it_was_unset_gives_no_new_burst,
-    report_counts_for_the_version_that_it_names_alone, samples_of_all_processes_are_added_up_and_bounded,
-    tokens_in_hand_go_back_when_the_rate_is_lowered,
-    unset_limit_admits_everything_and_is_created_again_by_a_config_alone,
+    age_restarts_with_each_change, change_applies_at_once_and_creates_no_token,
+    change_based_on_an_older_version_is_rejected, limit_without_a_rate_keeps_its_note,
+    local_tokens_are_returned_when_the_rate_is_lowered, rate_set_again_after_unset_gives_no_new_burst,
+    report_counts_only_for_the_version_that_it_names, samples_of_all_processes_are_added_up_and_bounded,
+    unset_limit_admits_everything_and_is_recreated_only_by_a_configuration,
     waiting_caller_follows_a_raised_rate,
 };
 
@@ -42,46 +40,46 @@ use crate::{
 };
 
 /// A store without limits, as two processes see it.
-pub struct Store {
-    /// One process's way to it.
-    pub one: Arc<dyn TokenStore>,
-    /// Another's.
-    pub other: Arc<dyn TokenStore>,
-    /// What must outlive the case: a folder, a server.
-    pub keep: Box<dyn Any + Send + Sync>,
+pub struct StorePair {
+    /// The connection of the first process.
+    pub first: Arc<dyn TokenStore>,
+    /// The connection of the second process.
+    pub second: Arc<dyn TokenStore>,
+    /// Keeps alive what the store needs until the case ends: a directory, a server.
+    pub guard: Box<dyn Any + Send + Sync>,
 }
 
-/// Makes a test of each case, each with a fresh store.
+/// Generates one test per case, each with a fresh store.
 #[macro_export]
-macro_rules! chunk_suite {
+macro_rules! token_store_suite {
     ($fresh:path) => {
-        $crate::chunk_suite!($fresh, ());
+        $crate::token_store_suite!($fresh, ());
     };
     ($fresh:path, ($($how:tt)*)) => {
-        $crate::chunk_suite!(@ $fresh, ($($how)*),
-            unspent_tokens_come_back_once,
-            a_chunk_that_ended_is_lost_and_cannot_be_given_back,
-            a_chunk_that_is_out_counts_as_part_of_the_burst,
-            what_is_spent_at_once_is_not_out,
-            limits_know_nothing_of_each_other,
-            who_comes_with_an_old_file_reverts_nothing,
-            a_change_holds_at_once_and_creates_nothing,
-            a_change_that_was_decided_on_an_older_version_is_refused,
+        $crate::token_store_suite!(@ $fresh, ($($how)*),
+            unspent_tokens_are_returned_once,
+            expired_batch_is_lost_and_cannot_be_returned,
+            outstanding_batch_counts_as_part_of_the_burst,
+            tokens_spent_at_once_are_not_outstanding,
+            limits_of_different_names_are_independent,
+            outdated_configuration_reverts_nothing,
+            change_applies_at_once_and_creates_no_token,
+            change_based_on_an_older_version_is_rejected,
             waiting_caller_follows_a_raised_rate,
-            tokens_in_hand_go_back_when_the_rate_is_lowered,
-            unset_limit_admits_everything_and_is_created_again_by_a_config_alone,
-            rate_that_is_set_after_it_was_unset_gives_no_new_burst,
+            local_tokens_are_returned_when_the_rate_is_lowered,
+            unset_limit_admits_everything_and_is_recreated_only_by_a_configuration,
+            rate_set_again_after_unset_gives_no_new_burst,
             limit_without_a_rate_keeps_its_note,
             samples_of_all_processes_are_added_up_and_bounded,
-            report_counts_for_the_version_that_it_names_alone,
-            age_begins_anew_with_each_change,
-            who_comes_when_told_is_served,
-            more_than_a_burst_is_never_there,
+            report_counts_only_for_the_version_that_it_names,
+            age_restarts_with_each_change,
+            retry_at_the_reported_time_is_served,
+            more_than_a_burst_is_never_available,
             two_processes_never_exceed_any_window_and_use_the_rate,
         );
     };
     (@ $fresh:path, $how:tt, $($case:ident),+ $(,)?) => {
-        $($crate::chunk_suite!(@one $fresh, $how, $case);)+
+        $($crate::token_store_suite!(@one $fresh, $how, $case);)+
     };
     (@one $fresh:path, ($($how:tt)*), $case:ident) => {
         #[tokio::test($($how)*)]
@@ -93,19 +91,26 @@ macro_rules! chunk_suite {
 
 const LONG: Duration = Duration::from_secs(10);
 
-/// So slow that nothing comes in while a case runs.
+/// A rate so slow that no token is refilled during a case.
 fn slow(burst: u32) -> Quota {
     Quota::new(Rate::every(Duration::from_secs(3_600)).unwrap(), burst).unwrap()
 }
 
 fn wish(quota: Quota, most: u32) -> AcquireRequest {
-    AcquireRequest { quota, is_configured: true, least: 1, most, lasts: LONG, before: None }
+    AcquireRequest {
+        quota,
+        is_configured: true,
+        min_tokens: 1,
+        max_tokens: most,
+        lifetime: LONG,
+        previous: None,
+    }
 }
 
-async fn draw(chunks: &Arc<dyn TokenStore>, draw: AcquireRequest) -> (TokenBatchId, u32) {
-    match chunks.draw("n", draw).await.unwrap() {
-        Acquired::Chunk { id, tokens, .. } => (id, tokens),
-        Acquired::Dry { .. } | Acquired::NoLimit => (TokenBatchId(u64::from(u32::MAX)), 0),
+async fn acquire(store: &Arc<dyn TokenStore>, request: AcquireRequest) -> (TokenBatchId, u32) {
+    match store.acquire("n", request).await.unwrap() {
+        Acquired::Batch { id, tokens, .. } => (id, tokens),
+        Acquired::Insufficient { .. } | Acquired::NoLimit => (TokenBatchId(u64::from(u32::MAX)), 0),
     }
 }
 
@@ -113,135 +118,138 @@ async fn elapse(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-async fn status(chunks: &Arc<dyn TokenStore>) -> LimitStatus {
-    chunks.look().await.unwrap().into_iter().find(|limit| limit.name == "n").unwrap()
+async fn status(store: &Arc<dyn TokenStore>) -> LimitStatus {
+    store.list().await.unwrap().into_iter().find(|limit| limit.name == "n").unwrap()
 }
 
-async fn set(
-    chunks: &Arc<dyn TokenStore>,
-    quota: Quota,
-    note: Option<&str>,
-    version: Option<u64>,
-) -> Changed {
+async fn set(store: &Arc<dyn TokenStore>, quota: Quota, note: Option<&str>, version: Option<u64>) -> Changed {
     let change = LimitChange { quota: Some(quota), note: note.map(str::to_owned), version };
-    chunks.set("n", change).await.unwrap()
+    store.set("n", change).await.unwrap()
 }
 
 /// Rule 3.
-pub async fn unspent_tokens_come_back_once(store: Store) {
-    let (id, all) = draw(&store.one, wish(slow(40), 40)).await;
+pub async fn unspent_tokens_are_returned_once(store: StorePair) {
+    let (id, all) = acquire(&store.first, wish(slow(40), 40)).await;
     assert_eq!(all, 40);
     for _ in 0..3 {
-        store.one.give_back("n", id, 25).await.unwrap();
+        store.first.give_back("n", id, 25).await.unwrap();
     }
-    let (id, all) = draw(&store.other, wish(slow(40), 40)).await;
+    let (id, all) = acquire(&store.second, wish(slow(40), 40)).await;
     assert_eq!(all, 25);
-    let again = AcquireRequest { before: Some((id, 20)), ..wish(slow(40), 40) };
-    assert_eq!(draw(&store.other, again).await.1, 20);
+    let again = AcquireRequest { previous: Some((id, 20)), ..wish(slow(40), 40) };
+    assert_eq!(acquire(&store.second, again).await.1, 20);
 }
 
-/// Rule 2: what a dead process had burns.
-pub async fn a_chunk_that_ended_is_lost_and_cannot_be_given_back(store: Store) {
-    let short = AcquireRequest { lasts: Duration::from_millis(150), ..wish(slow(40), 40) };
-    let (id, all) = draw(&store.one, short).await;
+/// Rule 2: the tokens of a dead process are lost.
+pub async fn expired_batch_is_lost_and_cannot_be_returned(store: StorePair) {
+    let short = AcquireRequest { lifetime: Duration::from_millis(150), ..wish(slow(40), 40) };
+    let (id, all) = acquire(&store.first, short).await;
     assert_eq!(all, 40);
     elapse(Duration::from_millis(400)).await;
-    store.one.give_back("n", id, 40).await.unwrap();
-    assert_eq!(draw(&store.other, wish(slow(40), 40)).await.1, 0);
-    assert_eq!(draw(&store.one, AcquireRequest { before: Some((id, 40)), ..wish(slow(40), 40) }).await.1, 0);
+    store.first.give_back("n", id, 40).await.unwrap();
+    assert_eq!(acquire(&store.second, wish(slow(40), 40)).await.1, 0);
+    assert_eq!(
+        acquire(&store.first, AcquireRequest { previous: Some((id, 40)), ..wish(slow(40), 40) }).await.1,
+        0
+    );
 }
 
-/// Rule 1: what others may spend at any moment is not saved up once more.
-pub async fn a_chunk_that_is_out_counts_as_part_of_the_burst(store: Store) {
+/// Rule 1: tokens that another process may spend at any moment are not saved up a second time.
+pub async fn outstanding_batch_counts_as_part_of_the_burst(store: StorePair) {
     let fast = Quota::per_second(1_000, 40).unwrap();
-    let (id, all) = draw(&store.one, wish(fast, 30)).await;
+    let (id, all) = acquire(&store.first, wish(fast, 30)).await;
     assert_eq!(all, 30);
     elapse(Duration::from_millis(200)).await;
-    assert_eq!(status(&store.other).await.out, 30);
-    let (mine, rest) = draw(&store.other, wish(fast, 40)).await;
+    assert_eq!(status(&store.second).await.outstanding, 30);
+    let (mine, rest) = acquire(&store.second, wish(fast, 40)).await;
     assert_eq!(rest, 10);
-    assert_eq!(draw(&store.other, AcquireRequest { least: 40, ..wish(fast, 40) }).await.1, 0);
-    store.one.give_back("n", id, 0).await.unwrap();
-    store.other.give_back("n", mine, 0).await.unwrap();
+    assert_eq!(acquire(&store.second, AcquireRequest { min_tokens: 40, ..wish(fast, 40) }).await.1, 0);
+    store.first.give_back("n", id, 0).await.unwrap();
+    store.second.give_back("n", mine, 0).await.unwrap();
     elapse(Duration::from_millis(200)).await;
-    assert_eq!(draw(&store.other, wish(fast, 40)).await.1, 40);
+    assert_eq!(acquire(&store.second, wish(fast, 40)).await.1, 40);
 }
 
-/// Else a burst of one would serve one process alone, at half its rate.
-pub async fn what_is_spent_at_once_is_not_out(store: Store) {
+/// Otherwise, with a burst of one, one process alone would be served, at half the rate.
+pub async fn tokens_spent_at_once_are_not_outstanding(store: StorePair) {
     let quota = Quota::per_second(20, 1).unwrap();
-    let at_once = AcquireRequest { lasts: Duration::ZERO, ..wish(quota, 1) };
-    for chunks in [&store.one, &store.other, &store.one] {
-        assert_eq!(draw(chunks, at_once).await.1, 1);
-        assert_eq!(status(chunks).await.out, 0);
+    let at_once = AcquireRequest { lifetime: Duration::ZERO, ..wish(quota, 1) };
+    for store in [&store.first, &store.second, &store.first] {
+        assert_eq!(acquire(store, at_once).await.1, 1);
+        assert_eq!(status(store).await.outstanding, 0);
         elapse(Duration::from_millis(200)).await;
     }
 }
 
-/// Names are apart.
-pub async fn limits_know_nothing_of_each_other(store: Store) {
+/// Limits of different names are independent.
+pub async fn limits_of_different_names_are_independent(store: StorePair) {
     for name in ["a", "b", "a:b"] {
-        let drawn = store.one.draw(name, wish(slow(40), 40)).await.unwrap();
-        assert!(matches!(drawn, Acquired::Chunk { tokens: 40, .. }), "{name}: {drawn:?}");
+        let acquired = store.first.acquire(name, wish(slow(40), 40)).await.unwrap();
+        assert!(matches!(acquired, Acquired::Batch { tokens: 40, .. }), "{name}: {acquired:?}");
     }
-    let names: Vec<String> = store.other.look().await.unwrap().into_iter().map(|limit| limit.name).collect();
+    let names: Vec<String> = store.second.list().await.unwrap().into_iter().map(|limit| limit.name).collect();
     assert_eq!(names, ["a", "a:b", "b"]);
 }
 
 /// Rule 4.
-pub async fn who_comes_with_an_old_file_reverts_nothing(store: Store) {
-    assert_eq!(draw(&store.one, wish(slow(40), 40)).await.1, 40);
-    let drawn = store.other.draw("n", wish(slow(400), 400)).await.unwrap();
-    assert!(matches!(drawn, Acquired::Dry { .. }), "{drawn:?}");
-    let found = status(&store.other).await;
+pub async fn outdated_configuration_reverts_nothing(store: StorePair) {
+    assert_eq!(acquire(&store.first, wish(slow(40), 40)).await.1, 40);
+    let acquired = store.second.acquire("n", wish(slow(400), 400)).await.unwrap();
+    assert!(matches!(acquired, Acquired::Insufficient { .. }), "{acquired:?}");
+    let found = status(&store.second).await;
     assert_eq!((found.quota, found.version, found.note.as_str()), (Some(slow(40)), 1, ""));
 }
 
-/// A refusal says when.
-pub async fn who_comes_when_told_is_served(store: Store) {
+/// A response without tokens reports when to retry.
+pub async fn retry_at_the_reported_time_is_served(store: StorePair) {
     let quota = Quota::per_second(20, 5).unwrap();
-    assert_eq!(draw(&store.one, AcquireRequest { lasts: Duration::ZERO, ..wish(quota, 5) }).await.1, 5);
-    let three = AcquireRequest { least: 3, lasts: Duration::ZERO, ..wish(quota, 3) };
-    let Acquired::Dry { retry_after: Some(wait) } = store.one.draw("n", three).await.unwrap() else {
+    assert_eq!(
+        acquire(&store.first, AcquireRequest { lifetime: Duration::ZERO, ..wish(quota, 5) }).await.1,
+        5
+    );
+    let three = AcquireRequest { min_tokens: 3, lifetime: Duration::ZERO, ..wish(quota, 3) };
+    let Acquired::Insufficient { retry_after: Some(wait) } = store.first.acquire("n", three).await.unwrap()
+    else {
         panic!("it was empty")
     };
     assert!(wait <= Duration::from_millis(150), "{wait:?}");
-    // Timers of tokio's are a millisecond fine.
+    // Tokio's timers have a resolution of one millisecond.
     elapse(wait + Duration::from_millis(1)).await;
-    assert_eq!(draw(&store.one, three).await.1, 3);
+    assert_eq!(acquire(&store.first, three).await.1, 3);
 }
 
-/// No wait would help.
-pub async fn more_than_a_burst_is_never_there(store: Store) {
-    let drawn = store.one.draw("n", AcquireRequest { least: 41, ..wish(slow(40), 50) }).await.unwrap();
-    assert_eq!(drawn, Acquired::Dry { retry_after: None });
+/// Waiting does not help.
+pub async fn more_than_a_burst_is_never_available(store: StorePair) {
+    let acquired =
+        store.first.acquire("n", AcquireRequest { min_tokens: 41, ..wish(slow(40), 50) }).await.unwrap();
+    assert_eq!(acquired, Acquired::Insufficient { retry_after: None });
 }
 
-/// R1, and what it is for.
-pub async fn two_processes_never_exceed_any_window_and_use_the_rate(store: Store) {
+/// The bound on any window, and the use of the rate.
+pub async fn two_processes_never_exceed_any_window_and_use_the_rate(store: StorePair) {
     let (rate, burst, lasts) = (200, 20, Duration::from_secs(2));
     let quota = Quota::per_second(rate, burst).unwrap();
     let start = Instant::now();
-    let work = async |chunks: &Arc<dyn TokenStore>| {
+    let work = async |store: &Arc<dyn TokenStore>| {
         let mut taken = Vec::new();
         let mut before = None;
         while start.elapsed() < lasts {
             let asked = start.elapsed();
-            match chunks.draw("n", AcquireRequest { before, ..wish(quota, 5) }).await.unwrap() {
-                Acquired::Chunk { id, tokens, .. } => {
+            match store.acquire("n", AcquireRequest { previous: before, ..wish(quota, 5) }).await.unwrap() {
+                Acquired::Batch { id, tokens, .. } => {
                     taken.push((asked, start.elapsed(), tokens));
                     before = Some((id, 0));
                 }
-                Acquired::Dry { retry_after } => {
+                Acquired::Insufficient { retry_after } => {
                     before = None;
                     elapse(retry_after.unwrap()).await;
                 }
-                Acquired::NoLimit => panic!("there is one"),
+                Acquired::NoLimit => panic!("a rate is in force"),
             }
         }
         taken
     };
-    let (mut taken, other) = tokio::join!(work(&store.one), work(&store.other));
+    let (mut taken, other) = tokio::join!(work(&store.first), work(&store.second));
     taken.extend(other);
     taken.sort();
     for (n, (from, ..)) in taken.iter().enumerate() {

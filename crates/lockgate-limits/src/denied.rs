@@ -1,6 +1,7 @@
-//! A denial: why, and when to come back.
+//! A denial: its reason, and when to retry.
 //!
-//! It must never be a bare `false`: who is told nothing comes back too early, or polls.
+//! It reports more than `false`, because a caller that does not know when to retry retries too early or
+//! polls.
 
 use std::time::Duration;
 
@@ -12,79 +13,80 @@ use crate::span::Span;
 /// Why a call was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Reason {
-    /// The tokens are not there yet.
+pub enum DenialReason {
+    /// The tokens are not available yet.
     Rate,
-    /// Tokens are there, but reservations hold them: they may be executed at any moment of their window.
+    /// Tokens are available, but reserved: their reservations may be executed at any moment of their window.
     Reserved,
-    /// More than a whole burst: no wait would help.
+    /// More than a burst was requested. Waiting does not help.
     TooLarge,
-    /// As many calls as allowed are in flight.
+    /// The maximum of calls in flight is reached.
     InFlight,
-    /// A keyed limiter knows as many keys as it may, and none of them can be forgotten yet.
+    /// A keyed limiter has reached its maximum of keys, and none of them can be removed yet.
     TooManyKeys,
 }
 
-/// Not admitted. Nothing was charged.
+/// A call was not admitted. Nothing was charged.
 ///
 /// ```
-/// use lockgate_limits::{Quota, Reason, TokenBucket};
+/// use lockgate_limits::{Quota, DenialReason, TokenBucket};
 ///
 /// let bucket = TokenBucket::new(Quota::per_second(10, 1)?);
 /// assert!(bucket.try_acquire(1).is_ok());
 /// let denied = bucket.try_acquire(1).unwrap_err();
-/// assert_eq!(denied.reason(), Reason::Rate);
+/// assert_eq!(denied.reason(), DenialReason::Rate);
 /// assert!(denied.retry_after().unwrap().as_millis() <= 100);
 /// # Ok::<(), lockgate_limits::QuotaError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}", text(*.reason))]
 pub struct Denied {
-    reason: Reason,
-    // The `now` of the call, where time alone decides. What is told from it is worked out by whoever asks for it: most
-    // callers do not, and a denial is to cost next to nothing.
+    reason: DenialReason,
+    // The `now` of the call, if only time is missing. Values derived from it are computed on request: most
+    // callers do not need them, and a denial must be cheap.
     now: Option<Instant>,
-    // From there.
+    // The wait from `now`.
     wait: Span,
 }
 
 impl Denied {
     #[inline]
-    pub(crate) fn until(reason: Reason, now: Instant, wait: Span) -> Self {
+    pub(crate) fn until(reason: DenialReason, now: Instant, wait: Span) -> Self {
         Self { reason, now: Some(now), wait }
     }
 
-    pub(crate) fn whenever(reason: Reason) -> Self {
+    pub(crate) fn whenever(reason: DenialReason) -> Self {
         Self { reason, now: None, wait: Span::nanos(0) }
     }
 
-    /// Why.
+    /// Returns why the call was denied.
     #[must_use]
-    pub fn reason(&self) -> Reason {
+    pub fn reason(&self) -> DenialReason {
         self.reason
     }
 
-    /// The first instant at which the same call is admitted if nothing else happens until then; `None` where time alone
-    /// does not decide it. For [`Reason::Reserved`] it is when the next reservation expires.
+    /// Returns the first instant at which the same call is admitted if nothing else happens until then.
+    /// `None` if time alone does not decide it. For [`DenialReason::Reserved`], the instant after the next
+    /// reservation expires.
     #[must_use]
     pub fn not_before(&self) -> Option<Instant> {
         self.now.map(|now| later(now, self.wait.as_nanos()))
     }
 
-    /// The same, as a wait from the `now` of the call.
+    /// Returns the same as a wait from the `now` of the call.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.now.map(|_| Duration::from_nanos(self.wait.as_nanos()))
     }
 }
 
-fn text(reason: Reason) -> &'static str {
+fn text(reason: DenialReason) -> &'static str {
     match reason {
-        Reason::Rate => "above the rate",
-        Reason::Reserved => "the tokens are reserved",
-        Reason::TooLarge => "more than a whole burst",
-        Reason::InFlight => "as many calls as allowed are in flight",
-        Reason::TooManyKeys => "as many keys as allowed are in use",
+        DenialReason::Rate => "above the rate",
+        DenialReason::Reserved => "the tokens are reserved",
+        DenialReason::TooLarge => "the request exceeds the burst",
+        DenialReason::InFlight => "the maximum of calls in flight is reached",
+        DenialReason::TooManyKeys => "the maximum of keys is reached",
     }
 }
 
@@ -95,10 +97,10 @@ mod tests {
     use crate::{Quota, TokenBucket};
 
     #[test]
-    fn who_asks_before_the_start_is_told_the_way_to_the_start_too() {
+    fn wait_of_a_call_before_the_start_includes_the_time_until_the_start() {
         let asked = Instant::now();
         let start = asked + Duration::from_secs(5);
-        let bucket = TokenBucket::starting(Quota::per_second(2, 1).unwrap(), start);
+        let bucket = TokenBucket::starting_at(Quota::per_second(2, 1).unwrap(), start);
         assert!(bucket.try_acquire_at(1, asked).is_ok());
         let denied = bucket.try_acquire_at(1, asked).unwrap_err();
         assert_eq!(denied.not_before(), Some(start + Duration::from_millis(500)));
@@ -108,9 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_is_no_whole_nanosecond_is_rounded_up() {
+    fn wait_is_rounded_up_to_a_whole_nanosecond() {
         let start = Instant::now();
-        let bucket = TokenBucket::starting(Quota::per_second(3, 1).unwrap(), start);
+        let bucket = TokenBucket::starting_at(Quota::per_second(3, 1).unwrap(), start);
         assert!(bucket.try_acquire_at(1, start).is_ok());
         let denied = bucket.try_acquire_at(1, start).unwrap_err();
         assert_eq!(denied.retry_after(), Some(Duration::from_nanos(333_333_334)));
@@ -118,7 +120,7 @@ mod tests {
         assert_ne!(denied, bucket.try_acquire_at(1, start + Duration::from_nanos(1)).unwrap_err());
     }
 
-    /// A bucket of 4, one a second, of which 3 are reserved at the start, for so many seconds.
+    /// Creates a bucket of 4 at one token a second, of which 3 are reserved at the start for `seconds`.
     fn three_of_four_reserved(seconds: u64) -> (TokenBucket, crate::Reservation, Instant) {
         let start = Instant::now();
         let window = Duration::from_secs(seconds);
@@ -128,25 +130,26 @@ mod tests {
     }
 
     #[test]
-    fn who_is_denied_for_reserved_tokens_is_told_the_nanosecond_after_their_window() {
-        // At once, while time would bring the token that is missing; and later, when it has and they are still held.
+    fn denial_for_reserved_tokens_names_the_nanosecond_after_their_window() {
+        // First while time would yield the missing token; later when it has, and the other tokens are still
+        // reserved.
         for asked_after in [0, 50] {
             let (bucket, reserved, start) = three_of_four_reserved(100);
             let asked = start + Duration::from_secs(asked_after);
             let denied = bucket.try_acquire_at(2, asked).unwrap_err();
             let there = reserved.expires_at() + Duration::from_nanos(1);
-            assert_eq!((denied.reason(), denied.not_before()), (Reason::Reserved, Some(there)));
+            assert_eq!((denied.reason(), denied.not_before()), (DenialReason::Reserved, Some(there)));
             assert!(bucket.try_acquire_at(2, reserved.expires_at()).is_err());
             assert!(bucket.try_acquire_at(2, there).is_ok());
         }
     }
 
     #[test]
-    fn a_window_that_ends_before_the_tokens_are_there_is_not_what_a_call_waits_for() {
+    fn denial_names_the_refill_if_it_is_later_than_the_reservation_window() {
         let (bucket, _reserved, start) = three_of_four_reserved(1);
         let _promised = bucket.reserve_at(4, Duration::from_secs(10), start).unwrap();
         let denied = bucket.try_acquire_at(2, start).unwrap_err();
         let there = start + Duration::from_secs(5);
-        assert_eq!((denied.reason(), denied.not_before()), (Reason::Rate, Some(there)));
+        assert_eq!((denied.reason(), denied.not_before()), (DenialReason::Rate, Some(there)));
     }
 }

@@ -1,9 +1,7 @@
-//! The gate: a rate and a bound on calls in flight, passed together.
+//! The gate: a rate combined with a maximum of calls in flight.
 //!
-//! Permit first, then token: a token is spent at one moment, a permit is given back. When the token is denied the permit
-//! goes back at once, so that a denied call leaves no trace.
-//!
-//! It must never hold a token without a permit, nor keep a permit that its guard has dropped.
+//! The permit is acquired before the token, because a permit can be returned and a token cannot. If the token
+//! is denied, the permit is released at once, so a denied call has no effect.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,20 +11,20 @@ use tokio::time::Instant;
 
 use crate::bucket::TokenBucket;
 use crate::clock::now;
-use crate::denied::{Denied, Reason};
+use crate::denied::{DenialReason, Denied};
 use crate::quota::Quota;
-use crate::status::Status;
+use crate::status::LimiterStatus;
 
-/// A rate, a burst and a bound on calls in flight. Cheap to clone; clones share it.
+/// A rate, a burst and a maximum of calls in flight. Cheap to clone; all clones share one gate.
 ///
 /// ```
-/// use lockgate_limits::{Gate, Quota, Reason};
+/// use lockgate_limits::{Gate, Quota, DenialReason};
 /// use tokio::time::Instant;
 ///
 /// let start = Instant::now();
-/// let gate = Gate::starting(Quota::per_second(10, 20)?, 1, start);
+/// let gate = Gate::starting_at(Quota::per_second(10, 20)?, 1, start);
 /// let guard = gate.try_enter_at(start)?;
-/// assert_eq!(gate.try_enter_at(start).unwrap_err().reason(), Reason::InFlight);
+/// assert_eq!(gate.try_enter_at(start).unwrap_err().reason(), DenialReason::InFlight);
 /// drop(guard);
 /// assert!(gate.try_enter_at(start).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -53,23 +51,23 @@ struct Counts {
     denied_by_rate: AtomicU64,
 }
 
-/// What a gate has counted since the beginning.
+/// Counters of a gate since it was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct GateCounts {
-    /// Calls that came in.
+    /// Calls that were admitted.
     pub entered: u64,
-    /// Of these, calls that waited for another to leave.
+    /// Admitted calls that waited for another call to end.
     pub delayed_by_flight: u64,
-    /// Of these, calls that waited for a token.
+    /// Admitted calls that waited for a token.
     pub delayed_by_rate: u64,
-    /// Calls denied because as many as allowed were in flight.
+    /// Calls denied because the maximum of calls in flight was reached.
     pub denied_by_flight: u64,
     /// Calls denied by the rate.
     pub denied_by_rate: u64,
 }
 
-/// A call in flight; its drop ends it.
+/// A call in flight. Dropping it ends the call.
 #[must_use = "dropping the guard ends the call at once"]
 #[derive(Debug)]
 pub struct GateGuard {
@@ -77,18 +75,18 @@ pub struct GateGuard {
 }
 
 impl Gate {
-    /// At most `in_flight` calls at once, started within `quota`; at least one, whatever is given.
+    /// Creates a gate for at most `in_flight` calls at once, started within `quota`. 0 counts as 1.
     #[must_use]
     pub fn new(quota: Quota, in_flight: usize) -> Self {
-        Self::starting(quota, in_flight, now())
+        Self::starting_at(quota, in_flight, now())
     }
 
-    /// As [`Gate::new`], with a bucket whose time begins at `start`.
+    /// Like [`Gate::new`], with a bucket whose time begins at `start`.
     #[must_use]
-    pub fn starting(quota: Quota, in_flight: usize, start: Instant) -> Self {
+    pub fn starting_at(quota: Quota, in_flight: usize, start: Instant) -> Self {
         let in_flight = in_flight.clamp(1, Semaphore::MAX_PERMITS);
         let shared = Shared {
-            bucket: TokenBucket::starting(quota, start),
+            bucket: TokenBucket::starting_at(quota, start),
             permits: Arc::new(Semaphore::new(in_flight)),
             in_flight,
             counts: Counts::default(),
@@ -99,7 +97,7 @@ impl Gate {
     /// Starts a call now, or not at all.
     ///
     /// # Errors
-    /// [`Denied`] by the bound on calls in flight, or by the rate.
+    /// [`Denied`] by the maximum of calls in flight, or by the rate.
     pub fn try_enter(&self) -> Result<GateGuard, Denied> {
         self.try_enter_at(now())
     }
@@ -107,22 +105,23 @@ impl Gate {
     /// Starts a call at `now`, or not at all.
     ///
     /// # Errors
-    /// As [`Gate::try_enter`].
+    /// Those of [`Gate::try_enter`].
     pub fn try_enter_at(&self, now: Instant) -> Result<GateGuard, Denied> {
         let counts = &self.shared.counts;
         let Ok(permit) = Arc::clone(&self.shared.permits).try_acquire_owned() else {
             bump(&counts.denied_by_flight);
-            return Err(Denied::whenever(Reason::InFlight));
+            return Err(Denied::whenever(DenialReason::InFlight));
         };
         self.shared.bucket.try_acquire_at(1, now).inspect_err(|_| bump(&counts.denied_by_rate))?;
         bump(&counts.entered);
         Ok(GateGuard { _permit: permit })
     }
 
-    /// Starts a call as soon as both allow it: first come, first served. Cancel-safe.
+    /// Starts a call as soon as both bounds allow it, in order of the calls. Cancel-safe.
     ///
     /// # Errors
-    /// [`Denied`] when the rate's wait is further off than can be promised; see [`TokenBucket::acquire`].
+    /// [`Denied`] if the wait for the rate is longer than a reservation can reach; see
+    /// [`TokenBucket::acquire`].
     pub async fn enter(&self) -> Result<GateGuard, Denied> {
         let counts = &self.shared.counts;
         let permit = match Arc::clone(&self.shared.permits).try_acquire_owned() {
@@ -130,8 +129,8 @@ impl Gate {
             Err(_) => {
                 bump(&counts.delayed_by_flight);
                 let waiting = Arc::clone(&self.shared.permits).acquire_owned();
-                // The semaphore is never closed.
-                waiting.await.map_err(|_| Denied::whenever(Reason::InFlight))?
+                // Unreachable: the semaphore is never closed.
+                waiting.await.map_err(|_| Denied::whenever(DenialReason::InFlight))?
             }
         };
         if self.shared.bucket.try_acquire_at(1, now()).is_err() {
@@ -142,25 +141,25 @@ impl Gate {
         Ok(GateGuard { _permit: permit })
     }
 
-    /// Calls in flight.
+    /// Returns the calls in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight.saturating_sub(self.shared.permits.available_permits())
     }
 
-    /// The bucket: to change its quota, or to look at it.
+    /// Returns the bucket, to change or inspect its quota.
     #[must_use]
     pub fn bucket(&self) -> &TokenBucket {
         &self.shared.bucket
     }
 
-    /// What the bucket shows of itself.
+    /// Returns the status of the bucket.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> LimiterStatus {
         self.shared.bucket.status()
     }
 
-    /// What was let in, delayed and denied, and why.
+    /// Returns how many calls were admitted, delayed and denied, and by which bound.
     #[must_use]
     pub fn counts(&self) -> GateCounts {
         let counts = &self.shared.counts;
@@ -187,11 +186,11 @@ mod tests {
 
     fn gate(burst: u32, in_flight: usize) -> (Gate, Instant) {
         let start = now();
-        (Gate::starting(Quota::per_second(10, burst).unwrap(), in_flight, start), start)
+        (Gate::starting_at(Quota::per_second(10, burst).unwrap(), in_flight, start), start)
     }
 
     #[test]
-    fn a_call_that_the_rate_denies_gives_its_permit_back() {
+    fn call_denied_by_the_rate_releases_its_permit() {
         let (gate, start) = gate(1, 2);
         let _first = gate.try_enter_at(start).unwrap();
         let denied = gate.try_enter_at(start).unwrap_err();
@@ -202,11 +201,11 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_flight_denies_uses_no_token() {
+    fn call_denied_by_the_in_flight_bound_uses_no_token() {
         let (gate, start) = gate(2, 1);
         let first = gate.try_enter_at(start).unwrap();
         for _ in 0..5 {
-            assert_eq!(gate.try_enter_at(start).unwrap_err().reason(), Reason::InFlight);
+            assert_eq!(gate.try_enter_at(start).unwrap_err().reason(), DenialReason::InFlight);
         }
         drop(first);
         assert!(gate.try_enter_at(start).is_ok());
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_enters_when_both_allow_it() {
+    async fn waiting_call_enters_when_both_bounds_allow_it() {
         let gate = Gate::new(Quota::per_second(10, 1).unwrap(), 1);
         let start = now();
         let first = gate.enter().await.unwrap();

@@ -1,15 +1,15 @@
-//! The keyed limiter: a limit for each key, in bounded memory, with magazines for the keys that are hot.
+//! The keyed limiter: a limit for each key, in bounded memory, with sharded limiters for hot keys.
 //!
-//! A key's ledger lies in one part of the table, under that part's lock. Sampling finds keys that are called so often that
-//! the lock would be what they wait for: those get a [`ShardedLimiter`] until they are hot no longer. Whatever a key's
-//! ledger lies in, it is the same ledger: moving it creates no token.
+//! The bucket of a key is stored in one partition of the table, under the lock of that partition. Sampling
+//! finds keys that are called often enough that calls would wait for this lock. Such a hot key gets a
+//! [`ShardedLimiter`] until it is not hot any more. Moving a bucket between the two creates no token.
 //!
-//! It must never forget a key that could be told from a new one.
+//! A key is removed only when its bucket is full, so that it cannot be distinguished from a new key.
 
 mod call;
 mod hot;
-mod part;
-mod plain;
+mod key_bucket;
+mod partition;
 mod rebalance;
 #[cfg(test)]
 #[cfg(not(loom))]
@@ -21,24 +21,24 @@ use tokio::time::Instant;
 
 use crate::clock::{Epoch, now};
 use crate::denied::Denied;
-use crate::line::Line;
 use crate::quota::Quota;
+use crate::schedule::Schedule;
 use crate::sharded::ShardedLimiter;
-use crate::sync::{Apart, Mutex, lock};
-use hot::{Hot, Samples};
-use part::{Entry, Part};
+use crate::sync::{CachePadded, Mutex, lock};
+use hot::{CallSamples, HotKeys};
+use partition::{Entry, Partition};
 
-/// The fewest parts of the table, and the most: so many that two threads seldom meet at one of them.
-const FEW_PARTS: usize = 64;
-const MANY_PARTS: usize = 256;
+/// The fewest and the most partitions of the table: enough that two threads seldom need the same one.
+const MIN_PARTITIONS: usize = 64;
+const MAX_PARTITIONS: usize = 256;
 
-/// How a [`KeyedLimiter`] uses its memory, and which keys it takes for hot.
+/// Memory use of a [`KeyedLimiter`], and which keys it treats as hot.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KeyedOptions {
-    /// The most keys that are remembered, at least 64; default 1,000,000. Keys whose bucket is full are forgotten when room
-    /// is needed, and when some tens of thousands have gathered.
+    /// The most keys to remember, at least 64. Default: 1,000,000. Keys whose bucket is full are removed when
+    /// room is needed, and when some tens of thousands of them have accumulated.
     pub max_keys: usize,
-    /// How far above its share a key's calls must be, as a fraction of the share, for it to be hot; default 0.3. A share
+    /// How far above its share the calls of a hot key are, as a fraction of the share. Default: 0.3. A share
     /// is a sixteenth of all calls.
     pub rebalance_threshold: f64,
 }
@@ -49,10 +49,11 @@ impl Default for KeyedOptions {
     }
 }
 
-/// The same quota for each key, and each key on its own.
+/// A limiter that applies one quota to each key separately.
 ///
-/// As exact for a key as [`TokenBucket`](crate::TokenBucket); up to an eighth of a key's burst, 64 tokens at most, may be missing from it for
-/// as long as it takes to refill (tokens that were spent since the clock was last read).
+/// As exact for a key as [`TokenBucket`](crate::TokenBucket). Tokens that were spent since the clock was last
+/// read may be missing from the burst until they are refilled: at most an eighth of the burst, and at most 64
+/// tokens.
 ///
 /// ```
 /// use lockgate_limits::{KeyedLimiter, Quota};
@@ -68,9 +69,9 @@ pub struct KeyedLimiter<K, S = RandomState> {
     epoch: Epoch,
     quota: Mutex<Quota>,
     hasher: S,
-    parts: Box<[Apart<Mutex<Part<K>>>]>,
-    hot: Hot<K>,
-    samples: Apart<Mutex<Samples<K>>>,
+    partitions: Box<[CachePadded<Mutex<Partition<K>>>]>,
+    hot: HotKeys<K>,
+    samples: CachePadded<Mutex<CallSamples<K>>>,
     threshold: f64,
 }
 
@@ -80,31 +81,31 @@ pub struct KeyedLimiter<K, S = RandomState> {
 pub struct KeyedStatus {
     /// Keys that are remembered.
     pub keys: usize,
-    /// Of these, keys that are hot.
+    /// Remembered keys that are hot.
     pub hot: usize,
-    /// Tokens admitted since the beginning, to all keys.
+    /// Tokens admitted for all keys since the limiter was created.
     pub allowed: u64,
-    /// Calls denied since the beginning, to all keys.
+    /// Calls denied for all keys since the limiter was created.
     pub denied: u64,
 }
 
 impl<K: Hash + Eq + Clone> KeyedLimiter<K> {
-    /// A limiter with the default options.
+    /// Creates a limiter with the default options.
     #[must_use]
     pub fn new(quota: Quota) -> Self {
-        Self::starting(quota, KeyedOptions::default(), now())
+        Self::starting_at(quota, KeyedOptions::default(), now())
     }
 
-    /// A limiter whose time begins at `start`.
+    /// Creates a limiter whose time begins at `start`.
     #[must_use]
-    pub fn starting(quota: Quota, options: KeyedOptions, start: Instant) -> Self {
+    pub fn starting_at(quota: Quota, options: KeyedOptions, start: Instant) -> Self {
         Self::with_hasher(quota, options, start, RandomState::new())
     }
 }
 
 impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
-    /// As [`KeyedLimiter::starting`], with another hasher of keys. The default resists keys that are chosen to collide; who
-    /// trusts the keys may take a faster one.
+    /// Like [`KeyedLimiter::starting_at`], with another hasher for the keys. The default hasher resists keys
+    /// that are chosen to collide. If the keys are trusted, a faster one may be used.
     ///
     /// ```
     /// use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -119,71 +120,74 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
     /// ```
     #[must_use]
     pub fn with_hasher(quota: Quota, options: KeyedOptions, start: Instant, hasher: S) -> Self {
-        let parts = (options.max_keys / 4).next_power_of_two().clamp(FEW_PARTS, MANY_PARTS);
-        let most = (options.max_keys / parts).max(1);
-        let line = Line::new(quota, 0);
+        let partitions = (options.max_keys / 4).next_power_of_two().clamp(MIN_PARTITIONS, MAX_PARTITIONS);
+        let most = (options.max_keys / partitions).max(1);
+        let schedule = Schedule::new(quota, 0);
         Self {
-            epoch: Epoch::starting(start),
+            epoch: Epoch::starting_at(start),
             quota: Mutex::new(quota),
             hasher,
-            parts: (0..parts).map(|_| Apart(Mutex::new(Part::new(line, most)))).collect(),
-            hot: Hot::new(),
-            samples: Apart(Mutex::new(Samples::default())),
+            partitions: (0..partitions)
+                .map(|_| CachePadded(Mutex::new(Partition::new(schedule, most))))
+                .collect(),
+            hot: HotKeys::new(),
+            samples: CachePadded(Mutex::new(CallSamples::default())),
             threshold: options.rebalance_threshold,
         }
     }
 
-    /// Takes `tokens` of the key's now, or none.
+    /// Takes `tokens` for the key now, or none.
     ///
     /// # Errors
-    /// [`Denied`], which says when to come back; with [`Reason::TooManyKeys`](crate::Reason::TooManyKeys) for a new key
-    /// while no other can be forgotten.
+    /// [`Denied`], which reports when to retry; with
+    /// [`DenialReason::TooManyKeys`](crate::DenialReason::TooManyKeys) for a new key while no other key can
+    /// be removed.
     pub fn try_acquire(&self, key: &K, tokens: u32) -> Result<(), Denied> {
         self.take(key, tokens, now)
     }
 
-    /// Takes `tokens` of the key's at `now`, or none.
+    /// Takes `tokens` for the key at `now`, or none.
     ///
     /// # Errors
-    /// As [`KeyedLimiter::try_acquire`].
+    /// Those of [`KeyedLimiter::try_acquire`].
     pub fn try_acquire_at(&self, key: &K, tokens: u32, now: Instant) -> Result<(), Denied> {
         self.take(key, tokens, || now)
     }
 
-    /// Goes on with another quota for every key; no key gets a token by it.
+    /// Changes the quota of every key. No key gains a token.
     pub fn set_quota_at(&self, quota: Quota, now: Instant) {
         let at = self.epoch.nanos(now);
         let mut current = lock(&self.quota);
         *current = quota;
-        for part in &self.parts {
-            lock(&part.0).set_line(Line::new(quota, at), at, |hot| hot.set_quota_at(quota, now));
+        for partition in &self.partitions {
+            lock(&partition.0).set_schedule(Schedule::new(quota, at), at, |hot| hot.set_quota_at(quota, now));
         }
     }
 
-    /// Forgets every key that is idle at `now`: its bucket is full, as that of a new key.
+    /// Removes every key that is idle at `now`, which means that its bucket is full.
     pub fn drop_idle_at(&self, now: Instant) {
         let at = self.epoch.nanos(now);
-        for part in &self.parts {
-            lock(&part.0).drop_idle(at);
+        for partition in &self.partitions {
+            lock(&partition.0).drop_idle(at);
         }
     }
 
-    /// Tokens that the key could take at `now`.
+    /// Returns the tokens that the key could take at `now`.
     #[must_use]
     pub fn remaining_at(&self, key: &K, now: Instant) -> u64 {
         let at = self.epoch.nanos(now);
         let hash = self.hasher.hash_one(key);
-        let Some(part) = self.part(hash) else { return 0 };
-        let mut part = lock(part);
-        let line = part.line;
-        match part.find(hash, key) {
-            None => line.burst,
-            Some(Entry::Plain(plain)) => plain.level(line, at).0,
+        let Some(partition) = self.partition(hash) else { return 0 };
+        let mut partition = lock(partition);
+        let schedule = partition.schedule;
+        match partition.find(hash, key) {
+            None => schedule.burst,
+            Some(Entry::Cold(bucket)) => bucket.level(schedule, at).0,
             Some(Entry::Hot(limiter)) => limiter.status_at(now).remaining,
         }
     }
 
-    /// What was counted, and how many keys there are.
+    /// Returns the counters and the number of keys.
     #[must_use]
     pub fn status(&self) -> KeyedStatus {
         let mut status = KeyedStatus { keys: 0, hot: 0, allowed: 0, denied: 0 };
@@ -192,18 +196,19 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
             status.allowed += allowed;
             status.denied += denied;
         }
-        for part in &self.parts {
-            let part = lock(&part.0);
-            status.keys += part.len();
-            status.allowed += part.allowed;
-            status.denied += part.denied;
+        for partition in &self.partitions {
+            let partition = lock(&partition.0);
+            status.keys += partition.len();
+            status.allowed += partition.allowed;
+            status.denied += partition.denied;
         }
         status
     }
 
-    fn part(&self, hash: u64) -> Option<&Mutex<Part<K>>> {
-        // The table uses the upper and the lowest bits for its own places. The number of parts is a power of two.
-        let place = usize::from((hash >> 32).to_le_bytes()[0]);
-        self.parts.get(place & (self.parts.len() - 1)).map(|part| &part.0)
+    fn partition(&self, hash: u64) -> Option<&Mutex<Partition<K>>> {
+        // The table uses the upper and the lowest bits of the hash itself. The number of partitions is a
+        // power of two.
+        let index = usize::from((hash >> 32).to_le_bytes()[0]);
+        self.partitions.get(index & (self.partitions.len() - 1)).map(|partition| &partition.0)
     }
 }

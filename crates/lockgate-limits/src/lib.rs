@@ -1,4 +1,5 @@
-//! Rate limiters, reservations and overload protection inside a process, for any program: nothing here knows of queues.
+//! Rate limiters, reservations and overload protection inside a process. The crate works in any program and
+//! does not depend on a queue.
 //!
 //! ```
 //! use lockgate_limits::{Quota, TokenBucket};
@@ -14,57 +15,62 @@
 //!
 //! # Which one
 //!
-//! | you have | take |
+//! | you have | use |
 //! | --- | --- |
 //! | one limit, some threads or tasks | [`TokenBucket`] |
-//! | also a bound on calls at once | [`Gate`] |
-//! | one limit that many threads hit all the time | [`ShardedLimiter`] |
-//! | a limit for each customer, tenant, address | [`KeyedLimiter`] |
+//! | a rate and a maximum of calls in flight | [`Gate`] |
+//! | one limit that many threads use all the time | [`ShardedLimiter`] |
+//! | a limit per customer, tenant or address | [`KeyedLimiter`] |
 //! | work that must know *now* when it may run | [`TokenBucket::reserve`] |
 //! | one limit for several processes | [`DistributedLimiter`] on a store that implements [`TokenStore`] |
 //! | a backend that fails | [`CircuitBreaker`] |
-//! | a backend that refuses | [`ClientThrottle`], then [`Backoff`] within a [`RetryBudget`] |
-//! | a bound on calls at once that nobody knows | [`AdaptiveLimit`] |
-//! | a limit that should be raised step by step | [`Ramp`] |
+//! | a backend that rejects calls when overloaded | [`ClientThrottle`], then [`Backoff`] within a [`RetryBudget`] |
+//! | an unknown maximum of concurrent calls | [`AdaptiveLimit`] |
+//! | a limit that is raised step by step | [`Ramp`] |
 //!
-//! # What is exact
+//! # What is guaranteed
 //!
-//! In any window of clock readings of `t` seconds at most `burst + rate * t` tokens are admitted: by one thread or many, by
-//! magazines, over changes of rate, for 500 years. There is no rounding: a nanosecond and a token are whole numbers of
-//! units. A rate that is no fraction of small numbers (more than 65,536 tokens in lowest terms) is rounded *down*, by at
-//! most 16 millionths.
+//! In any window of clock readings of `t` seconds, at most `burst + rate * t` tokens are admitted. This holds
+//! for one thread or many, with local caches of tokens, across changes of the rate, and for 500 years. There
+//! is no rounding error: a nanosecond and a token are both whole numbers of units. A rate that is not a
+//! fraction of small numbers (more than 65,536 tokens in lowest terms) is rounded *down*, by at most 16
+//! millionths.
 //!
-//! A denial's [`Denied::not_before`] is the first nanosecond at which the same call is admitted if nothing else happens.
+//! [`Denied::not_before`] is the first nanosecond at which the same call is admitted if nothing else happens.
 //!
-//! What is *not* promised: that the whole burst is there at every moment. Tokens that were spent out of a magazine since
-//! the last look at the clock are missing from the burst until the next one: at most an eighth of it. The rate is used
-//! whole. A call that runs at the same time as [`TokenBucket::set_quota`] decides by either quota.
+//! The full burst is *not* guaranteed to be available at every moment. Tokens that were spent from a local
+//! cache since the last clock reading are missing from the burst until the next reading: at most an eighth of
+//! it. The rate is always usable in full. A call that runs concurrently with [`TokenBucket::set_quota`] is
+//! decided by either quota.
 //!
-//! # What a reservation promises
+//! # What a reservation guarantees
 //!
-//! From [`Reservation::ready_at`] to [`Reservation::expires_at`] it can be executed, once, and is not refused. Order is
-//! the order of charges: there is no queue, so nothing to wake and no herd; each waiter sleeps on its own timer.
-//! [`TokenBucket::acquire`] is reserve, sleep, execute; dropping the future cancels. Cancelling gives back what can be given
-//! back without letting others bunch; the rest is burned, and [`Refund`] tells both.
+//! From [`Reservation::ready_at`] to [`Reservation::expires_at`], a reservation can be executed once and is
+//! not denied. Reservations become ready in the order of their charges. There is no queue, so no waiter has
+//! to be notified and no thundering herd can occur: each waiter sleeps on its own timer.
+//! [`TokenBucket::acquire`] reserves, sleeps and executes; dropping its future cancels the reservation. A
+//! cancellation returns the tokens that can be returned without allowing other calls to bunch up. The rest is
+//! burned, and [`Refund`] reports both numbers.
 //!
-//! For the bound on windows a reservation counts at `ready_at`. Executed late, it may fall together with others; to keep
-//! that small it counts as part of the burst until it ends.
+//! For the bound on windows, a reservation counts at its `ready_at`. If it is executed late, it may coincide
+//! with other calls. To keep that effect small, it counts as part of the burst until it ends.
 //!
-//! # What the clock costs
+//! # Cost of the clock
 //!
-//! Reading the clock costs more than deciding: about 40 ns against 10. So each call has a twin that takes `now`: read it
-//! once for a batch of calls. [`ShardedLimiter::try_acquire`] and [`KeyedLimiter::try_acquire`] read it only when the tokens
-//! at hand are used up; a denial always does. The clock is tokio's [`Instant`](tokio::time::Instant), so that a paused
-//! clock is obeyed; it never goes back, and an older `now` is only stricter.
+//! Reading the clock costs more than deciding: about 40 ns against 10 ns. Each method therefore has a variant
+//! that takes `now`: read the clock once for a batch of calls. [`ShardedLimiter::try_acquire`] and
+//! [`KeyedLimiter::try_acquire`] read the clock only when their locally cached tokens are used up; a denial
+//! always reads it. The clock is tokio's [`Instant`](tokio::time::Instant), so a paused clock works. It never
+//! goes back, and an older `now` only makes the decision stricter.
 //!
-//! # Coming from another limiter
+//! # Migrating from another limiter
 //!
 //! | there | here |
 //! | --- | --- |
 //! | governor `RateLimiter::direct(quota)`, `check()` | [`TokenBucket::new`], [`TokenBucket::try_acquire`]`(1)` |
-//! | governor `check_n(n)` | [`TokenBucket::try_acquire`]`(n)`; more than a burst is [`Reason::TooLarge`] |
+//! | governor `check_n(n)` | [`TokenBucket::try_acquire`]`(n)`; more than a burst is [`DenialReason::TooLarge`] |
 //! | governor `until_ready().await` | [`TokenBucket::acquire`]: in order, where governor's waiters race |
-//! | governor `keyed`, `check_key`, `retain_recent` | [`KeyedLimiter`]; idle keys go by themselves |
+//! | governor `keyed`, `check_key`, `retain_recent` | [`KeyedLimiter`]; idle keys are removed automatically |
 //! | leaky-bucket `acquire(n).await`, `try_acquire(n)` | the same names |
 //! | ratelimit `try_wait()` | [`TokenBucket::try_acquire`]`(1)` |
 //! | Go `rate.NewLimiter(r, b)`, `AllowN` | [`TokenBucket::new`], [`TokenBucket::try_acquire_at`] |
@@ -77,51 +83,56 @@
 //!
 //! # How it works
 //!
-//! A limit is one atomic word, the tokens issued so far, against a straight line that rises by the rate (the generic cell
-//! rate algorithm, told in tokens): admitted is what stays below line + burst, after the word was lifted to the line, so
-//! that no more than a burst is saved up. Tokens that are charged and not spent (reserved, in a magazine, in a chunk) count
-//! as part of the burst. Everything else is built on these two sentences.
+//! A limit is one atomic word that counts the tokens issued so far, and a schedule: a straight line that
+//! rises by the rate (the generic cell rate algorithm, expressed in tokens). A charge first lifts the word to
+//! the schedule, so that no more than a burst is saved up, and is admitted while the word stays below
+//! schedule + burst. Tokens that are charged and not yet spent (in a reservation, a local cache or a token
+//! batch) count as part of the burst. Everything else is built on these rules.
 
 mod adaptive;
-mod book;
+mod atomic_bucket;
 mod breaker;
 mod bucket;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod counters;
 mod denied;
 mod gate;
 mod keyed;
-mod ledger;
-mod line;
-mod place;
 mod quota;
 mod ramp;
 mod reservation;
+mod reservations;
 mod retry;
+mod schedule;
 mod sharded;
 mod span;
 mod status;
 mod sync;
-mod tally;
+mod thread_index;
 mod throttle;
 mod token_store;
 
-pub use adaptive::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, Recommendation, Signal, Why};
-pub use breaker::{BreakerOptions, BreakerState, CircuitBreaker, Open, Pass};
+pub use adaptive::{
+    AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, Recommendation, RecommendationReason, Signal,
+};
+pub use breaker::{BreakerOpen, BreakerOptions, BreakerState, CallPermit, CircuitBreaker};
 pub use bucket::TokenBucket;
-pub use denied::{Denied, Reason};
+pub use denied::{DenialReason, Denied};
 pub use gate::{Gate, GateCounts, GateGuard};
 pub use keyed::{KeyedLimiter, KeyedOptions, KeyedStatus};
 pub use quota::{Quota, QuotaError, Rate};
-pub use ramp::{Exceeded, NotRamping, Ramp, RampDecision, RampState, RampStep, Samples, Wait};
+pub use ramp::{
+    ExceededThreshold, ParseRampStateError, Ramp, RampDecision, RampState, RampStep, Samples, StayReason,
+};
 pub use reservation::{NotExecuted, Refund, Reservation};
 pub use retry::{Backoff, FullJitter, RetryBudget};
 pub use sharded::ShardedLimiter;
-pub use status::Status;
+pub use status::LimiterStatus;
 pub use throttle::ClientThrottle;
 pub use token_store::{
-    AcquireRequest, Acquired, BatchBook, Changed, DistributedLimiter, LimitChange, LimitState, LimitStatus,
-    MAX_NOTE_BYTES, MemoryTokenStore, OutstandingBatch, Pending, Report, StoreError, TokenBatchId,
+    AcquireRequest, Acquired, BucketState, Changed, DistributedLimiter, LimitChange, LimitState, LimitStatus,
+    MAX_NOTE_BYTES, MemoryTokenStore, OutstandingBatch, SampleReport, StoreError, StoreFuture, TokenBatchId,
     TokenBatchOptions, TokenStore, TokenStoreError,
 };

@@ -1,6 +1,6 @@
-//! How much is allowed: a rate, and the burst above it.
+//! How much is allowed: a rate, and a burst above it.
 //!
-//! It must never be invalid: a [`Rate`] and a [`Quota`] are checked when they are made, so that nothing later has to.
+//! A [`Rate`] and a [`Quota`] are validated when they are created, so later code need not check them.
 
 mod text;
 
@@ -13,7 +13,7 @@ const DAY_NANOS: u128 = 86_400 * NANOS;
 
 const NANOS: u128 = 1_000_000_000;
 
-/// Tokens for each period of time: from one a day to 1,000,000,000 a second.
+/// Tokens per period of time: from one a day to 1,000,000,000 a second.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,16 +31,16 @@ pub struct Rate {
     nanos: u64,
 }
 
-/// Why a rate or a quota makes no sense.
+/// Why a rate or a quota is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QuotaError {
     /// Slower than one token a day, or faster than 1,000,000,000 a second.
     #[error("a rate is between one token a day and 1,000,000,000 tokens a second")]
     Rate,
-    /// A text that is no rate.
+    /// The text is not a rate.
     #[error("a rate is written as \"10/s\", \"600/min\" or \"3/10s\"; units are ms, s, min, h and d")]
     Text,
-    /// A burst of nothing would admit nothing.
+    /// The burst is 0, which would admit nothing.
     #[error("a burst is at least one token")]
     NoBurst,
     /// The bucket would take more than 200 days to fill.
@@ -49,10 +49,10 @@ pub enum QuotaError {
 }
 
 impl Rate {
-    /// `tokens` for each `per`.
+    /// Creates a rate of `tokens` per `per`.
     ///
     /// # Errors
-    /// [`QuotaError::Rate`] when it is slower than one a day or faster than 10^9 a second.
+    /// [`QuotaError::Rate`] if it is slower than one a day or faster than 10^9 a second.
     pub fn new(tokens: u32, per: Duration) -> Result<Self, QuotaError> {
         let (tokens, nanos) = (u128::from(tokens), per.as_nanos());
         if tokens == 0 || nanos == 0 || nanos > tokens * DAY_NANOS || tokens > nanos {
@@ -63,7 +63,7 @@ impl Rate {
         Ok(Self { tokens: narrow(tokens)?, nanos: narrow(nanos)? })
     }
 
-    /// `tokens` a second.
+    /// Creates a rate of `tokens` a second.
     ///
     /// # Errors
     /// [`QuotaError::Rate`] for 0 and for more than 10^9.
@@ -71,37 +71,37 @@ impl Rate {
         Self::new(tokens, Duration::from_secs(1))
     }
 
-    /// One token every `interval`.
+    /// Creates a rate of one token per `interval`.
     ///
     /// # Errors
-    /// [`QuotaError::Rate`] for an interval of 0 and for one above a day.
+    /// [`QuotaError::Rate`] for an interval of 0 and for one longer than a day.
     pub fn every(interval: Duration) -> Result<Self, QuotaError> {
         Self::new(1, interval)
     }
 
-    /// Tokens a second, rounded to the nearest `f64`: to show, not to count with.
+    /// Returns the tokens per second, rounded to the nearest `f64`. For display only.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a number to show")]
+    #[expect(clippy::cast_precision_loss, reason = "for display only")]
     pub fn as_per_second(&self) -> f64 {
         self.tokens as f64 / self.nanos as f64 * 1e9
     }
 
-    /// How long so many tokens take.
+    /// Returns how long the rate takes for `tokens`.
     #[must_use]
     pub fn time_for(&self, tokens: u64) -> Duration {
         let nanos = (u128::from(tokens) * u128::from(self.nanos)).div_ceil(u128::from(self.tokens));
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Whole tokens of a second, at least one: a burst for who names none.
+    /// Returns the whole tokens of one second, at least one: the default burst.
     #[must_use]
     pub fn in_a_second(&self) -> u32 {
         let tokens = u128::from(self.tokens) * NANOS / u128::from(self.nanos);
         u32::try_from(tokens).unwrap_or(u32::MAX).max(1)
     }
 
-    /// A share of the rate, in percent from 1 to 100. At least one token a day, and rounded down where its numbers become
-    /// too large to be written and read back.
+    /// Returns a share of the rate, in percent from 1 to 100. The result is at least one token a day, and
+    /// rounded down where its numbers become too large to be written and parsed.
     #[must_use]
     pub fn share(self, percent: u8) -> Self {
         let percent = u128::from(percent.clamp(1, 100));
@@ -116,7 +116,7 @@ impl Rate {
         }
     }
 
-    /// The slower of two rates.
+    /// Returns the slower of two rates.
     #[must_use]
     pub fn slower_of(self, other: Self) -> Self {
         let is_slower = u128::from(self.tokens) * u128::from(other.nanos)
@@ -126,7 +126,7 @@ impl Rate {
 
     const SLOWEST: Self = Self { tokens: 1, nanos: 86_400_000_000_000 };
 
-    /// Tokens and nanoseconds in lowest terms.
+    /// Returns tokens and nanoseconds in lowest terms.
     #[must_use]
     pub fn ratio(self) -> (u64, u64) {
         (self.tokens, self.nanos)
@@ -150,10 +150,11 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// `rate`, with `burst` tokens at most saved up.
+    /// Creates a quota of `rate`, with at most `burst` tokens saved up.
     ///
     /// # Errors
-    /// [`QuotaError::NoBurst`] for 0; [`QuotaError::SlowBurst`] when the bucket takes more than 200 days to fill.
+    /// [`QuotaError::NoBurst`] for 0; [`QuotaError::SlowBurst`] if the bucket takes more than 200 days to
+    /// fill.
     pub fn new(rate: Rate, burst: u32) -> Result<Self, QuotaError> {
         if burst == 0 {
             return Err(QuotaError::NoBurst);
@@ -165,10 +166,10 @@ impl Quota {
         Ok(Self { rate, burst })
     }
 
-    /// One token a second, one at once: the bucket of a limit that has no rate yet.
+    /// One token a second with a burst of one: the bucket of a limit that has no rate yet.
     pub(crate) const SMALLEST: Self = Self { rate: Rate { tokens: 1, nanos: 1_000_000_000 }, burst: 1 };
 
-    /// `rate` with `burst`, or with the nearest burst that is allowed with it.
+    /// Creates a quota of `rate` with `burst`, or with the nearest burst that is valid for it.
     pub(crate) fn clamped(rate: Rate, burst: u32) -> Self {
         let (tokens, nanos) = rate.ratio();
         let most = LONGEST_FILL * u128::from(tokens) / u128::from(nanos).max(1);
@@ -176,21 +177,21 @@ impl Quota {
         Self { rate, burst: burst.max(1) }
     }
 
-    /// `tokens` a second, with `burst` tokens at most saved up.
+    /// Creates a quota of `tokens` a second, with at most `burst` tokens saved up.
     ///
     /// # Errors
-    /// As [`Rate::per_second`] and [`Quota::new`].
+    /// Those of [`Rate::per_second`] and [`Quota::new`].
     pub fn per_second(tokens: u32, burst: u32) -> Result<Self, QuotaError> {
         Self::new(Rate::per_second(tokens)?, burst)
     }
 
-    /// The rate.
+    /// Returns the rate at which tokens are refilled.
     #[must_use]
     pub fn rate(&self) -> Rate {
         self.rate
     }
 
-    /// The most tokens that are saved up.
+    /// Returns the most tokens that are saved up.
     #[must_use]
     pub fn burst(&self) -> u32 {
         self.burst
@@ -211,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ends_of_the_range_are_allowed_and_nothing_beyond() {
+    fn rates_at_the_ends_of_the_range_are_valid_and_none_beyond() {
         let day = Duration::from_secs(86_400);
         assert!(Rate::new(1, day).is_ok());
         assert_eq!(Rate::new(1, day + Duration::from_nanos(1)), Err(QuotaError::Rate));
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn share_of_a_rate_is_never_faster_and_can_be_written_down() {
+    fn share_of_a_rate_is_never_faster_and_can_be_formatted() {
         let day = 86_400_000_000_000u64;
         for (tokens, nanos) in
             [(10, 1_000_000_000), (1, day), (u32::MAX, day), (4_294_967_291, u64::MAX), (7, 13)]
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_at_least_one_and_fills_in_its_time() {
+    fn burst_is_at_least_one_and_fills_within_200_days() {
         let daily = Rate::every(Duration::from_secs(86_400)).unwrap();
         assert_eq!(Quota::new(daily, 0), Err(QuotaError::NoBurst));
         assert!(Quota::new(daily, 200).is_ok());

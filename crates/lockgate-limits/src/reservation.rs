@@ -1,31 +1,32 @@
-//! A reservation: tokens that are promised for a moment, to be spent once.
+//! A reservation: tokens for a known moment, to be spent once.
 //!
-//! It must never end twice, and never quietly: what is neither executed nor cancelled is given back by its drop, or by
-//! the end of its window.
+//! A reservation ends exactly once. If it is neither executed nor cancelled, its tokens are returned when it
+//! is dropped or when its window ends.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::book::Unexecuted;
 use crate::bucket::Shared;
 use crate::clock::now;
+use crate::reservations::Unexecuted;
 
-/// Tokens promised by [`TokenBucket::reserve`](crate::TokenBucket::reserve).
+/// Tokens reserved by [`TokenBucket::reserve`](crate::TokenBucket::reserve).
 ///
-/// From `ready_at` to `expires_at`, both included, it can be executed, once, and cannot be refused. The order of
-/// reservations is the order in which they were charged: nobody who comes later is ready earlier, unless somebody
-/// cancels. Dropping it cancels it.
+/// From `ready_at` to `expires_at`, both inclusive, it can be executed once and is not denied. Reservations
+/// are ready in the order in which they were charged: a later one is not ready earlier, unless another is
+/// cancelled. Dropping a reservation cancels it.
 ///
-/// It counts at its `ready_at` for the bound on any window. Executed late, it may come together with others; while
-/// unexecuted it counts as part of the burst, so that calls without a reservation make room for it.
+/// For the bound on windows, a reservation counts at its `ready_at`. If it is executed late, it may coincide
+/// with other calls. Until it is executed it counts as part of the burst, so calls without a reservation
+/// leave room for it.
 ///
 /// ```
 /// use lockgate_limits::{Quota, TokenBucket};
 /// use tokio::time::{Duration, Instant};
 ///
 /// let start = Instant::now();
-/// let bucket = TokenBucket::starting(Quota::per_second(10, 5)?, start);
+/// let bucket = TokenBucket::starting_at(Quota::per_second(10, 5)?, start);
 /// bucket.try_acquire_at(5, start)?;
 /// let mut batch = bucket.reserve_at(5, Duration::from_secs(1), start)?;
 /// assert_eq!(batch.ready_at(), start + Duration::from_millis(500));
@@ -45,20 +46,21 @@ pub struct Reservation {
 /// Why a reservation was not executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotExecuted {
-    /// Before `ready_at`; it can still be executed.
+    /// It is before `ready_at`. The reservation can still be executed.
     #[error("the reservation is not ready yet")]
     Early,
-    /// After `expires_at`, or executed before. The tokens of an expired reservation were given back.
-    #[error("the reservation has expired or was executed before")]
+    /// It is after `expires_at`, or the reservation was already executed. The tokens of an expired
+    /// reservation were returned.
+    #[error("the reservation has expired or was already executed")]
     Ended,
 }
 
-/// What became of the tokens of a cancelled reservation.
+/// The tokens of a cancelled reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refund {
-    /// Tokens given back to the bucket.
+    /// Tokens returned to the bucket.
     pub returned: u64,
-    /// Tokens that could not be: with those that were promised afterwards they would be more than a burst.
+    /// Tokens that were lost: together with those reserved afterwards they would exceed a burst.
     pub burned: u64,
 }
 
@@ -67,13 +69,13 @@ impl Reservation {
         Self { shared, ticket, ready_at, expires_at, has_ended: false }
     }
 
-    /// The first instant at which it can be executed.
+    /// Returns the first instant at which it can be executed.
     #[must_use]
     pub fn ready_at(&self) -> Instant {
         self.ready_at
     }
 
-    /// The last instant at which it can be executed.
+    /// Returns the last instant at which it can be executed.
     #[must_use]
     pub fn expires_at(&self) -> Instant {
         self.expires_at
@@ -90,7 +92,7 @@ impl Reservation {
     /// Spends the tokens at `now`.
     ///
     /// # Errors
-    /// As [`Reservation::execute`].
+    /// Those of [`Reservation::execute`].
     pub fn execute_at(&mut self, now: Instant) -> Result<(), NotExecuted> {
         match self.shared.execute(self.ticket, now) {
             Ok(()) => {
@@ -98,16 +100,16 @@ impl Reservation {
                 Ok(())
             }
             Err(Unexecuted::Early) => Err(NotExecuted::Early),
-            Err(Unexecuted::Gone) => Err(NotExecuted::Ended),
+            Err(Unexecuted::Ended) => Err(NotExecuted::Ended),
         }
     }
 
-    /// Gives the tokens back.
+    /// Cancels the reservation and returns its tokens to the bucket.
     pub fn cancel(self) -> Refund {
         self.cancel_at(now())
     }
 
-    /// Gives the tokens back at `now`. Of an expired or executed reservation nothing is left to give back.
+    /// Cancels the reservation at `now`. An expired or executed one has no tokens left to return.
     pub fn cancel_at(mut self, now: Instant) -> Refund {
         self.end(now)
     }
@@ -115,8 +117,8 @@ impl Reservation {
     fn end(&mut self, now: Instant) -> Refund {
         self.has_ended = true;
         self.shared.cancel(self.ticket, now).map_or(Refund { returned: 0, burned: 0 }, |ending| Refund {
-            returned: ending.back,
-            burned: ending.held - ending.back,
+            returned: ending.returned,
+            burned: ending.held - ending.returned,
         })
     }
 }

@@ -1,13 +1,14 @@
-//! Retries: how long to wait, and how many a backend can bear.
+//! Retries: how long to wait, and how many retries a backend can take.
 //!
-//! The wait is *full jitter*: anything between nothing and a bound that doubles up to a cap, so that clients that failed
-//! together do not come back together (Brooker, "Exponential Backoff And Jitter", 2015). It is never shorter than what the
-//! backend asked for. The bound is `backon`'s; a [`Backoff`] is a `backon` builder, so that `.retry(..)` takes it.
+//! The wait uses *full jitter*: it is evenly distributed between zero and a ceiling that doubles up to a cap,
+//! so that clients that failed together do not retry together (Brooker, "Exponential Backoff And Jitter",
+//! 2015). It is never shorter than what the backend asked for. `backon` computes the ceiling, and a
+//! [`Backoff`] is a `backon` builder, so `.retry(..)` accepts it.
 //!
-//! The budget keeps retries to a tenth of the calls: when everything fails, retries would otherwise multiply the load
-//! by the number of attempts (*Site Reliability Engineering*, chapter 22).
+//! The budget limits retries to a tenth of the calls. Without it, an outage would multiply the load by the
+//! number of attempts (*Site Reliability Engineering*, chapter 22).
 //!
-//! It must never wait itself, nor read a clock.
+//! Nothing here waits or reads a clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,13 +28,13 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// The bound of the first wait; default 100 ms.
+    /// The ceiling of the first wait. Default: 100 ms.
     pub first: Duration,
-    /// The bound that no wait exceeds, but for a floor above it; default 30 s.
+    /// The largest ceiling; a higher `floor` still applies. Default: 30 s.
     pub cap: Duration,
-    /// How many retries; default 3.
+    /// The number of retries. Default: 3.
     pub retries: usize,
-    /// The shortest wait; default none.
+    /// The shortest wait. Default: 0.
     pub floor: Duration,
 }
 
@@ -49,7 +50,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Waits at least `floor` each time: a `Retry-After`.
+    /// Returns the same backoff with waits of at least `floor`, for example the value of a `Retry-After`
+    /// header.
     #[must_use]
     pub fn with_floor(self, floor: Duration) -> Self {
         Self { floor, ..self }
@@ -87,13 +89,13 @@ impl Iterator for FullJitter {
     }
 }
 
-/// Retries that a backend can bear: one for each ten calls, and a few to begin with.
+/// A budget of retries: one for every ten calls, and a reserve to begin with.
 ///
 /// ```
 /// use lockgate_limits::RetryBudget;
 ///
 /// let budget = RetryBudget::new();
-/// (0..100).for_each(|_| budget.called());
+/// (0..100).for_each(|_| budget.record_call());
 /// let retries = (0..1_000).filter(|_| budget.try_retry()).count();
 /// assert_eq!(retries, 10 + 10);
 /// ```
@@ -103,13 +105,13 @@ pub struct RetryBudget {
     left: AtomicU64,
 }
 
-/// Tenths: one call earns one, one retry costs ten.
+/// The price of a retry in tenths; a call earns one tenth.
 const RETRY: u64 = 10;
 
-/// Retries that are there without a call, and that a new budget begins with.
+/// Retries that a new budget begins with.
 const RESERVE: u64 = 10;
 
-/// Retries that can be saved up.
+/// The most retries that are saved up.
 const MOST: u64 = 100;
 
 impl Default for RetryBudget {
@@ -119,19 +121,19 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// A budget of 10 % of the calls, with 10 retries to begin with and at most 100 saved up.
+    /// Creates a budget of 10 % of the calls, with 10 retries to begin with and at most 100 saved up.
     #[must_use]
     pub fn new() -> Self {
         Self { left: AtomicU64::new(RESERVE * RETRY) }
     }
 
-    /// Counts a call that is no retry.
-    pub fn called(&self) {
+    /// Counts a call that is not a retry.
+    pub fn record_call(&self) {
         let earn = |left: u64| Some((left + 1).min(MOST * RETRY));
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earn).ok();
     }
 
-    /// Whether a retry can be made; counts it if so.
+    /// Takes a retry from the budget. Returns whether there was one.
     pub fn try_retry(&self) -> bool {
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(RETRY)).is_ok()
     }
@@ -143,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_spread_below_a_bound_that_doubles_up_to_the_cap() {
+    fn waits_spread_below_a_ceiling_that_doubles_up_to_the_cap() {
         let backoff = Backoff { retries: 10, cap: Duration::from_secs(5), ..Backoff::default() };
         let lives: Vec<Vec<Duration>> = (0..500).map(|_| backoff.build().collect()).collect();
         for nth in 0..10 {
@@ -156,27 +158,27 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_holds_also_above_the_cap() {
+    fn floor_applies_even_above_the_cap() {
         let floor = Duration::from_secs(60);
         assert!(Backoff::default().with_floor(floor).build().all(|wait| wait == floor));
     }
 
     #[test]
-    fn when_everything_fails_retries_are_a_tenth_of_the_calls() {
+    fn retries_are_a_tenth_of_the_calls_when_all_fail() {
         let budget = RetryBudget::new();
         while budget.try_retry() {}
         let mut retries = 0;
         for _ in 0..1_000 {
-            budget.called();
+            budget.record_call();
             retries += u32::from(budget.try_retry());
         }
         assert_eq!(retries, 100);
     }
 
     #[test]
-    fn what_is_saved_up_is_bounded() {
+    fn saved_up_retries_are_bounded() {
         let budget = RetryBudget::new();
-        (0..1_000_000).for_each(|_| budget.called());
+        (0..1_000_000).for_each(|_| budget.record_call());
         assert_eq!((0..1_000).filter(|_| budget.try_retry()).count(), 100);
     }
 }

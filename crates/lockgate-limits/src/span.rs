@@ -1,11 +1,11 @@
-//! A span of time as a ledger tells it: in units, of which so many pass in a nanosecond.
+//! A duration in the units of a schedule, of which a fixed number passes per nanosecond.
 //!
-//! It is worked out only for who asks: dividing would be a tenth of a denial, and most callers only want to know that they
-//! were denied.
+//! The conversion to nanoseconds happens only on request. The division would be a tenth of the cost of a
+//! denial, and most callers only need to know that they were denied.
 
 use std::hash::{Hash, Hasher};
 
-/// Time to wait; in nanoseconds it is rounded up.
+/// A time to wait. Conversion to nanoseconds rounds up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
     units: u64,
@@ -14,13 +14,13 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// The time in which so many units pass.
+    /// Creates the time in which `units` pass.
     #[inline]
     pub(crate) fn of(units: u64, per_nano: u64) -> Self {
         Self { units, per_nano }
     }
 
-    /// So many nanoseconds.
+    /// Creates a wait of `nanos` nanoseconds.
     pub(crate) fn nanos(nanos: u64) -> Self {
         Self { units: nanos, per_nano: 1 }
     }

@@ -1,44 +1,45 @@
-//! What a limiter shows of itself.
-//!
-//! It must never be needed to decide anything: numbers of one moment are old when they are read.
+//! Snapshot of a limiter, for display and metrics. No decision depends on it: the numbers are outdated by the
+//! time they are read.
 
 use std::time::Duration;
 
-use crate::ledger::Ledger;
+use crate::atomic_bucket::AtomicBucket;
 
-/// The numbers of one moment.
+/// The numbers of a limiter at one moment.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Status {
-    /// Tokens admitted since the beginning.
+pub struct LimiterStatus {
+    /// Tokens admitted since the limiter was created.
     pub allowed: u64,
-    /// Calls denied since the beginning.
+    /// Calls denied since the limiter was created.
     pub denied: u64,
-    /// Whole tokens that could be taken now by one call.
+    /// Whole tokens that one call could take now.
     pub remaining: u64,
     /// Tokens of a full bucket.
     pub burst: u64,
-    /// Tokens held by reservations, or drawn into shards, and not spent.
+    /// Tokens that are reserved or cached in shards, and not yet spent.
     pub held: u64,
-    /// Reservations that are neither executed nor ended.
+    /// Reservations that are still open: not executed, cancelled or expired.
     pub reservations: usize,
-    /// Tokens lost because giving them back would have let others bunch.
+    /// Tokens of ended reservations that were lost, because returning them would have allowed other calls to
+    /// bunch up.
     pub burned: u64,
-    /// How long until one token is there; 0 when one is.
+    /// Time until one token is available; 0 if one is available now.
     pub retry_after: Duration,
-    /// How long until the bucket is full, if nothing is taken.
+    /// Time until the bucket is full, if no token is taken.
     pub reset_after: Duration,
-    /// The shard of the calling thread, where there are shards.
+    /// The shard of the calling thread. `None` for a limiter without shards.
     pub shard: Option<usize>,
-    /// Tokens in each shard, where there are shards.
+    /// Tokens in each shard. Empty for a limiter without shards.
     pub shards: Vec<u64>,
-    /// How unevenly they are spread: the largest deviation from the mean, divided by the mean; 0 is even.
+    /// How unevenly the tokens are spread over the shards: the largest deviation from the mean, divided by
+    /// the mean. 0 is even.
     pub imbalance: f64,
 }
 
-impl Status {
-    pub(crate) fn of(ledger: &Ledger, at: u64, held: u64) -> Self {
-        let level = ledger.level(at, held);
+impl LimiterStatus {
+    pub(crate) fn of(atomic: &AtomicBucket, at: u64, held: u64) -> Self {
+        let level = atomic.level(at, held);
         let until = |moment: u64| Duration::from_nanos(moment.saturating_sub(at));
         Self {
             allowed: 0,
@@ -57,9 +58,9 @@ impl Status {
     }
 }
 
-/// The largest deviation from the mean, divided by the mean; 0 for nothing.
+/// Returns the largest deviation from the mean, divided by the mean; 0 if there are no tokens.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a ratio to compare with a threshold")]
+#[expect(clippy::cast_precision_loss, reason = "the ratio is only compared with a threshold")]
 pub(crate) fn imbalance(parts: &[u64]) -> f64 {
     let mean = parts.iter().sum::<u64>() as f64 / parts.len().max(1) as f64;
     if mean == 0.0 {

@@ -1,6 +1,6 @@
-//! The one door to atomics and locks: the standard library's, or loom's where a test explores every order of steps.
+//! Atomics and locks: those of the standard library, or loom's in tests that explore every order of steps.
 //!
-//! It must never hold logic: what is behind it is tested as it ships.
+//! This module contains no logic, so that the code under test is the code that ships.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,17 +14,17 @@ pub(crate) use loom::sync::{Mutex, MutexGuard};
 
 use std::sync::PoisonError;
 
-/// On cache lines that nothing else shares: two, since they are fetched in pairs.
+/// Keeps a value on cache lines of its own: two lines, because they are fetched in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(crate) struct Apart<T>(pub(crate) T);
+pub(crate) struct CachePadded<T>(pub(crate) T);
 
-/// Takes the lock, also after a holder panicked: nothing here panics half-way through a change.
+/// Locks a mutex, even if a previous holder panicked: no code here panics in the middle of a change.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets another thread run: what this one waits for is a few instructions away.
+/// Yields to another thread. The step that the caller waits for takes only a few instructions.
 pub(crate) fn pause() {
     #[cfg(not(loom))]
     std::thread::yield_now();

@@ -1,11 +1,12 @@
-//! The client throttle: a client that is refused refuses itself, before it asks.
+//! The client throttle: a client whose calls are rejected for overload drops some of them before it sends
+//! them.
 //!
-//! It keeps, over two minutes, how many calls were wanted and how many were accepted, and refuses a wanted call with
-//! probability `max(0, (wanted - K * accepted) / (wanted + 1))`, K = 2 (*Site Reliability Engineering*, chapter 21,
-//! "Handling Overload"). So a backend that refuses everything still hears a little, and one that refuses less than half
-//! hears everything.
+//! Over two minutes it counts the requests of the client and how many of them the backend accepted. It
+//! rejects a request with the probability `max(0, (requests - K * accepted) / (requests + 1))`, K = 2 (*Site
+//! Reliability Engineering*, chapter 21, "Handling Overload"). A backend that rejects everything therefore
+//! still receives a few calls, and one that rejects less than half receives all of them.
 //!
-//! It must never need a random number to be tested: the chance is a number, drawing it is the caller's last step.
+//! The probability is a plain number, so that tests need no random numbers.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,10 +15,10 @@ use tokio::time::Instant;
 
 use crate::clock::now;
 
-/// Calls wanted for each accepted one before any is refused.
+/// Requests per accepted call up to which none is rejected.
 const K: f64 = 2.0;
 
-/// Time that is looked back on, in slices of which the oldest is forgotten whole.
+/// The window, in slices; the oldest slice is dropped as a whole.
 const SLICE: Duration = Duration::from_secs(12);
 const SLICES: u32 = 10;
 
@@ -27,7 +28,7 @@ const SLICES: u32 = 10;
 /// use lockgate_limits::ClientThrottle;
 ///
 /// let throttle = ClientThrottle::new();
-/// if throttle.wants() {
+/// if throttle.admit() {
 ///     // ... call the backend; tell whether it took the call, whatever came of it.
 ///     throttle.accepted();
 /// }
@@ -39,55 +40,55 @@ pub struct ClientThrottle {
 
 #[derive(Debug, Default)]
 struct Window {
-    // The newest last: when it began, calls wanted, calls accepted.
+    // Start of the slice, requests, accepted calls. The newest is last.
     slices: Vec<(Instant, f64, f64)>,
 }
 
 impl ClientThrottle {
-    /// A throttle that has seen nothing.
+    /// Creates a throttle without history.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Counts a wanted call, and says whether to make it.
-    pub fn wants(&self) -> bool {
-        fastrand::f64() >= self.wants_at(now())
+    /// Counts a request. Returns whether to send it.
+    pub fn admit(&self) -> bool {
+        fastrand::f64() >= self.request_at(now())
     }
 
-    /// Counts a wanted call at `now`; the chance with which it should be refused, 0 to 1.
-    pub fn wants_at(&self, now: Instant) -> f64 {
+    /// Counts a request at `now`. Returns the probability with which it should be rejected, from 0 to 1.
+    pub fn request_at(&self, now: Instant) -> f64 {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        let chance = window.chance(now);
-        window.now(now).1 += 1.0;
-        chance
+        let probability = window.rejection_probability(now);
+        window.current_slice(now).1 += 1.0;
+        probability
     }
 
-    /// Counts a call that the backend took: it did not answer that it is overloaded.
+    /// Counts a call that the backend accepted: it did not report that it is overloaded.
     pub fn accepted(&self) {
         self.accepted_at(now());
     }
 
-    /// Counts a call that the backend took at `now`.
+    /// Counts a call that the backend accepted at `now`.
     pub fn accepted_at(&self, now: Instant) {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner).now(now).2 += 1.0;
+        self.window.lock().unwrap_or_else(PoisonError::into_inner).current_slice(now).2 += 1.0;
     }
 }
 
 impl Window {
-    fn chance(&mut self, now: Instant) -> f64 {
-        self.now(now);
-        let (wanted, accepted) =
+    fn rejection_probability(&mut self, now: Instant) -> f64 {
+        self.current_slice(now);
+        let (requests, accepted) =
             self.slices.iter().fold((0.0, 0.0), |(w, a), slice| (w + slice.1, a + slice.2));
-        ((wanted - K * accepted) / (wanted + 1.0)).max(0.0)
+        ((requests - K * accepted) / (requests + 1.0)).max(0.0)
     }
 
-    /// The slice of `now`; those that are too old are forgotten.
+    /// Returns the slice of `now` and drops those that are too old.
     #[expect(
         clippy::indexing_slicing,
-        reason = "the place is that of the last slice, which is there or was just pushed"
+        reason = "the index is that of the last slice, which is there or was just pushed"
     )]
-    fn now(&mut self, now: Instant) -> &mut (Instant, f64, f64) {
+    fn current_slice(&mut self, now: Instant) -> &mut (Instant, f64, f64) {
         let age = |start: Instant| now.saturating_duration_since(start);
         self.slices.retain(|(start, ..)| age(*start) < SLICE * SLICES);
         let is_current = self.slices.last().is_some_and(|(start, ..)| age(*start) < SLICE);
@@ -104,22 +105,22 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn after(wanted: u32, accepted: u32) -> (ClientThrottle, Instant) {
+    fn after(requests: u32, accepted: u32) -> (ClientThrottle, Instant) {
         let (throttle, now) = (ClientThrottle::new(), Instant::now());
-        for _ in 0..wanted {
-            throttle.wants_at(now);
+        for _ in 0..requests {
+            throttle.request_at(now);
         }
         (0..accepted).for_each(|_| throttle.accepted_at(now));
         (throttle, now)
     }
 
-    fn chance(wanted: u32, accepted: u32) -> f64 {
-        let (throttle, now) = after(wanted, accepted);
-        throttle.wants_at(now)
+    fn chance(requests: u32, accepted: u32) -> f64 {
+        let (throttle, now) = after(requests, accepted);
+        throttle.request_at(now)
     }
 
     #[test]
-    fn the_chance_is_that_of_the_book() {
+    fn rejection_probability_follows_the_published_formula() {
         let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
         assert!(close(chance(0, 0), 0.0));
         assert!(close(chance(100, 100), 0.0));
@@ -129,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn two_minutes_later_all_is_forgotten() {
+    fn calls_older_than_two_minutes_do_not_count() {
         let (throttle, now) = after(100, 0);
-        assert!(throttle.wants_at(now + Duration::from_secs(119)) > 0.9);
-        assert!(throttle.wants_at(now + Duration::from_secs(120)) < 0.6, "only the last one is known");
-        assert!(throttle.wants_at(now + Duration::from_secs(300)) < 1e-9);
+        assert!(throttle.request_at(now + Duration::from_secs(119)) > 0.9);
+        assert!(throttle.request_at(now + Duration::from_secs(120)) < 0.6, "only the last call counts");
+        assert!(throttle.request_at(now + Duration::from_secs(300)) < 1e-9);
     }
 }

@@ -1,18 +1,20 @@
-//! A limit across processes: a shared store that hands out chunks, which are charged when they are handed
-//! out.
+//! A limit across processes: a shared store that hands out batches of tokens. A batch is charged when it is
+//! handed out.
 //!
-//! However many processes draw, and whichever of them die, together they never exceed the limit: a token is
-//! charged before anybody has it, and one that is not spent is given back or lost. The price is use, not
-//! accuracy: what lies unspent in a chunk is missing elsewhere for as long as the chunk lasts.
+//! The processes together never exceed the limit, however many acquire tokens and whichever of them die. A
+//! token is charged before any process has it, and an unspent token is either returned or lost. The price is
+//! utilization, not accuracy: tokens that lie unspent in one process are missing elsewhere until the batch
+//! expires.
 //!
-//! A store implements [`TokenStore`]. Each call is one step of the store's, by the store's own clock: one script,
-//! one transaction. What a store keeps of a limit is its quota with a version, the line's number (tokens
-//! issued, lifted by time) and the chunks that are out, each with its tokens and its end: a [`LimitState`],
-//! or the same in its own words.
+//! A store implements [`TokenStore`]. Each call is one atomic operation of the store (one script or one
+//! transaction) and uses the store's own clock. For each limit, a store keeps the quota with a version, the
+//! number of tokens issued (raised to the schedule as time passes), and the outstanding batches with their
+//! tokens and expiry. [`LimitState`] holds exactly this; a store may keep it in another form.
 //!
-//! It must never trust a process's clock, nor hand out a token that is not charged.
+//! Trust model: the store never relies on the clock of a process, and hands out only tokens that it has
+//! charged.
 
-mod book;
+mod bucket;
 mod limiter;
 mod memory;
 mod state;
@@ -27,7 +29,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use book::{BatchBook, OutstandingBatch};
+pub use bucket::{BucketState, OutstandingBatch};
 pub use limiter::{DistributedLimiter, TokenBatchOptions, TokenStoreError};
 pub use memory::MemoryTokenStore;
 pub use state::LimitState;
@@ -35,175 +37,181 @@ pub use state::LimitState;
 use crate::quota::Quota;
 use crate::ramp::Samples;
 
-/// Number of a chunk, given by the store, never used twice for a limit.
+/// The number of a token batch. The store assigns it and never uses it twice for a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenBatchId(pub u64);
 
-/// A wish for a chunk.
+/// A request for a batch of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AcquireRequest {
-    /// Rate and burst of a limit that is not there yet. One that is keeps its own, whatever is said here: who
-    /// comes with an old file does not revert what [`TokenStore::set`] has changed.
+    /// The rate and burst for a limit that does not exist yet. An existing limit keeps its own quota, so a
+    /// process with an outdated configuration file does not revert what [`TokenStore::set`] changed.
     pub quota: Quota,
-    /// Whether the caller's config says so. Otherwise it knows the quota from the store: then a limit that
-    /// was unset is not created again by a process that has not heard of that yet.
+    /// Whether `quota` comes from the caller's configuration. Otherwise the caller read it from the store.
+    /// Only a configured request recreates a limit that was unset, so a process that does not know of the
+    /// change yet cannot recreate it.
     pub is_configured: bool,
-    /// Tokens that are needed at least.
-    pub least: u32,
-    /// Tokens that are welcome: the store gives what it has, from `least` to this.
-    pub most: u32,
-    /// How long the chunk lasts by the store's clock. What is unspent then is lost. Zero: all of it is spent
-    /// at once, so no chunk is out, and there is nothing to give back.
-    pub lasts: Duration,
-    /// The chunk that this process had before, and its unspent tokens: given back in the same step.
-    pub before: Option<(TokenBatchId, u32)>,
+    /// The fewest tokens that are useful. With fewer available, the request is not granted.
+    pub min_tokens: u32,
+    /// The most tokens to hand out. The store hands out what is available, from `min_tokens` to this number.
+    pub max_tokens: u32,
+    /// How long the batch is valid by the store's clock. Tokens that are unspent by then are lost. Zero means
+    /// that the caller spends all tokens at once: no batch stays outstanding, and there is nothing to return.
+    pub lifetime: Duration,
+    /// The caller's previous batch and its unspent tokens, returned in the same operation.
+    pub previous: Option<(TokenBatchId, u32)>,
 }
 
-/// The store's answer to a [`AcquireRequest`].
+/// The store's response to an [`AcquireRequest`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acquired {
-    /// A chunk. It is charged, and counts as part of the burst until it is given back or ends.
-    Chunk {
-        /// Its number.
+    /// A batch was charged. It counts as part of the burst until it is returned or expires.
+    Batch {
+        /// Identifies the batch when its unspent tokens are returned.
         id: TokenBatchId,
-        /// Its tokens.
+        /// The number of tokens in the batch.
         tokens: u32,
-        /// The quota that holds now.
+        /// The quota currently in force.
         quota: Quota,
     },
-    /// Fewer than the least are there. Nothing was charged; what came back was taken.
-    Dry {
-        /// When they are, if nobody else draws. `None` for more than a burst.
+    /// Fewer than `min_tokens` are available. Nothing was charged; a previous batch was still returned.
+    Insufficient {
+        /// The time until they are available if no other process acquires tokens. `None` if more than a burst
+        /// was requested.
         retry_after: Option<Duration>,
     },
-    /// No rate is in force: nothing needs a token. What came back was taken.
+    /// No rate is in force, so no token is needed. A previous batch was returned.
     NoLimit,
 }
 
-/// A limit as its store has it.
+/// A limit as the store reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitStatus {
-    /// Its name.
+    /// The name, unique in the store.
     pub name: String,
-    /// The quota in force. `None`: no rate is in force, because it was unset or because the limit is in a
-    /// stage without one.
+    /// The quota in force. `None`: no rate is in force, because the limit was unset or because its ramp step
+    /// has no rate.
     pub quota: Option<Quota>,
-    /// Grows by one with each change, also when the limit is unset; 1 when it was created.
+    /// Starts at 1 and grows by one with each change, including when the limit is unset.
     pub version: u64,
-    /// Tokens that can be had now.
+    /// Tokens that are available now.
     pub tokens: u64,
-    /// Tokens of chunks that are out, spent or not.
-    pub out: u64,
-    /// What whoever changed it wrote down with the change; empty when nobody did.
+    /// Tokens in outstanding batches, whether spent or not.
+    pub outstanding: u64,
+    /// The note that was stored with the latest change that had one; empty if there is none. A limit in a
+    /// ramp keeps its [`RampState`](crate::RampState) here.
     pub note: String,
-    /// What calls came to since the latest change, as all processes have reported it.
+    /// Results of calls since the latest change, summed over the reports of all processes.
     pub samples: Samples,
-    /// How long ago it was changed, by the store's clock.
+    /// Time since the latest change, by the store's clock.
     pub age: Duration,
 }
 
 impl LimitStatus {
-    /// Whether it was unset: nothing is in force, and no stage either. It is remembered for its version
-    /// alone.
+    /// Returns whether the limit was unset: no rate and no ramp step is in force. The store keeps an unset
+    /// limit only for its version.
     #[must_use]
     pub fn is_unset(&self) -> bool {
         self.quota.is_none() && self.note.is_empty()
     }
 }
 
-/// What a process has seen of a limit since its last report.
+/// Results of calls that one process has observed since its last report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
+pub struct SampleReport {
     /// The version of the limit under which the calls began.
     pub version: u64,
-    /// What they came to.
+    /// The calls' results.
     pub samples: Samples,
-    /// How many of the latest calls are kept; see [`Samples::add`].
+    /// Roughly how many of the latest calls the store keeps; see [`Samples::add`].
     pub window: u64,
 }
 
-/// A change of a limit.
+/// A change of a limit, applied by [`TokenStore::set`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitChange {
-    /// The quota from now on. `None`: no rate is in force any more; with an empty note, the limit is unset.
+    /// The quota from now on. `None`: no rate is in force any more. With an empty note, this unsets the
+    /// limit.
     pub quota: Option<Quota>,
-    /// What is to be remembered of the change, at most [`MAX_NOTE_BYTES`]; `None` leaves what is there.
+    /// The note to store, at most [`MAX_NOTE_BYTES`] long. `None` keeps the current note.
     pub note: Option<String>,
-    /// The version that the change was decided on; `None`: any.
+    /// The version that the change is based on. `None`: apply it to any version.
     pub version: Option<u64>,
 }
 
-/// The longest note of a change.
+/// The longest note of a limit, in bytes.
 pub const MAX_NOTE_BYTES: usize = 1_000;
 
-/// What became of a change or a report.
+/// The result of a change or a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
-    /// It is in force for every process.
-    Done(LimitStatus),
-    /// Somebody else was first: the limit is at this version. Nothing changed.
-    Version(u64),
+    /// Applied, and in force for every process.
+    Applied(LimitStatus),
+    /// Rejected, because the limit was changed concurrently and is now at this version. Nothing changed.
+    Conflict(u64),
 }
 
-/// What a store could not do.
+/// An error of a store.
 pub type StoreError = Box<dyn Error + Send + Sync + 'static>;
 
-/// A store's answer on its way. A box, so that a program can choose its store when it starts.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+/// The future of a store's response. It is boxed, so that a program can choose its store at startup.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// A store that several processes draw from.
+/// A store from which several processes acquire tokens.
 ///
-/// An implementer keeps six rules; the suite in `lockgate_limits::conformance` (feature `conformance`) shows
-/// them:
+/// An implementation follows six rules. The suite in `lockgate_limits::conformance` (feature `conformance`)
+/// tests them:
 ///
-/// 1. In one step: take `before` back, lift the line (`issued` is at least the full line plus all chunks that
-///    are out, as they were before this step), charge, and write the chunk down.
-/// 2. A chunk whose end has passed by the store's clock is forgotten with its tokens; one that is given back
-///    after that changes nothing.
-/// 3. A chunk is given back once: the same call again changes nothing.
-/// 4. A quota changes by [`set`](Self::set) alone, and no change creates a token.
-/// 5. A store that lost its state, or may have, goes on with an empty bucket, when all chunks that may be out
-///    have ended.
-/// 6. A change forgets the samples, and a report counts only for the version that it names.
+/// 1. Acquiring is one atomic operation: take `previous` back, lift `issued` to at least the schedule plus
+///    all batches that were outstanding before this operation, charge, and record the new batch.
+/// 2. A batch that has expired by the store's clock is removed together with its tokens. Returning it
+///    afterwards has no effect.
+/// 3. A batch is returned once. Repeating the call has no effect.
+/// 4. A quota changes only through [`set`](Self::set), and no change creates a token.
+/// 5. A store that lost its state, or may have lost it, starts with an empty bucket once all batches that may
+///    be outstanding have expired.
+/// 6. A change discards the samples, and a report counts only for the version that it names.
 ///
-/// No lock is held between calls, and a call that is lost on its way costs at most the chunk, until its end.
+/// No lock is held between calls. A call whose response is lost costs at most its batch, until the batch
+/// expires.
 pub trait TokenStore: fmt::Debug + Send + Sync {
-    /// Draws a chunk of the limit's tokens; makes the limit when it is not there.
-    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired>;
+    /// Acquires a batch of the limit's tokens. Creates the limit if it does not exist.
+    fn acquire<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> StoreFuture<'a, Acquired>;
 
-    /// Gives the unspent tokens of a chunk back, before a process ends or falls idle.
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()>;
+    /// Returns the unspent tokens of a batch. A process calls it before it ends or becomes idle.
+    fn give_back<'a>(&'a self, limit: &'a str, batch: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()>;
 
-    /// The limits that are there, by name, those that were unset included. Changes nothing.
-    fn look(&self) -> Pending<'_, Vec<LimitStatus>>;
+    /// Lists the limits by name, including those that were unset. Changes nothing.
+    fn list(&self) -> StoreFuture<'_, Vec<LimitStatus>>;
 
-    /// Changes the quota of a limit, at once and for all processes; creates one that is not there.
-    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed>;
+    /// Changes the quota of a limit, immediately and for all processes. Creates the limit if it does not
+    /// exist.
+    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> StoreFuture<'a, Changed>;
 
-    /// Adds what a process has seen of a limit to what others have seen. Of a limit that is not there the
-    /// version is 0. A caller whose report failed drops it: one that counts twice could end a stage on too
-    /// few samples.
-    fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed>;
+    /// Adds what one process has observed of a limit to the samples of all processes. A limit that does not
+    /// exist has version 0. A caller whose report failed discards it: counting it twice could end a ramp step
+    /// on too few samples.
+    fn report<'a>(&'a self, limit: &'a str, report: SampleReport) -> StoreFuture<'a, Changed>;
 }
 
 impl<C: TokenStore + ?Sized> TokenStore for Arc<C> {
-    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
-        (**self).draw(limit, draw)
+    fn acquire<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> StoreFuture<'a, Acquired> {
+        (**self).acquire(limit, request)
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
-        (**self).give_back(limit, chunk, unspent)
+    fn give_back<'a>(&'a self, limit: &'a str, batch: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()> {
+        (**self).give_back(limit, batch, unspent)
     }
 
-    fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
-        (**self).look()
+    fn list(&self) -> StoreFuture<'_, Vec<LimitStatus>> {
+        (**self).list()
     }
 
-    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
+    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> StoreFuture<'a, Changed> {
         (**self).set(limit, change)
     }
 
-    fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed> {
+    fn report<'a>(&'a self, limit: &'a str, report: SampleReport) -> StoreFuture<'a, Changed> {
         (**self).report(limit, report)
     }
 }

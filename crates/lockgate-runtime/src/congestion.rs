@@ -72,14 +72,14 @@ impl Congestion {
 /// What an execution says about the load of its backend: the worst that it says for any of its jobs.
 fn signal(ended: &[Ended]) -> (Signal, Option<Duration>) {
     let told: Vec<_> = ended.iter().map(signal_of).collect();
-    let worst = [Signal::Throttled, Signal::TimedOut, Signal::Answered].into_iter();
+    let worst = [Signal::Throttled, Signal::TimedOut, Signal::Responded].into_iter();
     let mut said = worst.filter_map(|worst| told.iter().find(|(signal, _)| *signal == worst));
     said.next().copied().unwrap_or((Signal::Failed, None))
 }
 
 fn signal_of(ended: &Ended) -> (Signal, Option<Duration>) {
     match ended {
-        Ended::Returned(Ok(())) => (Signal::Answered, None),
+        Ended::Returned(Ok(())) => (Signal::Responded, None),
         Ended::Returned(Err(Failure::Error { class: ErrorClass::Overloaded { retry_after }, .. })) => {
             (Signal::Throttled, *retry_after)
         }

@@ -132,7 +132,7 @@ impl Rates {
     /// When the store fails; what was known before stays in force.
     pub(crate) async fn refresh(&self) -> Result<Vec<LimitStatus>, StoreError> {
         let Some(chunks) = &self.chunks else { return Ok(Vec::new()) };
-        let mut found = chunks.look().await?;
+        let mut found = chunks.list().await?;
         found.retain(|status| self.names.contains(&status.name));
         for status in &found {
             self.apply(chunks, status).await;

@@ -195,7 +195,7 @@ impl Lockgate {
     async fn warn_of_other_rates(&self) {
         let configured = quotas(self.settings());
         // A store that is away now is waited for when tokens are needed.
-        for limit in self.chunks.look().await.unwrap_or_default() {
+        for limit in self.chunks.list().await.unwrap_or_default() {
             // A stage is a share of what is configured; one that was unset has the rate of the config again.
             let stored = limit.note.parse::<RampState>().map_or(limit.quota, |note| note.configured);
             let is_other = |quota: &&Quota| !limit.is_unset() && Some(**quota) != stored;

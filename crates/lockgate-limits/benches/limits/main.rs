@@ -1,9 +1,9 @@
-//! What a decision costs, beside others' in the same run: `cargo bench -p lockgate-limits`.
+//! Cost of a decision, compared with other limiters in the same run: `cargo bench -p lockgate-limits`.
 //!
-//! Each table is one case; a ratio is governor's default divided by the row: above 1 is faster. What ours admitted is
-//! checked against burst + rate * time in each case, and a case that admits one more ends the run.
+//! Each table is one case. A ratio is governor's default divided by the row, so above 1 is faster. In each
+//! case the admitted tokens are checked against burst + rate * time; a limiter that admits more ends the run.
 //!
-//! It must never compare numbers of different runs: a machine has moods.
+//! Only numbers of the same run are comparable, because the speed of a machine varies.
 
 #![expect(
     clippy::print_stdout,
@@ -60,7 +60,7 @@ fn deny(threads: usize) {
     table.print();
 }
 
-/// Half admitted, half denied or so: where a limiter that counts loosely would show it.
+/// About half of the calls are admitted and half denied. A limiter that counts inexactly would show it here.
 fn at_the_limit(threads: usize) {
     let mut table = Table::new(format!("at the limit of 1,000,000/s, burst 1,000, {threads} thread(s)"));
     both(1_000_000, 1_000, threads, &mut table);
@@ -99,7 +99,7 @@ fn percentiles() {
     }
 }
 
-/// Others' and ours, each with the clock that it reads by itself.
+/// Other limiters and ours, each with the clock that it reads itself.
 fn both(rate: u32, burst: u32, threads: usize, table: &mut Table) {
     rivals::direct(rate, burst, |name, call| table.add(name, &run(threads, call)));
     ours(Quota::per_second(rate, burst).unwrap(), |name, bound, call| {
@@ -109,7 +109,7 @@ fn both(rate: u32, burst: u32, threads: usize, table: &mut Table) {
     });
 }
 
-/// The decision alone: `now` is read once, and the most of a limit is its burst.
+/// The decision alone: `now` is read once, so a limit admits at most its burst.
 fn handed_in(rate: u32, burst: u32, threads: usize, table: &mut Table) {
     rivals::without_clock(rate, burst, |name, call| table.add(name, &run(threads, call)));
     let (quota, start) = (Quota::per_second(rate, burst).unwrap(), tokio::time::Instant::now());
@@ -119,13 +119,13 @@ fn handed_in(rate: u32, burst: u32, threads: usize, table: &mut Table) {
         assert!(timed.admitted <= u64::from(burst), "{name} admitted {}", timed.admitted);
         table.add(name, &timed);
     };
-    let bucket = TokenBucket::starting(quota, start);
+    let bucket = TokenBucket::starting_at(quota, start);
     add("lockgate TokenBucket, now handed in", &|_| bucket.try_acquire_at(1, now).is_ok());
-    let sharded = ShardedLimiter::starting(quota, start);
+    let sharded = ShardedLimiter::starting_at(quota, start);
     add("lockgate ShardedLimiter, now handed in", &|_| sharded.try_acquire_at(1, now).is_ok());
 }
 
-/// Each of ours for one limit, with what it may admit.
+/// Each of our limiters with one limit, and what it may admit.
 fn ours(quota: Quota, mut each: impl FnMut(&str, &Bound, &(dyn Fn(usize) -> bool + Sync))) {
     let bound = || Bound::new(u64::from(quota.burst()), quota.rate().as_per_second());
     let (limit, bucket) = (bound(), TokenBucket::new(quota));

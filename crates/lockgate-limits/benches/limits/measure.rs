@@ -1,31 +1,32 @@
-//! Timing: many calls from one or more threads, and single calls.
+//! Timing of many calls from one or more threads, and of single calls.
 //!
-//! It must never time the threads' start.
+//! The start of the threads is not part of the time.
 
 use std::sync::Barrier;
 use std::time::Instant;
 
 use crate::now;
 
-/// The best of so many rounds counts: the others had company. A round is shorter than a scheduler's slice.
+/// Rounds per case. The best one counts, because others were disturbed. A round is shorter than a scheduler's
+/// time slice.
 pub(crate) const ROUNDS: usize = 60;
 
 /// Calls of a thread in a round.
 const CALLS: usize = 50_000;
 
-/// What a case took.
+/// Result of a case.
 pub(crate) struct Timed {
-    /// Nanoseconds a call, as each thread sees it; infinite where the threads never ran at once.
+    /// Nanoseconds per call, as each thread sees it; infinite if the threads never ran at the same time.
     pub(crate) nanos: f64,
     /// Calls admitted in all rounds, and all calls.
     pub(crate) admitted: u64,
     pub(crate) calls: u64,
 }
 
-/// Rounds at most, where threads do not run at once in each of them.
+/// The most rounds, if the threads do not run at the same time in each of them.
 const MOST_ROUNDS: usize = 5 * ROUNDS;
 
-/// Calls from so many threads at once.
+/// Calls from `threads` threads at once.
 pub(crate) fn run(threads: usize, call: &(dyn Fn(usize) -> bool + Sync)) -> Timed {
     let mut timed = Timed { nanos: f64::INFINITY, admitted: 0, calls: 0 };
     let mut counted = 0;
@@ -33,7 +34,7 @@ pub(crate) fn run(threads: usize, call: &(dyn Fn(usize) -> bool + Sync)) -> Time
         let round = round(threads, call);
         timed.admitted += round.iter().map(|part| part.admitted).sum::<u64>();
         timed.calls += (threads * CALLS) as u64;
-        // Where one ran after the other, neither had to wait for the other.
+        // If one thread ran after the other, neither had to wait for the other.
         if were_at_once(&round) {
             let slowest = round.iter().map(|part| part.end - part.start).max().unwrap_or_default();
             timed.nanos = timed.nanos.min(slowest.as_nanos() as f64 / CALLS as f64);
@@ -46,7 +47,7 @@ pub(crate) fn run(threads: usize, call: &(dyn Fn(usize) -> bool + Sync)) -> Time
     timed
 }
 
-/// A thread's part of a round.
+/// The part of one thread in a round.
 struct Part {
     start: Instant,
     end: Instant,
@@ -68,7 +69,7 @@ fn round(threads: usize, call: &(dyn Fn(usize) -> bool + Sync)) -> Vec<Part> {
     })
 }
 
-/// Whether the threads shared nine tenths of the round.
+/// Returns whether the threads overlapped for nine tenths of the round.
 fn were_at_once(round: &[Part]) -> bool {
     let (starts, ends) = (round.iter().map(|part| part.start), round.iter().map(|part| part.end));
     let (Some(first), Some(last)) = (starts.clone().min(), starts.max()) else { return false };
@@ -76,7 +77,7 @@ fn were_at_once(round: &[Part]) -> bool {
     first_end.saturating_duration_since(last) * 10 >= (last_end - first) * 9
 }
 
-/// P50 and P99 of single calls in nanoseconds, less what the timer takes by itself.
+/// Returns P50 and P99 of single calls in nanoseconds, without the time of the timer itself.
 pub(crate) fn single(call: &(dyn Fn(usize) -> bool + Sync)) -> (u64, u64) {
     let (timer, _) = quantiles(&|_| true);
     let (p50, p99) = quantiles(call);
@@ -96,7 +97,7 @@ fn quantiles(call: &(dyn Fn(usize) -> bool + Sync)) -> (u64, u64) {
     (at(50), at(99))
 }
 
-/// What a limit may admit from its making on.
+/// How many tokens a limit may admit since it was created.
 pub(crate) struct Bound {
     since: std::time::Instant,
     burst: f64,
@@ -104,12 +105,12 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// Made before the limiter, so that it is not stricter than it.
+    /// Created before the limiter, so that it is not stricter than the limiter.
     pub(crate) fn new(burst: u64, rate: f64) -> Self {
         Self { since: now(), burst: burst as f64, rate }
     }
 
-    /// Ends the run when more was admitted.
+    /// Ends the run if more was admitted.
     pub(crate) fn check(&self, name: &str, admitted: u64) {
         let most = self.burst + self.rate * self.since.elapsed().as_secs_f64();
         assert!(admitted as f64 <= most, "{name} admitted {admitted}, at most {most}");

@@ -1,6 +1,4 @@
-//! Other limiters, set to the same limit.
-//!
-//! It must never set one of them up to be slower than its own documentation would.
+//! Other limiters, configured with the same limit, and as fast as their own documentation suggests.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
@@ -10,10 +8,10 @@ use foldhash::fast::RandomState as FastState;
 use governor::clock::{Clock, FakeRelativeClock, MonotonicClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-/// The row that ratios are told from.
+/// The row that ratios refer to.
 pub(crate) const DEFAULT: &str = "governor, default clock (TSC)";
 
-/// How long after their making the stopped clocks stand: too short for another token.
+/// How far the stopped clocks advance after their creation: too short for another token.
 pub(crate) const LATER: Duration = Duration::from_micros(1);
 
 type Call<'a> = &'a (dyn Fn(usize) -> bool + Sync);
@@ -22,7 +20,7 @@ fn quota(rate: u32, burst: u32) -> Quota {
     Quota::per_second(NonZeroU32::new(rate).unwrap()).allow_burst(NonZeroU32::new(burst).unwrap())
 }
 
-/// Each of them with one limit.
+/// Each limiter with one limit.
 pub(crate) fn direct(rate: u32, burst: u32, mut each: impl FnMut(&str, Call<'_>)) {
     let default = RateLimiter::direct(quota(rate, burst));
     each(DEFAULT, &|_| default.check().is_ok());
@@ -42,12 +40,12 @@ pub(crate) fn direct(rate: u32, burst: u32, mut each: impl FnMut(&str, Call<'_>)
         .interval(Duration::from_millis(millis))
         .build();
     each("leaky-bucket", &|_| leaky.try_acquire(1));
-    // No rate: what a bare semaphore costs, as a floor.
+    // No rate: the cost of a bare semaphore, as a lower bound.
     let semaphore = tokio::sync::Semaphore::new(if rate == 1 { 0 } else { 1 });
     each("tokio Semaphore, no rate", &|_| semaphore.try_acquire().is_ok());
 }
 
-/// The one beside which ours are measured with `now` handed in: with clocks that cost nothing, since they stand still.
+/// Limiters to compare with our calls that pass `now`: their clocks stand still and cost nothing.
 pub(crate) fn without_clock(rate: u32, burst: u32, mut each: impl FnMut(&str, Call<'_>)) {
     let clock = FakeRelativeClock::default();
     let nanos = RateLimiter::direct_with_clock(quota(rate, burst), clock.clone());
@@ -59,11 +57,11 @@ pub(crate) fn without_clock(rate: u32, burst: u32, mut each: impl FnMut(&str, Ca
     each("governor, stopped clock (std Instant)", &|_| instant.check().is_ok());
 }
 
-/// What a `now` that is handed in is for ours: the same type, and no reading.
+/// The equivalent of passing `now` to our limiters: the same type, and no clock reading.
 #[derive(Debug, Clone)]
 struct Stopped {
     start: Instant,
-    // From when it has stopped; a difference of nothing would be spared the subtraction.
+    // Set when the clock stops. A difference of 0 would skip the subtraction.
     later: Arc<OnceLock<Instant>>,
 }
 
@@ -75,7 +73,7 @@ impl Clock for Stopped {
     }
 }
 
-/// Those that know keys.
+/// Limiters with keys.
 pub(crate) fn keyed(rate: u32, burst: u32, mut each: impl FnMut(&str, &(dyn Fn(u64) -> bool + Sync))) {
     let default: DefaultKeyedRateLimiter<u64> = RateLimiter::keyed(quota(rate, burst));
     each(DEFAULT, &|key| default.check_key(&key).is_ok());

@@ -1,11 +1,9 @@
-//! A small table: names, numbers, and ratios to governor's default.
-//!
-//! It must never round a ratio up.
+//! A small table: names, numbers, and ratios to governor's default. Ratios are rounded down.
 
 use crate::measure::Timed;
 use crate::rivals::DEFAULT;
 
-/// One case.
+/// The table of one case.
 pub(crate) struct Table {
     title: String,
     rows: Vec<(String, f64, String)>,

@@ -1,86 +1,87 @@
-//! What the adaptive limit is told of calls, and what it advises.
+//! Input and output of the adaptive limit: observed calls and recommendations.
 
 use std::time::Duration;
 
-/// What becomes of the recommendation.
+/// How a recommendation is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum AdaptiveMode {
-    /// Nothing is decided: the limit is the configured one.
+    /// No recommendation is made, and the configured limit is in force.
     Off,
-    /// The recommendation is given, and the limit stays the configured one. The default.
+    /// A recommendation is made, and the configured limit stays in force. The default.
     #[default]
     Observe,
-    /// The limit is the advised one.
+    /// The recommended limit is in force.
     Enforce,
 }
 
 /// The range of an [`AdaptiveLimit`](super::AdaptiveLimit), and its mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdaptiveOptions {
-    /// What becomes of the recommendation.
+    /// How a recommendation is used. Default: [`AdaptiveMode::Observe`].
     pub mode: AdaptiveMode,
-    /// The least limit, at least 1.
+    /// The lowest limit, at least 1.
     pub min: u32,
-    /// The limit that is never exceeded, and the one to begin with.
+    /// The highest limit, and the initial one.
     pub configured: u32,
 }
 
-/// How a call ended, as far as it says something about the backend's load.
+/// How a call ended, as far as it shows the load of the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Signal {
-    /// An answer came; its latency counts.
-    Answered,
-    /// The backend refused the call because it has too much to do.
+    /// The backend responded; the latency counts.
+    Responded,
+    /// The backend rejected the call because it is overloaded.
     Throttled,
-    /// No answer came in time.
+    /// No response arrived in time.
     TimedOut,
-    /// It failed in a way that tells nothing about load; its latency does not count.
+    /// The call failed in a way that does not depend on load; the latency does not count.
     Failed,
 }
 
-/// One call, as it ended.
+/// A call that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observation<'a> {
-    /// Which kind of call: only calls of one kind are compared with each other.
+    /// The kind of call. Only calls of the same kind are compared with each other.
     pub kind: &'a str,
     /// How it ended.
     pub signal: Signal,
     /// How long it took.
     pub latency: Duration,
-    /// Calls that were under way at once when it began, itself included.
+    /// Calls in flight when it began, including itself.
     pub in_use: u32,
 }
 
 /// The recommendation at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recommendation {
-    /// The limit that is advised.
+    /// The recommended limit.
     pub recommended: u32,
-    /// The limit to obey: by the mode, the recommended or the configured one.
+    /// The limit to apply: depending on the mode, the recommended or the configured one.
     pub in_force: u32,
-    /// Why.
-    pub why: Why,
+    /// Why this limit is recommended.
+    pub reason: RecommendationReason,
 }
 
-/// Why a limit is advised.
+/// Why a limit is recommended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Why {
+pub enum RecommendationReason {
     /// The mode is off.
     Off,
-    /// Too few calls have ended to say anything.
-    TooFew,
-    /// Lower: calls were throttled or timed out.
+    /// Unchanged: too few calls have ended.
+    TooFewCalls,
+    /// Lowered: calls were throttled or timed out.
     Congested,
-    /// The same: congested, but it was lowered within a p90 of the service time.
+    /// Unchanged despite congestion: it was lowered within the last p90 of the service time.
     JustLowered,
-    /// The same: calls take longer than they do at their best.
+    /// Unchanged: calls take longer than at their best.
     Slow,
-    /// The same: less than half of it is in use.
+    /// Unchanged: less than half of it is in use.
     Unused,
-    /// Lower again, or the same for a while: calls took longer, or were refused, when the limit had grown.
-    Vetoed,
-    /// Higher: all is well.
+    /// Taken back, or unchanged for a while after that: calls took longer or were rejected after the limit
+    /// had grown.
+    BackedOff,
+    /// Raised: the limit is in use, and calls are as fast as usual.
     Grown,
-    /// The same: it is the configured limit.
+    /// Unchanged: it is the configured limit.
     AtConfigured,
 }

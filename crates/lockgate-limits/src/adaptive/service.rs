@@ -1,20 +1,20 @@
-//! How long calls take, each kind compared with itself.
-//!
-//! It must never compare a call of one kind with one of another: a change in the mix is not a change in load.
+//! How long calls take, each kind compared with itself. A change in the mix of kinds is therefore not
+//! mistaken for a change in load.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// Latencies that the p90 is taken of.
+/// Latencies from which the p90 is computed.
 const RECENT: usize = 256;
 
-/// Kinds that are told apart; calls of further kinds do not count.
+/// Kinds that are tracked separately; calls of further kinds do not count.
 const KINDS: usize = 64;
 
-/// How fast the best latency of a kind is forgotten, each judgement: in about a hundred it has moved by half.
+/// Factor by which the best latency of a kind grows per evaluation, so that it is slowly forgotten: by half in
+/// about a hundred evaluations.
 const FORGET: f64 = 1.005;
 
-/// The calls since the last judgement, and what is known from before.
+/// The calls since the last evaluation, and the best latencies so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Service {
     kinds: BTreeMap<String, Kind>,
@@ -24,15 +24,15 @@ pub(super) struct Service {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Kind {
-    // The best mean of a judgement, in seconds; 0 while there is none.
+    // The best mean of an evaluation, in seconds; 0 while there is none.
     base: f64,
-    // Since the last judgement.
+    // Since the last evaluation.
     sum: f64,
     calls: u32,
 }
 
 impl Service {
-    pub(super) fn answered(&mut self, kind: &str, latency: Duration) {
+    pub(super) fn record(&mut self, kind: &str, latency: Duration) {
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -47,12 +47,12 @@ impl Service {
         }
     }
 
-    /// Calls since the last judgement.
+    /// Returns the calls since the last evaluation.
     pub(super) fn calls(&self) -> u32 {
         self.calls
     }
 
-    /// How many times as long as at their best calls took since the last judgement; 1 for kinds not seen before.
+    /// Returns the latency since the last evaluation relative to the best one; 1 for kinds not seen before.
     pub(super) fn relative(&self) -> Option<f64> {
         let seen = self.kinds.values().filter(|kind| kind.calls > 0);
         let (sum, calls) = seen.fold((0.0, 0.0), |(sum, calls), kind| {
@@ -62,15 +62,15 @@ impl Service {
         (calls > 0.0).then(|| sum / calls)
     }
 
-    /// The time that nine of ten recent calls were within.
+    /// Returns the time within which nine of ten recent calls ended.
     pub(super) fn p90(&self) -> Duration {
         let mut sorted: Vec<Duration> = self.recent.iter().copied().collect();
         sorted.sort_unstable();
         sorted.get(sorted.len() * 9 / 10).copied().unwrap_or(Duration::ZERO)
     }
 
-    /// Begins a new judgement: the best of each kind is kept, and slowly forgotten.
-    pub(super) fn begin(&mut self) {
+    /// Begins a new evaluation. The best latency of each kind is kept, and slowly forgotten.
+    pub(super) fn begin_period(&mut self) {
         for kind in self.kinds.values_mut().filter(|kind| kind.calls > 0) {
             let mean = kind.mean();
             kind.base = if kind.base == 0.0 { mean } else { mean.min(kind.base * FORGET) };

@@ -13,9 +13,9 @@ fn call(signal: Signal, latency: Duration, in_use: u32) -> Observation<'static> 
     Observation { kind: "k", signal, latency, in_use }
 }
 
-/// A judgement's worth of answers of this latency, and the recommendation.
+/// Observes enough calls of this latency for an evaluation, and returns the recommendation.
 fn answers(limit: &mut AdaptiveLimit, latency: Duration, in_use: u32, now: Instant) -> Recommendation {
-    (0..ENOUGH).for_each(|_| limit.observe(&call(Signal::Answered, latency, in_use)));
+    (0..MIN_CALLS).for_each(|_| limit.observe(&call(Signal::Responded, latency, in_use)));
     limit.decide(now)
 }
 
@@ -25,7 +25,7 @@ fn throttled(limit: &mut AdaptiveLimit, now: Instant) -> Recommendation {
 }
 
 #[test]
-fn a_refusal_above_an_advice_that_nobody_obeys_says_nothing_about_the_advice() {
+fn rejection_above_an_unenforced_recommendation_does_not_lower_it() {
     let options = AdaptiveOptions { mode: AdaptiveMode::Observe, min: 1, configured: 100 };
     let (mut limit, now) = (AdaptiveLimit::new(options), Instant::now());
     answers(&mut limit, 10 * MS, 100, now);
@@ -37,18 +37,22 @@ fn a_refusal_above_an_advice_that_nobody_obeys_says_nothing_about_the_advice() {
 }
 
 #[test]
-fn it_is_lowered_once_for_each_p90_of_the_service_time() {
+fn limit_is_lowered_once_per_p90_of_the_service_time() {
     let (mut limit, now) = limit(5, 100);
     answers(&mut limit, 200 * MS, 100, now);
     assert_eq!(throttled(&mut limit, now).recommended, 70);
     let again = throttled(&mut limit, now + 199 * MS);
-    assert_eq!((again.recommended, again.why), (70, Why::JustLowered));
-    assert_eq!(limit.decide(now + 200 * MS).why, Why::TooFew, "what ended before has no say later");
+    assert_eq!((again.recommended, again.reason), (70, RecommendationReason::JustLowered));
+    assert_eq!(
+        limit.decide(now + 200 * MS).reason,
+        RecommendationReason::TooFewCalls,
+        "what ended before has no say later"
+    );
     assert_eq!(throttled(&mut limit, now + 200 * MS).recommended, 49);
 }
 
 #[test]
-fn it_never_leaves_its_range() {
+fn limit_stays_within_its_range() {
     let (mut limit, mut now) = limit(5, 100);
     for _ in 0..50 {
         now += 10 * MS;
@@ -60,22 +64,25 @@ fn it_never_leaves_its_range() {
         answers(&mut limit, MS, 100, now);
     }
     let recommendation = answers(&mut limit, MS, 100, now + 10 * MS);
-    assert_eq!((recommendation.recommended, recommendation.why), (100, Why::AtConfigured));
+    assert_eq!(
+        (recommendation.recommended, recommendation.reason),
+        (100, RecommendationReason::AtConfigured)
+    );
 }
 
 #[test]
-fn it_grows_by_the_logarithm_and_only_while_in_use_and_near_its_best() {
+fn limit_grows_by_its_logarithm_only_while_in_use_and_fast() {
     let (mut limit, mut now) = limit(1, 1_000);
     answers(&mut limit, 10 * MS, 1_000, now);
     throttled(&mut limit, now);
     let mut next = |limit: &mut AdaptiveLimit, latency, in_use| {
         now += 100 * MS;
         let recommendation = answers(limit, latency, in_use, now);
-        (recommendation.recommended, recommendation.why)
+        (recommendation.recommended, recommendation.reason)
     };
-    assert_eq!(next(&mut limit, 10 * MS, 700), (702, Why::Grown));
-    assert_eq!(next(&mut limit, 10 * MS, 350), (702, Why::Unused));
-    assert_eq!(next(&mut limit, 10 * MS, 351), (704, Why::Grown));
+    assert_eq!(next(&mut limit, 10 * MS, 700), (702, RecommendationReason::Grown));
+    assert_eq!(next(&mut limit, 10 * MS, 350), (702, RecommendationReason::Unused));
+    assert_eq!(next(&mut limit, 10 * MS, 351), (704, RecommendationReason::Grown));
 }
 
 #[test]
@@ -83,12 +90,12 @@ fn growths_in_a_row_that_do_no_harm_become_longer_up_to_a_sixteenth() {
     let (mut limit, now) = limit(1, 50);
     answers(&mut limit, 10 * MS, 50, now);
     throttled(&mut limit, now);
-    let mut judgements = (1..).map(|n| now + n * 100 * MS);
+    let mut evaluations = (1..).map(|n| now + n * 100 * MS);
     let mut next = |limit: &mut AdaptiveLimit, latency| {
-        answers(limit, latency, 50, judgements.next().unwrap()).recommended
+        answers(limit, latency, 50, evaluations.next().unwrap()).recommended
     };
     assert_eq!([(); 5].map(|()| next(&mut limit, 10 * MS)), [36, 38, 41, 44, 47]);
-    // After harm it begins with a short one again.
+    // After a limit was taken back, the steps start small again.
     assert_eq!(next(&mut limit, 13 * MS), 44);
     for _ in 0..149 {
         assert_eq!(next(&mut limit, 10 * MS), 44);
@@ -104,17 +111,17 @@ fn growth_that_makes_calls_slower_is_taken_back_and_not_tried_for_a_while() {
     let mut next = |limit: &mut AdaptiveLimit, latency| {
         now += 100 * MS;
         let recommendation = answers(limit, latency, 100, now);
-        (recommendation.recommended, recommendation.why)
+        (recommendation.recommended, recommendation.reason)
     };
-    assert_eq!(next(&mut limit, 10 * MS), (71, Why::Grown));
-    assert_eq!(next(&mut limit, 13 * MS), (70, Why::Vetoed));
+    assert_eq!(next(&mut limit, 10 * MS), (71, RecommendationReason::Grown));
+    assert_eq!(next(&mut limit, 13 * MS), (70, RecommendationReason::BackedOff));
     for _ in 0..149 {
-        assert_eq!(next(&mut limit, 10 * MS), (70, Why::Vetoed));
+        assert_eq!(next(&mut limit, 10 * MS), (70, RecommendationReason::BackedOff));
     }
-    assert_eq!(next(&mut limit, 10 * MS), (71, Why::Grown));
-    assert_eq!(next(&mut limit, 10 * MS).1, Why::Grown);
-    assert_eq!(next(&mut limit, 20 * MS).1, Why::Vetoed);
-    assert_eq!(next(&mut limit, 20 * MS).1, Why::Slow);
+    assert_eq!(next(&mut limit, 10 * MS), (71, RecommendationReason::Grown));
+    assert_eq!(next(&mut limit, 10 * MS).1, RecommendationReason::Grown);
+    assert_eq!(next(&mut limit, 20 * MS).1, RecommendationReason::BackedOff);
+    assert_eq!(next(&mut limit, 20 * MS).1, RecommendationReason::Slow);
 }
 
 #[test]
@@ -128,17 +135,17 @@ fn growth_of_an_advice_that_nobody_obeys_is_not_to_blame_for_slower_calls() {
 }
 
 #[test]
-fn a_change_in_the_mix_of_kinds_is_no_change_in_load() {
+fn changed_mix_of_kinds_is_not_mistaken_for_load() {
     let (mut limit, now) = limit(1, 100);
-    let kind = |kind, latency| Observation { kind, ..call(Signal::Answered, latency, 100) };
-    for _ in 0..ENOUGH {
+    let kind = |kind, latency| Observation { kind, ..call(Signal::Responded, latency, 100) };
+    for _ in 0..MIN_CALLS {
         limit.observe(&kind("short", 10 * MS));
         limit.observe(&kind("long", 1_000 * MS));
     }
     limit.decide(now);
     throttled(&mut limit, now);
-    (0..ENOUGH).for_each(|_| limit.observe(&kind("long", 1_000 * MS)));
-    assert_eq!(limit.decide(now + 2_000 * MS).why, Why::Grown);
+    (0..MIN_CALLS).for_each(|_| limit.observe(&kind("long", 1_000 * MS)));
+    assert_eq!(limit.decide(now + 2_000 * MS).reason, RecommendationReason::Grown);
 }
 
 #[test]
@@ -157,40 +164,52 @@ fn modes_say_what_becomes_of_the_advice() {
 }
 
 #[test]
-fn what_another_process_decided_counts_as_ones_own() {
+fn decision_of_another_process_counts_as_its_own() {
     let (mut limit, now) = limit(1, 100);
     answers(&mut limit, 200 * MS, 100, now);
-    limit.ingest(70, now);
-    assert_eq!(throttled(&mut limit, now + 100 * MS).why, Why::JustLowered);
-    limit.ingest(500, now);
+    limit.apply_external(70, now);
+    assert_eq!(throttled(&mut limit, now + 100 * MS).reason, RecommendationReason::JustLowered);
+    limit.apply_external(500, now);
     assert_eq!(limit.decide(now).recommended, 100);
 }
 
 #[test]
-fn a_growth_that_another_process_took_back_is_not_tried_by_this_one_for_a_while() {
+fn growth_taken_back_by_another_process_is_not_repeated_for_a_while() {
     let seen = |decided: &[u32]| {
         let (mut limit, now) = limit(1, 100);
         answers(&mut limit, 10 * MS, 100, now);
-        limit.ingest(70, now);
-        decided.iter().for_each(|decided| limit.ingest(*decided, now));
-        let before = answers(&mut limit, 10 * MS, 100, now + VETO - MS).why;
-        (before, answers(&mut limit, 10 * MS, 100, now + VETO + 10 * MS).why)
+        limit.apply_external(70, now);
+        decided.iter().for_each(|decided| limit.apply_external(*decided, now));
+        let before = answers(&mut limit, 10 * MS, 100, now + GROWTH_PAUSE - MS).reason;
+        (before, answers(&mut limit, 10 * MS, 100, now + GROWTH_PAUSE + 10 * MS).reason)
     };
-    assert_eq!(seen(&[71, 70]), (Why::Vetoed, Why::Grown), "seen when it had grown");
-    assert_eq!(seen(&[70]), (Why::Vetoed, Why::Grown), "seen when it was back again");
-    assert_eq!(seen(&[]), (Why::Grown, Why::Grown), "lowered, and never grown");
+    assert_eq!(
+        seen(&[71, 70]),
+        (RecommendationReason::BackedOff, RecommendationReason::Grown),
+        "seen when it had grown"
+    );
+    assert_eq!(
+        seen(&[70]),
+        (RecommendationReason::BackedOff, RecommendationReason::Grown),
+        "seen when it was back again"
+    );
+    assert_eq!(
+        seen(&[]),
+        (RecommendationReason::Grown, RecommendationReason::Grown),
+        "lowered, and never grown"
+    );
 }
 
 #[test]
-fn it_finds_what_a_backend_that_refuses_bears() {
-    // A backend with 40 places that refuses the 41st, and calls of 50 ms.
+fn limit_converges_to_the_capacity_of_a_rejecting_backend() {
+    // A backend with 40 places that rejects the 41st call; calls take 50 ms.
     let (mut limit, mut now) = limit(1, 100);
     let mut seen = Vec::new();
     for round in 0..2_000 {
         now += 60 * MS;
         let in_use = limit.decide(now).in_force;
         for n in 1..=in_use {
-            let signal = if n > 40 { Signal::Throttled } else { Signal::Answered };
+            let signal = if n > 40 { Signal::Throttled } else { Signal::Responded };
             limit.observe(&call(signal, 50 * MS, in_use));
         }
         if round > 200 {

@@ -1,6 +1,7 @@
-//! One call of a key: out of the hand of its ledger, from the ledger itself, or from the limiter of a hot key.
+//! One call for a key: spends cached tokens of its bucket, charges the bucket, or uses the sharded limiter of
+//! a hot key.
 //!
-//! It must never keep a part locked for longer than a decision.
+//! A partition stays locked for one decision only.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -8,15 +9,15 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::KeyedLimiter;
-use super::hot::ONE_OF;
-use super::part::{Entry, Part};
-use super::plain::Plain;
+use super::hot::SAMPLE_EVERY;
+use super::key_bucket::KeyBucket;
+use super::partition::{Entry, Partition};
 use crate::clock::Reading;
-use crate::denied::{Denied, Reason};
-use crate::line::{Line, Wait};
-use crate::place::place;
+use crate::denied::{DenialReason, Denied};
+use crate::schedule::{Schedule, Wait};
 use crate::sharded::ShardedLimiter;
 use crate::sync::lock;
+use crate::thread_index::thread_index;
 
 impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
     pub(super) fn take(&self, key: &K, tokens: u32, now: impl Fn() -> Instant) -> Result<(), Denied> {
@@ -27,24 +28,24 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
             return result;
         }
         loop {
-            let (found, sampled) = self.take_from_part(hash, key, tokens, &now);
+            let (found, sampled) = self.take_from_partition(hash, key, tokens, &now);
             if sampled {
                 self.sample(hash, key, &now);
             }
             match found {
-                Found::Admitted => return Ok(()),
-                Found::Denied(denied) => return Err(denied),
-                Found::Hot(limiter) => {
-                    if let Some(result) = limiter.take_unless_closed(tokens, &now) {
+                Lookup::Admitted => return Ok(()),
+                Lookup::Denied(denied) => return Err(denied),
+                Lookup::Hot(limiter) => {
+                    if let Some(result) = limiter.try_acquire_unless_closed(tokens, &now) {
                         return result;
                     }
-                    // Closed meanwhile: its ledger is in the table again.
+                    // The limiter was closed meanwhile, so the key is in the table again.
                 }
             }
         }
     }
 
-    /// What a hot key's limiter says, where this place knows it.
+    /// Calls the limiter of a hot key, if this thread's copy of the list has it.
     #[inline(never)]
     fn take_hot(
         &self,
@@ -53,8 +54,8 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
         tokens: u32,
         now: &impl Fn() -> Instant,
     ) -> Option<Result<(), Denied>> {
-        let call = |limiter: &ShardedLimiter| limiter.take_unless_closed(tokens, now);
-        let (result, sampled) = self.hot.with(place(), (hash, key), call)?;
+        let call = |limiter: &ShardedLimiter| limiter.try_acquire_unless_closed(tokens, now);
+        let (result, sampled) = self.hot.with(thread_index(), (hash, key), call)?;
         if sampled && result.is_some() {
             self.sample(hash, key, now);
         }
@@ -62,75 +63,89 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
     }
 
     #[inline]
-    fn take_from_part(&self, hash: u64, key: &K, tokens: u32, now: &impl Fn() -> Instant) -> (Found, bool) {
-        let Some(part) = self.part(hash) else {
-            return (Found::Denied(Denied::whenever(Reason::TooManyKeys)), false);
+    fn take_from_partition(
+        &self,
+        hash: u64,
+        key: &K,
+        tokens: u32,
+        now: &impl Fn() -> Instant,
+    ) -> (Lookup, bool) {
+        let Some(partition) = self.partition(hash) else {
+            return (Lookup::Denied(Denied::whenever(DenialReason::TooManyKeys)), false);
         };
-        let mut part = lock(part);
-        part.calls += 1;
-        let sampled = part.calls.is_multiple_of(ONE_OF);
-        let line = part.line;
-        let result = match part.find(hash, key) {
-            Some(Entry::Plain(plain)) => {
-                if plain.spend(tokens) {
+        let mut partition = lock(partition);
+        partition.calls += 1;
+        let sampled = partition.calls.is_multiple_of(SAMPLE_EVERY);
+        let schedule = partition.schedule;
+        let result = match partition.find(hash, key) {
+            Some(Entry::Cold(bucket)) => {
+                if bucket.spend(tokens) {
                     Ok(())
                 } else {
-                    self.draw_plain(plain, line, tokens, now())
+                    self.refill_cold(bucket, schedule, tokens, now())
                 }
             }
-            Some(Entry::Hot(limiter)) => return (Found::Hot(Arc::clone(limiter)), sampled),
-            None => self.take_first(&mut part, (hash, key), tokens, now()),
+            Some(Entry::Hot(limiter)) => return (Lookup::Hot(Arc::clone(limiter)), sampled),
+            None => self.take_first(&mut partition, (hash, key), tokens, now()),
         };
         match result {
             Ok(()) => {
-                part.allowed += u64::from(tokens);
-                (Found::Admitted, sampled)
+                partition.allowed += u64::from(tokens);
+                (Lookup::Admitted, sampled)
             }
             Err(denied) => {
-                part.denied += 1;
-                (Found::Denied(denied), sampled)
+                partition.denied += 1;
+                (Lookup::Denied(denied), sampled)
             }
         }
     }
 
     #[inline(never)]
-    fn draw_plain(&self, plain: &mut Plain, line: Line, tokens: u32, now: Instant) -> Result<(), Denied> {
+    fn refill_cold(
+        &self,
+        bucket: &mut KeyBucket,
+        schedule: Schedule,
+        tokens: u32,
+        now: Instant,
+    ) -> Result<(), Denied> {
         let asked = self.epoch.reading(now);
-        plain.draw(line, asked.at, tokens).map_err(|wait| self.denial(wait, asked))
+        bucket.spend_or_charge(schedule, asked.at, tokens).map_err(|wait| self.denial(wait, asked))
     }
 
-    /// The first call of a key.
+    /// Creates the bucket of a new key.
     #[inline(never)]
     fn take_first(
         &self,
-        part: &mut Part<K>,
+        partition: &mut Partition<K>,
         (hash, key): (u64, &K),
         tokens: u32,
         now: Instant,
     ) -> Result<(), Denied> {
         let asked = self.epoch.reading(now);
-        let mut plain = Plain::new(asked.at);
-        // A call that is denied to a full bucket leaves nothing to remember.
-        plain.draw(part.line, asked.at, tokens).map_err(|wait| self.denial(wait, asked))?;
-        part.make_room(asked.at).map_err(|room| {
-            Denied::until(Reason::TooManyKeys, now, self.epoch.wait(asked, asked.until(room)))
+        let mut bucket = KeyBucket::new(asked.at);
+        // A call that even a full bucket denies leaves no state to remember.
+        bucket
+            .spend_or_charge(partition.schedule, asked.at, tokens)
+            .map_err(|wait| self.denial(wait, asked))?;
+        partition.make_room(asked.at).map_err(|room| {
+            Denied::until(DenialReason::TooManyKeys, now, self.epoch.wait(asked, asked.until(room)))
         })?;
-        part.insert(hash, key.clone(), plain, |key| self.hasher.hash_one(key));
+        partition.insert(hash, key.clone(), bucket, |key| self.hasher.hash_one(key));
         Ok(())
     }
 
     fn denial(&self, wait: Wait, asked: Reading) -> Denied {
         match wait {
-            Wait::In(span) => Denied::until(Reason::Rate, asked.now, self.epoch.wait(asked, span)),
-            Wait::Never => Denied::whenever(Reason::TooLarge),
-            Wait::Held => Denied::whenever(Reason::Reserved),
+            Wait::In(span) => Denied::until(DenialReason::Rate, asked.now, self.epoch.wait(asked, span)),
+            Wait::Never => Denied::whenever(DenialReason::TooLarge),
+            Wait::Held => Denied::whenever(DenialReason::Reserved),
         }
     }
 }
 
-/// What a key's part says.
-enum Found {
-    // By itself: an `Ok` beside a `Denied` would be copied with all its room.
+/// The result of a call in the key's partition.
+enum Lookup {
+    // A variant of its own: `Result<(), Denied>` would be copied with the full size of `Denied`.
     Admitted,
     Denied(Denied),
     Hot(Arc<ShardedLimiter>),

@@ -1,40 +1,41 @@
-//! Which keys are hot, found by sampling, and the list of their limiters, a copy for each place of threads.
+//! Finds hot keys by sampling, and keeps the list of their limiters. Threads read copies of the list, chosen
+//! by thread index.
 //!
-//! It must never decide by a single call: a key is hot when it has much more than its share of a whole window of samples,
-//! and is hot no longer when a later window says so.
+//! A key becomes hot when it has much more than its share of a whole window of samples, never because of a
+//! single call. It stays hot until a later window shows otherwise.
 
 use std::sync::Arc;
 
 use crate::sharded::ShardedLimiter;
-use crate::sync::{Apart, AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering, lock};
 
-/// Calls of which one is sampled.
-pub(crate) const ONE_OF: u64 = 64;
+/// One of this many calls is sampled.
+pub(crate) const SAMPLE_EVERY: u64 = 64;
 
-/// Samples that make a judgement.
+/// CallSamples per window.
 const WINDOW: u64 = 256;
 
-/// Keys that could be equally busy without any of them being hot.
-const SHARES: u64 = 16;
+/// Number of equally busy keys of which none counts as hot.
+const FAIR_SHARES: u64 = 16;
 
 /// Copies of the list.
 const COPIES: usize = 16;
 
 /// The samples of one window.
 #[derive(Debug)]
-pub(crate) struct Samples<K> {
+pub(crate) struct CallSamples<K> {
     counts: Vec<(u64, K, u64)>,
     total: u64,
 }
 
-impl<K> Default for Samples<K> {
+impl<K> Default for CallSamples<K> {
     fn default() -> Self {
         Self { counts: Vec::new(), total: 0 }
     }
 }
 
-impl<K: Eq + Clone> Samples<K> {
-    /// Notes a sample; at the end of a window the keys that are hot, with their hashes.
+impl<K: Eq + Clone> CallSamples<K> {
+    /// Adds a sample. At the end of a window, returns the hot keys with their hashes.
     pub(crate) fn note(&mut self, hash: u64, key: &K, threshold: f64) -> Option<Vec<(u64, K)>> {
         match self.counts.iter_mut().find(|(h, k, _)| *h == hash && k == key) {
             Some((_, _, count)) => *count += 1,
@@ -50,79 +51,79 @@ impl<K: Eq + Clone> Samples<K> {
     }
 }
 
-/// Whether a key with so many of a window's samples is hot: above its share by more than the threshold.
-#[expect(clippy::cast_precision_loss, reason = "a ratio to compare with a threshold")]
+/// Returns whether a key with `count` samples in a window is hot: above its share by more than the threshold.
+#[expect(clippy::cast_precision_loss, reason = "the ratio is only compared with a threshold")]
 fn is_hot(count: u64, threshold: f64) -> bool {
-    let share = (WINDOW / SHARES) as f64;
+    let share = (WINDOW / FAIR_SHARES) as f64;
     (count as f64 - share) / share > threshold
 }
 
 /// The limiters of hot keys.
 #[derive(Debug)]
-pub(crate) struct Hot<K> {
+pub(crate) struct HotKeys<K> {
     list: Mutex<List<K>>,
-    // Every call looks at it: on lines that are written only when the list changes.
-    now: Apart<Now>,
-    copies: Box<[Copy<K>]>,
+    // Every call reads it, so it has cache lines of its own that are written only when the list changes.
+    summary: CachePadded<Summary>,
+    copies: Box<[PaddedCopy<K>]>,
 }
 
-/// What can be told of the list without its lock.
+/// What can be read about the list without its lock.
 #[derive(Debug)]
-struct Now {
+struct Summary {
     // Grows with each change of the list.
     version: AtomicU64,
-    // While it is 0, as for most limiters at most times, a call costs one look at it.
+    // 0 for most limiters most of the time; a call then costs a single read.
     count: AtomicU64,
 }
 
 /// Hash, key and limiter of each hot key.
 pub(crate) type List<K> = Vec<(u64, K, Arc<ShardedLimiter>)>;
 
-/// A copy for the threads of one place.
-type Copy<K> = Apart<Mutex<Copied<K>>>;
+/// A copy of the list, for the threads whose index maps to it.
+type PaddedCopy<K> = CachePadded<Mutex<ListCopy<K>>>;
 
 #[derive(Debug)]
-struct Copied<K> {
+struct ListCopy<K> {
     version: u64,
     list: List<K>,
     calls: u64,
 }
 
-impl<K: Eq + Clone> Hot<K> {
+impl<K: Eq + Clone> HotKeys<K> {
     pub(crate) fn new() -> Self {
-        let copy = |_| Apart(Mutex::new(Copied { version: 0, list: Vec::new(), calls: 0 }));
+        let copy = |_| CachePadded(Mutex::new(ListCopy { version: 0, list: Vec::new(), calls: 0 }));
         Self {
             list: Mutex::new(Vec::new()),
-            now: Apart(Now { version: AtomicU64::new(0), count: AtomicU64::new(0) }),
+            summary: CachePadded(Summary { version: AtomicU64::new(0), count: AtomicU64::new(0) }),
             copies: (0..COPIES).map(copy).collect(),
         }
     }
 
-    /// Whether no key is hot.
+    /// Returns whether no key is hot.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.now.0.count.load(Ordering::Acquire) == 0
+        self.summary.0.count.load(Ordering::Acquire) == 0
     }
 
-    /// Uses the limiter of a hot key from this place: what `call` returns, and whether the call is to be sampled.
+    /// Calls the limiter of a hot key. Returns the result of `call`, and whether this call is to be sampled.
     #[inline]
     pub(crate) fn with<R>(
         &self,
-        place: usize,
+        index: usize,
         (hash, key): (u64, &K),
         call: impl FnOnce(&ShardedLimiter) -> R,
     ) -> Option<(R, bool)> {
-        if self.is_empty() { None } else { self.with_copy(place, (hash, key), call) }
+        if self.is_empty() { None } else { self.with_copy(index, (hash, key), call) }
     }
 
     fn with_copy<R>(
         &self,
-        place: usize,
+        index: usize,
         (hash, key): (u64, &K),
         call: impl FnOnce(&ShardedLimiter) -> R,
     ) -> Option<(R, bool)> {
-        let version = self.now.0.version.load(Ordering::Acquire);
-        let mut copy = lock(&self.copies.get(place % COPIES)?.0);
+        let version = self.summary.0.version.load(Ordering::Acquire);
+        let mut copy = lock(&self.copies.get(index % COPIES)?.0);
         if copy.version != version {
             copy.list.clone_from(&*lock(&self.list));
             copy.version = version;
@@ -130,19 +131,19 @@ impl<K: Eq + Clone> Hot<K> {
         let (_, _, limiter) = copy.list.iter().find(|(h, k, _)| *h == hash && k == key)?;
         let result = call(limiter);
         copy.calls += 1;
-        Some((result, copy.calls.is_multiple_of(ONE_OF)))
+        Some((result, copy.calls.is_multiple_of(SAMPLE_EVERY)))
     }
 
-    /// The list, to change it; the copies follow with their next calls.
+    /// Changes the list. The copies follow with their next call.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut List<K>) -> R) -> R {
         let mut list = lock(&self.list);
         let result = change(&mut list);
-        self.now.0.version.fetch_add(1, Ordering::AcqRel);
-        self.now.0.count.store(u64::try_from(list.len()).unwrap_or(u64::MAX), Ordering::Release);
+        self.summary.0.version.fetch_add(1, Ordering::AcqRel);
+        self.summary.0.count.store(u64::try_from(list.len()).unwrap_or(u64::MAX), Ordering::Release);
         result
     }
 
-    /// What `read` tells of each hot key's limiter.
+    /// Returns what `read` returns for each hot key's limiter.
     pub(crate) fn each<R>(&self, read: impl Fn(&ShardedLimiter) -> R) -> Vec<R> {
         lock(&self.list).iter().map(|(_, _, limiter)| read(limiter)).collect()
     }
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_above_its_share_by_the_threshold_is_hot() {
+    fn key_above_its_share_by_the_threshold_is_hot() {
         assert!(!is_hot(16, 0.3));
         assert!(!is_hot(20, 0.3));
         assert!(is_hot(21, 0.3));
@@ -162,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn a_window_judges_once_and_starts_again() {
-        let mut samples = Samples::default();
+    fn window_is_evaluated_once_and_restarts() {
+        let mut samples = CallSamples::default();
         for n in 0..255 {
             assert_eq!(samples.note(n % 5, &(n % 5), 5.0), None);
         }

@@ -1,6 +1,7 @@
-//! Hot keys are given magazines, and lose them again. A key's ledger is the same wherever it lies.
+//! Gives hot keys a sharded limiter, and takes it away again when they cool down. The bucket keeps its tokens
+//! in both directions.
 //!
-//! It must never create a token by a move, nor lock a part while another waits for the list of hot keys.
+//! A move creates no token. No partition is locked while the thread waits for the list of hot keys.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -8,62 +9,64 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::KeyedLimiter;
-use super::part::Entry;
-use super::plain::Plain;
+use super::key_bucket::KeyBucket;
+use super::partition::Entry;
+use crate::atomic_bucket::AtomicBucket;
 use crate::bucket::TokenBucket;
-use crate::ledger::Ledger;
 use crate::sharded::ShardedLimiter;
 use crate::sync::lock;
 
 impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedLimiter<K, S> {
-    /// Notes a call that was sampled, and acts when enough of them are.
+    /// Adds a sampled call, and rebalances at the end of a window.
     #[cold]
     pub(super) fn sample(&self, hash: u64, key: &K, now: impl Fn() -> Instant) {
         let hot = lock(&self.samples.0).note(hash, key, self.threshold);
-        // Nothing to change at most times: then nobody has to look at the list again.
+        // Usually there is nothing to change, and no thread has to read the list again.
         if let Some(hot) = hot.filter(|hot| !hot.is_empty() || !self.hot.is_empty()) {
             self.rebalance(&hot, now());
         }
     }
 
-    /// Gives magazines to the keys that are hot, and takes them from those that are no longer.
+    /// Gives a sharded limiter to the keys in `hot`, and takes it from all others.
     pub(super) fn rebalance(&self, hot: &[(u64, K)], now: Instant) {
-        // One after the other, and before any part is locked: a promotion and a demotion of one key never meet.
+        // The lock of the list is taken before that of any partition, so a promotion and a demotion of one
+        // key cannot overlap.
         self.hot.change(|list| {
             list.retain(|(hash, key, limiter)| {
                 let is_hot = hot.iter().any(|(_, k)| k == key);
                 if !is_hot {
-                    self.cool(*hash, key, limiter, now);
+                    self.demote(*hash, key, limiter, now);
                 }
                 is_hot
             });
             for (hash, key) in hot {
                 if !list.iter().any(|(_, k, _)| k == key) {
-                    list.extend(self.heat(*hash, key, now).map(|limiter| (*hash, key.clone(), limiter)));
+                    list.extend(self.promote(*hash, key, now).map(|limiter| (*hash, key.clone(), limiter)));
                 }
             }
         });
     }
 
-    fn heat(&self, hash: u64, key: &K, now: Instant) -> Option<Arc<ShardedLimiter>> {
+    fn promote(&self, hash: u64, key: &K, now: Instant) -> Option<Arc<ShardedLimiter>> {
         let quota = *lock(&self.quota);
-        let mut part = lock(self.part(hash)?);
-        let line = part.line;
-        let Entry::Plain(plain) = part.find(hash, key)? else { return None };
-        let (line, issued) = plain.position(line, self.epoch.nanos(now));
-        let bucket = TokenBucket::taking_over(Ledger::taking_over(line, issued), self.epoch);
+        let mut partition = lock(self.partition(hash)?);
+        let schedule = partition.schedule;
+        let Entry::Cold(bucket) = partition.find(hash, key)? else { return None };
+        let (schedule, issued) = bucket.position(schedule, self.epoch.nanos(now));
+        let bucket = TokenBucket::taking_over(AtomicBucket::taking_over(schedule, issued), self.epoch);
         let limiter = Arc::new(ShardedLimiter::taking_over(bucket, quota));
-        part.heat(hash, key, Arc::clone(&limiter));
+        partition.promote(hash, key, Arc::clone(&limiter));
         Some(limiter)
     }
 
-    fn cool(&self, hash: u64, key: &K, limiter: &ShardedLimiter, now: Instant) {
-        let Some(part) = self.part(hash) else { return };
-        let mut part = lock(part);
-        let (line, issued) = limiter.close(self.epoch.nanos(now)).source().ledger().position();
+    fn demote(&self, hash: u64, key: &K, limiter: &ShardedLimiter, now: Instant) {
+        let Some(partition) = self.partition(hash) else { return };
+        let mut partition = lock(partition);
+        let (schedule, issued) = limiter.close(self.epoch.nanos(now)).source().atomic().position();
         let (allowed, denied) = limiter.counts();
-        part.allowed += allowed;
-        part.denied += denied;
-        part.cool(hash, key, Plain::taking_over(&line, issued), |key| self.hasher.hash_one(key));
+        partition.allowed += allowed;
+        partition.denied += denied;
+        partition
+            .demote(hash, key, KeyBucket::taking_over(&schedule, issued), |key| self.hasher.hash_one(key));
     }
 }

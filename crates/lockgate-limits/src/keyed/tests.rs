@@ -1,7 +1,7 @@
-//! The keyed limiter in virtual time: each key on its own and exact, hot or not, in bounded memory.
+//! The keyed limiter in virtual time: each key is independent and exact, hot or not, in bounded memory.
 
 use super::*;
-use crate::denied::Reason;
+use crate::denied::DenialReason;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 fn limiter(rate: u32, burst: u32, max_keys: usize) -> (KeyedLimiter<u32>, Instant) {
     let start = Instant::now();
     let options = KeyedOptions { max_keys, ..KeyedOptions::default() };
-    (KeyedLimiter::starting(Quota::per_second(rate, burst).unwrap(), options, start), start)
+    (KeyedLimiter::starting_at(Quota::per_second(rate, burst).unwrap(), options, start), start)
 }
 
 fn drain(limiter: &KeyedLimiter<u32>, key: u32, at: Instant) -> u32 {
@@ -24,16 +24,16 @@ fn each_key_has_a_burst_of_its_own() {
     }
     let denied = limiter.try_acquire_at(&7, 1, start).unwrap_err();
     assert_eq!(denied.retry_after(), Some(Duration::from_millis(100)));
-    assert_eq!(limiter.try_acquire_at(&7, 101, start).unwrap_err().reason(), Reason::TooLarge);
+    assert_eq!(limiter.try_acquire_at(&7, 101, start).unwrap_err().reason(), DenialReason::TooLarge);
     assert_eq!(drain(&limiter, 7, start + Duration::from_secs(1)), 10);
     let status = limiter.status();
     assert_eq!((status.keys, status.allowed), (50, 5_010));
 }
 
 #[test]
-fn a_hot_key_gets_magazines_and_loses_them_and_no_token_by_either() {
+fn hot_key_is_promoted_and_demoted_without_losing_tokens() {
     let (limiter, start) = limiter(1, 100_000, 10_000);
-    // One key in two is always the same.
+    // Every second call is for the same key.
     let mut hot = 0;
     while limiter.status().hot == 0 {
         assert!(limiter.try_acquire_at(&1, 1, start).is_ok());
@@ -42,12 +42,12 @@ fn a_hot_key_gets_magazines_and_loses_them_and_no_token_by_either() {
         assert!(hot < 20_000, "never found");
     }
     assert_eq!(limiter.remaining_at(&1, start), u64::from(100_000 - hot));
-    // Then nobody is.
+    // Then no key is hot.
     let mut cold = 0;
     while limiter.status().hot > 0 {
         assert!(limiter.try_acquire_at(&(2 + cold % 900), 1, start).is_ok());
         cold += 1;
-        assert!(cold < 40_000, "never forgotten");
+        assert!(cold < 40_000, "key 0 never cools down");
     }
     assert_eq!(limiter.remaining_at(&1, start), u64::from(100_000 - hot));
     assert_eq!(drain(&limiter, 1, start), 100_000 - hot);
@@ -67,7 +67,7 @@ fn threads_on_one_hot_key_take_a_burst_and_not_one_more() {
 }
 
 #[test]
-fn an_idle_key_is_forgotten_and_one_that_could_be_told_is_not() {
+fn only_keys_with_a_full_bucket_are_removed() {
     let (limiter, start) = limiter(1, 10, 1_000);
     assert_eq!(drain(&limiter, 1, start), 10);
     assert!(limiter.try_acquire_at(&2, 1, start).is_ok());
@@ -81,10 +81,10 @@ fn an_idle_key_is_forgotten_and_one_that_could_be_told_is_not() {
 }
 
 #[test]
-fn a_key_whose_last_tokens_were_in_hand_is_forgotten_too() {
+fn key_whose_last_tokens_were_cached_is_removed_too() {
     let (limiter, start) = limiter(10, 100, 1_000);
     let later = start + Duration::from_secs(100);
-    // The second comes out of the hand, long after the clock was read for the first.
+    // The second call spends a cached token, long after the clock was read for the first.
     assert!(limiter.try_acquire_at(&1, 1, start).is_ok());
     assert!(limiter.try_acquire_at(&1, 1, later).is_ok());
     limiter.drop_idle_at(later);
@@ -94,15 +94,15 @@ fn a_key_whose_last_tokens_were_in_hand_is_forgotten_too() {
 }
 
 #[test]
-fn keys_that_are_called_now_and_then_are_not_new_each_time_and_many_idle_ones_are_forgotten() {
+fn occasionally_called_keys_are_kept_and_many_idle_ones_are_removed() {
     let (limiter, start) = limiter(1_000, 10, 1_000_000);
-    // A token is there again after one millisecond: at any moment only the last key is not full.
+    // A token is available again after one millisecond, so at any moment only the last key is not full.
     let at = |call: u32| start + Duration::from_millis(2) * call;
     for round in 0..3 {
         for key in 0..10_000 {
             assert!(limiter.try_acquire_at(&key, 1, at(10_000 * round + key)).is_ok());
         }
-        assert_eq!(limiter.status().keys, 10_000, "full buckets, but they cost little");
+        assert_eq!(limiter.status().keys, 10_000, "idle keys are kept while there is room");
     }
     for key in 0..300_000 {
         assert!(limiter.try_acquire_at(&key, 1, at(30_000 + key)).is_ok());
@@ -121,10 +121,13 @@ fn more_keys_than_allowed_are_refused_until_one_is_idle() {
     }
     assert!(limiter.status().keys <= 64);
     let (key, denied) = refused.unwrap();
-    assert_eq!((denied.reason(), denied.retry_after()), (Reason::TooManyKeys, Some(Duration::from_secs(5))));
-    let there = denied.not_before().unwrap();
-    assert!(limiter.try_acquire_at(&key, 1, there - Duration::from_nanos(1)).is_err());
-    assert!(limiter.try_acquire_at(&key, 1, there).is_ok());
+    assert_eq!(
+        (denied.reason(), denied.retry_after()),
+        (DenialReason::TooManyKeys, Some(Duration::from_secs(5)))
+    );
+    let available = denied.not_before().unwrap();
+    assert!(limiter.try_acquire_at(&key, 1, available - Duration::from_nanos(1)).is_err());
+    assert!(limiter.try_acquire_at(&key, 1, available).is_ok());
 }
 
 #[test]
@@ -140,7 +143,7 @@ proptest! {
     #![proptest_config(Config { cases: 10_000, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn no_window_of_a_key_admits_more_than_its_burst_and_rate(
+    fn window_of_a_key_admits_at_most_burst_and_rate(
         rate in 1u32..200,
         burst in 1u32..200,
         calls in prop::collection::vec((0u32..60, 0u64..1_000, any::<bool>()), 1..40),
@@ -150,7 +153,7 @@ proptest! {
         let (mut at, mut taken) = (Duration::ZERO, Vec::<(Duration, u32)>::new());
         for (tokens, gap, is_hot) in calls {
             at += Duration::from_millis(match gap { 0..400 => 0, 900.. => 20_000, gap => gap });
-            // Heated and cooled at any moment.
+            // Promoted and demoted at arbitrary moments.
             let hot = [(hash, 1)];
             limiter.rebalance(if is_hot { &hot } else { &[] }, start + at);
             if limiter.try_acquire_at(&1, tokens, start + at).is_ok() {

@@ -1,6 +1,6 @@
-//! A rate as people write it: `10/s`, `600/min`, `3/10s`.
+//! The text form of a rate: `10/s`, `600/min`, `3/10s`.
 //!
-//! It must never round: what is written is read back as the same rate.
+//! Formatting does not round: the text parses as the same rate.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{QuotaError, Rate};
 
-/// The units by name, in nanoseconds, those first in which a rate is told.
+/// Units with their nanoseconds, in the order in which formatting prefers them.
 const UNITS: [(&str, u64); 7] = [
     ("s", 1_000_000_000),
     ("min", 60_000_000_000),
@@ -19,7 +19,7 @@ const UNITS: [(&str, u64); 7] = [
     ("ns", 1),
 ];
 
-/// Reads `10/s`: tokens, and the time that they are for, with or without a number of its own.
+/// Parses `10/s`: tokens, a slash, and a period with an optional number.
 ///
 /// ```
 /// use lockgate_limits::Rate;
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn formatted_rate_parses_as_the_same_rate() {
         for text in ["10/s", "1/d", "7/h", "90/min", "1000000000/s", "1/7s", "1/13ms", "3/1000003ns"] {
             let rate: Rate = text.parse().unwrap();
             assert_eq!(rate.to_string().parse::<Rate>().unwrap(), rate, "{text} as {rate}");
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rate_is_refused() {
+    fn invalid_rate_is_rejected() {
         for text in ["", "10", "/", "10/", "/s", "10/x", "ten/s", "1.5/s", "-1/s", "10/s/s", "10/-1s"] {
             assert_eq!(text.parse::<Rate>(), Err(QuotaError::Text), "{text}");
         }

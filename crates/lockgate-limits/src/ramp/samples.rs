@@ -1,16 +1,16 @@
-//! What calls of a stage came to, as counters that stores add up for all processes.
+//! Results of the calls during a ramp step, as counters that a store sums over all processes.
 
-/// Calls that ended in a stage.
+/// Results of calls during a ramp step.
 ///
-/// The latency threshold is applied where a call ends, so three counters are enough for an exact decision: 95
-/// % of the calls are within it as long as no more than one in twenty is slow.
+/// The latency threshold is applied when a call ends, so three counters are enough for an exact decision: 95
+/// % of the calls are within it as long as at most one in twenty is slow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Samples {
     /// Calls that ended.
     pub ended: u64,
-    /// Those among them that failed.
+    /// Ended calls that failed.
     pub failed: u64,
-    /// Those among them that took longer than the threshold.
+    /// Ended calls that took longer than the latency threshold.
     pub slow: u64,
 }
 
@@ -22,8 +22,8 @@ impl Samples {
         self.slow = self.slow.saturating_add(u64::from(is_slow));
     }
 
-    /// Adds what another process has counted. Beyond twice the `window` all counters are halved, so that a
-    /// stage that lasts for days still notices what happens now.
+    /// Adds what another process has counted. Beyond twice the `window`, all counters are halved, so that a
+    /// step that lasts for days still reacts to recent calls.
     pub fn add(&mut self, more: Self, window: u64) {
         self.ended = self.ended.saturating_add(more.ended);
         self.failed = self.failed.saturating_add(more.failed);

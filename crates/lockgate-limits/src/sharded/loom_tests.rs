@@ -1,4 +1,4 @@
-//! Every order of the steps of magazines and their desk, for two threads; and of reservations.
+//! Explores every order of the steps of local caches with two threads, and of reservations.
 
 use super::*;
 use loom::sync::Arc;
@@ -17,10 +17,10 @@ fn limiter(burst: u32) -> (Arc<ShardedLimiter>, Instant) {
 }
 
 #[test]
-fn two_shards_exchange_tokens_and_make_none() {
+fn two_shards_exchange_tokens_and_create_none() {
     check(|| {
         let (limiter, start) = limiter(33);
-        // The magazine of the first shard holds two, the ledger none.
+        // The local cache of the first shard holds two tokens, the bucket none.
         assert!(limiter.take(0, 30, start).is_ok());
         let left = limiter.status_at(start).remaining;
         assert_eq!(left, 3);
@@ -36,7 +36,7 @@ fn two_shards_exchange_tokens_and_make_none() {
 }
 
 #[test]
-fn a_closed_desk_gives_everything_back_once() {
+fn closed_cache_returns_all_tokens_once() {
     check(|| {
         let (limiter, start) = limiter(32);
         assert!(limiter.take(0, 20, start).is_ok());
@@ -44,19 +44,20 @@ fn a_closed_desk_gives_everything_back_once() {
             let limiter = Arc::clone(&limiter);
             thread::spawn(move || u64::from(limiter.take(0, 1, start).is_ok()))
         };
-        limiter.desk.close(limiter.bucket.source(), 0);
+        limiter.cache.close(limiter.bucket.source(), 0);
         let others = other.join().unwrap();
         assert_eq!(others + limiter.bucket.status_at(start).remaining, 12);
     });
 }
 
 #[test]
-fn a_reservation_that_is_executed_and_cancelled_at_once_ends_once() {
+fn concurrently_executed_and_expired_reservation_ends_once() {
     check(|| {
         let start = Instant::now();
-        let bucket = TokenBucket::starting(Quota::per_second(20, 2).unwrap(), start);
+        let bucket = TokenBucket::starting_at(Quota::per_second(20, 2).unwrap(), start);
         let mut reservation = bucket.reserve_at(1, Duration::ZERO, start).unwrap();
-        // The window ends by somebody's call, while its owner executes it in its last moment or just after.
+        // Another caller ends the window while the owner executes the reservation in its last moment or just
+        // after.
         let end = reservation.expires_at();
         let other = {
             let bucket = bucket.clone();
@@ -68,7 +69,8 @@ fn a_reservation_that_is_executed_and_cancelled_at_once_ends_once() {
         let status = bucket.status_at(end + Duration::from_nanos(1));
         assert_eq!(status.held, 0);
         assert_eq!(status.allowed, u64::from(mine) + 2 * u64::from(others));
-        // Executed within a full bucket, or given back to it: two and one do not go together.
+        // The reservation was executed with a full bucket, or returned to it. A charge of two and one of one
+        // exclude each other.
         assert!(!(mine && others), "three of a burst of two");
     });
 }

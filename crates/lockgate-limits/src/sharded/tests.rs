@@ -1,4 +1,5 @@
-//! The sharded limiter in virtual time: the bound on any window, the whole rate from any mix of shards, exact counts.
+//! The sharded limiter in virtual time: the bound on any window, the whole rate from any mix of shards, exact
+//! counters.
 
 use super::*;
 use proptest::prelude::*;
@@ -9,13 +10,13 @@ fn limiter(rate: u32, burst: u32, shards: usize) -> (ShardedLimiter, Instant) {
     (ShardedLimiter::with_shards(Quota::per_second(rate, burst).unwrap(), shards, start), start)
 }
 
-/// One token at a time until denied, from one shard.
+/// Takes one token at a time from one shard until denied.
 fn drain(limiter: &ShardedLimiter, shard: usize, at: Instant) -> u32 {
     (0..).take_while(|_| limiter.take(shard, 1, at).is_ok()).fold(0, |n, _: u32| n + 1)
 }
 
 #[test]
-fn a_burst_goes_to_any_mix_of_shards_whole() {
+fn any_mix_of_shards_can_take_the_whole_burst() {
     for shards in [1, 2, 8] {
         let (one, start) = limiter(100, 1_000, shards);
         assert_eq!(drain(&one, 0, start), 1_000, "one of {shards}");
@@ -26,7 +27,7 @@ fn a_burst_goes_to_any_mix_of_shards_whole() {
 }
 
 #[test]
-fn shards_are_a_power_of_two_and_each_thread_finds_one() {
+fn number_of_shards_is_a_power_of_two_and_each_thread_has_one() {
     for (wanted, shards) in [(0, 1), (1, 1), (3, 4), (4, 4), (33, 64), (1_000, 64)] {
         let (limiter, start) = limiter(100, 1_000, wanted);
         assert_eq!(limiter.status_at(start).shards.len(), shards);
@@ -36,7 +37,7 @@ fn shards_are_a_power_of_two_and_each_thread_finds_one() {
 }
 
 #[test]
-fn a_hot_shard_uses_the_whole_rate_while_others_are_idle() {
+fn hot_shard_uses_the_whole_rate_while_others_are_idle() {
     let (limiter, start) = limiter(100, 1_000, 4);
     for shard in 0..4 {
         assert!(limiter.take(shard, 1, start).is_ok());
@@ -48,21 +49,21 @@ fn a_hot_shard_uses_the_whole_rate_while_others_are_idle() {
 }
 
 #[test]
-fn a_denial_says_when_although_magazines_hid_what_was_spent() {
+fn denial_is_exact_although_cached_tokens_were_spent_unseen() {
     let (limiter, start) = limiter(100, 1_000, 2);
     assert!(limiter.take(0, 1, start).is_ok());
-    // A day on, the magazine's tokens are spent without anybody being told.
+    // A day later, the cached tokens are spent without any update of the bucket.
     let later = start + Duration::from_secs(86_400);
     let lying = limiter.status_at(later).shards[0];
     assert!(lying > 0 && limiter.take(0, u32::try_from(lying).unwrap(), later).is_ok());
     let denied = limiter.take(1, 1_000, later).unwrap_err();
-    let there = denied.not_before().unwrap();
-    assert!(limiter.take(1, 1_000, there - Duration::from_nanos(1)).is_err());
-    assert_eq!(limiter.take(1, 1_000, there), Ok(()));
+    let available = denied.not_before().unwrap();
+    assert!(limiter.take(1, 1_000, available - Duration::from_nanos(1)).is_err());
+    assert_eq!(limiter.take(1, 1_000, available), Ok(()));
 }
 
 #[test]
-fn counts_are_exact_whatever_lies_in_magazines() {
+fn counters_are_exact_regardless_of_cached_tokens() {
     let (limiter, start) = limiter(1_000, 10_000, 4);
     for n in 0..500 {
         assert!(limiter.take(n % 3, 1, start).is_ok());
@@ -75,7 +76,7 @@ fn counts_are_exact_whatever_lies_in_magazines() {
 }
 
 #[test]
-fn threads_together_take_a_burst_and_not_one_more() {
+fn threads_together_take_exactly_one_burst() {
     let (limiter, start) = limiter(20, 10_000, 4);
     let taken: u32 = std::thread::scope(|scope| {
         let limiter = &limiter;
@@ -86,7 +87,7 @@ fn threads_together_take_a_burst_and_not_one_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_gets_its_turn_in_order() {
+async fn waiting_calls_are_served_in_order() {
     let limiter = ShardedLimiter::with_shards(Quota::per_second(100, 100).unwrap(), 2, now());
     let start = now();
     limiter.acquire(100).await.unwrap();
@@ -100,7 +101,7 @@ proptest! {
     #![proptest_config(Config { cases: 10_000, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn no_window_admits_more_than_its_burst_and_rate(
+    fn window_admits_at_most_burst_and_rate(
         rate in 20u32..200,
         burst in 1u32..200,
         shards in 1usize..5,
@@ -109,7 +110,7 @@ proptest! {
         let (limiter, start) = limiter(rate, burst, shards);
         let (mut at, mut taken) = (Duration::ZERO, Vec::<(Duration, u32)>::new());
         for (shard, tokens, gap) in calls {
-            // Often at once, often some tokens' time, now and then long enough to fill up.
+            // Often without a gap, often the time of some tokens, sometimes long enough to fill the bucket.
             at += Duration::from_millis(match gap { 0..400 => 0, 900.. => 20_000, gap => gap });
             let before = limiter.status_at(start + at);
             if limiter.take(shard % shards, tokens, start + at).is_ok() {
@@ -119,11 +120,12 @@ proptest! {
             prop_assert_eq!(after.allowed, taken.iter().map(|(_, n)| u64::from(*n)).sum::<u64>());
             prop_assert!(after.remaining <= before.remaining.max(u64::from(burst)));
         }
-        // Nothing is held for ever: an hour on, a whole burst is there, or is told when.
+        // Nothing is held forever: an hour later a whole burst is available, or the denial reports when it
+        // will be.
         let later = start + at + Duration::from_secs(3_600);
-        let there = limiter.take(0, burst, later).err().map_or(later, |d| d.not_before().expect("a moment"));
-        prop_assert!(there == later || limiter.take(0, burst, there).is_ok());
-        prop_assert!(there <= later + Duration::from_secs(10));
+        let available = limiter.take(0, burst, later).err().map_or(later, |d| d.not_before().expect("time alone decides"));
+        prop_assert!(available == later || limiter.take(0, burst, available).is_ok());
+        prop_assert!(available <= later + Duration::from_secs(10));
         for (i, (from, _)) in taken.iter().enumerate() {
             let mut sum = 0u128;
             for (to, tokens) in &taken[i..] {

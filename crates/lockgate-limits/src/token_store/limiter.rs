@@ -1,7 +1,8 @@
-//! A process's side of a limit across processes: it spends a chunk, and draws the next one when that is dry.
+//! One process's share of a distributed limit: spends its token batch, and acquires the next one when the
+//! batch is empty.
 //!
-//! It must never spend a token of a chunk that may have ended: it counts the chunk's time from before it
-//! asked, on its own clock, and stops earlier than the store.
+//! A token of a batch that may have expired is not spent. The limiter measures the lifetime of a batch on its
+//! own clock, from before it sent the request, so it stops earlier than the store does.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,45 +14,45 @@ use super::{AcquireRequest, Acquired, StoreError, TokenBatchId, TokenStore};
 use crate::clock::now;
 use crate::quota::Quota;
 
-/// How a [`DistributedLimiter`] draws.
+/// How a [`DistributedLimiter`] acquires token batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenBatchOptions {
-    /// The most tokens of a chunk. Larger: fewer calls of the store, and more that lies unspent. The default
-    /// is what the rate brings in 100 ms, at most an eighth of the burst, at least 1.
+    /// The most tokens of a batch. A larger batch means fewer calls to the store and more tokens that lie
+    /// unspent. Default: what the rate yields in 100 ms, at most an eighth of the burst, at least 1.
     pub size: u32,
-    /// How long a chunk lasts; default 10 s.
-    pub lasts: Duration,
+    /// How long a batch is valid. Default: 10 s.
+    pub lifetime: Duration,
 }
 
 impl TokenBatchOptions {
-    /// The defaults for a quota.
+    /// Returns the defaults for a quota.
     #[must_use]
     pub fn for_quota(quota: Quota) -> Self {
         let (tokens, nanos) = quota.rate().ratio();
         let tenth = u128::from(tokens) * 100_000_000 / u128::from(nanos);
         let size = tenth.min(u128::from(quota.burst() / 8)).max(1);
-        Self { size: u32::try_from(size).unwrap_or(u32::MAX), lasts: Duration::from_secs(10) }
+        Self { size: u32::try_from(size).unwrap_or(u32::MAX), lifetime: Duration::from_secs(10) }
     }
 }
 
 /// Why tokens were not acquired.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenStoreError {
-    /// More than a whole burst.
-    #[error("more than a whole burst")]
+    /// The request exceeds the burst.
+    #[error("the request exceeds the burst")]
     TooLarge,
-    /// They would be there too late. Nothing was charged.
-    #[error("not there in time; the next one is in {retry_after:?}")]
+    /// The tokens would be available too late. Nothing was charged.
+    #[error("tokens not available in time; the next one is available in {retry_after:?}")]
     NotInTime {
-        /// When the next one is, if nobody else draws.
+        /// Time until the next token, if no other process acquires one.
         retry_after: Duration,
     },
-    /// The store failed. Nothing is admitted without it.
-    #[error("cannot draw tokens from the shared store")]
+    /// The store failed. No call is admitted without it.
+    #[error("cannot acquire tokens from the shared store")]
     Store(#[source] StoreError),
 }
 
-/// One process's part of a limit that several processes share, under a namespace.
+/// A limit that several processes share, as one process uses it.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -65,210 +66,218 @@ pub enum TokenStoreError {
 /// let other = DistributedLimiter::new(ledger, "mail", quota);
 /// one.acquire(1).await?;
 /// other.acquire(1).await?;
-/// // At a process's end, so that nobody waits for what it left.
+/// // Return unspent tokens before the process ends, so that others need not wait for them.
 /// one.give_back().await?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
 pub struct DistributedLimiter<C> {
-    chunks: C,
+    store: C,
     name: String,
-    // What the config says, where it does; the store may have another quota by now.
+    // The quota of the configuration, if the limit is configured. The store may have another one by now.
     configured: Option<Quota>,
-    // Not given: by the quota that holds.
+    // `None`: the defaults for the quota in force.
     options: Option<TokenBatchOptions>,
-    hand: Mutex<Hand>,
-    // One call of the store at a time: whoever comes meanwhile waits for its tokens, first come, first
-    // served.
-    drawing: tokio::sync::Mutex<()>,
-    // Wakes the caller that waits for tokens by a quota that no longer holds.
+    local: Mutex<LocalState>,
+    // Allows one call to the store at a time. Callers that arrive meanwhile wait for its tokens in order.
+    acquiring: tokio::sync::Mutex<()>,
+    // Notifies the caller that waits for tokens when the quota has changed.
     changed: watch::Sender<()>,
 }
 
-/// What a process has at hand, and knows.
+/// What this process currently knows and holds.
 #[derive(Debug, Clone, Copy)]
-struct Hand {
-    chunk: Option<Chunk>,
+struct LocalState {
+    batch: Option<Batch>,
     quota: Quota,
-    // When the store, which was dry, is worth another question.
-    dry_until: Option<Instant>,
+    // When to ask the store again after it had too few tokens.
+    retry_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Chunk {
+struct Batch {
     id: TokenBatchId,
     left: u32,
     until: Instant,
 }
 
 impl<C: TokenStore> DistributedLimiter<C> {
-    /// A limiter that draws from `chunks` under `name`, with the default options for the quota that holds.
+    /// Creates a limiter that acquires tokens of `name` from `store`, with the default options for the quota
+    /// in force.
     #[must_use]
-    pub fn new(chunks: C, name: &str, quota: Quota) -> Self {
-        let hand = Hand { chunk: None, quota, dry_until: None };
+    pub fn new(store: C, name: &str, quota: Quota) -> Self {
+        let local = LocalState { batch: None, quota, retry_at: None };
         Self {
-            chunks,
+            store,
             name: name.to_owned(),
             configured: Some(quota),
             options: None,
-            hand: Mutex::new(hand),
-            drawing: tokio::sync::Mutex::new(()),
+            local: Mutex::new(local),
+            acquiring: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(()),
         }
     }
 
-    /// As [`DistributedLimiter::new`], for a limit that no config knows: `quota` is what [`TokenStore::look`]
-    /// returned. Once the limit is unset, nothing is limited any more.
+    /// Like [`DistributedLimiter::new`], for a limit that exists only in the store: `quota` is what
+    /// [`TokenStore::list`] returned. If the limit is unset, the limiter admits every call.
     #[must_use]
-    pub fn found(chunks: C, name: &str, quota: Quota) -> Self {
-        Self { configured: None, ..Self::new(chunks, name, quota) }
+    pub fn from_store(store: C, name: &str, quota: Quota) -> Self {
+        Self { configured: None, ..Self::new(store, name, quota) }
     }
 
-    /// As [`DistributedLimiter::new`], with options.
+    /// Like [`DistributedLimiter::new`], with explicit options.
     #[must_use]
-    pub fn with_options(chunks: C, name: &str, quota: Quota, options: TokenBatchOptions) -> Self {
-        Self { options: Some(options), ..Self::new(chunks, name, quota) }
+    pub fn with_options(store: C, name: &str, quota: Quota, options: TokenBatchOptions) -> Self {
+        Self { options: Some(options), ..Self::new(store, name, quota) }
     }
 
-    /// The quota that held when the store was last heard of.
+    /// Returns the quota in force at the store's last response.
     pub fn quota(&self) -> Quota {
-        self.hand().quota
+        self.local().quota
     }
 
-    /// Takes `tokens` out of the chunk at hand, or none. Never asks the store.
+    /// Spends `tokens` of the local batch, or none. Never calls the store.
     pub fn try_acquire(&self, tokens: u32) -> bool {
         self.spend(tokens, now())
     }
 
-    /// Takes `tokens`, drawing from the store and waiting as long as it takes. Cancel-safe: what was drawn
-    /// for one that is dropped just then is lost, and nothing else.
+    /// Acquires `tokens`. Calls the store if the local batch does not suffice, and waits as long as
+    /// necessary. Cancel-safe: if the future is dropped, at most the batch that was acquired for it is lost.
     ///
     /// # Errors
-    /// [`TokenStoreError`] for more than a burst, and when the store fails.
+    /// [`TokenStoreError`] if more than a burst is requested, or if the store fails.
     pub async fn acquire(&self, tokens: u32) -> Result<(), TokenStoreError> {
         self.acquire_by(tokens, None).await
     }
 
-    /// As [`DistributedLimiter::acquire`], until then at the latest. It does not wait for what would come too
-    /// late.
+    /// Like [`DistributedLimiter::acquire`], with a deadline. Returns at once if the tokens would be
+    /// available too late.
     ///
     /// # Errors
-    /// [`TokenStoreError::NotInTime`], with nothing charged; and as [`DistributedLimiter::acquire`].
+    /// [`TokenStoreError::NotInTime`], with nothing charged, and those of [`DistributedLimiter::acquire`].
     pub async fn acquire_by(&self, tokens: u32, until: Option<Instant>) -> Result<(), TokenStoreError> {
-        if let Ok(_first) = self.drawing.try_lock()
+        if let Ok(_guard) = self.acquiring.try_lock()
             && self.spend(tokens, now())
         {
             return Ok(());
         }
-        let turn = self.drawing.lock();
-        let _mine = match until {
+        let turn = self.acquiring.lock();
+        let _guard = match until {
             None => turn.await,
             Some(until) => match timeout_at(until, turn).await {
-                Ok(mine) => mine,
-                Err(_) => return Err(TokenStoreError::NotInTime { retry_after: self.dry_for() }),
+                Ok(guard) => guard,
+                Err(_) => return Err(TokenStoreError::NotInTime { retry_after: self.retry_after() }),
             },
         };
         loop {
-            // Before the store is asked: a change between its answer and the wait is not missed.
+            // Subscribe before the store is asked, so that a change between its response and the wait is not
+            // missed.
             let mut changed = self.changed.subscribe();
             let asked = now();
             if self.spend(tokens, asked) {
                 return Ok(());
             }
-            let Some(wait) = self.draw(tokens, asked).await? else { return Ok(()) };
-            let retry_at = now() + wait;
-            if until.is_some_and(|until| retry_at > until) {
+            let Some(wait) = self.acquire_batch(tokens, asked).await? else { return Ok(()) };
+            let wake_at = now() + wait;
+            if until.is_some_and(|until| wake_at > until) {
                 return Err(TokenStoreError::NotInTime { retry_after: wait });
             }
-            self.hand().dry_until = Some(retry_at);
-            // Either way the store is asked again.
-            timeout_at(retry_at, changed.changed()).await.ok();
+            self.local().retry_at = Some(wake_at);
+            // Whether the time has passed or the quota has changed, ask the store again.
+            timeout_at(wake_at, changed.changed()).await.ok();
         }
     }
 
-    /// Continues with the quota that the store has now, as [`TokenStore::look`] returns it. Where it is another
-    /// one, the caller that waits for tokens asks the store again at once, and a chunk that was drawn by the
-    /// old quota goes back.
+    /// Applies the quota that the store has now, as returned by [`TokenStore::list`]. If it differs from the
+    /// known one, the caller that waits for tokens asks the store again at once, and a batch that was
+    /// acquired under the old quota is returned.
     ///
     /// # Errors
-    /// When the store fails to take the chunk back; what is left of it ends with the chunk, unspent.
+    /// Fails if the store does not take the batch back; its unspent tokens are then lost when it expires.
     pub async fn follow(&self, quota: Quota) -> Result<(), StoreError> {
         {
-            let mut hand = self.hand();
-            if hand.quota == quota {
+            let mut local = self.local();
+            if local.quota == quota {
                 return Ok(());
             }
-            (hand.quota, hand.dry_until) = (quota, None);
+            (local.quota, local.retry_at) = (quota, None);
         }
         self.refresh().await
     }
 
-    /// Asks the store again for the caller that waits for tokens, and gives the chunk at hand back: the limit
-    /// is no more.
+    /// Makes the caller that waits for tokens ask the store again, and returns the local batch. Used when the
+    /// limit was unset.
     ///
     /// # Errors
-    /// As [`DistributedLimiter::follow`].
+    /// Those of [`DistributedLimiter::follow`].
     pub async fn refresh(&self) -> Result<(), StoreError> {
         self.changed.send_replace(());
         self.give_back().await
     }
 
-    /// Gives what is left of the chunk at hand back.
+    /// Returns the unspent tokens of the local batch to the store.
     ///
     /// # Errors
-    /// When the store fails; what is left then ends with the chunk.
+    /// Fails if the store does; the tokens are then lost when the batch expires.
     pub async fn give_back(&self) -> Result<(), StoreError> {
-        let chunk = self.hand().chunk.take();
-        match chunk {
-            Some(chunk) => self.chunks.give_back(&self.name, chunk.id, chunk.left).await,
+        let batch = self.local().batch.take();
+        match batch {
+            Some(batch) => self.store.give_back(&self.name, batch.id, batch.left).await,
             None => Ok(()),
         }
     }
 
     fn spend(&self, tokens: u32, now: Instant) -> bool {
-        let mut hand = self.hand();
-        let Some(chunk) = hand.chunk.as_mut().filter(|chunk| now < chunk.until && chunk.left >= tokens)
+        let mut local = self.local();
+        let Some(batch) = local.batch.as_mut().filter(|batch| now < batch.until && batch.left >= tokens)
         else {
             return false;
         };
-        chunk.left -= tokens;
+        batch.left -= tokens;
         true
     }
 
-    /// Draws a chunk and spends `tokens` of it. Returns when to ask again where there are too few, and `None`
-    /// where the caller may go on.
-    async fn draw(&self, tokens: u32, asked: Instant) -> Result<Option<Duration>, TokenStoreError> {
-        // Out of hand before it is given back: nobody spends it while the store takes it.
-        let (before, quota) = {
-            let mut hand = self.hand();
-            (hand.chunk.take().map(|chunk| (chunk.id, chunk.left)), hand.quota)
+    /// Acquires a batch and spends `tokens` of it. Returns the time to wait if too few are available, and
+    /// `None` if the caller may proceed.
+    async fn acquire_batch(&self, tokens: u32, asked: Instant) -> Result<Option<Duration>, TokenStoreError> {
+        // Removed before it is returned, so that no other caller spends its tokens meanwhile.
+        let (previous, quota) = {
+            let mut local = self.local();
+            (local.batch.take().map(|batch| (batch.id, batch.left)), local.quota)
         };
-        let TokenBatchOptions { size, lasts } =
+        let TokenBatchOptions { size, lifetime } =
             self.options.unwrap_or_else(|| TokenBatchOptions::for_quota(quota));
-        // Nothing will be left: then no chunk need be out, which would count as part of the burst.
-        let lasts = if size <= tokens { Duration::ZERO } else { lasts };
+        // If nothing will be left over, no batch needs to stay outstanding, where it would count as part of
+        // the burst.
+        let lifetime = if size <= tokens { Duration::ZERO } else { lifetime };
         let (quota, is_configured) = (self.configured.unwrap_or(quota), self.configured.is_some());
-        let draw =
-            AcquireRequest { quota, is_configured, least: tokens, most: size.max(tokens), lasts, before };
-        match self.chunks.draw(&self.name, draw).await.map_err(TokenStoreError::Store)? {
-            Acquired::Chunk { id, tokens: all, quota } => {
+        let request = AcquireRequest {
+            quota,
+            is_configured,
+            min_tokens: tokens,
+            max_tokens: size.max(tokens),
+            lifetime,
+            previous,
+        };
+        match self.store.acquire(&self.name, request).await.map_err(TokenStoreError::Store)? {
+            Acquired::Batch { id, tokens: all, quota } => {
                 let left = all.saturating_sub(tokens);
-                let chunk = Chunk { id, left, until: asked + lasts };
-                let chunk = (!lasts.is_zero()).then_some(chunk);
-                *self.hand() = Hand { chunk, quota, dry_until: None };
+                let batch = Batch { id, left, until: asked + lifetime };
+                let batch = (!lifetime.is_zero()).then_some(batch);
+                *self.local() = LocalState { batch, quota, retry_at: None };
                 Ok(None)
             }
             Acquired::NoLimit => Ok(None),
-            Acquired::Dry { retry_after } => retry_after.ok_or(TokenStoreError::TooLarge).map(Some),
+            Acquired::Insufficient { retry_after } => retry_after.ok_or(TokenStoreError::TooLarge).map(Some),
         }
     }
 
-    fn dry_for(&self) -> Duration {
-        self.hand().dry_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now()))
+    fn retry_after(&self) -> Duration {
+        self.local().retry_at.map_or(Duration::ZERO, |until| until.saturating_duration_since(now()))
     }
 
-    fn hand(&self) -> MutexGuard<'_, Hand> {
-        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
+    fn local(&self) -> MutexGuard<'_, LocalState> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,7 @@
-//! The chunks of one process: for tests, for a single process, and to show what a store has to do.
+//! A token store in memory: for tests, for a single process, and as a reference implementation.
 //!
-//! It must never do in two steps what a store has to do in one.
+//! Each operation holds the lock from beginning to end, as other stores run each operation in one
+//! transaction.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::{
-    AcquireRequest, Acquired, Changed, LimitChange, LimitState, LimitStatus, Pending, Report, TokenBatchId,
-    TokenStore,
+    AcquireRequest, Acquired, Changed, LimitChange, LimitState, LimitStatus, SampleReport, StoreFuture,
+    TokenBatchId, TokenStore,
 };
 use crate::clock::{Epoch, now};
 
@@ -22,21 +23,21 @@ pub struct MemoryTokenStore {
 
 impl Default for MemoryTokenStore {
     fn default() -> Self {
-        Self::starting(now())
+        Self::starting_at(now())
     }
 }
 
 impl MemoryTokenStore {
-    /// No limit yet: each one's bucket is full when it is first drawn from.
+    /// Creates a store without limits. A new limit starts with a full bucket.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// As [`MemoryTokenStore::new`], with a clock that begins at `start`.
+    /// Like [`MemoryTokenStore::new`], with a clock that begins at `start`.
     #[must_use]
-    pub fn starting(start: Instant) -> Self {
-        Self { epoch: Epoch::starting(start), limits: Mutex::default() }
+    pub fn starting_at(start: Instant) -> Self {
+        Self { epoch: Epoch::starting_at(start), limits: Mutex::default() }
     }
 
     fn at(&self) -> u64 {
@@ -49,47 +50,47 @@ impl MemoryTokenStore {
 }
 
 impl TokenStore for MemoryTokenStore {
-    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
+    fn acquire<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> StoreFuture<'a, Acquired> {
         Box::pin(async move {
             let (at, mut limits) = (self.at(), self.limits());
             let limit =
-                limits.entry(limit.to_owned()).or_insert_with(|| LimitState::new(Some(draw.quota), at));
-            Ok(limit.draw(&draw, at))
+                limits.entry(limit.to_owned()).or_insert_with(|| LimitState::new(Some(request.quota), at));
+            Ok(limit.acquire(&request, at))
         })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, batch: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let at = self.at();
             if let Some(limit) = self.limits().get_mut(limit) {
-                limit.give_back(chunk, unspent, at);
+                limit.give_back(batch, unspent, at);
             }
             Ok(())
         })
     }
 
-    fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
+    fn list(&self) -> StoreFuture<'_, Vec<LimitStatus>> {
         Box::pin(async move {
             let at = self.at();
             Ok(self.limits().iter().map(|(name, limit)| limit.status(name, at)).collect())
         })
     }
 
-    fn set<'a>(&'a self, name: &'a str, change: LimitChange) -> Pending<'a, Changed> {
+    fn set<'a>(&'a self, name: &'a str, change: LimitChange) -> StoreFuture<'a, Changed> {
         Box::pin(async move {
             let (at, mut limits) = (self.at(), self.limits());
             if !limits.contains_key(name) && change.version.is_some_and(|version| version != 0) {
-                return Ok(Changed::Version(0));
+                return Ok(Changed::Conflict(0));
             }
             let limit = limits.entry(name.to_owned()).or_insert_with(|| LimitState::new(change.quota, at));
             Ok(limit.set(name, change, at))
         })
     }
 
-    fn report<'a>(&'a self, name: &'a str, report: Report) -> Pending<'a, Changed> {
+    fn report<'a>(&'a self, name: &'a str, report: SampleReport) -> StoreFuture<'a, Changed> {
         Box::pin(async move {
             let (at, mut limits) = (self.at(), self.limits());
-            Ok(limits.get_mut(name).map_or(Changed::Version(0), |limit| limit.report(name, &report, at)))
+            Ok(limits.get_mut(name).map_or(Changed::Conflict(0), |limit| limit.report(name, &report, at)))
         })
     }
 }

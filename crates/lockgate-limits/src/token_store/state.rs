@@ -1,39 +1,41 @@
-//! What a store keeps of one limit, and each step on it: the bucket, whether it is in force, and what was
-//! seen in its stage.
+//! One limit as a store keeps it, and each operation on it: the bucket, whether its rate is in force, and the
+//! samples since the last change.
 //!
-//! For a store that runs a step inside its transaction. It reads no clock: `at` is the store's, in
-//! nanoseconds.
+//! For a store that runs an operation inside its transaction. Nothing here reads a clock: `at` is the store's
+//! time in nanoseconds.
 
 use std::time::Duration;
 
-use super::{AcquireRequest, Acquired, BatchBook, Changed, LimitChange, LimitStatus, Report, TokenBatchId};
+use super::{
+    AcquireRequest, Acquired, BucketState, Changed, LimitChange, LimitStatus, SampleReport, TokenBatchId,
+};
 use crate::quota::Quota;
 use crate::ramp::Samples;
 
-/// One limit. Its fields are there to be stored and read back.
+/// One limit. The fields are public so that a store can save and load them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitState {
     /// The bucket. It is kept while no rate is in force, so that a rate that is removed and set again gives
-    /// no burst.
-    pub book: BatchBook,
-    /// Whether the bucket's quota is in force.
+    /// no new burst.
+    pub bucket: BucketState,
+    /// Whether the quota of the bucket is in force.
     pub is_limited: bool,
-    /// Grows by one with each change; 0: it is being created.
+    /// Grows by one with each change. 0 while the limit is being created.
     pub version: u64,
-    /// The note of the latest change that had one.
+    /// The note of the latest change that had one; empty if there is none.
     pub note: String,
-    /// When it was changed.
+    /// When the limit was last changed, in nanoseconds of the store's time.
     pub changed_at: u64,
-    /// What calls came to since then.
+    /// Results of calls since the last change.
     pub samples: Samples,
 }
 
 impl LimitState {
-    /// A limit that is being created by its first step, with a full bucket.
+    /// Creates a limit with a full bucket. The operation that creates it then sets the version.
     #[must_use]
     pub fn new(quota: Option<Quota>, at: u64) -> Self {
         Self {
-            book: BatchBook::full(quota.unwrap_or(Quota::SMALLEST), at),
+            bucket: BucketState::full(quota.unwrap_or(Quota::SMALLEST), at),
             is_limited: quota.is_some(),
             version: 0,
             note: String::new(),
@@ -42,63 +44,63 @@ impl LimitState {
         }
     }
 
-    /// The limit of a store that cannot tell any more what was spent, nor how long ago it was changed.
+    /// Returns the limit for a store that no longer knows what was spent or when the limit was changed.
     #[must_use]
     pub fn emptied(self, at: u64) -> Self {
-        Self { book: self.book.emptied(at), changed_at: at, ..self }
+        Self { bucket: self.bucket.emptied(at), changed_at: at, ..self }
     }
 
-    /// Draws a chunk.
-    pub fn draw(&mut self, draw: &AcquireRequest, at: u64) -> Acquired {
+    /// Acquires a batch.
+    pub fn acquire(&mut self, request: &AcquireRequest, at: u64) -> Acquired {
         if !self.is_limited {
             let is_unset = self.note.is_empty();
-            if !(is_unset && draw.is_configured) {
-                if let Some((chunk, unspent)) = draw.before {
-                    self.give_back(chunk, unspent, at);
+            if !(is_unset && request.is_configured) {
+                if let Some((batch, unspent)) = request.previous {
+                    self.give_back(batch, unspent, at);
                 }
                 return Acquired::NoLimit;
             }
-            self.change(Some(draw.quota), at);
+            self.change(Some(request.quota), at);
         }
         self.version = self.version.max(1);
-        self.book.draw(draw, at)
+        self.bucket.acquire(request, at)
     }
 
-    /// Takes unspent tokens of a chunk back.
-    pub fn give_back(&mut self, chunk: TokenBatchId, unspent: u32, at: u64) {
-        self.book.give_back(chunk, unspent, at);
+    /// Takes the unspent tokens of a batch back.
+    pub fn give_back(&mut self, batch: TokenBatchId, unspent: u32, at: u64) {
+        self.bucket.give_back(batch, unspent, at);
     }
 
-    /// Changes the quota. What calls came to before does not count any more.
+    /// Changes the quota and discards the samples.
     pub fn set(&mut self, name: &str, change: LimitChange, at: u64) -> Changed {
         if change.version.is_some_and(|version| version != self.version) {
-            return Changed::Version(self.version);
+            return Changed::Conflict(self.version);
         }
         self.change(change.quota, at);
         if let Some(note) = change.note {
             self.note = note;
         }
-        Changed::Done(self.status(name, at))
+        Changed::Applied(self.status(name, at))
     }
 
-    /// Adds what a process has seen, unless the limit has changed since.
-    pub fn report(&mut self, name: &str, report: &Report, at: u64) -> Changed {
+    /// Adds the samples of one process, unless the limit has changed since.
+    pub fn report(&mut self, name: &str, report: &SampleReport, at: u64) -> Changed {
         if report.version != self.version {
-            return Changed::Version(self.version);
+            return Changed::Conflict(self.version);
         }
         self.samples.add(report.samples, report.window);
-        Changed::Done(self.status(name, at))
+        Changed::Applied(self.status(name, at))
     }
 
-    /// The limit as others see it.
+    /// Returns the limit as [`TokenStore::list`](super::TokenStore::list) reports it.
     #[must_use]
     pub fn status(&self, name: &str, at: u64) -> LimitStatus {
         LimitStatus {
             name: name.to_owned(),
-            quota: self.is_limited.then_some(self.book.quota),
+            quota: self.is_limited.then_some(self.bucket.quota),
             version: self.version,
-            tokens: self.book.tokens(at),
-            out: self.book.held(),
+            tokens: self.bucket.tokens(at),
+            outstanding: self.bucket.held(),
             note: self.note.clone(),
             samples: self.samples,
             age: Duration::from_nanos(at.saturating_sub(self.changed_at)),
@@ -107,7 +109,7 @@ impl LimitState {
 
     fn change(&mut self, quota: Option<Quota>, at: u64) {
         if let Some(quota) = quota {
-            self.book.set_quota(quota, at);
+            self.bucket.set_quota(quota, at);
         }
         self.is_limited = quota.is_some();
         self.version += 1;

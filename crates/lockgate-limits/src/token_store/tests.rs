@@ -1,4 +1,5 @@
-//! Several processes on one ledger, in virtual time: never over, nothing lost but what ended, and namespaces apart.
+//! Several processes on one store, in virtual time: the limit is never exceeded, only expired tokens are
+//! lost, and limits of different names are independent.
 
 use std::sync::Arc;
 
@@ -15,9 +16,9 @@ async fn pass(time: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_processes_share_the_rate_and_each_waits_its_turn() {
-    let ledger = Arc::new(MemoryTokenStore::new());
-    let limiter = || DistributedLimiter::new(Arc::clone(&ledger), "n", quota());
+async fn two_processes_share_the_rate() {
+    let store = Arc::new(MemoryTokenStore::new());
+    let limiter = || DistributedLimiter::new(Arc::clone(&store), "n", quota());
     let (one, other) = (limiter(), limiter());
     let start = now();
     let many = |limiter: DistributedLimiter<Arc<MemoryTokenStore>>| async move {
@@ -26,14 +27,14 @@ async fn two_processes_share_the_rate_and_each_waits_its_turn() {
         }
     };
     tokio::join!(many(one), many(other));
-    // 140 tokens: 40 at once, the others at 10 a second.
+    // 140 tokens: 40 at once, the others at 10/s.
     let took = now() - start;
     assert!(took >= Duration::from_secs(10) && took < Duration::from_millis(10_200), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_chunk_is_not_spent_after_its_end() {
-    let options = TokenBatchOptions { size: 20, lasts: Duration::from_secs(1) };
+async fn expired_batch_is_not_spent() {
+    let options = TokenBatchOptions { size: 20, lifetime: Duration::from_secs(1) };
     let limiter = DistributedLimiter::with_options(MemoryTokenStore::new(), "n", quota(), options);
     limiter.acquire(1).await.unwrap();
     assert!(limiter.try_acquire(1));
@@ -45,10 +46,10 @@ async fn a_chunk_is_not_spent_after_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_given_back_serves_another_process_at_once() {
-    let ledger = Arc::new(MemoryTokenStore::new());
-    let options = TokenBatchOptions { size: 40, lasts: Duration::from_secs(10) };
-    let limiter = || DistributedLimiter::with_options(Arc::clone(&ledger), "n", quota(), options);
+async fn returned_tokens_serve_another_process_at_once() {
+    let store = Arc::new(MemoryTokenStore::new());
+    let options = TokenBatchOptions { size: 40, lifetime: Duration::from_secs(10) };
+    let limiter = || DistributedLimiter::with_options(Arc::clone(&store), "n", quota(), options);
     let (one, other) = (limiter(), limiter());
     one.acquire(1).await.unwrap();
     one.give_back().await.unwrap();
@@ -58,22 +59,22 @@ async fn what_was_given_back_serves_another_process_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_cannot_be_served_in_time_is_told_when_and_nothing_is_charged() {
-    let ledger = Arc::new(MemoryTokenStore::new());
-    let limiter = DistributedLimiter::new(Arc::clone(&ledger), "n", Quota::per_second(10, 1).unwrap());
+async fn call_that_cannot_be_served_in_time_learns_when_and_is_not_charged() {
+    let store = Arc::new(MemoryTokenStore::new());
+    let limiter = DistributedLimiter::new(Arc::clone(&store), "n", Quota::per_second(10, 1).unwrap());
     limiter.acquire(1).await.unwrap();
     let start = now();
     let until = start + Duration::from_millis(99);
     let refused = limiter.acquire_by(1, Some(until)).await;
     let hundred = Duration::from_millis(100);
     assert!(matches!(refused, Err(TokenStoreError::NotInTime { retry_after }) if retry_after == hundred));
-    assert_eq!(now(), start, "it does not wait in vain");
+    assert_eq!(now(), start, "it returns without waiting");
     limiter.acquire_by(1, Some(start + hundred)).await.unwrap();
     assert_eq!(now(), start + hundred);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_wait_leaves_no_trace_and_the_next_in_line_is_served() {
+async fn dropped_wait_has_no_effect_and_the_next_caller_is_served() {
     let limiter =
         Arc::new(DistributedLimiter::new(MemoryTokenStore::new(), "n", Quota::per_second(10, 1).unwrap()));
     limiter.acquire(1).await.unwrap();
@@ -90,9 +91,9 @@ async fn a_dropped_wait_leaves_no_trace_and_the_next_in_line_is_served() {
 
 #[tokio::test(start_paused = true)]
 async fn one_token_at_a_time_uses_the_whole_rate_though_the_burst_is_small() {
-    let ledger = Arc::new(MemoryTokenStore::new());
+    let store = Arc::new(MemoryTokenStore::new());
     let quota = Quota::per_second(10, 1).unwrap();
-    let limiter = || DistributedLimiter::new(Arc::clone(&ledger), "n", quota);
+    let limiter = || DistributedLimiter::new(Arc::clone(&store), "n", quota);
     let (one, other) = (limiter(), limiter());
     let start = now();
     let many = |limiter: DistributedLimiter<Arc<MemoryTokenStore>>| async move {
@@ -105,19 +106,19 @@ async fn one_token_at_a_time_uses_the_whole_rate_though_the_burst_is_small() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_in_the_store_reaches_a_limiter_that_knows_an_older_quota() {
-    let ledger = Arc::new(MemoryTokenStore::new());
-    let limiter = DistributedLimiter::new(Arc::clone(&ledger), "n", Quota::per_second(10, 1).unwrap());
+async fn limiter_learns_a_changed_quota_from_the_store() {
+    let store = Arc::new(MemoryTokenStore::new());
+    let limiter = DistributedLimiter::new(Arc::clone(&store), "n", Quota::per_second(10, 1).unwrap());
     limiter.acquire(1).await.unwrap();
     let faster = Quota::per_second(100, 4).unwrap();
-    ledger.set("n", LimitChange { quota: Some(faster), note: None, version: None }).await.unwrap();
+    store.set("n", LimitChange { quota: Some(faster), note: None, version: None }).await.unwrap();
     let start = now();
     for _ in 0..100 {
         limiter.acquire(1).await.unwrap();
     }
     assert_eq!(now() - start, Duration::from_secs(1));
     assert_eq!(limiter.quota(), faster);
-    assert_eq!(ledger.look().await.unwrap()[0].version, 2);
+    assert_eq!(store.list().await.unwrap()[0].version, 2);
 }
 
 proptest! {
@@ -140,11 +141,11 @@ proptest! {
     }
 }
 
-/// A life of four processes: they spend, give back, and die.
+/// Simulates four processes that spend, return tokens, and die.
 async fn live(calls: Vec<(usize, u32, u64, u8)>) -> Vec<(Duration, u32)> {
-    let ledger = Arc::new(MemoryTokenStore::new());
-    let options = TokenBatchOptions { size: 15, lasts: Duration::from_secs(3) };
-    let limiter = || DistributedLimiter::with_options(Arc::clone(&ledger), "n", quota(), options);
+    let store = Arc::new(MemoryTokenStore::new());
+    let options = TokenBatchOptions { size: 15, lifetime: Duration::from_secs(3) };
+    let limiter = || DistributedLimiter::with_options(Arc::clone(&store), "n", quota(), options);
     let mut processes: Vec<_> = (0..4).map(|_| limiter()).collect();
     let (start, mut taken) = (now(), Vec::new());
     for (process, tokens, gap, what) in calls {
@@ -174,12 +175,12 @@ async fn live(calls: Vec<(usize, u32, u64, u8)>) -> Vec<(Duration, u32)> {
 #[cfg(feature = "conformance")]
 mod suite {
     use super::*;
-    use crate::conformance::Store;
+    use crate::conformance::StorePair;
 
-    async fn fresh() -> Store {
+    async fn fresh() -> StorePair {
         let store = Arc::new(MemoryTokenStore::new());
-        Store { one: store.clone(), other: store, keep: Box::new(()) }
+        StorePair { first: store.clone(), second: store, guard: Box::new(()) }
     }
 
-    crate::chunk_suite!(fresh, (start_paused = true));
+    crate::token_store_suite!(fresh, (start_paused = true));
 }

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use lockgate_core::pool::{NewRecommendation, PoolStatus};
-use lockgate_limits::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, Signal, Why};
+use lockgate_limits::{
+    AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, RecommendationReason, Signal,
+};
 use tokio::time::Instant;
 
 use super::Heard;
@@ -113,7 +115,7 @@ impl PoolWatch {
         if recommendation.recommended >= status.allowed() {
             return Some(None);
         }
-        let why = reason(recommendation.why, self.known, (refused, calls));
+        let why = reason(recommendation.reason, self.known, (refused, calls));
         Some(Some(NewRecommendation { slots: recommendation.recommended, why, enforced }))
     }
 
@@ -146,7 +148,7 @@ impl PoolWatch {
         if let Some(limit) = self.limit.as_mut().filter(|_| is_new || status.version != self.version)
             && is_or_was_advised
         {
-            limit.ingest(shown, now);
+            limit.apply_external(shown, now);
             if shown != self.known {
                 self.changed_at = Some(now);
             }
@@ -165,16 +167,18 @@ fn advised(status: &PoolStatus) -> u32 {
 }
 
 /// Why, in words for an operator.
-fn reason(why: Why, before: u32, (refused, calls): (u32, u32)) -> String {
+fn reason(why: RecommendationReason, before: u32, (refused, calls): (u32, u32)) -> String {
     match why {
-        Why::Congested => {
+        RecommendationReason::Congested => {
             format!("lowered from {before}: {refused} of {calls} executions were refused or timed out")
         }
-        Why::Vetoed => {
+        RecommendationReason::BackedOff => {
             format!("back from {before}: executions took longer, or were refused, since it had grown")
         }
-        Why::Grown => format!("raised from {before}: executions take no longer than at their best"),
-        Why::JustLowered => String::from("lowered a moment ago"),
+        RecommendationReason::Grown => {
+            format!("raised from {before}: executions take no longer than at their best")
+        }
+        RecommendationReason::JustLowered => String::from("lowered a moment ago"),
         _ => String::from("going on with what was advised"),
     }
 }

@@ -41,7 +41,7 @@ impl Limit {
 
     /// A limit that only its store knows.
     pub(super) fn found(chunks: Arc<dyn TokenStore>, name: String, quota: Quota) -> Self {
-        let limiter = DistributedLimiter::found(Arc::clone(&chunks), &name, quota);
+        let limiter = DistributedLimiter::from_store(Arc::clone(&chunks), &name, quota);
         Self { limiter, is_configured: false, ..Self::configured(chunks, name, quota) }
     }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 use lockgate_core::slots::Slots;
 use lockgate_core::{ErrorClass, Failure};
 use lockgate_limits::{
-    Changed, Exceeded, LimitChange, LimitStatus, Ramp, RampDecision, RampState, Report, Samples, TokenStore,
+    Changed, ExceededThreshold, LimitChange, LimitStatus, Ramp, RampDecision, RampState, SampleReport,
+    Samples, TokenStore,
 };
 use tokio::time::Instant;
 
@@ -73,26 +74,26 @@ impl Staging {
         let ramp = self.configured.get(&status.name).unwrap_or(&self.default);
         let report = self.report(status, ramp);
         let status = match chunks.report(&status.name, report).await {
-            Ok(Changed::Done(status)) => status,
+            Ok(Changed::Applied(status)) => status,
             // It was moved meanwhile, and is read again soon.
-            Ok(Changed::Version(_)) => return,
+            Ok(Changed::Conflict(_)) => return,
             Err(error) => return tracing::debug!(limit = status.name, %error, "samples not reported"),
         };
         match next(ramp, &note, &status) {
-            None => pool.apply(ramp.step(note.place)).await,
+            None => pool.apply(ramp.step(note.step)).await,
             Some(due) => shift(due, &status.name, ramp, chunks, pool).await,
         }
     }
 
     /// What was counted since the last report. What belongs to another version is dropped.
-    fn report(&self, status: &LimitStatus, ramp: &Ramp) -> Report {
+    fn report(&self, status: &LimitStatus, ramp: &Ramp) -> SampleReport {
         let (version, max_p95, window) = (status.version, ramp.max_p95, ramp.window());
         let mut limits = self.limits();
         let staged = limits.entry(status.name.clone()).or_insert_with(|| Staged::new(version, max_p95));
         if staged.version != version {
             *staged = Staged::new(version, max_p95);
         }
-        Report { version, samples: std::mem::take(&mut staged.samples), window }
+        SampleReport { version, samples: std::mem::take(&mut staged.samples), window }
     }
 
     fn limits(&self) -> MutexGuard<'_, BTreeMap<String, Staged>> {
@@ -118,11 +119,11 @@ struct Due {
 async fn shift(due: Due, limit: &str, ramp: &Ramp, chunks: &dyn TokenStore, pool: PoolRamp<'_>) {
     let Due { change, place, why } = due;
     match chunks.set(limit, change).await {
-        Ok(Changed::Done(_)) => {
+        Ok(Changed::Applied(_)) => {
             tracing::warn!(limit, stage = place.map(|place| place + 1), why, "limit moved");
             pool.apply(place.and_then(|place| ramp.step(place))).await;
         }
-        Ok(Changed::Version(_)) => {}
+        Ok(Changed::Conflict(_)) => {}
         Err(error) => tracing::warn!(limit, %error, "limit not moved"),
     }
 }
@@ -133,14 +134,16 @@ fn next(ramp: &Ramp, note: &RampState, status: &LimitStatus) -> Option<Due> {
         let why = "its ramp are not configured any more";
         return Some(Due { change: note.end(status.version), place: None, why });
     }
-    let place = note.place.min(ramp.steps.len() - 1);
+    let place = note.step.min(ramp.steps.len() - 1);
     let (place, why) = match ramp.decide(place, status.samples, status.age) {
         RampDecision::Stay(_) => return None,
-        RampDecision::Forward => (place + 1, "it kept within its thresholds"),
-        RampDecision::Back(Exceeded::ErrorRate) => (place.saturating_sub(1), "too many jobs failed"),
-        RampDecision::Back(Exceeded::P95) => (place.saturating_sub(1), "jobs took too long"),
+        RampDecision::Advance => (place + 1, "it kept within its thresholds"),
+        RampDecision::StepBack(ExceededThreshold::ErrorRate) => {
+            (place.saturating_sub(1), "too many jobs failed")
+        }
+        RampDecision::StepBack(ExceededThreshold::P95) => (place.saturating_sub(1), "jobs took too long"),
     };
-    let note = RampState { place, configured: note.configured, why: why.to_owned() };
+    let note = RampState { step: place, configured: note.configured, reason: why.to_owned() };
     Some(Due { change: note.change(ramp, status.version), place: Some(place), why })
 }
 

@@ -11,13 +11,13 @@ use super::stage::{Act, Stage};
 
 /// Puts the pool's limit into the first stage, as `limits ramp start` does.
 async fn begin(chunks: &dyn TokenStore, ramp: &Ramp, configured: Option<Quota>) {
-    let note = RampState { place: 0, configured, why: String::from("started") };
-    assert!(matches!(chunks.set(POOL, note.change(ramp, 0)).await.unwrap(), Changed::Done(_)));
+    let note = RampState { step: 0, configured, reason: String::from("started") };
+    assert!(matches!(chunks.set(POOL, note.change(ramp, 0)).await.unwrap(), Changed::Applied(_)));
 }
 
 async fn place(chunks: &dyn TokenStore) -> Option<(usize, String)> {
-    let status = chunks.look().await.unwrap().remove(0);
-    status.note.parse::<RampState>().ok().map(|note| (note.place, note.why))
+    let status = chunks.list().await.unwrap().remove(0);
+    status.note.parse::<RampState>().ok().map(|note| (note.step, note.reason))
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,7 +50,7 @@ async fn a_limit_goes_through_its_stages_and_falls_back_on_a_breach() {
     let kept = "it kept within its thresholds";
     assert_eq!(told, [(0, "started"), (1, kept), (2, kept), (1, "too many jobs failed")]);
     assert!(seen[1].2 >= 600 && seen[2].2 >= 1_200, "no stage is shorter than its soak time: {seen:?}");
-    let status = chunks.look().await.unwrap().remove(0);
+    let status = chunks.list().await.unwrap().remove(0);
     assert_eq!((status.quota, status.version), (Some(Quota::per_second(25, 37).unwrap()), 4));
     stage.until("the slots fall back, too", async |stage| stage.pool().await.limit() == 12).await;
     // The store came with a stage, the pool without its slots: the first worker sets them.
@@ -72,7 +72,7 @@ async fn three_workers_that_see_too_few_jobs_each_step_back_as_one() {
     stage.options.rates = rates(chunks.clone(), &[]);
     begin(chunks.as_ref(), &ramp, Some(Quota::per_second(200, 200).unwrap())).await;
     let note =
-        RampState { place: 1, configured: Some(Quota::per_second(200, 200).unwrap()), why: String::new() };
+        RampState { step: 1, configured: Some(Quota::per_second(200, 200).unwrap()), reason: String::new() };
     chunks.set(POOL, note.change(&ramp, 1)).await.unwrap();
     let mut workers: Vec<_> = (0..3).map(|_| stage.start()).collect();
     stage.until("it stepped back", async |_| place(chunks.as_ref()).await.unwrap().0 == 0).await;
@@ -92,7 +92,7 @@ async fn limit_whose_stages_are_not_configured_any_more_is_in_force_as_configure
     stage.options.rates = Some(options);
     let (_stop, mut tasks) = stage.start();
     stage.until("the ramp end", async |_| place(chunks.as_ref()).await.is_none()).await;
-    assert_eq!(chunks.look().await.unwrap()[0].quota, Some(configured));
+    assert_eq!(chunks.list().await.unwrap()[0].quota, Some(configured));
     tasks.abort_all();
 }
 
@@ -105,8 +105,8 @@ async fn slots_of_a_stage_end_with_it_even_if_whoever_ended_it_did_not_come_to_t
     begin(chunks.as_ref(), &Ramp::default(), None).await;
     let (_stop, mut tasks) = stage.start();
     stage.until("the slots are those of the stage", async |stage| stage.pool().await.limit() == 2).await;
-    let note = RampState { place: 0, configured: None, why: String::new() };
-    assert!(matches!(chunks.set(POOL, note.end(1)).await.unwrap(), Changed::Done(_)));
+    let note = RampState { step: 0, configured: None, reason: String::new() };
+    assert!(matches!(chunks.set(POOL, note.end(1)).await.unwrap(), Changed::Applied(_)));
     stage.until("the pool has its own slots again", async |stage| stage.pool().await.limit() == 50).await;
     tasks.abort_all();
 }

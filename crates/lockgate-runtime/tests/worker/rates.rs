@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use lockgate_core::JobState;
 use lockgate_limits::{
-    AcquireRequest, Acquired, Changed, LimitChange, LimitStatus, MemoryTokenStore, Pending, Quota, Report,
-    TokenBatchId, TokenStore,
+    AcquireRequest, Acquired, Changed, LimitChange, LimitStatus, MemoryTokenStore, Quota, SampleReport,
+    StoreFuture, TokenBatchId, TokenStore,
 };
 use lockgate_runtime::{Observer, PoolPolicy, RateOptions, Steps};
 use tokio::time::Instant;
@@ -99,7 +99,7 @@ async fn tokens_are_drawn_behind_the_slots_so_that_starts_do_not_bunch() {
     stage.options.rates = Some(RateOptions { chunks: chunks.clone(), quotas, ramp: BTreeMap::new() });
     let (stop, mut tasks) = stage.start();
     tokio::time::sleep(Duration::from_secs(1)).await; // virtual time
-    let there = chunks.look().await.unwrap()[0].tokens;
+    let there = chunks.list().await.unwrap()[0].tokens;
     assert_eq!(there, 19, "only the one that runs has taken a token");
     stop.cancel();
     tasks.join_next().await.unwrap().unwrap();
@@ -145,7 +145,7 @@ async fn a_limit_that_an_operator_makes_or_changes_holds_without_a_restart() {
     let slow = starts.sorted().len();
     assert!((15..=21).contains(&slow), "{slow}");
     let faster = LimitChange { quota: Some(Quota::per_second(20, 1).unwrap()), note: None, version: Some(1) };
-    assert!(matches!(chunks.set(POOL, faster).await.unwrap(), Changed::Done(_)));
+    assert!(matches!(chunks.set(POOL, faster).await.unwrap(), Changed::Applied(_)));
     tokio::time::sleep(Duration::from_secs(1)).await; // virtual time
     let fast = starts.sorted().len() - slow;
     assert!((18..=21).contains(&fast), "{fast}");
@@ -162,7 +162,7 @@ async fn a_limit_that_an_operator_makes_or_changes_holds_without_a_restart() {
 pub(crate) async fn set(chunks: &dyn TokenStore, limit: &str, rate: &str, burst: u32) {
     let quota = Quota::new(rate.parse().unwrap(), burst).unwrap();
     let change = LimitChange { quota: Some(quota), note: None, version: None };
-    assert!(matches!(chunks.set(limit, change).await.unwrap(), Changed::Done(_)));
+    assert!(matches!(chunks.set(limit, change).await.unwrap(), Changed::Applied(_)));
 }
 
 /// A worker on 100 slots without configured rates, whose jobs may wait for two minutes.
@@ -211,7 +211,7 @@ async fn lowered_rate_holds_within_two_seconds_for_a_worker_that_has_tokens_in_h
     set(chunks.as_ref(), POOL, "80/s", 80).await;
     let starts = Starts::seen(&mut stage);
     let (_stop, mut tasks) = stage.start();
-    stage.until("a batch was drawn", async |_| chunks.look().await.unwrap()[0].out == 8).await;
+    stage.until("a batch was drawn", async |_| chunks.list().await.unwrap()[0].outstanding == 8).await;
     set(chunks.as_ref(), POOL, "1/h", 1).await;
     tokio::time::sleep(Duration::from_secs(2)).await; // virtual time
     let before = starts.sorted().len();
@@ -265,7 +265,7 @@ async fn rate_that_is_unset_stops_nobody_who_waits_for_it() {
     chunks.set(POOL, unset).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await; // virtual time
     assert!(starts.sorted().len() >= 3, "those that wait for a token start: {:?}", starts.sorted());
-    assert!(chunks.look().await.unwrap()[0].is_unset(), "no worker brings it back");
+    assert!(chunks.list().await.unwrap()[0].is_unset(), "no worker brings it back");
     tasks.abort_all();
 }
 
@@ -283,29 +283,29 @@ impl Away {
 }
 
 impl TokenStore for Away {
-    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
+    fn acquire<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> StoreFuture<'a, Acquired> {
         Box::pin(async move {
             self.is_back()?;
-            self.chunks.draw(limit, draw).await
+            self.chunks.acquire(limit, request).await
         })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()> {
         self.chunks.give_back(limit, chunk, unspent)
     }
 
-    fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
+    fn list(&self) -> StoreFuture<'_, Vec<LimitStatus>> {
         Box::pin(async move {
             self.is_back()?;
-            self.chunks.look().await
+            self.chunks.list().await
         })
     }
 
-    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
+    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> StoreFuture<'a, Changed> {
         self.chunks.set(limit, change)
     }
 
-    fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed> {
+    fn report<'a>(&'a self, limit: &'a str, report: SampleReport) -> StoreFuture<'a, Changed> {
         self.chunks.report(limit, report)
     }
 }

@@ -73,11 +73,11 @@ impl<'a> At<'a> {
     /// The note after an action; `None`: the ramp end.
     fn after(&self, ramp: &Ramp, action: Action) -> Result<Option<RampState>, Problem> {
         let to = |place, why: &str| {
-            Ok(Some(RampState { place, configured: self.configured, why: why.to_owned() }))
+            Ok(Some(RampState { step: place, configured: self.configured, reason: why.to_owned() }))
         };
         let refused = |what: &str| Err(Problem::refused(format!("limit {} {what}", self.name.limit())));
         let last = ramp.steps.len().saturating_sub(1);
-        let place = self.note.as_ref().map(|note| note.place.min(last));
+        let place = self.note.as_ref().map(|note| note.step.min(last));
         match (action, place) {
             (Action::Start, _) if ramp.steps.is_empty() => {
                 refused("has no ramp; add steps to its `ramp` in the config")
@@ -103,11 +103,11 @@ async fn perform(
     action: Action,
 ) -> anyhow::Result<LimitStatus> {
     let note = at.after(ramp, action)?;
-    let stage = note.as_ref().and_then(|note| ramp.step(note.place)).copied();
+    let stage = note.as_ref().and_then(|note| ramp.step(note.step)).copied();
     let wanted = match &note {
         Some(note) => note.change(ramp, at.version),
         None => {
-            let ending = RampState { place: 0, configured: at.configured, why: String::new() };
+            let ending = RampState { step: 0, configured: at.configured, reason: String::new() };
             ending.end(at.version)
         }
     };

@@ -74,7 +74,7 @@ fn said(limit: &str, quota: Quota, status: &LimitStatus) -> String {
     match (stage_of(status), status.quota) {
         (Some(note), Some(in_force)) => format!(
             "limit {limit}: {rate}, burst {burst}, once its ramp end; stage {} keeps it at {}, burst {}; version {version}",
-            note.place + 1,
+            note.step + 1,
             in_force.rate(),
             in_force.burst(),
         ),

@@ -34,7 +34,7 @@ impl Unset {
             return Err(Problem::not_found(problem).into());
         };
         if let Some(note) = stage_of(&found) {
-            let stage = note.place + 1;
+            let stage = note.step + 1;
             let problem =
                 format!("limit {limit} is in stage {stage}; end its ramp first: limits ramp {name} end");
             return Err(Problem::refused(problem).into());

@@ -48,8 +48,8 @@ impl LimitView {
             rate_without_stages: without.map(|quota| quota.rate().to_string()),
             burst_without_stages: without.map(|quota| quota.burst()),
             tokens: status.quota.map(|_| status.tokens),
-            out: status.out,
-            stage: note.map(|note| note.place),
+            out: status.outstanding,
+            stage: note.map(|note| note.step),
             version: status.version,
             ..Self::of(String::new(), status.quota, configured)
         }

@@ -43,7 +43,7 @@ impl Shown {
         let in_force = found.filter(|found| !found.is_unset()).map_or(configured, |found| found.quota);
         let configured = staged.as_ref().map_or(in_force, |(_, note)| note.configured);
         let last = ramp.steps.len().saturating_sub(1);
-        let place = staged.as_ref().map(|(_, note)| note.place.min(last));
+        let place = staged.as_ref().map(|(_, note)| note.step.min(last));
         let views = ramp.steps.iter().enumerate();
         let views = views.map(|(n, stage)| StageView::new(stage, (configured, slots), place == Some(n)));
         let since = |found: &LimitStatus| {
@@ -61,7 +61,7 @@ impl Shown {
             ended: samples.map(|samples| samples.ended),
             failed: samples.map(|samples| samples.failed),
             slow: samples.map(|samples| samples.slow),
-            why: staged.map(|(_, note)| note.why),
+            why: staged.map(|(_, note)| note.reason),
             soak_ms: ms(ramp.soak),
             min_samples: ramp.min_samples,
             max_error_rate: ramp.max_error_rate,
