@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use lockgate_core::error::EngineError;
 use lockgate_limits::{
-    AcquireRequest, Acquired, Changed, LimitChange, LimitStatus, Pending, Quota, Rate, Report, Samples,
-    TokenBatchId, TokenStore,
+    AcquireRequest, Acquired, Changed, LimitChange, LimitStatus, Quota, Rate, SampleReport, Samples,
+    StoreFuture, TokenBatchId, TokenStore,
 };
 use redis::Value;
 
@@ -82,28 +82,28 @@ impl RedisTokenStore {
     }
 
     async fn try_acquire(&self, limit: &str, request: AcquireRequest) -> Result<Acquired, EngineError> {
-        if request.lasts > LONGEST {
+        if request.lifetime > LONGEST {
             let reason = format!("a token batch lasts {LONGEST:?} at most; request a shorter one");
             return Err(EngineError::Conflict { reason });
         }
         let mut own = quota(Some(request.quota));
-        own.extend([request.least.to_string(), request.most.max(request.least).to_string()]);
-        own.push(request.lasts.as_micros().to_string());
+        own.extend([request.min_tokens.to_string(), request.max_tokens.max(request.min_tokens).to_string()]);
+        own.push(request.lifetime.as_micros().to_string());
         let (batch, unspent) =
-            request.before.map_or((String::new(), 0), |(id, unspent)| (id.0.to_string(), unspent));
+            request.previous.map_or((String::new(), 0), |(id, unspent)| (id.0.to_string(), unspent));
         own.extend([batch, unspent.to_string(), u8::from(request.is_configured).to_string()]);
         let mut row = self.call(Script::Acquire, limit, own).await?;
         match row.integer()? {
             -3 => Ok(Acquired::NoLimit),
-            -2 => Ok(Acquired::Dry { retry_after: None }),
-            -1 => Ok(Acquired::Dry { retry_after: Some(Duration::from_micros(row.number()?)) }),
+            -2 => Ok(Acquired::Insufficient { retry_after: None }),
+            -1 => Ok(Acquired::Insufficient { retry_after: Some(Duration::from_micros(row.number()?)) }),
             id => {
                 let id = u64::try_from(id)
                     .map_err(|_| unexpected(Script::Acquire.doing(), "a negative batch id"))?;
                 let (tokens, quota) = (row.number()?, quota_of(&mut row)?);
                 let quota = quota
                     .ok_or_else(|| unexpected(Script::Acquire.doing(), "a token batch without a rate"))?;
-                Ok(Acquired::Chunk { id: TokenBatchId(id), tokens, quota })
+                Ok(Acquired::Batch { id: TokenBatchId(id), tokens, quota })
             }
         }
     }
@@ -130,31 +130,31 @@ impl RedisTokenStore {
         changed(self.call(Script::Set, limit, own).await?)
     }
 
-    async fn try_report(&self, limit: &str, report: Report) -> Result<Changed, EngineError> {
-        let Report { version, samples: Samples { ended, failed, slow }, window } = report;
+    async fn try_report(&self, limit: &str, report: SampleReport) -> Result<Changed, EngineError> {
+        let SampleReport { version, samples: Samples { ended, failed, slow }, window } = report;
         let own = [version, ended, failed, slow, window].map(|number| number.to_string());
         changed(self.call(Script::Report, limit, own.to_vec()).await?)
     }
 }
 
 impl TokenStore for RedisTokenStore {
-    fn draw<'a>(&'a self, limit: &'a str, draw: AcquireRequest) -> Pending<'a, Acquired> {
-        Box::pin(async move { Ok(self.try_acquire(limit, draw).await?) })
+    fn acquire<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> StoreFuture<'a, Acquired> {
+        Box::pin(async move { Ok(self.try_acquire(limit, request).await?) })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, batch: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, batch: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()> {
         Box::pin(async move { Ok(self.try_give_back(limit, batch, unspent).await?) })
     }
 
-    fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
+    fn list(&self) -> StoreFuture<'_, Vec<LimitStatus>> {
         Box::pin(async move { Ok(self.try_list().await?) })
     }
 
-    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
+    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> StoreFuture<'a, Changed> {
         Box::pin(async move { Ok(self.try_set(limit, change).await?) })
     }
 
-    fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed> {
+    fn report<'a>(&'a self, limit: &'a str, report: SampleReport) -> StoreFuture<'a, Changed> {
         Box::pin(async move { Ok(self.try_report(limit, report).await?) })
     }
 }
@@ -179,8 +179,8 @@ fn quota_of(row: &mut Row) -> Result<Option<Quota>, EngineError> {
 
 fn changed(mut row: Row) -> Result<Changed, EngineError> {
     match row.peek() {
-        Some(Value::Int(_)) => Ok(Changed::Version(row.number()?)),
-        _ => Ok(Changed::Done(status(row)?)),
+        Some(Value::Int(_)) => Ok(Changed::Conflict(row.number()?)),
+        _ => Ok(Changed::Applied(status(row)?)),
     }
 }
 
@@ -190,7 +190,7 @@ fn status(mut row: Row) -> Result<LimitStatus, EngineError> {
         quota: quota_of(&mut row)?,
         version: row.number()?,
         tokens: row.number()?,
-        out: row.number()?,
+        outstanding: row.number()?,
         note: row.text()?,
         samples: Samples { ended: row.number()?, failed: row.number()?, slow: row.number()? },
         age: Duration::from_micros(row.number()?),

@@ -11,8 +11,8 @@ mod row;
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
 use lockgate_limits::{
-    AcquireRequest, Acquired, Changed, LimitChange, LimitState, LimitStatus, Pending, Report, TokenBatchId,
-    TokenStore,
+    AcquireRequest, Acquired, Changed, LimitChange, LimitState, LimitStatus, SampleReport, StoreFuture,
+    TokenBatchId, TokenStore,
 };
 use sqlx::SqliteConnection;
 
@@ -47,40 +47,40 @@ impl SqliteTokenStore {
 }
 
 impl TokenStore for SqliteTokenStore {
-    fn draw<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> Pending<'a, Acquired> {
+    fn acquire<'a>(&'a self, limit: &'a str, request: AcquireRequest) -> StoreFuture<'a, Acquired> {
         Box::pin(async move {
             match self.operation(limit, Operation::Acquire(request)).await? {
                 Output::Acquired(acquired) => Ok(acquired),
                 // No other operation has this output.
-                _ => Ok(Acquired::Dry { retry_after: None }),
+                _ => Ok(Acquired::Insufficient { retry_after: None }),
             }
         })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, batch: TokenBatchId, unspent: u32) -> Pending<'a, ()> {
+    fn give_back<'a>(&'a self, limit: &'a str, batch: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()> {
         Box::pin(async move { Ok(self.operation(limit, Operation::Return(batch, unspent)).await.map(drop)?) })
     }
 
-    fn look(&self) -> Pending<'_, Vec<LimitStatus>> {
+    fn list(&self) -> StoreFuture<'_, Vec<LimitStatus>> {
         Box::pin(async move { Ok(self.read_all().await?) })
     }
 
-    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> Pending<'a, Changed> {
+    fn set<'a>(&'a self, limit: &'a str, change: LimitChange) -> StoreFuture<'a, Changed> {
         Box::pin(async move {
             match self.operation(limit, Operation::Set(change)).await? {
                 Output::Changed(changed) => Ok(changed),
                 // No other operation has this output.
-                _ => Ok(Changed::Version(0)),
+                _ => Ok(Changed::Conflict(0)),
             }
         })
     }
 
-    fn report<'a>(&'a self, limit: &'a str, report: Report) -> Pending<'a, Changed> {
+    fn report<'a>(&'a self, limit: &'a str, report: SampleReport) -> StoreFuture<'a, Changed> {
         Box::pin(async move {
             match self.operation(limit, Operation::Report(report)).await? {
                 Output::Changed(changed) => Ok(changed),
                 // The limit does not exist.
-                _ => Ok(Changed::Version(0)),
+                _ => Ok(Changed::Conflict(0)),
             }
         })
     }
@@ -108,7 +108,7 @@ enum Operation {
     /// Changes the limit on behalf of an operator.
     Set(LimitChange),
     /// Adds outcomes of jobs, which a ramp depends on.
-    Report(Report),
+    Report(SampleReport),
 }
 
 /// What an operation returns.
@@ -181,7 +181,7 @@ impl Call {
     fn apply(&self, row: &mut Row) -> Output {
         let (at, Row { name, state, .. }) = (self.at.nanos, row);
         match &self.operation {
-            Operation::Acquire(request) => Output::Acquired(state.draw(request, at)),
+            Operation::Acquire(request) => Output::Acquired(state.acquire(request, at)),
             Operation::Return(batch, unspent) => {
                 state.give_back(*batch, *unspent, at);
                 Output::Done

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_embedded::{Embedded, Options, open};
-use lockgate_limits::conformance::Store;
+use lockgate_limits::conformance::StorePair;
 use lockgate_limits::{AcquireRequest, Acquired, DistributedLimiter, LimitChange, Quota, TokenStore};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -15,22 +15,22 @@ async fn process(folder: &TempDir) -> Embedded {
     open(Options::new(folder.path().join("lockgate.db"))).await.unwrap()
 }
 
-async fn fresh() -> Store {
+async fn fresh() -> StorePair {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (process(&folder).await.chunks, process(&folder).await.chunks);
-    Store { one, other, keep: Box::new(folder) }
+    StorePair { first: one, second: other, guard: Box::new(folder) }
 }
 
-lockgate_limits::chunk_suite!(fresh);
+lockgate_limits::token_store_suite!(fresh);
 
 fn request(quota: Quota) -> AcquireRequest {
     AcquireRequest {
         quota,
         is_configured: true,
-        least: 1,
-        most: 40,
-        lasts: Duration::from_secs(10),
-        before: None,
+        min_tokens: 1,
+        max_tokens: 40,
+        lifetime: Duration::from_secs(10),
+        previous: None,
     }
 }
 
@@ -48,9 +48,9 @@ async fn after_a_reboot_the_bucket_is_empty_and_settings_are_kept() {
     sqlx::query("update rates set boot = 'before'").execute(&file).await.unwrap();
     file.close().await;
     let tokens = process(&folder).await.chunks;
-    let acquired = tokens.draw("n", request(Quota::per_second(1_000, 1_000).unwrap())).await.unwrap();
-    assert!(matches!(acquired, Acquired::Dry { .. }), "{acquired:?}");
-    let status = tokens.look().await.unwrap().remove(0);
+    let acquired = tokens.acquire("n", request(Quota::per_second(1_000, 1_000).unwrap())).await.unwrap();
+    assert!(matches!(acquired, Acquired::Insufficient { .. }), "{acquired:?}");
+    let status = tokens.list().await.unwrap().remove(0);
     assert_eq!((status.quota, status.version, status.note.as_str()), (Some(quota), 1, "kept"));
 }
 

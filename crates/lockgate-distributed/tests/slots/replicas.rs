@@ -71,7 +71,7 @@ async fn attaching_replica_causes_no_recovery() {
     }
     let view = slots.inspect(&PoolQuery::history(&pool("p"), 0)).await.unwrap().remove(0);
     assert_eq!(view.history.unwrap().entries.len(), 1, "the hold history must continue");
-    let limits = tokens.look().await.unwrap();
+    let limits = tokens.list().await.unwrap();
     assert_eq!(limits[0].tokens, 100, "the buckets must continue as well");
 }
 

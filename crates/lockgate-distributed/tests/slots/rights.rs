@@ -67,7 +67,7 @@ async fn user_with_the_documented_rights_can_do_everything() {
     limiter.give_back().await.unwrap();
     let tokens = RedisTokenStore::sharing_connection(&slots, &server.namespace);
     tokens.set("rate", LimitChange { quota: Some(quota), note: None, version: Some(1) }).await.unwrap();
-    assert_eq!(tokens.look().await.unwrap().len(), 1);
+    assert_eq!(tokens.list().await.unwrap().len(), 1);
 
     redis::cmd("FLUSHALL").query_async::<()>(&mut server.connect().await).await.unwrap();
     assert_eq!(heartbeat(&slots, &session, std::slice::from_ref(second), &[]).await, Default::default());

@@ -92,7 +92,7 @@ async fn settings_survive_a_restart_with_data() {
     tokens.set(LIMIT, change).await.unwrap();
     server.redis().kill();
     server.redis().restart().unwrap();
-    let list = async || tokens.look().await.ok();
+    let list = async || tokens.list().await.ok();
     let found = eventually_async("the server answers again", TIMEOUT, list).await.unwrap();
     assert_eq!((found[0].quota, found[0].version, found[0].note.as_str()), (Some(slow()), 2, "kept"));
     assert_eq!(found[0].tokens, 0, "the bucket must begin empty, because what was spent is unknown");

@@ -10,18 +10,18 @@ mod server;
 use std::sync::Arc;
 
 use lockgate_limits::MemoryTokenStore;
-use lockgate_limits::conformance::Store;
+use lockgate_limits::conformance::StorePair;
 
 /// Returns a namespace on the shared Redis. When this machine has none, which was reported, returns a store
 /// in memory.
-async fn fresh() -> Store {
+async fn fresh() -> StorePair {
     let Some(server) = server::Server::shared() else {
         let memory = Arc::new(MemoryTokenStore::new());
-        return Store { one: memory.clone(), other: memory, keep: Box::new(()) };
+        return StorePair { first: memory.clone(), second: memory, guard: Box::new(()) };
     };
     let one = server.initialized().await;
     let other = server.token_store().await;
-    Store { one: Arc::new(one), other: Arc::new(other), keep: Box::new(server) }
+    StorePair { first: Arc::new(one), second: Arc::new(other), guard: Box::new(server) }
 }
 
-lockgate_limits::chunk_suite!(fresh);
+lockgate_limits::token_store_suite!(fresh);

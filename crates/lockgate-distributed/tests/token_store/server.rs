@@ -68,11 +68,21 @@ impl Server {
 }
 
 /// Acquires as many tokens as available are, up to `most`, to be spent at once.
-pub(crate) async fn acquire(tokens: &RedisTokenStore, quota: Quota, most: u32) -> Result<u32, StoreError> {
-    let request =
-        AcquireRequest { quota, is_configured: true, least: 1, most, lasts: Duration::ZERO, before: None };
-    Ok(match tokens.draw(LIMIT, request).await? {
-        Acquired::Chunk { tokens, .. } => tokens,
-        Acquired::Dry { .. } | Acquired::NoLimit => 0,
+pub(crate) async fn acquire(
+    tokens: &RedisTokenStore,
+    quota: Quota,
+    max_tokens: u32,
+) -> Result<u32, StoreError> {
+    let request = AcquireRequest {
+        quota,
+        is_configured: true,
+        min_tokens: 1,
+        max_tokens,
+        lifetime: Duration::ZERO,
+        previous: None,
+    };
+    Ok(match tokens.acquire(LIMIT, request).await? {
+        Acquired::Batch { tokens, .. } => tokens,
+        Acquired::Insufficient { .. } | Acquired::NoLimit => 0,
     })
 }

@@ -7,6 +7,7 @@ where j.id in (select value from json_each(?7)) and (?1 is null or j.run_id = ?1
     and (?2 = '[]' or j.state in (select value from json_each(?2)))
     and (?3 is null or j.key = ?3)
     and (?4 is null or not exists (
-        select 1 from runs r cross join jobs other on other.run = r.number and other.key = j.key where r.id = ?4))
+        select 1 from runs r cross join jobs other on other.run = r.number and other.key = j.key
+        where r.id = ?4))
     and j.seq > coalesce((select seq from jobs where id = ?5), 0)
 order by j.seq limit ?6

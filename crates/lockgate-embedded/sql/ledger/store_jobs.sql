@@ -9,11 +9,13 @@ update jobs set
 from (
     select value ->> 'seq' as seq, value ->> 'state' as state, value ->> 'dispatch' as dispatch,
         value ->> 'dispatched' as dispatched, value ->> 'started' as started,
-        value ->> 'executing' as executing, value ->> 'started_by' as started_by, value ->> 'due_at' as due_at,
+        value ->> 'executing' as executing, value ->> 'started_by' as started_by,
+        value ->> 'due_at' as due_at,
         value ->> 'attempt' as attempt,
         value ->> 'executions' as executions, value ->> 'unsettled' as unsettled,
         value ->> 'deferrals' as deferrals,
-        value ->> 'deferrals_in_row' as deferrals_in_row, value ->> 'reason' as reason, value ->> 'waited' as waited,
+        value ->> 'deferrals_in_row' as deferrals_in_row, value ->> 'reason' as reason,
+        value ->> 'waited' as waited,
         value ->> 'ran' as ran, value ->> 'settled_at' as settled_at
     from json_each(?1)
 ) x

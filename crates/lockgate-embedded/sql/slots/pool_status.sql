@@ -1,7 +1,8 @@
 -- Returns pools with the slots in use, the number of waiters and when the oldest of them began to wait
 -- (`since`, virtual ms, null: none waits).
 -- ?1 pool (null: all).
-select p.name, p.configured_slots, p.configured_per_tenant, p.slots, p.per_tenant, p.ramp, p.version, p.epoch, p.peak,
+select p.name, p.configured_slots, p.configured_per_tenant, p.slots, p.per_tenant, p.ramp, p.version, p.epoch,
+    p.peak,
     p.paused_until, p.advice, p.advice_enforced, p.advice_why, p.advised_at,
     coalesce((select sum(n.weight) from lease_needs n join leases l on l.id = n.lease
         where n.pool = p.name and l.draining_until is null), 0) as held,

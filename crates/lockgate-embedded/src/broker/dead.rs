@@ -15,7 +15,7 @@ use crate::columns::{parsed, sql, text, to_json};
 use crate::database::{Database, Doing, Write};
 
 /// The page size when the query names none (0).
-const PAGE: u32 = 100;
+const DEFAULT_PAGE_SIZE: u32 = 100;
 
 /// Reads dead letters. An id that is not a number matches none.
 pub(super) async fn read(database: &Database, query: &DeadQuery) -> sqlx::Result<Vec<DeadLetter>> {
@@ -26,7 +26,7 @@ pub(super) async fn read(database: &Database, query: &DeadQuery) -> sqlx::Result
     let rows = sqlx::query(sql!("broker/dead_letters"))
         .bind(query.queue.as_str())
         .bind(number)
-        .bind(if query.limit == 0 { PAGE } else { query.limit })
+        .bind(if query.limit == 0 { DEFAULT_PAGE_SIZE } else { query.limit })
         .fetch_all(database.reader())
         .await?;
     rows.iter().map(|row| letter(row, number.is_some())).collect()

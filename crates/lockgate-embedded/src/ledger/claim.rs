@@ -85,7 +85,7 @@ impl Claim {
         self.claim_rows(tx, &rows, Some(run.row.batches.saturating_add(1))).await
     }
 
-    /// Marks the jobs of these rows as claimed and returns their messages. `batch` is `None` for retries.
+    /// Stores the claim of the jobs of these rows and returns their messages. `batch` is `None` for retries.
     async fn claim_rows(
         &self,
         tx: &mut SqliteConnection,

@@ -58,8 +58,8 @@ impl ReleaseSlots {
         let tenants = stranded.iter().map(|request| request.tenant.clone());
         let queue = WaitQueues::load(tx, pools.collect(), tenants.collect()).await?;
         for (release, result) in self.releases.iter().zip(results) {
-            let left = stranded.iter().find(|request| request.lease == release.lease());
-            if let (Released::Done, Some(SlotRequest { needs, tenant, .. })) = (&*result, left)
+            let removed = stranded.iter().find(|request| request.lease == release.lease());
+            if let (Released::Done, Some(SlotRequest { needs, tenant, .. })) = (&*result, removed)
                 && let Some(refusal) = too_heavy(needs, |pool| queue.bounds(pool, tenant))
             {
                 *result = Released::WasStranded(refusal);

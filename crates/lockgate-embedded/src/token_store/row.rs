@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lockgate_limits::{
-    BatchBook, LimitState, LimitStatus, OutstandingBatch, Quota, Rate, Samples, TokenBatchId,
+    BucketState, LimitState, LimitStatus, OutstandingBatch, Quota, Rate, Samples, TokenBatchId,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
@@ -23,17 +23,18 @@ impl Row {
         let rate: Rate = parsed(row, "rate")?;
         let quota = Quota::new(rate, row.try_get("burst")?);
         let out: Vec<(u64, u64, u64)> = json(row, "out")?;
-        let out =
-            out.into_iter().map(|(id, tokens, ends)| (TokenBatchId(id), OutstandingBatch { tokens, ends }));
-        let book = BatchBook {
+        let out = out
+            .into_iter()
+            .map(|(id, tokens, ends)| (TokenBatchId(id), OutstandingBatch { tokens, expires_at: ends }));
+        let bucket = BucketState {
             quota: quota.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
             anchor: row.try_get("anchor")?,
             issued: row.try_get("issued")?,
-            next: row.try_get("next_chunk")?,
-            out: out.collect::<BTreeMap<_, _>>(),
+            next_batch: row.try_get("next_chunk")?,
+            outstanding: out.collect::<BTreeMap<_, _>>(),
         };
         let state = LimitState {
-            book,
+            bucket,
             is_limited: row.try_get("is_limited")?,
             version: row.try_get("version")?,
             note: text(row, "note")?,
@@ -60,16 +61,17 @@ impl Row {
     }
 
     pub(super) async fn save(&self, tx: &mut SqliteConnection) -> sqlx::Result<()> {
-        let LimitState { book, is_limited, version, note, changed_at, samples } = &self.state;
-        let out: Vec<_> = book.out.iter().map(|(id, batch)| (id.0, batch.tokens, batch.ends)).collect();
+        let LimitState { bucket, is_limited, version, note, changed_at, samples } = &self.state;
+        let out: Vec<_> =
+            bucket.outstanding.iter().map(|(id, batch)| (id.0, batch.tokens, batch.expires_at)).collect();
         sqlx::query(sql!("token_store/save_limit"))
             .bind(&self.name)
             .bind(&self.boot)
-            .bind(book.quota.rate().to_string())
-            .bind(book.quota.burst())
-            .bind(integer(book.anchor))
-            .bind(integer(book.issued))
-            .bind(integer(book.next))
+            .bind(bucket.quota.rate().to_string())
+            .bind(bucket.quota.burst())
+            .bind(integer(bucket.anchor))
+            .bind(integer(bucket.issued))
+            .bind(integer(bucket.next_batch))
             .bind(to_json(&out)?)
             .bind(integer(*version))
             .bind(note)
