@@ -23,10 +23,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::options::PoolPolicy;
-use crate::registry::Registry;
+use crate::executor::outcome::{Cut, Ended};
+use crate::job::registry::Registry;
 use crate::telemetry;
-use crate::verdict::{Cut, Ended};
+use crate::worker::options::PoolPolicy;
 use pool::PoolWatch;
 
 /// Time between two decisions.

@@ -12,6 +12,17 @@
 //! The order is the promise: a crash at any point leads to another delivery, never to a lost job, and the ledger
 //! counts the job once. No step is ever skipped because a later one is sure to work.
 
+pub(crate) mod admission;
+pub(crate) mod counters;
+pub(crate) mod ledger_writer;
+pub(crate) mod observer;
+pub(crate) mod outcome;
+pub(crate) mod parse;
+pub(crate) mod run;
+pub(crate) mod running;
+pub(crate) mod shares;
+pub(crate) mod start;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::iter::once;
 use std::sync::Arc;
@@ -29,25 +40,25 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::admission::{Admitted, Role};
-use crate::canceller::Leftover;
 use crate::congestion::Congestion;
-use crate::execution::{self, Limit, Member};
+use crate::executor::admission::{Admitted, Role};
+use crate::executor::counters::Tally;
+use crate::executor::ledger_writer::Records;
+use crate::executor::observer::{Observer, Steps};
+use crate::executor::outcome::{Cut, Ended, outcome};
+use crate::executor::run::{Limit, Member};
+use crate::executor::running::Running;
+use crate::executor::shares::{InFlight, Shares};
+use crate::executor::start::StartedJob;
+use crate::job::canceller::Leftover;
+use crate::job::registry::{Entry, Registry};
 use crate::job::{Context, State};
-use crate::leftovers::Leftovers;
-use crate::observe::{Observer, Steps};
-use crate::options::PoolPolicy;
+use crate::orphans::Leftovers;
 use crate::rates::Rates;
-use crate::records::Records;
-use crate::registry::{Entry, Registry};
-use crate::shares::{InFlight, Shares};
 use crate::slots::{Hold, SlotClient};
-use crate::starting::StartedJob;
 use crate::stop::StopSignal;
-use crate::tally::Tally;
 use crate::telemetry;
-use crate::verdict::{Cut, Ended, outcome};
-use crate::watch::Running;
+use crate::worker::options::PoolPolicy;
 
 /// What all executions of a worker share.
 pub(crate) struct Executor {
@@ -162,7 +173,7 @@ impl Executor {
         let limit = self.limit(first);
         let members: Vec<Member> =
             group.iter().map(|one| self.member(one, started_at + limit.longest)).collect();
-        let over = execution::run(kind, &members, &self.running, limit).await;
+        let over = run::run(kind, &members, &self.running, limit).await;
         let ended_at = Instant::now();
         if let Some(observer) = &self.observer {
             let (asked_at, admitted_at) = (first.asked_at, first.admitted_at);

@@ -2,6 +2,9 @@
 //!
 //! A job never acquires slots, counts attempts or acknowledges messages: the executor does, around it.
 
+pub mod canceller;
+pub mod registry;
+
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::canceller::Canceller;
+use crate::job::canceller::Canceller;
 
 /// One unit of work. Its fields are its payload.
 ///

@@ -9,7 +9,7 @@
 
 mod limit;
 mod pool_ramp;
-mod staging;
+mod ramps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,10 +22,10 @@ use lockgate_limits::{LimitStatus, Quota, Ramp, StoreError, TokenStore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::registry::Registry;
-use crate::verdict::Ended;
+use crate::executor::outcome::Ended;
+use crate::job::registry::Registry;
 use limit::Limit;
-use staging::Staging;
+use ramps::Staging;
 
 /// Time between two reads of the limits. What an operator sets applies to every worker within twice as long.
 const REFRESH: Duration = Duration::from_secs(1);

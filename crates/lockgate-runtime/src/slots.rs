@@ -5,12 +5,12 @@
 //! them to somebody else.
 
 mod batches;
-mod guard;
 mod heartbeat;
 mod hold;
 mod notifications;
-mod place;
+mod request;
 mod table;
+mod ticket;
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -25,17 +25,17 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::canceller::Leftover;
-use crate::group::Group;
+use crate::batcher::Group;
+use crate::executor::outcome::Denied;
+use crate::job::canceller::Leftover;
 use crate::outage::Outage;
 use crate::stop::StopReason;
 use crate::telemetry;
-use crate::verdict::Denied;
 use batches::{acquires, releases};
-pub use guard::{NoSlot, SlotAsk};
 pub use hold::Hold;
-use place::Place;
+pub use request::{NoSlot, SlotAsk};
 use table::Table;
+use ticket::Place;
 
 /// Where heartbeats are sent from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use lockgate_core::pool::{Need, PoolStatus};
 use lockgate_core::{Kind, Outcome, PoolName, QueueName};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::executor::outcome::Denied;
 use crate::stop::StopReason;
-use crate::verdict::Denied;
 
 /// Counter: deliveries that ended, by `kind` and `outcome`.
 pub const SETTLED: &str = "lockgate_jobs_settled_total";

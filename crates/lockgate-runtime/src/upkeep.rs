@@ -2,6 +2,10 @@
 //!
 //! Each round is bounded, and any number of processes may sweep at once.
 
+pub(crate) mod drain_times;
+pub(crate) mod lost_messages;
+mod unread_queues;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +18,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::recovery::QueueWatch;
 use crate::telemetry;
-use crate::unread::UnreadQueues;
+use crate::upkeep::lost_messages::QueueWatch;
+use crate::upkeep::unread_queues::UnreadQueues;
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(10);

@@ -1,6 +1,12 @@
 //! A worker: takes deliveries, sees a bounded number of them through at once, dispatches and sweeps on the
 //! side, and ends in an orderly way.
 
+mod intake;
+mod job_groups;
+pub mod options;
+pub mod reconnect;
+pub mod state;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,22 +19,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::executor::Executor;
+use crate::executor::counters::{Tally, TallyReading};
+use crate::executor::ledger_writer::Records;
+use crate::executor::running::Running;
+use crate::executor::shares::Shares;
 use crate::job::State;
-use crate::leftovers::Leftovers;
-use crate::options::WorkerOptions;
-use crate::patience::Patience;
+use crate::job::registry::Registry;
+use crate::orphans::Leftovers;
 use crate::rates::Rates;
-use crate::records::Records;
-use crate::recovery::QueueWatch;
-use crate::registry::Registry;
-use crate::shares::Shares;
 use crate::slots::SlotClient;
 use crate::stop::StopReason;
-use crate::tally::{Tally, TallyReading};
 use crate::upkeep::Upkeep;
-use crate::watch::Running;
-use crate::worker_state::WorkerState;
-use crate::{congestion, dispatcher, drains, intake};
+use crate::upkeep::drain_times;
+use crate::upkeep::lost_messages::QueueWatch;
+use crate::worker::options::WorkerOptions;
+use crate::worker::reconnect::Patience;
+use crate::worker::state::WorkerState;
+use crate::{congestion, dispatcher};
 
 /// A worker, ready to run.
 #[derive(Debug)]
@@ -87,7 +94,7 @@ impl Worker {
         let (jobs, side) = (TaskTracker::new(), TaskTracker::new());
         let draining = stop.child_token();
         let leftovers = Leftovers::of(&mut registry, &state, &engine, &slots, &side);
-        drains::announce(&engine, &registry).await;
+        drain_times::announce(&engine, &registry).await;
         // Outlives `draining`: a running job can still be cancelled while the worker drains.
         let end = CancellationToken::new();
         let watch = congestion::Watch::new(Arc::clone(&engine.slots), &options.policies, &registry);

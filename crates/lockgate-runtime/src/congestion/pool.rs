@@ -9,7 +9,7 @@ use lockgate_limits::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation,
 use tokio::time::Instant;
 
 use super::Heard;
-use crate::options::PoolPolicy;
+use crate::worker::options::PoolPolicy;
 
 #[derive(Debug)]
 pub(super) struct PoolWatch {

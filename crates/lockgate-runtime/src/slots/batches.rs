@@ -6,7 +6,7 @@ use lockgate_core::lease::{Admission, Release, Released, Session, SlotRequest};
 use lockgate_core::slots::Slots;
 use tokio_util::task::TaskTracker;
 
-use crate::group::Group;
+use crate::batcher::Group;
 
 /// Batches requests for slots.
 pub(super) fn acquires(

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Hold, Inner, Left};
-use crate::verdict::Denied;
+use crate::executor::outcome::Denied;
 
 /// A place in line. Dropped in the middle of a wait, it is given up.
 pub(super) struct Place {

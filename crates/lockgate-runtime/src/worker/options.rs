@@ -9,7 +9,7 @@ use lockgate_core::bounds::{self, DurationError, LONGEST, LONGEST_KEEP};
 use lockgate_core::pool::{OnBusy, PoolSpec};
 use lockgate_limits::AdaptiveMode;
 
-use crate::observe::Observer;
+use crate::executor::observer::Observer;
 use crate::rates::RateOptions;
 use crate::slots::HeartbeatOn;
 

@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use crate::executor::Executor;
-use crate::gather::Gathering;
-use crate::{panics, shares};
+use crate::executor::shares;
+use crate::panics;
+use crate::worker::job_groups::Gathering;
 
 /// How long to wait before a subscription that ended is made again.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);

@@ -11,13 +11,13 @@ use futures_util::{FutureExt, StreamExt};
 use lockgate_core::Failure;
 use tokio::time::{Instant, sleep_until};
 
+use crate::executor::outcome::{Cut, Ended};
+use crate::executor::running::Running;
 use crate::job::Context;
+use crate::job::registry::Entry;
 use crate::panics::message;
-use crate::registry::Entry;
 use crate::stop::{StopReason, StopSignal};
 use crate::telemetry;
-use crate::verdict::{Cut, Ended};
-use crate::watch::Running;
 
 /// One job of an execution. The first holds the slots of all.
 pub(crate) struct Member {

@@ -10,7 +10,7 @@ use lockgate_core::Kind;
 use lockgate_core::broker::Delivery;
 use tokio::time::Instant;
 
-use crate::registry::Registry;
+use crate::job::registry::Registry;
 
 /// How long a group waits for more. Messages of one batch arrive within a few milliseconds of each other.
 const LINGER: Duration = Duration::from_millis(20);

@@ -7,7 +7,7 @@ use lockgate_core::error::chain;
 use lockgate_core::pool::{PoolChange, PoolCommand};
 use lockgate_core::{Engine, PoolName};
 
-use crate::registry::Registry;
+use crate::job::registry::Registry;
 
 /// Tells the slot store how long backend work on each pool may outlive this process, before the first job takes a slot.
 pub(crate) async fn announce(engine: &Engine, registry: &Registry) {

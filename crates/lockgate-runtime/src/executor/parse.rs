@@ -10,7 +10,7 @@ use lockgate_core::dead::DeadReason;
 use lockgate_core::error::chain;
 
 use crate::executor::{Executor, Taken};
-use crate::registry::Entry;
+use crate::job::registry::Entry;
 use crate::telemetry;
 
 impl Executor {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use lockgate_core::{KindOptions, PoolName, QueueName};
 use tokio::time::Instant;
 
-use crate::options::PoolPolicy;
-use crate::registry::Registry;
+use crate::job::registry::Registry;
+use crate::worker::options::PoolPolicy;
 
 /// The shortest time after which a published job that has not started counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(120);

@@ -10,13 +10,13 @@ use lockgate_core::lease::SlotRequest;
 use lockgate_core::ledger::Started;
 use tokio::time::{Instant, sleep};
 
+use crate::executor::outcome::{Denied, without_slots};
 use crate::executor::{Executor, Taken};
-use crate::options::PoolPolicy;
+use crate::job::registry::Entry;
 use crate::rates::Later;
-use crate::registry::Entry;
 use crate::slots::Hold;
 use crate::telemetry;
-use crate::verdict::{Denied, without_slots};
+use crate::worker::options::PoolPolicy;
 
 /// How long it takes to make a pool again that the slot store has lost.
 const MADE_AGAIN: Duration = Duration::from_millis(500);

@@ -16,7 +16,7 @@ use lockgate_limits::{
 use tokio::time::Instant;
 
 use super::pool_ramp::PoolRamp;
-use crate::verdict::{Cut, Ended};
+use crate::executor::outcome::{Cut, Ended};
 
 /// The limits that are in a stage, as this worker knows them.
 #[derive(Debug, Default)]

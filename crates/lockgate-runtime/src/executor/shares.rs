@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lockgate_core::{Kind, QueueName};
 
-use crate::registry::Registry;
+use crate::job::registry::Registry;
 
 /// The shares of all kinds of a worker.
 pub(crate) struct Shares {

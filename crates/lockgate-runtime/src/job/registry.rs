@@ -11,7 +11,7 @@ use lockgate_core::job::OptionsError;
 use lockgate_core::name::NameError;
 use lockgate_core::{Failure, Kind, KindOptions, QueueName};
 
-use crate::canceller::Canceller;
+use crate::job::canceller::Canceller;
 use crate::job::{Context, Job, State};
 use crate::panics;
 

@@ -8,7 +8,7 @@ use lockgate_core::{LeaseId, PoolName, Tenant};
 use uuid::Uuid;
 
 use super::{Hold, SlotClient};
-use crate::verdict::Denied;
+use crate::executor::outcome::Denied;
 
 impl SlotClient {
     /// Asks for a slot of a pool, for work that is no job.

@@ -17,8 +17,8 @@ use lockgate_core::ledger::{Execution, SettlementToken, Start, StartDurability, 
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use crate::executor::ledger_writer::Records;
 use crate::executor::{Executor, Taken};
-use crate::records::Records;
 use crate::telemetry;
 
 /// How long a job runs before its start is recorded beside it. Sweeps ask for starts after minutes; a job that kills its

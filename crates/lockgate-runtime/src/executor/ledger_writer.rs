@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
-use crate::group::{Answer, Group, Pace};
+use crate::batcher::{Answer, Group, Pace};
 
 /// The ways to the ledger and the broker that all executions of a worker share.
 pub(crate) struct Records {

@@ -16,9 +16,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::canceller::{Canceller, Leftover};
 use crate::job::State;
-use crate::registry::Registry;
+use crate::job::canceller::{Canceller, Leftover};
+use crate::job::registry::Registry;
 use crate::slots::SlotClient;
 use crate::telemetry;
 
