@@ -1,9 +1,13 @@
-//! Calls of the same kind travel together: whatever has come in while one call was under way is the next one.
+//! Batches concurrent calls of one kind: items that arrive while a call is under way share the next call.
 //!
-//! Alone, an item leaves at once; under load the groups grow by themselves, and those that nobody waits for are paced, so
-//! that they grow further. With one lane, order is kept.
+//! An item that arrives alone is sent at once, and batches grow with the load. Calls that nobody waits for may be delayed,
+//! so that their batches grow further. With one call at a time, items are sent in their order.
 //!
-//! A call that fails for good, or panics, is repeated for each of its items alone: one that a store refuses fails no other.
+//! When a call fails permanently or panics, each of its items is called again alone, so that one item that the store
+//! refuses does not fail the others.
+
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -18,139 +22,144 @@ use tokio_util::task::TaskTracker;
 
 use crate::panics;
 
-/// An error that all items of a group share.
-pub(crate) type GroupError = Arc<EngineError>;
+/// The result of one item. All items of a failed call share its error.
+pub(crate) type BatchResult<R> = Result<R, Arc<EngineError>>;
 
-/// The answer to one item of a group.
-pub(crate) type Answer<R> = Result<R, GroupError>;
+/// The most items in one call. A store handles this many in one transaction without delaying other transactions for long.
+pub(crate) const MAX_BATCH: usize = 256;
 
-/// The most items in one call: what a store takes in one transaction without holding up the others for long.
-pub(crate) const MAX_GROUP: usize = 256;
-
-/// A way to make calls that travel together.
-pub(crate) struct Group<T, R> {
-    sender: mpsc::Sender<(T, oneshot::Sender<Answer<R>>)>,
+/// Sends items in batches.
+pub(crate) struct Batcher<T, R> {
+    sender: mpsc::Sender<Item<T, R>>,
 }
 
-/// How calls of a group follow each other.
+/// An item with the channel of its caller.
+type Item<T, R> = (T, Reply<R>);
+type Reply<R> = oneshot::Sender<BatchResult<R>>;
+
+/// How long a batch waits for more items.
 #[derive(Clone)]
-pub(crate) struct Pace {
-    /// The least time from one to the next.
-    pub(crate) least: Duration,
-    /// What makes one item each: once as many wait as it counts, no more will come. `None`: more may always come.
-    pub(crate) from: Option<TaskTracker>,
+pub(crate) struct BatchDelay {
+    /// The least time between the beginnings of two calls.
+    pub(crate) interval: Duration,
+    /// Tracks the producers of items, each of which sends one item at a time. A batch with an item of each producer does
+    /// not wait any longer. `None`: the number of producers is unknown.
+    pub(crate) producers: Option<TaskTracker>,
 }
 
-impl Pace {
-    const NONE: Self = Self { least: Duration::ZERO, from: None };
+impl BatchDelay {
+    const NONE: Self = Self { interval: Duration::ZERO, producers: None };
 
-    /// What is worth waiting for.
-    fn most(&self) -> usize {
-        self.from.as_ref().map_or(MAX_GROUP, |makers| makers.len().min(MAX_GROUP))
+    /// Returns the batch size at which waiting any longer is pointless.
+    fn max_items(&self) -> usize {
+        self.producers.as_ref().map_or(MAX_BATCH, |producers| producers.len().min(MAX_BATCH))
     }
 }
 
-impl<T, R> Group<T, R>
+impl<T, R> Batcher<T, R>
 where
     T: Clone + Send + 'static,
     R: Send + 'static,
 {
-    /// Starts the group, with one call under way at a time; it ends when its last handle is dropped. `call` answers
-    /// each item, in order.
+    /// Starts a batcher with one call under way at a time. Its task ends when the last handle is dropped. `call` returns
+    /// one result for each item, in the order of the items.
     pub(crate) fn start<F, Fut>(tracker: &TaskTracker, call: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
     {
-        Self::in_lanes(1, tracker, call)
+        Self::concurrent(1, tracker, call)
     }
 
-    /// As [`Group::start`], with up to `lanes` calls under way at once: an item waits less for others to be answered,
-    /// and may overtake them.
-    pub(crate) fn in_lanes<F, Fut>(lanes: u32, tracker: &TaskTracker, call: F) -> Self
+    /// Starts a batcher with up to `calls` calls under way at once. An item waits less for earlier items, and may
+    /// overtake them.
+    pub(crate) fn concurrent<F, Fut>(calls: u32, tracker: &TaskTracker, call: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
     {
-        Self::with(lanes, Pace::NONE, tracker, call)
+        Self::with(calls, BatchDelay::NONE, tracker, call)
     }
 
-    /// As [`Group::start`], with calls that begin no sooner than `pace.least` after each other, unless no more is to
-    /// come before: for what nobody waits for. Alone, an item still leaves at once.
-    pub(crate) fn paced<F, Fut>(pace: Pace, tracker: &TaskTracker, call: F) -> Self
+    /// Starts a batcher whose batches wait for more items. A call still begins at once when it is the first after
+    /// `delay.interval`, and when its batch is full.
+    pub(crate) fn delayed<F, Fut>(delay: BatchDelay, tracker: &TaskTracker, call: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
     {
-        Self::with(1, pace, tracker, call)
+        Self::with(1, delay, tracker, call)
     }
 
-    fn with<F, Fut>(lanes: u32, pace: Pace, tracker: &TaskTracker, call: F) -> Self
+    fn with<F, Fut>(calls: u32, delay: BatchDelay, tracker: &TaskTracker, call: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<R>, EngineError>> + Send,
     {
-        let (sender, receiver) = mpsc::channel(MAX_GROUP);
+        let (sender, receiver) = mpsc::channel(MAX_BATCH);
         let (receiver, call) = (Arc::new(Mutex::new(receiver)), Arc::new(call));
-        for _ in 0..lanes {
-            let (receiver, call, pace) = (Arc::clone(&receiver), Arc::clone(&call), pace.clone());
+        for _ in 0..calls {
+            let (receiver, call, delay) = (Arc::clone(&receiver), Arc::clone(&call), delay.clone());
             tracker.spawn(async move {
-                let mut next = Instant::now();
+                let mut next_call = Instant::now();
                 loop {
-                    // Locked while nothing comes: whoever is not calling takes all there is.
-                    let waiting = gather(&mut *receiver.lock().await, next, &pace).await;
-                    let Some(waiting) = waiting else { return };
-                    next = Instant::now() + pace.least;
-                    let (items, senders): (Vec<T>, Vec<_>) = waiting.into_iter().unzip();
-                    call_for(call.as_ref(), items, senders).await;
+                    // The lock is held while the channel is empty, so one idle task receives all waiting items.
+                    let batch = next_batch(&mut *receiver.lock().await, next_call, &delay).await;
+                    let Some(batch) = batch else { return };
+                    next_call = Instant::now() + delay.interval;
+                    let (items, replies): (Vec<T>, Vec<_>) = batch.into_iter().unzip();
+                    call_and_reply(call.as_ref(), items, replies).await;
                 }
             });
         }
         Self { sender }
     }
 
-    /// Makes one call of the group.
-    pub(crate) async fn call(&self, item: T) -> Answer<R> {
+    /// Sends one item with the next batch, and returns its result.
+    pub(crate) async fn call(&self, item: T) -> BatchResult<R> {
         let (sender, receiver) = oneshot::channel();
         if self.sender.send((item, sender)).await.is_err() {
-            return Err(ended());
+            return Err(stopped());
         }
-        receiver.await.unwrap_or_else(|_| Err(ended()))
+        receiver.await.unwrap_or_else(|_| Err(stopped()))
     }
 }
 
-/// What the next call is about: all that there is by `at`, or as soon as there is something after it; `None`: nothing will
-/// come any more.
-async fn gather<I>(receiver: &mut mpsc::Receiver<I>, at: Instant, pace: &Pace) -> Option<Vec<I>> {
-    let mut waiting = Vec::new();
-    let mut more = receiver.recv_many(&mut waiting, MAX_GROUP).await;
-    while more > 0 && waiting.len() < pace.most() && Instant::now() < at {
-        let rest = MAX_GROUP - waiting.len();
-        more = timeout_at(at, receiver.recv_many(&mut waiting, rest)).await.unwrap_or(0);
+/// Returns the items that have arrived by `next_call`, or the first items after it. `None`: no more items will arrive.
+async fn next_batch<I>(
+    receiver: &mut mpsc::Receiver<I>,
+    next_call: Instant,
+    delay: &BatchDelay,
+) -> Option<Vec<I>> {
+    let mut batch = Vec::new();
+    let mut received = receiver.recv_many(&mut batch, MAX_BATCH).await;
+    while received > 0 && batch.len() < delay.max_items() && Instant::now() < next_call {
+        let rest = MAX_BATCH - batch.len();
+        received = timeout_at(next_call, receiver.recv_many(&mut batch, rest)).await.unwrap_or(0);
     }
-    (!waiting.is_empty()).then_some(waiting)
+    (!batch.is_empty()).then_some(batch)
 }
 
-/// Makes a call and answers its items; one that fails for good is repeated for each item alone.
-async fn call_for<T, R, F, Fut>(call: &F, items: Vec<T>, senders: Vec<oneshot::Sender<Answer<R>>>)
+/// Makes a call and replies to its items. After a permanent error, each item is called again alone.
+async fn call_and_reply<T, R, F, Fut>(call: &F, items: Vec<T>, replies: Vec<Reply<R>>)
 where
     T: Clone,
     F: Fn(Vec<T>) -> Fut,
     Fut: Future<Output = Result<Vec<R>, EngineError>>,
 {
-    let alone = if items.len() > 1 { items.clone() } else { Vec::new() };
-    match guarded(call, items).await {
-        Err(error) if !alone.is_empty() && !error.is_transient() => {
-            for (item, sender) in alone.into_iter().zip(senders) {
-                answer(guarded(call, vec![item]).await, vec![sender]);
+    let retried = if items.len() > 1 { items.clone() } else { Vec::new() };
+    match call_catching_panics(call, items).await {
+        Err(error) if !retried.is_empty() && !error.is_transient() => {
+            for (item, sender) in retried.into_iter().zip(replies) {
+                reply(call_catching_panics(call, vec![item]).await, vec![sender]);
             }
         }
-        answers => answer(answers, senders),
+        results => reply(results, replies),
     }
 }
 
-/// Makes a call. A panic in it is an error of the call, so that the group goes on.
-async fn guarded<T, R, F, Fut>(call: &F, items: Vec<T>) -> Result<Vec<R>, EngineError>
+/// Makes a call. A panic becomes an error of the call, so that the batcher continues.
+async fn call_catching_panics<T, R, F, Fut>(call: &F, items: Vec<T>) -> Result<Vec<R>, EngineError>
 where
     F: Fn(Vec<T>) -> Fut,
     Fut: Future<Output = Result<Vec<R>, EngineError>>,
@@ -162,135 +171,27 @@ where
     })
 }
 
-fn answer<R>(answers: Result<Vec<R>, EngineError>, senders: Vec<oneshot::Sender<Answer<R>>>) {
-    // A caller that went away needs no answer: what it asked for has happened, and its own guard puts it right.
-    match answers {
-        Ok(answers) => {
-            for (sender, answer) in senders.into_iter().zip(answers) {
-                drop(sender.send(Ok(answer)));
+fn reply<R>(results: Result<Vec<R>, EngineError>, replies: Vec<Reply<R>>) {
+    // A caller that was dropped needs no reply. Its call has happened, and its own guard undoes the effect.
+    match results {
+        Ok(results) => {
+            for (sender, result) in replies.into_iter().zip(results) {
+                drop(sender.send(Ok(result)));
             }
         }
         Err(error) => {
             let error = Arc::new(error);
-            for sender in senders {
+            for sender in replies {
                 drop(sender.send(Err(Arc::clone(&error))));
             }
         }
     }
 }
 
-/// Transient, so that nothing is given up because a process ends.
-fn ended() -> GroupError {
+/// The error of a call that got no reply. It is transient, so that no job is given up because its process stops.
+fn stopped() -> Arc<EngineError> {
     Arc::new(EngineError::Unavailable {
         doing: String::from("calling the store"),
-        source: "this worker has stopped, or its store returned too few answers".into(),
+        source: "the worker has stopped, or the store returned too few results".into(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use futures_util::future::join_all;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn what_comes_in_during_a_call_is_the_next_call() {
-        let sizes = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&sizes);
-        let group = Group::start(&TaskTracker::new(), move |items: Vec<u32>| {
-            seen.lock().unwrap().push(items.len());
-            async move {
-                tokio::task::yield_now().await;
-                Ok(items.into_iter().map(|n| n * 2).collect())
-            }
-        });
-        let answers = join_all((0..100).map(|n| group.call(n))).await;
-        let doubled: Vec<u32> = answers.into_iter().map(Result::unwrap).collect();
-        assert_eq!(doubled, (0..100).map(|n| n * 2).collect::<Vec<_>>());
-        assert!(sizes.lock().unwrap().len() < 10, "{:?}", sizes.lock().unwrap());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_second_lane_does_not_wait_for_the_first() {
-        let group = Group::in_lanes(2, &TaskTracker::new(), |items: Vec<u64>| async {
-            tokio::time::sleep(Duration::from_secs(items[0])).await; // virtual time
-            Ok(items)
-        });
-        let begun = Instant::now();
-        let slow = group.call(100);
-        let quick = async {
-            tokio::task::yield_now().await;
-            group.call(1).await.unwrap();
-            begun.elapsed()
-        };
-        let (slow, quick) = tokio::join!(slow, quick);
-        assert_eq!((slow.unwrap(), quick), (100, Duration::from_secs(1)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn paced_calls_gather_what_comes_between_them_unless_one_is_full() {
-        let pace = Pace { least: Duration::from_millis(10), from: None };
-        let calls = Arc::new(Mutex::new(Vec::new()));
-        let (seen, begun) = (Arc::clone(&calls), Instant::now());
-        let group = &Group::paced(pace, &TaskTracker::new(), move |items: Vec<u32>| {
-            seen.lock().unwrap().push((begun.elapsed(), items.len()));
-            async { Ok(items) }
-        });
-        let after = |wait, n| async move { (tokio::time::sleep(wait).await, group.call(n).await) }; // virtual time
-        let few = (0..5).map(|n| after(Duration::from_millis(2) * n, n));
-        let many = (0..300).map(|n| after(Duration::from_millis(50), n));
-        join_all(few.chain(many)).await;
-        let ms = Duration::from_millis;
-        let mut calls = calls.lock().unwrap().clone();
-        // Full before its time is over: MAX_GROUP come at once, and the rest waits.
-        assert_eq!(calls.split_off(2).iter().map(|(at, _)| *at).collect::<Vec<_>>(), [ms(50), ms(60)]);
-        assert_eq!(calls, [(ms(0), 1), (ms(10), 4)], "alone at once, then together");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_paced_call_does_not_wait_for_what_will_not_come() {
-        let (tasks, begun) = (TaskTracker::new(), Instant::now());
-        let pace = Pace { least: Duration::from_millis(10), from: Some(tasks.clone()) };
-        let group = Arc::new(Group::paced(pace, &TaskTracker::new(), |items: Vec<u32>| async { Ok(items) }));
-        // Each makes its calls one after the other, as a worker does that has few jobs at hand.
-        for n in 0..3 {
-            let group = Arc::clone(&group);
-            tasks.spawn(async move {
-                for _ in 0..100 {
-                    group.call(n).await.unwrap();
-                }
-            });
-        }
-        tasks.close();
-        tasks.wait().await;
-        assert!(begun.elapsed() <= Duration::from_millis(10), "{:?}", begun.elapsed());
-    }
-
-    #[tokio::test]
-    async fn item_that_the_store_refuses_fails_no_other() {
-        let group = Group::start(&TaskTracker::new(), |items: Vec<u32>| async {
-            match items.iter().find(|n| **n % 10 >= 8) {
-                Some(n) if n % 10 == 8 => Err(EngineError::Conflict { reason: format!("{n} is refused") }),
-                Some(n) => panic!("{n} is out of order"),
-                None => Ok(items),
-            }
-        });
-        let answers = join_all((0..30).map(|n| group.call(n))).await;
-        for (n, answer) in (0..30).zip(answers) {
-            match (n % 10, answer) {
-                (8, Err(error)) => assert_eq!(error.to_string(), format!("{n} is refused")),
-                (9, Err(error)) => assert!(!error.is_transient(), "{error:?}"),
-                (..8, Ok(answer)) => assert_eq!(answer, n),
-                (_, answer) => panic!("{n}: {answer:?}"),
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_store_that_answers_short_is_an_error_not_a_hang() {
-        let group = Group::start(&TaskTracker::new(), |_: Vec<u32>| async { Ok(Vec::<u32>::new()) });
-        assert!(group.call(1).await.is_err());
-    }
 }

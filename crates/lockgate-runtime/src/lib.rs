@@ -1,7 +1,7 @@
-//! What runs: executor, worker, dispatcher, upkeep, slots as a guard, and the memory engine.
+//! Runs jobs: the executor, the worker around it, the dispatcher, upkeep, slots and rates, and the memory engine.
 //!
-//! "What happens to one job" is told by `executor.rs`; who calls it, by `worker.rs`. What decides is pure and stands
-//! beside: `verdict.rs` here, and the core.
+//! Read `executor.rs` first: it tells what happens to one job. `worker.rs` shows what runs alongside. Decisions are pure
+//! functions, in `executor/outcome.rs` and in `lockgate-core`.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -23,15 +23,15 @@ mod stop;
 mod upkeep;
 
 pub use dispatcher::dispatch_due;
-pub use executor::counters::{Tally, TallyReading};
-pub use executor::observer::{Observer, Steps};
-pub use job::canceller::{Canceller, Leftover};
+pub use executor::counters::{OutcomeCounters, OutcomeCounts};
+pub use executor::observer::{ExecutionTimes, Observer};
+pub use job::canceller::{Canceller, OrphanedQuery};
 pub use job::registry::{Registry, RegistryError};
 pub use job::{Context, Job, MissingState, State};
 pub use lockgate_limits::AdaptiveMode;
 pub use rates::RateOptions;
-pub use slots::{HeartbeatOn, Hold, SlotClient};
+pub use slots::{AcquireError, HeartbeatOn, Hold, SlotClient};
 pub use worker::Worker;
 pub use worker::options::{PoolPolicy, WorkerOptions};
-pub use worker::reconnect::Patience;
+pub use worker::reconnect::ReconnectBackoff;
 pub use worker::state::WorkerState;

@@ -1,8 +1,8 @@
-//! Ends what executions have left behind at the backend, and frees their slots when it is confirmed.
+//! Cancels orphaned queries at the backend and releases their slots when the backend confirms the end.
 //!
-//! What an attempt of this process leaves is seen to at once. What nobody sees to, because its process is gone, is found by
-//! any worker of the kind: its slots drain. It must never free a slot on a guess: without a confirmation it drains on,
-//! until its time is over.
+//! A query is orphaned when its attempt has ended without it. The queries of this process are cancelled at once. The
+//! queries of a dead process are found by any worker that knows the kind, because their slots drain. Without a
+//! confirmation a slot is not released early: it drains until its time is over.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,30 +17,35 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::job::State;
-use crate::job::canceller::{Canceller, Leftover};
+use crate::job::canceller::{Canceller, OrphanedQuery};
 use crate::job::registry::Registry;
 use crate::slots::SlotClient;
 use crate::telemetry;
 
-/// Time between two looks at the slots that drain.
-const LOOK: Duration = Duration::from_secs(2);
-/// The longest time that a canceller is waited for.
-const LONGEST: Duration = Duration::from_secs(30);
+/// Time between two searches for draining slots.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The cancellers of a worker, and what they are at.
-pub(crate) struct Leftovers {
+/// How long one call of a canceller may take.
+const CANCELLER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The cancellers of a worker, and the orphaned queries that they are cancelling.
+pub(crate) struct Orphans {
     cancellers: BTreeMap<Kind, Arc<dyn Canceller>>,
+    /// The pools of the kinds that have a canceller.
     pools: BTreeSet<PoolName>,
     engine: Engine,
     slots: SlotClient,
     tasks: TaskTracker,
-    in_hand: Mutex<HashSet<Leftover>>,
+    /// Passed to a canceller that has not returned yet.
+    in_progress: Mutex<HashSet<OrphanedQuery>>,
 }
 
-impl Leftovers {
-    /// The cancellers of these kinds. A kind that has one and names no `backend_time` is given its deadline for that: slots
-    /// drain while the canceller is at work, and end draining should it never come through.
-    pub(crate) fn of(
+impl Orphans {
+    /// Creates the cancellers of the registered kinds.
+    ///
+    /// A kind that has a canceller and a zero `backend_time` gets its deadline as `backend_time`: its slots drain while the
+    /// canceller works, and end draining if it never succeeds.
+    pub(crate) fn new(
         registry: &mut Registry,
         state: &State,
         engine: &Engine,
@@ -57,122 +62,135 @@ impl Leftovers {
             }
         }
         let (engine, slots, tasks) = (engine.clone(), slots.clone(), tasks.clone());
-        Arc::new(Self { cancellers, pools, engine, slots, tasks, in_hand: Mutex::default() })
+        Arc::new(Self { cancellers, pools, engine, slots, tasks, in_progress: Mutex::default() })
     }
 
-    /// Ends, in the background, what an execution of this process may have left. Its slots drain already.
-    pub(crate) fn see_to(self: &Arc<Self>, kind: &Kind, leftover: Leftover) {
-        self.start(kind, vec![leftover]);
+    /// Cancels orphaned queries of one kind in the background. Their slots already drain. Does nothing for a kind without a
+    /// canceller.
+    pub(crate) fn cancel(self: &Arc<Self>, kind: &Kind, orphans: Vec<OrphanedQuery>) {
+        let Some(canceller) = self.cancellers.get(kind).cloned() else { return };
+        if orphans.is_empty() {
+            return;
+        }
+        self.in_progress().extend(&orphans);
+        let (guard, kind) = (InProgress { all: Arc::clone(self), orphans }, kind.clone());
+        self.tasks.spawn(async move {
+            let confirmed = guard.all.call_canceller(&kind, canceller.as_ref(), &guard.orphans).await;
+            guard.all.release(&confirmed).await;
+        });
     }
 
-    /// Looks for what processes that are gone have left, until `end`.
+    /// Searches for orphaned queries of dead processes until `end` fires.
     pub(crate) async fn watch(self: Arc<Self>, end: CancellationToken) {
         if self.cancellers.is_empty() {
             return;
         }
-        while end.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-            if let Err(error) = self.look().await {
-                tracing::warn!(error = chain(&error), "cannot see which slots drain; looking again");
+        while end.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await.is_some() {
+            if let Err(error) = self.cancel_draining().await {
+                tracing::warn!(error = chain(&error), "draining slots not read, retrying");
             }
         }
     }
 
-    async fn look(self: &Arc<Self>) -> Result<(), EngineError> {
-        let found = self.draining().await?;
-        if found.is_empty() {
+    async fn cancel_draining(self: &Arc<Self>) -> Result<(), EngineError> {
+        let draining = self.draining().await?;
+        if draining.is_empty() {
             return Ok(());
         }
-        let ids: Vec<JobId> = found.iter().map(|leftover| leftover.job).collect();
+        let ids: Vec<JobId> = draining.iter().map(|orphan| orphan.job).collect();
         let limit = u32::try_from(ids.len()).unwrap_or(u32::MAX);
         let jobs = self.engine.ledger.jobs(JobQuery { ids, limit, ..JobQuery::default() }).await?;
         for kind in self.cancellers.keys() {
             let of_kind: HashSet<JobId> =
                 jobs.iter().filter(|job| job.kind == *kind).map(|job| job.id).collect();
-            self.start(kind, found.iter().filter(|left| of_kind.contains(&left.job)).copied().collect());
+            let orphans = draining.iter().filter(|orphan| of_kind.contains(&orphan.job)).copied();
+            self.cancel(kind, orphans.collect());
         }
         Ok(())
     }
 
-    /// What drains and is not in hand here. A slot that is no job's has no kind, and drains for its time.
-    async fn draining(&self) -> Result<Vec<Leftover>, EngineError> {
-        let mut found = HashSet::new();
+    /// Returns the draining leases whose cancellation is not in progress here. A lease that belongs to no job has no
+    /// canceller, and drains for its time.
+    async fn draining(&self) -> Result<Vec<OrphanedQuery>, EngineError> {
+        let mut draining = HashSet::new();
         for view in self.engine.slots.inspect(&PoolQuery::all()).await? {
             let name = &view.status.name;
             if view.status.draining == 0 || !self.pools.contains(name) {
                 continue;
             }
             for view in self.engine.slots.inspect(&PoolQuery::of(name)).await? {
-                let draining = view.holders.into_iter().filter(|holder| holder.draining);
-                found.extend(
-                    draining.map(|holder| Leftover { job: JobId(holder.lease.0), fence: holder.fence }),
-                );
+                let holders = view.holders.into_iter().filter(|holder| holder.draining);
+                let orphans =
+                    holders.map(|holder| OrphanedQuery { job: JobId(holder.lease.0), fence: holder.fence });
+                draining.extend(orphans);
             }
         }
-        let in_hand = self.in_hand();
-        Ok(found.into_iter().filter(|leftover| !in_hand.contains(leftover)).collect())
+        let in_progress = self.in_progress();
+        Ok(draining.into_iter().filter(|orphan| !in_progress.contains(orphan)).collect())
     }
 
-    fn start(self: &Arc<Self>, kind: &Kind, leftovers: Vec<Leftover>) {
-        let Some(canceller) = self.cancellers.get(kind).cloned() else { return };
-        if leftovers.is_empty() {
-            return;
-        }
-        self.in_hand().extend(&leftovers);
-        let (this, kind) = (InHand { of: Arc::clone(self), leftovers }, kind.clone());
-        self.tasks.spawn(async move {
-            let ended = this.of.ended(&kind, canceller.as_ref(), &this.leftovers).await;
-            this.of.free(&ended).await;
-        });
-    }
-
-    async fn ended(&self, kind: &Kind, canceller: &dyn Canceller, leftovers: &[Leftover]) -> Vec<Leftover> {
-        let ended = match timeout(LONGEST, canceller.end(leftovers)).await {
+    /// Returns the queries whose end the backend has confirmed.
+    async fn call_canceller(
+        &self,
+        kind: &Kind,
+        canceller: &dyn Canceller,
+        orphans: &[OrphanedQuery],
+    ) -> Vec<OrphanedQuery> {
+        let ended = match timeout(CANCELLER_TIMEOUT, canceller.end(orphans)).await {
             Ok(Ok(ended)) => ended,
             Ok(Err(error)) => {
-                tracing::warn!(%kind, error = chain(error.as_ref()), "backend work could not be ended; slots drain on");
+                let error = chain(error.as_ref());
+                tracing::warn!(%kind, error, "orphaned queries not cancelled; their slots keep draining");
                 Vec::new()
             }
             Err(_) => {
-                tracing::warn!(%kind, "no word of backend work within {LONGEST:?}; slots drain on");
+                tracing::warn!(
+                    %kind,
+                    timeout = ?CANCELLER_TIMEOUT,
+                    "canceller timed out; slots of orphaned queries keep draining"
+                );
                 Vec::new()
             }
         };
-        // Whatever a canceller names beside: only what it was asked for is known to drain.
-        let ended: Vec<Leftover> = leftovers.iter().filter(|left| ended.contains(left)).copied().collect();
-        telemetry::leftovers(kind, ended.len(), leftovers.len() - ended.len());
-        tracing::info!(%kind, asked = leftovers.len(), ended = ended.len(), "backend work of attempts that are gone");
+        // A canceller may return queries that it was not asked for. Only these are known to drain.
+        let ended: Vec<OrphanedQuery> =
+            orphans.iter().filter(|orphan| ended.contains(orphan)).copied().collect();
+        telemetry::orphaned_queries(kind, ended.len(), orphans.len() - ended.len());
+        tracing::info!(%kind, asked = orphans.len(), ended = ended.len(), "cancelled orphaned backend queries");
         ended
     }
 
-    async fn free(&self, ended: &[Leftover]) {
-        for left in futures_util::future::join_all(ended.iter().map(|left| self.slots.ended(left))).await {
-            if let Err(error) = left {
+    async fn release(&self, ended: &[OrphanedQuery]) {
+        let released = ended.iter().map(|orphan| self.slots.orphan_ended(orphan));
+        for result in futures_util::future::join_all(released).await {
+            if let Err(error) = result {
                 tracing::warn!(
                     error = chain(error.as_ref()),
-                    "slots of ended work not freed yet; trying again"
+                    "slots of ended queries not released, retrying"
                 );
             }
         }
     }
 
-    /// Whether no canceller is at work.
+    /// Returns whether no canceller is working.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_hand().is_empty()
+        self.in_progress().is_empty()
     }
 
-    fn in_hand(&self) -> MutexGuard<'_, HashSet<Leftover>> {
-        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_progress(&self) -> MutexGuard<'_, HashSet<OrphanedQuery>> {
+        self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Leftovers that are being seen to. Dropped, by a canceller that panics too, others may see to them again.
-struct InHand {
-    of: Arc<Leftovers>,
-    leftovers: Vec<Leftover>,
+/// Orphaned queries whose cancellation is in progress. When this is dropped, even by a canceller that panics, the next
+/// search may find them again.
+struct InProgress {
+    all: Arc<Orphans>,
+    orphans: Vec<OrphanedQuery>,
 }
 
-impl Drop for InHand {
+impl Drop for InProgress {
     fn drop(&mut self) {
-        self.of.in_hand().retain(|leftover| !self.leftovers.contains(leftover));
+        self.all.in_progress().retain(|orphan| !self.orphans.contains(orphan));
     }
 }

@@ -1,4 +1,6 @@
-//! Counts of what deliveries came to in one worker. The ledger has the account; this is for a glance.
+//! Counts the deliveries that one worker has ended, by outcome.
+//!
+//! The counters are for a quick look and for tests. The ledger has the authoritative counts of each run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lockgate_core::Outcome;
 use serde::Serialize;
 
-/// Deliveries that ended in a worker, by what they came to. Cheap to clone; all clones count together.
+/// Counters of a worker. Cheap to clone; all clones share the same counters.
 #[derive(Debug, Clone, Default)]
-pub struct Tally(Arc<Counters>);
+pub struct OutcomeCounters(Arc<Counters>);
 
 #[derive(Debug, Default)]
 struct Counters {
@@ -21,26 +23,26 @@ struct Counters {
     rejected: AtomicU64,
 }
 
-/// A reading of a [`Tally`].
+/// A snapshot of [`OutcomeCounters`]: ended deliveries since the worker started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct TallyReading {
-    /// Done.
+pub struct OutcomeCounts {
+    /// The job succeeded.
     pub succeeded: u64,
-    /// To be attempted again.
+    /// An attempt failed, and the job will be attempted again.
     pub retry: u64,
-    /// Put off without an attempt.
+    /// The job was deferred without using an attempt.
     pub deferred: u64,
-    /// Not done on purpose.
+    /// The job decided to skip its work, or its pool skips jobs while it is busy.
     pub skipped: u64,
-    /// Dead letters.
+    /// The job failed and will not be attempted again.
     pub failed: u64,
-    /// Ended by an operator.
+    /// An operator cancelled the job while it ran.
     pub cancelled: u64,
-    /// Messages nobody can read.
+    /// The message became a dead letter.
     pub rejected: u64,
 }
 
-impl Tally {
+impl OutcomeCounters {
     pub(crate) fn count(&self, outcome: &Outcome) {
         let counter = match outcome {
             Outcome::Succeeded => &self.0.succeeded,
@@ -53,22 +55,22 @@ impl Tally {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn rejected(&self) {
+    pub(crate) fn count_rejected(&self) {
         self.0.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The counts now.
+    /// Returns the current counts.
     #[must_use]
-    pub fn read(&self) -> TallyReading {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        TallyReading {
-            succeeded: of(&self.0.succeeded),
-            retry: of(&self.0.retry),
-            deferred: of(&self.0.deferred),
-            skipped: of(&self.0.skipped),
-            failed: of(&self.0.failed),
-            cancelled: of(&self.0.cancelled),
-            rejected: of(&self.0.rejected),
+    pub fn snapshot(&self) -> OutcomeCounts {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        OutcomeCounts {
+            succeeded: load(&self.0.succeeded),
+            retry: load(&self.0.retry),
+            deferred: load(&self.0.deferred),
+            skipped: load(&self.0.skipped),
+            failed: load(&self.0.failed),
+            cancelled: load(&self.0.cancelled),
+            rejected: load(&self.0.rejected),
         }
     }
 }

@@ -1,25 +1,26 @@
-//! A look at executions from outside, for measuring. Whoever looks on must return at once: it stands in the way of
-//! every job.
+//! Lets a program measure executions.
 
 use std::fmt;
 
 use tokio::time::Instant;
 
-/// Looks on at executions.
+/// Receives the times of every execution of a worker. Set it as
+/// [`WorkerOptions::observer`](crate::WorkerOptions::observer).
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
-    /// An execution has ended; its slots are given back next. Not called for a delivery that did not run.
-    fn executed(&self, steps: &Steps);
+    /// Called when an execution has ended, before its slots are released. Not called for a delivery whose job did not
+    /// run. The worker waits for this call, so it must return quickly.
+    fn executed(&self, times: &ExecutionTimes);
 }
 
-/// The steps of one execution, by the clock of its process.
+/// When one execution reached each step, by the clock of its process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Steps {
-    /// It asked for its slots.
+pub struct ExecutionTimes {
+    /// The job requested its slots.
     pub asked_at: Instant,
-    /// It had them.
+    /// The job had its slots and tokens.
     pub admitted_at: Instant,
-    /// Its start was recorded, and its work began.
+    /// The ledger had confirmed the start, and the work began.
     pub started_at: Instant,
-    /// Its work was over.
+    /// The work had ended.
     pub ended_at: Instant,
 }

@@ -1,4 +1,4 @@
-//! What an attempt came to, decided from how it ended. Pure; the executor acts on it.
+//! Decides the outcome of a delivery from how its job ended. Pure; the executor acts on the result.
 
 use std::time::Duration;
 
@@ -9,73 +9,87 @@ use lockgate_core::ledger::Execution;
 use lockgate_core::pool::OnBusy;
 use lockgate_core::{ErrorClass, Failure, KindOptions, Outcome};
 
+use crate::slots::AcquireError;
+
+/// The least wait of a job whose backend or pool is unavailable.
+const UNAVAILABLE_DELAY: Duration = Duration::from_secs(1);
+
 /// How an execution ended for one job.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum ExecutionResult {
     /// The job returned.
     Returned(Result<(), Failure>),
-    /// It did not get to the end.
-    Cut(Cut),
+    /// The job did not return.
+    Interrupted(Interruption),
 }
 
-/// What keeps an execution from its end, for all jobs of a group alike.
+/// What ended an execution early. It applies to all jobs of a group alike.
 #[derive(Debug, Clone)]
-pub(crate) enum Cut {
-    /// The job panicked.
+pub(crate) enum Interruption {
+    /// The job panicked, with this message.
     Panicked(String),
-    /// Its deadline passed, and it was dropped.
+    /// The job exceeded its deadline.
     TimedOut(Duration),
-    /// It held its slots longer than its pool allows, and was dropped.
+    /// The job held its slots longer than the `max_hold` of its pool.
     HeldTooLong(Duration),
-    /// Its lease was lost, or its pool was reset, and it was dropped.
+    /// The job's lease was lost, or its pool was reset.
     LeaseLost(&'static str),
-    /// An operator ended it, and it was dropped.
+    /// An operator cancelled the job.
     Cancelled,
-    /// Its process is stopping and the grace is over; it was dropped.
-    Stopped,
+    /// The grace period of the stopping worker ended.
+    WorkerStopped,
 }
 
-/// What the execution came to. `random` is drawn evenly from 0 to 1.
-pub(crate) fn outcome(ended: Ended, execution: &Execution, options: &KindOptions, random: f64) -> Outcome {
-    let (attempt, later) =
-        (execution.attempt, |floor| options.backoff.defer(execution.deferrals, random, floor));
-    match ended {
-        Ended::Returned(Ok(())) => Outcome::Succeeded,
-        Ended::Returned(Err(Failure::Skip { reason })) => Outcome::Skipped { reason },
-        Ended::Returned(Err(Failure::Error { class, error, .. })) => {
+/// Decides the outcome of an execution. `random` is uniform between 0 and 1.
+pub(crate) fn decide(
+    result: ExecutionResult,
+    execution: &Execution,
+    options: &KindOptions,
+    random: f64,
+) -> Outcome {
+    let attempt = execution.attempt;
+    let delay = |floor| options.backoff.defer(execution.deferrals, random, floor);
+    match result {
+        ExecutionResult::Returned(Ok(())) => Outcome::Succeeded,
+        ExecutionResult::Returned(Err(Failure::Skip { reason })) => Outcome::Skipped { reason },
+        ExecutionResult::Returned(Err(Failure::Error { class, error, .. })) => {
             let error = chain(error.as_ref());
             match class {
-                ErrorClass::Retry => again_or_failed(error, attempt, options, random),
+                ErrorClass::Retry => retry_or_fail(error, attempt, options, random),
                 ErrorClass::Permanent => Outcome::Failed { error },
                 ErrorClass::Unavailable => {
-                    put_off(later(Duration::from_secs(1)), &format!("unavailable: {error}"))
+                    deferred(delay(UNAVAILABLE_DELAY), &format!("unavailable: {error}"))
                 }
                 ErrorClass::Overloaded { retry_after } => {
-                    let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
-                    put_off(later(asked), &format!("overloaded: {error}"))
+                    let floor = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+                    deferred(delay(floor), &format!("overloaded: {error}"))
                 }
             }
         }
-        Ended::Cut(cut) => of_cut(cut, |error| again_or_failed(error, attempt, options, random), later),
+        ExecutionResult::Interrupted(interruption) => {
+            of_interruption(interruption, |error| retry_or_fail(error, attempt, options, random), delay)
+        }
     }
 }
 
-fn of_cut(
-    cut: Cut,
-    fault: impl FnOnce(String) -> Outcome,
-    later: impl FnOnce(Duration) -> Duration,
+fn of_interruption(
+    interruption: Interruption,
+    fail: impl FnOnce(String) -> Outcome,
+    delay: impl FnOnce(Duration) -> Duration,
 ) -> Outcome {
-    match cut {
-        Cut::Panicked(message) => fault(format!("panicked: {message}")),
-        Cut::TimedOut(deadline) => fault(format!("did not end within its deadline of {deadline:?}")),
-        Cut::HeldTooLong(most) => fault(format!("held its slots longer than max_hold, {most:?}")),
-        Cut::LeaseLost(why) => put_off(later(Duration::from_secs(1)), why),
-        Cut::Cancelled => Outcome::Cancelled { reason: String::from("cancelled while it ran") },
-        Cut::Stopped => put_off(Duration::ZERO, "its worker stopped before it was done"),
+    match interruption {
+        Interruption::Panicked(message) => fail(format!("panicked: {message}")),
+        Interruption::TimedOut(deadline) => fail(format!("did not end within its deadline of {deadline:?}")),
+        Interruption::HeldTooLong(max_hold) => {
+            fail(format!("held its slots longer than max_hold, {max_hold:?}"))
+        }
+        Interruption::LeaseLost(reason) => deferred(delay(UNAVAILABLE_DELAY), reason),
+        Interruption::Cancelled => Outcome::Cancelled { reason: String::from("cancelled while it ran") },
+        Interruption::WorkerStopped => deferred(Duration::ZERO, "its worker stopped before it was done"),
     }
 }
 
-fn again_or_failed(error: String, attempt: u32, options: &KindOptions, random: f64) -> Outcome {
+fn retry_or_fail(error: String, attempt: u32, options: &KindOptions, random: f64) -> Outcome {
     if attempt < options.max_attempts {
         Outcome::Retry { after: options.backoff.wait(attempt, random, Duration::ZERO), error }
     } else {
@@ -83,72 +97,34 @@ fn again_or_failed(error: String, attempt: u32, options: &KindOptions, random: f
     }
 }
 
-fn put_off(after: Duration, reason: &str) -> Outcome {
+fn deferred(after: Duration, reason: &str) -> Outcome {
     Outcome::Deferred { after, reason: reason.to_owned() }
 }
 
-/// Why a job did not get its slots.
-#[derive(Debug)]
-pub(crate) enum Denied {
-    /// It waited as long as it may.
-    Busy {
-        /// How long that was.
-        waited: Duration,
-    },
-    /// The store refused it.
-    Refused(Refusal),
-    /// The store could not be reached all the while.
-    Unreachable(String),
-}
-
-impl Denied {
-    /// The word in metrics.
-    pub(crate) fn word(&self) -> &'static str {
-        match self {
-            Self::Busy { .. } => "busy",
-            Self::Refused(Refusal::TooBusy { .. }) => "too-busy",
-            Self::Refused(Refusal::Held { .. }) => "held",
-            Self::Refused(Refusal::Draining { .. }) => "draining",
-            Self::Refused(Refusal::TooHeavy { .. }) => "too-heavy",
-            Self::Refused(Refusal::Never { .. }) => "never",
-            Self::Refused(Refusal::UnknownPool { .. }) => "unknown-pool",
-            Self::Unreachable(_) => "unreachable",
-        }
-    }
-}
-
-impl Denied {
-    /// Whether the store does not know a pool that the job wants.
-    pub(crate) fn is_of_a_lost_pool(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::UnknownPool { .. }))
-    }
-}
-
-/// What a delivery came to that got no slots. `later` is the kind's backoff of a deferral, given the least wait.
+/// Decides the outcome of a delivery that got no slots. `delay` returns the backoff of a deferral, at least the given
+/// duration.
 pub(crate) fn without_slots(
-    denied: Denied,
+    error: AcquireError,
     on_busy: OnBusy,
-    later: impl FnOnce(Duration) -> Duration,
+    delay: impl FnOnce(Duration) -> Duration,
 ) -> Outcome {
-    match denied {
-        Denied::Busy { waited } if on_busy == OnBusy::Skip => {
-            Outcome::Skipped { reason: format!("no slot within {waited:?}") }
-        }
-        Denied::Refused(refusal @ (Refusal::TooBusy { .. } | Refusal::TooHeavy { .. }))
+    let reason = error.reason();
+    match error {
+        AcquireError::TimedOut { .. }
+        | AcquireError::Refused(Refusal::TooBusy { .. } | Refusal::TooHeavy { .. })
             if on_busy == OnBusy::Skip =>
         {
-            Outcome::Skipped { reason: refusal.to_string() }
+            Outcome::Skipped { reason }
         }
-        Denied::Busy { waited } => put_off(later(Duration::ZERO), &format!("no slot within {waited:?}")),
-        // Its worker made the pool when it started: the store has lost it since, and upkeep will make it again.
-        Denied::Refused(refusal @ Refusal::UnknownPool { .. }) => {
-            put_off(later(Duration::from_secs(1)), &refusal.to_string())
+        AcquireError::TimedOut { .. } | AcquireError::Unreachable(_) => {
+            deferred(delay(Duration::ZERO), &reason)
         }
-        Denied::Refused(refusal) => match refusal.retry_after() {
-            Some(after) => put_off(later(after), &refusal.to_string()),
-            None => Outcome::Failed { error: refusal.to_string() },
+        // The worker created the pool when it started, so the store has lost it. Upkeep creates it again.
+        AcquireError::Refused(Refusal::UnknownPool { .. }) => deferred(delay(UNAVAILABLE_DELAY), &reason),
+        AcquireError::Refused(refusal) => match refusal.retry_after() {
+            Some(after) => deferred(delay(after), &reason),
+            None => Outcome::Failed { error: reason },
         },
-        Denied::Unreachable(error) => put_off(later(Duration::ZERO), &format!("no slot store: {error}")),
     }
 }
 
@@ -162,19 +138,19 @@ mod tests {
         JobOptions::queue("q").check().unwrap()
     }
 
-    fn of(ended: Ended, attempt: u32) -> Outcome {
-        after_deferrals(ended, attempt, 0)
+    fn of(result: ExecutionResult, attempt: u32) -> Outcome {
+        after_deferrals(result, attempt, 0)
     }
 
-    fn after_deferrals(ended: Ended, attempt: u32, deferrals: u32) -> Outcome {
+    fn after_deferrals(result: ExecutionResult, attempt: u32, deferrals: u32) -> Outcome {
         let started_at = lockgate_core::Timestamp(0);
         let execution = Execution { attempt, number: attempt, started_at, recorded: true, deferrals };
-        outcome(ended, &execution, &options(), 0.5)
+        decide(result, &execution, &options(), 0.5)
     }
 
     #[test]
-    fn an_error_is_retried_until_the_attempts_are_used() {
-        let error = || Ended::Returned(Err(Failure::retry("boom")));
+    fn error_is_retried_until_no_attempt_is_left() {
+        let error = || ExecutionResult::Returned(Err(Failure::retry("boom")));
         assert_eq!(
             of(error(), 1),
             Outcome::Retry { after: Duration::from_millis(2_500), error: String::from("boom") }
@@ -184,30 +160,34 @@ mod tests {
     }
 
     #[test]
-    fn an_overloaded_backend_uses_no_attempt_even_on_the_last_one() {
+    fn overloaded_backend_uses_no_attempt_even_on_the_last_attempt() {
         let class = ErrorClass::Overloaded { retry_after: Some(Duration::from_secs(9)) };
         let failure = Failure::Error { class, error: "429".into(), backend_may_run: false };
-        let Outcome::Deferred { after, .. } = of(Ended::Returned(Err(failure)), 3) else {
+        let Outcome::Deferred { after, .. } = of(ExecutionResult::Returned(Err(failure)), 3) else {
             panic!("not deferred")
         };
         assert_eq!(after, Duration::from_secs(9));
     }
 
     #[test]
-    fn retry_after_of_a_backend_is_cut() {
+    fn retry_after_of_a_backend_is_bounded() {
         let class = ErrorClass::Overloaded { retry_after: Some(Duration::MAX) };
         let failure = Failure::Error { class, error: "429".into(), backend_may_run: false };
-        let Outcome::Deferred { after, .. } = of(Ended::Returned(Err(failure)), 1) else {
+        let Outcome::Deferred { after, .. } = of(ExecutionResult::Returned(Err(failure)), 1) else {
             panic!("not deferred")
         };
         assert_eq!(after, LONGEST_RETRY_AFTER);
     }
 
     #[test]
-    fn each_deferral_in_a_row_waits_longer() {
+    fn delay_grows_with_consecutive_deferrals() {
         let overloaded = || {
             let class = ErrorClass::Overloaded { retry_after: None };
-            Ended::Returned(Err(Failure::Error { class, error: "429".into(), backend_may_run: false }))
+            ExecutionResult::Returned(Err(Failure::Error {
+                class,
+                error: "429".into(),
+                backend_may_run: false,
+            }))
         };
         let waits = [0, 1, 2, 3, 9].map(|earlier| match after_deferrals(overloaded(), 1, earlier) {
             Outcome::Deferred { after, .. } => after,
@@ -217,64 +197,82 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_is_away_uses_no_attempt_even_on_the_last_one() {
+    fn unavailable_backend_uses_no_attempt_even_on_the_last_attempt() {
         let failure = Failure::Error {
             class: ErrorClass::Unavailable,
             error: "refused".into(),
             backend_may_run: false,
         };
-        let outcome = of(Ended::Returned(Err(failure)), 3);
+        let outcome = of(ExecutionResult::Returned(Err(failure)), 3);
         assert_eq!(outcome.reason(), Some("unavailable: refused"));
         assert!(matches!(outcome, Outcome::Deferred { after, .. } if after >= Duration::from_secs(1)));
     }
 
     #[test]
-    fn what_is_not_the_jobs_fault_uses_no_attempt() {
-        for cut in [Cut::LeaseLost("lost"), Cut::Stopped] {
-            assert!(matches!(of(Ended::Cut(cut), 3), Outcome::Deferred { .. }));
+    fn lost_lease_and_stopped_worker_use_no_attempt() {
+        for interruption in [Interruption::LeaseLost("lost"), Interruption::WorkerStopped] {
+            assert!(matches!(of(ExecutionResult::Interrupted(interruption), 3), Outcome::Deferred { .. }));
         }
     }
 
+    fn without_slots_of(error: AcquireError, on_busy: OnBusy) -> Outcome {
+        without_slots(error, on_busy, |floor| options().backoff.defer(0, 0.5, floor))
+    }
+
+    fn pool() -> lockgate_core::PoolName {
+        lockgate_core::PoolName::new("nowhere").unwrap()
+    }
+
     #[test]
-    fn no_slot_is_a_deferral_or_a_skip_but_never_a_failure() {
-        let busy = || Denied::Busy { waited: Duration::from_secs(60) };
-        let told =
-            |denied, on_busy| without_slots(denied, on_busy, |floor| options().backoff.defer(0, 0.5, floor));
-        assert!(matches!(told(busy(), OnBusy::Defer), Outcome::Deferred { .. }));
-        assert!(matches!(told(busy(), OnBusy::Skip), Outcome::Skipped { .. }));
-        let held = Denied::Refused(Refusal::Held { retry_after: Duration::from_secs(7) });
-        assert!(matches!(told(held, OnBusy::Skip), Outcome::Deferred { after, .. } if after.as_secs() == 7));
-        let pool = lockgate_core::PoolName::new("nowhere").unwrap();
-        let unknown = Denied::Refused(Refusal::UnknownPool { pool: pool.clone() });
-        assert!(matches!(told(unknown, OnBusy::Defer), Outcome::Deferred { .. }));
+    fn timeout_is_a_deferral_or_a_skip() {
+        let timed_out = || AcquireError::TimedOut { waited: Duration::from_secs(60) };
+        assert!(matches!(without_slots_of(timed_out(), OnBusy::Defer), Outcome::Deferred { .. }));
+        assert!(matches!(without_slots_of(timed_out(), OnBusy::Skip), Outcome::Skipped { .. }));
+    }
+
+    #[test]
+    fn refusals_that_pass_are_deferrals_whatever_the_policy() {
+        let held = AcquireError::Refused(Refusal::Held { retry_after: Duration::from_secs(7) });
+        let deferred = without_slots_of(held, OnBusy::Skip);
+        assert!(matches!(deferred, Outcome::Deferred { after, .. } if after.as_secs() == 7));
+        let unknown = AcquireError::Refused(Refusal::UnknownPool { pool: pool() });
+        assert!(matches!(without_slots_of(unknown, OnBusy::Defer), Outcome::Deferred { .. }));
+    }
+
+    #[test]
+    fn busy_pool_is_a_deferral_or_a_skip_with_the_expected_wait_as_reason() {
         let (wait, max_wait) = (Duration::from_millis(10_012), Duration::from_secs(2));
         let busy = || {
-            Denied::Refused(Refusal::TooBusy { wait, max_wait, retry_after: wait.saturating_sub(max_wait) })
+            let retry_after = wait.saturating_sub(max_wait);
+            AcquireError::Refused(Refusal::TooBusy { wait, max_wait, retry_after })
         };
         let reason = "no slot expected within 2s: the waiters ahead take about 10.012s";
-        let skipped = told(busy(), OnBusy::Skip);
+        let skipped = without_slots_of(busy(), OnBusy::Skip);
         assert!(matches!(skipped, Outcome::Skipped { .. }), "{skipped:?}");
-        assert_eq!(skipped.reason(), Some(reason), "not when to ask again");
-        let deferred = told(busy(), OnBusy::Defer);
+        assert_eq!(skipped.reason(), Some(reason), "the reason does not say when to ask again");
+        let deferred = without_slots_of(busy(), OnBusy::Defer);
         assert!(matches!(deferred, Outcome::Deferred { after, .. } if after >= Duration::from_millis(8_012)));
         assert_eq!(deferred.reason(), Some(reason));
+    }
+
+    #[test]
+    fn job_heavier_than_the_slots_in_force_is_a_deferral_or_a_skip() {
         let retry_after = Duration::from_secs(30);
         let heavy = || {
-            Denied::Refused(Refusal::TooHeavy {
-                pool: pool.clone(),
-                weight: 8,
-                now: 5,
-                most: 10,
-                retry_after,
-            })
+            let refusal = Refusal::TooHeavy { pool: pool(), weight: 8, now: 5, most: 10, retry_after };
+            AcquireError::Refused(refusal)
         };
         let reason =
             "pool nowhere allows one job at most 5 slots now, and this job needs 8; `slots set` raises them";
-        let deferred = told(heavy(), OnBusy::Defer);
+        let deferred = without_slots_of(heavy(), OnBusy::Defer);
         assert!(matches!(deferred, Outcome::Deferred { after, .. } if after >= retry_after), "{deferred:?}");
         assert_eq!(deferred.reason(), Some(reason));
-        assert_eq!(told(heavy(), OnBusy::Skip), Outcome::Skipped { reason: reason.to_owned() });
-        let never = Denied::Refused(Refusal::Never { pool, weight: 9, most: 1 });
-        assert!(matches!(told(never, OnBusy::Defer), Outcome::Failed { .. }));
+        assert_eq!(without_slots_of(heavy(), OnBusy::Skip), Outcome::Skipped { reason: reason.to_owned() });
+    }
+
+    #[test]
+    fn job_that_never_fits_its_pool_fails() {
+        let never = AcquireError::Refused(Refusal::Never { pool: pool(), weight: 9, most: 1 });
+        assert!(matches!(without_slots_of(never, OnBusy::Defer), Outcome::Failed { .. }));
     }
 }

@@ -1,88 +1,139 @@
-//! Step 4 of a job's way: the execution, of one job or of a group that shares it.
+//! Step 4 of a job: the execution, of one job or of a job group that shares it.
 //!
-//! Whatever comes first ends it: the work itself, its deadline, the loss of its slots, the end of everybody it works for.
-//! It must never let one job of a group be ended for another's sake while there is a choice.
+//! An execution ends with the first of these events: the work returns or panics, its deadline passes, its slots are
+//! lost, or all of its jobs are stopped. A job of a group that is stopped alone does not interrupt the others.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use lockgate_core::Failure;
+use lockgate_core::bounds::LONGEST;
+use lockgate_core::ledger::Execution;
+use lockgate_core::{Failure, Fence};
 use tokio::time::{Instant, sleep_until};
 
-use crate::executor::outcome::{Cut, Ended};
-use crate::executor::running::Running;
-use crate::job::Context;
-use crate::job::registry::Entry;
+use super::outcome::{ExecutionResult, Interruption};
+use super::running_jobs::RunningJobs;
+use super::steps::StartedJob;
+use crate::job::registry::RegisteredKind;
+use crate::job::{Context, State};
 use crate::panics::message;
+use crate::slots::Hold;
 use crate::stop::{StopReason, StopSignal};
 use crate::telemetry;
 
-/// One job of an execution. The first holds the slots of all.
-pub(crate) struct Member {
-    pub(crate) ctx: Context,
-    pub(crate) signal: StopSignal,
+/// One job of an execution. The first job of a list is the leader, which holds the slots of all.
+pub(crate) struct RunningJob {
+    ctx: Context,
+    signal: StopSignal,
 }
 
-/// How long an execution may take, and what it came to when it takes longer.
-pub(crate) struct Limit {
+impl RunningJob {
+    pub(crate) fn new(job: &StartedJob<'_>, deadline: Instant, state: State) -> Self {
+        let StartedJob { delivery, hold, start, .. } = job;
+        let execution = start.execution;
+        let signal = hold.as_ref().map_or_else(StopSignal::default, |hold| hold.stop_signal().clone());
+        let ctx = Context {
+            envelope: Arc::clone(&delivery.envelope),
+            attempt: execution.attempt,
+            fence: hold.as_ref().map_or_else(|| fence_without_lease(execution), Hold::fence),
+            deadline,
+            cancelled: signal.token().clone(),
+            state,
+        };
+        Self { ctx, signal }
+    }
+}
+
+/// Returns the fence of an execution that has no lease. Like the fences of leases it grows with the store's clock,
+/// so a kind may gain or lose its pools between two executions.
+fn fence_without_lease(execution: Execution) -> Fence {
+    Fence(u64::try_from(execution.started_at.0).unwrap_or(0).saturating_mul(1_000))
+}
+
+/// How long an execution may take.
+pub(crate) struct TimeLimit {
     pub(crate) longest: Duration,
-    pub(crate) cut: Cut,
+    /// Why the execution ends when it takes longer.
+    interruption: Interruption,
 }
 
-/// An execution that is over.
-pub(crate) struct Over {
-    /// How it ended for each job, in their order.
-    pub(crate) ended: Vec<Ended>,
-    /// Whether the backend may still be at work for it: then its slots are not free yet.
+impl TimeLimit {
+    /// Combines the deadline of the kind with the `max_hold` of its pools. `None`: the job holds no slots.
+    pub(crate) fn new(deadline: Duration, max_hold: Option<Duration>) -> Self {
+        let max_hold = max_hold.unwrap_or(Duration::MAX);
+        let longest = deadline.min(max_hold).min(LONGEST);
+        let interruption = if max_hold < deadline {
+            Interruption::HeldTooLong(longest)
+        } else {
+            Interruption::TimedOut(longest)
+        };
+        Self { longest, interruption }
+    }
+}
+
+/// An execution that has ended.
+pub(crate) struct FinishedExecution {
+    /// One result for each job, in the order of the jobs.
+    pub(crate) results: Vec<ExecutionResult>,
+    /// Whether the backend may still work for the execution, so that its slots are not free yet.
     pub(crate) backend_may_run: bool,
 }
 
-/// Runs them to their end. A job that is stopped is dropped at its next `.await`.
-pub(crate) async fn run(kind: &Entry, members: &[Member], running: &Running, limit: Limit) -> Over {
+/// Runs jobs to their end. An interrupted job is dropped at its next `.await`.
+pub(crate) async fn run(
+    kind: &RegisteredKind,
+    jobs: &[RunningJob],
+    running: &RunningJobs,
+    limit: TimeLimit,
+) -> FinishedExecution {
     let deadline = Instant::now() + limit.longest;
-    let _running: Vec<_> = members.iter().map(|one| running.enter(one.ctx.job(), &one.signal)).collect();
-    let contexts: Vec<Context> = members.iter().map(|one| one.ctx.clone()).collect();
+    let _registered: Vec<_> = jobs.iter().map(|job| running.register(job.ctx.job(), &job.signal)).collect();
+    let contexts: Vec<Context> = jobs.iter().map(|job| job.ctx.clone()).collect();
     let work = AssertUnwindSafe(kind.run(&contexts)).catch_unwind();
-    let cut = tokio::select! {
+    let interruption = tokio::select! {
         biased;
-        reason = must_stop(members) => cut_by(reason),
+        reason = must_stop(jobs) => interruption_by(reason),
         returned = work => match returned {
-            Ok(answers) => {
-                let backend_may_run = answers.iter().any(may_run);
-                let ended = members.iter().zip(answers).map(returned_of).collect();
-                return Over { ended, backend_may_run };
+            Ok(results) => {
+                let backend_may_run = results.iter().any(may_run_on);
+                let results = jobs.iter().zip(results).map(returned_or_stopped).collect();
+                return FinishedExecution { results, backend_may_run };
             }
-            Err(panic) => Cut::Panicked(message(panic.as_ref())),
+            Err(panic) => Interruption::Panicked(message(panic.as_ref())),
         },
-        () = sleep_until(deadline) => limit.cut,
+        () = sleep_until(deadline) => limit.interruption,
     };
-    let ended = members.iter().map(|one| Ended::Cut(one.signal.fired().map_or_else(|| cut.clone(), cut_by)));
-    let ended = ended.collect();
-    // For what they have started elsewhere.
-    members.iter().for_each(|one| one.signal.token().cancel());
-    Over { ended, backend_may_run: true }
+    let of_job = |job: &RunningJob| job.signal.fired().map_or_else(|| interruption.clone(), interruption_by);
+    let results = jobs.iter().map(|job| ExecutionResult::Interrupted(of_job(job))).collect();
+    // Informs work that the jobs have started in other tasks.
+    jobs.iter().for_each(|job| job.signal.token().cancel());
+    FinishedExecution { results, backend_may_run: true }
 }
 
-fn may_run(answer: &Result<(), Failure>) -> bool {
-    matches!(answer, Err(Failure::Error { backend_may_run: true, .. }))
+fn may_run_on(returned: &Result<(), Failure>) -> bool {
+    matches!(returned, Err(Failure::Error { backend_may_run: true, .. }))
 }
 
-/// What the work came to for one job: nothing, when it alone was stopped meanwhile.
-fn returned_of((member, answer): (&Member, Result<(), Failure>)) -> Ended {
-    member.signal.fired().map_or(Ended::Returned(answer), |reason| Ended::Cut(cut_by(reason)))
+/// Ignores what the work returned for a job that was stopped meanwhile.
+fn returned_or_stopped((job, returned): (&RunningJob, Result<(), Failure>)) -> ExecutionResult {
+    match job.signal.fired() {
+        Some(reason) => ExecutionResult::Interrupted(interruption_by(reason)),
+        None => ExecutionResult::Returned(returned),
+    }
 }
 
-/// Ends when the whole execution must: its slots are lost, or nobody is left to work for. An operator's end of one job lets
-/// the others of its group go on, the first's too: its slots are still held.
-async fn must_stop(members: &[Member]) -> StopReason {
-    let signals = members.iter().enumerate();
+/// Completes when the whole execution must stop: its slots are lost, or every job is stopped. When an operator
+/// cancels one job, the others continue, even if it was the leader: its slots are still held.
+async fn must_stop(jobs: &[RunningJob]) -> StopReason {
+    let signals = jobs.iter().enumerate();
     let mut signals: FuturesUnordered<_> =
-        signals.map(|(place, one)| async move { (place, one.signal.stopped().await) }).collect();
+        signals.map(|(index, job)| async move { (index, job.signal.stopped().await) }).collect();
     let mut last = StopReason::Cancelled;
-    while let Some((place, reason)) = signals.next().await {
-        if place == 0 && reason != StopReason::Cancelled {
+    while let Some((index, reason)) = signals.next().await {
+        if index == 0 && reason != StopReason::Cancelled {
             return reason;
         }
         last = reason;
@@ -90,13 +141,13 @@ async fn must_stop(members: &[Member]) -> StopReason {
     last
 }
 
-fn cut_by(reason: StopReason) -> Cut {
+fn interruption_by(reason: StopReason) -> Interruption {
     match reason {
-        StopReason::Cancelled => Cut::Cancelled,
-        StopReason::WorkerStopped | StopReason::StoreLost => Cut::Stopped,
+        StopReason::Cancelled => Interruption::Cancelled,
+        StopReason::WorkerStopped | StopReason::StoreLost => Interruption::WorkerStopped,
         StopReason::LeaseLost | StopReason::NoHeartbeat | StopReason::PoolReset => {
             telemetry::lease_lost(reason);
-            Cut::LeaseLost(reason.as_str())
+            Interruption::LeaseLost(reason.as_str())
         }
     }
 }

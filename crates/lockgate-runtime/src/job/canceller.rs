@@ -1,45 +1,47 @@
-//! How the backend work of a kind is found and ended, when the attempt that began it is not there any more to do so.
+//! How a kind cancels a backend query whose attempt has ended without it.
 //!
-//! A backend that goes on working for a client that is gone keeps its slot: until the kind's `backend_time` has passed, or,
-//! with a canceller, until the backend itself has confirmed that the work is over.
+//! A backend that keeps working for a disconnected client occupies its slot. Without a canceller the slot drains for the
+//! kind's `backend_time`. With one it drains until the backend has confirmed the end of the query.
 
 use async_trait::async_trait;
 use lockgate_core::error::Source;
 use lockgate_core::{Fence, JobId};
 
-/// What an execution may have left behind at the backend.
+/// A backend query that an execution may have left running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Leftover {
-    /// The job.
+pub struct OrphanedQuery {
+    /// The job whose execution started the query.
     pub job: JobId,
-    /// The fence of its execution, as its [`crate::Context`] told it. A later one's is larger, and is none of the leftovers.
+    /// The fence of that execution, see [`crate::Context::fence`]. A query with a larger fence of the same job belongs to
+    /// a later execution and must be left alone.
     pub fence: Fence,
 }
 
-/// Ends backend work. A kind names its canceller in [`crate::Job::canceller`].
+/// Cancels backend queries. A kind returns its canceller from [`crate::Job::canceller`].
 ///
-/// Any process that knows the kind may be asked, several at once too, and more than once for the same leftover. So a job must
-/// be able to tell its backend whose work it is: by an id made of the job and the fence, say.
+/// Any process that knows the kind may call it, also concurrently, and more than once for the same query. So a job must
+/// name its queries at the backend in a way that a canceller can find, for example by an id made of the job and the
+/// fence.
 ///
 /// ```
 /// use async_trait::async_trait;
 /// use lockgate_core::error::Source;
-/// use lockgate_runtime::{Canceller, Leftover};
+/// use lockgate_runtime::{Canceller, OrphanedQuery};
 ///
-/// /// A backend that takes `cancel(id)` and answers whether anything of that id runs.
+/// /// A backend whose `cancel(id)` returns whether a query with that id still runs.
 /// # struct Backend;
 /// # impl Backend { async fn cancel(&self, _: String) -> Result<bool, Source> { Ok(false) } }
-/// struct EndReports(Backend);
+/// struct CancelReports(Backend);
 ///
 /// #[async_trait]
-/// impl Canceller for EndReports {
-///     async fn end(&self, leftovers: &[Leftover]) -> Result<Vec<Leftover>, Source> {
+/// impl Canceller for CancelReports {
+///     async fn end(&self, orphans: &[OrphanedQuery]) -> Result<Vec<OrphanedQuery>, Source> {
 ///         let mut ended = Vec::new();
-///         for leftover in leftovers {
-///             let id = format!("{}-{}", leftover.job, leftover.fence.0);
-///             let runs_still = self.0.cancel(id).await?;
-///             if !runs_still {
-///                 ended.push(*leftover);
+///         for orphan in orphans {
+///             let id = format!("{}-{}", orphan.job, orphan.fence.0);
+///             let still_runs = self.0.cancel(id).await?;
+///             if !still_runs {
+///                 ended.push(*orphan);
 ///             }
 ///         }
 ///         Ok(ended)
@@ -48,13 +50,13 @@ pub struct Leftover {
 /// ```
 #[async_trait]
 pub trait Canceller: Send + Sync + 'static {
-    /// Ends what the backend still does for these executions, and for earlier ones of the same jobs. Answers those for which
-    /// the backend has confirmed that nothing runs and nothing can begin any more: their slots are free at once. The others
-    /// drain on, and are asked for again.
+    /// Cancels the queries of these executions, and of earlier executions of the same jobs.
     ///
-    /// It is given up after 30 s.
+    /// Returns the executions for which the backend has confirmed that no query runs and none can start any more. Their
+    /// slots are released at once. The slots of the others keep draining, and the canceller is called for them again. A
+    /// call that takes longer than 30 s is dropped, and then all slots keep draining.
     ///
     /// # Errors
-    /// When the backend does not say: then all of them drain on.
-    async fn end(&self, leftovers: &[Leftover]) -> Result<Vec<Leftover>, Source>;
+    /// When the backend cannot confirm anything. All slots keep draining.
+    async fn end(&self, orphans: &[OrphanedQuery]) -> Result<Vec<OrphanedQuery>, Source>;
 }

@@ -1,8 +1,9 @@
-//! Limits in a stage: each worker reports what its jobs came to, and what all of them report moves the limit.
+//! Moves limits along their ramps. Each worker reports the results of its executions, and the reports of all workers
+//! together decide when a limit moves to another step.
 //!
-//! The decision is [`Ramp::decide`], over the samples of all workers and the age of the stage by the
-//! store's clock. A move is a compare-and-set on the version that was decided on: of several workers that
-//! decide the same, one moves the limit, and a report counts for the stage in which its jobs began.
+//! [`Ramp::decide`] makes the decision, from the samples of all workers and the age of the step by the store's clock. A
+//! move is a compare-and-set on the version of the limit that the decision is based on. So when several workers decide
+//! the same, one of them moves the limit, and a report counts only for the step in which its executions began.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,143 +17,159 @@ use lockgate_limits::{
 use tokio::time::Instant;
 
 use super::pool_ramp::PoolRamp;
-use crate::executor::outcome::{Cut, Ended};
+use crate::executor::outcome::{ExecutionResult, Interruption};
 
-/// The limits that are in a stage, as this worker knows them.
+/// The ramps of a worker's limits.
 #[derive(Debug, Default)]
-pub(super) struct Staging {
+pub(super) struct Ramps {
     configured: BTreeMap<String, Ramp>,
-    /// Of a limit that nobody configured.
+    /// The ramp of a limit that has none configured.
     default: Ramp,
-    limits: Mutex<BTreeMap<String, Staged>>,
+    /// The limits whose ramp is under way.
+    active: Mutex<BTreeMap<String, ActiveRamp>>,
 }
 
+/// What this worker has counted for the current step of a limit.
 #[derive(Debug)]
-struct Staged {
+struct ActiveRamp {
     version: u64,
-    /// When this worker saw the version first. Jobs that began earlier say nothing about the stage.
+    /// When this worker first read this version. Executions that began earlier do not count for the step.
     since: Instant,
     max_p95: Duration,
-    /// What is not reported yet.
+    /// Samples that are not reported yet.
     samples: Samples,
 }
 
-impl Staging {
+impl Ramps {
     pub(super) fn new(configured: BTreeMap<String, Ramp>) -> Self {
         Self { configured, ..Self::default() }
     }
 
-    /// Counts an execution under these limits.
-    pub(super) fn sample(&self, names: impl Iterator<Item = String>, ended: &Ended, ran: Duration) {
-        let Some(is_failed) = is_failed(ended) else { return };
-        let mut limits = self.limits();
-        if limits.is_empty() {
+    /// Counts an execution for the limits of these names.
+    pub(super) fn sample(
+        &self,
+        names: impl Iterator<Item = String>,
+        result: &ExecutionResult,
+        ran: Duration,
+    ) {
+        let Some(is_failed) = is_failed(result) else { return };
+        let mut active = self.active();
+        if active.is_empty() {
             return;
         }
         let now = Instant::now();
         for name in names {
-            if let Some(staged) = limits.get_mut(&name)
-                && now.saturating_duration_since(staged.since) >= ran
+            if let Some(ramp) = active.get_mut(&name)
+                && now.saturating_duration_since(ramp.since) >= ran
             {
-                staged.samples.count(is_failed, ran > staged.max_p95);
+                ramp.samples.count(is_failed, ran > ramp.max_p95);
             }
         }
     }
 
-    /// Reports what was counted of a limit, and moves it where all reports together say so.
-    pub(super) async fn follow(&self, status: &LimitStatus, chunks: &dyn TokenStore, slots: &Arc<dyn Slots>) {
-        let Ok(note) = status.note.parse::<RampState>() else {
-            if self.limits().remove(&status.name).is_some() {
-                // Whoever ended the ramp may not have come to the slots.
+    /// Reports the samples of a limit, and moves the limit when all reports together say so.
+    pub(super) async fn follow(
+        &self,
+        status: &LimitStatus,
+        token_store: &dyn TokenStore,
+        slots: &Arc<dyn Slots>,
+    ) {
+        let Ok(state) = status.note.parse::<RampState>() else {
+            if self.active().remove(&status.name).is_some() {
+                // The process that ended the ramp may have crashed before it restored the slots.
                 PoolRamp::read(slots, &status.name).await.apply(None).await;
             }
             return;
         };
-        // Before the limit is read again, so that a ramp that has ended meanwhile is not begun once more.
+        // Read before the report, so that a ramp that ends meanwhile is not put in force again.
         let pool = PoolRamp::read(slots, &status.name).await;
         let ramp = self.configured.get(&status.name).unwrap_or(&self.default);
         let report = self.report(status, ramp);
-        let status = match chunks.report(&status.name, report).await {
+        let status = match token_store.report(&status.name, report).await {
             Ok(Changed::Done(status)) => status,
-            // It was moved meanwhile, and is read again soon.
+            // The limit was changed meanwhile. The next refresh reads it again.
             Ok(Changed::Version(_)) => return,
             Err(error) => return tracing::debug!(limit = status.name, %error, "samples not reported"),
         };
-        match next(ramp, &note, &status) {
-            None => pool.apply(ramp.step(note.place)).await,
-            Some(due) => shift(due, &status.name, ramp, chunks, pool).await,
+        match next_move(ramp, &state, &status) {
+            None => pool.apply(ramp.step(state.place)).await,
+            Some(next) => apply_move(next, &status.name, ramp, token_store, pool).await,
         }
     }
 
-    /// What was counted since the last report. What belongs to another version is dropped.
+    /// Takes the samples since the last report. Drops samples of another version.
     fn report(&self, status: &LimitStatus, ramp: &Ramp) -> Report {
         let (version, max_p95, window) = (status.version, ramp.max_p95, ramp.window());
-        let mut limits = self.limits();
-        let staged = limits.entry(status.name.clone()).or_insert_with(|| Staged::new(version, max_p95));
-        if staged.version != version {
-            *staged = Staged::new(version, max_p95);
+        let mut active = self.active();
+        let counted = active.entry(status.name.clone()).or_insert_with(|| ActiveRamp::new(version, max_p95));
+        if counted.version != version {
+            *counted = ActiveRamp::new(version, max_p95);
         }
-        Report { version, samples: std::mem::take(&mut staged.samples), window }
+        Report { version, samples: std::mem::take(&mut counted.samples), window }
     }
 
-    fn limits(&self) -> MutexGuard<'_, BTreeMap<String, Staged>> {
-        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    fn active(&self) -> MutexGuard<'_, BTreeMap<String, ActiveRamp>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Staged {
+impl ActiveRamp {
     fn new(version: u64, max_p95: Duration) -> Self {
         Self { version, since: Instant::now(), max_p95, samples: Samples::default() }
     }
 }
 
-/// A change of stage that is due.
-struct Due {
+/// A move of a limit to another step.
+struct Move {
     change: LimitChange,
-    /// Where it leads to; `None`: the ramp end.
-    place: Option<usize>,
+    /// The index of the new step. `None`: the ramp ends.
+    step: Option<usize>,
     why: &'static str,
 }
 
-/// Moves the limit, unless another worker was first, and then its slots.
-async fn shift(due: Due, limit: &str, ramp: &Ramp, chunks: &dyn TokenStore, pool: PoolRamp<'_>) {
-    let Due { change, place, why } = due;
-    match chunks.set(limit, change).await {
+/// Moves the limit and then its slots. Does nothing when another worker has moved it first.
+async fn apply_move(next: Move, limit: &str, ramp: &Ramp, token_store: &dyn TokenStore, pool: PoolRamp<'_>) {
+    let Move { change, step, why } = next;
+    match token_store.set(limit, change).await {
         Ok(Changed::Done(_)) => {
-            tracing::warn!(limit, stage = place.map(|place| place + 1), why, "limit moved");
-            pool.apply(place.and_then(|place| ramp.step(place))).await;
+            tracing::warn!(limit, step = step.map(|step| step + 1), why, "limit moved");
+            pool.apply(step.and_then(|step| ramp.step(step))).await;
         }
         Ok(Changed::Version(_)) => {}
-        Err(error) => tracing::warn!(limit, %error, "limit not moved"),
+        Err(error) => tracing::warn!(limit, %error, "limit not moved, retrying"),
     }
 }
 
-/// The change that is due; `None`: nothing changes.
-fn next(ramp: &Ramp, note: &RampState, status: &LimitStatus) -> Option<Due> {
+/// Decides the next move. `None`: the limit stays at its step.
+fn next_move(ramp: &Ramp, state: &RampState, status: &LimitStatus) -> Option<Move> {
     if ramp.steps.is_empty() {
-        let why = "its ramp are not configured any more";
-        return Some(Due { change: note.end(status.version), place: None, why });
+        let why = "its ramp is no longer configured";
+        return Some(Move { change: state.end(status.version), step: None, why });
     }
-    let place = note.place.min(ramp.steps.len() - 1);
-    let (place, why) = match ramp.decide(place, status.samples, status.age) {
+    let step = state.place.min(ramp.steps.len() - 1);
+    let (step, why) = match ramp.decide(step, status.samples, status.age) {
         RampDecision::Stay(_) => return None,
-        RampDecision::Forward => (place + 1, "it kept within its thresholds"),
-        RampDecision::Back(Exceeded::ErrorRate) => (place.saturating_sub(1), "too many jobs failed"),
-        RampDecision::Back(Exceeded::P95) => (place.saturating_sub(1), "jobs took too long"),
+        RampDecision::Forward => (step + 1, "it kept within its thresholds"),
+        RampDecision::Back(Exceeded::ErrorRate) => (step.saturating_sub(1), "too many jobs failed"),
+        RampDecision::Back(Exceeded::P95) => (step.saturating_sub(1), "jobs took too long"),
     };
-    let note = RampState { place, configured: note.configured, why: why.to_owned() };
-    Some(Due { change: note.change(ramp, status.version), place: Some(place), why })
+    let state = RampState { place: step, configured: state.configured, why: why.to_owned() };
+    Some(Move { change: state.change(ramp, status.version), step: Some(step), why })
 }
 
-/// Whether an execution says that its backend fails; `None`: it says nothing.
-fn is_failed(ended: &Ended) -> Option<bool> {
-    match ended {
-        Ended::Returned(Ok(()) | Err(Failure::Skip { .. })) => Some(false),
-        // The backend was not asked.
-        Ended::Returned(Err(Failure::Error { class: ErrorClass::Unavailable, .. })) => None,
-        Ended::Returned(Err(Failure::Error { .. }))
-        | Ended::Cut(Cut::Panicked(_) | Cut::TimedOut(_) | Cut::HeldTooLong(_)) => Some(true),
-        // That was not the backend.
-        Ended::Cut(Cut::LeaseLost(_) | Cut::Cancelled | Cut::Stopped) => None,
+/// Returns whether an execution shows that its backend fails. `None`: the execution says nothing about the backend.
+fn is_failed(result: &ExecutionResult) -> Option<bool> {
+    match result {
+        ExecutionResult::Returned(Ok(()) | Err(Failure::Skip { .. })) => Some(false),
+        // The backend was not reached.
+        ExecutionResult::Returned(Err(Failure::Error { class: ErrorClass::Unavailable, .. })) => None,
+        ExecutionResult::Returned(Err(Failure::Error { .. }))
+        | ExecutionResult::Interrupted(
+            Interruption::Panicked(_) | Interruption::TimedOut(_) | Interruption::HeldTooLong(_),
+        ) => Some(true),
+        // The backend did not cause these.
+        ExecutionResult::Interrupted(
+            Interruption::LeaseLost(_) | Interruption::Cancelled | Interruption::WorkerStopped,
+        ) => None,
     }
 }

@@ -1,4 +1,4 @@
-//! A place in line: kept through the wait, and given up when the wait is dropped.
+//! A ticket in the wait queue of the slot store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,66 +8,74 @@ use lockgate_core::lease::{Lease, Refusal, SlotRequest};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Hold, Inner, Left};
-use crate::executor::outcome::Denied;
+use super::session::{Left, SlotSession};
+use super::{AcquireError, Hold};
 
-/// A place in line. Dropped in the middle of a wait, it is given up.
-pub(super) struct Place {
-    inner: Arc<Inner>,
+/// A request that is registered in the table of this process, and may wait in the store's wait queue. A ticket that is
+/// dropped while it is open leaves the wait queue.
+pub(super) struct Ticket {
+    session: Arc<SlotSession>,
     lease: LeaseId,
     granted: oneshot::Receiver<Lease>,
-    open: bool,
+    is_open: bool,
 }
 
-impl Place {
-    pub(super) fn take(inner: &Arc<Inner>, request: &SlotRequest) -> Result<Self, Denied> {
-        // In the table before the store is asked: a push may overtake the answer.
-        match inner.table.wait(request) {
-            Some(granted) => Ok(Self { inner: Arc::clone(inner), lease: request.lease, granted, open: true }),
-            None => Err(Denied::Refused(Refusal::Held { retry_after: inner.session.timing.ttl })),
+impl Ticket {
+    /// Registers a request before the store is called, because a notification may arrive before the store's reply.
+    ///
+    /// Fails when this process waits for the lease, or holds it, already. The store would grant the same lease to the
+    /// same session again, and the job would run twice at once.
+    pub(super) fn register(session: &Arc<SlotSession>, request: &SlotRequest) -> Result<Self, AcquireError> {
+        let session = Arc::clone(session);
+        match session.table.register(request) {
+            Some(granted) => Ok(Self { session, lease: request.lease, granted, is_open: true }),
+            None => Err(AcquireError::Refused(Refusal::Held { retry_after: session.id.timing.ttl })),
         }
     }
 
+    /// Closes the ticket with a granted lease.
     pub(super) fn granted(&mut self, lease: Lease) -> Hold {
-        self.open = false;
-        self.inner.hold(lease)
+        self.is_open = false;
+        self.session.hold(lease)
     }
 
-    pub(super) fn refused(&mut self, refusal: Refusal) -> Denied {
-        self.open = false;
-        self.inner.table.forget(self.lease);
-        Denied::Refused(refusal)
+    /// Closes the ticket of a refused request.
+    pub(super) fn refused(&mut self, refusal: Refusal) -> AcquireError {
+        self.is_open = false;
+        self.session.table.forget(self.lease);
+        AcquireError::Refused(refusal)
     }
 
-    pub(super) async fn wait(mut self, until: Instant, longest: Duration) -> Result<Hold, Denied> {
-        if let Ok(Ok(lease)) = timeout_at(until, &mut self.granted).await {
+    /// Waits for the grant until `deadline`, then leaves the wait queue. `max_wait` is reported in the error.
+    pub(super) async fn wait(mut self, deadline: Instant, max_wait: Duration) -> Result<Hold, AcquireError> {
+        if let Ok(Ok(lease)) = timeout_at(deadline, &mut self.granted).await {
             return Ok(self.granted(lease));
         }
-        let denied = match self.inner.leave(self.lease).await {
+        let error = match self.session.leave(self.lease).await {
             Left::Granted(lease) => return Ok(self.granted(lease)),
-            Left::Stranded(refusal) => Denied::Refused(refusal),
-            // A push may have come while we were leaving.
+            Left::Stranded(refusal) => AcquireError::Refused(refusal),
+            // A notification may have arrived while the request left the wait queue.
             Left::Waiting => match self.granted.try_recv() {
                 Ok(lease) => return Ok(self.granted(lease)),
-                Err(_) => Denied::Busy { waited: longest },
+                Err(_) => AcquireError::TimedOut { waited: max_wait },
             },
         };
-        self.open = false;
-        self.inner.table.forget(self.lease);
-        Err(denied)
+        self.is_open = false;
+        self.session.table.forget(self.lease);
+        Err(error)
     }
 }
 
-impl Drop for Place {
+impl Drop for Ticket {
     fn drop(&mut self) {
-        if !self.open {
+        if !self.is_open {
             return;
         }
-        let (inner, lease) = (Arc::clone(&self.inner), self.lease);
-        self.inner.tracker.spawn(async move {
-            match inner.leave(lease).await {
-                Left::Granted(lease) => drop(inner.hold(lease)),
-                Left::Stranded(_) | Left::Waiting => inner.table.forget(lease),
+        let (session, lease) = (Arc::clone(&self.session), self.lease);
+        self.session.tracker.spawn(async move {
+            match session.leave(lease).await {
+                Left::Granted(lease) => drop(session.hold(lease)),
+                Left::Stranded(_) | Left::Waiting => session.table.forget(lease),
             }
         });
     }

@@ -1,7 +1,7 @@
-//! Takes deliveries of a queue and hands each, or a group of a kind that runs in groups, to the executor, until the worker
-//! drains.
+//! Receives the deliveries of each queue and passes them to the executor until the worker drains.
 //!
-//! It never holds more than the broker's window: what is not settled is not replaced.
+//! The number of deliveries in flight is bounded by the prefetch of the subscription: the broker sends another delivery
+//! only after one was acknowledged.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,71 +14,80 @@ use lockgate_core::{Engine, QueueName};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
+use super::job_groups::OpenGroups;
 use crate::executor::Executor;
-use crate::executor::shares;
+use crate::executor::prefetch::prefetch;
 use crate::panics;
-use crate::worker::job_groups::Gathering;
 
-/// How long to wait before a subscription that ended is made again.
-const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
+/// How long to wait before subscribing again after a subscription has ended.
+const RESUBSCRIBE_DELAY: Duration = Duration::from_secs(1);
 
-/// How long deliveries stay with a worker that panicked over them, so that they do not come back to it at once, forever.
-const AFTER_PANIC: Duration = Duration::from_secs(1);
+/// How long a worker keeps a delivery whose execution panicked outside the job, so that the delivery does not return to
+/// the worker at once, forever.
+const PANIC_DELAY: Duration = Duration::from_secs(1);
 
-/// Starts the intake of every queue: each has an equal part of `concurrency`, at least one place for each of its kinds.
+/// Starts one task for each queue. Each queue gets an equal part of `concurrency`, at least one delivery for each of its
+/// kinds.
 pub(crate) fn start(engine: &Engine, executor: &Arc<Executor>, concurrency: u32, jobs: &TaskTracker) {
     for queue in executor.registry.queues() {
-        let window = shares::prefetch(&executor.registry, &queue, concurrency);
-        jobs.spawn(take(engine.clone(), queue, window, Arc::clone(executor), jobs.clone()));
+        let prefetch = prefetch(&executor.registry, &queue, concurrency);
+        jobs.spawn(consume(engine.clone(), queue, prefetch, Arc::clone(executor), jobs.clone()));
     }
 }
 
-async fn take(engine: Engine, queue: QueueName, window: u32, executor: Arc<Executor>, jobs: TaskTracker) {
-    let draining = executor.draining.clone();
+async fn consume(
+    engine: Engine,
+    queue: QueueName,
+    prefetch: u32,
+    executor: Arc<Executor>,
+    jobs: TaskTracker,
+) {
+    let draining = executor.admission.draining.clone();
     while !draining.is_cancelled() {
-        let subscribing = engine.broker.subscribe(&queue, window);
+        let subscribing = engine.broker.subscribe(&queue, prefetch);
         match draining.run_until_cancelled(subscribing).await {
             None => return,
-            Some(Ok(mut deliveries)) => hand_on(deliveries.as_mut(), &executor, &jobs).await,
+            Some(Ok(mut deliveries)) => execute_all(deliveries.as_mut(), &executor, &jobs).await,
             Some(Err(error)) => {
-                tracing::warn!(%queue, error = chain(&error), "cannot subscribe; trying again")
+                tracing::warn!(%queue, error = chain(&error), "cannot subscribe, retrying")
             }
         }
-        draining.run_until_cancelled(tokio::time::sleep(SUBSCRIBE_AGAIN)).await;
+        draining.run_until_cancelled(tokio::time::sleep(RESUBSCRIBE_DELAY)).await;
     }
 }
 
-/// Hands deliveries on until the subscription ends or the worker drains; in the second case it is kept until the
-/// last of them is settled, because its end would have them delivered again.
-async fn hand_on(deliveries: &mut dyn Deliveries, executor: &Arc<Executor>, jobs: &TaskTracker) {
-    let mine = TaskTracker::new();
-    let mut gathering = Gathering::default();
+/// Executes deliveries until the subscription ends or the worker drains. When the worker drains, the subscription is kept
+/// until the last delivery is acknowledged, because the broker delivers unacknowledged messages again when it ends.
+async fn execute_all(deliveries: &mut dyn Deliveries, executor: &Arc<Executor>, jobs: &TaskTracker) {
+    let of_subscription = TaskTracker::new();
+    let mut groups = OpenGroups::default();
     loop {
         let ready = tokio::select! {
             biased;
-            () = executor.draining.cancelled() => break,
-            () = until(gathering.closes_at()) => gathering.closed(Instant::now()),
+            () = executor.admission.draining.cancelled() => break,
+            () = until(groups.next_close()) => groups.take_closed(Instant::now()),
             received = deliveries.next() => match received {
                 Ok(batch) => {
                     let now = Instant::now();
-                    batch.into_iter().filter_map(|one| gathering.put(one, &executor.registry, now)).collect()
+                    let add = |delivery| groups.add(delivery, &executor.registry, now);
+                    batch.into_iter().filter_map(add).collect()
                 }
                 Err(error) => {
                     tracing::warn!(
                         error = chain(&error),
-                        "subscription ended; what was at hand may be delivered again"
+                        "subscription ended, resubscribing; deliveries in flight may be delivered again"
                     );
                     return;
                 }
             },
         };
         for group in ready {
-            see_through(group, executor, jobs, &mine);
+            spawn_execution(group, executor, jobs, &of_subscription);
         }
     }
-    gathering.all().for_each(|one| see_through(vec![one], executor, jobs, &mine));
-    mine.close();
-    mine.wait().await;
+    groups.into_deliveries().for_each(|one| spawn_execution(vec![one], executor, jobs, &of_subscription));
+    of_subscription.close();
+    of_subscription.wait().await;
 }
 
 async fn until(time: Option<Instant>) {
@@ -88,31 +97,35 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-fn see_through(group: Vec<Delivery>, executor: &Arc<Executor>, jobs: &TaskTracker, mine: &TaskTracker) {
+/// Executes deliveries in a task of their own. Returns them to their queue when the worker drains already, or when the
+/// executor panics.
+fn spawn_execution(
+    group: Vec<Delivery>,
+    executor: &Arc<Executor>,
+    jobs: &TaskTracker,
+    of_subscription: &TaskTracker,
+) {
     let executor = Arc::clone(executor);
-    let token = mine.token();
-    let at_hand: Vec<_> = group.iter().map(|_| executor.records.at_hand()).collect();
+    let token = of_subscription.token();
+    let in_flight: Vec<_> = group.iter().map(|_| executor.ledger_writer.delivery_in_flight()).collect();
     jobs.spawn(async move {
+        let draining = &executor.admission.draining;
         let tags: Vec<DeliveryTag> = group.iter().map(|delivery| delivery.tag).collect();
-        if executor.draining.is_cancelled() {
-            give_back(tags, &executor).await;
+        if draining.is_cancelled() {
+            return_to_queue(tags, &executor).await;
         } else if let Err(panic) = AssertUnwindSafe(executor.execute(group)).catch_unwind().await {
             let panic = panics::message(panic.as_ref());
-            tracing::error!(
-                panic,
-                deliveries = tags.len(),
-                "worker panicked over a job; its delivery is returned"
-            );
-            executor.draining.run_until_cancelled(tokio::time::sleep(AFTER_PANIC)).await;
-            give_back(tags, &executor).await;
+            tracing::error!(panic, deliveries = tags.len(), "executor panicked, returning the deliveries");
+            draining.run_until_cancelled(tokio::time::sleep(PANIC_DELAY)).await;
+            return_to_queue(tags, &executor).await;
         }
-        drop((at_hand, token));
+        drop((in_flight, token));
     });
 }
 
-/// Returns deliveries to their queue. One that has ended already is passed over.
-async fn give_back(tags: Vec<DeliveryTag>, executor: &Executor) {
+/// Returns deliveries to their queue. The broker ignores a delivery that was acknowledged before.
+async fn return_to_queue(tags: Vec<DeliveryTag>, executor: &Executor) {
     for tag in tags {
-        executor.records.mark(Disposition::Return(tag)).await;
+        executor.acknowledge(Disposition::Return(tag)).await;
     }
 }

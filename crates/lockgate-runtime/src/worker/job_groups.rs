@@ -1,7 +1,7 @@
-//! Gathers deliveries of a kind that runs in groups. Pure: it is told what time it is.
+//! Collects deliveries of one kind into job groups. Pure; callers pass the current time.
 //!
-//! It must never keep a delivery long for the sake of a fuller group, nor put one in a group that was on its way before:
-//! whatever kept that one from its end would keep the others from theirs.
+//! A delivery waits at most [`LINGER`] for its group to fill. A job that was delivered before never joins a group, so that
+//! whatever interrupted it does not affect the other jobs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,53 +12,55 @@ use tokio::time::Instant;
 
 use crate::job::registry::Registry;
 
-/// How long a group waits for more. Messages of one batch arrive within a few milliseconds of each other.
+/// How long a group waits for more deliveries. Messages of one batch arrive within a few milliseconds of each other.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// Groups that are not full yet.
+/// Groups that are not full yet, at most one for each kind.
 #[derive(Default)]
-pub(crate) struct Gathering {
-    open: BTreeMap<Kind, Open>,
+pub(crate) struct OpenGroups {
+    groups: BTreeMap<Kind, OpenGroup>,
 }
 
-struct Open {
+struct OpenGroup {
     deliveries: Vec<Delivery>,
     closes_at: Instant,
 }
 
-impl Gathering {
-    /// Takes a delivery in; answers with what is to run now: itself, or the group that it made full.
-    pub(crate) fn put(
+impl OpenGroups {
+    /// Adds a delivery. Returns the deliveries to execute now: the group that is full, or the delivery alone when its kind
+    /// has no groups.
+    pub(crate) fn add(
         &mut self,
         delivery: Delivery,
         registry: &Registry,
         now: Instant,
     ) -> Option<Vec<Delivery>> {
         let Some((kind, size)) = group_of(&delivery, registry) else { return Some(vec![delivery]) };
-        let open = Open { deliveries: Vec::new(), closes_at: now + LINGER };
-        let open = self.open.entry(kind.clone()).or_insert(open);
-        open.deliveries.push(delivery);
-        let full = open.deliveries.len() >= size;
-        full.then(|| self.open.remove(&kind)).flatten().map(|open| open.deliveries)
+        let group = OpenGroup { deliveries: Vec::new(), closes_at: now + LINGER };
+        let group = self.groups.entry(kind.clone()).or_insert(group);
+        group.deliveries.push(delivery);
+        let is_full = group.deliveries.len() >= size;
+        is_full.then(|| self.groups.remove(&kind)).flatten().map(|group| group.deliveries)
     }
 
-    /// When the next group closes, full or not.
-    pub(crate) fn closes_at(&self) -> Option<Instant> {
-        self.open.values().map(|open| open.closes_at).min()
+    /// Returns when the next group closes. `None`: no group is open.
+    pub(crate) fn next_close(&self) -> Option<Instant> {
+        self.groups.values().map(|group| group.closes_at).min()
     }
 
-    /// The groups whose time is over.
-    pub(crate) fn closed(&mut self, now: Instant) -> Vec<Vec<Delivery>> {
-        self.open.extract_if(.., |_, open| open.closes_at <= now).map(|(_, open)| open.deliveries).collect()
+    /// Removes and returns the groups whose time is over, full or not.
+    pub(crate) fn take_closed(&mut self, now: Instant) -> Vec<Vec<Delivery>> {
+        let closed = self.groups.extract_if(.., |_, group| group.closes_at <= now);
+        closed.map(|(_, group)| group.deliveries).collect()
     }
 
-    /// All that is left.
-    pub(crate) fn all(self) -> impl Iterator<Item = Delivery> {
-        self.open.into_values().flat_map(|open| open.deliveries)
+    /// Returns the deliveries of all open groups.
+    pub(crate) fn into_deliveries(self) -> impl Iterator<Item = Delivery> {
+        self.groups.into_values().flat_map(|group| group.deliveries)
     }
 }
 
-/// The kind and the size of the group that it may join.
+/// Returns the kind and the size of the group that a delivery may join.
 fn group_of(delivery: &Delivery, registry: &Registry) -> Option<(Kind, usize)> {
     let envelope = delivery.message.as_ref().ok()?;
     let group = registry.get(&envelope.kind)?.options.group;
@@ -114,27 +116,27 @@ mod tests {
     }
 
     #[test]
-    fn a_full_group_runs_at_once_and_one_that_is_not_when_its_time_is_over() {
+    fn group_is_ready_when_it_is_full_or_its_time_is_over() {
         let (registry, now) = (registry(), Instant::now());
-        let mut gathering = Gathering::default();
-        let mut put = |at| gathering.put(delivery("grouped"), &registry, at).map_or(0, |group| group.len());
-        assert_eq!([put(now), put(now), put(now), put(now + LINGER / 2)], [0, 0, 3, 0]);
-        let closes_at = gathering.closes_at().unwrap();
+        let mut groups = OpenGroups::default();
+        let mut add = |at| groups.add(delivery("grouped"), &registry, at).map_or(0, |group| group.len());
+        assert_eq!([add(now), add(now), add(now), add(now + LINGER / 2)], [0, 0, 3, 0]);
+        let closes_at = groups.next_close().unwrap();
         assert_eq!(closes_at, now + LINGER / 2 + LINGER);
-        assert!(gathering.closed(now + LINGER).is_empty());
-        assert_eq!(gathering.closed(closes_at).iter().map(Vec::len).collect::<Vec<_>>(), [1]);
-        assert_eq!((gathering.closes_at(), gathering.all().count()), (None, 0));
+        assert!(groups.take_closed(now + LINGER).is_empty());
+        assert_eq!(groups.take_closed(closes_at).iter().map(Vec::len).collect::<Vec<_>>(), [1]);
+        assert_eq!((groups.next_close(), groups.into_deliveries().count()), (None, 0));
     }
 
     #[test]
-    fn what_was_on_its_way_before_and_what_has_no_groups_runs_alone_at_once() {
+    fn redelivered_and_retried_jobs_and_kinds_without_groups_run_alone_at_once() {
         let (registry, now) = (registry(), Instant::now());
-        let mut gathering = Gathering::default();
-        let again = Delivery { redelivered: true, ..delivery("grouped") };
+        let mut groups = OpenGroups::default();
+        let redelivered = Delivery { redelivered: true, ..delivery("grouped") };
         let mut retried = delivery("grouped");
         retried.message.as_mut().unwrap().dispatch = 2;
-        for alone in [again, retried, delivery("unknown")] {
-            assert_eq!(gathering.put(alone.clone(), &registry, now), Some(vec![alone]));
+        for alone in [redelivered, retried, delivery("unknown")] {
+            assert_eq!(groups.add(alone.clone(), &registry, now), Some(vec![alone]));
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The wait for a store that is away when a process starts: longer from time to time, without end, and told of once.
+//! Backoff between attempts to reach a store when a process starts.
 //!
-//! It must never decide what is worth waiting for: its caller does.
+//! The caller decides which errors are worth another attempt.
 
 use std::time::Duration;
 
@@ -8,33 +8,35 @@ use tokio_util::sync::CancellationToken;
 
 use crate::outage::LoggedCauses;
 
-const FIRST: Duration = Duration::from_millis(250);
-const LONGEST: Duration = Duration::from_secs(5);
+const FIRST_DELAY: Duration = Duration::from_millis(250);
+const MAX_DELAY: Duration = Duration::from_secs(5);
 
-/// The waits between the attempts to reach a store.
+/// Waits between the attempts to reach a store: 250 ms at first, doubled up to 5 s, with jitter. The number of attempts
+/// is not limited.
 #[derive(Debug)]
-pub struct Patience {
+pub struct ReconnectBackoff {
     next: Duration,
     logged: LoggedCauses,
 }
 
-impl Default for Patience {
+impl Default for ReconnectBackoff {
     fn default() -> Self {
-        Self { next: FIRST, logged: LoggedCauses::default() }
+        Self { next: FIRST_DELAY, logged: LoggedCauses::default() }
     }
 }
 
-impl Patience {
-    /// Waits before the next attempt; `why` the last one failed is logged when it is a new reason.
-    /// Answers whether there is to be a next one: not when `stop` fires, which ends the wait at once.
-    pub async fn wait(&mut self, why: String, stop: &CancellationToken) -> bool {
-        if self.logged.is_new(&why) {
-            tracing::warn!(error = why, "a store is away; it is asked again until it answers");
+impl ReconnectBackoff {
+    /// Waits before the next attempt. Logs `cause`, the error of the last attempt, once for each distinct cause.
+    ///
+    /// Returns `false` when `stop` fires, which ends the wait at once.
+    pub async fn wait(&mut self, cause: String, stop: &CancellationToken) -> bool {
+        if self.logged.is_new(&cause) {
+            tracing::warn!(error = cause, "store unreachable, retrying");
         }
-        // Half of it by chance: many processes that wait for one store do not all come at once.
-        let wait = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.next = (self.next * 2).min(LONGEST);
-        stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some()
+        // Half of the delay is random, so that the processes that wait for a store do not reconnect all at once.
+        let delay = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.next = (self.next * 2).min(MAX_DELAY);
+        stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_some()
     }
 }
 
@@ -45,17 +47,17 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn waits_grow_to_a_bound_and_end_at_once_when_told_to() {
-        let (mut patience, stop) = (Patience::default(), CancellationToken::new());
-        let begun = Instant::now();
+    async fn delay_grows_to_its_maximum_and_ends_at_once_when_stopped() {
+        let (mut backoff, stop) = (ReconnectBackoff::default(), CancellationToken::new());
+        let started_at = Instant::now();
         for _ in 0..20 {
-            assert!(patience.wait(String::from("away"), &stop).await);
+            assert!(backoff.wait(String::from("away"), &stop).await);
         }
-        let took = begun.elapsed();
+        let took = started_at.elapsed();
         assert!(took > Duration::from_secs(40) && took < Duration::from_secs(100), "{took:?}");
         stop.cancel();
-        let begun = Instant::now();
-        assert!(!patience.wait(String::from("away"), &stop).await);
-        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let started_at = Instant::now();
+        assert!(!backoff.wait(String::from("away"), &stop).await);
+        assert_eq!(started_at.elapsed(), Duration::ZERO);
     }
 }

@@ -1,14 +1,14 @@
-//! How a worker stands, for whoever asks whether it is ready. It is never read to decide anything about a job.
+//! The state of a worker, for readiness checks. No decision about a job depends on it.
 
-/// How a worker stands.
+/// The state of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkerState {
-    /// It has not begun.
+    /// The worker was created and has not connected yet.
     Starting,
-    /// The slot store is away, for this reason; it is asked again and again.
+    /// A store is unreachable, with this error. The worker keeps trying to connect.
     Waiting(String),
-    /// It takes deliveries.
+    /// The worker receives deliveries.
     Running,
-    /// It takes nothing new.
+    /// The worker starts no new jobs and waits for those that run.
     Draining,
 }
