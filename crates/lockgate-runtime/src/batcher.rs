@@ -1,10 +1,11 @@
 //! Batches concurrent calls of one kind: items that arrive while a call is under way share the next call.
 //!
-//! An item that arrives alone is sent at once, and batches grow with the load. Calls that nobody waits for may be delayed,
-//! so that their batches grow further. With one call at a time, items are sent in their order.
+//! An item that arrives alone is sent at once, and batches grow with the load. Calls that nobody waits for
+//! may be delayed, so that their batches grow further. With one call at a time, items are sent in their
+//! order.
 //!
-//! When a call fails permanently or panics, each of its items is called again alone, so that one item that the store
-//! refuses does not fail the others.
+//! When a call fails permanently or panics, each of its items is called again alone, so that one item that
+//! the store refuses does not fail the others.
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,8 @@ use crate::panics;
 /// The result of one item. All items of a failed call share its error.
 pub(crate) type BatchResult<R> = Result<R, Arc<EngineError>>;
 
-/// The most items in one call. A store handles this many in one transaction without delaying other transactions for long.
+/// The most items in one call. A store handles this many in one transaction without delaying other
+/// transactions for long.
 pub(crate) const MAX_BATCH: usize = 256;
 
 /// Sends items in batches.
@@ -42,8 +44,8 @@ type Reply<R> = oneshot::Sender<BatchResult<R>>;
 pub(crate) struct BatchDelay {
     /// The least time between the beginnings of two calls.
     pub(crate) interval: Duration,
-    /// Tracks the producers of items, each of which sends one item at a time. A batch with an item of each producer does
-    /// not wait any longer. `None`: the number of producers is unknown.
+    /// Tracks the producers of items, each of which sends one item at a time. A batch with an item of each
+    /// producer does not wait any longer. `None`: the number of producers is unknown.
     pub(crate) producers: Option<TaskTracker>,
 }
 
@@ -61,8 +63,8 @@ where
     T: Clone + Send + 'static,
     R: Send + 'static,
 {
-    /// Starts a batcher with one call under way at a time. Its task ends when the last handle is dropped. `call` returns
-    /// one result for each item, in the order of the items.
+    /// Starts a batcher with one call under way at a time. Its task ends when the last handle is dropped.
+    /// `call` returns one result for each item, in the order of the items.
     pub(crate) fn start<F, Fut>(tracker: &TaskTracker, call: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
@@ -71,8 +73,8 @@ where
         Self::concurrent(1, tracker, call)
     }
 
-    /// Starts a batcher with up to `calls` calls under way at once. An item waits less for earlier items, and may
-    /// overtake them.
+    /// Starts a batcher with up to `calls` calls under way at once. An item waits less for earlier items, and
+    /// may overtake them.
     pub(crate) fn concurrent<F, Fut>(calls: u32, tracker: &TaskTracker, call: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
@@ -81,8 +83,8 @@ where
         Self::with(calls, BatchDelay::NONE, tracker, call)
     }
 
-    /// Starts a batcher whose batches wait for more items. A call still begins at once when it is the first after
-    /// `delay.interval`, and when its batch is full.
+    /// Starts a batcher whose batches wait for more items. A call begins at once when `delay.interval` has
+    /// passed since the last call began, when its batch is full, or when every producer has sent an item.
     pub(crate) fn delayed<F, Fut>(delay: BatchDelay, tracker: &TaskTracker, call: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + Sync + 'static,
@@ -103,7 +105,8 @@ where
             tracker.spawn(async move {
                 let mut next_call = Instant::now();
                 loop {
-                    // The lock is held while the channel is empty, so one idle task receives all waiting items.
+                    // The lock is held while the channel is empty, so one idle task receives all waiting
+                    // items.
                     let batch = next_batch(&mut *receiver.lock().await, next_call, &delay).await;
                     let Some(batch) = batch else { return };
                     next_call = Instant::now() + delay.interval;
@@ -125,7 +128,8 @@ where
     }
 }
 
-/// Returns the items that have arrived by `next_call`, or the first items after it. `None`: no more items will arrive.
+/// Returns the items that have arrived by `next_call`, or the first items after it. `None`: no more items
+/// will arrive.
 async fn next_batch<I>(
     receiver: &mut mpsc::Receiver<I>,
     next_call: Instant,
@@ -188,7 +192,8 @@ fn reply<R>(results: Result<Vec<R>, EngineError>, replies: Vec<Reply<R>>) {
     }
 }
 
-/// The error of a call that got no reply. It is transient, so that no job is given up because its process stops.
+/// The error of a call that got no reply. It is transient, so that no job is given up because its process
+/// stops.
 fn stopped() -> Arc<EngineError> {
     Arc::new(EngineError::Unavailable {
         doing: String::from("calling the store"),

@@ -1,10 +1,10 @@
-//! Adapts the slots of a pool to its backend: pauses the pool while the backend is overloaded, and recommends how many
-//! slots the backend can serve.
+//! Adapts the slots of a pool to its backend: pauses the pool while the backend is overloaded, and recommends
+//! how many slots the backend can serve.
 //!
-//! Executions report how they ended to the adaptive limit of each of their pools. The reports go through a bounded
-//! channel, and a report that does not fit is dropped, so that no job waits here. The configured slots are never
-//! changed. Every change is conditional on the version of the pool that was read: when another process has changed the
-//! pool first, its change is the base of the next decision.
+//! Executions report how they ended to the adaptive limit of each of their pools. The reports go through a
+//! bounded channel, and a report that does not fit is dropped, so that no job waits here. The configured
+//! slots are never changed. Every change is conditional on the version of the pool that was read: when
+//! another process has changed the pool first, its change is the base of the next decision.
 
 mod pool;
 #[cfg(test)]
@@ -111,7 +111,8 @@ impl CongestionMonitor {
             let policy = policies.get(&need.pool).copied().unwrap_or_default();
             if policy.adaptive != AdaptiveMode::Off {
                 let pool = pools.entry(need.pool.clone()).or_insert_with(|| PoolMonitor::new(policy));
-                // A job that needs more slots than are recommended would wait forever, and so would the jobs behind it.
+                // A job that needs more slots than are recommended would wait forever, and so would the jobs
+                // behind it.
                 pool.recommend_at_least(need.weight);
             }
         }
@@ -155,8 +156,9 @@ impl CongestionMonitor {
         }
     }
 
-    /// Pauses a pool whose backend has refused an execution, and recommends fewer slots, in one change for all
-    /// processes. If another process has already paused the pool, this is the same congestion, and nothing changes.
+    /// Pauses a pool whose backend has refused an execution, and recommends fewer slots, in one change for
+    /// all processes. If another process has already paused the pool, this is the same congestion, and
+    /// nothing changes.
     async fn pause(
         &mut self,
         name: &PoolName,
@@ -187,8 +189,8 @@ impl CongestionMonitor {
         Ok(())
     }
 
-    /// Changes a pool if it still has the version that was read. Returns whether it was changed. When another process was
-    /// first, the next decision starts from its change.
+    /// Changes a pool if it still has the version that was read. Returns whether it was changed. When another
+    /// process was first, the next decision starts from its change.
     async fn change(
         &mut self,
         name: &PoolName,

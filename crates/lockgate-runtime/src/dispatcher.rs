@@ -1,8 +1,9 @@
 //! Publishes due batches and due retries from the ledger to the broker.
 //!
-//! Any number of processes may dispatch: jobs that one process has claimed are ignored by the others until the claim
-//! expires. A crash between publishing and recording publishes a job twice. The older message is then stale, and its job
-//! does not run from it. A publication with an unknown result is repeated unchanged while the claim holds.
+//! Any number of processes may dispatch: jobs that one process has claimed are ignored by the others until
+//! the claim expires. A crash between publishing and recording publishes a job twice. The older message is
+//! then stale, and its job does not run from it. A publication with an unknown result is repeated unchanged
+//! while the claim holds.
 
 use std::time::Duration;
 
@@ -16,14 +17,16 @@ use crate::telemetry;
 
 /// The most jobs claimed at once: one window of publisher confirms.
 const MAX_CLAIM: u32 = 1_000;
-/// How long a claim holds. Far longer than publishing it takes, and short enough that a crash delays its jobs little.
+/// How long a claim holds. Far longer than publishing it takes, and short enough that a crash delays its jobs
+/// little.
 const CLAIM_DURATION: Duration = Duration::from_secs(20);
 /// How long a failed publication is repeated. Beyond that, another process may claim the same jobs.
 const REPUBLISH_FOR: Duration = Duration::from_secs(10);
-/// The longest pause between two rounds. A run that was just planned, resumed or sped up is noticed this late.
+/// The longest pause between two rounds. A run that was just planned, resumed or sped up is noticed this
+/// late.
 const MAX_PAUSE: Duration = Duration::from_millis(500);
-/// The shortest pause between two rounds, so that the loop does not spin on a run without a delay whose batches other
-/// processes claim.
+/// The shortest pause between two rounds, so that the loop does not spin on a run without a delay whose
+/// batches other processes claim.
 const MIN_PAUSE: Duration = Duration::from_millis(5);
 /// The pause before a publication is repeated.
 const REPUBLISH_DELAY: Duration = Duration::from_millis(250);
@@ -45,10 +48,11 @@ pub(crate) async fn dispatch(engine: Engine, end: CancellationToken) {
     }
 }
 
-/// Claims the jobs that are due, publishes them and records that. For a process that dispatches without a worker.
+/// Claims the jobs that are due, publishes them and records that. For a process that dispatches without a
+/// worker.
 ///
-/// Returns how long until the next job is due. `None`: more jobs may be due now, so call again at once. A failed
-/// publication is repeated until `end` fires or the claim is about to expire.
+/// Returns how long until the next job is due. `None`: more jobs may be due now, so call again at once. A
+/// failed publication is repeated until `end` fires or the claim is about to expire.
 ///
 /// # Errors
 /// When a store fails. The claimed jobs are due again when the claim expires.

@@ -8,8 +8,8 @@
 //! 6. **settle** its outcome in the ledger.
 //! 7. **acknowledge** the delivery at the broker.
 //!
-//! A crash after any step leads to a redelivery, never to a lost job, and the ledger counts the job once. This
-//! depends on the order, so no step is skipped because a later one is likely to succeed.
+//! A crash after any step leads to a redelivery, never to a lost job, and the ledger counts the job once.
+//! This depends on the order, so no step is skipped because a later one is likely to succeed.
 //!
 //! The methods below are these steps. Each takes the value that the step before has returned (`steps.rs`).
 
@@ -72,7 +72,8 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Executes one delivery, or the deliveries of a job group: several jobs of one kind that share an execution.
+    /// Executes one delivery, or the deliveries of a job group: several jobs of one kind that share an
+    /// execution.
     pub(crate) async fn execute(&self, deliveries: Vec<Delivery>) {
         let parsed = join_all(deliveries.into_iter().map(|delivery| self.parse(delivery))).await;
         let group: VecDeque<ParsedDelivery<'_>> = parsed.into_iter().flatten().collect();
@@ -81,8 +82,8 @@ impl Executor {
         self.execute_group(group).instrument(span).await;
     }
 
-    /// Executes steps 2 to 7. The first job that starts becomes the leader: it acquires the slots and tokens of the
-    /// whole group.
+    /// Executes steps 2 to 7. The first job that starts becomes the leader: it acquires the slots and tokens
+    /// of the whole group.
     async fn execute_group(&self, mut group: VecDeque<ParsedDelivery<'_>>) {
         while let Some(delivery) = group.pop_front() {
             let Some(leader) = self.admit_and_start(delivery, GroupRole::Leader).await else { continue };
@@ -94,7 +95,8 @@ impl Executor {
         }
     }
 
-    /// Executes steps 2 and 3. `None`: the job does not run from this delivery, which is acknowledged already.
+    /// Executes steps 2 and 3. `None`: the job does not run from this delivery, which is acknowledged
+    /// already.
     async fn admit_and_start<'a>(
         &self,
         delivery: ParsedDelivery<'a>,
@@ -198,8 +200,8 @@ impl Executor {
             .collect()
     }
 
-    /// Step 5. Releases the slots of a job. While the backend may still work for it, they drain, and the kind's
-    /// canceller stops that work as soon as it can.
+    /// Step 5. Releases the slots of a job. While the backend may still work for it, they drain, and the
+    /// kind's canceller stops that work as soon as it can.
     async fn release(&self, delivery: &ParsedDelivery<'_>, hold: Option<Hold>, backend_may_run: bool) {
         let Some(hold) = hold else { return };
         let backend_time = delivery.kind.options.backend_time;
@@ -211,8 +213,8 @@ impl Executor {
         self.orphans.cancel(&delivery.envelope.kind, vec![orphan]);
     }
 
-    /// Step 6. Records the outcome of a delivery. Returns when the outcome is durable, with what the broker has to
-    /// do with the delivery.
+    /// Step 6. Records the outcome of a delivery. Returns when the outcome is durable, with what the broker
+    /// has to do with the delivery.
     async fn settle(&self, delivery: &ParsedDelivery<'_>, completion: Completion) -> Disposition {
         let Completion { token, outcome, timings: Timings { waited, ran } } = completion;
         let outcome = outcome.bounded();

@@ -1,7 +1,8 @@
-//! Runs jobs: the executor, the worker around it, the dispatcher, upkeep, slots and rates, and the memory engine.
+//! Runs jobs: the executor, the worker around it, the dispatcher, upkeep, slots and rates, and the memory
+//! engine.
 //!
-//! Read `executor.rs` first: it tells what happens to one job. `worker.rs` shows what runs alongside. Decisions are pure
-//! functions, in `executor/outcome.rs` and in `lockgate-core`.
+//! Read `executor.rs` first: it tells what happens to one job. `worker.rs` shows what runs alongside.
+//! Decisions are pure functions, in `executor/outcome.rs` and in `lockgate-core`.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -1,8 +1,8 @@
 //! Cancels orphaned queries at the backend and releases their slots when the backend confirms the end.
 //!
-//! A query is orphaned when its attempt has ended without it. The queries of this process are cancelled at once. The
-//! queries of a dead process are found by any worker that knows the kind, because their slots drain. Without a
-//! confirmation a slot is not released early: it drains until its time is over.
+//! A query is orphaned when its attempt has ended without it. The queries of this process are cancelled at
+//! once. The queries of a dead process are found by any worker that knows the kind, because their slots
+//! drain. Without a confirmation a slot is not released early: it drains until its time is over.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,8 +43,8 @@ pub(crate) struct Orphans {
 impl Orphans {
     /// Creates the cancellers of the registered kinds.
     ///
-    /// A kind that has a canceller and a zero `backend_time` gets its deadline as `backend_time`: its slots drain while the
-    /// canceller works, and end draining if it never succeeds.
+    /// A kind that has a canceller and a zero `backend_time` gets its deadline as `backend_time`: its slots
+    /// drain while the canceller works, and end draining if it never succeeds.
     pub(crate) fn new(
         registry: &mut Registry,
         state: &State,
@@ -65,8 +65,8 @@ impl Orphans {
         Arc::new(Self { cancellers, pools, engine, slots, tasks, in_progress: Mutex::default() })
     }
 
-    /// Cancels orphaned queries of one kind in the background. Their slots already drain. Does nothing for a kind without a
-    /// canceller.
+    /// Cancels orphaned queries of one kind in the background. Their slots already drain. Does nothing for a
+    /// kind without a canceller.
     pub(crate) fn cancel(self: &Arc<Self>, kind: &Kind, orphans: Vec<OrphanedQuery>) {
         let Some(canceller) = self.cancellers.get(kind).cloned() else { return };
         if orphans.is_empty() {
@@ -109,8 +109,8 @@ impl Orphans {
         Ok(())
     }
 
-    /// Returns the draining leases whose cancellation is not in progress here. A lease that belongs to no job has no
-    /// canceller, and drains for its time.
+    /// Returns the draining leases whose cancellation is not in progress here. A lease that belongs to no job
+    /// has no canceller, and drains for its time.
     async fn draining(&self) -> Result<Vec<OrphanedQuery>, EngineError> {
         let mut draining = HashSet::new();
         for view in self.engine.slots.inspect(&PoolQuery::all()).await? {
@@ -182,8 +182,8 @@ impl Orphans {
     }
 }
 
-/// Orphaned queries whose cancellation is in progress. When this is dropped, even by a canceller that panics, the next
-/// search may find them again.
+/// Orphaned queries whose cancellation is in progress. When this is dropped, even by a canceller that panics,
+/// the next search may find them again.
 struct InProgress {
     all: Arc<Orphans>,
     orphans: Vec<OrphanedQuery>,

@@ -27,8 +27,8 @@ impl LoggedCauses {
     }
 }
 
-/// The state of one store, as its callers observe it. Each operation is tracked separately, because a store may fail some
-/// and serve others: a Redis that is out of memory still accepts heartbeats.
+/// The state of one store, as its callers observe it. Each operation is tracked separately, because a store
+/// may fail some and serve others: a Redis that is out of memory still accepts heartbeats.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
     /// Whether any operation fails now. Without an outage the lock is not taken.
@@ -57,8 +57,8 @@ impl Outage {
         is_new
     }
 
-    /// Records that an operation succeeded. Logs the end of the outage when no operation fails any more, and returns
-    /// whether that was so.
+    /// Records that an operation succeeded. Logs the end of the outage when no operation fails any more, and
+    /// returns whether that was so.
     pub(crate) fn succeeded(&self, operation: &'static str) -> bool {
         if !self.is_open.load(Ordering::Relaxed) {
             return false;

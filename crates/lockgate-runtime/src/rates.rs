@@ -1,10 +1,12 @@
-//! Rate limits: how often jobs may start on a backend. All processes that share a token store share the limits.
+//! Rate limits: how often jobs may start on a backend. All processes that share a token store share the
+//! limits.
 //!
-//! A start uses one token of the limit of each pool that it needs slots of, and one of its kind's limit. Tokens are
-//! acquired last, after the slots and just before the start. A token that was acquired before the wait for a slot would
-//! be used later, together with others, and the starts would come in bursts.
+//! A start uses one token of the limit of each pool that it needs slots of, and one of its kind's limit.
+//! Tokens are acquired last, after the slots and just before the start. A token that was acquired before the
+//! wait for a slot would be used later, together with others, and the starts would come in bursts.
 //!
-//! No job starts without its tokens. While the token store is unreachable, jobs wait; there is no local fallback.
+//! No job starts without its tokens. While the token store is unreachable, jobs wait; there is no local
+//! fallback.
 
 mod limit;
 mod pool_ramp;
@@ -26,7 +28,8 @@ use crate::job::registry::Registry;
 use limit::RateLimit;
 use ramps::Ramps;
 
-/// Time between two reads of the limits. A change by an operator applies to every worker within twice this time.
+/// Time between two reads of the limits. A change by an operator applies to every worker within twice this
+/// time.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The rate limits of a worker's jobs.
@@ -34,10 +37,11 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 pub struct RateOptions {
     /// The store that tokens are acquired from.
     pub token_store: Arc<dyn TokenStore>,
-    /// The configured quotas, by the name of their limit. A quota that the store already has for a limit takes precedence.
+    /// The configured quotas, by the name of their limit. A quota that the store already has for a limit
+    /// takes precedence.
     pub quotas: BTreeMap<String, Quota>,
-    /// The configured ramps, by the name of their limit. A limit without an entry has the default ramp. An empty ramp
-    /// disables it.
+    /// The configured ramps, by the name of their limit. A limit without an entry has the default ramp. An
+    /// empty ramp disables it.
     pub ramp: BTreeMap<String, Ramp>,
 }
 
@@ -96,11 +100,11 @@ impl Rates {
         !self.existing(limit_names(kind, needs)).is_empty()
     }
 
-    /// Acquires a token of each limit until `deadline`. Drop-safe: a token that was acquired when the future is dropped is
-    /// lost, but never used twice.
+    /// Acquires a token of each limit until `deadline`. Drop-safe: a token that was acquired when the future
+    /// is dropped is lost, but never used twice.
     ///
-    /// When a later limit refuses, the tokens of earlier limits are lost too. To keep this rare, the expected wait of
-    /// every limit is checked first.
+    /// When a later limit refuses, the tokens of earlier limits are lost too. To keep this rare, the expected
+    /// wait of every limit is checked first.
     pub(crate) async fn acquire(
         &self,
         kind: &Kind,
@@ -131,8 +135,8 @@ impl Rates {
         self.ramps.sample(limit_names(kind, needs), result, ran);
     }
 
-    /// Reads the limits in force and applies them. A worker starts no job before its first read has succeeded. Otherwise a
-    /// limit that an operator has set would not apply to the first jobs.
+    /// Reads the limits in force and applies them. A worker starts no job before its first read has
+    /// succeeded. Otherwise a limit that an operator has set would not apply to the first jobs.
     ///
     /// # Errors
     /// When the store fails. The limits known before stay in force.
@@ -183,8 +187,8 @@ impl Rates {
         }
     }
 
-    /// Applies what the store has of one limit. A configured limit that the store does not know keeps its quota, and the
-    /// limiter stores it again: the store may have lost its state.
+    /// Applies what the store has of one limit. A configured limit that the store does not know keeps its
+    /// quota, and the limiter stores it again: the store may have lost its state.
     async fn apply(&self, token_store: &Arc<dyn TokenStore>, status: &LimitStatus) {
         let existing = self.existing([status.name.clone()]).pop();
         match (existing, status.quota) {

@@ -1,8 +1,8 @@
 //! Slots as a process uses them: a call that waits for slots, and a hold that releases them.
 //!
-//! The slot store only replies to calls and pushes notifications. Waiting, timeouts, batching and heartbeats are
-//! implemented here, once for all engines. A job holds slots only after the store has granted them, and it is stopped
-//! before the store could grant them to another process.
+//! The slot store only replies to calls and pushes notifications. Waiting, timeouts, batching and heartbeats
+//! are implemented here, once for all engines. A job holds slots only after the store has granted them, and
+//! it is stopped before the store could grant them to another process.
 
 mod batches;
 mod error;
@@ -40,7 +40,8 @@ use ticket::Ticket;
 /// Where heartbeats are sent from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HeartbeatOn {
-    /// A thread of their own, so that a job that blocks the async threads does not lose its lease. The default.
+    /// A thread of their own, so that a job that blocks the async threads does not lose its lease. The
+    /// default.
     #[default]
     OwnThread,
     /// A task alongside the jobs. For a runtime with a paused clock.
@@ -95,7 +96,8 @@ impl SlotClient {
 
     /// Acquires the slots of the request, all or none. Waits for them at most for its `max_wait`.
     ///
-    /// Cancel-safe: dropping the future leaves the wait queue, and releases slots that were granted meanwhile.
+    /// Cancel-safe: dropping the future leaves the wait queue, and releases slots that were granted
+    /// meanwhile.
     pub(crate) async fn acquire(&self, request: SlotRequest) -> Result<Hold, AcquireError> {
         let request = request.bounded();
         let needs = request.needs.clone();

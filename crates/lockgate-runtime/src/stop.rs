@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) enum StopReason {
     /// The slot store has revoked the lease because it considered this process dead.
     LeaseLost,
-    /// No heartbeat has succeeded for so long that the store may grant the slots to another process.
+    /// The last successful heartbeat is so old that the store may soon grant the slots to another process.
     NoHeartbeat,
     /// An operator reset the pool.
     PoolReset,

@@ -1,7 +1,7 @@
 //! Every metric of the runtime: its name, its unit and its labels.
 //!
-//! The metrics go to the recorder that the program installs. Without a recorder they cost almost nothing. No label holds
-//! a job, a key or a tenant, because each distinct value would create a time series of its own.
+//! The metrics go to the recorder that the program installs. Without a recorder they cost almost nothing. No
+//! label holds a job, a key or a tenant, because each distinct value would create a time series of its own.
 
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ pub const DISPATCHED: &str = "lockgate_jobs_dispatched_total";
 pub const SWEPT: &str = "lockgate_jobs_swept_total";
 /// Counter: messages that became dead letters, by `reason`.
 pub const REJECTED: &str = "lockgate_messages_rejected_total";
-/// Histogram, seconds: from the request for slots to the grant, by `kind`. Excludes the wait for tokens, and requests
-/// that were not granted.
+/// Histogram, seconds: from the request for slots to the grant, by `kind`. Excludes the wait for tokens, and
+/// requests that were not granted.
 pub const WAIT: &str = "lockgate_slot_wait_seconds";
 /// Histogram, seconds: the duration of one execution, by `kind`.
 pub const RUN: &str = "lockgate_job_run_seconds";
@@ -62,13 +62,13 @@ pub const HELD: &str = "lockgate_slots_held";
 pub const DRAINING: &str = "lockgate_slots_draining";
 /// Gauge: slots of the pool, as the configuration or `slots set` has set them, by `pool`.
 pub const CONFIGURED: &str = "lockgate_slots_configured";
-/// Gauge: slots in force, by `pool`: those configured, fewer with an enforced recommendation, none while the pool is
-/// paused or in its recovery grace period.
+/// Gauge: slots in force, by `pool`: those configured, fewer with an enforced recommendation, none while the
+/// pool is paused or in its recovery grace period.
 pub const LIMIT: &str = "lockgate_slots_limit";
 /// Gauge: held and draining slots above the slots in force, by `pool`.
 pub const OVER: &str = "lockgate_slots_over";
-/// Gauge, seconds: the rest of the recovery grace period, in which nothing is granted because the slot store has lost its
-/// state, by `pool`.
+/// Gauge, seconds: the rest of the recovery grace period, in which nothing is granted because the slot store
+/// has lost its state, by `pool`.
 pub const RECOVERING: &str = "lockgate_slots_learning_seconds";
 /// Gauge: requests in the wait queue, by `pool`.
 pub const WAITERS: &str = "lockgate_slot_waiters";
@@ -127,8 +127,8 @@ pub const GAUGES: [(&str, &str); 12] = [
     (UNREAD, "Published jobs of a queue without a consumer"),
 ];
 
-/// Describes each metric to the installed recorder, and sets counters to zero, because an alert on a rate needs the first
-/// increment too.
+/// Describes each metric to the installed recorder, and sets counters to zero, because an alert on a rate
+/// needs the first increment too.
 pub fn describe() {
     for (name, help) in COUNTERS {
         describe_counter!(name, help);

@@ -1,5 +1,5 @@
-//! Upkeep: expires runs past their deadline, recovers lost messages, prunes old runs, creates lost pools again, and sets
-//! the gauges.
+//! Upkeep: expires runs past their deadline, recovers lost messages, prunes old runs, creates lost pools
+//! again, and sets the gauges.
 //!
 //! Each round is bounded, and any number of processes may run upkeep at once.
 
@@ -103,7 +103,8 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Repeats a sweep until nothing is left, at most [`SWEEPS_PER_ROUND`] times. Returns whether nothing is left.
+    /// Repeats a sweep until nothing is left, at most [`SWEEPS_PER_ROUND`] times. Returns whether nothing is
+    /// left.
     async fn sweep(
         &self,
         what: &'static str,

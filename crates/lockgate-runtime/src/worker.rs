@@ -1,8 +1,8 @@
-//! A worker: consumes its queues, executes a bounded number of jobs at once, and runs the dispatcher and upkeep
-//! alongside.
+//! A worker: consumes its queues, executes a bounded number of jobs at once, and runs the dispatcher and
+//! upkeep alongside.
 //!
-//! [`Worker::run`] connects, works until it is told to stop, and then drains: running jobs finish within the grace
-//! period, or are handed back to their queue.
+//! [`Worker::run`] connects, works until `stop` fires, and then drains: running jobs finish within the
+//! grace period, or are handed back to their queue.
 
 mod intake;
 mod job_groups;
@@ -74,14 +74,14 @@ impl Worker {
         self.worker_state.subscribe()
     }
 
-    /// Works until `stop` fires, or until no work is left with [`WorkerOptions::until_idle`]. Then drains: no new job
-    /// starts, jobs that wait for slots go back to their queue, and running jobs finish within the grace period or are
-    /// handed back. Returns the counts of ended deliveries.
+    /// Works until `stop` fires, or until no work is left with [`WorkerOptions::until_idle`]. Then drains: no
+    /// new job starts, jobs that wait for slots go back to their queue, and running jobs finish within the
+    /// grace period or are handed back. Returns the counts of ended deliveries.
     ///
     /// # Errors
-    /// When an option is out of range, when the slot store refuses the session, or when the store was deleted or
-    /// replaced. In the last case every job is stopped and nothing more is recorded. An unreachable store is not an
-    /// error: connecting is retried forever.
+    /// When an option is out of range, when the slot store refuses the session, or when the store was deleted
+    /// or replaced. In the last case every job is stopped and nothing more is recorded. An unreachable store
+    /// is not an error: connecting is retried forever.
     pub async fn run(self, stop: CancellationToken) -> Result<OutcomeCounts, EngineError> {
         let Self { engine, registry, state, options, counters, worker_state } = self;
         options.check()?;
@@ -142,8 +142,8 @@ struct Setup<'a> {
     background: &'a TaskTracker,
     /// Fires when the worker starts no new jobs.
     draining: &'a CancellationToken,
-    /// Fires when the last job has ended. A running job can still be cancelled while the worker drains, so background
-    /// tasks end later than the intake.
+    /// Fires when the last job has ended. A running job can still be cancelled while the worker drains, so
+    /// background tasks end later than the intake.
     end: &'a CancellationToken,
 }
 

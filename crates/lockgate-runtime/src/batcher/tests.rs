@@ -49,7 +49,10 @@ async fn delayed_call_waits_for_more_items_unless_its_batch_is_full() {
         seen.lock().unwrap().push((started_at.elapsed(), items.len()));
         async { Ok(items) }
     });
-    let after = |wait, n| async move { (tokio::time::sleep(wait).await, batcher.call(n).await) }; // virtual time
+    let after = |wait, n| async move {
+        tokio::time::sleep(wait).await; // virtual time
+        batcher.call(n).await
+    };
     let few = (0..5).map(|n| after(Duration::from_millis(2) * n, n));
     let many = (0..300).map(|n| after(Duration::from_millis(50), n));
     join_all(few.chain(many)).await;

@@ -1,6 +1,8 @@
-//! What was reported of one pool, and the recommendation that follows. Pure; callers read the store and the clock.
+//! What was reported of one pool, and the recommendation that follows. Pure; callers read the store and the
+//! clock.
 //!
-//! All processes share one recommendation: a decision starts from the recommendation in the store, whoever made it.
+//! All processes share one recommendation: a decision starts from the recommendation in the store, whoever
+//! made it.
 
 use std::time::Duration;
 
@@ -62,10 +64,11 @@ impl PoolMonitor {
         self.min = self.min.max(weight);
     }
 
-    /// Processes a report. Returns whether it is the first refusal of a congestion, so that the pool should be paused.
+    /// Processes a report. Returns whether it is the first refusal of a congestion, so that the pool should
+    /// be paused.
     ///
-    /// An execution that began before the last change says nothing about it, and one that ends during a pause was granted
-    /// its slots before the pause.
+    /// An execution that began before the last change says nothing about it, and one that ends during a pause
+    /// was granted its slots before the pause.
     pub(super) fn process(&mut self, report: &ExecutionReport, now: Instant) -> bool {
         let began_at = now.checked_sub(report.latency);
         let is_old = self.changed_at.is_some_and(|at| began_at.is_none_or(|began_at| began_at < at));
@@ -102,8 +105,8 @@ impl PoolMonitor {
         self.paused_until = Some(until);
     }
 
-    /// Returns whether there is something to decide: an execution was refused, or fewer slots than configured are
-    /// recommended.
+    /// Returns whether there is something to decide: an execution was refused, or fewer slots than configured
+    /// are recommended.
     pub(super) fn has_news(&self) -> bool {
         self.refused > 0 || self.known < self.configured
     }

@@ -1,6 +1,7 @@
 //! Step 2 of a job: acquires its slots, then the tokens of its rates, or neither.
 //!
-//! A job that does not start keeps no slots: they are released before [`Admission::admit`] returns its refusal.
+//! A job that does not start keeps no slots: they are released before [`Admission::admit`] returns its
+//! refusal.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -29,8 +30,8 @@ const POOL_RECREATED: Duration = Duration::from_millis(500);
 /// Time between two checks whether a waiting delivery may still start its job.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long a delivery may wait even when its kind exceeds its share of the prefetch. A request that is granted
-/// within this time did not wait for busy slots.
+/// How long a delivery may wait even when its kind exceeds its share of the prefetch. A request that is
+/// granted within this time did not wait for busy slots.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// Decides when the jobs of a worker may run.
@@ -49,10 +50,10 @@ pub(crate) struct Admission {
 impl Admission {
     /// Waits for slots, then for tokens, together at most for the `max_wait` of the job's pools.
     ///
-    /// When the tokens would come later than that, the slots are released at once and the job is deferred without
-    /// using an attempt. The ledger is asked before and during the wait whether the job may still run from this
-    /// delivery, so that a stale delivery takes neither slots nor tokens. The hold is `None` for a kind that uses
-    /// no pool.
+    /// When the tokens would come later than that, the slots are released at once and the job is deferred
+    /// without using an attempt. The ledger is asked before and during the wait whether the job may still run
+    /// from this delivery, so that a stale delivery takes neither slots nor tokens. The hold is `None` for a
+    /// kind that uses no pool.
     pub(crate) async fn admit(
         &self,
         delivery: &mut ParsedDelivery<'_>,
@@ -90,8 +91,8 @@ impl Admission {
         policies.map(Option::unwrap_or_default).reduce(PoolPolicy::strictest).unwrap_or_default()
     }
 
-    /// Completes when a delivery must stop waiting: its worker drains, other kinds need its place in the prefetch,
-    /// or the ledger no longer lets its job run.
+    /// Completes when a delivery must stop waiting: its worker drains, other kinds need its place in the
+    /// prefetch, or the ledger no longer lets its job run.
     async fn wait_ends(&self, delivery: &ParsedDelivery<'_>) -> NotStarted {
         let watching = async {
             if delivery.in_flight.is_limited() {

@@ -1,9 +1,9 @@
-//! Batches what the executions of a worker write to the ledger and the broker: external jobs, starts, settlements and
-//! acknowledgements.
+//! Batches what the executions of a worker write to the ledger and the broker: external jobs, starts,
+//! settlements and acknowledgements.
 //!
-//! Each call returns when its write is durable. A transient error is retried with backoff, forever. A permanent error
-//! is returned, so that the delivery ends as a failed job or a dead letter. The executor acknowledges a delivery only
-//! after its settlement is durable.
+//! Each call returns when its write is durable. A transient error is retried with backoff, forever. A
+//! permanent error is returned, so that the delivery ends as a failed job or a dead letter. The executor
+//! acknowledges a delivery only after its settlement is durable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,31 +24,32 @@ use crate::batcher::{BatchDelay, BatchResult, Batcher};
 pub(crate) struct LedgerWriter {
     /// Tracks the background writes, so that shutdown waits for them.
     pub(crate) tracker: TaskTracker,
-    /// Counts the deliveries in flight, and nothing else. Each of them produces one settlement. So when as many
-    /// settlements wait as deliveries are in flight, no other settlement can join the batch.
+    /// Counts the deliveries in flight, and nothing else. Each of them produces one settlement. So when as
+    /// many settlements wait as deliveries are in flight, no other settlement can join the batch.
     in_flight: TaskTracker,
     ingests: Batcher<Arc<Envelope>, ()>,
-    /// Start checks that write nothing. They have their own batcher so that they do not wait behind durable writes.
+    /// Start checks that write nothing. They have their own batcher so that they do not wait behind durable
+    /// writes.
     start_checks: Batcher<Start, Started>,
     starts: Batcher<Start, Started>,
     settlements: Batcher<Report, Settled>,
     acks: Batcher<Disposition, ()>,
 }
 
-/// Concurrent batches of durable starts. A start is written while its job holds slots, so it must not wait until every
-/// earlier batch has finished.
+/// Concurrent batches of durable starts. A start is written while its job holds slots, so it must not wait
+/// until every earlier batch has finished.
 const CONCURRENT_START_BATCHES: u32 = 2;
 
-/// How long a settlement waits for others to share its transaction. The slots are released by then, so nothing waits for
-/// the settlement.
+/// How long a settlement waits for others to share its transaction. The slots are released by then, so
+/// nothing waits for the settlement.
 const SETTLE_DELAY: Duration = Duration::from_millis(20);
 
 /// How long to wait before a write is retried. The delay doubles up to [`MAX_RETRY_DELAY`].
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// How often a write with a permanent error is tried. More than once, because a store's error may be classified wrongly
-/// and giving up ends a job.
+/// How often a write with a permanent error is tried. More than once, because a store's error may be
+/// classified wrongly and giving up ends a job.
 const MAX_REFUSALS: u32 = 3;
 
 impl LedgerWriter {
@@ -84,7 +85,8 @@ impl LedgerWriter {
         self.in_flight.is_empty()
     }
 
-    /// Adds a job that an external client sent to the ledger, so that it has a row that can be started and settled.
+    /// Adds a job that an external client sent to the ledger, so that it has a row that can be started and
+    /// settled.
     ///
     /// Returns an error when the ledger refuses the job permanently.
     pub(crate) async fn ingest(&self, envelope: &Arc<Envelope>) -> BatchResult<()> {
@@ -100,8 +102,8 @@ impl LedgerWriter {
         until_durable(|| batcher.call(start)).await
     }
 
-    /// Records the outcome of a delivery. When the ledger refuses the outcome permanently, a failure of the job with
-    /// that error is recorded instead.
+    /// Records the outcome of a delivery. When the ledger refuses the outcome permanently, a failure of the
+    /// job with that error is recorded instead.
     ///
     /// Returns an error when the ledger refuses the failure as well.
     pub(crate) async fn settle(&self, settlement: Settlement) -> BatchResult<Settled> {
@@ -117,8 +119,8 @@ impl LedgerWriter {
         until_durable(|| self.settlements.call(Report::Settled(settlement.clone()))).await
     }
 
-    /// Ends a delivery at the broker. Retries every error forever: while the subscription lives, no other process can
-    /// end the delivery. The broker ignores a delivery that it no longer has.
+    /// Ends a delivery at the broker. Retries every error forever: while the subscription lives, no other
+    /// process can end the delivery. The broker ignores a delivery that it no longer has.
     pub(crate) async fn acknowledge(&self, disposition: Disposition) {
         while until_durable(|| self.acks.call(disposition.clone())).await.is_err() {
             tokio::time::sleep(MAX_RETRY_DELAY).await;

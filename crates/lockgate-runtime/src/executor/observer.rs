@@ -7,8 +7,8 @@ use tokio::time::Instant;
 /// Receives the times of every execution of a worker. Set it as
 /// [`WorkerOptions::observer`](crate::WorkerOptions::observer).
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
-    /// Called when an execution has ended, before its slots are released. Not called for a delivery whose job did not
-    /// run. The worker waits for this call, so it must return quickly.
+    /// Called when an execution has ended, before its slots are released. Not called for a delivery whose job
+    /// did not run. The worker waits for this call, so it must return quickly.
     fn executed(&self, times: &ExecutionTimes);
 }
 

@@ -101,8 +101,8 @@ fn deferred(after: Duration, reason: &str) -> Outcome {
     Outcome::Deferred { after, reason: reason.to_owned() }
 }
 
-/// Decides the outcome of a delivery that got no slots. `delay` returns the backoff of a deferral, at least the given
-/// duration.
+/// Decides the outcome of a delivery that got no slots. `delay` returns the backoff of a deferral, at least
+/// the given duration.
 pub(crate) fn without_slots(
     error: AcquireError,
     on_busy: OnBusy,

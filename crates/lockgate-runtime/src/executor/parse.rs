@@ -8,8 +8,8 @@ use crate::job::registry::{RegisteredKind, Registry};
 
 /// Returns the envelope of a delivery and its kind.
 ///
-/// The payload of an external client is checked here, before its job gets a row. A message of the dispatcher was
-/// built from a job of the kind, so its payload is decoded only when the job runs.
+/// The payload of an external client is checked here, before its job gets a row. A message of the dispatcher
+/// was built from a job of the kind, so its payload is decoded only when the job runs.
 pub(super) fn envelope_and_kind<'d, 'r>(
     registry: &'r Registry,
     delivery: &'d Delivery,

@@ -10,12 +10,13 @@ use lockgate_limits::AdaptiveMode;
 pub struct PoolPolicy {
     /// The longest wait for slots and tokens together. Default 60 s.
     pub max_wait: Duration,
-    /// The longest time that a job holds its slots. The job is stopped then, which uses an attempt. Default 300 s.
+    /// The longest time that a job holds its slots. The job is stopped then, which uses an attempt. Default
+    /// 300 s.
     pub max_hold: Duration,
     /// What happens to a job that has waited `max_wait`. Default [`OnBusy::Defer`].
     pub on_busy: OnBusy,
-    /// Whether the slots are lowered while the backend is overloaded, or a lower number is only recommended. Default
-    /// [`AdaptiveMode::Observe`]: only recommended.
+    /// Whether the slots are lowered while the backend is overloaded, or a lower number is only recommended.
+    /// Default [`AdaptiveMode::Observe`]: only recommended.
     pub adaptive: AdaptiveMode,
     /// The smallest number of slots that is recommended. Default 1.
     pub adaptive_min: u32,

@@ -1,9 +1,9 @@
 //! Divides the prefetch of a queue among the kinds that share it.
 //!
-//! A worker has a bounded number of deliveries of a queue in flight. Without shares, jobs of a kind whose pool is busy
-//! would occupy the whole prefetch while they wait, and jobs of another kind, whose pool is free, would not be
-//! delivered. So a kind leaves a few places to each other kind of its queue: a job beyond the kind's share is deferred
-//! instead of waiting. Jobs that run may occupy all places.
+//! A worker has a bounded number of deliveries of a queue in flight. Without shares, jobs of a kind whose
+//! pool is busy would occupy the whole prefetch while they wait, and jobs of another kind, whose pool is
+//! free, would not be delivered. So a kind leaves a few places to each other kind of its queue: a job beyond
+//! the kind's share is deferred instead of waiting. Jobs that run may occupy all places.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ pub(crate) struct PrefetchShares {
 struct KindShare {
     /// Deliveries of the kind in flight.
     in_flight: Arc<AtomicUsize>,
-    /// Deliveries of the kind that may be in flight when one of them waits. `None`: no other kind uses the queue.
+    /// Deliveries of the kind that may be in flight when one of them waits. `None`: no other kind uses the
+    /// queue.
     max: Option<usize>,
 }
 
@@ -46,8 +47,8 @@ impl PrefetchShares {
     }
 }
 
-/// Returns how many deliveries of a queue may be in flight: the queue's part of the worker's concurrency, at least one
-/// for each of its kinds.
+/// Returns how many deliveries of a queue may be in flight: the queue's part of the worker's concurrency, at
+/// least one for each of its kinds.
 pub(crate) fn prefetch(registry: &Registry, queue: &QueueName, concurrency: u32) -> u32 {
     let queues = u32::try_from(registry.queues().len()).unwrap_or(u32::MAX);
     let kinds = u32::try_from(kinds_of(registry, queue)).unwrap_or(u32::MAX);
@@ -58,8 +59,8 @@ fn kinds_of(registry: &Registry, queue: &QueueName) -> usize {
     registry.kinds().filter(|(_, options)| options.queue == *queue).count()
 }
 
-/// Half of the places is divided among the kinds, and each kind leaves the parts of the others free. So about half of
-/// the places remains for whichever kind needs them.
+/// Half of the places is divided among the kinds, and each kind leaves the parts of the others free. So about
+/// half of the places remains for whichever kind needs them.
 fn max_share(places: usize, kinds: usize) -> usize {
     let reserved = (places / (2 * kinds)).max(1);
     places.saturating_sub(reserved * (kinds - 1)).max(1)
@@ -78,8 +79,8 @@ impl InFlight {
         self.share.max.is_some()
     }
 
-    /// Stops counting the delivery when its kind exceeds its share. Returns whether it did: the delivery must not wait
-    /// then. When many deliveries call this at once, only as many leave as exceed the share.
+    /// Stops counting the delivery when its kind exceeds its share. Returns whether it did: the delivery must
+    /// not wait then. When many deliveries call this at once, only as many leave as exceed the share.
     pub(crate) fn leave_if_over_share(&self) -> bool {
         let Some(max) = self.share.max else { return false };
         let leave = |count: usize| if count > max { count.checked_sub(1) } else { None };

@@ -1,7 +1,8 @@
 //! Step 4 of a job: the execution, of one job or of a job group that shares it.
 //!
-//! An execution ends with the first of these events: the work returns or panics, its deadline passes, its slots are
-//! lost, or all of its jobs are stopped. A job of a group that is stopped alone does not interrupt the others.
+//! An execution ends with the first of these events: the work returns or panics, its deadline passes, its
+//! slots are lost, or all of its jobs are stopped. A job of a group that is stopped alone does not interrupt
+//! the others.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -47,8 +48,8 @@ impl RunningJob {
     }
 }
 
-/// Returns the fence of an execution that has no lease. Like the fences of leases it grows with the store's clock,
-/// so a kind may gain or lose its pools between two executions.
+/// Returns the fence of an execution that has no lease. Like the fences of leases it grows with the store's
+/// clock, so a kind may gain or lose its pools between two executions.
 fn fence_without_lease(execution: Execution) -> Fence {
     Fence(u64::try_from(execution.started_at.0).unwrap_or(0).saturating_mul(1_000))
 }
@@ -125,8 +126,8 @@ fn returned_or_stopped((job, returned): (&RunningJob, Result<(), Failure>)) -> E
     }
 }
 
-/// Completes when the whole execution must stop: its slots are lost, or every job is stopped. When an operator
-/// cancels one job, the others continue, even if it was the leader: its slots are still held.
+/// Completes when the whole execution must stop: its slots are lost, or every job is stopped. When an
+/// operator cancels one job, the others continue, even if it was the leader: its slots are still held.
 async fn must_stop(jobs: &[RunningJob]) -> StopReason {
     let signals = jobs.iter().enumerate();
     let mut signals: FuturesUnordered<_> =

@@ -1,8 +1,8 @@
 //! Step 3 of a job: the ledger confirms that the job may run. A job runs only after that.
 //!
-//! A durable write between the grant of slots and the work would cost every job one disk write while it holds its
-//! slots. So the start is durable before the work only for a job that may have crashed a process before. Any other
-//! start is written together with the settlement, or in the background when the work takes longer.
+//! A durable write between the grant of slots and the work would cost every job one disk write while it holds
+//! its slots. So the start is durable before the work only for a job that may have crashed a process before.
+//! Any other start is written together with the settlement, or in the background when the work takes longer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,9 +17,9 @@ use tracing::Instrument;
 use super::ledger_writer::LedgerWriter;
 use super::steps::{NotStarted, ParsedDelivery};
 
-/// How long a job runs before its start is written in the background. Sweeps look for starts that are minutes old,
-/// so this is early enough for them. A job that crashes its process within this time is started once more often
-/// than one that crashes it later.
+/// How long a job runs before its start is written in the background. Sweeps look for starts that are minutes
+/// old, so this is early enough for them. A job that crashes its process within this time is started once
+/// more often than one that crashes it later.
 const BACKGROUND_WRITE_AFTER: Duration = Duration::from_millis(100);
 
 /// A start that the ledger has confirmed.
@@ -67,8 +67,8 @@ pub(crate) async fn start(
     }
 }
 
-/// Asks the ledger, without a write, whether a delivery may still start its job. Returns the job's consecutive
-/// deferrals.
+/// Asks the ledger, without a write, whether a delivery may still start its job. Returns the job's
+/// consecutive deferrals.
 pub(crate) async fn check(writer: &LedgerWriter, delivery: &ParsedDelivery<'_>) -> Result<u32, NotStarted> {
     match writer.start(start_of(delivery, StartDurability::Never)).await {
         Ok(Started::Run(execution)) => Ok(execution.deferrals),
@@ -85,8 +85,8 @@ fn start_of(delivery: &ParsedDelivery<'_>, durability: StartDurability) -> Start
 
 /// Writes a start while its job runs.
 ///
-/// It is a task of its own for two reasons: it also runs while the job blocks its thread, and an unreachable ledger
-/// delays neither the end of the job nor the release of its slots.
+/// It is a task of its own for two reasons: it also runs while the job blocks its thread, and an unreachable
+/// ledger delays neither the end of the job nor the release of its slots.
 struct BackgroundWrite {
     /// Set by whichever comes first: the beginning of the write, or the end of the work.
     decided: Arc<AtomicBool>,

@@ -38,7 +38,8 @@ impl ParsedDelivery<'_> {
 pub(crate) enum GroupRole {
     /// Acquires the slots and tokens of the whole group. A job that runs alone is its own leader.
     Leader,
-    /// Runs under the leader's slots. It acquires only its own lease, so that no other process runs the same job.
+    /// Runs under the leader's slots. It acquires only its own lease, so that no other process runs the same
+    /// job.
     Member,
 }
 

@@ -44,8 +44,8 @@ impl Context {
         self.attempt
     }
 
-    /// Returns a number larger than that of every earlier execution of this job. A sink that refuses writes with a smaller
-    /// number is safe even from a process that was suspended in the middle of an execution.
+    /// Returns a number larger than that of every earlier execution of this job. A sink that refuses writes
+    /// with a smaller number is safe even from a process that was suspended in the middle of an execution.
     #[must_use]
     pub fn fence(&self) -> Fence {
         self.fence
@@ -57,8 +57,9 @@ impl Context {
         self.deadline
     }
 
-    /// Returns a token that fires when the job must stop early: it was cancelled, lost its lease, or its worker stops.
-    /// The job itself is dropped at its next `.await` anyway. Use the token for work that it has started in other tasks.
+    /// Returns a token that fires when the job must stop early: it was cancelled, lost its lease, or its
+    /// worker stops. The job itself is dropped at its next `.await` anyway. Use the token for work that it
+    /// has started in other tasks.
     #[must_use]
     pub fn cancelled(&self) -> &CancellationToken {
         &self.cancelled
@@ -67,8 +68,8 @@ impl Context {
     /// Returns the registered state of type `T`.
     ///
     /// # Errors
-    /// When the program registered no state of this type. This is a fault of the program, so the job is not attempted
-    /// again.
+    /// When the program registered no state of this type. This is a fault of the program, so the job is not
+    /// attempted again.
     pub fn state<T: Send + Sync + 'static>(&self) -> Result<&T, MissingState> {
         self.state.get()
     }

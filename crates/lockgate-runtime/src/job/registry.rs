@@ -73,8 +73,8 @@ impl Registry {
         }
     }
 
-    /// Changes the options of a registered kind, for example to what the program's configuration sets. Does nothing when
-    /// the kind is not registered.
+    /// Changes the options of a registered kind, for example to what the program's configuration sets. Does
+    /// nothing when the kind is not registered.
     pub fn adjust(&mut self, kind: &str, change: impl FnOnce(&mut KindOptions)) {
         if let Some((_, registered)) = self.kinds.iter_mut().find(|(name, _)| name.as_str() == kind) {
             change(&mut registered.options);
@@ -133,8 +133,8 @@ impl RegisteredKind {
         self.runner.canceller(state)
     }
 
-    /// Runs the jobs of these contexts, a single job or a group. Returns one result for each job, in the order of the
-    /// contexts. A job whose payload cannot be decoded fails permanently.
+    /// Runs the jobs of these contexts, a single job or a group. Returns one result for each job, in the
+    /// order of the contexts. A job whose payload cannot be decoded fails permanently.
     pub async fn run(&self, contexts: &[Context]) -> Vec<Result<(), Failure>> {
         self.runner.run(contexts).await
     }

@@ -1,4 +1,5 @@
-//! The slots of a ramp step. A step puts fewer slots in force than the pool has, and leaves the pool's own slots unchanged.
+//! The slots of a ramp step. A step puts fewer slots in force than the pool has, and leaves the pool's own
+//! slots unchanged.
 
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use lockgate_limits::RampStep;
 
 use super::POOL_PREFIX;
 
-/// The pool of a limit, as it was read. It is changed only if nobody else has changed it since. A kind's limit has no
-/// pool.
+/// The pool of a limit, as it was read. It is changed only if nobody else has changed it since. A kind's
+/// limit has no pool.
 pub(super) struct PoolRamp<'s> {
     slots: &'s Arc<dyn Slots>,
     pool: Option<PoolStatus>,
@@ -30,7 +31,8 @@ impl<'s> PoolRamp<'s> {
         Self { slots, pool: views.into_iter().map(|view| view.status).find(|status| status.name == name) }
     }
 
-    /// Puts the slots of a ramp step in force. `None`: the pool's own slots. The next refresh repeats a failed change.
+    /// Puts the slots of a ramp step in force. `None`: the pool's own slots. The next refresh repeats a
+    /// failed change.
     pub(super) async fn apply(self, step: Option<&RampStep>) {
         let Self { slots, pool: Some(pool) } = self else { return };
         let ramp = step.map(|step| step.slots(pool.slots).max(1));

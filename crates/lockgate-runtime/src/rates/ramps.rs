@@ -1,9 +1,10 @@
-//! Moves limits along their ramps. Each worker reports the results of its executions, and the reports of all workers
-//! together decide when a limit moves to another step.
+//! Moves limits along their ramps. Each worker reports the results of its executions, and the reports of all
+//! workers together decide when a limit moves to another step.
 //!
-//! [`Ramp::decide`] makes the decision, from the samples of all workers and the age of the step by the store's clock. A
-//! move is a compare-and-set on the version of the limit that the decision is based on. So when several workers decide
-//! the same, one of them moves the limit, and a report counts only for the step in which its executions began.
+//! [`Ramp::decide`] makes the decision, from the samples of all workers and the age of the step by the
+//! store's clock. A move is a compare-and-set on the version of the limit that the decision is based on. So
+//! when several workers decide the same, one of them moves the limit, and a report counts only for the step
+//! in which its executions began.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -157,7 +158,8 @@ fn next_move(ramp: &Ramp, state: &RampState, status: &LimitStatus) -> Option<Mov
     Some(Move { change: state.change(ramp, status.version), step: Some(step), why })
 }
 
-/// Returns whether an execution shows that its backend fails. `None`: the execution says nothing about the backend.
+/// Returns whether an execution shows that its backend fails. `None`: the execution says nothing about the
+/// backend.
 fn is_failed(result: &ExecutionResult) -> Option<bool> {
     match result {
         ExecutionResult::Returned(Ok(()) | Err(Failure::Skip { .. })) => Some(false),

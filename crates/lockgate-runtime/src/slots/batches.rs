@@ -1,4 +1,5 @@
-//! Batches the calls of a process to the slot store: requests that arrive while one call is under way share the next.
+//! Batches the calls of a process to the slot store: requests that arrive while one call is under way share
+//! the next.
 
 use std::sync::Arc;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use lockgate_core::lease::Refusal;
 
-/// Why a request got no slots. Jobs and guards ([`SlotClient::slot`](super::SlotClient::slot)) share this type.
+/// Why a request got no slots. Jobs and guards ([`SlotClient::slot`](super::SlotClient::slot)) share this
+/// type.
 #[derive(Debug, thiserror::Error)]
 pub enum AcquireError {
     /// No slot became free within the `max_wait` of the request.

@@ -1,4 +1,5 @@
-//! Sends the heartbeats of a session, applies the replies, and stops every holder in time when no heartbeat succeeds.
+//! Sends the heartbeats of a session, applies the replies, and stops every holder in time when no heartbeat
+//! succeeds.
 //!
 //! A heartbeat does not wait for jobs: a job that blocked it would cost all jobs of the process their leases.
 
@@ -44,8 +45,8 @@ async fn run(session: Weak<SlotSession>, alive: CancellationToken) {
     }
 }
 
-/// Waits until `at` and sends one heartbeat. Returns how long after `at` the next one is due. `None`: the session has
-/// ended.
+/// Waits until `at` and sends one heartbeat. Returns how long after `at` the next one is due. `None`: the
+/// session has ended.
 async fn send_at(session: &Weak<SlotSession>, alive: &CancellationToken, at: Instant) -> Option<Duration> {
     let stop_at = session.upgrade()?.stop_at();
     // Also wakes at `stop_at` when it lies ahead, because holders must stop then even if no heartbeat is due.

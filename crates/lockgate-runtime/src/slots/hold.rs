@@ -13,8 +13,8 @@ use super::session::SlotSession;
 use crate::stop::StopSignal;
 use crate::telemetry;
 
-/// Held slots. Release them with [`Hold::release`] or [`Hold::drain`]. A hold that is dropped releases its slots in the
-/// background; they drain for the `drain_for` of the request.
+/// Held slots. Release them with [`Hold::release`] or [`Hold::drain`]. A hold that is dropped releases its
+/// slots in the background; they drain for the `drain_for` of the request.
 #[must_use = "the slots are released when this is dropped"]
 pub struct Hold {
     pub(super) session: Arc<SlotSession>,
@@ -31,7 +31,8 @@ impl Hold {
         self.lease.as_ref().map_or(Fence(0), |lease| lease.fence)
     }
 
-    /// Returns a token that fires when the slots are lost or must be released. Work under them must stop at once.
+    /// Returns a token that fires when the slots are lost or must be released. Work under them must stop at
+    /// once.
     #[must_use]
     pub fn lost(&self) -> &CancellationToken {
         self.stop.token()

@@ -1,5 +1,5 @@
-//! Receives the notifications of the slot store. A lost notification only costs time, because the next heartbeat reply
-//! repeats it.
+//! Receives the notifications of the slot store. A lost notification only costs time, because the next
+//! heartbeat reply repeats it.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

@@ -79,7 +79,8 @@ impl SlotRequestBuilder {
     /// Waits for the slots. Cancel-safe: dropping the future leaves the wait queue.
     ///
     /// # Errors
-    /// When no slot became free within `max_wait`, when the store refuses the request, or when it is unreachable.
+    /// When no slot became free within `max_wait`, when the store refuses the request, or when it is
+    /// unreachable.
     pub async fn acquire(self) -> Result<Hold, AcquireError> {
         let id = Uuid::now_v7();
         let tenant = match self.tenant {

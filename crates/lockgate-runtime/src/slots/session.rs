@@ -1,4 +1,5 @@
-//! The session of one process with the slot store: what all tickets, holds and heartbeats of the process share.
+//! The session of one process with the slot store: what all tickets, holds and heartbeats of the process
+//! share.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -46,9 +47,9 @@ pub(super) enum Left {
 }
 
 impl SlotSession {
-    /// Releases slots. Returns when the store has confirmed, or when the session has expired at the store anyway: a
-    /// release that does not succeed must not delay the settlement of the job forever. It continues in the background
-    /// then.
+    /// Releases slots. Returns when the store has confirmed, or when the session has expired at the store
+    /// anyway: a release that does not succeed must not delay the settlement of the job forever. It continues
+    /// in the background then.
     pub(super) async fn release(self: &Arc<Self>, release: Release) {
         let confirmed = self.tracker.spawn(Arc::clone(self).release_until_confirmed(release));
         if timeout(self.id.timing.stop_after(), confirmed).await.is_err() {
@@ -56,9 +57,9 @@ impl SlotSession {
         }
     }
 
-    /// Retries a release until the store has confirmed it. Until then the lease stays in the table, so that heartbeats
-    /// name it. The store would take a lease that no heartbeat names for an unclaimed grant, and would free its slots at
-    /// once even if they are to drain.
+    /// Retries a release until the store has confirmed it. Until then the lease stays in the table, so that
+    /// heartbeats name it. The store would take a lease that no heartbeat names for an unclaimed grant, and
+    /// would free its slots at once even if they are to drain.
     async fn release_until_confirmed(self: Arc<Self>, release: Release) {
         let releasing = async {
             loop {
@@ -75,8 +76,8 @@ impl SlotSession {
         self.table.released(release);
     }
 
-    /// Records whether an operation of the store succeeded, for the log of outages. Stops every holder when the store
-    /// was lost.
+    /// Records whether an operation of the store succeeded, for the log of outages. Stops every holder when
+    /// the store was lost.
     pub(super) fn record<T, E: Borrow<EngineError>>(&self, operation: &'static str, result: &Result<T, E>) {
         let Err(error) = result else {
             self.outage.succeeded(operation);
@@ -119,7 +120,8 @@ impl SlotSession {
         match self.releases.call(Release::Leave { lease }).await {
             Ok(Released::WasGranted(lease)) => Left::Granted(lease),
             Ok(Released::WasStranded(refusal)) => Left::Stranded(refusal),
-            // After an error, heartbeats no longer name the request, and the store's grant is released as unclaimed.
+            // After an error, heartbeats no longer name the request, and the store's grant is released as
+            // unclaimed.
             _ => Left::Waiting,
         }
     }

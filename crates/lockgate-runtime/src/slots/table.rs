@@ -46,8 +46,8 @@ impl LeaseTable {
         Self { state: Mutex::new(state) }
     }
 
-    /// Adds a waiting request. The returned receiver delivers the grant. `None`: this process waits for the lease, or
-    /// holds it, already.
+    /// Adds a waiting request. The returned receiver delivers the grant. `None`: this process waits for the
+    /// lease, or holds it, already.
     pub(super) fn register(&self, request: &SlotRequest) -> Option<oneshot::Receiver<Lease>> {
         let mut state = self.lock();
         if state.held.contains_key(&request.lease) || state.waiting.contains_key(&request.lease) {
@@ -82,16 +82,16 @@ impl LeaseTable {
         }
     }
 
-    /// Delivers a grant to its waiting request. Returns an unclaimed grant, which no request here waits for or holds, so
-    /// that the caller releases it.
+    /// Delivers a grant to its waiting request. Returns an unclaimed grant, which no request here waits for
+    /// or holds, so that the caller releases it.
     pub(super) fn grant(&self, lease: Lease) -> Option<Lease> {
         let mut state = self.lock();
         if state.held.contains_key(&lease.id()) {
             return None;
         }
         let Some(waiter) = state.waiting.get_mut(&lease.id()) else { return Some(lease) };
-        // A repeated notification of the same grant finds no sender. A ticket that dropped its receiver is leaving the
-        // wait queue, and receives the grant in the store's reply.
+        // A repeated notification of the same grant finds no sender. A ticket that dropped its receiver is
+        // leaving the wait queue, and receives the grant in the store's reply.
         if let Some(sender) = waiter.granted.take() {
             drop(sender.send(lease));
         }
@@ -113,8 +113,8 @@ impl LeaseTable {
         }
     }
 
-    /// Applies the reply to a heartbeat that was sent at `sent_at` with `sent`. Returns the unclaimed grants, and the
-    /// waiting requests that the store has forgotten.
+    /// Applies the reply to a heartbeat that was sent at `sent_at` with `sent`. Returns the unclaimed grants,
+    /// and the waiting requests that the store has forgotten.
     pub(super) fn apply(
         &self,
         sent: &Snapshot,

@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 use super::session::{Left, SlotSession};
 use super::{AcquireError, Hold};
 
-/// A request that is registered in the table of this process, and may wait in the store's wait queue. A ticket that is
-/// dropped while it is open leaves the wait queue.
+/// A request that is registered in the table of this process, and may wait in the store's wait queue. A
+/// ticket that is dropped while it is open leaves the wait queue.
 pub(super) struct Ticket {
     session: Arc<SlotSession>,
     lease: LeaseId,
@@ -21,10 +21,11 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// Registers a request before the store is called, because a notification may arrive before the store's reply.
+    /// Registers a request before the store is called, because a notification may arrive before the store's
+    /// reply.
     ///
-    /// Fails when this process waits for the lease, or holds it, already. The store would grant the same lease to the
-    /// same session again, and the job would run twice at once.
+    /// Fails when this process waits for the lease, or holds it, already. The store would grant the same
+    /// lease to the same session again, and the job would run twice at once.
     pub(super) fn register(session: &Arc<SlotSession>, request: &SlotRequest) -> Result<Self, AcquireError> {
         let session = Arc::clone(session);
         match session.table.register(request) {

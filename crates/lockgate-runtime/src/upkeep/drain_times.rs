@@ -9,8 +9,8 @@ use lockgate_core::{Engine, PoolName};
 
 use crate::job::registry::Registry;
 
-/// Announces to the slot store how long backend work on each pool may outlive this process. Called before the first job
-/// acquires a slot.
+/// Announces to the slot store how long backend work on each pool may outlive this process. Called before the
+/// first job acquires a slot.
 pub(crate) async fn announce(engine: &Engine, registry: &Registry) {
     for (pool, longest) in longest_drains(registry) {
         let change = PoolChange { longest_drain: Some(longest), ..PoolChange::default() };

@@ -1,8 +1,8 @@
 //! Decides when the messages of a queue are lost, and for how long their jobs must have been silent.
 //!
-//! A broker may lose messages that it has confirmed, for example when its disk is replaced. Their jobs are published in
-//! the ledger, but in no queue. A process can detect this only for a queue that it consumes: the queue has been empty
-//! long enough that every job which left it has started, has been deferred, or is lost.
+//! A broker may lose messages that it has confirmed, for example when its disk is replaced. Their jobs are
+//! published in the ledger, but in no queue. A process can detect this only for a queue that it consumes: the
+//! queue has been empty long enough that every job which left it has started, has been deferred, or is lost.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,12 +20,14 @@ const LOST_AFTER: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub(crate) struct QueueWatch {
     pub(crate) queue: QueueName,
-    /// How long a published job of the queue may be silent: twice the longest wait for slots of the queue's kinds.
+    /// How long a published job of the queue may be silent: at least two minutes, and twice the longest wait
+    /// for slots of the queue's kinds.
     lost_after: Duration,
     /// Since when the queue was empty at every observation. `None`: it was not empty at the latest one.
     empty_since: Option<Instant>,
-    /// When the current recovery began. `None`: no recovery is under way. Recovered jobs fill the queue again, so a recovery
-    /// ignores the queue and continues until all jobs that were lost at this moment are due.
+    /// When the current recovery began. `None`: no recovery is under way. Recovered jobs fill the queue
+    /// again, so a recovery ignores the queue and continues until all jobs that were lost at this moment are
+    /// due.
     recovering_since: Option<Instant>,
 }
 
@@ -40,8 +42,8 @@ impl QueueWatch {
         registry.queues().into_iter().map(of).collect()
     }
 
-    /// Records whether the queue is empty now. Begins a recovery when it has been empty for half of `lost_after`: the job
-    /// that left the queue last waits for slots no longer than that.
+    /// Records whether the queue is empty now. Begins a recovery when it has been empty for half of
+    /// `lost_after`: the job that left the queue last waits for slots no longer than that.
     pub(crate) fn observe(&mut self, is_empty: bool, now: Instant) {
         let since = is_empty.then(|| self.empty_since.unwrap_or(now));
         self.empty_since = since;
@@ -52,8 +54,8 @@ impl QueueWatch {
 
     /// Returns how long a job must have been silent to be recovered now. `None`: nothing is recovered.
     ///
-    /// The duration grows during a recovery, so a job that was recovered and published again, and waits in the queue, is not
-    /// recovered a second time.
+    /// The duration grows during a recovery, so a job that was recovered and published again, and waits in
+    /// the queue, is not recovered a second time.
     pub(crate) fn silent_for(&self, now: Instant) -> Option<Duration> {
         Some(self.lost_after.saturating_add(now.duration_since(self.recovering_since?)))
     }

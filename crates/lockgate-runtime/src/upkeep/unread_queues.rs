@@ -1,7 +1,8 @@
-//! Reports queues that hold published jobs and have no consumer, because a queue was renamed or a program does not run.
+//! Reports queues that hold published jobs and have no consumer, because a queue was renamed or a program
+//! does not run.
 //!
-//! Without a report such jobs stay enqueued silently. Every worker checks the queues of all unfinished runs, because a
-//! queue without a consumer has no worker of its own to report it.
+//! Without a report such jobs stay enqueued silently. Every worker checks the queues of all unfinished runs,
+//! because a queue without a consumer has no worker of its own to report it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,7 +27,8 @@ pub(crate) struct UnreadQueues {
 }
 
 impl UnreadQueues {
-    /// Checks at most once per [`CHECK_INTERVAL`]. Logs each queue when it loses its last consumer, and sets its gauge.
+    /// Checks at most once per [`CHECK_INTERVAL`]. Logs each queue when it loses its last consumer, and sets
+    /// its gauge.
     pub(crate) async fn check(&mut self, engine: &Engine) -> Result<(), EngineError> {
         let now = Instant::now();
         if self.checked_at.is_some_and(|at| now.duration_since(at) < CHECK_INTERVAL) {

@@ -1,7 +1,7 @@
 //! Receives the deliveries of each queue and passes them to the executor until the worker drains.
 //!
-//! The number of deliveries in flight is bounded by the prefetch of the subscription: the broker sends another delivery
-//! only after one was acknowledged.
+//! The number of deliveries in flight is bounded by the prefetch of the subscription: the broker sends
+//! another delivery only after one was acknowledged.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use crate::panics;
 /// How long to wait before subscribing again after a subscription has ended.
 const RESUBSCRIBE_DELAY: Duration = Duration::from_secs(1);
 
-/// How long a worker keeps a delivery whose execution panicked outside the job, so that the delivery does not return to
-/// the worker at once, forever.
+/// How long a worker keeps a delivery whose execution panicked outside the job, so that the delivery does not
+/// return to the worker at once, forever.
 const PANIC_DELAY: Duration = Duration::from_secs(1);
 
-/// Starts one task for each queue. Each queue gets an equal part of `concurrency`, at least one delivery for each of its
-/// kinds.
+/// Starts one task for each queue. Each queue gets an equal part of `concurrency`, at least one delivery for
+/// each of its kinds.
 pub(crate) fn start(engine: &Engine, executor: &Arc<Executor>, concurrency: u32, jobs: &TaskTracker) {
     for queue in executor.registry.queues() {
         let prefetch = prefetch(&executor.registry, &queue, concurrency);
@@ -56,8 +56,9 @@ async fn consume(
     }
 }
 
-/// Executes deliveries until the subscription ends or the worker drains. When the worker drains, the subscription is kept
-/// until the last delivery is acknowledged, because the broker delivers unacknowledged messages again when it ends.
+/// Executes deliveries until the subscription ends or the worker drains. When the worker drains, the
+/// subscription is kept until the last delivery is acknowledged, because the broker delivers unacknowledged
+/// messages again when it ends.
 async fn execute_all(deliveries: &mut dyn Deliveries, executor: &Arc<Executor>, jobs: &TaskTracker) {
     let of_subscription = TaskTracker::new();
     let mut groups = OpenGroups::default();
@@ -97,8 +98,8 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// Executes deliveries in a task of their own. Returns them to their queue when the worker drains already, or when the
-/// executor panics.
+/// Executes deliveries in a task of their own. Returns them to their queue when the worker drains already, or
+/// when the executor panics.
 fn spawn_execution(
     group: Vec<Delivery>,
     executor: &Arc<Executor>,

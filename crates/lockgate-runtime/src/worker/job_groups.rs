@@ -1,7 +1,7 @@
 //! Collects deliveries of one kind into job groups. Pure; callers pass the current time.
 //!
-//! A delivery waits at most [`LINGER`] for its group to fill. A job that was delivered before never joins a group, so that
-//! whatever interrupted it does not affect the other jobs.
+//! A delivery waits at most [`LINGER`] for its group to fill. A job that was delivered before never joins a
+//! group, so that whatever interrupted it does not affect the other jobs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use crate::job::registry::Registry;
 
-/// How long a group waits for more deliveries. Messages of one batch arrive within a few milliseconds of each other.
+/// How long a group waits for more deliveries. Messages of one batch arrive within a few milliseconds of each
+/// other.
 const LINGER: Duration = Duration::from_millis(20);
 
 /// Groups that are not full yet, at most one for each kind.
@@ -27,8 +28,8 @@ struct OpenGroup {
 }
 
 impl OpenGroups {
-    /// Adds a delivery. Returns the deliveries to execute now: the group that is full, or the delivery alone when its kind
-    /// has no groups.
+    /// Adds a delivery. Returns the deliveries to execute now: the group that is full, or the delivery alone
+    /// when its kind has no groups.
     pub(crate) fn add(
         &mut self,
         delivery: Delivery,

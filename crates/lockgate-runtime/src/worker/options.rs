@@ -19,17 +19,21 @@ use crate::slots::HeartbeatOn;
 pub struct WorkerOptions {
     /// The name of this process in `slots show`, for example its host and process id. Default `worker`.
     pub process: String,
-    /// Deliveries in flight at once, whether they run or wait for slots. At least one for each kind. Default 64.
+    /// Deliveries in flight at once, whether they run or wait for slots. At least one for each kind. Default
+    /// 64.
     pub concurrency: u32,
     /// How long running jobs may finish after a stop. After that they are handed back. Default 25 s.
     pub grace: Duration,
     /// Whether the worker also dispatches due batches. Default `true`.
     pub dispatch: bool,
-    /// Whether the worker stops when every job has ended. The jobs of a paused run have not ended. Default `false`.
+    /// Whether the worker stops when every job has ended. The jobs of a paused run have not ended. Default
+    /// `false`.
     pub until_idle: bool,
-    /// How jobs wait for the slots of each pool, and hold them. Default: [`PoolPolicy::default`] for every pool.
+    /// How jobs wait for the slots of each pool, and hold them. Default: [`PoolPolicy::default`] for every
+    /// pool.
     pub policies: BTreeMap<PoolName, PoolPolicy>,
-    /// The pools that the worker's jobs use. Upkeep creates them again when the slot store has lost them. Default: none.
+    /// The pools that the worker's jobs use. Upkeep creates them again when the slot store has lost them.
+    /// Default: none.
     pub pools: Vec<PoolSpec>,
     /// The rate limits of job starts. Default: none.
     pub rates: Option<RateOptions>,

@@ -11,8 +11,8 @@ use crate::outage::LoggedCauses;
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
-/// Waits between the attempts to reach a store: 250 ms at first, doubled up to 5 s, with jitter. The number of attempts
-/// is not limited.
+/// Waits between the attempts to reach a store: 250 ms at first, doubled up to 5 s, with jitter. The number
+/// of attempts is not limited.
 #[derive(Debug)]
 pub struct ReconnectBackoff {
     next: Duration,
@@ -26,14 +26,16 @@ impl Default for ReconnectBackoff {
 }
 
 impl ReconnectBackoff {
-    /// Waits before the next attempt. Logs `cause`, the error of the last attempt, once for each distinct cause.
+    /// Waits before the next attempt. Logs `cause`, the error of the last attempt, once for each distinct
+    /// cause.
     ///
     /// Returns `false` when `stop` fires, which ends the wait at once.
     pub async fn wait(&mut self, cause: String, stop: &CancellationToken) -> bool {
         if self.logged.is_new(&cause) {
             tracing::warn!(error = cause, "store unreachable, retrying");
         }
-        // Half of the delay is random, so that the processes that wait for a store do not reconnect all at once.
+        // Half of the delay is random, so that the processes that wait for a store do not reconnect all at
+        // once.
         let delay = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.next = (self.next * 2).min(MAX_DELAY);
         stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_some()

@@ -1,4 +1,5 @@
-//! How a worker stops: it drains its jobs, or abandons them when the store was lost, and then ends its session.
+//! How a worker stops: it drains its jobs, or abandons them when the store was lost, and then ends its
+//! session.
 
 use std::time::Duration;
 
@@ -31,8 +32,8 @@ pub(super) async fn drain(running: &RunningJobs, jobs: &TaskTracker, grace: Dura
     }
 }
 
-/// Stops every job at once, because the store was lost and nothing can be recorded any more. Returns when the jobs have
-/// stopped and their cancellers were called for orphaned queries.
+/// Stops every job at once, because the store was lost and nothing can be recorded any more. Returns when the
+/// jobs have stopped and their cancellers were called for orphaned queries.
 pub(super) async fn abandon(executor: &Executor) {
     executor.admission.draining.cancel();
     let stopped = async {

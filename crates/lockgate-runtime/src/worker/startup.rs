@@ -13,8 +13,8 @@ use super::state::WorkerState;
 use crate::rates::Rates;
 use crate::slots::SlotClient;
 
-/// Reads the rate limits in force, because no job may start before they are known. Returns `false` when `stop` fired
-/// first.
+/// Reads the rate limits in force, because no job may start before they are known. Returns `false` when
+/// `stop` fired first.
 pub(super) async fn read_limits(
     rates: &Rates,
     worker_state: &watch::Sender<WorkerState>,
