@@ -1,6 +1,6 @@
 //! Batches concurrent calls of one kind: items that arrive while a call is under way share the next call.
 //!
-//! An item that arrives alone is sent at once, and batches grow with the load. Calls that nobody waits for
+//! An item that arrives alone is sent at once, and batches grow with the load. Calls for which no job waits
 //! may be delayed, so that their batches grow further. With one call at a time, items are sent in their
 //! order.
 //!

@@ -33,7 +33,7 @@ use pool::PoolMonitor;
 /// Time between two decisions.
 const DECISION_INTERVAL: Duration = Duration::from_secs(1);
 /// Every this many decisions the store is read even without reports, because another process may have left a
-/// recommendation that nobody raises.
+/// recommendation that no process raises.
 const ALWAYS_READ_EVERY: u32 = 10;
 /// How long a pool is paused when the backend does not say when to retry.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(1);

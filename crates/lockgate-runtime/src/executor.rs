@@ -138,7 +138,8 @@ impl Executor {
             return None;
         }
         let in_flight = self.shares.enter(&envelope.kind);
-        Some(ParsedDelivery { envelope, kind, delivery, in_flight, deferrals: 0 })
+        let (tag, is_fresh) = (delivery.tag, delivery.is_fresh());
+        Some(ParsedDelivery { envelope, kind, tag, is_fresh, in_flight, deferrals: 0 })
     }
 
     /// Step 2. Waits for the slots and tokens of the job.
@@ -225,11 +226,11 @@ impl Executor {
         match self.ledger_writer.settle(settlement).await {
             Ok(settled) => {
                 tracing::debug!(?settled, "settled");
-                Disposition::Ack(delivery.delivery.tag)
+                Disposition::Ack(delivery.tag)
             }
             Err(error) => {
                 let detail = format!("the ledger refuses the outcome of its job: {}", chain(error.as_ref()));
-                self.reject(delivery.delivery.tag, Rejection::new(DeadReason::Refused, detail))
+                self.reject(delivery.tag, Rejection::new(DeadReason::Refused, detail))
             }
         }
     }
@@ -241,7 +242,7 @@ impl Executor {
 
     /// Ends a delivery whose job does not run from it.
     async fn end_unstarted(&self, delivery: &ParsedDelivery<'_>, reason: NotStarted, timings: Timings) {
-        let tag = delivery.delivery.tag;
+        let tag = delivery.tag;
         let disposition = match reason {
             NotStarted::Settled(outcome) => {
                 let token = SettlementToken::Delivery(delivery.envelope.dispatch);

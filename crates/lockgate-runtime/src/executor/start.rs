@@ -48,8 +48,7 @@ pub(crate) async fn start(
     delivery: &ParsedDelivery<'_>,
 ) -> Result<ConfirmedStart, NotStarted> {
     // A job that was delivered before may have crashed the process that had it.
-    let is_fresh = delivery.delivery.is_fresh();
-    let durability = if is_fresh { StartDurability::Later } else { StartDurability::Now };
+    let durability = if delivery.is_fresh { StartDurability::Later } else { StartDurability::Now };
     let start = start_of(delivery, durability);
     match writer.start(start).await {
         Ok(Started::Run(execution)) => {

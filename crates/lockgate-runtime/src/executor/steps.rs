@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockgate_core::broker::Delivery;
+use lockgate_core::broker::DeliveryTag;
 use lockgate_core::ledger::{SettlementToken, Started};
 use lockgate_core::{Envelope, Outcome};
 use tokio::time::Instant;
@@ -19,7 +19,11 @@ use crate::slots::Hold;
 pub(crate) struct ParsedDelivery<'a> {
     pub(crate) envelope: Arc<Envelope>,
     pub(crate) kind: &'a RegisteredKind,
-    pub(crate) delivery: Delivery,
+    /// Identifies the delivery at the broker.
+    pub(crate) tag: DeliveryTag,
+    /// Whether this is the first delivery of the job's first dispatch, so that no process has had the job
+    /// before.
+    pub(crate) is_fresh: bool,
     /// Counts the delivery towards its kind's share of the prefetch until this value is dropped.
     pub(crate) in_flight: InFlight,
     /// Consecutive deferrals of the job. Zero until admission has asked the ledger.
