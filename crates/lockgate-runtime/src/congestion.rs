@@ -1,9 +1,10 @@
-//! Congestion: what executions come to, told to the adaptive limit of their pool, and what follows from it for all
-//! processes: a pause while the backend is overloaded, and an recommendation of how many slots it bears.
+//! Adapts the slots of a pool to its backend: pauses the pool while the backend is overloaded, and recommends
+//! how many slots the backend can serve.
 //!
-//! It must never hold up a job: what is heard goes into a bounded line, and what does not fit there is not heard. It
-//! never changes what was configured, and decides on what it has read: when another process was first, its change is
-//! what goes on.
+//! Executions report how they ended to the adaptive limit of each of their pools. The reports go through a
+//! bounded channel, and a report that does not fit is dropped, so that no job waits here. The configured
+//! slots are never changed. Every change is conditional on the version of the pool that was read: when
+//! another process has changed the pool first, its change is the base of the next decision.
 
 mod pool;
 #[cfg(test)]
@@ -23,40 +24,41 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::options::PoolPolicy;
-use crate::registry::Registry;
+use crate::executor::outcome::{ExecutionResult, Interruption};
+use crate::executor::pool_policy::PoolPolicy;
+use crate::job::registry::Registry;
 use crate::telemetry;
-use crate::verdict::{Cut, Ended};
-use pool::PoolWatch;
+use pool::PoolMonitor;
 
 /// Time between two decisions.
-const LOOK: Duration = Duration::from_secs(1);
-/// Looks after which the store is read whatever was heard: another process may have left an recommendation behind.
-const ANYHOW: u32 = 10;
-/// How long a pool is paused when the backend does not say when to come back.
-const PAUSE: Duration = Duration::from_secs(1);
-/// What was heard and not taken in yet. More is not heard: of so many some are enough.
-const UNHEARD: usize = 4_096;
+const DECISION_INTERVAL: Duration = Duration::from_secs(1);
+/// Every this many decisions the store is read even without reports, because another process may have left a
+/// recommendation that no process raises.
+const ALWAYS_READ_EVERY: u32 = 10;
+/// How long a pool is paused when the backend does not say when to retry.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
+/// Reports that wait to be processed. Further reports are dropped: this many are enough for a decision.
+const MAX_PENDING: usize = 4_096;
 
-/// Where executions are told of.
+/// Sends reports of executions to a [`CongestionMonitor`].
 #[derive(Debug, Clone)]
-pub(crate) struct Congestion(mpsc::Sender<Heard>);
+pub(crate) struct Congestion(mpsc::Sender<ExecutionReport>);
 
-/// One execution, as it ended.
+/// How one execution ended.
 #[derive(Debug)]
-struct Heard {
+struct ExecutionReport {
     kind: Kind,
     pools: Vec<PoolName>,
     signal: Signal,
     latency: Duration,
-    /// When the backend wants to be called again.
+    /// When the backend asked to be called again. `None`: it did not say.
     retry_after: Option<Duration>,
 }
 
 impl Congestion {
-    /// Tells of an execution, as it ended for each of its jobs.
-    pub(crate) fn hear(&self, kind: &Kind, needs: &[Need], ended: &[Ended], latency: Duration) {
-        let (signal, retry_after) = signal(ended);
+    /// Reports an execution with the results of all its jobs.
+    pub(crate) fn report(&self, kind: &Kind, needs: &[Need], results: &[ExecutionResult], latency: Duration) {
+        let (signal, retry_after) = signal(results);
         if signal == Signal::Throttled {
             needs.iter().for_each(|need| telemetry::refused(&need.pool, kind));
         }
@@ -64,39 +66,41 @@ impl Congestion {
             return;
         }
         let pools = needs.iter().map(|need| need.pool.clone()).collect();
-        // Full: so many others are about to be heard.
-        self.0.try_send(Heard { kind: kind.clone(), pools, signal, latency, retry_after }).ok();
+        self.0.try_send(ExecutionReport { kind: kind.clone(), pools, signal, latency, retry_after }).ok();
     }
 }
 
-/// What an execution says about the load of its backend: the worst that it says for any of its jobs.
-fn signal(ended: &[Ended]) -> (Signal, Option<Duration>) {
-    let told: Vec<_> = ended.iter().map(signal_of).collect();
-    let worst = [Signal::Throttled, Signal::TimedOut, Signal::Responded].into_iter();
-    let mut said = worst.filter_map(|worst| told.iter().find(|(signal, _)| *signal == worst));
-    said.next().copied().unwrap_or((Signal::Failed, None))
+/// Returns what an execution says about the load of its backend: the worst signal of its jobs.
+fn signal(results: &[ExecutionResult]) -> (Signal, Option<Duration>) {
+    let signals: Vec<_> = results.iter().map(signal_of).collect();
+    let worst_first = [Signal::Throttled, Signal::TimedOut, Signal::Responded].into_iter();
+    let mut present = worst_first.filter_map(|worst| signals.iter().find(|(signal, _)| *signal == worst));
+    present.next().copied().unwrap_or((Signal::Failed, None))
 }
 
-fn signal_of(ended: &Ended) -> (Signal, Option<Duration>) {
-    match ended {
-        Ended::Returned(Ok(())) => (Signal::Responded, None),
-        Ended::Returned(Err(Failure::Error { class: ErrorClass::Overloaded { retry_after }, .. })) => {
-            (Signal::Throttled, *retry_after)
+fn signal_of(result: &ExecutionResult) -> (Signal, Option<Duration>) {
+    match result {
+        ExecutionResult::Returned(Ok(())) => (Signal::Responded, None),
+        ExecutionResult::Returned(Err(Failure::Error {
+            class: ErrorClass::Overloaded { retry_after },
+            ..
+        })) => (Signal::Throttled, *retry_after),
+        ExecutionResult::Interrupted(Interruption::TimedOut(_) | Interruption::HeldTooLong(_)) => {
+            (Signal::TimedOut, None)
         }
-        Ended::Cut(Cut::TimedOut(_) | Cut::HeldTooLong(_)) => (Signal::TimedOut, None),
         _ => (Signal::Failed, None),
     }
 }
 
-/// Who hears, and decides.
-pub(crate) struct Watch {
+/// Receives the reports of a worker, and decides for each of its pools.
+pub(crate) struct CongestionMonitor {
     slots: Arc<dyn Slots>,
-    pools: BTreeMap<PoolName, PoolWatch>,
-    looks: u32,
+    pools: BTreeMap<PoolName, PoolMonitor>,
+    decisions: u32,
 }
 
-impl Watch {
-    /// Of the pools that these kinds use, as far as their policies say.
+impl CongestionMonitor {
+    /// Creates a monitor for the pools of the registered kinds, without pools whose policy turns it off.
     pub(crate) fn new(
         slots: Arc<dyn Slots>,
         policies: &BTreeMap<PoolName, PoolPolicy>,
@@ -106,83 +110,87 @@ impl Watch {
         for need in registry.kinds().flat_map(|(_, options)| &options.needs) {
             let policy = policies.get(&need.pool).copied().unwrap_or_default();
             if policy.adaptive != AdaptiveMode::Off {
-                let watch = pools.entry(need.pool.clone()).or_insert_with(|| PoolWatch::new(policy));
-                // A job that is heavier than what is advised would wait for ever, and all behind it.
-                watch.at_least(need.weight);
+                let pool = pools.entry(need.pool.clone()).or_insert_with(|| PoolMonitor::new(policy));
+                // A job that needs more slots than are recommended would wait forever, and so would the jobs
+                // behind it.
+                pool.recommend_at_least(need.weight);
             }
         }
-        Self { slots, pools, looks: 0 }
+        Self { slots, pools, decisions: 0 }
     }
 
-    /// Hears from now on, until `end` fires.
-    pub(crate) fn start(self, side: &TaskTracker, end: CancellationToken) -> Congestion {
-        let (sender, heard) = mpsc::channel(UNHEARD);
-        side.spawn(async move {
-            end.run_until_cancelled(self.watch(heard)).await;
+    /// Processes reports and decides in the background until `end` fires.
+    pub(crate) fn start(self, background: &TaskTracker, end: CancellationToken) -> Congestion {
+        let (sender, reports) = mpsc::channel(MAX_PENDING);
+        background.spawn(async move {
+            end.run_until_cancelled(self.run(reports)).await;
         });
         Congestion(sender)
     }
 
-    async fn watch(mut self, mut heard: mpsc::Receiver<Heard>) {
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn run(mut self, mut reports: mpsc::Receiver<ExecutionReport>) {
+        let mut ticks = interval(DECISION_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                heard = heard.recv() => match heard {
-                    Some(heard) => self.take_in(&heard).await,
+                report = reports.recv() => match report {
+                    Some(report) => self.process(&report).await,
                     None => return,
                 },
-                _ = look.tick() => {
-                    if let Err(error) = self.look().await {
-                        tracing::warn!(error = chain(&error), "cannot advise slots; it is tried again");
+                _ = ticks.tick() => {
+                    if let Err(error) = self.decide().await {
+                        tracing::warn!(error = chain(&error), "no slots recommended, retrying");
                     }
                 }
             }
         }
     }
 
-    async fn take_in(&mut self, heard: &Heard) {
+    async fn process(&mut self, report: &ExecutionReport) {
         let now = Instant::now();
-        for name in &heard.pools {
-            let is_news = self.pools.get_mut(name).is_some_and(|pool| pool.hear(heard, now));
-            if is_news && let Err(error) = self.hold_back(name, heard, now).await {
-                tracing::warn!(pool = %name, error = chain(&error), "a pool is not paused");
+        for name in &report.pools {
+            let is_congested = self.pools.get_mut(name).is_some_and(|pool| pool.process(report, now));
+            if is_congested && let Err(error) = self.pause(name, report, now).await {
+                tracing::warn!(pool = %name, error = chain(&error), "pool not paused");
             }
         }
     }
 
-    /// A backend has refused an execution: its pool is paused, and fewer slots are advised, in one change for all
-    /// processes. Who comes second finds it paused: it is the same congestion.
-    async fn hold_back(&mut self, name: &PoolName, heard: &Heard, now: Instant) -> Result<(), EngineError> {
+    /// Pauses a pool whose backend has refused an execution, and recommends fewer slots, in one change for
+    /// all processes. If another process has already paused the pool, this is the same congestion, and
+    /// nothing changes.
+    async fn pause(
+        &mut self,
+        name: &PoolName,
+        report: &ExecutionReport,
+        now: Instant,
+    ) -> Result<(), EngineError> {
         let views = self.slots.inspect(&PoolQuery::all()).await?;
         let Some(pool) = self.pools.get_mut(name) else { return Ok(()) };
         let Some(status) = views.into_iter().map(|view| view.status).find(|status| status.name == *name)
         else {
             return Ok(());
         };
-        pool.catch_up(&status, now);
-        if let Some(left) = status.paused {
-            pool.is_paused(now + left);
+        pool.synchronize(&status, now);
+        if let Some(remaining) = status.paused {
+            pool.set_paused(now + remaining);
             return Ok(());
         }
-        let pause = heard.retry_after.filter(|after| !after.is_zero()).unwrap_or(PAUSE).min(LONGEST_PAUSE);
-        pool.is_paused(now + pause);
-        pool.observe(heard);
+        let retry_after = report.retry_after.filter(|after| !after.is_zero());
+        let pause = retry_after.unwrap_or(DEFAULT_PAUSE).min(LONGEST_PAUSE);
+        pool.set_paused(now + pause);
+        pool.observe(report);
         let recommendation = pool.decide(&status, now);
-        let change = PoolChange {
-            pause: Some(pause),
-            recommendation: recommendation.clone(),
-            ..PoolChange::default()
-        };
+        let change = PoolChange { pause: Some(pause), recommendation, ..PoolChange::default() };
         if self.change(name, &status, change, now).await? {
-            tracing::warn!(pool = %name, kind = %heard.kind, ?pause, "the backend is overloaded; its pool is paused");
+            tracing::warn!(pool = %name, kind = %report.kind, ?pause, "backend overloaded, pool paused");
             telemetry::paused(name);
         }
         Ok(())
     }
 
-    /// Changes a pool as it was decided on what was read; answers whether it did: somebody else may have been first,
-    /// and the next look goes on from there.
+    /// Changes a pool if it still has the version that was read. Returns whether it was changed. When another
+    /// process was first, the next decision starts from its change.
     async fn change(
         &mut self,
         name: &PoolName,
@@ -198,29 +206,28 @@ impl Watch {
             Err(error) => return Err(error),
         };
         if let Some(pool) = self.pools.get_mut(name) {
-            pool.is_changed(&status, now);
+            pool.set_changed(&status, now);
         }
         if let Some(recommendation) = recommendation {
             let (slots, limit) = (status.slots, status.limit());
-            let (advised, why) =
-                recommendation.map(|recommendation| (recommendation.slots, recommendation.why)).unzip();
-            tracing::info!(pool = %name, slots, limit, advised, why, "slots advised");
+            let (recommended, why) = recommendation.map(|given| (given.slots, given.why)).unzip();
+            tracing::info!(pool = %name, slots, limit, recommended, why, "slots recommended");
         }
         Ok(true)
     }
 
-    /// Reads the pools that there is something to decide about, and decides.
-    async fn look(&mut self) -> Result<(), EngineError> {
-        self.looks = self.looks.wrapping_add(1);
-        let anyhow = self.looks % ANYHOW == 1;
-        if !self.pools.values().any(|pool| anyhow || pool.wants_a_look()) {
+    /// Reads the pools and decides, when there is something to decide.
+    async fn decide(&mut self) -> Result<(), EngineError> {
+        self.decisions = self.decisions.wrapping_add(1);
+        let always = self.decisions % ALWAYS_READ_EVERY == 1;
+        if !self.pools.values().any(|pool| always || pool.has_news()) {
             return Ok(());
         }
         let now = Instant::now();
         for view in self.slots.inspect(&PoolQuery::all()).await? {
             let status = view.status;
             let Some(pool) = self.pools.get_mut(&status.name) else { continue };
-            pool.catch_up(&status, now);
+            pool.synchronize(&status, now);
             let Some(recommendation) = pool.decide(&status, now) else { continue };
             let change = PoolChange { recommendation: Some(recommendation), ..PoolChange::default() };
             let name = status.name.clone();

@@ -1,8 +1,9 @@
-//! Due batches and due retries, from the ledger to the broker.
+//! Publishes due batches and due retries from the ledger to the broker.
 //!
-//! Any number of processes may dispatch: what one has claimed, the others leave alone until the claim runs out. A
-//! crash between publishing and reporting publishes twice; the older message is stale then and does not run. So does a
-//! publication whose outcome nobody knows: it is repeated, as it was, for as long as the claim holds.
+//! Any number of processes may dispatch: jobs that one process has claimed are ignored by the others until
+//! the claim expires. A crash between publishing and recording publishes a job twice. The older message is
+//! then stale, and its job does not run from it. A publication with an unknown result is repeated unchanged
+//! while the claim holds.
 
 use std::time::Duration;
 
@@ -14,47 +15,51 @@ use tokio_util::sync::CancellationToken;
 
 use crate::telemetry;
 
-/// The most messages claimed at once: one window of publisher confirms.
-const CLAIM: u32 = 1_000;
-/// How long a claim holds: far longer than it takes to publish one, short enough to make up for a crash.
-const HOLD: Duration = Duration::from_secs(20);
-/// How long a publication that fails is repeated: what takes longer may meet the claim of another.
-const REPEAT: Duration = Duration::from_secs(10);
-/// The longest nap: how late a run that was just planned, resumed or sped up is seen.
-const NAP: Duration = Duration::from_millis(500);
-/// The shortest nap: a run without a delay must not turn the loop hot when others claim its batches.
-const BREATH: Duration = Duration::from_millis(5);
-/// The wait before a publication is repeated.
-const AGAIN: Duration = Duration::from_millis(250);
-/// The wait after a failure, before jitter.
-const RECOVER: Duration = Duration::from_secs(1);
+/// The most jobs claimed at once: one window of publisher confirms.
+const MAX_CLAIM: u32 = 1_000;
+/// How long a claim holds. Far longer than publishing it takes, and short enough that a crash delays its jobs
+/// little.
+const CLAIM_DURATION: Duration = Duration::from_secs(20);
+/// How long a failed publication is repeated. Beyond that, another process may claim the same jobs.
+const REPUBLISH_FOR: Duration = Duration::from_secs(10);
+/// The longest pause between two rounds. A run that was just planned, resumed or sped up is noticed this
+/// late.
+const MAX_PAUSE: Duration = Duration::from_millis(500);
+/// The shortest pause between two rounds, so that the loop does not spin on a run without a delay whose
+/// batches other processes claim.
+const MIN_PAUSE: Duration = Duration::from_millis(5);
+/// The pause before a publication is repeated.
+const REPUBLISH_DELAY: Duration = Duration::from_millis(250);
+/// The pause after a failed round, before up to the same time of jitter is added.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Dispatches until `end`.
+/// Dispatches until `end` fires.
 pub(crate) async fn dispatch(engine: Engine, end: CancellationToken) {
     while !end.is_cancelled() {
-        let nap = match dispatch_due(&engine, &end).await {
+        let pause = match dispatch_due(&engine, &end).await {
             Ok(None) => continue,
-            Ok(Some(due)) => due.clamp(BREATH, NAP),
+            Ok(Some(due_in)) => due_in.clamp(MIN_PAUSE, MAX_PAUSE),
             Err(error) => {
-                tracing::warn!(error = chain(&error), "dispatch failed; what was claimed is due again later");
-                RECOVER + RECOVER.mul_f64(fastrand::f64())
+                tracing::warn!(error = chain(&error), "dispatch failed, retrying when the claim expires");
+                FAILURE_PAUSE + FAILURE_PAUSE.mul_f64(fastrand::f64())
             }
         };
-        end.run_until_cancelled(tokio::time::sleep(nap)).await;
+        end.run_until_cancelled(tokio::time::sleep(pause)).await;
     }
 }
 
-/// One round of a dispatcher: claims what is due, publishes it and records that; answers how long until something is
-/// due, `None`: look again at once. For a process that dispatches without a worker.
+/// Claims the jobs that are due, publishes them and records that. For a process that dispatches without a
+/// worker.
 ///
-/// A publication that fails is repeated until `end`, or until the claim is about to run out.
+/// Returns how long until the next job is due. `None`: more jobs may be due now, so call again at once. A
+/// failed publication is repeated until `end` fires or the claim is about to expire.
 ///
 /// # Errors
-/// When a store fails. What was claimed is due again later.
+/// When a store fails. The claimed jobs are due again when the claim expires.
 pub async fn dispatch_due(engine: &Engine, end: &CancellationToken) -> Result<Option<Duration>, EngineError> {
-    let claimed = engine.ledger.claim(CLAIM, HOLD).await?;
+    let claimed = engine.ledger.claim(MAX_CLAIM, CLAIM_DURATION).await?;
     if claimed.envelopes.is_empty() {
-        return Ok(Some(claimed.next_due.unwrap_or(NAP)));
+        return Ok(Some(claimed.next_due.unwrap_or(MAX_PAUSE)));
     }
     publish(engine, &claimed.envelopes, end).await?;
     engine.ledger.settle(claimed.envelopes.iter().map(published).collect()).await?;
@@ -63,24 +68,20 @@ pub async fn dispatch_due(engine: &Engine, end: &CancellationToken) -> Result<Op
     Ok(None)
 }
 
-/// Publishes until the broker has confirmed all of it, the claim is about to end, or nobody wants to dispatch any more.
+/// Publishes until the broker has confirmed every message, the claim is about to expire, or `end` fires.
 async fn publish(
     engine: &Engine,
     envelopes: &[Envelope],
     end: &CancellationToken,
 ) -> Result<(), EngineError> {
-    let until = Instant::now() + REPEAT;
+    let deadline = Instant::now() + REPUBLISH_FOR;
     loop {
         match engine.broker.publish(envelopes).await {
-            Err(error) if error.is_transient() && Instant::now() < until && !end.is_cancelled() => {
-                tracing::warn!(
-                    error = chain(&error),
-                    jobs = envelopes.len(),
-                    "not published yet; it is repeated"
-                );
-                end.run_until_cancelled(tokio::time::sleep(AGAIN)).await;
+            Err(error) if error.is_transient() && Instant::now() < deadline && !end.is_cancelled() => {
+                tracing::warn!(error = chain(&error), jobs = envelopes.len(), "publish failed, retrying");
+                end.run_until_cancelled(tokio::time::sleep(REPUBLISH_DELAY)).await;
             }
-            done => return done,
+            result => return result,
         }
     }
 }

@@ -1,274 +1,268 @@
-//! What happens to one job, from the hand-over of its message to the end of its delivery:
+//! Tells what happens to one job, from the delivery of its message to the acknowledgement:
 //!
-//! 1. **read** the message and find its kind; the ledger **ingests** the job of one that the dispatcher did not send
-//!    (`reading.rs`);
-//! 2. **admit** it: drop a delivery that is stale, wait for its slots, then for the tokens of its rates (`admission.rs`);
-//! 3. **start** it: ask the ledger, which may refuse a delivery that is stale (`starting.rs`);
-//! 4. **run** it, under its deadline, stopped when its lease is lost, when it is cancelled, or when its worker ends;
-//! 5. **release** its slots, or let them drain while the backend may still work for it, and have that ended;
-//! 6. **settle** its outcome in the ledger;
-//! 7. **acknowledge** the delivery.
+//! 1. **parse** the message and look up its kind. The ledger ingests a job that an external client sent.
+//! 2. **admit** the job: drop a stale delivery, wait for slots, then for the tokens of its rates.
+//! 3. **start** it: the ledger confirms the start, or refuses it when the delivery is stale.
+//! 4. **run** it until it returns, exceeds its deadline, loses its lease, is cancelled, or its worker stops.
+//! 5. **release** its slots. They drain instead while the backend may still work for the job.
+//! 6. **settle** its outcome in the ledger.
+//! 7. **acknowledge** the delivery at the broker.
 //!
-//! The order is the promise: a crash at any point leads to another delivery, never to a lost job, and the ledger
-//! counts the job once. No step is ever skipped because a later one is sure to work.
+//! A crash after any step leads to a redelivery, never to a lost job, and the ledger counts the job once.
+//! This depends on the order, so no step is skipped because a later one is likely to succeed.
+//!
+//! The methods below are these steps. Each takes the value that the step before has returned (`steps.rs`).
 
-use std::collections::{BTreeMap, VecDeque};
+pub(crate) mod admission;
+pub(crate) mod counters;
+pub(crate) mod ledger_writer;
+pub(crate) mod observer;
+pub(crate) mod outcome;
+mod parse;
+pub(crate) mod pool_policy;
+pub(crate) mod prefetch;
+mod run;
+pub(crate) mod running_jobs;
+mod start;
+mod steps;
+
+use std::collections::VecDeque;
 use std::iter::once;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::join_all;
-use lockgate_core::bounds::LONGEST;
-use lockgate_core::broker::{Delivery, Disposition, Rejection};
+use lockgate_core::broker::{Delivery, DeliveryTag, Disposition, Origin, Rejection};
 use lockgate_core::dead::DeadReason;
 use lockgate_core::error::chain;
-use lockgate_core::ledger::{Execution, Settlement, SettlementToken};
-use lockgate_core::{Envelope, Fence, Outcome, PoolName};
-use tokio::sync::Notify;
+use lockgate_core::ledger::{Settlement, SettlementToken};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::admission::{Admitted, Role};
-use crate::canceller::Leftover;
 use crate::congestion::Congestion;
-use crate::execution::{self, Limit, Member};
-use crate::job::{Context, State};
-use crate::leftovers::Leftovers;
-use crate::observe::{Observer, Steps};
-use crate::options::PoolPolicy;
+use crate::job::State;
+use crate::job::canceller::OrphanedQuery;
+use crate::job::registry::Registry;
+use crate::orphans::Orphans;
 use crate::rates::Rates;
-use crate::records::Records;
-use crate::registry::{Entry, Registry};
-use crate::shares::{InFlight, Shares};
-use crate::slots::{Hold, SlotClient};
-use crate::starting::StartedJob;
-use crate::stop::StopSignal;
-use crate::tally::Tally;
+use crate::slots::Hold;
 use crate::telemetry;
-use crate::verdict::{Cut, Ended, outcome};
-use crate::watch::Running;
+use admission::Admission;
+use counters::OutcomeCounters;
+use ledger_writer::LedgerWriter;
+use observer::{ExecutionTimes, Observer};
+use prefetch::PrefetchShares;
+use running_jobs::RunningJobs;
+use steps::{
+    AdmittedJob, Completion, ExecutedJob, GroupRole, NotStarted, ParsedDelivery, StartedJob, Timings,
+};
 
-/// What all executions of a worker share.
+/// Executes the jobs of one worker. All executions share its fields.
 pub(crate) struct Executor {
     pub(crate) registry: Registry,
     pub(crate) state: State,
-    pub(crate) policies: BTreeMap<PoolName, PoolPolicy>,
-    pub(crate) slots: SlotClient,
+    pub(crate) admission: Admission,
     pub(crate) rates: Arc<Rates>,
-    pub(crate) records: Arc<Records>,
-    pub(crate) leftovers: Arc<Leftovers>,
-    pub(crate) running: Running,
-    pub(crate) shares: Shares,
+    pub(crate) ledger_writer: Arc<LedgerWriter>,
+    pub(crate) orphans: Arc<Orphans>,
+    pub(crate) running: RunningJobs,
+    pub(crate) shares: PrefetchShares,
     pub(crate) congestion: Congestion,
-    pub(crate) tally: Tally,
+    pub(crate) counters: OutcomeCounters,
     pub(crate) observer: Option<Arc<dyn Observer>>,
-    /// Rung when the slot store does not know a pool any more.
-    pub(crate) pools_lost: Arc<Notify>,
-    /// Fires when the worker takes nothing new: who still waits for slots goes back to the queue.
-    pub(crate) draining: CancellationToken,
-}
-
-/// A delivery that was read: its message, its kind, and the mark that will end it.
-pub(crate) struct Taken<'a> {
-    pub(crate) envelope: Arc<Envelope>,
-    pub(crate) kind: &'a Entry,
-    pub(crate) delivery: Delivery,
-    pub(crate) in_flight: InFlight,
-    /// Deferrals of its job in a row, as far as is known.
-    pub(crate) deferrals: u32,
-}
-
-impl Taken<'_> {
-    /// How long its job waits when it is deferred now, at least `floor`.
-    pub(crate) fn later(&self, floor: Duration) -> Duration {
-        self.kind.options.backoff.defer(self.deferrals, fastrand::f64(), floor)
-    }
-}
-
-/// A delivery whose job has its slots, and may run.
-struct Begun<'a> {
-    taken: Taken<'a>,
-    hold: Option<Hold>,
-    started: StartedJob,
-    asked_at: Instant,
-    admitted_at: Instant,
 }
 
 impl Executor {
-    /// Sees deliveries of one kind through that may share an execution: one, unless the kind runs in groups.
+    /// Executes one delivery, or the deliveries of a job group: several jobs of one kind that share an
+    /// execution.
     pub(crate) async fn execute(&self, deliveries: Vec<Delivery>) {
-        let read = join_all(deliveries.into_iter().map(|delivery| self.read(delivery))).await;
-        let group: VecDeque<Taken<'_>> = read.into_iter().flatten().collect();
+        let parsed = join_all(deliveries.into_iter().map(|delivery| self.parse(delivery))).await;
+        let group: VecDeque<ParsedDelivery<'_>> = parsed.into_iter().flatten().collect();
         let Some(first) = group.front() else { return };
-        let span = tracing::info_span!(
-            "job",
-            kind = %first.envelope.kind,
-            job = %first.envelope.job,
-            key = %first.envelope.key,
-            run = first.envelope.run.map(tracing::field::display),
-            pool = first.kind.options.needs.first().map(|need| tracing::field::display(&need.pool)),
-            group = (group.len() > 1).then_some(group.len()),
-            attempt = tracing::field::Empty,
-        );
-        self.see_through(group).instrument(span).await;
+        let span = steps::span_of(first, group.len());
+        self.execute_group(group).instrument(span).await;
     }
 
-    /// The first that may begin waits for the slots, and holds them for all.
-    async fn see_through(&self, mut group: VecDeque<Taken<'_>>) {
-        while let Some(first) = group.pop_front() {
-            let Some(first) = self.begin(first, Role::First).await else { continue };
-            let others = join_all(group.into_iter().map(|taken| self.begin(taken, Role::Beside))).await;
-            return self.carry_out(once(first).chain(others.into_iter().flatten()).collect()).await;
+    /// Executes steps 2 to 7. The first job that starts becomes the leader: it acquires the slots and tokens
+    /// of the whole group.
+    async fn execute_group(&self, mut group: VecDeque<ParsedDelivery<'_>>) {
+        while let Some(delivery) = group.pop_front() {
+            let Some(leader) = self.admit_and_start(delivery, GroupRole::Leader).await else { continue };
+            let members = group.into_iter().map(|other| self.admit_and_start(other, GroupRole::Member));
+            let members = join_all(members).await;
+            let executed = self.run(once(leader).chain(members.into_iter().flatten()).collect()).await;
+            join_all(executed.into_iter().map(|job| self.complete(job))).await;
+            return;
         }
     }
 
-    /// Steps 2 and 3. `None`: the job does not run from this delivery, which is ended.
-    async fn begin<'a>(&self, mut taken: Taken<'a>, role: Role) -> Option<Begun<'a>> {
-        let asked_at = Instant::now();
-        let hold = match self.admit(&mut taken, role).await {
-            Admitted::Yes(hold) => hold,
-            Admitted::No(outcome) => {
-                let by = SettlementToken::Delivery(taken.envelope.dispatch);
-                self.end(&taken, by, outcome, (asked_at.elapsed(), Duration::ZERO)).await;
-                return None;
-            }
-            Admitted::Dropped(refused) => {
-                self.drop_delivery(&taken, refused).await;
-                return None;
-            }
-            Admitted::Return => {
-                self.records.mark(Disposition::Return(taken.delivery.tag)).await;
+    /// Executes steps 2 and 3. `None`: the job does not run from this delivery, which is acknowledged
+    /// already.
+    async fn admit_and_start<'a>(
+        &self,
+        delivery: ParsedDelivery<'a>,
+        role: GroupRole,
+    ) -> Option<StartedJob<'a>> {
+        let admitted = self.admit(delivery, role).await?;
+        self.start(admitted).await
+    }
+
+    /// Executes steps 5 to 7 for one job of an execution.
+    async fn complete(&self, executed: ExecutedJob<'_>) {
+        let ExecutedJob { job, result, backend_may_run, timings } = executed;
+        let StartedJob { delivery, hold, start, .. } = job;
+        self.release(&delivery, hold, backend_may_run).await;
+        let options = &delivery.kind.options;
+        self.rates.executed(&delivery.envelope.kind, &options.needs, &result, timings.ran);
+        let outcome = outcome::decide(result, &start.execution, options, fastrand::f64());
+        let token = start.settlement_token().await;
+        let disposition = self.settle(&delivery, Completion { token, outcome, timings }).await;
+        self.acknowledge(disposition).await;
+    }
+
+    /// Step 1. Rejects a message that this worker cannot handle, or whose job the ledger refuses: the message
+    /// becomes a dead letter with the reason.
+    async fn parse(&self, delivery: Delivery) -> Option<ParsedDelivery<'_>> {
+        let (envelope, kind) = match parse::envelope_and_kind(&self.registry, &delivery) {
+            Ok((envelope, kind)) => (Arc::new(envelope.clone()), kind),
+            Err(rejection) => {
+                self.acknowledge(self.reject(delivery.tag, rejection)).await;
                 return None;
             }
         };
-        let admitted_at = Instant::now();
-        match self.start(&taken).await {
-            Some(started) => Some(Begun { taken, hold, started, asked_at, admitted_at }),
-            None => {
-                self.release(&taken, hold, false).await;
+        if delivery.origin == Origin::Client
+            && let Err(error) = self.ledger_writer.ingest(&envelope).await
+        {
+            let detail = format!("the ledger refuses its job: {}", chain(error.as_ref()));
+            let rejection = Rejection::new(DeadReason::Refused, detail);
+            self.acknowledge(self.reject(delivery.tag, rejection)).await;
+            return None;
+        }
+        let in_flight = self.shares.enter(&envelope.kind);
+        let (tag, is_fresh) = (delivery.tag, delivery.is_fresh());
+        Some(ParsedDelivery { envelope, kind, tag, is_fresh, in_flight, deferrals: 0 })
+    }
+
+    /// Step 2. Waits for the slots and tokens of the job.
+    async fn admit<'a>(&self, mut delivery: ParsedDelivery<'a>, role: GroupRole) -> Option<AdmittedJob<'a>> {
+        let asked_at = Instant::now();
+        match self.admission.admit(&mut delivery, role).await {
+            Ok(hold) => Some(AdmittedJob { delivery, hold, asked_at, admitted_at: Instant::now() }),
+            Err(reason) => {
+                let timings = Timings { waited: asked_at.elapsed(), ..Timings::default() };
+                self.end_unstarted(&delivery, reason, timings).await;
                 None
             }
         }
     }
 
-    /// Steps 4 to 7.
-    async fn carry_out(&self, group: Vec<Begun<'_>>) {
-        let Some(first) = group.first() else { return };
-        let (kind, name) = (first.taken.kind, &first.taken.envelope.kind);
-        let waited = first.admitted_at.duration_since(first.asked_at);
-        tracing::Span::current().record("attempt", first.started.execution.attempt);
+    /// Step 3. Asks the ledger to start the job.
+    async fn start<'a>(&self, admitted: AdmittedJob<'a>) -> Option<StartedJob<'a>> {
+        let AdmittedJob { delivery, hold, asked_at, admitted_at } = admitted;
+        match start::start(&self.ledger_writer, &delivery).await {
+            Ok(start) => Some(StartedJob { delivery, hold, start, asked_at, admitted_at }),
+            Err(reason) => {
+                self.end_unstarted(&delivery, reason, Timings::default()).await;
+                self.release(&delivery, hold, false).await;
+                None
+            }
+        }
+    }
+
+    /// Step 4. Runs the jobs of a group in one execution, under the slots and the deadline of the leader.
+    async fn run<'a>(&self, group: Vec<StartedJob<'a>>) -> Vec<ExecutedJob<'a>> {
+        let Some(leader) = group.first() else { return Vec::new() };
+        let (kind, name) = (leader.delivery.kind, &leader.delivery.envelope.kind);
+        tracing::Span::current().record("attempt", leader.start.execution.attempt);
         let started_at = Instant::now();
-        let limit = self.limit(first);
-        let members: Vec<Member> =
-            group.iter().map(|one| self.member(one, started_at + limit.longest)).collect();
-        let over = execution::run(kind, &members, &self.running, limit).await;
+        let max_hold = leader.hold.as_ref().map(|_| self.admission.policy(kind).max_hold);
+        let limit = run::TimeLimit::new(kind.options.deadline, max_hold);
+        let deadline = started_at + limit.longest;
+        let jobs: Vec<_> =
+            group.iter().map(|job| run::RunningJob::new(job, deadline, self.state.clone())).collect();
+        let execution = run::run(kind, &jobs, &self.running, limit).await;
         let ended_at = Instant::now();
+        let (asked_at, admitted_at) = (leader.asked_at, leader.admitted_at);
         if let Some(observer) = &self.observer {
-            let (asked_at, admitted_at) = (first.asked_at, first.admitted_at);
-            observer.executed(&Steps { asked_at, admitted_at, started_at, ended_at });
+            observer.executed(&ExecutionTimes { asked_at, admitted_at, started_at, ended_at });
         }
-        let ran = ended_at.duration_since(started_at);
-        telemetry::ran(name, ran);
-        self.congestion.hear(name, &kind.options.needs, &over.ended, ran);
-        let ends = group.into_iter().zip(over.ended).enumerate().map(|(place, (begun, ended))| {
-            // The backend works for the first, under whose slots all ran.
-            self.finish(begun, ended, over.backend_may_run && place == 0, (waited, ran))
-        });
-        join_all(ends).await;
-    }
-
-    /// Steps 5 to 7, for one job.
-    async fn finish(
-        &self,
-        begun: Begun<'_>,
-        ended: Ended,
-        backend_may_run: bool,
-        times: (Duration, Duration),
-    ) {
-        let Begun { taken, hold, started, .. } = begun;
-        self.release(&taken, hold, backend_may_run).await;
-        self.rates.ended(&taken.envelope.kind, &taken.kind.options.needs, &ended, times.1);
-        let outcome = outcome(ended, &started.execution, &taken.kind.options, fastrand::f64());
-        self.end(&taken, started.authority().await, outcome, times).await;
-    }
-
-    /// How long the execution may take, and what it came to when it takes longer.
-    fn limit(&self, first: &Begun<'_>) -> Limit {
-        let deadline = first.taken.kind.options.deadline;
-        let max_hold = first.hold.as_ref().map_or(Duration::MAX, |_| self.policy(first.taken.kind).max_hold);
-        let longest = deadline.min(max_hold).min(LONGEST);
-        Limit {
-            longest,
-            cut: if max_hold < deadline { Cut::HeldTooLong(longest) } else { Cut::TimedOut(longest) },
-        }
-    }
-
-    fn member(&self, begun: &Begun<'_>, deadline: Instant) -> Member {
-        let Begun { taken, hold, started, .. } = begun;
-        let execution = started.execution;
-        let signal = hold.as_ref().map_or_else(StopSignal::default, |hold| hold.stop_signal().clone());
-        let ctx = Context {
-            envelope: Arc::clone(&taken.envelope),
-            attempt: execution.attempt,
-            fence: hold.as_ref().map_or_else(|| without_lease(execution), Hold::fence),
-            deadline,
-            cancelled: signal.token().clone(),
-            state: self.state.clone(),
+        let timings = Timings {
+            waited: admitted_at.duration_since(asked_at),
+            ran: ended_at.duration_since(started_at),
         };
-        Member { ctx, signal }
+        telemetry::ran(name, timings.ran);
+        self.congestion.report(name, &kind.options.needs, &execution.results, timings.ran);
+        let executed = group.into_iter().zip(execution.results).enumerate();
+        // The backend works for the leader, whose slots the whole group used.
+        executed
+            .map(|(index, (job, result))| {
+                let backend_may_run = execution.backend_may_run && index == 0;
+                ExecutedJob { job, result, backend_may_run, timings }
+            })
+            .collect()
     }
 
-    /// Step 5. While the backend may still work for the job, its slots drain; a canceller ends that as soon as it can.
-    async fn release(&self, taken: &Taken<'_>, hold: Option<Hold>, backend_may_run: bool) {
+    /// Step 5. Releases the slots of a job. While the backend may still work for it, they drain, and the
+    /// kind's canceller stops that work as soon as it can.
+    async fn release(&self, delivery: &ParsedDelivery<'_>, hold: Option<Hold>, backend_may_run: bool) {
         let Some(hold) = hold else { return };
-        let backend_time = taken.kind.options.backend_time;
+        let backend_time = delivery.kind.options.backend_time;
         if !backend_may_run || backend_time.is_zero() {
             return hold.release().await;
         }
-        let leftover = Leftover { job: taken.envelope.job, fence: hold.fence() };
+        let orphan = OrphanedQuery { job: delivery.envelope.job, fence: hold.fence() };
         hold.drain(backend_time).await;
-        self.leftovers.see_to(&taken.envelope.kind, leftover);
+        self.orphans.cancel(&delivery.envelope.kind, vec![orphan]);
     }
 
-    /// Steps 6 and 7.
-    pub(crate) async fn end(
-        &self,
-        taken: &Taken<'_>,
-        by: SettlementToken,
-        outcome: Outcome,
-        times: (Duration, Duration),
-    ) {
+    /// Step 6. Records the outcome of a delivery. Returns when the outcome is durable, with what the broker
+    /// has to do with the delivery.
+    async fn settle(&self, delivery: &ParsedDelivery<'_>, completion: Completion) -> Disposition {
+        let Completion { token, outcome, timings: Timings { waited, ran } } = completion;
         let outcome = outcome.bounded();
-        report(&outcome, times.1);
-        self.tally.count(&outcome);
-        telemetry::settled(&taken.envelope.kind, &outcome);
-        let (waited, ran) = times;
-        let settlement = Settlement { job: taken.envelope.job, by, outcome, waited, ran };
-        match self.records.settled(settlement).await {
+        steps::log_outcome(&outcome, ran);
+        self.counters.count(&outcome);
+        telemetry::settled(&delivery.envelope.kind, &outcome);
+        let settlement = Settlement { job: delivery.envelope.job, by: token, outcome, waited, ran };
+        match self.ledger_writer.settle(settlement).await {
             Ok(settled) => {
                 tracing::debug!(?settled, "settled");
-                self.records.mark(Disposition::Ack(taken.delivery.tag)).await;
+                Disposition::Ack(delivery.tag)
             }
             Err(error) => {
                 let detail = format!("the ledger refuses the outcome of its job: {}", chain(error.as_ref()));
-                self.reject(taken.delivery.tag, Rejection::new(DeadReason::Refused, detail)).await;
+                self.reject(delivery.tag, Rejection::new(DeadReason::Refused, detail))
             }
         }
     }
-}
 
-/// The fence of an execution without a lease: as leases' fences do, it grows with the store's clock, so that a kind
-/// may be given a pool, or lose it, between two executions.
-fn without_lease(execution: Execution) -> Fence {
-    Fence(u64::try_from(execution.started_at.0).unwrap_or(0).saturating_mul(1_000))
-}
+    /// Step 7. Ends the delivery at the broker.
+    pub(crate) async fn acknowledge(&self, disposition: Disposition) {
+        self.ledger_writer.acknowledge(disposition).await;
+    }
 
-fn report(outcome: &Outcome, ran: Duration) {
-    let (outcome, reason) = (outcome.as_str(), outcome.reason());
-    match outcome {
-        "failed" => tracing::error!(outcome, reason, ?ran, "job ended"),
-        "retry" | "skipped" => tracing::warn!(outcome, reason, ?ran, "job ended"),
-        _ => tracing::debug!(outcome, reason, ?ran, "job ended"),
+    /// Ends a delivery whose job does not run from it.
+    async fn end_unstarted(&self, delivery: &ParsedDelivery<'_>, reason: NotStarted, timings: Timings) {
+        let tag = delivery.tag;
+        let disposition = match reason {
+            NotStarted::Settled(outcome) => {
+                let token = SettlementToken::Delivery(delivery.envelope.dispatch);
+                self.settle(delivery, Completion { token, outcome, timings }).await
+            }
+            NotStarted::Refused(refusal) => {
+                tracing::info!(?refusal, "delivery dropped");
+                telemetry::dropped(&delivery.envelope.kind, refusal);
+                Disposition::Ack(tag)
+            }
+            NotStarted::Returned => Disposition::Return(tag),
+        };
+        self.acknowledge(disposition).await;
+    }
+
+    /// Turns a delivery into a dead letter, once the returned disposition is acknowledged.
+    fn reject(&self, tag: DeliveryTag, why: Rejection) -> Disposition {
+        tracing::error!(reason = %why.reason, detail = why.detail, "message rejected to the dead letters");
+        self.counters.count_rejected();
+        telemetry::rejected(why.reason);
+        Disposition::Reject { tag, why }
     }
 }

@@ -1,4 +1,4 @@
-//! Logs outages of a store: one warning per cause when it begins, one line when it is over. It decides nothing else.
+//! Logs outages of a store: one warning for each cause when an outage begins, and one message when it ends.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,31 +7,31 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use lockgate_core::EngineError;
 use lockgate_core::error::chain;
 
-/// Causes that are remembered. A store that fails in more ways than these is warned of again.
-const MOST: usize = 16;
+/// Causes that are remembered. When a store fails in more ways than this, a cause may be logged again.
+const MAX_CAUSES: usize = 16;
 
-/// The causes that were logged since an outage began.
+/// The causes that were logged since the outage began.
 #[derive(Debug, Default)]
 pub(crate) struct LoggedCauses(BTreeSet<String>);
 
 impl LoggedCauses {
-    /// Returns whether a cause is new, and remembers it.
+    /// Remembers a cause. Returns whether it is new.
     pub(crate) fn is_new(&mut self, cause: &str) -> bool {
         if self.0.contains(cause) {
             return false;
         }
-        if self.0.len() >= MOST {
+        if self.0.len() >= MAX_CAUSES {
             self.0.clear();
         }
         self.0.insert(cause.to_owned())
     }
 }
 
-/// The state of one store as its callers find it. Operations are told apart, since a store may refuse some of them and serve
-/// others: a Redis without memory still takes heartbeats.
+/// The state of one store, as its callers observe it. Each operation is tracked separately, because a store
+/// may fail some and serve others: a Redis that is out of memory still accepts heartbeats.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
-    /// Whether any operation fails now: the rest is not looked at otherwise.
+    /// Whether any operation fails now. Without an outage the lock is not taken.
     is_open: AtomicBool,
     state: Mutex<State>,
 }
@@ -44,7 +44,7 @@ struct State {
 }
 
 impl Outage {
-    /// Notes that an operation failed; a new cause is logged. Returns whether it was.
+    /// Records that an operation failed, and logs the cause when it is new. Returns whether it was new.
     pub(crate) fn failed(&self, operation: &'static str, error: &EngineError) -> bool {
         let cause = cause_of(error);
         let mut state = self.lock();
@@ -57,7 +57,8 @@ impl Outage {
         is_new
     }
 
-    /// Notes that an operation succeeded. Returns whether that ended an outage, which is logged.
+    /// Records that an operation succeeded. Logs the end of the outage when no operation fails any more, and
+    /// returns whether that was so.
     pub(crate) fn succeeded(&self, operation: &'static str) -> bool {
         if !self.is_open.load(Ordering::Relaxed) {
             return false;
@@ -76,12 +77,12 @@ impl Outage {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing here panics half-way through a change.
+        // No code panics in the middle of a change, so the state behind a poisoned lock is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is wrong, without what was being done: the same cause for all operations.
+/// Returns what is wrong without the operation, so that all operations report the same cause.
 fn cause_of(error: &EngineError) -> String {
     match error {
         EngineError::Unavailable { source, .. }
@@ -97,41 +98,41 @@ fn cause_of(error: &EngineError) -> String {
 mod tests {
     use super::*;
 
-    fn away(doing: &str, why: &'static str) -> EngineError {
+    fn unavailable(doing: &str, why: &'static str) -> EngineError {
         EngineError::Unavailable { doing: doing.to_owned(), source: why.into() }
     }
 
     #[test]
-    fn cause_is_logged_once_whatever_operations_meet_it() {
+    fn cause_is_logged_once_for_all_operations() {
         let outage = Outage::default();
-        assert!(outage.failed("heartbeat", &away("sending a heartbeat", "MISCONF")));
+        assert!(outage.failed("heartbeat", &unavailable("sending a heartbeat", "MISCONF")));
         for _ in 0..100 {
-            assert!(!outage.failed("heartbeat", &away("sending a heartbeat", "MISCONF")));
-            assert!(!outage.failed("release", &away("releasing slots", "MISCONF")));
+            assert!(!outage.failed("heartbeat", &unavailable("sending a heartbeat", "MISCONF")));
+            assert!(!outage.failed("release", &unavailable("releasing slots", "MISCONF")));
         }
-        assert!(outage.failed("release", &away("releasing slots", "connection refused")));
+        assert!(outage.failed("release", &unavailable("releasing slots", "connection refused")));
         assert!(
-            !outage.failed("heartbeat", &away("sending a heartbeat", "MISCONF")),
-            "causes that alternate, too"
+            !outage.failed("heartbeat", &unavailable("sending a heartbeat", "MISCONF")),
+            "also when causes alternate"
         );
     }
 
     #[test]
-    fn outage_is_over_when_no_operation_fails_and_the_next_is_logged_again() {
+    fn outage_ends_when_no_operation_fails_and_the_next_outage_is_logged_again() {
         let outage = Outage::default();
-        outage.failed("acquire", &away("acquiring slots", "OOM"));
-        assert!(!outage.succeeded("heartbeat"), "a heartbeat that passes does not end it");
+        outage.failed("acquire", &unavailable("acquiring slots", "OOM"));
+        assert!(!outage.succeeded("heartbeat"), "acquire still fails");
         assert!(outage.succeeded("acquire"));
-        assert!(!outage.succeeded("acquire"), "said once");
-        assert!(outage.failed("acquire", &away("acquiring slots", "OOM")));
+        assert!(!outage.succeeded("acquire"), "the end is logged once");
+        assert!(outage.failed("acquire", &unavailable("acquiring slots", "OOM")));
     }
 
     #[test]
-    fn causes_are_bounded() {
+    fn remembered_causes_are_bounded() {
         let mut logged = LoggedCauses::default();
         for n in 0..1_000 {
             logged.is_new(&format!("cause {n}"));
         }
-        assert!(logged.0.len() <= MOST);
+        assert!(logged.0.len() <= MAX_CAUSES);
     }
 }

@@ -1,15 +1,16 @@
-//! Rates: how often jobs may start on a backend, shared by all processes whose store of tokens is shared.
+//! Rate limits: how often jobs may start on a backend. All processes that share a token store share the
+//! limits.
 //!
-//! A start takes a token of the limit of each pool that it takes slots of, and of its kind's. It comes last,
-//! behind the slots and just before the start: a token that was drawn before the wait for a slot would bunch
-//! up with others at the receiver.
+//! A start uses one token of the limit of each pool that it needs slots of, and one of its kind's limit.
+//! Tokens are acquired last, after the slots and just before the start. A token that was acquired before the
+//! wait for a slot would be used later, together with others, and the starts would come in bursts.
 //!
-//! It must never let a job start without its tokens: a store that is away is waited for, and no local share
-//! takes its place.
+//! No job starts without its tokens. While the token store is unreachable, jobs wait; there is no local
+//! fallback.
 
 mod limit;
 mod pool_ramp;
-mod staging;
+mod ramps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,136 +23,145 @@ use lockgate_limits::{LimitStatus, Quota, Ramp, StoreError, TokenStore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::registry::Registry;
-use crate::verdict::Ended;
-use limit::Limit;
-use staging::Staging;
+use crate::executor::outcome::ExecutionResult;
+use crate::job::registry::Registry;
+use limit::RateLimit;
+use ramps::Ramps;
 
-/// Time between two reads of the limits. What an operator sets applies to every worker within twice as long.
-const REFRESH: Duration = Duration::from_secs(1);
+/// Time between two reads of the limits. A change by an operator applies to every worker within twice this
+/// time.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The limits of rate that a worker's jobs start within.
+/// The rate limits of a worker's jobs.
 #[derive(Debug, Clone)]
 pub struct RateOptions {
-    /// Where tokens are drawn from.
-    pub chunks: Arc<dyn TokenStore>,
-    /// The limits that are configured, by their names. One that its store has already keeps what the store
-    /// has.
+    /// The store that tokens are acquired from.
+    pub token_store: Arc<dyn TokenStore>,
+    /// The configured quotas, by the name of their limit. A quota that the store already has for a limit
+    /// takes precedence.
     pub quotas: BTreeMap<String, Quota>,
-    /// The ramp of limits, by their names. A limit without has the default ones, one with an empty list has
-    /// none.
+    /// The configured ramps, by the name of their limit. A limit without an entry has the default ramp. An
+    /// empty ramp disables it.
     pub ramp: BTreeMap<String, Ramp>,
 }
 
-/// What the name of a pool's limit begins with.
-const POOL: &str = "pool:";
+/// The prefix in the name of a pool's limit.
+const POOL_PREFIX: &str = "pool:";
 
-/// The name of a pool's limit.
+/// Returns the name of a pool's limit: `pool:` and the name of the pool.
 #[must_use]
 pub fn limit_of_pool(pool: &PoolName) -> String {
-    format!("{POOL}{pool}")
+    format!("{POOL_PREFIX}{pool}")
 }
 
-/// The name of a kind's limit.
+/// Returns the name of a kind's limit: `kind:` and the name of the kind.
 #[must_use]
 pub fn limit_of_kind(kind: &Kind) -> String {
     format!("kind:{kind}")
 }
 
-/// The limits of one worker.
+/// The rate limits of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
-    chunks: Option<Arc<dyn TokenStore>>,
-    /// The names that the worker's jobs would ask for, if there were limits of them.
+    /// `None`: the worker has no rate limits.
+    token_store: Option<Arc<dyn TokenStore>>,
+    /// The names of all limits that could apply to the worker's jobs.
     names: BTreeSet<String>,
-    limits: RwLock<BTreeMap<String, Arc<Limit>>>,
-    staging: Staging,
+    /// The limits that exist.
+    limits: RwLock<BTreeMap<String, Arc<RateLimit>>>,
+    ramps: Ramps,
 }
 
-/// Why a job does not start now.
+/// A job does not get its tokens in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Later {
-    /// When it may be worth coming back.
+pub(crate) struct RateExceeded {
+    /// The least time after which another attempt may succeed.
     pub(crate) retry_after: Duration,
-    /// Why, for whoever looks at the job.
+    /// The reason that the ledger shows for the job.
     pub(crate) reason: String,
 }
 
 impl Rates {
     pub(crate) fn new(options: Option<RateOptions>, registry: &Registry) -> Self {
-        let Some(RateOptions { chunks, quotas, ramp }) = options else { return Self::default() };
+        let Some(RateOptions { token_store, quotas, ramp }) = options else { return Self::default() };
         let names: BTreeSet<String> =
-            registry.kinds().flat_map(|(kind, options)| names(kind, &options.needs)).collect();
-        let known = |(name, _): &(String, Quota)| names.contains(name);
-        let limits = quotas.into_iter().filter(known).map(|(name, quota)| {
-            let limit = Limit::configured(Arc::clone(&chunks), name.clone(), quota);
+            registry.kinds().flat_map(|(kind, options)| limit_names(kind, &options.needs)).collect();
+        let can_apply = |(name, _): &(String, Quota)| names.contains(name);
+        let limits = quotas.into_iter().filter(can_apply).map(|(name, quota)| {
+            let limit = RateLimit::configured(Arc::clone(&token_store), name.clone(), quota);
             (name, Arc::new(limit))
         });
         let limits = RwLock::new(limits.collect());
-        Self { chunks: Some(chunks), names, limits, staging: Staging::new(ramp) }
+        Self { token_store: Some(token_store), names, limits, ramps: Ramps::new(ramp) }
     }
 
-    /// Whether starts of this kind with these needs have a rate, as far as is known.
+    /// Returns whether a limit applies to starts of this kind with these needs, as far as this worker knows.
     pub(crate) fn has_limit(&self, kind: &Kind, needs: &[Need]) -> bool {
-        !self.known(names(kind, needs)).is_empty()
+        !self.existing(limit_names(kind, needs)).is_empty()
     }
 
-    /// Takes a token of each limit, `until` then at the latest. Drop-safe: what was drawn for a job that is
-    /// dropped just then is lost, never spent twice.
+    /// Acquires a token of each limit until `deadline`. Drop-safe: a token that was acquired when the future
+    /// is dropped is lost, but never used twice.
     ///
-    /// All or none start with it: when a later limit refuses, the tokens of earlier ones are lost to the
-    /// rate, which a look at all of them before keeps rare.
-    pub(crate) async fn pass(&self, kind: &Kind, needs: &[Need], until: Instant) -> Result<(), Later> {
-        let mut passed = BTreeSet::new();
+    /// When a later limit refuses, the tokens of earlier limits are lost too. To keep this rare, the expected
+    /// wait of every limit is checked first.
+    pub(crate) async fn acquire(
+        &self,
+        kind: &Kind,
+        needs: &[Need],
+        deadline: Instant,
+    ) -> Result<(), RateExceeded> {
+        let mut acquired = BTreeSet::new();
         loop {
-            let limits = self.known(names(kind, needs).filter(|name| !passed.contains(name)));
+            let missing = limit_names(kind, needs).filter(|name| !acquired.contains(name));
+            let limits = self.existing(missing);
             if limits.is_empty() {
                 return Ok(());
             }
-            let places: Vec<_> = limits.iter().map(|limit| limit.line_up()).collect();
-            for place in &places {
-                place.is_in_time(until)?;
+            let tickets: Vec<_> = limits.iter().map(|limit| limit.enqueue()).collect();
+            for ticket in &tickets {
+                ticket.check_deadline(deadline)?;
             }
-            for place in places {
-                place.take(until).await?;
+            for ticket in tickets {
+                ticket.acquire(deadline).await?;
             }
-            // A limit may have been set during the wait for another one.
-            passed.extend(limits.iter().map(|limit| limit.name().to_owned()));
+            // Another limit may have been set during the wait, so check again.
+            acquired.extend(limits.iter().map(|limit| limit.name().to_owned()));
         }
     }
 
-    /// Notes how an execution ended, for limits that are in a stage.
-    pub(crate) fn ended(&self, kind: &Kind, needs: &[Need], ended: &Ended, ran: Duration) {
-        self.staging.sample(names(kind, needs), ended, ran);
+    /// Counts the result of an execution, for limits with a ramp under way.
+    pub(crate) fn executed(&self, kind: &Kind, needs: &[Need], result: &ExecutionResult, ran: Duration) {
+        self.ramps.sample(limit_names(kind, needs), result, ran);
     }
 
-    /// Reads the limits in force. A worker takes nothing before its first read has succeeded: without it, a
-    /// limit that an operator has set would not hold for the first jobs.
+    /// Reads the limits in force and applies them. A worker starts no job before its first read has
+    /// succeeded. Otherwise a limit that an operator has set would not apply to the first jobs.
     ///
     /// # Errors
-    /// When the store fails; what was known before stays in force.
+    /// When the store fails. The limits known before stay in force.
     pub(crate) async fn refresh(&self) -> Result<Vec<LimitStatus>, StoreError> {
-        let Some(chunks) = &self.chunks else { return Ok(Vec::new()) };
-        let mut found = chunks.list().await?;
-        found.retain(|status| self.names.contains(&status.name));
-        for status in &found {
-            self.apply(chunks, status).await;
+        let Some(token_store) = &self.token_store else { return Ok(Vec::new()) };
+        let mut limits = token_store.list().await?;
+        limits.retain(|status| self.names.contains(&status.name));
+        for status in &limits {
+            self.apply(token_store, status).await;
         }
-        Ok(found)
+        Ok(limits)
     }
 
-    /// Follows the limits in force and moves those that are in a stage, until `end`.
+    /// Refreshes the limits, and moves the ramps that are under way, until `end` fires.
     pub(crate) async fn watch(self: Arc<Self>, slots: Arc<dyn Slots>, end: CancellationToken) {
-        let Some(chunks) = &self.chunks else { return };
-        while end.run_until_cancelled(tokio::time::sleep(REFRESH)).await.is_some() {
+        let Some(token_store) = &self.token_store else { return };
+        while end.run_until_cancelled(tokio::time::sleep(REFRESH_INTERVAL)).await.is_some() {
             let round = async {
                 match self.refresh().await {
-                    Ok(found) => {
-                        for status in &found {
-                            self.staging.follow(status, chunks.as_ref(), &slots).await;
+                    Ok(limits) => {
+                        for status in &limits {
+                            self.ramps.follow(status, token_store.as_ref(), &slots).await;
                         }
                     }
-                    Err(error) => tracing::debug!(%error, "cannot read the limits"),
+                    Err(error) => tracing::debug!(%error, "limits not read, retrying"),
                 }
             };
             if end.run_until_cancelled(round).await.is_none() {
@@ -160,7 +170,7 @@ impl Rates {
         }
     }
 
-    fn known(&self, names: impl IntoIterator<Item = String>) -> Vec<Arc<Limit>> {
+    fn existing(&self, names: impl IntoIterator<Item = String>) -> Vec<Arc<RateLimit>> {
         let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
         if limits.is_empty() {
             return Vec::new();
@@ -168,20 +178,20 @@ impl Rates {
         names.into_iter().filter_map(|name| limits.get(&name).cloned()).collect()
     }
 
-    /// Gives back what is in hand, before the worker ends.
-    pub(crate) async fn give_back(&self) {
+    /// Returns unused tokens to the store, before the worker ends.
+    pub(crate) async fn return_tokens(&self) {
         let limits: Vec<_> =
             self.limits.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for limit in limits {
-            limit.give_back().await;
+            limit.return_tokens().await;
         }
     }
 
-    /// A limit that its store does not know (any more) stays as it was known: a store that lost its state
-    /// gets it back.
-    async fn apply(&self, chunks: &Arc<dyn TokenStore>, status: &LimitStatus) {
-        let known = self.known([status.name.clone()]).pop();
-        match (known, status.quota) {
+    /// Applies what the store has of one limit. A configured limit that the store does not know keeps its
+    /// quota, and the limiter stores it again: the store may have lost its state.
+    async fn apply(&self, token_store: &Arc<dyn TokenStore>, status: &LimitStatus) {
+        let existing = self.existing([status.name.clone()]).pop();
+        match (existing, status.quota) {
             (Some(limit), Some(quota)) => limit.follow(quota).await,
             (Some(limit), None) => {
                 if !limit.is_configured() {
@@ -192,18 +202,18 @@ impl Rates {
             }
             (None, Some(quota)) => {
                 tracing::info!(limit = status.name, rate = %quota.rate(), burst = quota.burst(), "rate set");
-                let limit = Arc::new(Limit::found(Arc::clone(chunks), status.name.clone(), quota));
+                let limit = RateLimit::from_store(Arc::clone(token_store), status.name.clone(), quota);
                 self.limits
                     .write()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .insert(status.name.clone(), limit);
+                    .insert(status.name.clone(), Arc::new(limit));
             }
             (None, None) => {}
         }
     }
 }
 
-/// The names of the limits of a start, those of pools first.
-fn names<'n>(kind: &'n Kind, needs: &'n [Need]) -> impl Iterator<Item = String> + 'n {
+/// Returns the names of the limits that could apply to a start. The pools' limits come first.
+fn limit_names<'n>(kind: &'n Kind, needs: &'n [Need]) -> impl Iterator<Item = String> + 'n {
     needs.iter().map(|need| limit_of_pool(&need.pool)).chain([limit_of_kind(kind)])
 }

@@ -1,29 +1,29 @@
-//! A signal to one running job that it must stop, with its reason.
+//! The signal that stops one running job, with the reason.
 
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-/// Why a job must stop before it is done.
+/// Why a job must stop before it has finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopReason {
-    /// The store gave its slots up: it took this process for dead.
+    /// The slot store has revoked the lease because it considered this process dead.
     LeaseLost,
-    /// No heartbeat has gone through for so long that the store may give its slots away.
+    /// The last successful heartbeat is so old that the store may soon grant the slots to another process.
     NoHeartbeat,
-    /// Its pool was reset.
+    /// An operator reset the pool.
     PoolReset,
-    /// An operator ended the job, or its run.
+    /// An operator cancelled the job or its run.
     Cancelled,
-    /// The grace of a stopping worker is over.
+    /// The worker stops, and its grace period has ended.
     WorkerStopped,
-    /// The store was deleted or replaced: the worker ends.
+    /// The store was deleted or replaced, so the worker stops.
     StoreLost,
 }
 
 impl StopReason {
-    /// The word in metrics.
-    pub(crate) fn word(self) -> &'static str {
+    /// Returns the value of the `reason` label in metrics.
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::LeaseLost => "lost",
             Self::NoHeartbeat => "no-heartbeat",
@@ -34,7 +34,7 @@ impl StopReason {
         }
     }
 
-    /// In words, for the ledger.
+    /// Returns the reason that the ledger shows for the job.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::LeaseLost => "its lease was lost",
@@ -47,7 +47,7 @@ impl StopReason {
     }
 }
 
-/// The signal. The first reason stays.
+/// A signal that fires at most once. The first reason is kept.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StopSignal {
     token: CancellationToken,
@@ -55,24 +55,24 @@ pub(crate) struct StopSignal {
 }
 
 impl StopSignal {
-    /// Fires it.
+    /// Fires the signal.
     pub(crate) fn stop(&self, reason: StopReason) {
         let _ = self.reason.set(reason);
         self.token.cancel();
     }
 
-    /// Why it has fired, when it has.
+    /// Returns why the signal has fired. `None`: it has not.
     pub(crate) fn fired(&self) -> Option<StopReason> {
         self.reason.get().copied()
     }
 
-    /// Waits until it fires.
+    /// Waits until the signal fires.
     pub(crate) async fn stopped(&self) -> StopReason {
         self.token.cancelled().await;
         self.reason.get().copied().unwrap_or(StopReason::Cancelled)
     }
 
-    /// What the job itself sees of it.
+    /// Returns the token that the job itself may watch.
     pub(crate) fn token(&self) -> &CancellationToken {
         &self.token
     }

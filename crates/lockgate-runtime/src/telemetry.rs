@@ -1,7 +1,7 @@
-//! Every metric of the framework, in one place: its name, its unit, its labels.
+//! Every metric of the runtime: its name, its unit and its labels.
 //!
-//! They go to whatever recorder the program installs; without one they cost next to nothing. No label here ever holds
-//! a job, a key or a tenant: a million of them would be a million series.
+//! The metrics go to the recorder that the program installs. Without a recorder they cost almost nothing. No
+//! label holds a job, a key or a tenant, because each distinct value would create a time series of its own.
 
 use std::time::Duration;
 
@@ -12,122 +12,123 @@ use lockgate_core::pool::{Need, PoolStatus};
 use lockgate_core::{Kind, Outcome, PoolName, QueueName};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::slots::AcquireError;
 use crate::stop::StopReason;
-use crate::verdict::Denied;
 
-/// Counter: deliveries that ended, by `kind` and `outcome`.
+/// Counter: settled deliveries, by `kind` and `outcome`.
 pub const SETTLED: &str = "lockgate_jobs_settled_total";
-/// Counter: deliveries dropped because the ledger does not let their job run from them, by `kind` and `reason`.
+/// Counter: deliveries dropped because the ledger does not let their job run, by `kind` and `reason`.
 pub const DROPPED: &str = "lockgate_deliveries_dropped_total";
 /// Counter: messages published by the dispatcher.
 pub const DISPATCHED: &str = "lockgate_jobs_dispatched_total";
-/// Counter: jobs that upkeep moved, by `what`.
+/// Counter: jobs that upkeep has changed, by `what`: expired, lost or pruned.
 pub const SWEPT: &str = "lockgate_jobs_swept_total";
-/// Counter: messages that nobody could handle, by `reason`.
+/// Counter: messages that became dead letters, by `reason`.
 pub const REJECTED: &str = "lockgate_messages_rejected_total";
-/// Histogram, seconds: from requesting slots to holding them, by `kind`; without the wait for tokens, and only of
-/// requests that were granted.
+/// Histogram, seconds: from the request for slots to the grant, by `kind`. Excludes the wait for tokens, and
+/// requests that were not granted.
 pub const WAIT: &str = "lockgate_slot_wait_seconds";
-/// Histogram, seconds: one execution, by `kind`.
+/// Histogram, seconds: the duration of one execution, by `kind`.
 pub const RUN: &str = "lockgate_job_run_seconds";
-/// Histogram, seconds: from the grant of slots to their return, by `pool`.
+/// Histogram, seconds: from the grant of slots to their release, by `pool`.
 pub const HOLD: &str = "lockgate_slot_hold_seconds";
-/// Histogram, seconds: from holding slots to having a token, by `limit`.
+/// Histogram, seconds: from the grant of slots to the token, by `limit`.
 pub const RATE_WAIT: &str = "lockgate_rate_wait_seconds";
-/// Histogram, seconds: one heartbeat to the slot store and back.
-pub const BEAT: &str = "lockgate_heartbeat_seconds";
-/// Counter: heartbeats that did not get through.
-pub const MISSED: &str = "lockgate_heartbeats_failed_total";
-/// Counter: requests that were granted, by `pool` and `how`: at once, or after a wait.
+/// Histogram, seconds: the round trip of one heartbeat to the slot store.
+pub const HEARTBEAT: &str = "lockgate_heartbeat_seconds";
+/// Counter: heartbeats without a reply.
+pub const HEARTBEATS_FAILED: &str = "lockgate_heartbeats_failed_total";
+/// Counter: granted requests for slots, by `pool` and `how`: at once, or after a wait.
 pub const GRANTED: &str = "lockgate_slots_granted_total";
 /// Counter: requests that got no slots, by `pool` and `reason`.
 pub const DENIED: &str = "lockgate_slots_denied_total";
-/// Counter: executions that the backend refused because it has too much to do, by `pool` and `kind`.
+/// Counter: executions that the backend refused because it is overloaded, by `pool` and `kind`.
 pub const REFUSED: &str = "lockgate_executions_refused_total";
-/// Counter: pauses of a pool that this process asked for, by `pool`.
+/// Counter: pauses of a pool that this process has started, by `pool`.
 pub const PAUSES: &str = "lockgate_pool_pauses_total";
-/// Counter: jobs put off because their tokens would have come too late, by `limit`.
+/// Counter: jobs deferred because their tokens would have come too late, by `limit`.
 pub const RATE_DEFERRED: &str = "lockgate_rate_deferred_total";
-/// Counter: leases that were lost while their job ran, by `reason`.
+/// Counter: leases lost while their job ran, by `reason`.
 pub const LOST: &str = "lockgate_leases_lost_total";
-/// Counter: executions whose backend work was asked to end because they were gone, by `kind` and `end`: confirmed, or not.
-pub const LEFTOVERS: &str = "lockgate_leftovers_total";
-/// Counter: grants that nobody waited for any more, given back.
-pub const ASTRAY: &str = "lockgate_leases_astray_total";
-/// Counter: waiters that the store had forgotten, put in line again.
-pub const AGAIN: &str = "lockgate_slot_waiters_registered_again_total";
+/// Counter: orphaned queries that a canceller was called for, by `kind` and `end`: confirmed or not.
+pub const ORPHANED_QUERIES: &str = "lockgate_leftovers_total";
+/// Counter: unclaimed grants that were released.
+pub const UNCLAIMED_GRANTS: &str = "lockgate_leases_astray_total";
+/// Counter: waiting requests that the slot store had forgotten and that were repeated.
+pub const REGISTERED_AGAIN: &str = "lockgate_slot_waiters_registered_again_total";
 /// Gauge: slots held, by `pool`.
 pub const HELD: &str = "lockgate_slots_held";
 /// Gauge: slots draining, by `pool`.
 pub const DRAINING: &str = "lockgate_slots_draining";
-/// Gauge: slots that the pool was given, by `config` or `slots set`, by `pool`.
+/// Gauge: slots of the pool, as the configuration or `slots set` has set them, by `pool`.
 pub const CONFIGURED: &str = "lockgate_slots_configured";
-/// Gauge: slots that grants obey now, by `pool`: those configured, fewer by an enforced recommendation, none while the pool is
-/// paused or its store learns its state anew.
+/// Gauge: slots in force, by `pool`: those configured, fewer with an enforced recommendation, none while the
+/// pool is paused or in its recovery grace period.
 pub const LIMIT: &str = "lockgate_slots_limit";
-/// Gauge: how far the pool is above its slots, by `pool`.
+/// Gauge: held and draining slots above the slots in force, by `pool`.
 pub const OVER: &str = "lockgate_slots_over";
-/// Gauge, seconds: how long nothing is granted yet because the store lost its state, by `pool`.
-pub const LEARNING: &str = "lockgate_slots_learning_seconds";
-/// Gauge: requests in line, by `pool`.
+/// Gauge, seconds: the rest of the recovery grace period, in which nothing is granted because the slot store
+/// has lost its state, by `pool`.
+pub const RECOVERING: &str = "lockgate_slots_learning_seconds";
+/// Gauge: requests in the wait queue, by `pool`.
 pub const WAITERS: &str = "lockgate_slot_waiters";
-/// Gauge, seconds: how long the oldest of them has waited, by `pool`.
+/// Gauge, seconds: how long the oldest request in the wait queue has waited, by `pool`.
 pub const OLDEST: &str = "lockgate_slot_oldest_wait_seconds";
-/// Gauge: messages that wait for a worker, by `queue`.
+/// Gauge: messages ready for delivery, by `queue`.
 pub const READY: &str = "lockgate_queue_ready";
-/// Gauge: messages with a worker, by `queue`.
+/// Gauge: deliveries in flight, by `queue`.
 pub const UNSETTLED: &str = "lockgate_queue_unsettled";
 /// Gauge: dead letters, by `queue`.
 pub const DEAD: &str = "lockgate_queue_dead";
-/// Gauge: published jobs of a queue that nobody consumes, by `queue`.
+/// Gauge: published jobs of a queue without a consumer, by `queue`.
 pub const UNREAD: &str = "lockgate_queue_unread_jobs";
 
-/// The counters, with their help.
+/// The counters with their help texts.
 pub const COUNTERS: [(&str, &str); 15] = [
-    (SETTLED, "Deliveries that ended"),
-    (DROPPED, "Deliveries dropped because the ledger does not let their job run from them"),
+    (SETTLED, "Settled deliveries"),
+    (DROPPED, "Deliveries dropped because the ledger does not let their job run"),
     (DISPATCHED, "Messages published by the dispatcher"),
-    (SWEPT, "Jobs that upkeep skipped past their deadline, dispatched again, or forgot"),
-    (REJECTED, "Messages that nobody could handle"),
-    (MISSED, "Heartbeats that did not get through"),
-    (GRANTED, "Requests for slots that were granted"),
-    (DENIED, "Requests for slots that were not granted"),
-    (REFUSED, "Executions that the backend refused because it has too much to do"),
-    (PAUSES, "Pauses of a pool that this process asked for"),
-    (RATE_DEFERRED, "Jobs put off because their tokens would have come too late"),
-    (LOST, "Leases that were lost while their job ran"),
-    (LEFTOVERS, "Executions whose backend work was asked to end because they were gone"),
-    (ASTRAY, "Grants that nobody waited for any more"),
-    (AGAIN, "Waiters that the slot store had forgotten, put in line again"),
+    (SWEPT, "Jobs that upkeep has expired, dispatched again or pruned"),
+    (REJECTED, "Messages that became dead letters"),
+    (HEARTBEATS_FAILED, "Heartbeats without a reply"),
+    (GRANTED, "Granted requests for slots"),
+    (DENIED, "Requests for slots that got none"),
+    (REFUSED, "Executions that the backend refused because it is overloaded"),
+    (PAUSES, "Pauses of a pool that this process has started"),
+    (RATE_DEFERRED, "Jobs deferred because their tokens would have come too late"),
+    (LOST, "Leases lost while their job ran"),
+    (ORPHANED_QUERIES, "Orphaned backend queries that a canceller was called for"),
+    (UNCLAIMED_GRANTS, "Unclaimed grants that were released"),
+    (REGISTERED_AGAIN, "Waiting requests that the slot store had forgotten and that were repeated"),
 ];
 
-/// The histograms, all in seconds, with their help: an exporter needs buckets for each.
+/// The histograms with their help texts, all in seconds. An exporter needs buckets for each.
 pub const HISTOGRAMS: [(&str, &str); 5] = [
-    (WAIT, "From requesting slots to holding them, without the wait for tokens"),
-    (RUN, "One execution of a job"),
-    (HOLD, "From the grant of slots to their return"),
-    (RATE_WAIT, "From holding slots to having a token"),
-    (BEAT, "One heartbeat to the slot store and back"),
+    (WAIT, "From the request for slots to the grant, without the wait for tokens"),
+    (RUN, "Duration of one execution"),
+    (HOLD, "From the grant of slots to their release"),
+    (RATE_WAIT, "From the grant of slots to the token"),
+    (HEARTBEAT, "Round trip of one heartbeat to the slot store"),
 ];
 
-/// The gauges, with their help. Upkeep sets them, every ten seconds.
+/// The gauges with their help texts. Upkeep sets them every ten seconds.
 pub const GAUGES: [(&str, &str); 12] = [
     (HELD, "Slots held"),
-    (DRAINING, "Slots whose holder is gone while its backend work may still run"),
-    (CONFIGURED, "Slots that the pool was given"),
-    (LIMIT, "Slots that grants obey now; none while the pool is paused or recovering"),
-    (OVER, "How far the pool is above its slots"),
-    (LEARNING, "How long nothing is granted yet because the slot store lost its state"),
-    (WAITERS, "Requests in line"),
-    (OLDEST, "How long the oldest request in line has waited"),
-    (READY, "Messages that wait for a worker"),
-    (UNSETTLED, "Messages with a worker"),
+    (DRAINING, "Slots whose holder has ended while its backend query may still run"),
+    (CONFIGURED, "Slots of the pool, as set by the configuration or an operator"),
+    (LIMIT, "Slots in force; none while the pool is paused or recovering"),
+    (OVER, "Held and draining slots above the slots in force"),
+    (RECOVERING, "Rest of the recovery grace period, in which nothing is granted"),
+    (WAITERS, "Requests in the wait queue"),
+    (OLDEST, "How long the oldest request in the wait queue has waited"),
+    (READY, "Messages ready for delivery"),
+    (UNSETTLED, "Deliveries in flight"),
     (DEAD, "Dead letters"),
-    (UNREAD, "Published jobs of a queue that nobody consumes"),
+    (UNREAD, "Published jobs of a queue without a consumer"),
 ];
 
-/// Tells the recorder that is installed what each metric means, and that counters are there, at zero, before anything
-/// happens: an alert on a rate needs the first step too.
+/// Describes each metric to the installed recorder, and sets counters to zero, because an alert on a rate
+/// needs the first increment too.
 pub fn describe() {
     for (name, help) in COUNTERS {
         describe_counter!(name, help);
@@ -138,11 +139,11 @@ pub fn describe() {
     for (name, help) in GAUGES {
         describe_gauge!(name, help);
     }
-    for name in [DISPATCHED, MISSED, ASTRAY, AGAIN] {
+    for name in [DISPATCHED, HEARTBEATS_FAILED, UNCLAIMED_GRANTS, REGISTERED_AGAIN] {
         counter!(name).absolute(0);
     }
     for reason in [StopReason::LeaseLost, StopReason::NoHeartbeat, StopReason::PoolReset] {
-        counter!(LOST, "reason" => reason.word()).absolute(0);
+        counter!(LOST, "reason" => reason.label()).absolute(0);
     }
 }
 
@@ -187,9 +188,9 @@ pub(crate) fn granted(needs: &[Need], how: &'static str) {
     }
 }
 
-pub(crate) fn denied(needs: &[Need], denied: &Denied) {
+pub(crate) fn denied(needs: &[Need], error: &AcquireError) {
     for need in needs {
-        counter!(DENIED, "pool" => need.pool.to_string(), "reason" => denied.word()).increment(1);
+        counter!(DENIED, "pool" => need.pool.to_string(), "reason" => error.label()).increment(1);
     }
 }
 
@@ -215,31 +216,31 @@ pub(crate) fn rate_deferred(limit: &str) {
     counter!(RATE_DEFERRED, "limit" => limit.to_owned()).increment(1);
 }
 
-pub(crate) fn beat(took: Duration) {
-    histogram!(BEAT).record(took.as_secs_f64());
+pub(crate) fn heartbeat(took: Duration) {
+    histogram!(HEARTBEAT).record(took.as_secs_f64());
 }
 
-pub(crate) fn beat_missed() {
-    counter!(MISSED).increment(1);
+pub(crate) fn heartbeat_failed() {
+    counter!(HEARTBEATS_FAILED).increment(1);
 }
 
 pub(crate) fn lease_lost(reason: StopReason) {
-    counter!(LOST, "reason" => reason.word()).increment(1);
+    counter!(LOST, "reason" => reason.label()).increment(1);
 }
 
-pub(crate) fn leftovers(kind: &Kind, confirmed: usize, unconfirmed: usize) {
-    for (end, executions) in [("confirmed", confirmed), ("unconfirmed", unconfirmed)] {
-        let counter = counter!(LEFTOVERS, "kind" => kind.to_string(), "end" => end);
-        counter.increment(executions.try_into().unwrap_or(u64::MAX));
+pub(crate) fn orphaned_queries(kind: &Kind, confirmed: usize, unconfirmed: usize) {
+    for (end, queries) in [("confirmed", confirmed), ("unconfirmed", unconfirmed)] {
+        let counter = counter!(ORPHANED_QUERIES, "kind" => kind.to_string(), "end" => end);
+        counter.increment(queries.try_into().unwrap_or(u64::MAX));
     }
 }
 
-pub(crate) fn astray() {
-    counter!(ASTRAY).increment(1);
+pub(crate) fn unclaimed_grant() {
+    counter!(UNCLAIMED_GRANTS).increment(1);
 }
 
 pub(crate) fn registered_again() {
-    counter!(AGAIN).increment(1);
+    counter!(REGISTERED_AGAIN).increment(1);
 }
 
 pub(crate) fn pool(status: &PoolStatus) {
@@ -249,7 +250,7 @@ pub(crate) fn pool(status: &PoolStatus) {
     gauge!(CONFIGURED, "pool" => label()).set(f64::from(status.slots));
     gauge!(LIMIT, "pool" => label()).set(f64::from(status.limit_now()));
     gauge!(OVER, "pool" => label()).set(f64::from(status.over_by()));
-    gauge!(LEARNING, "pool" => label()).set(status.recovering.unwrap_or_default().as_secs_f64());
+    gauge!(RECOVERING, "pool" => label()).set(status.recovering.unwrap_or_default().as_secs_f64());
     gauge!(WAITERS, "pool" => label()).set(f64::from(status.waiters));
     gauge!(OLDEST, "pool" => label()).set(status.oldest_wait.unwrap_or_default().as_secs_f64());
 }

@@ -222,7 +222,7 @@ impl Lockgate {
         let policies = pools.iter().map(|(name, pool)| (name.clone(), policy(pool))).collect();
         let (concurrency, grace) = (worker.concurrency, worker.grace);
         let rates = RateOptions {
-            chunks: Arc::clone(&self.chunks),
+            token_store: Arc::clone(&self.chunks),
             quotas: quotas(self.settings()),
             ramp: ramp(self.settings()),
         };

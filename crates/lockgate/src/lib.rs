@@ -21,7 +21,7 @@ pub use lockgate_distributed as distributed;
 pub use lockgate_embedded as embedded;
 pub use lockgate_limits as limits;
 pub use lockgate_runtime as runtime;
-pub use lockgate_runtime::{Canceller, Context, Job, Leftover, MissingState, State};
+pub use lockgate_runtime::{Canceller, Context, Job, MissingState, OrphanedQuery, State};
 
 pub use app::App;
 pub use config::Loaded;

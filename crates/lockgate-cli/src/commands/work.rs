@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches};
-use lockgate::runtime::{Patience, TallyReading, Worker, WorkerOptions};
+use lockgate::runtime::{OutcomeCounts, ReconnectBackoff, Worker, WorkerOptions};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -81,7 +81,7 @@ impl Command for Work {
         let tally = match arguments.worker(session, &readiness, &stop).await? {
             Some(worker) => worker.run(stop).await?,
             // Stopped before its stores were there.
-            None => TallyReading::default(),
+            None => OutcomeCounts::default(),
         };
         let worked = Worked {
             succeeded: tally.succeeded,
@@ -128,7 +128,7 @@ impl Arguments {
         readiness: &ReadinessProbe,
         stop: &CancellationToken,
     ) -> anyhow::Result<Option<Worker>> {
-        let mut patience = Patience::default();
+        let mut patience = ReconnectBackoff::default();
         loop {
             match stop.run_until_cancelled(self.try_worker(session, readiness)).await {
                 None => return Ok(None),

@@ -1,4 +1,4 @@
-//! The adaptive limit of a pool, driven by jobs on a backend that has a capacity, in virtual time.
+//! Tests of the adaptive limit of a pool, with jobs on a backend of limited capacity, in virtual time.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,28 +20,32 @@ fn name() -> PoolName {
     PoolName::new("backend").unwrap()
 }
 
-/// A backend that refuses what is above its capacity.
+/// A backend that refuses queries above its capacity.
 struct Backend {
     capacity: AtomicU32,
     running: AtomicU32,
-    /// When it refused, since the beginning.
+    /// When it refused queries, since `start`.
     refused: Mutex<Vec<Duration>>,
     start: Instant,
 }
 
 impl Backend {
-    async fn query(&self) -> Ended {
+    async fn query(&self) -> ExecutionResult {
         let running = self.running.fetch_add(1, Ordering::SeqCst);
-        let ended = if running < self.capacity.load(Ordering::SeqCst) {
+        let result = if running < self.capacity.load(Ordering::SeqCst) {
             sleep(SERVICE).await; // virtual time
-            Ended::Returned(Ok(()))
+            ExecutionResult::Returned(Ok(()))
         } else {
             self.refused.lock().unwrap().push(self.start.elapsed());
             let class = ErrorClass::Overloaded { retry_after: None };
-            Ended::Returned(Err(Failure::Error { class, error: "full".into(), backend_may_run: false }))
+            ExecutionResult::Returned(Err(Failure::Error {
+                class,
+                error: "full".into(),
+                backend_may_run: false,
+            }))
         };
         self.running.fetch_sub(1, Ordering::SeqCst);
-        ended
+        result
     }
 
     fn refused_between(&self, from: u64, to: u64) -> usize {
@@ -51,14 +55,14 @@ impl Backend {
 }
 
 /// Two processes with more jobs than slots, on one backend.
-struct Scene {
+struct Fixture {
     slots: Arc<dyn Slots>,
     backend: Arc<Backend>,
-    side: TaskTracker,
+    background: TaskTracker,
     end: CancellationToken,
 }
 
-impl Scene {
+impl Fixture {
     async fn new(mode: AdaptiveMode) -> Self {
         let slots = memory::engine(SlotTiming::default()).slots;
         let spec = PoolSpec { name: name(), slots: SLOTS, per_tenant: None };
@@ -69,29 +73,29 @@ impl Scene {
             refused: Mutex::default(),
             start: Instant::now(),
         };
-        let scene = Self {
+        let fixture = Self {
             slots,
             backend: Arc::new(backend),
-            side: TaskTracker::new(),
+            background: TaskTracker::new(),
             end: CancellationToken::new(),
         };
         for process in ["a", "b"] {
-            scene.start(process, mode).await;
+            fixture.start(process, mode).await;
         }
-        scene
+        fixture
     }
 
     async fn start(&self, process: &str, mode: AdaptiveMode) {
         let client = SlotClient::open(Arc::clone(&self.slots), process, HeartbeatOn::Task).await.unwrap();
         let policy = PoolPolicy { adaptive: mode, ..PoolPolicy::default() };
-        let pools = [(name(), PoolWatch::new(policy))].into();
+        let pools = [(name(), PoolMonitor::new(policy))].into();
         let pools = if mode == AdaptiveMode::Off { BTreeMap::new() } else { pools };
-        let watch = Watch { slots: Arc::clone(&self.slots), pools, looks: 0 };
-        let congestion = watch.start(&self.side, self.end.clone());
+        let monitor = CongestionMonitor { slots: Arc::clone(&self.slots), pools, decisions: 0 };
+        let congestion = monitor.start(&self.background, self.end.clone());
         for _ in 0..30 {
             let work = work(client.clone(), congestion.clone(), Arc::clone(&self.backend));
             let end = self.end.clone();
-            self.side.spawn(async move { end.run_until_cancelled(work).await });
+            self.background.spawn(async move { end.run_until_cancelled(work).await });
         }
     }
 
@@ -99,7 +103,7 @@ impl Scene {
         self.slots.inspect(&PoolQuery::of(&name())).await.unwrap().remove(0).status
     }
 
-    /// Lets seconds pass; answers what was advised at the end of each.
+    /// Lets seconds pass. Returns the recommended slots at the end of each second.
     async fn pass(&self, seconds: u32) -> Vec<u32> {
         let mut seen = Vec::new();
         for _ in 0..seconds {
@@ -121,12 +125,12 @@ impl Scene {
 
     async fn finish(self) {
         self.end.cancel();
-        self.side.close();
-        timeout(Duration::from_secs(60), self.side.wait()).await.unwrap();
+        self.background.close();
+        timeout(Duration::from_secs(60), self.background.wait()).await.unwrap();
     }
 }
 
-/// Job after job; one that was refused comes again later.
+/// Runs one job after another. Pauses after a refused job.
 async fn work(client: SlotClient, congestion: Congestion, backend: Arc<Backend>) {
     let kind = Kind::new("kind").unwrap();
     loop {
@@ -140,80 +144,83 @@ async fn work(client: SlotClient, congestion: Congestion, backend: Arc<Backend>)
         let needs = request.needs.clone();
         let Ok(hold) = client.acquire(request).await else { continue };
         let began = Instant::now();
-        let ended = backend.query().await;
-        congestion.hear(&kind, &needs, std::slice::from_ref(&ended), began.elapsed());
+        let result = backend.query().await;
+        congestion.report(&kind, &needs, std::slice::from_ref(&result), began.elapsed());
         hold.release().await;
-        if signal_of(&ended).0 == Signal::Throttled {
+        if signal_of(&result).0 == Signal::Throttled {
             sleep(Duration::from_secs(2)).await; // virtual time
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn enforced_refusals_stop_within_seconds_and_the_pool_is_full_within_a_minute_afterwards() {
-    let scene = Scene::new(AdaptiveMode::Enforce).await;
-    scene.halve().await;
-    let halved = scene.pass(60).await;
-    let (first, settled) = (scene.backend.refused_between(10, 16), scene.backend.refused_between(20, 70));
-    assert!(first > 0, "it was never refused");
+async fn enforced_limit_stops_refusals_within_seconds_and_is_restored_within_a_minute() {
+    let fixture = Fixture::new(AdaptiveMode::Enforce).await;
+    fixture.halve().await;
+    let halved = fixture.pass(60).await;
+    let (first, settled) = (fixture.backend.refused_between(10, 16), fixture.backend.refused_between(20, 70));
+    assert!(first > 0, "no query was refused");
     assert!(settled <= 10, "{settled} refusals after the limit had settled: {halved:?}");
     let (least, most) = (halved[10..].iter().min().unwrap(), halved[10..].iter().max().unwrap());
-    assert!(*most - *least <= SLOTS / 2 / 5, "it oscillates: {halved:?}");
-    assert_eq!(scene.status().await.slots, SLOTS, "what was configured stays");
-    scene.restore();
-    let after = scene.pass(60).await;
+    assert!(*most - *least <= SLOTS / 2 / 5, "the limit oscillates: {halved:?}");
+    assert_eq!(fixture.status().await.slots, SLOTS, "the configured slots are unchanged");
+    fixture.restore();
+    let after = fixture.pass(60).await;
     assert_eq!(after.last(), Some(&SLOTS), "{after:?}");
-    assert_eq!(scene.status().await.recommendation, None, "nothing is advised any more");
-    scene.finish().await;
+    assert_eq!(fixture.status().await.recommendation, None, "the recommendation is removed");
+    fixture.finish().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn observing_recommends_and_changes_nothing_but_the_pause() {
-    let scene = Scene::new(AdaptiveMode::Observe).await;
-    scene.halve().await;
-    let halved = scene.pass(60).await;
+async fn observe_mode_only_pauses_and_recommends() {
+    let fixture = Fixture::new(AdaptiveMode::Observe).await;
+    fixture.halve().await;
+    let halved = fixture.pass(60).await;
     assert!(halved.iter().any(|slots| *slots <= SLOTS * 7 / 10), "{halved:?}");
     let (least, most) = (halved[10..].iter().min().unwrap(), halved[10..].iter().max().unwrap());
-    assert!(*most - *least <= SLOTS / 5 && *least >= SLOTS / 3, "it does not settle: {halved:?}");
-    let status = scene.status().await;
+    assert!(
+        *most - *least <= SLOTS / 5 && *least >= SLOTS / 3,
+        "the recommendation does not settle: {halved:?}"
+    );
+    let status = fixture.status().await;
     assert_eq!((status.slots, status.limit()), (SLOTS, SLOTS));
     let recommendation = status.recommendation.unwrap();
     assert!(!recommendation.enforced && !recommendation.why.is_empty(), "{recommendation:?}");
-    scene.finish().await;
+    fixture.finish().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn off_neither_advises_nor_pauses() {
-    let scene = Scene::new(AdaptiveMode::Off).await;
-    scene.halve().await;
-    scene.pass(5).await;
-    let status = scene.status().await;
+async fn off_mode_neither_recommends_nor_pauses() {
+    let fixture = Fixture::new(AdaptiveMode::Off).await;
+    fixture.halve().await;
+    fixture.pass(5).await;
+    let status = fixture.status().await;
     assert_eq!((status.recommendation, status.paused, status.version), (None, None, 1));
-    assert!(scene.backend.refused_between(10, 15) > 0);
-    scene.finish().await;
+    assert!(fixture.backend.refused_between(10, 15) > 0);
+    fixture.finish().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_refusals_at_once_are_one_pause_and_one_change_for_all_processes() {
-    let scene = Scene::new(AdaptiveMode::Enforce).await;
-    scene.halve().await;
-    let before = scene.status().await.version;
-    while scene.status().await.version == before {
+async fn concurrent_refusals_cause_one_pause_and_one_change_for_all_processes() {
+    let fixture = Fixture::new(AdaptiveMode::Enforce).await;
+    fixture.halve().await;
+    let before = fixture.status().await.version;
+    while fixture.status().await.version == before {
         sleep(Duration::from_millis(100)).await; // virtual time
     }
     sleep(Duration::from_millis(300)).await; // virtual time
-    let status = scene.status().await;
+    let status = fixture.status().await;
     assert_eq!((status.version, status.limit()), (before + 1, SLOTS * 7 / 10), "{status:?}");
-    assert!(scene.backend.refused_between(0, 60) > 1);
-    scene.finish().await;
+    assert!(fixture.backend.refused_between(0, 60) > 1);
+    fixture.finish().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_hears_of_a_congestion_second_lowers_nothing_even_without_experience() {
+async fn second_process_does_not_lower_the_slots_for_the_same_congestion() {
     let slots = memory::engine(SlotTiming::default()).slots;
     let spec = PoolSpec { name: name(), slots: SLOTS, per_tenant: None };
     slots.control(PoolCommand::Ensure(spec)).await.unwrap();
-    let refused = Heard {
+    let refused = ExecutionReport {
         kind: Kind::new("kind").unwrap(),
         pools: vec![name()],
         signal: Signal::Throttled,
@@ -221,34 +228,34 @@ async fn who_hears_of_a_congestion_second_lowers_nothing_even_without_experience
         retry_after: Some(Duration::from_secs(3_600)),
     };
     for _ in 0..3 {
-        let pools = [(name(), PoolWatch::new(PoolPolicy::default()))].into();
-        let mut watch = Watch { slots: Arc::clone(&slots), pools, looks: 0 };
-        watch.take_in(&refused).await;
-        watch.take_in(&refused).await;
-        watch.look().await.unwrap();
+        let pools = [(name(), PoolMonitor::new(PoolPolicy::default()))].into();
+        let mut monitor = CongestionMonitor { slots: Arc::clone(&slots), pools, decisions: 0 };
+        monitor.process(&refused).await;
+        monitor.process(&refused).await;
+        monitor.decide().await.unwrap();
     }
     let status = slots.inspect(&PoolQuery::of(&name())).await.unwrap().remove(0).status;
     assert_eq!(status.recommendation.map(|recommendation| recommendation.slots), Some(SLOTS * 7 / 10));
-    assert_eq!((status.version, status.paused), (2, Some(LONGEST_PAUSE)), "cut to its bound");
+    assert_eq!((status.version, status.paused), (2, Some(LONGEST_PAUSE)), "the pause is bounded");
 }
 
 #[test]
-fn when_another_process_has_restored_the_slots_nothing_is_advised_any_more() {
+fn slots_restored_by_another_process_need_no_recommendation() {
     let policy = PoolPolicy { adaptive: AdaptiveMode::Enforce, ..PoolPolicy::default() };
-    let (mut pool, now) = (PoolWatch::new(policy), Instant::now());
+    let (mut pool, now) = (PoolMonitor::new(policy), Instant::now());
     let recommendation =
         Recommendation { slots: 7, why: "refused".into(), enforced: true, age: Duration::ZERO };
-    pool.catch_up(&PoolStatus { recommendation: Some(recommendation), version: 2, ..ten_slots() }, now);
+    pool.synchronize(&PoolStatus { recommendation: Some(recommendation), version: 2, ..ten_slots() }, now);
     let restored = PoolStatus { version: 3, ..ten_slots() };
-    pool.catch_up(&restored, now);
+    pool.synchronize(&restored, now);
     assert_eq!(pool.decide(&restored, now), None);
 }
 
 #[test]
-fn the_heaviest_job_still_fits_into_what_is_advised() {
-    let mut pool = PoolWatch::new(PoolPolicy::default());
-    pool.at_least(9);
-    let heard = Heard {
+fn recommendation_leaves_room_for_the_heaviest_job() {
+    let mut pool = PoolMonitor::new(PoolPolicy::default());
+    pool.recommend_at_least(9);
+    let report = ExecutionReport {
         kind: Kind::new("kind").unwrap(),
         pools: vec![name()],
         signal: Signal::Throttled,
@@ -256,14 +263,14 @@ fn the_heaviest_job_still_fits_into_what_is_advised() {
         retry_after: None,
     };
     let mut status = ten_slots();
-    pool.catch_up(&status, Instant::now());
-    assert!(pool.hear(&heard, Instant::now()), "the first refusal");
-    pool.observe(&heard);
+    pool.synchronize(&status, Instant::now());
+    assert!(pool.process(&report, Instant::now()), "the first refusal");
+    pool.observe(&report);
     let recommendation = pool.decide(&status, Instant::now()).flatten().unwrap();
     assert_eq!(recommendation.slots, 9);
     status.slots = 0;
-    pool.catch_up(&status, Instant::now());
-    assert_eq!(pool.decide(&status, Instant::now()), None, "a closed pool is not advised");
+    pool.synchronize(&status, Instant::now());
+    assert_eq!(pool.decide(&status, Instant::now()), None, "a closed pool gets no recommendation");
 }
 
 fn ten_slots() -> PoolStatus {

@@ -1,6 +1,6 @@
-//! One limit as a worker uses it: a line of jobs that wait for tokens, first come, first served.
+//! One rate limit as a worker uses it: a wait queue of jobs that wait for tokens, first come, first served.
 //!
-//! It must never wait for what would come too late: who waits holds slots.
+//! A waiting job holds slots, so a job whose token would come after its deadline is refused at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,40 +9,41 @@ use std::time::Duration;
 use lockgate_limits::{DistributedLimiter, Quota, StoreError, TokenStore, TokenStoreError};
 use tokio::time::Instant;
 
-use super::Later;
+use super::RateExceeded;
 use crate::telemetry;
 
-/// How long to wait before a store that could not be reached is asked again.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How long to wait before calling a store again that was unreachable.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// A limit.
+/// A rate limit.
 #[derive(Debug)]
-pub(super) struct Limit {
+pub(super) struct RateLimit {
     name: String,
     limiter: DistributedLimiter<Arc<dyn TokenStore>>,
     is_configured: bool,
+    /// The length of the wait queue.
     waiting: AtomicU64,
-    // Whether it was said that the store is away.
-    is_away: AtomicBool,
+    /// Whether it was logged that the store is unreachable.
+    outage_logged: AtomicBool,
 }
 
-impl Limit {
-    /// A limit of the config.
-    pub(super) fn configured(chunks: Arc<dyn TokenStore>, name: String, quota: Quota) -> Self {
-        let limiter = DistributedLimiter::new(chunks, &name, quota);
+impl RateLimit {
+    /// Creates a limit from the configuration.
+    pub(super) fn configured(token_store: Arc<dyn TokenStore>, name: String, quota: Quota) -> Self {
+        let limiter = DistributedLimiter::new(token_store, &name, quota);
         Self {
             name,
             limiter,
             is_configured: true,
             waiting: AtomicU64::new(0),
-            is_away: AtomicBool::new(false),
+            outage_logged: AtomicBool::new(false),
         }
     }
 
-    /// A limit that only its store knows.
-    pub(super) fn found(chunks: Arc<dyn TokenStore>, name: String, quota: Quota) -> Self {
-        let limiter = DistributedLimiter::from_store(Arc::clone(&chunks), &name, quota);
-        Self { limiter, is_configured: false, ..Self::configured(chunks, name, quota) }
+    /// Creates a limit that only the store knows, because an operator has set it.
+    pub(super) fn from_store(token_store: Arc<dyn TokenStore>, name: String, quota: Quota) -> Self {
+        let limiter = DistributedLimiter::from_store(Arc::clone(&token_store), &name, quota);
+        Self { limiter, is_configured: false, ..Self::configured(token_store, name, quota) }
     }
 
     pub(super) fn is_configured(&self) -> bool {
@@ -53,100 +54,102 @@ impl Limit {
         &self.name
     }
 
-    /// Takes a place in the line. It is left by dropping it.
-    pub(super) fn line_up(self: &Arc<Self>) -> Place {
+    /// Joins the wait queue. Dropping the ticket leaves it.
+    pub(super) fn enqueue(self: &Arc<Self>) -> Ticket {
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-        Place { limit: Arc::clone(self), ahead, since: Instant::now() }
+        Ticket { limit: Arc::clone(self), ahead, since: Instant::now() }
     }
 
-    /// Applies the quota that the store has now to everybody who waits for tokens.
+    /// Applies the store's current quota, also to jobs that wait already.
     pub(super) async fn follow(&self, quota: Quota) {
         if self.limiter.quota() != quota {
             tracing::info!(limit = self.name, rate = %quota.rate(), burst = quota.burst(), "rate changed");
         }
         if let Err(error) = self.limiter.follow(quota).await {
-            tracing::debug!(limit = self.name, error, "tokens not given back; they end by themselves");
+            tracing::debug!(limit = self.name, error, "tokens not returned; they expire");
         }
     }
 
-    /// Lets everybody who waits for tokens ask the store again.
+    /// Lets every waiting job call the store again.
     pub(super) async fn refresh(&self) {
         if let Err(error) = self.limiter.refresh().await {
-            tracing::debug!(limit = self.name, error, "tokens not given back; they end by themselves");
+            tracing::debug!(limit = self.name, error, "tokens not returned; they expire");
         }
     }
 
-    pub(super) async fn give_back(&self) {
+    /// Returns unused tokens to the store.
+    pub(super) async fn return_tokens(&self) {
         if let Err(error) = self.limiter.give_back().await {
-            tracing::debug!(limit = self.name, error, "tokens not given back; they end by themselves");
+            tracing::debug!(limit = self.name, error, "tokens not returned; they expire");
         }
     }
 
-    /// What those ahead take at the least, if a whole burst is there for them.
+    /// Returns the least wait behind `ahead` other jobs: as if a whole burst was available to them.
     fn least_wait(&self, ahead: u64) -> Duration {
         let quota = self.limiter.quota();
         quota.rate().time_for(ahead.saturating_sub(u64::from(quota.burst())))
     }
 
-    fn say_away(&self, error: &StoreError) {
-        if !self.is_away.swap(true, Ordering::Relaxed) {
-            tracing::warn!(limit = self.name, %error, "no tokens: their store is away; nothing starts without them");
+    fn log_outage(&self, error: &StoreError) {
+        if !self.outage_logged.swap(true, Ordering::Relaxed) {
+            tracing::warn!(limit = self.name, %error, "token store unreachable, retrying; no job starts without tokens");
         }
     }
 
-    fn later(&self, retry_after: Duration) -> Later {
+    fn exceeded(&self, retry_after: Duration) -> RateExceeded {
         telemetry::rate_deferred(&self.name);
         let rate = self.limiter.quota().rate();
-        Later { retry_after, reason: format!("above the rate of {}, {rate}", self.name) }
+        RateExceeded { retry_after, reason: format!("above the rate of {}, {rate}", self.name) }
     }
 }
 
-/// A place in the line of a limit.
-pub(super) struct Place {
-    limit: Arc<Limit>,
+/// A ticket in the wait queue of a limit.
+pub(super) struct Ticket {
+    limit: Arc<RateLimit>,
+    /// The jobs that were waiting when this one joined.
     ahead: u64,
     since: Instant,
 }
 
-impl Place {
-    /// Whether it can be served until then, as far as that is known without asking.
-    pub(super) fn is_in_time(&self, until: Instant) -> Result<(), Later> {
+impl Ticket {
+    /// Checks whether a token may be available by `deadline`, without calling the store.
+    pub(super) fn check_deadline(&self, deadline: Instant) -> Result<(), RateExceeded> {
         let least = self.limit.least_wait(self.ahead);
-        if self.since + least > until { Err(self.limit.later(least)) } else { Ok(()) }
+        if self.since + least > deadline { Err(self.limit.exceeded(least)) } else { Ok(()) }
     }
 
-    /// Takes a token, `until` then at the latest.
-    pub(super) async fn take(self, until: Instant) -> Result<(), Later> {
+    /// Acquires a token until `deadline`.
+    pub(super) async fn acquire(self, deadline: Instant) -> Result<(), RateExceeded> {
         let limit = &self.limit;
         loop {
-            match limit.limiter.acquire_by(1, Some(until)).await {
+            match limit.limiter.acquire_by(1, Some(deadline)).await {
                 Ok(()) => {
-                    limit.is_away.store(false, Ordering::Relaxed);
+                    limit.outage_logged.store(false, Ordering::Relaxed);
                     telemetry::rate_waited(&limit.name, self.since.elapsed());
                     return Ok(());
                 }
                 Err(TokenStoreError::NotInTime { retry_after }) => {
-                    // Those who are still in line come first.
+                    // The jobs that are still waiting are served first.
                     let next = limit.limiter.quota().rate().time_for(1);
-                    return Err(limit.later(retry_after.max(limit.least_wait(self.ahead)).max(next)));
+                    return Err(limit.exceeded(retry_after.max(limit.least_wait(self.ahead)).max(next)));
                 }
-                // The least burst is one token, so this one is an answer that makes no sense.
-                Err(TokenStoreError::TooLarge) => return Err(limit.later(ASK_AGAIN)),
+                // The smallest burst is one token, so a correct store does not return this.
+                Err(TokenStoreError::TooLarge) => return Err(limit.exceeded(RETRY_DELAY)),
                 Err(TokenStoreError::Store(error)) => {
-                    limit.say_away(&error);
-                    if Instant::now() + ASK_AGAIN > until {
+                    limit.log_outage(&error);
+                    if Instant::now() + RETRY_DELAY > deadline {
                         telemetry::rate_deferred(&limit.name);
-                        let reason = format!("no tokens of {}: their store is away", limit.name);
-                        return Err(Later { retry_after: ASK_AGAIN, reason });
+                        let reason = format!("no tokens of {}: token store unreachable", limit.name);
+                        return Err(RateExceeded { retry_after: RETRY_DELAY, reason });
                     }
-                    tokio::time::sleep(ASK_AGAIN).await;
+                    tokio::time::sleep(RETRY_DELAY).await;
                 }
             }
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Ticket {
     fn drop(&mut self) {
         self.limit.waiting.fetch_sub(1, Ordering::Relaxed);
     }

@@ -1,4 +1,5 @@
-//! Batches the calls of a process to the slot store: what arrives while one call is under way shares the next one.
+//! Batches the calls of a process to the slot store: requests that arrive while one call is under way share
+//! the next.
 
 use std::sync::Arc;
 
@@ -6,29 +7,29 @@ use lockgate_core::lease::{Admission, Release, Released, Session, SlotRequest};
 use lockgate_core::slots::Slots;
 use tokio_util::task::TaskTracker;
 
-use crate::group::Group;
+use crate::batcher::Batcher;
 
 /// Batches requests for slots.
 pub(super) fn acquires(
     tracker: &TaskTracker,
     slots: &Arc<dyn Slots>,
     session: Session,
-) -> Group<SlotRequest, Admission> {
+) -> Batcher<SlotRequest, Admission> {
     let slots = Arc::clone(slots);
-    Group::start(tracker, move |requests| {
+    Batcher::start(tracker, move |requests| {
         let slots = Arc::clone(&slots);
         async move { slots.acquire(&session, requests).await }
     })
 }
 
-/// Batches returns of slots.
+/// Batches releases of slots.
 pub(super) fn releases(
     tracker: &TaskTracker,
     slots: &Arc<dyn Slots>,
     session: Session,
-) -> Group<Release, Released> {
+) -> Batcher<Release, Released> {
     let slots = Arc::clone(slots);
-    Group::start(tracker, move |releases| {
+    Batcher::start(tracker, move |releases| {
         let slots = Arc::clone(&slots);
         async move { slots.release(&session, releases).await }
     })

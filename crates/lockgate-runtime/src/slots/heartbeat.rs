@@ -1,7 +1,7 @@
-//! The heartbeat of a session: says what is held, learns what was lost, and stops every holder in time when it
-//! cannot get through.
+//! Sends the heartbeats of a session, applies the replies, and stops every holder in time when no heartbeat
+//! succeeds.
 //!
-//! It must never wait for a job: a job that blocks its threads would lose the leases of all.
+//! A heartbeat does not wait for jobs: a job that blocked it would cost all jobs of the process their leases.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -11,104 +11,104 @@ use lockgate_core::lease::{Admission, HeartbeatReply, SlotRequest};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::session::SlotSession;
 use super::table::Snapshot;
-use super::{HEARTBEAT, HeartbeatOn, Inner};
+use super::{HEARTBEAT, HeartbeatOn};
 use crate::stop::StopReason;
 use crate::telemetry;
 
-/// Starts the heartbeats; they end with `inner`.
-pub(super) fn start(inner: &Arc<Inner>, on: HeartbeatOn) -> Result<(), EngineError> {
-    let (weak, alive) = (Arc::downgrade(inner), inner.alive.clone());
+/// Starts the heartbeats. They end with `session`.
+pub(super) fn start(session: &Arc<SlotSession>, on: HeartbeatOn) -> Result<(), EngineError> {
+    let (weak, alive) = (Arc::downgrade(session), session.alive.clone());
     match on {
-        HeartbeatOn::Task => drop(inner.tracker.spawn(beat(weak, alive))),
-        HeartbeatOn::OwnThread => own_thread(weak, alive)?,
+        HeartbeatOn::Task => drop(session.tracker.spawn(run(weak, alive))),
+        HeartbeatOn::OwnThread => start_thread(weak, alive)?,
     }
     Ok(())
 }
 
-fn own_thread(inner: Weak<Inner>, alive: CancellationToken) -> Result<(), EngineError> {
+fn start_thread(session: Weak<SlotSession>, alive: CancellationToken) -> Result<(), EngineError> {
     let failed = |source: std::io::Error| EngineError::Failed {
-        doing: String::from("starting the heartbeat's thread"),
+        doing: String::from("starting the heartbeat thread"),
         source: Box::new(source),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let run = move || runtime.block_on(beat(inner, alive));
+    let run = move || runtime.block_on(run(session, alive));
     std::thread::Builder::new().name(String::from("lockgate-beat")).spawn(run).map_err(failed)?;
     Ok(())
 }
 
-async fn beat(inner: Weak<Inner>, alive: CancellationToken) {
+async fn run(session: Weak<SlotSession>, alive: CancellationToken) {
     let mut next = Instant::now();
-    while let Some(wait) = once(&inner, &alive, next).await {
-        next += wait;
+    while let Some(interval) = send_at(&session, &alive, next).await {
+        next += interval;
     }
 }
 
-/// Waits for `at`, sends one heartbeat, and answers how long after `at` the next is due; `None`: the session is over.
-async fn once(inner: &Weak<Inner>, alive: &CancellationToken, at: Instant) -> Option<Duration> {
-    let stop_at = inner.upgrade()?.stop_at();
-    // Awake at `stop_at` too, when it still lies ahead: holders must not run on because a heartbeat is not due yet.
+/// Waits until `at` and sends one heartbeat. Returns how long after `at` the next one is due. `None`: the
+/// session has ended.
+async fn send_at(session: &Weak<SlotSession>, alive: &CancellationToken, at: Instant) -> Option<Duration> {
+    let stop_at = session.upgrade()?.stop_at();
+    // Also wakes at `stop_at` when it lies ahead, because holders must stop then even if no heartbeat is due.
     let wake_at = if stop_at > Instant::now() { at.min(stop_at) } else { at };
     alive.run_until_cancelled(sleep_until(wake_at)).await?;
-    let inner = inner.upgrade()?;
+    let session = session.upgrade()?;
     let sent_at = Instant::now();
-    alive.run_until_cancelled(send(&inner, sent_at, stop_at)).await?;
-    Some(inner.session.timing.heartbeat.max(sent_at.saturating_duration_since(at)))
+    alive.run_until_cancelled(send(&session, sent_at, stop_at)).await?;
+    Some(session.id.timing.heartbeat.max(sent_at.saturating_duration_since(at)))
 }
 
-async fn send(inner: &Arc<Inner>, sent_at: Instant, stop_at: Instant) {
-    let said = inner.table.snapshot();
-    let mut call =
-        std::pin::pin!(inner.slots.heartbeat(&inner.session, said.held.clone(), said.waiting.clone()));
-    let answer = match timeout_at(stop_at, &mut call).await {
-        Ok(answer) => answer,
-        // The answer is still wanted, but no holder may wait for it.
+async fn send(session: &Arc<SlotSession>, sent_at: Instant, stop_at: Instant) {
+    let snapshot = session.table.snapshot();
+    let (held, waiting) = (snapshot.held.clone(), snapshot.waiting.clone());
+    let mut call = std::pin::pin!(session.slots.heartbeat(&session.id, held, waiting));
+    let reply = match timeout_at(stop_at, &mut call).await {
+        Ok(reply) => reply,
+        // Holders must not wait for a late reply, but the reply is still applied.
         Err(_) => {
-            give_up(inner);
+            stop_holders(session);
             call.await
         }
     };
-    inner.note(HEARTBEAT, &answer);
-    match answer {
-        Ok(pulse) => {
-            telemetry::beat(sent_at.elapsed());
-            take(inner, &said, sent_at, pulse);
+    session.record(HEARTBEAT, &reply);
+    match reply {
+        Ok(reply) => {
+            telemetry::heartbeat(sent_at.elapsed());
+            apply(session, &snapshot, sent_at, reply);
         }
         Err(_) => {
-            telemetry::beat_missed();
+            telemetry::heartbeat_failed();
             if Instant::now() >= stop_at {
-                give_up(inner);
+                stop_holders(session);
             }
         }
     }
 }
 
-fn take(inner: &Arc<Inner>, said: &Snapshot, sent_at: Instant, pulse: HeartbeatReply) {
-    let (astray, again) = inner.table.pulse(said, sent_at, pulse);
-    for lease in astray {
-        inner.give_back_astray(lease);
+fn apply(session: &Arc<SlotSession>, snapshot: &Snapshot, sent_at: Instant, reply: HeartbeatReply) {
+    let (unclaimed, forgotten) = session.table.apply(snapshot, sent_at, reply);
+    for lease in unclaimed {
+        session.release_unclaimed(&lease);
     }
-    for request in again {
+    for request in forgotten {
         telemetry::registered_again();
-        get_in_line(inner, request);
+        request_again(session, request);
     }
 }
 
-fn give_up(inner: &Inner) {
-    let jobs = inner.table.stop_all(StopReason::NoHeartbeat);
+fn stop_holders(session: &SlotSession) {
+    let jobs = session.table.stop_all(StopReason::NoHeartbeat);
     if jobs > 0 {
-        tracing::error!(jobs, "no heartbeat has gone through for too long: jobs that hold slots are stopped");
+        tracing::error!(jobs, "no heartbeat has succeeded for too long, stopping jobs that hold slots");
     }
 }
 
-/// Puts a waiter that the store has forgotten in line again.
-fn get_in_line(inner: &Arc<Inner>, request: SlotRequest) {
-    let inner = Arc::clone(inner);
-    inner.clone().tracker.spawn(async move {
-        if let Ok(Admission::Granted(lease)) = inner.acquires.call(request).await
-            && let Some(astray) = inner.table.grant(lease)
-        {
-            inner.give_back_astray(astray);
+/// Repeats a waiting request that the store has forgotten.
+fn request_again(session: &Arc<SlotSession>, request: SlotRequest) {
+    let session = Arc::clone(session);
+    session.clone().tracker.spawn(async move {
+        if let Ok(Admission::Granted(lease)) = session.acquires.call(request).await {
+            session.deliver(lease);
         }
     });
 }

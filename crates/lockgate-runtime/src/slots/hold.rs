@@ -1,4 +1,4 @@
-//! Slots held by this process, until they are given back.
+//! Slots that this process holds until it releases them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,28 +9,30 @@ use lockgate_core::lease::{Lease, Release};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Inner;
+use super::session::SlotSession;
 use crate::stop::StopSignal;
 use crate::telemetry;
 
-/// Slots held. Give them back with [`Hold::release`] or [`Hold::drain`]; a hold that is only dropped is given back in
-/// the background, and drains when its request said so.
-#[must_use = "slots are given back when this is dropped"]
+/// Held slots. Release them with [`Hold::release`] or [`Hold::drain`]. A hold that is dropped releases its
+/// slots in the background; they drain for the `drain_for` of the request.
+#[must_use = "the slots are released when this is dropped"]
 pub struct Hold {
-    pub(super) inner: Arc<Inner>,
+    pub(super) session: Arc<SlotSession>,
+    /// `None` once the release has begun.
     pub(super) lease: Option<Lease>,
     pub(super) stop: StopSignal,
     pub(super) since: Instant,
 }
 
 impl Hold {
-    /// Its fence.
+    /// Returns the fence of the lease: larger than that of every earlier lease with the same id.
     #[must_use]
     pub fn fence(&self) -> Fence {
         self.lease.as_ref().map_or(Fence(0), |lease| lease.fence)
     }
 
-    /// Fires when the slots are lost, or must be given back: whatever runs under them must stop at once.
+    /// Returns a token that fires when the slots are lost or must be released. Work under them must stop at
+    /// once.
     #[must_use]
     pub fn lost(&self) -> &CancellationToken {
         self.stop.token()
@@ -40,23 +42,23 @@ impl Hold {
         &self.stop
     }
 
-    /// Gives the slots back: the work is over, at the backend too.
+    /// Releases the slots at once. The work has ended, also at the backend.
     pub async fn release(mut self) {
-        if let Some(lease) = self.taken() {
-            self.inner.give_back(Release::Free { lease: lease.id(), fence: lease.fence }).await;
+        if let Some(lease) = self.take_lease() {
+            self.session.release(Release::Free { lease: lease.id(), fence: lease.fence }).await;
         }
     }
 
-    /// Gives the slots back to drain: the backend may work on for `longest`.
+    /// Releases the slots, which drain first: the backend may keep working for `longest`.
     pub async fn drain(mut self, longest: Duration) {
-        if let Some(lease) = self.taken() {
+        if let Some(lease) = self.take_lease() {
             let longest = longest.min(LONGEST);
-            self.inner.give_back(Release::Drain { lease: lease.id(), fence: lease.fence, longest }).await;
+            self.session.release(Release::Drain { lease: lease.id(), fence: lease.fence, longest }).await;
         }
     }
 
-    /// The lease, once: whoever takes it gives it back.
-    fn taken(&mut self) -> Option<Lease> {
+    /// Returns the lease the first time it is called. The caller has to release it.
+    fn take_lease(&mut self) -> Option<Lease> {
         let lease = self.lease.take()?;
         telemetry::held(&lease.request.needs, self.since.elapsed());
         Some(lease)
@@ -65,9 +67,9 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let Some(lease) = self.taken() else { return };
-        let (inner, longest) = (Arc::clone(&self.inner), lease.request.drain_for);
+        let Some(lease) = self.take_lease() else { return };
+        let (session, longest) = (Arc::clone(&self.session), lease.request.drain_for);
         let release = Release::Drain { lease: lease.id(), fence: lease.fence, longest };
-        self.inner.tracker.spawn(async move { inner.give_back(release).await });
+        self.session.tracker.spawn(async move { session.release(release).await });
     }
 }

@@ -1,4 +1,5 @@
-//! The pushes of the store to this process. One that is lost costs time only: the heartbeat says it again.
+//! Receives the notifications of the slot store. A lost notification only costs time, because the next
+//! heartbeat reply repeats it.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,65 +9,63 @@ use lockgate_core::lease::Notification;
 use lockgate_core::slots::Notifications;
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, SUBSCRIBE};
+use super::SUBSCRIBE;
+use super::session::SlotSession;
 use crate::stop::StopReason;
 
-/// How long to wait before the pushes are asked for again.
-const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
+/// How long to wait before subscribing again.
+const RESUBSCRIBE_DELAY: Duration = Duration::from_secs(1);
 
-/// Starts to listen; ends with `inner`.
-pub(super) fn start(inner: &Arc<Inner>) {
-    let (weak, alive) = (Arc::downgrade(inner), inner.alive.clone());
-    inner.tracker.spawn(async move {
-        while let Some(subscribing) = subscribe(&weak).await {
-            if let Some(mut notifications) = subscribing {
-                listen(&weak, &alive, notifications.as_mut()).await;
+/// Starts to receive. Ends with `session`.
+pub(super) fn start(session: &Arc<SlotSession>) {
+    let (weak, alive) = (Arc::downgrade(session), session.alive.clone());
+    session.tracker.spawn(async move {
+        while let Some(subscription) = subscribe(&weak).await {
+            if let Some(mut notifications) = subscription {
+                receive(&weak, &alive, notifications.as_mut()).await;
             }
             tokio::select! {
                 () = alive.cancelled() => return,
-                () = tokio::time::sleep(SUBSCRIBE_AGAIN) => {}
+                () = tokio::time::sleep(RESUBSCRIBE_DELAY) => {}
             }
         }
     });
 }
 
-/// The stream, or nothing for now; `None` when the session is over.
-async fn subscribe(inner: &Weak<Inner>) -> Option<Option<Box<dyn Notifications>>> {
-    let inner = inner.upgrade()?;
-    let answer = inner.slots.notifications(&inner.session).await;
-    inner.note(SUBSCRIBE, &answer);
-    Some(answer.ok())
+/// Returns the subscription, or `Some(None)` when the store is unreachable. `None`: the session has ended.
+async fn subscribe(session: &Weak<SlotSession>) -> Option<Option<Box<dyn Notifications>>> {
+    let session = session.upgrade()?;
+    let subscribed = session.slots.notifications(&session.id).await;
+    session.record(SUBSCRIBE, &subscribed);
+    Some(subscribed.ok())
 }
 
-async fn listen(inner: &Weak<Inner>, alive: &CancellationToken, notifications: &mut dyn Notifications) {
+async fn receive(
+    session: &Weak<SlotSession>,
+    alive: &CancellationToken,
+    notifications: &mut dyn Notifications,
+) {
     loop {
-        // In this order: the end of a session ends its pushes too, and is no failure of theirs.
-        let wakes = tokio::select! {
+        // `alive` comes first: when the session ends, its notifications end too, which is not a failure.
+        let received = tokio::select! {
             biased;
             () = alive.cancelled() => return,
-            wakes = notifications.next() => wakes,
+            received = notifications.next() => received,
         };
-        let Some(inner) = inner.upgrade() else { return };
-        match wakes {
-            Ok(wakes) => wakes.into_iter().for_each(|wake| take(&inner, wake)),
+        let Some(session) = session.upgrade() else { return };
+        match received {
+            Ok(notifications) => notifications.into_iter().for_each(|one| apply(&session, one)),
             Err(error) => {
-                tracing::warn!(
-                    error = chain(&error),
-                    "the pushes from the slot store have ended; asking for them again"
-                );
+                tracing::warn!(error = chain(&error), "slot notifications ended, resubscribing");
                 return;
             }
         }
     }
 }
 
-fn take(inner: &Arc<Inner>, wake: Notification) {
-    match wake {
-        Notification::Stop(lease) => inner.table.stop(lease, StopReason::PoolReset),
-        Notification::Granted(lease) => {
-            if let Some(astray) = inner.table.grant(lease) {
-                inner.give_back_astray(astray);
-            }
-        }
+fn apply(session: &Arc<SlotSession>, notification: Notification) {
+    match notification {
+        Notification::Stop(lease) => session.table.stop(lease, StopReason::PoolReset),
+        Notification::Granted(lease) => session.deliver(lease),
     }
 }

@@ -1,4 +1,4 @@
-//! Who of this process waits for slots, and who holds them. Never asks the store: it only remembers what it said.
+//! The waiting requests and the held leases of this process, as the store has reported them. Makes no calls.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,20 +11,21 @@ use tokio::time::Instant;
 
 use crate::stop::{StopReason, StopSignal};
 
-/// Who waits and who holds.
-pub(super) struct Table {
+/// The waiting requests and the held leases of one session.
+pub(super) struct LeaseTable {
     state: Mutex<State>,
 }
 
 struct State {
     waiting: HashMap<LeaseId, Waiter>,
     held: HashMap<LeaseId, Held>,
-    /// When the last heartbeat that went through was sent: from then on the store's patience runs.
-    beat_at: Instant,
+    /// When the last successful heartbeat was sent. The store expires the session a fixed time after it.
+    last_heartbeat_at: Instant,
 }
 
 struct Waiter {
     request: SlotRequest,
+    /// `None` once the grant was delivered.
     granted: Option<oneshot::Sender<Lease>>,
 }
 
@@ -33,22 +34,21 @@ struct Held {
     stop: StopSignal,
 }
 
-/// What a heartbeat tells the store.
+/// What a heartbeat reports to the store.
 pub(super) struct Snapshot {
-    /// What is held.
     pub(super) held: Vec<Lease>,
-    /// What is waited for.
     pub(super) waiting: Vec<SlotRequest>,
 }
 
-impl Table {
-    pub(super) fn new(beat_at: Instant) -> Self {
-        Self { state: Mutex::new(State { waiting: HashMap::new(), held: HashMap::new(), beat_at }) }
+impl LeaseTable {
+    pub(super) fn new(last_heartbeat_at: Instant) -> Self {
+        let state = State { waiting: HashMap::new(), held: HashMap::new(), last_heartbeat_at };
+        Self { state: Mutex::new(state) }
     }
 
-    /// Notes a waiter; the grant comes by the receiver. `None`: this process waits for that lease, or holds it,
-    /// already. The store would answer the same session with the same lease, and the job would run twice at once.
-    pub(super) fn wait(&self, request: &SlotRequest) -> Option<oneshot::Receiver<Lease>> {
+    /// Adds a waiting request. The returned receiver delivers the grant. `None`: this process waits for the
+    /// lease, or holds it, already.
+    pub(super) fn register(&self, request: &SlotRequest) -> Option<oneshot::Receiver<Lease>> {
         let mut state = self.lock();
         if state.held.contains_key(&request.lease) || state.waiting.contains_key(&request.lease) {
             return None;
@@ -59,7 +59,7 @@ impl Table {
         Some(receiver)
     }
 
-    /// Notes a hold, which is no longer a wait.
+    /// Turns a waiting request into a held lease. Returns the signal that stops the holder.
     pub(super) fn held(&self, lease: &Lease) -> StopSignal {
         let mut state = self.lock();
         state.waiting.remove(&lease.id());
@@ -68,12 +68,12 @@ impl Table {
         stop
     }
 
-    /// Forgets a wait.
+    /// Removes a waiting request.
     pub(super) fn forget(&self, lease: LeaseId) {
         self.lock().waiting.remove(&lease);
     }
 
-    /// Forgets a hold that the store has taken back; not a later one of the same lease.
+    /// Removes a held lease whose release the store has confirmed. A later lease with the same id stays.
     pub(super) fn released(&self, release: Release) {
         let (Release::Free { lease, fence } | Release::Drain { lease, fence, .. }) = release else { return };
         let mut state = self.lock();
@@ -82,23 +82,23 @@ impl Table {
         }
     }
 
-    /// Hands a grant to its waiter. Returns the lease when nobody here waits for it or holds it: it is to be given
-    /// back.
+    /// Delivers a grant to its waiting request. Returns an unclaimed grant, which no request here waits for
+    /// or holds, so that the caller releases it.
     pub(super) fn grant(&self, lease: Lease) -> Option<Lease> {
         let mut state = self.lock();
         if state.held.contains_key(&lease.id()) {
             return None;
         }
         let Some(waiter) = state.waiting.get_mut(&lease.id()) else { return Some(lease) };
-        // Once: a second push of the same grant finds the sender gone. A receiver that is gone is leaving, and learns
-        // of the grant from the store.
+        // A repeated notification of the same grant finds no sender. A ticket that dropped its receiver is
+        // leaving the wait queue, and receives the grant in the store's reply.
         if let Some(sender) = waiter.granted.take() {
             drop(sender.send(lease));
         }
         None
     }
 
-    /// Tells a holder to stop.
+    /// Stops a holder.
     pub(super) fn stop(&self, lease: LeaseId, reason: StopReason) {
         if let Some(held) = self.lock().held.get(&lease) {
             held.stop.stop(reason);
@@ -113,39 +113,40 @@ impl Table {
         }
     }
 
-    /// Takes in the answer to a heartbeat that was sent at `sent_at` with `said`. Returns grants nobody waits for,
-    /// and waiters that must get in line again.
-    pub(super) fn pulse(
+    /// Applies the reply to a heartbeat that was sent at `sent_at` with `sent`. Returns the unclaimed grants,
+    /// and the waiting requests that the store has forgotten.
+    pub(super) fn apply(
         &self,
-        said: &Snapshot,
+        sent: &Snapshot,
         sent_at: Instant,
-        pulse: HeartbeatReply,
+        reply: HeartbeatReply,
     ) -> (Vec<Lease>, Vec<SlotRequest>) {
         {
             let mut state = self.lock();
-            state.beat_at = sent_at;
-            for lost in pulse.lost {
-                // Only the very hold that the heartbeat named: the job may have come back under a new one since.
-                let fence = said.held.iter().find(|lease| lease.id() == lost).map(|lease| lease.fence);
+            state.last_heartbeat_at = sent_at;
+            for lost in reply.lost {
+                // Stops only the hold that the heartbeat named. The job may have acquired a new lease since.
+                let fence = sent.held.iter().find(|lease| lease.id() == lost).map(|lease| lease.fence);
                 state.stop_if(lost, fence, StopReason::LeaseLost);
             }
-            for lease in pulse.stop {
+            for lease in reply.stop {
                 state.stop_if(lease, None, StopReason::PoolReset);
             }
         }
-        let astray = pulse.granted.into_iter().filter_map(|lease| self.grant(lease)).collect();
+        let unclaimed = reply.granted.into_iter().filter_map(|lease| self.grant(lease)).collect();
         let state = self.lock();
-        let again = pulse.forgotten.iter().filter_map(|id| state.waiting.get(id));
-        let again = again.filter(|waiter| waiter.granted.is_some()).map(|waiter| waiter.request.clone());
-        (astray, again.collect())
+        let forgotten = reply.forgotten.iter().filter_map(|id| state.waiting.get(id));
+        let forgotten =
+            forgotten.filter(|waiter| waiter.granted.is_some()).map(|waiter| waiter.request.clone());
+        (unclaimed, forgotten.collect())
     }
 
-    /// When every holder must have stopped, unless a heartbeat goes through before.
+    /// Returns when every holder must have stopped, unless a heartbeat succeeds before.
     pub(super) fn stop_at(&self, stop_after: Duration) -> Instant {
-        self.lock().beat_at + stop_after
+        self.lock().last_heartbeat_at + stop_after
     }
 
-    /// Tells every holder to stop. Returns how many had not been told before.
+    /// Stops every holder. Returns how many had not been stopped before.
     pub(super) fn stop_all(&self, reason: StopReason) -> usize {
         let state = self.lock();
         let running = state.held.values().filter(|held| !held.stop.token().is_cancelled());
@@ -153,7 +154,7 @@ impl Table {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing here panics half-way through a change, so a poisoned table is whole.
+        // No code panics in the middle of a change, so the table behind a poisoned lock is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -64,9 +64,9 @@ async fn outage_under_many_jobs_is_one_warning_and_one_line_when_it_is_over() {
     faults.refuse();
     tokio::time::sleep(Duration::from_secs(60)).await; // virtual time
     assert_eq!(log.count(Level::WARN, "the slot store fails"), 1, "{}", log.all());
-    let slots = ["heartbeat failed", "not given back", "no slot store", "no pushes"];
+    let slots = ["heartbeat failed", "release not confirmed", "slot store unreachable", "no pushes"];
     assert_eq!(slots.map(|part| log.count(Level::WARN, part)), [0; 4], "{}", log.all());
-    assert!(log.count(Level::ERROR, "no heartbeat has gone through") <= 1, "{}", log.all());
+    assert!(log.count(Level::ERROR, "no heartbeat has succeeded") <= 1, "{}", log.all());
     faults.mend();
     stage.until("it is said to work again", async |_| log.count(Level::INFO, "works again") == 1).await;
 }

@@ -9,7 +9,7 @@ use lockgate_limits::{
     AcquireRequest, Acquired, Changed, LimitChange, LimitStatus, MemoryTokenStore, Quota, SampleReport,
     StoreFuture, TokenBatchId, TokenStore,
 };
-use lockgate_runtime::{Observer, PoolPolicy, RateOptions, Steps};
+use lockgate_runtime::{ExecutionTimes, Observer, PoolPolicy, RateOptions};
 use tokio::time::Instant;
 
 use super::stage::{Act, Stage};
@@ -24,7 +24,7 @@ pub(crate) struct Starts {
 }
 
 impl Observer for Starts {
-    fn executed(&self, steps: &Steps) {
+    fn executed(&self, steps: &ExecutionTimes) {
         self.at.lock().unwrap().push(steps.started_at - self.begun);
     }
 }
@@ -63,7 +63,7 @@ pub(crate) fn rates(chunks: Arc<dyn TokenStore>, limits: &[(&str, u32, u32)]) ->
     let quota = |rate, burst| Quota::per_second(rate, burst).unwrap();
     let quotas =
         limits.iter().map(|(name, rate, burst)| ((*name).to_owned(), quota(*rate, *burst))).collect();
-    Some(RateOptions { chunks, quotas, ramp: BTreeMap::new() })
+    Some(RateOptions { token_store: chunks, quotas, ramp: BTreeMap::new() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +96,7 @@ async fn tokens_are_drawn_behind_the_slots_so_that_starts_do_not_bunch() {
     let mut stage = Stage::new(1, (0..3).map(|_| Act::Succeed { after: Duration::from_secs(2) })).await;
     let chunks = Arc::new(MemoryTokenStore::new());
     let quotas = [(POOL.to_owned(), Quota::new("1/h".parse().unwrap(), 20).unwrap())].into();
-    stage.options.rates = Some(RateOptions { chunks: chunks.clone(), quotas, ramp: BTreeMap::new() });
+    stage.options.rates = Some(RateOptions { token_store: chunks.clone(), quotas, ramp: BTreeMap::new() });
     let (stop, mut tasks) = stage.start();
     tokio::time::sleep(Duration::from_secs(1)).await; // virtual time
     let there = chunks.list().await.unwrap()[0].tokens;
@@ -112,7 +112,7 @@ async fn who_would_wait_longer_than_it_may_gives_its_slots_back_and_comes_again_
     let quota = Quota::new("1/10s".parse().unwrap(), 2).unwrap();
     let quotas = [(POOL.to_owned(), quota)].into();
     stage.options.rates =
-        Some(RateOptions { chunks: Arc::new(MemoryTokenStore::new()), quotas, ramp: BTreeMap::new() });
+        Some(RateOptions { token_store: Arc::new(MemoryTokenStore::new()), quotas, ramp: BTreeMap::new() });
     let starts = Starts::seen(&mut stage);
     let (stop, mut tasks) = stage.start();
     tokio::time::sleep(Duration::from_secs(4)).await; // virtual time

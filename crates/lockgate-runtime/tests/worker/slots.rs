@@ -6,7 +6,7 @@ use std::time::Duration;
 use lockgate_core::JobState;
 use lockgate_core::pool::{OnBusy, PoolChange, PoolCommand, PoolSpec};
 use lockgate_core::slots::PoolQuery;
-use lockgate_runtime::{Observer, PoolPolicy, Steps, WorkerState};
+use lockgate_runtime::{ExecutionTimes, Observer, PoolPolicy, WorkerState};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -235,10 +235,10 @@ async fn a_stop_ends_the_wait_for_a_store_at_once() {
 }
 
 #[derive(Debug, Default)]
-struct Lookout(Mutex<Vec<Steps>>);
+struct Lookout(Mutex<Vec<ExecutionTimes>>);
 
 impl Observer for Lookout {
-    fn executed(&self, steps: &Steps) {
+    fn executed(&self, steps: &ExecutionTimes) {
         self.0.lock().unwrap().push(*steps);
     }
 }

@@ -16,7 +16,7 @@ use lockgate_core::timing::SlotTiming;
 use lockgate_core::{Engine, Failure, JobOptions, JobState, Key, KindOptions, PoolName, RunId, RunName};
 use lockgate_runtime::memory::Memory;
 use lockgate_runtime::{
-    Canceller, Context, HeartbeatOn, Job, Leftover, PoolPolicy, Registry, State, TallyReading, Worker,
+    Canceller, Context, HeartbeatOn, Job, OrphanedQuery, OutcomeCounts, PoolPolicy, Registry, State, Worker,
     WorkerOptions,
 };
 use serde::{Deserialize, Serialize};
@@ -69,12 +69,12 @@ pub(crate) struct Backend {
     /// How often it panics instead.
     pub(crate) panics: AtomicU32,
     /// What it was asked to end.
-    pub(crate) asked: Mutex<Vec<Leftover>>,
+    pub(crate) asked: Mutex<Vec<OrphanedQuery>>,
 }
 
 #[async_trait]
 impl Canceller for Backend {
-    async fn end(&self, leftovers: &[Leftover]) -> Result<Vec<Leftover>, Source> {
+    async fn end(&self, leftovers: &[OrphanedQuery]) -> Result<Vec<OrphanedQuery>, Source> {
         self.asked.lock().unwrap().extend(leftovers);
         let panics = self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         assert!(panics.is_err(), "out of order");
@@ -204,12 +204,12 @@ impl Stage {
     }
 
     /// Works until nothing is left.
-    pub(crate) async fn work(&self) -> TallyReading {
+    pub(crate) async fn work(&self) -> OutcomeCounts {
         self.worker().run(CancellationToken::new()).await.unwrap()
     }
 
     /// Works in the background until told to stop.
-    pub(crate) fn start(&self) -> (CancellationToken, JoinSet<TallyReading>) {
+    pub(crate) fn start(&self) -> (CancellationToken, JoinSet<OutcomeCounts>) {
         self.start_with(|_| {})
     }
 
@@ -217,7 +217,7 @@ impl Stage {
     pub(crate) fn start_with(
         &self,
         change: impl FnOnce(&mut KindOptions),
-    ) -> (CancellationToken, JoinSet<TallyReading>) {
+    ) -> (CancellationToken, JoinSet<OutcomeCounts>) {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (worker, token) = (self.worker_with(change), stop.clone());

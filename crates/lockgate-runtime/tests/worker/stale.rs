@@ -24,7 +24,7 @@ async fn dispatch(stage: &Stage) {
 
 fn one_start_a_second() -> RateOptions {
     let quotas = BTreeMap::from([("pool:backend".to_owned(), Quota::per_second(1, 1).unwrap())]);
-    RateOptions { chunks: Arc::new(MemoryTokenStore::new()), quotas, ramp: BTreeMap::new() }
+    RateOptions { token_store: Arc::new(MemoryTokenStore::new()), quotas, ramp: BTreeMap::new() }
 }
 
 /// The rate lets one job start a second, so each token that is spent on a stale delivery delays the next run by one.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use lockgate::EngineError;
 use lockgate::config::{PREFIX, Sources};
-use lockgate::runtime::TallyReading;
+use lockgate::runtime::OutcomeCounts;
 use lockgate_cli::Terminal;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
@@ -20,7 +20,7 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// Who works the demo's run off.
 pub(super) enum Workers {
     /// A worker in this process, that stops with the demo's token.
-    Here(JoinHandle<Result<TallyReading, EngineError>>),
+    Here(JoinHandle<Result<OutcomeCounts, EngineError>>),
     /// Workers in processes of their own.
     Apart(Vec<Child>),
 }

@@ -5,7 +5,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lockgate::runtime::{Observer, Steps};
+use lockgate::runtime::{ExecutionTimes, Observer};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -54,7 +54,7 @@ impl Samples {
 }
 
 impl Observer for Samples {
-    fn executed(&self, steps: &Steps) {
+    fn executed(&self, steps: &ExecutionTimes) {
         // The runtime's instants are this process's own; one pair of readings makes them the host's.
         let (host, own) = (clock::monotonic(), Instant::now());
         let at = |instant: Instant| nanos(host.saturating_sub(own.saturating_duration_since(instant)));

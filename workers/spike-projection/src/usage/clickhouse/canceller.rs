@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use lockgate::core::error::Source;
-use lockgate::{Canceller, Fence, JobId, Leftover};
+use lockgate::{Canceller, Fence, JobId, OrphanedQuery};
 
 use super::{ClickHouseError, Ended, Queries};
 use crate::usage::QueryId;
@@ -20,7 +20,7 @@ const DOORSTEP: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl Canceller for Queries {
-    async fn end(&self, leftovers: &[Leftover]) -> Result<Vec<Leftover>, Source> {
+    async fn end(&self, leftovers: &[OrphanedQuery]) -> Result<Vec<OrphanedQuery>, Source> {
         Ok(self.end_twice(leftovers, tokio::time::sleep(DOORSTEP)).await?)
     }
 }
@@ -29,19 +29,19 @@ impl Queries {
     /// Ends what runs of these executions, before and after `doorstep`. Answers those of which nothing runs then.
     pub(super) async fn end_twice(
         &self,
-        leftovers: &[Leftover],
+        leftovers: &[OrphanedQuery],
         doorstep: impl Future<Output = ()>,
-    ) -> Result<Vec<Leftover>, ClickHouseError> {
+    ) -> Result<Vec<OrphanedQuery>, ClickHouseError> {
         self.end_of(leftovers).await?;
         doorstep.await;
         self.end_of(leftovers).await?;
         let left = self.of(leftovers).await?;
-        let gone = |leftover: &&Leftover| !left.iter().any(|(_, theirs)| theirs == *leftover);
+        let gone = |leftover: &&OrphanedQuery| !left.iter().any(|(_, theirs)| theirs == *leftover);
         Ok(leftovers.iter().filter(gone).copied().collect())
     }
 
     /// Ends what runs of these executions. One that does not go is still there at the next look.
-    async fn end_of(&self, leftovers: &[Leftover]) -> Result<(), ClickHouseError> {
+    async fn end_of(&self, leftovers: &[OrphanedQuery]) -> Result<(), ClickHouseError> {
         let running = self.of(leftovers).await?;
         let ends = join_all(running.iter().map(|(id, _)| self.end(id.as_str()))).await;
         for ((id, leftover), end) in running.iter().zip(ends) {
@@ -55,8 +55,11 @@ impl Queries {
     }
 
     /// The running queries of these executions, and of earlier ones of the same jobs.
-    async fn of(&self, leftovers: &[Leftover]) -> Result<Vec<(QueryId, Leftover)>, ClickHouseError> {
-        let of_job: HashMap<JobId, Leftover> = leftovers.iter().map(|left| (left.job, *left)).collect();
+    async fn of(
+        &self,
+        leftovers: &[OrphanedQuery],
+    ) -> Result<Vec<(QueryId, OrphanedQuery)>, ClickHouseError> {
+        let of_job: HashMap<JobId, OrphanedQuery> = leftovers.iter().map(|left| (left.job, *left)).collect();
         let theirs = |id: QueryId| {
             let (job, fence): (JobId, Fence) = id.execution()?;
             let leftover = of_job.get(&job).filter(|left| fence <= left.fence)?;

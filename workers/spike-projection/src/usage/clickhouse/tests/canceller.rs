@@ -1,19 +1,19 @@
 //! What executions that are gone left on the server is ended, and confirmed by the server, not by a guess.
 
-use lockgate::{Canceller, Fence, JobId, Leftover};
+use lockgate::{Canceller, Fence, JobId, OrphanedQuery};
 
 use super::*;
 
-fn id_of(left: Leftover) -> QueryId {
+fn id_of(left: OrphanedQuery) -> QueryId {
     QueryId::of(left.job, 1, left.fence)
 }
 
-fn left(fence: u64) -> Leftover {
-    Leftover { job: JobId(Uuid::now_v7()), fence: Fence(fence) }
+fn left(fence: u64) -> OrphanedQuery {
+    OrphanedQuery { job: JobId(Uuid::now_v7()), fence: Fence(fence) }
 }
 
 /// Leaves a query of each running on the server, without a client.
-async fn leave(place: &Place, lefts: &[Leftover]) {
+async fn leave(place: &Place, lefts: &[OrphanedQuery]) {
     let (client, slow) = (place.client(), Statement::new(SLOW));
     let ids: Vec<QueryId> = lefts.iter().map(|left| id_of(*left)).collect();
     let all = || ids.iter().all(|id| place.running(id.as_str()) == 1);
@@ -41,7 +41,8 @@ async fn what_gone_executions_left_is_ended_and_confirmed_and_nothing_else_is() 
 async fn a_later_execution_of_the_job_is_left_alone_and_an_earlier_one_is_not() {
     let Some(place) = Place::find() else { return };
     let now = left(7);
-    let (earlier, later) = (Leftover { fence: Fence(6), ..now }, Leftover { fence: Fence(8), ..now });
+    let (earlier, later) =
+        (OrphanedQuery { fence: Fence(6), ..now }, OrphanedQuery { fence: Fence(8), ..now });
     leave(&place, &[earlier, later]).await;
     assert_eq!(Canceller::end(&place.queries(), &[now]).await.unwrap(), [now]);
     assert_eq!(place.running(id_of(earlier).as_str()), 0);

@@ -1,7 +1,8 @@
-//! Reports queues that hold published jobs and that nobody consumes: a renamed queue, or a program that does not run.
+//! Reports queues that hold published jobs and have no consumer, because a queue was renamed or a program
+//! does not run.
 //!
-//! Without a report such jobs stay enqueued silently. Every worker looks at the queues of all unfinished runs, because a
-//! queue that nobody consumes has no worker of its own to report it.
+//! Without a report such jobs stay enqueued silently. Every worker checks the queues of all unfinished runs,
+//! because a queue without a consumer has no worker of its own to report it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,13 +13,13 @@ use tokio::time::Instant;
 
 use crate::telemetry;
 
-/// Time between two checks: a run's jobs have to be counted for each.
-const EVERY: Duration = Duration::from_secs(60);
+/// Time between two checks. Each check counts the jobs of every run, so it is not cheap.
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs that one check reads, the newest first.
-const RUNS: u32 = 100;
+const MAX_RUNS: u32 = 100;
 
-/// Unread queues as one worker has reported them.
+/// The queues without a consumer that one worker has reported.
 #[derive(Debug, Default)]
 pub(crate) struct UnreadQueues {
     checked_at: Option<Instant>,
@@ -26,10 +27,11 @@ pub(crate) struct UnreadQueues {
 }
 
 impl UnreadQueues {
-    /// Checks now and then, logs each queue when it becomes unread, and sets its gauge.
+    /// Checks at most once per [`CHECK_INTERVAL`]. Logs each queue when it loses its last consumer, and sets
+    /// its gauge.
     pub(crate) async fn check(&mut self, engine: &Engine) -> Result<(), EngineError> {
         let now = Instant::now();
-        if self.checked_at.is_some_and(|at| now.duration_since(at) < EVERY) {
+        if self.checked_at.is_some_and(|at| now.duration_since(at) < CHECK_INTERVAL) {
             return Ok(());
         }
         self.checked_at = Some(now);
@@ -53,9 +55,9 @@ impl UnreadQueues {
     }
 }
 
-/// Queues of unfinished runs that nobody consumes, with their published jobs.
+/// Returns the queues of unfinished runs that have no consumer, with their published jobs.
 async fn unread(engine: &Engine) -> Result<BTreeMap<QueueName, u64>, EngineError> {
-    let runs = engine.ledger.runs(RunQuery { limit: RUNS, ..RunQuery::default() }).await?;
+    let runs = engine.ledger.runs(RunQuery { limit: MAX_RUNS, ..RunQuery::default() }).await?;
     let mut published: BTreeMap<QueueName, u64> = BTreeMap::new();
     for summary in runs.into_iter().filter(|summary| summary.counts.enqueued > 0) {
         *published.entry(summary.run.queue).or_default() += summary.counts.enqueued;
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_queue_with_published_jobs_and_no_consumer_is_reported_until_it_has_one() {
+    async fn queue_with_published_jobs_is_reported_until_it_has_a_consumer() {
         let engine = memory::engine(Default::default());
         let [read, unread] = ["read", "unread"].map(|name| QueueName::new(name).unwrap());
         let _consumer = engine.broker.subscribe(&read, 1).await.unwrap();
@@ -119,11 +121,11 @@ mod tests {
         published(&engine, &unread).await;
         queues.check(&engine).await.unwrap();
         assert!(queues.reported.is_empty(), "it was checked a moment ago");
-        tokio::time::advance(EVERY).await;
+        tokio::time::advance(CHECK_INTERVAL).await;
         queues.check(&engine).await.unwrap();
         assert_eq!(queues.reported, BTreeSet::from([unread.clone()]));
         let _late = engine.broker.subscribe(&unread, 1).await.unwrap();
-        tokio::time::advance(EVERY).await;
+        tokio::time::advance(CHECK_INTERVAL).await;
         queues.check(&engine).await.unwrap();
         assert!(queues.reported.is_empty());
     }

@@ -1,4 +1,4 @@
-//! Tells running jobs that an operator has ended them.
+//! The jobs that run in a worker, and the poll that stops those an operator has cancelled.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,18 +11,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::stop::{StopReason, StopSignal};
 
-/// The jobs that run in this worker now.
+/// The running jobs of a worker. Cheap to clone; all clones share the same set.
 #[derive(Clone, Default)]
-pub(crate) struct Running(Arc<Mutex<HashMap<JobId, StopSignal>>>);
+pub(crate) struct RunningJobs(Arc<Mutex<HashMap<JobId, StopSignal>>>);
 
-/// How often the ledger is asked about running jobs; not at all while none run.
-const LOOK: Duration = Duration::from_millis(500);
+/// Time between two reads of the states of running jobs. Nothing is read while no job runs.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-impl Running {
-    /// Notes a running job, until the answer is dropped.
-    pub(crate) fn enter(&self, job: JobId, signal: &StopSignal) -> Entered {
+impl RunningJobs {
+    /// Registers a running job until the returned guard is dropped.
+    pub(crate) fn register(&self, job: JobId, signal: &StopSignal) -> RunningGuard {
         self.lock().insert(job, signal.clone());
-        Entered { running: self.clone(), job }
+        RunningGuard { running: self.clone(), job }
     }
 
     /// Stops every running job.
@@ -30,19 +30,19 @@ impl Running {
         self.lock().values().for_each(|signal| signal.stop(reason));
     }
 
-    /// Whether no job runs.
+    /// Returns whether no job runs.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
-    /// Watches the ledger until `end`.
+    /// Stops cancelled jobs until `end` fires.
     pub(crate) async fn watch(self, ledger: Arc<dyn Ledger>, end: CancellationToken) {
-        while end.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-            self.look(ledger.as_ref()).await;
+        while end.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await.is_some() {
+            self.stop_cancelled(ledger.as_ref()).await;
         }
     }
 
-    async fn look(&self, ledger: &dyn Ledger) {
+    async fn stop_cancelled(&self, ledger: &dyn Ledger) {
         let ids: Vec<JobId> = self.lock().keys().copied().collect();
         if ids.is_empty() {
             return;
@@ -56,7 +56,7 @@ impl Running {
                 signals.for_each(|signal| signal.stop(StopReason::Cancelled));
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "cannot see whether running jobs were cancelled")
+                tracing::warn!(error = chain(&error), "states of running jobs not read, retrying")
             }
         }
     }
@@ -66,13 +66,13 @@ impl Running {
     }
 }
 
-/// A job that runs.
-pub(crate) struct Entered {
-    running: Running,
+/// Removes a job from the running jobs when it is dropped.
+pub(crate) struct RunningGuard {
+    running: RunningJobs,
     job: JobId,
 }
 
-impl Drop for Entered {
+impl Drop for RunningGuard {
     fn drop(&mut self) {
         self.running.lock().remove(&self.job);
     }

@@ -1,17 +1,16 @@
-//! Slots outside a job: the same pools, as a guard.
+//! Slots for work outside of jobs, from the same pools.
 
 use std::time::Duration;
 
-use lockgate_core::lease::{Refusal, SlotRequest};
+use lockgate_core::lease::SlotRequest;
 use lockgate_core::pool::Need;
 use lockgate_core::{LeaseId, PoolName, Tenant};
 use uuid::Uuid;
 
-use super::{Hold, SlotClient};
-use crate::verdict::Denied;
+use super::{AcquireError, Hold, SlotClient};
 
 impl SlotClient {
-    /// Asks for a slot of a pool, for work that is no job.
+    /// Builds a request for a slot of a pool, for work that is not a job.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -31,8 +30,8 @@ impl SlotClient {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn slot(&self, pool: &PoolName) -> SlotAsk {
-        SlotAsk {
+    pub fn slot(&self, pool: &PoolName) -> SlotRequestBuilder {
+        SlotRequestBuilder {
             client: self.clone(),
             need: Need { pool: pool.clone(), weight: 1 },
             tenant: None,
@@ -42,9 +41,9 @@ impl SlotClient {
     }
 }
 
-/// A wish for slots outside a job.
-#[must_use = "nothing is asked for until `acquire` is awaited"]
-pub struct SlotAsk {
+/// A request for slots outside of a job. Created by [`SlotClient::slot`].
+#[must_use = "nothing is requested until `acquire` is awaited"]
+pub struct SlotRequestBuilder {
     client: SlotClient,
     need: Need,
     tenant: Option<Tenant>,
@@ -52,40 +51,43 @@ pub struct SlotAsk {
     drain_for: Duration,
 }
 
-impl SlotAsk {
-    /// Takes so many slots at once. Default 1.
+impl SlotRequestBuilder {
+    /// Requests this many slots at once. Default 1.
     pub fn weight(mut self, weight: u32) -> Self {
         self.need.weight = weight.max(1);
         self
     }
 
-    /// Charges them to this tenant. Default: one of their own.
+    /// Counts the slots towards this tenant. Default: a new tenant for this request.
     pub fn tenant(mut self, tenant: Tenant) -> Self {
         self.tenant = Some(tenant);
         self
     }
 
-    /// Waits no longer than this. Default 60 s.
+    /// Waits at most this long. Default 60 s.
     pub fn max_wait(mut self, longest: Duration) -> Self {
         self.max_wait = longest;
         self
     }
 
-    /// Lets the slots drain for so long when this process dies. Default zero.
+    /// Lets the slots drain for this long when the hold is dropped or the process dies. Default zero.
     pub fn drain_for(mut self, longest: Duration) -> Self {
         self.drain_for = longest;
         self
     }
 
-    /// Waits for the slots. Cancel-safe: dropping the future leaves the line.
+    /// Waits for the slots. Cancel-safe: dropping the future leaves the wait queue.
     ///
     /// # Errors
-    /// When there were none within the longest wait, or never can be.
-    pub async fn acquire(self) -> Result<Hold, NoSlot> {
+    /// When no slot became free within `max_wait`, when the store refuses the request, or when it is
+    /// unreachable.
+    pub async fn acquire(self) -> Result<Hold, AcquireError> {
         let id = Uuid::now_v7();
         let tenant = match self.tenant {
             Some(tenant) => tenant,
-            None => Tenant::new(id.to_string()).map_err(|e| NoSlot::Unreachable(e.to_string()))?,
+            None => {
+                Tenant::new(id.to_string()).map_err(|error| AcquireError::Unreachable(error.to_string()))?
+            }
         };
         let request = SlotRequest {
             lease: LeaseId(id),
@@ -94,30 +96,6 @@ impl SlotAsk {
             drain_for: self.drain_for,
             max_wait: self.max_wait,
         };
-        self.client.acquire(request).await.map_err(NoSlot::from)
-    }
-}
-
-/// No slot was to be had.
-#[derive(Debug, thiserror::Error)]
-pub enum NoSlot {
-    /// Not within the longest wait.
-    #[error("no slot within {0:?}; raise max_wait or the pool's slots, or ask later")]
-    Busy(Duration),
-    /// The store refused the request.
-    #[error(transparent)]
-    Refused(Refusal),
-    /// The store could not be reached within the longest wait.
-    #[error("the slot store could not be reached: {0}")]
-    Unreachable(String),
-}
-
-impl From<Denied> for NoSlot {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::Busy { waited } => Self::Busy(waited),
-            Denied::Refused(refusal) => Self::Refused(refusal),
-            Denied::Unreachable(error) => Self::Unreachable(error),
-        }
+        self.client.acquire(request).await
     }
 }

@@ -1,8 +1,8 @@
 //! Decides when the messages of a queue are lost, and for how long their jobs must have been silent.
 //!
-//! A broker may lose messages that it has confirmed, for example when its disk is replaced. Their jobs are published in the
-//! ledger and in no queue. A process can tell this only for a queue that it consumes: the queue is empty, and has been
-//! empty for so long that every job which left it has started, has been deferred, or is lost.
+//! A broker may lose messages that it has confirmed, for example when its disk is replaced. Their jobs are
+//! published in the ledger, but in no queue. A process can detect this only for a queue that it consumes: the
+//! queue has been empty long enough that every job which left it has started, has been deferred, or is lost.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,27 +10,29 @@ use std::time::Duration;
 use lockgate_core::{KindOptions, PoolName, QueueName};
 use tokio::time::Instant;
 
-use crate::options::PoolPolicy;
-use crate::registry::Registry;
+use crate::executor::pool_policy::PoolPolicy;
+use crate::job::registry::Registry;
 
 /// The shortest time after which a published job that has not started counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(120);
 
-/// The state of one queue.
+/// Detects lost messages of one queue.
 #[derive(Debug)]
 pub(crate) struct QueueWatch {
     pub(crate) queue: QueueName,
-    /// How long a published job of the queue may be silent: twice the longest wait for slots of the queue's kinds.
+    /// How long a published job of the queue may be silent: at least two minutes, and twice the longest wait
+    /// for slots of the queue's kinds.
     lost_after: Duration,
-    /// Since when the queue was empty at every observation. `None`: it was not at the latest.
+    /// Since when the queue was empty at every observation. `None`: it was not empty at the latest one.
     empty_since: Option<Instant>,
-    /// When the recovery that is under way began. Recovered jobs fill the queue again, so a recovery does not look at the
-    /// queue any more: it goes on until all jobs that were lost at this moment are due.
+    /// When the current recovery began. `None`: no recovery is under way. Recovered jobs fill the queue
+    /// again, so a recovery ignores the queue and continues until all jobs that were lost at this moment are
+    /// due.
     recovering_since: Option<Instant>,
 }
 
 impl QueueWatch {
-    /// A watch for each queue of these kinds.
+    /// Creates a watch for each queue of the registered kinds.
     pub(crate) fn all(registry: &Registry, policies: &BTreeMap<PoolName, PoolPolicy>) -> Vec<Self> {
         let of = |queue: QueueName| {
             let kinds = registry.kinds().map(|(_, options)| options).filter(|options| options.queue == queue);
@@ -40,10 +42,8 @@ impl QueueWatch {
         registry.queues().into_iter().map(of).collect()
     }
 
-    /// Takes note of whether the queue is empty now, and begins a recovery when it has been empty for long enough.
-    ///
-    /// A job that left the queue last may still wait for slots, for half of `lost_after` at most. So a recovery does not
-    /// begin before the queue has been empty for that long.
+    /// Records whether the queue is empty now. Begins a recovery when it has been empty for half of
+    /// `lost_after`: the job that left the queue last waits for slots no longer than that.
     pub(crate) fn observe(&mut self, is_empty: bool, now: Instant) {
         let since = is_empty.then(|| self.empty_since.unwrap_or(now));
         self.empty_since = since;
@@ -52,15 +52,15 @@ impl QueueWatch {
         }
     }
 
-    /// How long a job must have been silent to be recovered now. `None`: nothing is recovered.
+    /// Returns how long a job must have been silent to be recovered now. `None`: nothing is recovered.
     ///
-    /// It grows while the recovery goes on. So what was recovered and published again meanwhile, and waits in the queue, is
-    /// not recovered a second time.
+    /// The duration grows during a recovery, so a job that was recovered and published again, and waits in
+    /// the queue, is not recovered a second time.
     pub(crate) fn silent_for(&self, now: Instant) -> Option<Duration> {
         Some(self.lost_after.saturating_add(now.duration_since(self.recovering_since?)))
     }
 
-    /// Every job that was lost when the recovery began is due again.
+    /// Ends the recovery, because every job that was lost when it began is due again.
     pub(crate) fn recovered(&mut self) {
         self.recovering_since = None;
     }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recovery_begins_when_the_queue_has_been_empty_for_the_longest_wait() {
+    fn recovery_begins_when_the_queue_has_been_empty_for_the_longest_wait() {
         let (mut watch, start) = (watch(), Instant::now());
         let mut begins = |secs, is_empty| {
             watch.observe(is_empty, start + Duration::from_secs(secs));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recovery_goes_on_although_recovered_jobs_fill_the_queue() {
+    fn recovery_continues_although_recovered_jobs_fill_the_queue() {
         let (mut watch, start) = (watch(), Instant::now());
         let at = |secs| start + Duration::from_secs(secs);
         watch.observe(true, at(0));
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(
             watch.silent_for(at(300)),
             Some(Duration::from_secs(360)),
-            "published before the same moment"
+            "only jobs published before the recovery began"
         );
         watch.recovered();
         watch.observe(false, at(310));
@@ -118,18 +118,18 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_waits_as_long_as_its_own_jobs_may_wait_for_slots() {
+    fn lost_after_is_twice_the_longest_wait_of_the_queues_own_pools() {
         let policy = |secs| PoolPolicy { max_wait: Duration::from_secs(secs), ..PoolPolicy::default() };
         let policies = [("short", 5), ("usual", 60), ("long", 900)]
             .map(|(pool, secs)| (PoolName::new(pool).unwrap(), policy(secs)))
             .into();
-        let patience = |pools: &[&str]| {
+        let lost_after_of = |pools: &[&str]| {
             let options = JobOptions::queue("q");
             let options = pools.iter().fold(options, |options, pool| options.pool(*pool, 1));
             lost_after([&options.check().unwrap()].into_iter(), &policies)
         };
-        assert_eq!(patience(&[]), Duration::from_secs(120));
-        assert_eq!(patience(&["usual", "short"]), Duration::from_secs(120));
-        assert_eq!(patience(&["short", "long"]), Duration::from_secs(1_800));
+        assert_eq!(lost_after_of(&[]), Duration::from_secs(120));
+        assert_eq!(lost_after_of(&["usual", "short"]), Duration::from_secs(120));
+        assert_eq!(lost_after_of(&["short", "long"]), Duration::from_secs(1_800));
     }
 }
