@@ -11,8 +11,7 @@ const RECENT: usize = 256;
 const KINDS: usize = 64;
 
 /// Factor by which the best latency of a kind grows per evaluation, so that it is slowly forgotten: by
-/// half in
-/// about a hundred evaluations.
+/// half in about a hundred evaluations.
 const FORGET: f64 = 1.005;
 
 /// The calls since the last evaluation, and the best latencies so far.
