@@ -1,5 +1,4 @@
-//! Bursts: tokens that are saved up while there are no calls, the information in a denial, and a change of the
-//! rate.
+//! Bursts: tokens saved up while there are no calls, the information in a denial, and a change of the rate.
 //!
 //! `cargo run -p lockgate-limits --example bursts`
 

@@ -136,3 +136,8 @@ pub use token_store::{
     MAX_NOTE_BYTES, MemoryTokenStore, OutstandingBatch, SampleReport, StoreError, StoreFuture, TokenBatchId,
     TokenBatchOptions, TokenStore, TokenStoreError,
 };
+
+/// Compiles the examples of the README as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -87,7 +87,7 @@ fn share(of: u32, percent: u8) -> u32 {
 ///
 /// ```
 /// use std::time::Duration;
-/// use lockgate_limits::{Quota, Samples, Ramp, Step};
+/// use lockgate_limits::{Quota, Ramp, RampDecision, Samples};
 ///
 /// let ramp = Ramp::default();
 /// let configured = Some(Quota::per_second(100, 150)?);

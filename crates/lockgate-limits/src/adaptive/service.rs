@@ -10,8 +10,8 @@ const RECENT: usize = 256;
 /// Kinds that are tracked separately; calls of further kinds do not count.
 const KINDS: usize = 64;
 
-/// Factor by which the best latency of a kind grows per evaluation, so that it is slowly forgotten: by half in
-/// about a hundred evaluations.
+/// Factor by which the best latency of a kind grows per evaluation, so that it is slowly forgotten: by
+/// half in about a hundred evaluations.
 const FORGET: f64 = 1.005;
 
 /// The calls since the last evaluation, and the best latencies so far.
