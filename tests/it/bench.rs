@@ -11,19 +11,8 @@ fn split_slots_are_not_taken_from_the_slot_store() -> Result {
     let Some(shared) = servers::shared()? else { return Ok(()) };
     let place = Place::new()?;
     place.write("lockgate.toml", &shared.engine(&format!("bench_{:016x}", fastrand::u64(..)))?)?;
-    let sizes = [
-        "run",
-        "--jobs",
-        "300",
-        "--sleep",
-        "2ms",
-        "--slots",
-        "5",
-        "--processes",
-        "2",
-        "--concurrency",
-        "9",
-    ];
+    let sizes =
+        ["run", "--jobs", "300", "--sleep", "2ms", "--slots", "5", "--processes", "2", "--concurrency", "9"];
     let split = measure(&place, &[&sizes[..], &["--split-slots"]].concat())?;
     ensure!(
         split["succeeded"] == 300 && split["slots_split"] == true && split["hand_off"].is_null(),

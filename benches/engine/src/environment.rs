@@ -47,7 +47,9 @@ impl BenchEnvironment {
     /// Removes the temporary folder, or prints what stays in the servers.
     pub(crate) fn remove(self, context: &CommandContext) {
         if self.folder.is_none() {
-            context.terminal().note("the run of this benchmark stays in the ledger until runs.keep has passed");
+            context
+                .terminal()
+                .note("the run of this benchmark stays in the ledger until runs.keep has passed");
         }
     }
 }

@@ -59,9 +59,8 @@ pub(crate) struct Meter(Vec<(WatchedProcess, Duration)>);
 
 impl Meter {
     pub(crate) fn start(watched: &[WatchedProcess]) -> Self {
-        let start = |process: &WatchedProcess| {
-            (process.clone(), Usage::of_tree(process.pid).unwrap_or_default().cpu)
-        };
+        let start =
+            |process: &WatchedProcess| (process.clone(), Usage::of_tree(process.pid).unwrap_or_default().cpu);
         Self(watched.iter().map(start).collect())
     }
 

@@ -52,8 +52,7 @@ impl Report {
         workers: Vec<WorkerReport>,
         usages: Vec<ProcessUsage>,
     ) -> Self {
-        let samples: Vec<Sample> =
-            workers.iter().flat_map(|worker| worker.samples.iter().copied()).collect();
+        let samples: Vec<Sample> = workers.iter().flat_map(|worker| worker.samples.iter().copied()).collect();
         let last = samples.iter().map(|sample| sample.ended).max().unwrap_or(0);
         let drain = Duration::from_nanos(last.saturating_sub(nanos(timings.started)));
         let jobs = args.jobs;

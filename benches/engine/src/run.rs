@@ -39,9 +39,7 @@ impl Command for Run {
         environment.remove(context);
         match measured {
             Some(measured) => measured.map(|()| Exit::Ok),
-            None => {
-                Err(Problem::new(Exit::Interrupted, "stopped by a signal; nothing was measured").into())
-            }
+            None => Err(Problem::new(Exit::Interrupted, "stopped by a signal; nothing was measured").into()),
         }
     }
 }

@@ -85,7 +85,9 @@ impl GlobalArgs {
 /// Parses the path of `--db`. It becomes a setting, which must be UTF-8: a lossy conversion would name another file.
 fn database_path(path: OsString) -> Result<String, String> {
     path.into_string().map_err(|path| {
-        format!("{path:?} is not UTF-8; rename the file or its folder, or use a symbolic link with a plain name")
+        format!(
+            "{path:?} is not UTF-8; rename the file or its folder, or use a symbolic link with a plain name"
+        )
     })
 }
 

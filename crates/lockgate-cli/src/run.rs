@@ -64,11 +64,7 @@ fn print_parse_outcome(error: &clap::Error, arguments: &[OsString], spec: &clap:
     }
 }
 
-async fn run_command(
-    program: Arc<dyn Program>,
-    commands: &[Box<dyn Command>],
-    matches: &ArgMatches,
-) -> Exit {
+async fn run_command(program: Arc<dyn Program>, commands: &[Box<dyn Command>], matches: &ArgMatches) -> Exit {
     let output = matches.get_one::<Output>("output").copied().unwrap_or_default();
     let terminal = Terminal::new(output);
     match try_run_command(program, commands, matches, terminal.clone()).await {

@@ -9,7 +9,6 @@ use crate::arguments::{self, examples};
 use crate::context::CommandContext;
 use crate::program::Command;
 
-
 /// The command `completions`.
 pub(crate) struct Completions;
 

@@ -12,8 +12,8 @@ use lockgate::core::dead::{DeadLetter, DeadQuery, DeadReason, Resolution};
 use lockgate::{Lockgate, QueueName};
 
 use crate::arguments::examples;
-use crate::program::Command;
 use crate::context::CommandContext;
+use crate::program::Command;
 use crate::{Exit, Problem};
 
 /// The command `dead`.
@@ -42,8 +42,8 @@ struct QueueArgs {
 #[async_trait]
 impl Command for Dead {
     fn spec(&self) -> clap::Command {
-        let spec =
-            clap::Command::new("dead").about("List, show, replay and drop messages that no worker could process");
+        let spec = clap::Command::new("dead")
+            .about("List, show, replay and drop messages that no worker could process");
         DeadCommand::augment_subcommands(spec)
             .subcommand_required(true)
             .arg_required_else_help(true)

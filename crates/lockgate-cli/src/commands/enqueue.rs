@@ -14,8 +14,8 @@ use serde::Serialize;
 use super::runs::find;
 use super::views::{RunView, cadence, ms, none};
 use crate::arguments::{duration, examples, number};
-use crate::program::{Command, Input, Manifest, ManifestRequest};
 use crate::context::CommandContext;
+use crate::program::{Command, Input, Manifest, ManifestRequest};
 use crate::times::{DAY, parse_hour, parse_time, rfc3339};
 use crate::{Exit, fanout, follow};
 
@@ -85,8 +85,8 @@ struct EnqueueOutput {
 #[async_trait]
 impl Command for Enqueue {
     fn spec(&self) -> clap::Command {
-        let spec =
-            clap::Command::new("enqueue").about("Plan a run: a job for each key, dispatched in delayed batches");
+        let spec = clap::Command::new("enqueue")
+            .about("Plan a run: a job for each key, dispatched in delayed batches");
         EnqueueArgs::augment_args(spec).before_help(examples(&[
             ("{bin} enqueue --dry-run", "show the plan of the run of this hour"),
             ("{bin} enqueue --follow", "plan the run, and show its progress until it is finished"),
@@ -136,7 +136,11 @@ impl EnqueueArgs {
     }
 }
 
-async fn dry_run(context: &CommandContext, spec: &RunSpec, manifest: &mut dyn Manifest) -> anyhow::Result<Exit> {
+async fn dry_run(
+    context: &CommandContext,
+    spec: &RunSpec,
+    manifest: &mut dyn Manifest,
+) -> anyhow::Result<Exit> {
     let planned = {
         let progress = context.terminal().progress("counting", None);
         fanout::count(manifest, &progress).await?
@@ -177,16 +181,20 @@ fn print_notes(context: &CommandContext, planned: &Planned, args: &EnqueueArgs) 
     match (planned.existed, planned.added) {
         (false, _) => terminal.note(&format!("planned {name}; workers (`work`) dispatch and run it")),
         (true, 0) => {
-            terminal
-                .note(&format!("the run {name} already exists and is shown below; create another with --run NAME"));
+            terminal.note(&format!(
+                "the run {name} already exists and is shown below; create another with --run NAME"
+            ));
         }
         (true, added) => {
-            terminal
-                .note(&format!("the planning of {name} was interrupted and is now complete: {added} jobs added"));
+            terminal.note(&format!(
+                "the planning of {name} was interrupted and is now complete: {added} jobs added"
+            ));
         }
     }
     if args.follow {
-        terminal.note("showing progress until every job is in a terminal state; Ctrl-C stops this display, not the run");
+        terminal.note(
+            "showing progress until every job is in a terminal state; Ctrl-C stops this display, not the run",
+        );
     }
     if planned.run.planned == 0 {
         let hint =

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::runs::find;
 use super::views::{JobView, none};
 use crate::arguments::{examples, number};
-use crate::program::Command;
 use crate::context::CommandContext;
+use crate::program::Command;
 use crate::{Exit, Problem, Terminal};
 
 /// The command `jobs`.
@@ -156,9 +156,11 @@ async fn control(
 async fn read(lockgate: &Lockgate, job: JobId) -> anyhow::Result<JobRow> {
     let query = JobQuery { ids: vec![job], limit: 1, ..JobQuery::default() };
     let job_row = lockgate.engine.ledger.jobs(query).await?.pop();
-    Ok(job_row.ok_or_else(|| Problem::not_found(format!("there is no job {job}; `jobs list` lists the jobs")))?)
+    Ok(job_row
+        .ok_or_else(|| Problem::not_found(format!("there is no job {job}; `jobs list` lists the jobs")))?)
 }
 
 fn parse_job(text: &str) -> Result<JobId, Problem> {
-    text.parse().map_err(|_| Problem::usage(format!("{text:?} is not the id of a job; `jobs list` lists the jobs")))
+    text.parse()
+        .map_err(|_| Problem::usage(format!("{text:?} is not the id of a job; `jobs list` lists the jobs")))
 }

@@ -16,8 +16,8 @@ use lockgate::runtime::rates::{limit_of_kind, limit_of_pool};
 use lockgate::{Kind, Lockgate, PoolName};
 
 use crate::arguments::examples;
-use crate::program::Command;
 use crate::context::CommandContext;
+use crate::program::Command;
 use crate::{Exit, Problem};
 
 /// The command `limits`.
@@ -38,17 +38,22 @@ enum LimitsCommand {
 #[async_trait]
 impl Command for Limits {
     fn spec(&self) -> clap::Command {
-        let spec =
-            clap::Command::new("limits").about("Show and change how often jobs start on a backend");
+        let spec = clap::Command::new("limits").about("Show and change how often jobs start on a backend");
         LimitsCommand::augment_subcommands(spec)
             .subcommand_required(true)
             .arg_required_else_help(true)
             .before_help(examples(&[
                 ("{bin} limits show", "rates, bursts and available tokens"),
-                ("{bin} limits set clickhouse --rate 10/s --burst 20", "takes effect in every process within 2 s"),
+                (
+                    "{bin} limits set clickhouse --rate 10/s --burst 20",
+                    "takes effect in every process within 2 s",
+                ),
                 ("{bin} limits set kind:spike-projection --rate 600/min", "limit the jobs of one kind"),
                 ("{bin} limits unset clickhouse", "back to the rate of the config, or to none"),
-                ("{bin} limits ramp clickhouse start", "start with a small share, then raise it step by step"),
+                (
+                    "{bin} limits ramp clickhouse start",
+                    "start with a small share, then raise it step by step",
+                ),
                 ("{bin} limits ramp clickhouse end", "the configured rate and slots apply again"),
             ]))
     }
@@ -150,7 +155,9 @@ async fn change(lockgate: &Lockgate, limit: &str, change: LimitChange) -> anyhow
     match lockgate.chunks.set(limit, change).await.map_err(engine_error)? {
         Changed::Done(status) => Ok(status),
         Changed::Version(version) => {
-            let reason = format!("limit {limit} was changed concurrently and is now at version {version}; read it again");
+            let reason = format!(
+                "limit {limit} was changed concurrently and is now at version {version}; read it again"
+            );
             Err(Problem::refused(reason).into())
         }
     }

@@ -42,19 +42,23 @@ struct MigrationView {
 #[async_trait]
 impl Command for Migrate {
     fn spec(&self) -> clap::Command {
-        let spec =
-            clap::Command::new("migrate").about("Bring the tables up to date, or show which migrations are applied");
+        let spec = clap::Command::new("migrate")
+            .about("Bring the tables up to date, or show which migrations are applied");
         MigrateCommand::augment_subcommands(spec)
             .subcommand_required(true)
             .arg_required_else_help(true)
-            .before_help(examples(&[("{bin} migrate up", "migrate before the workers of a new version start")]))
+            .before_help(examples(&[(
+                "{bin} migrate up",
+                "migrate before the workers of a new version start",
+            )]))
     }
 
     async fn run(&self, matches: &ArgMatches, context: &CommandContext) -> anyhow::Result<Exit> {
         let command = MigrateCommand::from_arg_matches(matches)?;
         let lockgate = context.lockgate().await?;
         let migrations = lockgate.database().migrations(context.program().tables()).await?;
-        let output = MigrationsOutput { migrations: migrations.into_iter().map(MigrationView::from).collect() };
+        let output =
+            MigrationsOutput { migrations: migrations.into_iter().map(MigrationView::from).collect() };
         context.terminal().show(&output, |style| match command {
             MigrateCommand::Up => String::from("the tables are up to date"),
             MigrateCommand::Status => {

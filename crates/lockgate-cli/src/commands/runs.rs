@@ -12,8 +12,8 @@ use lockgate::core::run::RunSummary;
 use lockgate::{Lockgate, RunName};
 
 use crate::arguments::examples;
-use crate::program::Command;
 use crate::context::CommandContext;
+use crate::program::Command;
 use crate::{Exit, Problem};
 
 /// The command `runs`.
@@ -44,8 +44,8 @@ enum RunsCommand {
 #[async_trait]
 impl Command for Runs {
     fn spec(&self) -> clap::Command {
-        let spec = clap::Command::new("runs")
-            .about("List, show, verify, pause, resume, cancel and retry runs");
+        let spec =
+            clap::Command::new("runs").about("List, show, verify, pause, resume, cancel and retry runs");
         RunsCommand::augment_subcommands(spec)
             .subcommand_required(true)
             .arg_required_else_help(true)

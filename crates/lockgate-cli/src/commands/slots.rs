@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use super::views::PoolView;
 use crate::arguments::examples;
-use crate::program::Command;
 use crate::context::CommandContext;
+use crate::program::Command;
 use crate::{Exit, Problem, Terminal};
 
 /// The command `slots`.
@@ -48,7 +48,8 @@ struct PoolOutput {
 #[async_trait]
 impl Command for Slots {
     fn spec(&self) -> clap::Command {
-        let spec = clap::Command::new("slots").about("Show, audit and change the slots that protect a backend");
+        let spec =
+            clap::Command::new("slots").about("Show, audit and change the slots that protect a backend");
         SlotsCommand::augment_subcommands(spec)
             .subcommand_required(true)
             .arg_required_else_help(true)
@@ -58,9 +59,15 @@ impl Command for Slots {
                     "{bin} slots audit clickhouse --run RUN",
                     "the most slots in use at once, and whether that was too many",
                 ),
-                ("{bin} slots set clickhouse --slots 10", "grant fewer from now on; running jobs keep their slots"),
+                (
+                    "{bin} slots set clickhouse --slots 10",
+                    "grant fewer from now on; running jobs keep their slots",
+                ),
                 ("{bin} slots set clickhouse --tenant 4711 --cap 2", "limit one tenant to two slots"),
-                ("{bin} slots set clickhouse --tenant 4711 --remove", "remove that tenant's own cap and weight"),
+                (
+                    "{bin} slots set clickhouse --tenant 4711 --remove",
+                    "remove that tenant's own cap and weight",
+                ),
             ]))
     }
 

@@ -15,7 +15,7 @@ use crate::times::human;
 pub(crate) use dead::DeadView;
 pub(crate) use job::JobView;
 pub(crate) use limit::{LimitView, RampStepView};
-pub(crate) use pool::{RecommendationView, HolderView, PoolView};
+pub(crate) use pool::{HolderView, PoolView, RecommendationView};
 pub(crate) use run::{RunView, cadence};
 
 /// Returns a duration in milliseconds, for JSON.

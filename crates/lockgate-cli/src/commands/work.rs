@@ -10,10 +10,10 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{examples, number};
+use crate::context::CommandContext;
 use crate::endpoints::{Endpoints, ReadinessProbe};
 use crate::problem::{is_transient, line_of};
 use crate::program::Command;
-use crate::context::CommandContext;
 use crate::{Exit, signals};
 
 /// The command `work`.
@@ -52,8 +52,7 @@ struct WorkOutput {
 #[async_trait]
 impl Command for Work {
     fn spec(&self) -> clap::Command {
-        let spec =
-            clap::Command::new("work").about("Run jobs until stopped; any number of workers may run");
+        let spec = clap::Command::new("work").about("Run jobs until stopped; any number of workers may run");
         WorkArgs::augment_args(spec)
             .before_help(examples(&[
                 ("{bin} work", "run jobs until Ctrl-C or SIGTERM"),
@@ -145,7 +144,11 @@ impl WorkArgs {
         }
     }
 
-    async fn try_worker(&self, context: &CommandContext, readiness: &ReadinessProbe) -> anyhow::Result<Worker> {
+    async fn try_worker(
+        &self,
+        context: &CommandContext,
+        readiness: &ReadinessProbe,
+    ) -> anyhow::Result<Worker> {
         let lockgate = context.lockgate().await?;
         let app = context.program().app(lockgate).await?;
         let queue = app.registry.queues().into_iter().next();
@@ -163,6 +166,7 @@ impl WorkArgs {
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| format!("{text:?} is not an address with a port; write an address such as 127.0.0.1:9464"))
+    text.parse().map_err(|_| {
+        format!("{text:?} is not an address with a port; write an address such as 127.0.0.1:9464")
+    })
 }

@@ -29,7 +29,9 @@ pub(super) fn install(about: &About) -> anyhow::Result<PrometheusHandle> {
     let builder = histograms.copied().try_fold(PrometheusBuilder::new(), |builder, (name, _)| {
         builder.set_buckets_for_metric(Matcher::Full(String::from(name)), &BUCKETS)
     });
-    let handle = builder.and_then(PrometheusBuilder::install_recorder).context("cannot install the metrics recorder")?;
+    let handle = builder
+        .and_then(PrometheusBuilder::install_recorder)
+        .context("cannot install the metrics recorder")?;
     telemetry::describe();
     broker::describe();
     describe_gauge!(BUILD, "Always 1; the labels name the program and its version");

@@ -20,7 +20,7 @@ pub(super) struct Connection {
     close: CancellationToken,
 }
 
-/// Marks a connection as busy while a request is in progress.
+/// Keeps a connection busy while a request is in progress.
 #[must_use]
 pub(super) struct Busy<'a>(&'a Connection);
 
@@ -81,6 +81,9 @@ mod tests {
         drop(busy);
         drop(also_busy);
         drop(third);
-        assert!(connections.admit().is_some() && !first.close.is_cancelled(), "the third connection had ended");
+        assert!(
+            connections.admit().is_some() && !first.close.is_cancelled(),
+            "the third connection had ended"
+        );
     }
 }

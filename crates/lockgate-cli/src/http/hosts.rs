@@ -35,7 +35,10 @@ impl Hosts {
             return Err((StatusCode::MISDIRECTED_REQUEST, text));
         }
         if changes(request.method()) && is_from_web_page(headers) {
-            return Err((StatusCode::FORBIDDEN, String::from("requests of web pages may not change anything; use another client\n")));
+            return Err((
+                StatusCode::FORBIDDEN,
+                String::from("requests of web pages may not change anything; use another client\n"),
+            ));
         }
         Ok(())
     }

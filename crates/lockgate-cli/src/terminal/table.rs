@@ -9,7 +9,7 @@ const GAP: usize = 2;
 const MIN_WIDTH: usize = 8;
 /// Columns of sentences are truncated down to this width before any name or id is.
 const MIN_PROSE_WIDTH: usize = 16;
-/// Marks a truncated cell.
+/// Ends a truncated cell.
 const ELLIPSIS: &str = "…";
 
 /// Returns the width of the terminal on standard output, in columns. `None`: it is no terminal, or the width is unknown.
@@ -25,7 +25,8 @@ pub(super) fn render(
 ) -> String {
     let max_width = width.map(usize::from);
     let head = headers.iter().map(|header| header.to_uppercase()).collect();
-    let cells: Vec<Vec<String>> = std::iter::once(head).chain(rows.map(|row| printable_cells(row, max_width))).collect();
+    let cells: Vec<Vec<String>> =
+        std::iter::once(head).chain(rows.map(|row| printable_cells(row, max_width))).collect();
     let mut columns = columns(&cells);
     if let Some(max_width) = max_width {
         fit(&mut columns, max_width);
@@ -71,7 +72,8 @@ fn fit(columns: &mut [Column], max_width: usize) {
         loop {
             let gaps = GAP * columns.len().saturating_sub(1);
             let total = columns.iter().map(|column| column.width).sum::<usize>() + gaps;
-            let can_shrink = |column: &&mut Column| column.width > min_width && (column.is_prose || !prose_only);
+            let can_shrink =
+                |column: &&mut Column| column.width > min_width && (column.is_prose || !prose_only);
             let Some(widest) = columns.iter_mut().filter(can_shrink).max_by_key(|column| column.width) else {
                 break;
             };

@@ -77,7 +77,11 @@ impl DropArgs {
 /// The selected ids of each queue. `None`: all dead letters of the queue.
 type Selection = BTreeMap<QueueName, Option<Vec<String>>>;
 
-pub(super) async fn run(context: &CommandContext, selection: SelectionArgs, resolution: Resolution) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    context: &CommandContext,
+    selection: SelectionArgs,
+    resolution: Resolution,
+) -> anyhow::Result<Exit> {
     let lockgate = context.lockgate().await?;
     let queues = selection.queues.queues(context).await?;
     let mut resolved = 0;
@@ -102,9 +106,7 @@ pub(super) async fn run(context: &CommandContext, selection: SelectionArgs, reso
 impl SelectionArgs {
     fn check(self) -> Result<Self, Problem> {
         if self.ids.is_empty() && !self.all {
-            return Err(Problem::usage(
-                "no dead letter given; give ids from `dead list`, or --all",
-            ));
+            return Err(Problem::usage("no dead letter given; give ids from `dead list`, or --all"));
         }
         if self.reason.is_some() && !self.all {
             return Err(Problem::usage("--reason needs --all; give both, or only ids"));
@@ -146,8 +148,9 @@ async fn of_reason(
         let query = DeadQuery { queue: queue.clone(), id: None, limit: MAX_READ };
         let letters = lockgate.engine.broker.dead(query).await?;
         if u32::try_from(letters.len()).is_ok_and(|read| read >= MAX_READ) {
-            let note =
-                format!("only the oldest {MAX_READ} dead letters of {queue} were read; run the command again for more");
+            let note = format!(
+                "only the oldest {MAX_READ} dead letters of {queue} were read; run the command again for more"
+            );
             context.terminal().note(&note);
         }
         let ids = letters.into_iter().filter(|letter| letter.reason == reason).map(|letter| letter.id);

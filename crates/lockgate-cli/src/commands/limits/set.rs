@@ -47,7 +47,8 @@ impl SetArgs {
         let Some(rate) = rate.or_else(|| current.map(|quota| quota.rate())) else {
             return Err(Problem::usage(format!("limit {limit} has no rate yet; give --rate too")).into());
         };
-        let burst = burst.or_else(|| current.map(|quota| quota.burst())).unwrap_or_else(|| rate.in_a_second());
+        let burst =
+            burst.or_else(|| current.map(|quota| quota.burst())).unwrap_or_else(|| rate.in_a_second());
         let quota = Quota::new(rate, burst)
             .map_err(|error| Problem::usage(format!("{error}; give a smaller --burst or a faster --rate")))?;
         let wanted = match (state, status) {

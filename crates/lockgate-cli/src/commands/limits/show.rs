@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{LimitTarget, read_all};
 use crate::commands::views::{LimitView, none};
-use crate::{Exit, Style, Problem, Terminal};
+use crate::{Exit, Problem, Style, Terminal};
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {

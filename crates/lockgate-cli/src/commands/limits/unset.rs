@@ -29,14 +29,16 @@ impl UnsetArgs {
         let Self { target, if_version } = self;
         let limit = target.limit();
         let Some(status) = find(lockgate, &limit).await?.filter(|status| !status.is_unset()) else {
-            let problem =
-                format!("limit {limit} has no rate that was set; `limits show` lists the limits that have one");
+            let problem = format!(
+                "limit {limit} has no rate that was set; `limits show` lists the limits that have one"
+            );
             return Err(Problem::not_found(problem).into());
         };
         if let Some(state) = ramp_state(&status) {
             let step = state.place + 1;
-            let problem =
-                format!("limit {limit} is in step {step} of its ramp; end the ramp first with `limits ramp {target} end`");
+            let problem = format!(
+                "limit {limit} is in step {step} of its ramp; end the ramp first with `limits ramp {target} end`"
+            );
             return Err(Problem::refused(problem).into());
         }
         let configured = settings::quotas(lockgate.settings()).remove(&limit);

@@ -145,8 +145,8 @@ async fn control(
 fn parse_retryable(text: &str) -> Result<JobState, Problem> {
     match text.parse::<JobState>() {
         Ok(state @ (JobState::Failed | JobState::Skipped | JobState::Cancelled)) => Ok(state),
-        _ => {
-            Err(Problem::usage(format!("{text:?} jobs cannot be retried; use one of failed, skipped, cancelled")))
-        }
+        _ => Err(Problem::usage(format!(
+            "{text:?} jobs cannot be retried; use one of failed, skipped, cancelled"
+        ))),
     }
 }

@@ -64,7 +64,9 @@ impl Account {
         ]);
         let verdict = match (self.balanced, self.settled) {
             (true, true) => String::from("balanced: every job is in one terminal state"),
-            (true, false) => String::from("balanced: every job is accounted for; some are not in a terminal state yet"),
+            (true, false) => {
+                String::from("balanced: every job is accounted for; some are not in a terminal state yet")
+            }
             (false, _) if self.planning => String::from(
                 "not complete: its planning was interrupted; `enqueue` with the same name continues it",
             ),

@@ -18,8 +18,8 @@ use lockgate::{Lockgate, PoolName, RunName, Timestamp};
 
 use super::{no_pool, with_remedy};
 use crate::commands::runs::find;
-use crate::program::{BackendQuery, Window};
 use crate::context::CommandContext;
+use crate::program::{BackendQuery, Window};
 use crate::{Exit, Problem};
 use view::{AuditOutput, RunShare};
 
@@ -87,10 +87,18 @@ impl AuditArgs {
     }
 
     fn no_history(&self) -> Problem {
-        Problem::new(Exit::Internal, format!("the slot store of pool {} has no hold history; report this as a bug", self.pool))
+        Problem::new(
+            Exit::Internal,
+            format!("the slot store of pool {} has no hold history; report this as a bug", self.pool),
+        )
     }
 
-    async fn run_share(&self, lockgate: &Lockgate, run: &RunRow, evidence: &Evidence) -> anyhow::Result<RunShare> {
+    async fn run_share(
+        &self,
+        lockgate: &Lockgate,
+        run: &RunRow,
+        evidence: &Evidence,
+    ) -> anyhow::Result<RunShare> {
         let held: HashSet<LeaseId> = evidence.holds().iter().map(|hold| hold.lease).collect();
         let mut leases = HashSet::new();
         let mut query = JobQuery { run: Some(run.id), limit: PAGE, ..JobQuery::default() };
@@ -105,7 +113,12 @@ impl AuditArgs {
         let of_run = evidence.only(|lease| leases.contains(&lease));
         let began_at = run.created_at;
         let complete = Timestamp(evidence.since.at_ms) <= began_at;
-        Ok(RunShare::new(run.name.to_string(), began_at, complete, (of_run.holds().len(), audit(&of_run).peak)))
+        Ok(RunShare::new(
+            run.name.to_string(),
+            began_at,
+            complete,
+            (of_run.holds().len(), audit(&of_run).peak),
+        ))
     }
 }
 

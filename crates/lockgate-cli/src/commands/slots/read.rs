@@ -5,7 +5,7 @@ use lockgate::{Lockgate, PoolName};
 use serde::Serialize;
 
 use super::inspect;
-use crate::commands::views::{RecommendationView, HolderView, PoolView, none, of_ms};
+use crate::commands::views::{HolderView, PoolView, RecommendationView, none, of_ms};
 use crate::{Exit, Style, Terminal};
 
 /// The table lists at most this many tenants that have their own cap or weight.
@@ -127,7 +127,9 @@ fn note(pool: &PoolView) -> String {
     let recommendation =
         pool.recommendation.as_ref().filter(|recommendation| recommendation.slots < pool.slots);
     match (recommendation, pool.over_by, pool.slots, pool.configured_slots) {
-        (Some(RecommendationView { slots, why, enforced: true, .. }), ..) => format!("limited to {slots}: {why}"),
+        (Some(RecommendationView { slots, why, enforced: true, .. }), ..) => {
+            format!("limited to {slots}: {why}")
+        }
         (Some(RecommendationView { slots, why, .. }), ..) => format!("{slots} recommended: {why}"),
         (_, over @ 1.., ..) => format!("over by {over}"),
         (_, _, 0, _) => String::from("closed"),

@@ -32,7 +32,7 @@ pub(crate) struct PoolView {
     /// The rest of the pause, because the backend is overloaded. Null: not paused.
     pub(crate) paused_ms: Option<u64>,
     /// The slots in force: fewer than `slots` in a ramp step or with an enforced recommendation.
-    pub(crate) limit: u32,
+    pub(crate) effective_slots: u32,
     pub(crate) recommendation: Option<RecommendationView>,
     pub(crate) version: u64,
     pub(crate) epoch: u64,
@@ -82,7 +82,7 @@ impl PoolView {
             oldest_wait_ms: pool.oldest_wait.map(ms),
             recovering_ms: pool.recovering.map(ms),
             paused_ms: pool.paused.map(ms),
-            limit: pool.limit(),
+            effective_slots: pool.limit(),
             recommendation: pool.recommendation.as_ref().map(RecommendationView::from),
             version: pool.version,
             epoch: pool.epoch,

@@ -164,8 +164,7 @@ mod tests {
         let by_history = output(3, None, true);
         assert!(
             !by_history.kept
-                && text_of(&by_history)
-                    .ends_with("BROKEN: 3 grants exceeded the slots that were in force")
+                && text_of(&by_history).ends_with("BROKEN: 3 grants exceeded the slots that were in force")
         );
         let by_backend = output(0, Some(11), true);
         assert!(!by_backend.kept && text_of(&by_backend).contains("BROKEN: the backend counted more"));
