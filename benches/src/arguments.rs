@@ -9,7 +9,8 @@ use clap::{Parser, ValueEnum};
 pub(crate) enum Mode {
     /// Consume and acknowledge in batches, without slots
     Raw,
-    /// Take a slot of a Redis counter for every job, acknowledge in batches, no ledger: a prototype of a hundred lines
+    /// Take a slot of a Redis counter for every job, acknowledge in batches, no ledger: a prototype of a
+    /// hundred lines
     Prototype,
     /// Poll a sorted set every 10 ms, acknowledge one by one: the usual first version
     Naive,

@@ -1,7 +1,7 @@
 //! Simpler ways to process the messages of a queue, as a comparison for `lockgate-bench`.
 //!
-//! They are not for production: they have no ledger, no fences, no fair wait queue and no recovery after a crash. Compare only
-//! figures of one machine and one run; `docs/tuning.md` explains how.
+//! They are not for production: they have no ledger, no fences, no fair wait queue and no recovery after a
+//! crash. Compare only figures of one machine and one run; `docs/tuning.md` explains how.
 
 mod arguments;
 mod queue;
@@ -16,7 +16,7 @@ use clap::Parser;
 use tokio::process::Command;
 
 use arguments::Arguments;
-use report::{WorkerReport, Report};
+use report::{Report, WorkerReport};
 
 #[tokio::main]
 async fn main() -> Result<()> {

@@ -1,4 +1,5 @@
-//! The queue: a durable quorum queue like those of Lockgate, filled with messages of the same size and deleted at the end.
+//! The queue: a durable quorum queue like those of Lockgate, filled with messages of the same size and
+//! deleted at the end.
 
 use std::time::{Duration, Instant};
 

@@ -52,7 +52,8 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn of(arguments: &Arguments, published_in: Duration, workers: &[WorkerReport]) -> Self {
-        let started = workers.iter().filter(|worker| worker.jobs > 0).map(|worker| worker.started).min().unwrap_or(0);
+        let started =
+            workers.iter().filter(|worker| worker.jobs > 0).map(|worker| worker.started).min().unwrap_or(0);
         let ended = workers.iter().map(|worker| worker.ended).max().unwrap_or(0);
         let jobs: u64 = workers.iter().map(|worker| worker.jobs).sum();
         let mut waits: Vec<u64> = workers.iter().flat_map(|worker| worker.waits.iter().copied()).collect();

@@ -1,4 +1,5 @@
-//! The clocks of a measurement. All processes of a host share the monotonic one, so their instants can be compared.
+//! The clocks of a measurement. All processes of a host share the monotonic one, so their instants can be
+//! compared.
 
 use std::time::Duration;
 

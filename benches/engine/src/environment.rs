@@ -1,5 +1,5 @@
-//! The environment of a measurement: a temporary folder when the engine is a file, else the configured servers, where the
-//! benchmark has its own queue and pool.
+//! The environment of a measurement: a temporary folder when the engine is a file, else the configured
+//! servers, where the benchmark has its own queue and pool.
 //!
 //! Only files that the benchmark created are removed.
 
@@ -17,13 +17,13 @@ pub(crate) struct BenchEnvironment {
     folder: Option<TemporaryFolder>,
 }
 
-/// A folder with a database file; removed on drop. It is a folder and not a file, so that a connection which is still
-/// opening cannot create the file again after the removal.
+/// A folder with a database file; removed on drop. It is a folder and not a file, so that a connection which
+/// is still opening cannot create the file again after the removal.
 struct TemporaryFolder(PathBuf);
 
 impl BenchEnvironment {
-    /// Connects the engine. For the embedded engine it creates a temporary folder next to the configured file, which is on
-    /// the same disk.
+    /// Connects the engine. For the embedded engine it creates a temporary folder next to the configured
+    /// file, which is on the same disk.
     pub(crate) async fn create(context: &CommandContext) -> anyhow::Result<Self> {
         let settings = &context.loaded().settings;
         if settings.engine != EngineName::Embedded {
@@ -78,7 +78,8 @@ impl TemporaryFolder {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // A file that is created during a removal makes it fail. After three attempts nothing more can be done here.
+        // A file that is created during a removal makes it fail. After three attempts nothing more can be
+        // done here.
         let _removed = (0..3).any(|_| std::fs::remove_dir_all(&self.0).is_ok());
     }
 }

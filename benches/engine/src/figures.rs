@@ -32,11 +32,12 @@ pub(crate) fn waits(samples: &[Sample]) -> Vec<u64> {
     samples.iter().map(|sample| sample.granted.saturating_sub(sample.requested)).collect()
 }
 
-/// Returns the hand-offs of slots: from the end of one execution to the grant of the next, and to the start of its job.
+/// Returns the hand-offs of slots: from the end of one execution to the grant of the next, and to the start
+/// of its job.
 ///
-/// While all `slots` are in use, the first grant after them answers the first release, the second grant the second release,
-/// and so on: releases and grants are paired by their order. A pair is left out when its grant was requested after its
-/// release: there the slot was free, and nobody waited for it.
+/// While all `slots` are in use, the first grant after them answers the first release, the second grant the
+/// second release, and so on: releases and grants are paired by their order. A pair is left out when its
+/// grant was requested after its release: there the slot was free, and nobody waited for it.
 pub(crate) fn hand_offs(samples: &[Sample], slots: u32) -> (Vec<u64>, Vec<u64>) {
     let mut releases: Vec<u64> = samples.iter().map(|sample| sample.ended).collect();
     releases.sort_unstable();
@@ -49,8 +50,8 @@ pub(crate) fn hand_offs(samples: &[Sample], slots: u32) -> (Vec<u64>, Vec<u64>) 
         .unzip()
 }
 
-/// Returns how much of the slots' time was used, in percent of the time from the first grant to the last end: the time
-/// in which slots were held, and the time in which their jobs ran.
+/// Returns how much of the slots' time was used, in percent of the time from the first grant to the last end:
+/// the time in which slots were held, and the time in which their jobs ran.
 pub(crate) fn utilisation(samples: &[Sample], slots: u32) -> Option<(f64, f64)> {
     let first = samples.iter().map(|sample| sample.granted).min()?;
     let last = samples.iter().map(|sample| sample.ended).max()?;
@@ -87,7 +88,8 @@ mod tests {
 
     #[test]
     fn hand_off_lasts_from_a_release_to_the_next_grant_in_order() {
-        // Two slots; the third and the fourth wait from the start, and the third gets the slot that is free first.
+        // Two slots; the third and the fourth wait from the start, and the third gets the slot that is free
+        // first.
         let samples =
             [sample(0, 1, 2, 50), sample(0, 1, 2, 30), sample(0, 33, 34, 60), sample(0, 55, 57, 70)];
         assert_eq!(hand_offs(&samples, 2), (vec![3_000, 5_000], vec![4_000, 7_000]));

@@ -1,4 +1,5 @@
-//! One measured run. It is planned, then dispatched, and only then run, so that each of the three has its own rate.
+//! One measured run. It is planned, then dispatched, and only then run, so that each of the three has its own
+//! rate.
 //!
 //! The time in which worker processes start is not counted.
 

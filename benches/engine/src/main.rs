@@ -1,8 +1,9 @@
 //! The binary `lockgate-bench`: measures an engine with jobs of its own, on this machine.
 //!
-//! The jobs have their own kind, queue and pool, so a measurement never touches the runs of a program. The embedded
-//! engine is measured on a database file of its own. Read it in this order: [`run`] (the command), [`load`] (one
-//! measured run), [`worker_processes`] (the workers), [`samples`] and [`figures`] (from instants to figures).
+//! The jobs have their own kind, queue and pool, so a measurement never touches the runs of a program. The
+//! embedded engine is measured on a database file of its own. Read it in this order: [`run`] (the command),
+//! [`load`] (one measured run), [`worker_processes`] (the workers), [`samples`] and [`figures`] (from
+//! instants to figures).
 
 mod arguments;
 mod clock;

@@ -1,8 +1,8 @@
 //! Finds the sections of the config that belong to other programs.
 //!
-//! The benchmark reads the config of a worker, and the config loader refuses a section that no program declares. So every
-//! table of the file that the framework does not know, and every such section of the environment, is declared here as one
-//! whose keys are not checked.
+//! The benchmark reads the config of a worker, and the config loader refuses a section that no program
+//! declares. So every table of the file that the framework does not know, and every such section of the
+//! environment, is declared here as one whose keys are not checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -38,7 +38,8 @@ pub(crate) fn find(arguments: impl IntoIterator<Item = OsString>) -> Vec<Section
     unknown.into_iter().map(|name| Section::of::<AnyKeys>(name.leak())).collect()
 }
 
-/// The config file of this command line. A file that is missing or faulty is refused later, by the config loader.
+/// The config file of this command line. A file that is missing or faulty is refused later, by the config
+/// loader.
 fn config_file(arguments: impl IntoIterator<Item = OsString>) -> PathBuf {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let separate = arguments.iter().zip(arguments.iter().skip(1)).find(|(flag, _)| *flag == "--config");

@@ -1,4 +1,5 @@
-//! The benchmark as a program of the kit: one kind of job, and the sections that other programs have in the config.
+//! The benchmark as a program of the kit: one kind of job, and the sections that other programs have in the
+//! config.
 
 use std::ffi::OsString;
 
@@ -20,7 +21,8 @@ pub(crate) struct BenchProgram {
 }
 
 impl BenchProgram {
-    /// Creates the program for this command line, whose `--config` names the file that is searched for sections.
+    /// Creates the program for this command line, whose `--config` names the file that is searched for
+    /// sections.
     pub(crate) fn from_command_line(arguments: impl IntoIterator<Item = OsString>) -> Self {
         Self { sections: other_sections::find(arguments) }
     }

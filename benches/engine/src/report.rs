@@ -1,4 +1,5 @@
-//! What `lockgate-bench run` prints. docs/tuning.md defines each figure; a name in JSON never changes its meaning.
+//! What `lockgate-bench run` prints. docs/tuning.md defines each figure; a name in JSON never changes its
+//! meaning.
 
 use std::time::Duration;
 

@@ -55,7 +55,8 @@ impl Samples {
 
 impl Observer for Samples {
     fn executed(&self, steps: &Steps) {
-        // The runtime's instants hold in this process only. Two simultaneous readings convert them to the host's clock.
+        // The runtime's instants hold in this process only. Two simultaneous readings convert them to the
+        // host's clock.
         let (host, own) = (clock::monotonic(), Instant::now());
         let at = |instant: Instant| nanos(host.saturating_sub(own.saturating_duration_since(instant)));
         let sample = Sample {

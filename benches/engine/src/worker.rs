@@ -1,5 +1,5 @@
-//! `bench-worker`: one worker process of a measurement. The command is hidden: `run` spawns it, and controls it over its
-//! standard input and output.
+//! `bench-worker`: one worker process of a measurement. The command is hidden: `run` spawns it, and controls
+//! it over its standard input and output.
 //!
 //! It starts when it reads [`START`], and stops when its standard input ends.
 

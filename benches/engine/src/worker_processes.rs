@@ -1,4 +1,5 @@
-//! The worker processes of a measurement: copies of this binary, controlled over their standard input and output.
+//! The worker processes of a measurement: copies of this binary, controlled over their standard input and
+//! output.
 //!
 //! A worker process stops when its standard input ends, so none outlives this process.
 

@@ -1,5 +1,5 @@
-//! Acknowledges in batches: one frame for all deliveries up to the first that is not finished. The rest are acknowledged one
-//! by one at the end.
+//! Acknowledges in batches: one frame for all deliveries up to the first that is not finished. The rest are
+//! acknowledged one by one at the end.
 
 use std::collections::BTreeSet;
 

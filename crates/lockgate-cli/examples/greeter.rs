@@ -1,4 +1,5 @@
-//! A complete program of a worker: one kind of job, a manifest, a section of the config. The tests of the kit run it.
+//! A complete program of a worker: one kind of job, a manifest, a section of the config. The tests of the kit
+//! run it.
 //!
 //! ```text
 //! cargo run -p lockgate-cli --example greeter -- enqueue

@@ -82,7 +82,8 @@ impl GlobalArgs {
     }
 }
 
-/// Parses the path of `--db`. It becomes a setting, which must be UTF-8: a lossy conversion would name another file.
+/// Parses the path of `--db`. It becomes a setting, which must be UTF-8: a lossy conversion would name
+/// another file.
 fn database_path(path: OsString) -> Result<String, String> {
     path.into_string().map_err(|path| {
         format!(
@@ -109,8 +110,8 @@ pub(crate) fn spec(program: &dyn Program, commands: &[Box<dyn Command>]) -> clap
     apply_template(root, about.name)
 }
 
-/// Formats examples for the help of a command, for [`clap::Command::before_help`]. Each is a command line and what it does.
-/// `{bin}` stands for the binary.
+/// Formats examples for the help of a command, for [`clap::Command::before_help`]. Each is a command line and
+/// what it does. `{bin}` stands for the binary.
 #[must_use]
 pub fn examples(examples: &[(&str, &'static str)]) -> StyledStr {
     let examples: Vec<_> = examples.iter().map(|(line, what)| ((*line).to_owned(), *what)).collect();

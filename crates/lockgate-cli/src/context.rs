@@ -50,8 +50,8 @@ impl CommandContext {
         self.lockgate.get_or_try_init(|| self.connect(&self.loaded)).await
     }
 
-    /// Connects another engine, with these settings in addition to those of the command line, over which they take
-    /// precedence.
+    /// Connects another engine, with these settings in addition to those of the command line, over which they
+    /// take precedence.
     ///
     /// # Errors
     /// When a setting is faulty, or the engine cannot be connected.

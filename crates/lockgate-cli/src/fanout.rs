@@ -1,4 +1,5 @@
-//! Plans a run: writes the jobs of a manifest to the ledger, page by page. Nothing is dispatched before the plan is complete.
+//! Plans a run: writes the jobs of a manifest to the ledger, page by page. Nothing is dispatched before the
+//! plan is complete.
 
 use anyhow::Context;
 use lockgate::core::cadence::Cadence;
@@ -17,8 +18,8 @@ use crate::times;
 /// Jobs that one transaction plans: large enough to be fast, small enough to need little memory.
 pub const PAGE: usize = 1_000;
 
-/// Returns the run of a manifest with its defaults: named after its kind and hour, in the queue of its kind, with the cadence
-/// and deadline of the settings.
+/// Returns the run of a manifest with its defaults: named after its kind and hour, in the queue of its kind,
+/// with the cadence and deadline of the settings.
 ///
 /// # Errors
 /// When the app has no such kind, or the kind is too long for a name.
@@ -33,7 +34,8 @@ pub fn spec(
     let Some(registered) = app.registry.get(&kind) else {
         let known: Vec<String> = app.registry.kinds().map(|(kind, _)| kind.to_string()).collect();
         anyhow::bail!(
-            "the job kind {kind} is not registered, so no worker could run these jobs; register it with `App::job` (registered: {})",
+            "the job kind {kind} is not registered, so no worker could run these jobs; register it with `App::job` \
+             (registered: {})",
             known.join(", ")
         );
     };
@@ -62,8 +64,8 @@ pub fn job(key: &str, payload: &impl Serialize) -> anyhow::Result<PlannedJob> {
     Ok(PlannedJob { id: JobId(Uuid::now_v7()), key, tenant, payload })
 }
 
-/// Plans the run. If a run of the same name is already planned, it is returned unchanged. If the planning of that run was
-/// interrupted, it continues, and keys that the run already has are skipped.
+/// Plans the run. If a run of the same name is already planned, it is returned unchanged. If the planning of
+/// that run was interrupted, it continues, and keys that the run already has are skipped.
 ///
 /// # Errors
 /// When the manifest cannot be read, the ledger fails, or the run of that name is for another hour or kind.
@@ -74,7 +76,8 @@ pub async fn plan(
     progress: &Progress,
 ) -> anyhow::Result<Planned> {
     let ledger = &lockgate.engine.ledger;
-    // The first page is read before the run is created, so that a manifest which cannot be read creates no run.
+    // The first page is read before the run is created, so that a manifest which cannot be read creates no
+    // run.
     let mut jobs = next_page(manifest).await?;
     let opened = ledger.plan(PlanStep::Open(spec)).await?;
     if opened.existed && opened.run.status != RunStatus::Planning {

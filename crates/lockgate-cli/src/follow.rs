@@ -1,4 +1,5 @@
-//! Follows a run to its end: with a live display on a terminal, else with a line every few seconds. It only reads.
+//! Follows a run to its end: with a live display on a terminal, else with a line every few seconds. It only
+//! reads.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! Serves HTTP to untrusted clients that can reach the port. None of them can exhaust the process.
 //!
 //! - A client has [`HttpOptions::header_timeout`] to send the header of a request.
-//! - At most [`HttpOptions::connections`] are open. At that limit, a new connection closes the oldest idle one. So half-sent
-//!   requests neither block `/healthz` nor use up file descriptors.
-//! - A request must be addressed to this server. This refuses a web page whose host name resolves to 127.0.0.1. A change
-//!   that a web page requests is refused too.
+//! - At most [`HttpOptions::connections`] are open. At that limit, a new connection closes the oldest idle
+//!   one. So half-sent requests neither block `/healthz` nor use up file descriptors.
+//! - A request must be addressed to this server. This refuses a web page whose host name resolves to
+//!   127.0.0.1. A change that a web page requests is refused too.
 
 mod connections;
 mod hosts;
@@ -31,18 +31,19 @@ use hosts::Hosts;
 /// The largest header of a request, in bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// The pause after a failed accept. An immediate retry would fail again, for example without free file descriptors.
+/// The pause after a failed accept. An immediate retry would fail again, for example without free file
+/// descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// The limits of a server, and its names.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// Host names that requests may be addressed to, in addition to `localhost` and the server's own addresses. `*` allows any
-    /// name. Default: none.
+    /// Host names that requests may be addressed to, in addition to `localhost` and the server's own
+    /// addresses. `*` allows any name. Default: none.
     pub hosts: Vec<String>,
     /// The most connections that are open at once. Default: 64.
     pub connections: usize,
-    /// How long a client may take to send the header of a request, and to begin the next request. Default: 10 s.
+    /// How long a client may take to send the header of a request, or to begin the next one. Default: 10 s.
     pub header_timeout: Duration,
 }
 
@@ -52,7 +53,8 @@ impl Default for HttpOptions {
     }
 }
 
-/// Serves requests until `stop` is cancelled. It then waits for requests in progress, for at most `header_timeout`.
+/// Serves requests until `stop` is cancelled. It then waits for requests in progress, for at most
+/// `header_timeout`.
 ///
 /// # Errors
 /// When the listener has no address.

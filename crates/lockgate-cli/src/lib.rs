@@ -1,8 +1,8 @@
 //! The operator kit: a worker's binary passes a [`Program`] to [`run`], and gets all commands.
 //!
-//! The crate contains no SQL and knows no engine: it uses the facade and the ports. Read it in this order: [`program`]
-//! (what a worker defines), [`context`] (what a command receives), [`terminal`] (the only place that prints), then
-//! `commands/`, with a file for each command.
+//! The crate contains no SQL and knows no engine: it uses the facade and the ports. Read it in this order:
+//! [`program`] (what a worker defines), [`context`] (what a command receives), [`terminal`] (the only place
+//! that prints), then `commands/`, with a file for each command.
 
 mod arguments;
 mod commands;

@@ -18,8 +18,8 @@ use lockgate::{ConnectError, EngineError, distributed, embedded};
 pub enum Exit {
     /// The command succeeded.
     Ok = 0,
-    /// The check failed, or the current state does not allow the command: an account that does not balance, a run that is
-    /// already finished.
+    /// The check failed, or the current state does not allow the command: an account that does not balance, a
+    /// run that is already finished.
     Negative = 1,
     /// The command line is invalid.
     Usage = 2,

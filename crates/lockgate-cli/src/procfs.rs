@@ -25,8 +25,8 @@ impl Usage {
         read("self").map(|(usage, _)| usage)
     }
 
-    /// Reads the usage of a process and all its descendants: a server may have a process for each connection. Shared memory
-    /// is counted for each process.
+    /// Reads the usage of a process and all its descendants: a server may have a process for each connection.
+    /// Shared memory is counted for each process.
     #[must_use]
     pub fn of_tree(pid: u32) -> Option<Self> {
         let (root, _) = read(&pid.to_string())?;
@@ -80,7 +80,8 @@ fn read(pid: &str) -> Option<(Usage, u32)> {
     Some((Usage { cpu, resident, peak, threads: of("Threads:") }, parent))
 }
 
-/// Parses the ticks of processor time, with those of children that were waited for, and the parent. See proc_pid_stat(5).
+/// Parses the ticks of processor time, with those of children that were waited for, and the parent. See
+/// proc_pid_stat(5).
 fn times(stat: &str) -> Option<(u64, u32)> {
     // The name is in parentheses, and may itself contain spaces and parentheses.
     let (_, after) = stat.rsplit_once(')')?;

@@ -35,19 +35,21 @@ pub trait Program: Send + Sync + 'static {
         &[]
     }
 
-    /// Returns the pools that the jobs use with these settings. Every command creates them, and a pool of the config that
-    /// is not among them causes a warning. Empty (the default): not known, so no pool causes a warning.
+    /// Returns the pools that the jobs use with these settings. Every command creates them, and a pool of the
+    /// config that is not among them causes a warning. Empty (the default): not known, so no pool causes a
+    /// warning.
     fn pools(&self, _loaded: &Loaded) -> Vec<PoolName> {
         Vec::new()
     }
 
-    /// Returns the kinds of the jobs. A kind of the config that is not among them causes a warning. Empty (the default):
-    /// not known, so no kind causes a warning.
+    /// Returns the kinds of the jobs. A kind of the config that is not among them causes a warning. Empty
+    /// (the default): not known, so no kind causes a warning.
     fn kinds(&self) -> Vec<Kind> {
         Vec::new()
     }
 
-    /// Returns the kinds with the options of the code, for `config show`. `[kinds.NAME]` is not applied yet. Default: none.
+    /// Returns the kinds with the options of the code, for `config show`. `[kinds.NAME]` is not applied yet.
+    /// Default: none.
     ///
     /// # Errors
     /// When the program's own section of the config is faulty.
@@ -71,8 +73,8 @@ pub trait Program: Send + Sync + 'static {
         request: ManifestRequest,
     ) -> anyhow::Result<Box<dyn Manifest>>;
 
-    /// Reads what the backend of this pool counted itself, for `slots audit`. `None` (the default): the backend does not
-    /// count, or the pool protects another backend.
+    /// Reads what the backend of this pool counted itself, for `slots audit`. `None` (the default): the
+    /// backend does not count, or the pool protects another backend.
     ///
     /// # Errors
     /// When the backend cannot be asked. The audit then judges without its count.
@@ -103,13 +105,14 @@ pub struct About {
     pub examples: &'static [(&'static str, &'static str)],
 }
 
-/// What a backend counts: only the work of these executions. Other systems may use the same backend, and their work says
-/// nothing about this pool.
+/// What a backend counts: only the work of these executions. Other systems may use the same backend, and
+/// their work says nothing about this pool.
 #[derive(Debug, Clone, Copy)]
 pub struct BackendQuery<'a> {
     /// The pool that protects the backend.
     pub pool: &'a PoolName,
-    /// When the executions were granted and ended, by the clock of the slot store. The backend's own clock may differ.
+    /// When the executions were granted and ended, by the clock of the slot store. The backend's own clock
+    /// may differ.
     pub window: Window,
     /// The leases of the pool with their fences. The id of a lease is that of its job.
     pub executions: &'a HashSet<(LeaseId, Fence)>,
@@ -129,8 +132,8 @@ pub struct Window {
 pub struct BackendCount {
     /// Where the counts come from, such as `system.query_log of ClickHouse`.
     pub source: String,
-    /// A lower bound of the most executions that ran at once. It must not be too high: a count above the slots fails the
-    /// audit.
+    /// A lower bound of the most executions that ran at once. It must not be too high: a count above the
+    /// slots fails the audit.
     pub peak: u64,
     /// Executions that the backend refused because it was overloaded.
     pub refused: u64,
@@ -170,8 +173,8 @@ pub trait Command: Send + Sync {
     /// When it fails. The exit code is that of the first cause that has one.
     async fn run(&self, matches: &ArgMatches, context: &CommandContext) -> anyhow::Result<Exit>;
 
-    /// Whether the command needs a valid config. Default: yes. A command that needs none gets the defaults when the config is
-    /// faulty.
+    /// Whether the command needs a valid config. Default: yes. A command that needs none gets the defaults
+    /// when the config is faulty.
     fn needs_settings(&self) -> bool {
         true
     }
@@ -196,7 +199,8 @@ impl Input {
         }
     }
 
-    /// Whether the input can be read more than once: it is a file, and no pipe, process substitution or device.
+    /// Whether the input can be read more than once: it is a file, and no pipe, process substitution or
+    /// device.
     #[must_use]
     pub fn is_regular_file(&self) -> bool {
         match self {

@@ -94,8 +94,8 @@ async fn try_run_command(
     command.run(matches, &context).await
 }
 
-/// Loads the settings. A command that needs none gets the defaults when they are faulty, with the sources: `config check`
-/// reads these itself.
+/// Loads the settings. A command that needs none gets the defaults when they are faulty, with the sources:
+/// `config check` reads these itself.
 fn load_settings(
     sources: Sources,
     program: &dyn Program,
@@ -107,8 +107,9 @@ fn load_settings(
     }
 }
 
-/// Loads the settings twice. The first time finds out which pools the program uses, which may depend on a setting. Only with
-/// their names can the second time interpret variables of the environment that name a pool.
+/// Loads the settings twice. The first time finds out which pools the program uses, which may depend on a
+/// setting. Only with their names can the second time interpret variables of the environment that name a
+/// pool.
 pub(crate) fn load_with_names(mut sources: Sources, program: &dyn Program) -> Result<Loaded, ConfigErrors> {
     let loaded = load(&sources)?;
     sources.names = Names { pools: program.pools(&loaded), kinds: program.kinds() };

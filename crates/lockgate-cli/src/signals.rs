@@ -8,8 +8,8 @@ use tokio_util::task::TaskTracker;
 use crate::problem::Exit;
 use crate::terminal::Terminal;
 
-/// Returns a token that the first signal cancels. The second signal ends the process without a drain; its slots become free
-/// when its leases expire.
+/// Returns a token that the first signal cancels. The second signal ends the process without a drain; its
+/// slots become free when its leases expire.
 ///
 /// # Errors
 /// When signal handlers cannot be installed.

@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 use crate::problem::{Exit, Problem, one_line};
 use crate::terminal::Terminal;
 
-/// The AMQP driver. It logs an error for each connection that ends, which the broker logs once itself, so the driver's log
-/// is off unless the filter names it.
+/// The AMQP driver. It logs an error for each connection that ends, which the broker logs once itself, so the
+/// driver's log is off unless the filter names it.
 const DRIVER: &str = "lapin";
 
 /// Starts logging with this filter.

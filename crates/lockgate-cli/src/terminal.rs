@@ -1,7 +1,7 @@
 //! The only place that prints. Data goes to standard output, everything else to standard error.
 //!
-//! Kinds, keys, reasons and payloads are untrusted text. This module replaces control characters in everything it prints, so
-//! that a new table or message is safe by default.
+//! Kinds, keys, reasons and payloads are untrusted text. This module replaces control characters in
+//! everything it prints, so that a new table or message is safe by default.
 //!
 //! A reader that closes the pipe (`| head`) causes no error.
 
@@ -52,7 +52,8 @@ pub struct Style {
     pub width: u16,
     /// Whether colours may be used.
     pub colour: bool,
-    /// Whether cells of tables are truncated to the width. Only on a terminal, so that a pipe gets every name in full.
+    /// Whether cells of tables are truncated to the width. Only on a terminal, so that a pipe gets every name
+    /// in full.
     pub cut: bool,
 }
 
@@ -107,8 +108,8 @@ impl Terminal {
         self.print(&text)
     }
 
-    /// Prints text unchanged, whatever the output: a script, or a file for a redirection. The text must not contain untrusted
-    /// text.
+    /// Prints text unchanged, whatever the output: a script, or a file for a redirection. The text must not
+    /// contain untrusted text.
     ///
     /// # Errors
     /// When standard output cannot be written to. A closed pipe is no error.
@@ -148,7 +149,8 @@ impl Terminal {
         self.stderr.clone()
     }
 
-    /// Creates a progress bar, which is drawn when standard error is a terminal. `total` is `None` when it is not known.
+    /// Creates a progress bar, which is drawn when standard error is a terminal. `total` is `None` when it is
+    /// not known.
     #[must_use]
     pub fn progress(&self, what: &str, total: Option<u64>) -> Progress {
         self.stderr.bar(what, total)
@@ -156,7 +158,8 @@ impl Terminal {
 }
 
 impl Style {
-    /// Returns a table with a line for each row. On a terminal it is truncated to the width; elsewhere every cell is complete.
+    /// Returns a table with a line for each row. On a terminal it is truncated to the width; elsewhere every
+    /// cell is complete.
     #[must_use]
     pub fn table<const N: usize>(
         &self,
@@ -167,8 +170,8 @@ impl Style {
         table::render(width, &headers, rows.into_iter().map(Vec::from))
     }
 
-    /// Returns a line for each name with its value, the values aligned. Further lines of a value are indented, so that they
-    /// cannot be mistaken for another name.
+    /// Returns a line for each name with its value, the values aligned. Further lines of a value are
+    /// indented, so that they cannot be mistaken for another name.
     #[must_use]
     pub fn pairs<N: AsRef<str>>(&self, pairs: &[(N, String)]) -> String {
         let widest = pairs.iter().map(|(name, _)| name.as_ref().len()).max().unwrap_or(0);

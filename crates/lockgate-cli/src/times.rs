@@ -1,4 +1,5 @@
-//! Formats and parses times and durations: RFC 3339 in UTC, hours, `now`, `+10m`. The only place that reads a clock.
+//! Formats and parses times and durations: RFC 3339 in UTC, hours, `now`, `+10m`. The only place that reads a
+//! clock.
 
 use std::time::Duration;
 
@@ -6,7 +7,8 @@ use jiff::tz::TimeZone;
 use lockgate::Timestamp;
 use lockgate::settings::durations;
 
-/// Returns the current time of this host. It is only for display and input: the stores decide by their own clocks.
+/// Returns the current time of this host. It is only for display and input: the stores decide by their own
+/// clocks.
 #[must_use]
 pub fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
@@ -30,8 +32,8 @@ pub fn hour_name(time: Timestamp) -> String {
     }
 }
 
-/// Formats a duration: `1m 30s`, `250ms`, `40us`. It is precise to the second from a minute on, to the millisecond from a
-/// millisecond on, else to the microsecond. Below a microsecond it is `0s`.
+/// Formats a duration: `1m 30s`, `250ms`, `40us`. It is precise to the second from a minute on, to the
+/// millisecond from a millisecond on, else to the microsecond. Below a microsecond it is `0s`.
 #[must_use]
 pub fn human(duration: Duration) -> String {
     let unit = match duration {
@@ -42,7 +44,8 @@ pub fn human(duration: Duration) -> String {
     humantime::format_duration(round_down(duration, unit)).to_string()
 }
 
-/// Formats an age or an estimate, which needs less precision: to the second, and below a second to the millisecond.
+/// Formats an age or an estimate, which needs less precision: to the second, and below a second to the
+/// millisecond.
 #[must_use]
 pub fn coarse(duration: Duration) -> String {
     let second = Duration::from_secs(1);

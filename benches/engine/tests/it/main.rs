@@ -1,5 +1,5 @@
-//! `lockgate-bench` as a user runs it. Its figures depend on the machine; the tests check that they are consistent, and
-//! that a measurement leaves no file behind.
+//! `lockgate-bench` as a user runs it. Its figures depend on the machine; the tests check that they are
+//! consistent, and that a measurement leaves no file behind.
 
 // Tells clippy that the helpers are test code too.
 #![cfg(test)]

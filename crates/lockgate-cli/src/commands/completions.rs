@@ -1,4 +1,5 @@
-//! `completions`: prints a script that completes command lines in a shell. It needs no config and no database.
+//! `completions`: prints a script that completes command lines in a shell. It needs no config and no
+//! database.
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches};

@@ -27,7 +27,8 @@ pub(crate) struct Config;
 enum ConfigCommand {
     /// Write a config file that explains every key and contains the defaults
     Init(InitArgs),
-    /// Report every faulty key with its value and the remedy (exit code 78), and pools and kinds that nothing uses
+    /// Report every faulty key with its value and the remedy (exit code 78), and pools and kinds that nothing
+    /// uses
     Check,
     /// Show the settings in effect and where each comes from, secrets masked
     Show,

@@ -1,4 +1,5 @@
-//! `limits`: shows and changes the rates of pools and kinds, and their ramps. A change applies to every process.
+//! `limits`: shows and changes the rates of pools and kinds, and their ramps. A change applies to every
+//! process.
 
 mod ramp;
 mod set;
@@ -86,7 +87,8 @@ impl LimitTarget {
         }
     }
 
-    /// Refuses a pool that does not exist, because its limit would have no effect. Only workers know the kinds.
+    /// Refuses a pool that does not exist, because its limit would have no effect. Only workers know the
+    /// kinds.
     async fn check(&self, lockgate: &Lockgate) -> anyhow::Result<()> {
         match self {
             Self::Kind(_) => Ok(()),

@@ -1,4 +1,5 @@
-//! `slots`: shows, audits and changes pools. A change takes effect immediately in every process, and revokes no slot.
+//! `slots`: shows, audits and changes pools. A change takes effect immediately in every process, and revokes
+//! no slot.
 
 mod audit;
 mod read;

@@ -28,7 +28,8 @@ pub(crate) fn of_ms(milliseconds: u64) -> String {
     human(Duration::from_millis(milliseconds))
 }
 
-/// Formats a measured duration for people. The ledger measures in whole milliseconds, so 0 means less than one.
+/// Formats a measured duration for people. The ledger measures in whole milliseconds, so 0 means less than
+/// one.
 pub(crate) fn of_measured_ms(milliseconds: u64) -> String {
     if milliseconds == 0 { String::from("under 1ms") } else { of_ms(milliseconds) }
 }

@@ -1,4 +1,5 @@
-//! `work`: runs a worker process, which dispatches, runs jobs, and drains at a signal. The runtime decides how a job runs.
+//! `work`: runs a worker process, which dispatches, runs jobs, and drains at a signal. The runtime decides
+//! how a job runs.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -102,8 +103,8 @@ impl Command for Work {
 }
 
 impl WorkArgs {
-    /// Starts the endpoints when an address is configured. It runs before everything else, so that a port in use is reported
-    /// immediately.
+    /// Starts the endpoints when an address is configured. It runs before everything else, so that a port in
+    /// use is reported immediately.
     async fn listen(
         &self,
         context: &CommandContext,

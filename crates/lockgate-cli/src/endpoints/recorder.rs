@@ -16,11 +16,13 @@ use crate::program::About;
 /// Gauge, always 1. Its labels are the `program` and its `version`.
 const BUILD: &str = "lockgate_build_info";
 
-/// Histogram buckets in seconds: from the grant of a free slot to a job that runs for a pool's default `max_hold`.
+/// Histogram buckets in seconds: from the grant of a free slot to a job that runs for a pool's default
+/// `max_hold`.
 const BUCKETS: [f64; 16] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
-/// The time between two upkeeps of the recorder. Without them, samples of histograms accumulate until the next scrape.
+/// The time between two upkeeps of the recorder. Without them, samples of histograms accumulate until the
+/// next scrape.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Installs the recorder, which is possible once in a process.

@@ -29,7 +29,8 @@ impl Connections {
         Self { limit: limit.max(1), open: VecDeque::new() }
     }
 
-    /// Admits another connection. At the limit it closes the oldest idle one. `None`: all connections are busy.
+    /// Admits another connection. At the limit it closes the oldest idle one. `None`: all connections are
+    /// busy.
     pub(super) fn admit(&mut self) -> Option<Arc<Connection>> {
         self.open.retain(|connection| Arc::strong_count(connection) > 1);
         if self.open.len() >= self.limit {

@@ -1,4 +1,5 @@
-//! Checks which requests a server accepts: only those that are addressed to it, and no change that a web page requests.
+//! Checks which requests a server accepts: only those that are addressed to it, and no change that a web page
+//! requests.
 
 use std::net::IpAddr;
 
@@ -30,7 +31,8 @@ impl Hosts {
         }
         if let Some(other) = named.iter().find(|host| !self.allows(host)) {
             let text = format!(
-                "{other:?} is not a name of this server; add it to worker.hosts in the config, or to --allow-host of the fake backend\n"
+                "{other:?} is not a name of this server; add it to worker.hosts in the config, or to --allow-host of \
+                 the fake backend\n"
             );
             return Err((StatusCode::MISDIRECTED_REQUEST, text));
         }

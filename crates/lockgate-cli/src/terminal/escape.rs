@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use lockgate::core::text::{is_unprintable, printable_lines};
 
-/// Replaces control characters in text for people. Line breaks and colours stay: `ESC [ digits m`, which this program itself
-/// writes, only changes the colour of the text after it.
+/// Replaces control characters in text for people. Line breaks and colours stay: `ESC [ digits m`, which this
+/// program itself writes, only changes the colour of the text after it.
 pub(super) fn all_but_colours(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,5 @@
-//! Standard error, shared by progress bars and text: a line of text never breaks a bar. Bars are drawn on a terminal only.
+//! Standard error, shared by progress bars and text: a line of text never breaks a bar. Bars are drawn on a
+//! terminal only.
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -12,7 +12,8 @@ const MIN_PROSE_WIDTH: usize = 16;
 /// Ends a truncated cell.
 const ELLIPSIS: &str = "…";
 
-/// Returns the width of the terminal on standard output, in columns. `None`: it is no terminal, or the width is unknown.
+/// Returns the width of the terminal on standard output, in columns. `None`: it is no terminal, or the width
+/// is unknown.
 pub(super) fn terminal_width() -> Option<u16> {
     Term::stdout().size_checked().map(|(_, columns)| columns).filter(|columns| *columns > 0)
 }
@@ -37,12 +38,13 @@ pub(super) fn render(
 
 struct Column {
     width: usize,
-    /// Whether the column contains sentences. Names and ids are copied into the next command, so they are truncated last.
+    /// Whether the column contains sentences. Names and ids are copied into the next command, so they are
+    /// truncated last.
     is_prose: bool,
 }
 
-/// Replaces control characters, and cuts each cell to the width of the whole table, so that a long text costs little to
-/// measure.
+/// Replaces control characters, and cuts each cell to the width of the whole table, so that a long text costs
+/// little to measure.
 fn printable_cells(row: Vec<String>, max_width: Option<usize>) -> Vec<String> {
     row.into_iter()
         .map(|cell| match max_width {

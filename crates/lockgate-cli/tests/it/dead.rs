@@ -1,4 +1,5 @@
-//! Tests `dead`: dead letters are listed, shown, replayed and dropped. The tests create them as a worker does.
+//! Tests `dead`: dead letters are listed, shown, replayed and dropped. The tests create them as a worker
+//! does.
 
 use lockgate::core::broker::{Disposition, Rejection};
 use lockgate::core::dead::DeadReason;

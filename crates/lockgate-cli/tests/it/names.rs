@@ -1,5 +1,5 @@
-//! Tests the names in JSON, which programs rely on, and the layout of tables. A name that is removed or changes its meaning
-//! needs a new `schema_version`.
+//! Tests the names in JSON, which programs rely on, and the layout of tables. A name that is removed or
+//! changes its meaning needs a new `schema_version`.
 
 use serde_json::Value;
 

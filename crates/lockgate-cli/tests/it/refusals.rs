@@ -1,4 +1,5 @@
-//! Tests invalid input: one line on standard error names the thing and the remedy, and the exit code is right.
+//! Tests invalid input: one line on standard error names the thing and the remedy, and the exit code is
+//! right.
 
 use crate::greeter::Greeter;
 

@@ -18,8 +18,8 @@ const CODE: &str = "the kind's code";
 #[derive(Debug, Serialize)]
 pub(super) struct SettingsOutput {
     settings: Map<String, Value>,
-    /// The origin of each value by its full key: `default`, `the kind's code`, the path of the file, `the environment` or
-    /// `a flag`.
+    /// The origin of each value by its full key: `default`, `the kind's code`, the path of the file, `the
+    /// environment` or `a flag`.
     origins: BTreeMap<String, String>,
 }
 

@@ -113,8 +113,8 @@ async fn perform(
     };
     check_has_effect(position.target, step.as_ref(), &wanted)?;
     let status = change(lockgate, &position.target.limit(), wanted).await?;
-    // The slots change after the limit. A worker that reads the old step in between sets the slots of that step, and this
-    // call corrects them; once the ramp has ended, no worker sets them any more.
+    // The slots change after the limit. A worker that reads the old step in between sets the slots of that
+    // step, and this call corrects them; once the ramp has ended, no worker sets them any more.
     position.target.apply_slots(lockgate, step.as_ref()).await?;
     Ok(status)
 }

@@ -27,7 +27,8 @@ impl ShowArgs {
         let limits: Vec<LimitView> = limits.into_iter().filter(is_wanted).collect();
         if let Some(wanted) = wanted.filter(|_| limits.is_empty()) {
             let problem = format!(
-                "there is no limit {wanted:?}; `limits show` lists all limits, and `limits set` or rate in the config creates one"
+                "there is no limit {wanted:?}; `limits show` lists all limits, and `limits set` or rate in the config \
+                 creates one"
             );
             return Err(Problem::not_found(problem).into());
         }

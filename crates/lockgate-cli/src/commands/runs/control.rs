@@ -43,7 +43,8 @@ pub(super) struct RetryArgs {
     run: RunName,
 
     /// Retry jobs in these states: failed, skipped, cancelled
-    #[arg(long = "state", value_name = "STATES", value_delimiter = ',', default_value = "failed", value_parser = parse_retryable)]
+    #[arg(long = "state", value_name = "STATES", value_delimiter = ',', default_value = "failed",
+          value_parser = parse_retryable)]
     states: Vec<JobState>,
 }
 
@@ -53,11 +54,13 @@ pub(super) struct SetArgs {
     run: RunName,
 
     /// Jobs dispatched together
-    #[arg(long, value_name = "N", required_unless_present = "batch_delay", value_parser = number(1, MAX_BATCH_SIZE))]
+    #[arg(long, value_name = "N", required_unless_present = "batch_delay",
+          value_parser = number(1, MAX_BATCH_SIZE))]
     batch_size: Option<u32>,
 
     /// Time from one batch to the next, such as 2s
-    #[arg(long, value_name = "DURATION", required_unless_present = "batch_size", value_parser = duration(Duration::ZERO, DAY))]
+    #[arg(long, value_name = "DURATION", required_unless_present = "batch_size",
+          value_parser = duration(Duration::ZERO, DAY))]
     batch_delay: Option<Duration>,
 }
 
@@ -113,7 +116,8 @@ impl SetArgs {
     }
 }
 
-/// Returns the run. It must not be finished or cancelled: a command that cannot change anything must not report success.
+/// Returns the run. It must not be finished or cancelled: a command that cannot change anything must not
+/// report success.
 async fn find_open(lockgate: &Lockgate, name: &RunName, done: &str) -> anyhow::Result<RunSummary> {
     let run = find(lockgate, name, false).await?;
     match run.status() {

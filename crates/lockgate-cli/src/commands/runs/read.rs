@@ -22,12 +22,14 @@ pub(super) struct ShowArgs {
     /// Name or id of the run
     run: RunName,
 
-    /// Show when its jobs ran and how long they waited; automatic up to 50,000 jobs, beyond that it takes seconds
+    /// Show when its jobs ran and how long they waited; automatic up to 50,000 jobs, beyond that it takes
+    /// seconds
     #[arg(long)]
     timing: bool,
 }
 
-/// The timing of a run of up to this many jobs is read without `--timing`, because it takes some hundredths of a second.
+/// The timing of a run of up to this many jobs is read without `--timing`, because it takes some hundredths
+/// of a second.
 const AUTOMATIC_TIMING_JOBS: u64 = 50_000;
 
 #[derive(Debug, Serialize)]

@@ -1,5 +1,5 @@
-//! `slots audit`: checks that a pool never exceeded its slots, in the hold history of its store and in the backend's own
-//! count.
+//! `slots audit`: checks that a pool never exceeded its slots, in the hold history of its store and in the
+//! backend's own count.
 //!
 //! The output says which time the history covers: a time that it does not cover is never reported as checked.
 
@@ -31,8 +31,8 @@ pub(super) struct AuditArgs {
     /// Name of the pool
     pool: PoolName,
 
-    /// Check only the time of this run, by name or id, and count the slots of its jobs; all holds of that time are
-    /// checked
+    /// Check only the time of this run, by name or id, and count the slots of its jobs; all holds of that
+    /// time are checked
     #[arg(long, value_name = "RUN")]
     run: Option<RunName>,
 }
@@ -72,7 +72,8 @@ impl AuditArgs {
         while let Some(after) = next {
             let page: HistoryPage =
                 self.page(lockgate, after).await?.history.ok_or_else(|| self.no_history())?;
-            // Entries after the first page was read are not checked. Reading them would never end on a busy store.
+            // Entries after the first page was read are not checked. Reading them would never end on a busy
+            // store.
             let is_later = page.entries.first().is_some_and(|entry| entry.number() > evidence.now.number);
             evidence.add(&page);
             next = page.next.filter(|_| !is_later);

@@ -90,7 +90,8 @@ fn describe_tenant(pool: &PoolView, tenant: &str) -> String {
 /// Describes the waiting jobs that need more slots than they can get.
 fn stranded(pool: &PoolView) -> String {
     format!(
-        "{} of {} waiting jobs need more slots than they can get now; other jobs overtake them, and they are deferred or skipped when their wait ends",
+        "{} of {} waiting jobs need more slots than they can get now; other jobs overtake them, and they are \
+         deferred or skipped when their wait ends",
         pool.stranded, pool.waiters
     )
 }

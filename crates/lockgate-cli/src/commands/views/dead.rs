@@ -22,7 +22,7 @@ pub(crate) struct DeadView {
     died_at: Option<String>,
     age_ms: Option<u64>,
     bytes: u64,
-    /// Absent in a list, and when the body is no text.
+    /// Absent in a list, and when the body is not text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) body: Option<String>,
 }

@@ -101,7 +101,8 @@ impl RampOutput {
         };
         let [ended, failed, slow] = [self.ended, self.failed, self.slow].map(Option::unwrap_or_default);
         format!(
-            "{} is in step {step} since {since}: {why}. Jobs in this step: {ended} ended, {failed} failed, {slow} were too slow.",
+            "{} is in step {step} since {since}: {why}. Jobs in this step: {ended} ended, {failed} failed, {slow} were \
+             too slow.",
             self.limit
         )
     }

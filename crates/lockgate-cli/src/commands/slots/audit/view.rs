@@ -17,7 +17,7 @@ pub(super) struct AuditOutput {
     until: String,
     grants: u64,
     peak: u32,
-    /// The most slots that were in force.
+    /// The most slots that were in force at once.
     limit: u32,
     broken_grants: u64,
     above_ms: u64,
