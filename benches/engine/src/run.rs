@@ -24,8 +24,8 @@ impl Command for Run {
                 ("{bin} run --idle 30s", "what a worker costs that has nothing to do"),
             ]))
             .after_help(
-                "docs/tuning.md defines each figure. The embedded engine is measured on a database file in a \
-                 temporary\nfolder next to the configured file. The folder is removed at the end.",
+                "docs/tuning.md defines each figure.\nThe embedded engine is measured on a database file in a \
+                 temporary folder next to the configured file. The folder is removed at the end.",
             )
     }
 

@@ -65,7 +65,7 @@ impl Command for Config {
             ]))
             .after_help(
                 "The environment takes precedence over the file (LOCKGATE__WORKER__CONCURRENCY=64 sets \
-                 worker.concurrency),\nand flags take precedence over both (--set worker.concurrency=64).",
+                 worker.concurrency).\nFlags take precedence over both (--set worker.concurrency=64).",
             )
     }
 

@@ -58,14 +58,14 @@ fn documents_keep_their_json_names() {
     check(
         &greeter.json(&["jobs", "list"]),
         "jobs.attempt jobs.batch jobs.deferrals jobs.due_at jobs.executions jobs.id jobs.key jobs.kind jobs.payload \
-         jobs.ran_ms jobs.reason jobs.run jobs.state jobs.tenant jobs.updated_at jobs.waited_ms schema_version",
+         jobs.queue jobs.ran_ms jobs.reason jobs.run jobs.state jobs.tenant jobs.updated_at jobs.waited_ms schema_version",
     );
     check(
         &greeter.json(&["slots", "show"]),
-        "pools.recommendation pools.configured_slots pools.draining pools.epoch pools.held pools.in_use pools.name \
-         pools.oldest_wait_ms pools.over_by pools.paused_ms pools.peak pools.per_tenant pools.recovering_ms pools.slots \
-         pools.version pools.waiters \
-         schema_version",
+        "pools.configured_slots pools.draining pools.effective_slots pools.epoch pools.held pools.in_use pools.name \
+         pools.oldest_wait_ms pools.over_by pools.paused_ms pools.peak pools.per_tenant pools.ramp \
+         pools.recommendation pools.recovering_ms pools.shares pools.slots pools.stranded pools.version \
+         pools.waiters schema_version",
     );
     check(&greeter.json(&["slots", "holders", "door"]), "holders pool schema_version");
     let limit = |of: &str| {
