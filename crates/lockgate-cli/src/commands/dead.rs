@@ -55,7 +55,7 @@ impl Command for Dead {
             ]))
             .after_help(
                 "A dead letter is a message that no worker could read as a job.\nA job that has used all its attempts is \
-                 not a dead\nletter but a failed job: `jobs list --state failed` lists those, `jobs retry JOB` and \
+                 not a dead letter but a failed job: `jobs list --state failed` lists those, `jobs retry JOB` and \
                  `runs retry RUN` retry them.",
             )
     }
