@@ -1,23 +1,24 @@
-//! The command line. It must never hold a default that favours one of the rivals.
+//! The command line. No default favours one of the modes.
 
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-/// How the messages are worked off.
+/// How the messages are processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// Consume and acknowledge in groups; no slot
+    /// Consume and acknowledge in batches, without slots
     Raw,
-    /// A slot of a Redis counter around every job, acks in groups, no ledger: a prototype of a hundred lines
+    /// Take a slot of a Redis counter for every job, acknowledge in batches, no ledger: a prototype of a
+    /// hundred lines
     Prototype,
-    /// The worker that everybody writes first: a sorted set polled each 10 ms, acks one by one
+    /// Poll a sorted set every 10 ms, acknowledge one by one: the usual first version
     Naive,
-    /// The slots shared out among the processes beforehand; no store
+    /// Split the slots among the processes in advance, without a store
     Static,
 }
 
-/// Works messages off in simpler ways than Lockgate.
+/// Process messages in simpler ways than Lockgate.
 ///
 /// Examples:
 ///   rivals raw --jobs 100000
@@ -25,18 +26,18 @@ pub(crate) enum Mode {
 #[derive(Debug, Clone, Parser)]
 #[command(name = "rivals", verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// How they are worked off
+    /// How the messages are processed
     pub(crate) mode: Mode,
 
-    /// How many messages
+    /// Number of messages
     #[arg(long, default_value_t = 50_000)]
     pub(crate) jobs: u32,
 
-    /// How many processes
+    /// Number of worker processes
     #[arg(long, default_value_t = 1)]
     pub(crate) processes: u32,
 
-    /// Messages at hand in each
+    /// Messages in flight in each process
     #[arg(long, default_value_t = 256)]
     pub(crate) concurrency: u16,
 
@@ -44,19 +45,19 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 256)]
     pub(crate) slots: u32,
 
-    /// How long a job takes
+    /// How long each job sleeps, in milliseconds
     #[arg(long, default_value_t = 0)]
     pub(crate) sleep_ms: u64,
 
-    /// RabbitMQ
+    /// URL of RabbitMQ
     #[arg(long, env = "LOCKGATE__DISTRIBUTED__AMQP__URL", hide_env_values = true)]
     pub(crate) amqp: String,
 
-    /// Redis
+    /// URL of Redis
     #[arg(long, env = "LOCKGATE__DISTRIBUTED__REDIS__URL", hide_env_values = true)]
     pub(crate) redis: String,
 
-    /// Drains this queue, for the process that filled it
+    /// Process this queue, for the process that filled it
     #[arg(long, hide = true)]
     pub(crate) worker: Option<String>,
 
@@ -66,14 +67,14 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// How long a job takes.
+    /// Returns how long each job sleeps.
     pub(crate) fn sleep(&self) -> Duration {
         Duration::from_millis(self.sleep_ms)
     }
 
-    /// The command line of one of the workers.
-    pub(crate) fn for_worker(&self, queue: &str, place: u32) -> Vec<String> {
-        let share = self.slots / self.processes + u32::from(place < self.slots % self.processes);
+    /// Returns the command line of a worker process, counted from 0.
+    pub(crate) fn for_worker(&self, queue: &str, process: u32) -> Vec<String> {
+        let share = self.slots / self.processes + u32::from(process < self.slots % self.processes);
         let mode = self.mode.to_possible_value().map(|value| value.get_name().to_owned());
         let mut words = vec![mode.unwrap_or_default()];
         for (flag, value) in [

@@ -1,7 +1,7 @@
-//! What Lockgate is measured against: the same messages in the same queue, worked off in simpler ways.
+//! Simpler ways to process the messages of a queue, as a comparison for `lockgate-bench`.
 //!
-//! It must never be used for work: what these workers leave out (a ledger, fences, a fair line, recovery) is what a
-//! crash costs. Figures are ratios of one machine and one run; `docs/tuning.md` says how to run it beside `bench`.
+//! They are not for production: they have no ledger, no fences, no fair wait queue and no recovery after a
+//! crash. Compare only figures of one machine and one run; `docs/tuning.md` explains how.
 
 mod arguments;
 mod queue;
@@ -16,7 +16,7 @@ use clap::Parser;
 use tokio::process::Command;
 
 use arguments::Arguments;
-use report::{Part, Report};
+use report::{Report, WorkerReport};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -26,32 +26,32 @@ async fn main() -> Result<()> {
     }
     let queue = queue::Queue::fill(&arguments).await?;
     slots::clear(&arguments).await?;
-    let parts = match arguments.processes {
+    let reports = match arguments.processes {
         1 => vec![worker::drain(&arguments, &queue.name).await?],
         _ => in_processes(&arguments, &queue.name).await?,
     };
-    let report = Report::of(&arguments, queue.published_in, &parts);
+    let report = Report::of(&arguments, queue.published_in, &reports);
     queue.delete().await?;
     report::print(&report)
 }
 
-/// Drains with copies of this program.
-async fn in_processes(arguments: &Arguments, queue: &str) -> Result<Vec<Part>> {
+/// Processes the queue with copies of this program.
+async fn in_processes(arguments: &Arguments, queue: &str) -> Result<Vec<WorkerReport>> {
     let program = std::env::current_exe().context("finding this program")?;
     let mut children = Vec::new();
-    for place in 0..arguments.processes {
+    for process in 0..arguments.processes {
         let child = Command::new(&program)
-            .args(arguments.for_worker(queue, place))
+            .args(arguments.for_worker(queue, process))
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .context("starting a worker")?;
         children.push(child);
     }
-    let mut parts = Vec::new();
+    let mut reports = Vec::new();
     for child in children {
         let ended = child.wait_with_output().await.context("waiting for a worker")?;
-        parts.push(serde_json::from_slice(&ended.stdout).context("reading what a worker measured")?);
+        reports.push(serde_json::from_slice(&ended.stdout).context("reading what a worker measured")?);
     }
-    Ok(parts)
+    Ok(reports)
 }

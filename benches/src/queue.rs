@@ -1,6 +1,5 @@
-//! The queue: durable, a quorum queue, as Lockgate declares its own, filled with messages of the same size.
-//!
-//! It must never be left behind: it is deleted at the end.
+//! The queue: a durable quorum queue like those of Lockgate, filled with messages of the same size and
+//! deleted at the end.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +13,10 @@ use uuid::Uuid;
 
 use crate::arguments::Arguments;
 
-/// Confirms in flight: what the broker takes best.
-const WINDOW: usize = 256;
+/// Unconfirmed messages: the number with the highest rate.
+const MAX_UNCONFIRMED: usize = 256;
 
-/// A filled queue.
+/// A queue with messages.
 pub(crate) struct Queue {
     pub(crate) name: String,
     pub(crate) published_in: Duration,
@@ -25,7 +24,7 @@ pub(crate) struct Queue {
     _connection: Connection,
 }
 
-/// Connects, on the runtime at hand.
+/// Connects on the current runtime.
 pub(crate) async fn connect(url: &str) -> Result<Connection> {
     Connection::connect_with_runtime(url, ConnectionProperties::default(), Runtime::tokio_current())
         .await
@@ -33,7 +32,7 @@ pub(crate) async fn connect(url: &str) -> Result<Connection> {
 }
 
 impl Queue {
-    /// Declares it and publishes the messages.
+    /// Declares a queue and publishes the messages.
     pub(crate) async fn fill(arguments: &Arguments) -> Result<Self> {
         let connection = connect(&arguments.amqp).await?;
         let channel = connection.create_channel().await?;
@@ -54,10 +53,10 @@ impl Queue {
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 async fn publish(channel: &Channel, queue: &str, jobs: u32) -> Result<Duration> {
-    let begun = Instant::now();
+    let start = Instant::now();
     let mut confirms = FuturesOrdered::new();
     for n in 0..jobs {
-        if confirms.len() >= WINDOW {
+        if confirms.len() >= MAX_UNCONFIRMED {
             confirmed(confirms.next().await)?;
         }
         let properties = BasicProperties::default()
@@ -73,11 +72,11 @@ async fn publish(channel: &Channel, queue: &str, jobs: u32) -> Result<Duration> 
     while !confirms.is_empty() {
         confirmed(confirms.next().await)?;
     }
-    Ok(begun.elapsed())
+    Ok(start.elapsed())
 }
 
 fn confirmed(confirm: Option<lapin::Result<lapin::Confirmation>>) -> Result<()> {
     let confirm = confirm.context("no confirm")??;
-    ensure!(confirm.is_ack(), "a message was not taken: {confirm:?}");
+    ensure!(confirm.is_ack(), "the broker refused a message: {confirm:?}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What was measured, by process and together.
+//! The figures of each process, and of all processes together.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::arguments::Arguments;
 
-/// Nanoseconds of the host's monotonic clock, which all processes share.
+/// Returns the host's monotonic clock in nanoseconds. All processes share it.
 pub(crate) fn monotonic() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
-/// What one process measured.
+/// The figures of one process.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Part {
-    begun: u64,
+pub(crate) struct WorkerReport {
+    started: u64,
     ended: u64,
     jobs: u64,
     /// Waits for a slot, in nanoseconds.
@@ -25,16 +25,16 @@ pub(crate) struct Part {
     cpu_seconds: f64,
 }
 
-impl Part {
-    pub(crate) fn new(begun: u64, ended: u64, jobs: u64, waits: Vec<u64>) -> Self {
+impl WorkerReport {
+    pub(crate) fn new(started: u64, ended: u64, jobs: u64, waits: Vec<u64>) -> Self {
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let spent = u64::try_from(cpu.tv_sec).unwrap_or(0) * 1_000_000_000;
         let spent = Duration::from_nanos(spent + u64::try_from(cpu.tv_nsec).unwrap_or(0));
-        Self { begun, ended, jobs, waits, cpu_seconds: spent.as_secs_f64() }
+        Self { started, ended, jobs, waits, cpu_seconds: spent.as_secs_f64() }
     }
 }
 
-/// What all measured together.
+/// The figures of all processes together.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     mode: String,
@@ -51,14 +51,15 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn of(arguments: &Arguments, published_in: Duration, parts: &[Part]) -> Self {
-        let begun = parts.iter().filter(|part| part.jobs > 0).map(|part| part.begun).min().unwrap_or(0);
-        let ended = parts.iter().map(|part| part.ended).max().unwrap_or(0);
-        let jobs: u64 = parts.iter().map(|part| part.jobs).sum();
-        let mut waits: Vec<u64> = parts.iter().flat_map(|part| part.waits.iter().copied()).collect();
+    pub(crate) fn of(arguments: &Arguments, published_in: Duration, workers: &[WorkerReport]) -> Self {
+        let started =
+            workers.iter().filter(|worker| worker.jobs > 0).map(|worker| worker.started).min().unwrap_or(0);
+        let ended = workers.iter().map(|worker| worker.ended).max().unwrap_or(0);
+        let jobs: u64 = workers.iter().map(|worker| worker.jobs).sum();
+        let mut waits: Vec<u64> = workers.iter().flat_map(|worker| worker.waits.iter().copied()).collect();
         waits.sort_unstable();
-        let cpu: f64 = parts.iter().map(|part| part.cpu_seconds).sum();
-        let took = Duration::from_nanos(ended.saturating_sub(begun));
+        let cpu: f64 = workers.iter().map(|worker| worker.cpu_seconds).sum();
+        let took = Duration::from_nanos(ended.saturating_sub(started));
         let mode = arguments.mode.to_possible_value().map(|value| value.get_name().to_owned());
         Self {
             mode: mode.unwrap_or_default(),
@@ -80,7 +81,7 @@ fn per_second(jobs: u64, took: Duration) -> f64 {
     float(jobs) / took.as_secs_f64().max(f64::EPSILON)
 }
 
-/// By nearest rank, in milliseconds.
+/// Returns a percentile by nearest rank, in milliseconds.
 fn percentile(sorted: &[u64], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(rank).map_or(0.0, |nanos| Duration::from_nanos(*nanos).as_secs_f64() * 1_000.0)
@@ -91,7 +92,7 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// Prints it, for a person and a program alike.
+/// Prints a report as JSON.
 #[expect(clippy::print_stdout, reason = "the output of this program")]
 pub(crate) fn print(report: &impl Serialize) -> Result<()> {
     println!("{}", serde_json::to_string_pretty(report)?);

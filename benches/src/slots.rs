@@ -1,4 +1,4 @@
-//! The slots of the rivals. What they lack, on purpose: sessions, a line, fences, recovery.
+//! The slots of each mode. On purpose they have no sessions, no wait queue, no fences and no recovery.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::arguments::{Arguments, Mode};
 
 const LEASES: &str = "lockgate-rivals:leases";
 const HOLDERS: &str = "lockgate-rivals:holders";
-/// How often the naive worker asks again.
+/// The poll interval of the naive worker.
 const POLL: Duration = Duration::from_millis(10);
-/// How long a holder of the naive semaphore is believed in.
+/// After this time the naive semaphore removes a holder, in milliseconds.
 const EXPIRY_MS: u64 = 300_000;
 
-/// Forgets what an earlier run left.
+/// Deletes the slots of earlier runs.
 pub(crate) async fn clear(arguments: &Arguments) -> Result<()> {
     connect(arguments).await?.del::<_, ()>(&[LEASES, HOLDERS]).await.context("clearing the slots")
 }
@@ -28,16 +28,16 @@ async fn connect(arguments: &Arguments) -> Result<MultiplexedConnection> {
     client.get_multiplexed_async_connection().await.context("connecting to Redis")
 }
 
-/// A way to slots.
+/// The slots of a mode.
 #[derive(Clone)]
 pub(crate) enum Slots {
     None,
-    Counter { redis: MultiplexedConnection, take: Arc<Script>, slots: u32 },
+    Counter { redis: MultiplexedConnection, acquire: Arc<Script>, slots: u32 },
     Polled { redis: MultiplexedConnection, poll: Arc<Script>, slots: u32 },
     Local(Arc<Semaphore>),
 }
 
-/// A slot held.
+/// A held slot.
 pub(crate) enum Slot {
     None,
     Counted(String),
@@ -51,8 +51,8 @@ impl Slots {
         Ok(match arguments.mode {
             Mode::Raw => Self::None,
             Mode::Prototype => {
-                let take = Arc::new(Script::new(include_str!("../lua/take.lua")));
-                Self::Counter { redis: connect(arguments).await?, take, slots }
+                let acquire = Arc::new(Script::new(include_str!("../lua/acquire.lua")));
+                Self::Counter { redis: connect(arguments).await?, acquire, slots }
             }
             Mode::Naive => {
                 let poll = Arc::new(Script::new(include_str!("../lua/poll.lua")));
@@ -65,13 +65,13 @@ impl Slots {
         })
     }
 
-    pub(crate) async fn take(&mut self) -> Result<Slot> {
+    pub(crate) async fn acquire(&mut self) -> Result<Slot> {
         match self {
             Self::None => Ok(Slot::None),
             Self::Local(semaphore) => Ok(Slot::Local(Arc::clone(semaphore).acquire_owned().await?)),
-            Self::Counter { redis, take, slots } => {
+            Self::Counter { redis, acquire, slots } => {
                 let lease = Uuid::now_v7().to_string();
-                while !take.key(LEASES).arg(&lease).arg(*slots).invoke_async::<bool>(redis).await? {
+                while !acquire.key(LEASES).arg(&lease).arg(*slots).invoke_async::<bool>(redis).await? {
                     tokio::time::sleep(POLL).await;
                 }
                 Ok(Slot::Counted(lease))
@@ -91,13 +91,13 @@ impl Slots {
         }
     }
 
-    pub(crate) async fn give(&mut self, slot: Slot) -> Result<()> {
+    pub(crate) async fn release(&mut self, slot: Slot) -> Result<()> {
         match (self, slot) {
             (Self::Counter { redis, .. }, Slot::Counted(lease)) => {
-                redis.hdel::<_, _, ()>(LEASES, lease).await.context("giving a slot back")
+                redis.hdel::<_, _, ()>(LEASES, lease).await.context("releasing a slot")
             }
             (Self::Polled { redis, .. }, Slot::Polled(holder)) => {
-                redis.zrem::<_, _, ()>(HOLDERS, holder).await.context("giving a slot back")
+                redis.zrem::<_, _, ()>(HOLDERS, holder).await.context("releasing a slot")
             }
             (_, Slot::Local(permit)) => {
                 drop(permit);

@@ -1,6 +1,6 @@
-//! One worker process: takes messages, does the jobs, acknowledges.
+//! One worker process: receives messages, runs jobs, acknowledges.
 //!
-//! It must never end before what it took is acknowledged: messages would be counted twice.
+//! It ends after all its messages are acknowledged; otherwise they would be delivered and counted twice.
 
 mod acks;
 
@@ -20,13 +20,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::arguments::{Arguments, Mode};
 use crate::queue::connect;
-use crate::report::{Part, monotonic};
+use crate::report::{WorkerReport, monotonic};
 use crate::slots::Slots;
 
-/// Nothing has come for so long: look whether the queue is empty.
-const QUIET: Duration = Duration::from_millis(300);
+/// After this time without a message, the worker checks whether the queue is empty.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// What a job needs.
+/// What each job uses.
 #[derive(Clone)]
 struct Bench {
     mode: Mode,
@@ -37,8 +37,8 @@ struct Bench {
     last: Arc<AtomicU64>,
 }
 
-/// Works the queue off, and says how it went.
-pub(crate) async fn drain(arguments: &Arguments, queue: &str) -> Result<Part> {
+/// Processes the queue until it is empty, and returns what was measured.
+pub(crate) async fn drain(arguments: &Arguments, queue: &str) -> Result<WorkerReport> {
     let connection = connect(&arguments.amqp).await?;
     let channel = connection.create_channel().await?;
     channel.basic_qos(arguments.concurrency, BasicQosOptions::default()).await?;
@@ -57,7 +57,7 @@ pub(crate) async fn drain(arguments: &Arguments, queue: &str) -> Result<Part> {
         acks,
         last: Arc::default(),
     };
-    let (begun, jobs) = take_all(&channel, queue, consumer, &bench, &tracker).await?;
+    let (started, jobs) = receive_all(&channel, queue, consumer, &bench, &tracker).await?;
     let ended = Arc::clone(&bench.last);
     drop(bench);
     tracker.close();
@@ -66,35 +66,35 @@ pub(crate) async fn drain(arguments: &Arguments, queue: &str) -> Result<Part> {
     while let Ok(wait) = waited.try_recv() {
         waits.push(wait);
     }
-    Ok(Part::new(begun, ended.load(Ordering::Relaxed), jobs, waits))
+    Ok(WorkerReport::new(started, ended.load(Ordering::Relaxed), jobs, waits))
 }
 
-async fn take_all(
+async fn receive_all(
     channel: &Channel,
     queue: &str,
     mut consumer: Consumer,
     bench: &Bench,
     tracker: &TaskTracker,
 ) -> Result<(u64, u64)> {
-    let (mut begun, mut jobs) = (None, 0);
+    let (mut started, mut jobs) = (None, 0);
     loop {
-        match timeout(QUIET, consumer.next()).await {
+        match timeout(IDLE_TIMEOUT, consumer.next()).await {
             Ok(delivery) => {
                 let delivery = delivery.context("the consumer has ended")??;
-                begun.get_or_insert_with(monotonic);
+                started.get_or_insert_with(monotonic);
                 jobs += 1;
                 let mut bench = bench.clone();
                 tracker.spawn(async move {
                     if let Err(error) = bench.work(delivery).await {
-                        complain(&error);
+                        report_error(&error);
                     }
                 });
             }
             Err(_) => {
-                let look = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-                let there = channel.queue_declare(queue.into(), look, FieldTable::default()).await?;
-                if there.message_count() == 0 {
-                    return Ok((begun.unwrap_or_else(monotonic), jobs));
+                let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+                let queue_state = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
+                if queue_state.message_count() == 0 {
+                    return Ok((started.unwrap_or_else(monotonic), jobs));
                 }
             }
         }
@@ -103,14 +103,14 @@ async fn take_all(
 
 impl Bench {
     async fn work(&mut self, delivery: Delivery) -> Result<()> {
-        let asked = monotonic();
-        let slot = self.slots.take().await?;
-        // Nobody reads them any more only when the measurement has failed already.
-        _ = self.waits.send(monotonic().saturating_sub(asked));
+        let requested = monotonic();
+        let slot = self.slots.acquire().await?;
+        // The receiver is dropped only after the measurement has failed.
+        _ = self.waits.send(monotonic().saturating_sub(requested));
         if !self.sleep.is_zero() {
             tokio::time::sleep(self.sleep).await;
         }
-        self.slots.give(slot).await?;
+        self.slots.release(slot).await?;
         if self.mode == Mode::Naive {
             delivery.ack(BasicAckOptions::default()).await?;
         } else {
@@ -121,7 +121,7 @@ impl Bench {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the only word of this program beside its figures")]
-fn complain(error: &anyhow::Error) {
+#[expect(clippy::print_stderr, reason = "reports errors of jobs; the figures go to standard output")]
+fn report_error(error: &anyhow::Error) {
     eprintln!("a job failed: {error:#}");
 }

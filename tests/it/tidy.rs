@@ -29,6 +29,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lockgate-cli", &["lockgate"]),
     ("spike-projection", &["lockgate", "lockgate-cli"]),
     ("lockgate-tests", &["lockgate"]),
+    ("lockgate-bench", &["lockgate", "lockgate-cli"]),
     ("lockgate-benches", &[]),
 ];
 

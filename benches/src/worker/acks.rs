@@ -1,6 +1,5 @@
-//! Acknowledgements in groups: the longest run of settled deliveries with one frame, the rest one by one.
-//!
-//! It must never acknowledge a delivery that was not settled.
+//! Acknowledges in batches: one frame for all deliveries up to the first that is not finished. The rest are
+//! acknowledged one by one at the end.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +7,14 @@ use lapin::Channel;
 use lapin::options::BasicAckOptions;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-/// Acknowledgements in one group at most.
-const GROUP: usize = 100;
+/// The most finished deliveries that one pass reads.
+const BATCH: usize = 100;
 
-/// Acknowledges what comes, until nobody can settle more.
-pub(super) async fn acknowledge(channel: Channel, mut settled: UnboundedReceiver<u64>) {
-    let (mut next, mut waiting, mut group) = (1, BTreeSet::new(), Vec::with_capacity(GROUP));
-    while settled.recv_many(&mut group, GROUP).await > 0 {
-        waiting.extend(group.drain(..));
+/// Acknowledges finished deliveries until all senders are dropped.
+pub(super) async fn acknowledge(channel: Channel, mut finished: UnboundedReceiver<u64>) {
+    let (mut next, mut waiting, mut batch) = (1, BTreeSet::new(), Vec::with_capacity(BATCH));
+    while finished.recv_many(&mut batch, BATCH).await > 0 {
+        waiting.extend(batch.drain(..));
         let first = next;
         while waiting.remove(&next) {
             next += 1;
@@ -30,6 +29,6 @@ pub(super) async fn acknowledge(channel: Channel, mut settled: UnboundedReceiver
 }
 
 async fn send(channel: &Channel, tag: u64, multiple: bool) {
-    // A lost connection ends the whole measurement by the consumer.
+    // If the connection is lost, the consumer fails and ends the measurement.
     drop(channel.basic_ack(tag, BasicAckOptions { multiple }).await);
 }

@@ -1,5 +1,5 @@
-//! A worker's whole program: one kind of job, a manifest, a section of the config. It must not be more than an
-//! example; the kit's tests run it.
+//! A complete program of a worker: one kind of job, a manifest, a section of the config. The tests of the kit
+//! run it.
 //!
 //! ```text
 //! cargo run -p lockgate-cli --example greeter -- enqueue
@@ -33,8 +33,11 @@ impl Program for Greeter {
         About {
             name: "greeter",
             version: env!("CARGO_PKG_VERSION"),
-            summary: "Greets guests, a few at a time",
-            examples: &[("enqueue", "invite everybody"), ("work --until-idle", "greet them")],
+            summary: "Greet guests, a few at a time",
+            examples: &[
+                ("enqueue", "plan a run with a job for each guest"),
+                ("work --until-idle", "run all jobs, then stop"),
+            ],
         }
     }
 
@@ -71,10 +74,10 @@ impl Program for Greeter {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 struct Settings {
-    /// How many come when nobody is named.
+    /// Guests of a run without `--orgs`. Default: 10.
     #[garde(skip)]
     guests: u64,
-    /// How long a greeting takes.
+    /// How long a greeting takes. Default: 0s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(skip)]
@@ -127,7 +130,7 @@ impl Guests {
 #[async_trait]
 impl Manifest for Guests {
     fn kind(&self) -> Kind {
-        Kind::new(Greet::KIND).unwrap_or_else(|_| unreachable!("the kind is a name"))
+        Kind::new(Greet::KIND).unwrap_or_else(|_| unreachable!("the kind is a valid name"))
     }
 
     async fn next(&mut self, most: usize) -> anyhow::Result<Vec<PlannedJob>> {
@@ -135,9 +138,11 @@ impl Manifest for Guests {
         while jobs.len() < most {
             let Some(name) = self.next_name()? else { break };
             let job = fanout::job(&name, &Greet { name: name.clone() });
-            jobs.push(
-                job.map_err(|error| Problem::data(format!("cannot invite {name:?}: {error}; name a guest")))?,
-            );
+            jobs.push(job.map_err(|error| {
+                Problem::data(format!(
+                    "cannot invite {name:?}: {error}; write the name of a guest on each line"
+                ))
+            })?);
         }
         Ok(jobs)
     }

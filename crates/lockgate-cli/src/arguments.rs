@@ -1,6 +1,6 @@
-//! The command line as a whole: global flags, help with examples first, and refusals on one line.
+//! The command line as a whole: global flags, help that begins with examples, and usage errors on one line.
 //!
-//! It never reads a file or the environment: that is the config loader's.
+//! Nothing here reads a file or the environment: the config loader does.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -22,26 +22,26 @@ const TEMPLATE: &str = "\
 
 {all-args}{after-help}";
 
-/// In examples and messages: the name of the binary.
+/// Stands for the name of the binary, in examples and messages.
 const BINARY: &str = "{bin}";
 
 /// Flags that every command has.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
-pub(crate) struct Global {
-    /// The config file; by default lockgate.toml in this folder, when there is one
+pub(crate) struct GlobalArgs {
+    /// Read this config file [default: lockgate.toml in the current folder, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Where runs, messages and slots are kept, stronger than engine in the config
+    /// Use this engine; takes precedence over engine in the config
     #[arg(long, global = true, value_name = "ENGINE", value_parser = ["embedded", "distributed"])]
     engine: Option<String>,
 
-    /// The database file of the embedded engine, stronger than embedded.path in the config
+    /// Use this database file; takes precedence over embedded.path in the config
     #[arg(long, global = true, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(database_path))]
     db: Option<String>,
 
-    /// How data is printed: table for people, json for programs
+    /// Print data as a table for people, or as json for programs
     #[arg(
         long,
         global = true,
@@ -52,21 +52,21 @@ pub(crate) struct Global {
     )]
     pub(crate) output: Output,
 
-    /// Sets a key of the config, stronger than file and environment; may be repeated
+    /// Set a key of the config; takes precedence over file and environment; may be repeated
     #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE", value_parser = parse_setting)]
     settings: Vec<(String, String)>,
 
-    /// What is logged, stronger than log.filter in the config: debug, or info,lockgate=debug
+    /// Filter the log, such as debug or info,lockgate=debug; takes precedence over log.filter
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 }
 
-impl Global {
+impl GlobalArgs {
     pub(crate) fn from(matches: &ArgMatches) -> Result<Self, clap::Error> {
         Self::from_arg_matches(matches)
     }
 
-    /// Where settings come from.
+    /// Returns the sources of the settings.
     pub(crate) fn sources(&self, program: &dyn Program) -> Sources {
         let db = self.db.as_ref().map(|path| (String::from("embedded.path"), path.clone()));
         let log = self.log.as_ref().map(|filter| (String::from("log.filter"), filter.clone()));
@@ -82,20 +82,23 @@ impl Global {
     }
 }
 
-/// The path of `--db`. It becomes a setting, and settings are UTF-8: a lossy path would name another file.
+/// Parses the path of `--db`. It becomes a setting, which must be UTF-8: a lossy conversion would name
+/// another file.
 fn database_path(path: OsString) -> Result<String, String> {
     path.into_string().map_err(|path| {
-        format!("{path:?} is not UTF-8; rename the file or its folder, or use a link to it with a plain name")
+        format!(
+            "{path:?} is not UTF-8; rename the file or its folder, or use a symbolic link with a plain name"
+        )
     })
 }
 
-/// The command line of a program.
+/// Returns the command line of a program.
 pub(crate) fn spec(program: &dyn Program, commands: &[Box<dyn Command>]) -> clap::Command {
     let about = program.about();
     let examples: Vec<_> =
         about.examples.iter().map(|(line, what)| (format!("{BINARY} {line}"), *what)).collect();
-    // The flags first: their struct's own description is not the program's.
-    let root = Global::augment_args(clap::Command::new(about.name))
+    // The flags come first: their struct would overwrite the description of the program.
+    let root = GlobalArgs::augment_args(clap::Command::new(about.name))
         .version(about.version)
         .about(about.summary)
         .before_help(examples_text(&examples))
@@ -104,18 +107,18 @@ pub(crate) fn spec(program: &dyn Program, commands: &[Box<dyn Command>]) -> clap
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommands(commands.iter().map(|command| command.spec()));
-    dress(root, about.name)
+    apply_template(root, about.name)
 }
 
-/// Examples for a command's help, to be given to [`clap::Command::before_help`]: lines, each with what it does. In a
-/// line, `{bin}` stands for the binary.
+/// Formats examples for the help of a command, for [`clap::Command::before_help`]. Each is a command line and
+/// what it does. `{bin}` stands for the binary.
 #[must_use]
 pub fn examples(examples: &[(&str, &'static str)]) -> StyledStr {
     let examples: Vec<_> = examples.iter().map(|(line, what)| ((*line).to_owned(), *what)).collect();
     examples_text(&examples)
 }
 
-/// A number within bounds, for [`clap::Arg::value_parser`]; its refusal names them.
+/// Returns a parser of a number within bounds, for [`clap::Arg::value_parser`]. Its error names the bounds.
 pub fn number(least: u32, most: u32) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync + 'static {
     move |text| match text.parse() {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
@@ -123,7 +126,7 @@ pub fn number(least: u32, most: u32) -> impl Fn(&str) -> Result<u32, String> + C
     }
 }
 
-/// A duration within bounds, for [`clap::Arg::value_parser`]; its refusal names them.
+/// Returns a parser of a duration within bounds, for [`clap::Arg::value_parser`]. Its error names the bounds.
 pub fn duration(
     least: Duration,
     most: Duration,
@@ -136,47 +139,50 @@ pub fn duration(
     }
 }
 
-/// What to say instead of running.
-pub(crate) enum Answer {
-    /// The help that was asked for.
+/// What to print when the command line names no command to run.
+pub(crate) enum ParseOutcome {
+    /// The help or the version, as requested.
     Help(String),
-    /// Why not, on one line.
-    Refusal(String),
+    /// What is wrong with the command line, on one line.
+    UsageError(String),
 }
 
-/// What to say to a command line that does not run.
-pub(crate) fn answer(error: &clap::Error, arguments: &[OsString], spec: &clap::Command) -> Answer {
-    let (command, path) = reached(spec, arguments);
-    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
-    let names: Vec<_> = shown.map(clap::Command::get_name).collect();
+/// Returns what to print for a command line that clap did not accept.
+pub(crate) fn outcome_of(error: &clap::Error, arguments: &[OsString], spec: &clap::Command) -> ParseOutcome {
+    let (command, path) = named_command(spec, arguments);
+    let visible = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let names: Vec<_> = visible.map(clap::Command::get_name).collect();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Answer::Help(error.render().ansi().to_string()),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Answer::Refusal(format!("no command given; one of {}; see `{path} --help`", names.join(", ")))
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            ParseOutcome::Help(error.render().ansi().to_string())
         }
-        _ => Answer::Refusal(refusal(&error.render().to_string(), &path)),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => ParseOutcome::UsageError(format!(
+            "no command given; use one of {}; see `{path} --help`",
+            names.join(", ")
+        )),
+        _ => ParseOutcome::UsageError(usage_error(&error.render().to_string(), &path)),
     }
 }
 
-/// Whether an output of JSON was asked for, as far as can be seen in a command line that makes no sense.
+/// Whether the command line requests JSON, also when it is not valid.
 pub(crate) fn wants_json(arguments: &[OsString]) -> bool {
     let json = arguments.iter().zip(arguments.iter().skip(1)).any(|(a, b)| a == "--output" && b == "json");
     json || arguments.iter().any(|a| a == "--output=json")
 }
 
-/// The command that the arguments name, as deep as they do, and how it is called.
-fn reached<'a>(spec: &'a clap::Command, arguments: &[OsString]) -> (&'a clap::Command, String) {
+/// Returns the innermost command that the arguments name, and its path, such as `greeter runs`.
+fn named_command<'a>(spec: &'a clap::Command, arguments: &[OsString]) -> (&'a clap::Command, String) {
     let start = (spec, spec.get_name().to_owned());
     let words = arguments.iter().skip(1).filter_map(|word| word.to_str());
     words.fold(start, |(command, path), word| match command.find_subcommand(word) {
-        Some(deeper) => (deeper, format!("{path} {word}")),
+        Some(subcommand) => (subcommand, format!("{path} {word}")),
         None => (command, path),
     })
 }
 
-fn refusal(text: &str, path: &str) -> String {
-    let said = text.strip_prefix("error: ").unwrap_or(text);
-    let paragraphs = said.split("\n\n").map(one_line);
+fn usage_error(text: &str, path: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let paragraphs = text.split("\n\n").map(one_line);
     let kept: Vec<_> = paragraphs
         .filter(|p| !p.is_empty() && !p.starts_with("Usage:") && !p.starts_with("For more"))
         .collect();
@@ -186,7 +192,7 @@ fn refusal(text: &str, path: &str) -> String {
 fn parse_setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
-        _ => Err(format!("{text:?} sets nothing; write section.key=value, such as worker.concurrency=8")),
+        _ => Err(format!("{text:?} is not a setting; write section.key=value, such as worker.concurrency=8")),
     }
 }
 
@@ -203,13 +209,15 @@ fn exits() -> String {
     format!("Exit codes:{}", lines.collect::<String>())
 }
 
-/// The same look for every command, however deep.
-fn dress(command: clap::Command, binary: &str) -> clap::Command {
+/// Applies the help template to a command and all its subcommands.
+fn apply_template(command: clap::Command, binary: &str) -> clap::Command {
     let text = command.get_before_help().map(|text| text.to_string().replace(BINARY, binary));
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     let mut command = command.help_template(TEMPLATE);
     if let Some(text) = text {
         command = command.before_help(text);
     }
-    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |sub| dress(sub, binary)))
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |subcommand| apply_template(subcommand, binary))
+    })
 }

@@ -1,8 +1,5 @@
-//! All commands: the program's own, then the kit's.
-//!
-//! Nothing here carries one out: each has a file of its own.
+//! The list of all commands. Each has a file of its own.
 
-mod bench;
 mod completions;
 mod config;
 mod dead;
@@ -17,7 +14,7 @@ mod work;
 
 use crate::program::{Command, Program};
 
-/// All commands of a program, in the order of `--help`.
+/// Returns all commands of a program in the order of `--help`: its own, then those of the kit.
 pub(crate) fn all(program: &dyn Program) -> Vec<Box<dyn Command>> {
     let mut commands = program.commands();
     commands.extend([
@@ -28,8 +25,6 @@ pub(crate) fn all(program: &dyn Program) -> Vec<Box<dyn Command>> {
         Box::new(dead::Dead),
         Box::new(slots::Slots),
         Box::new(limits::Limits),
-        Box::new(bench::Bench),
-        Box::new(bench::BenchWorker),
         Box::new(config::Config),
         Box::new(migrate::Migrate),
         Box::new(completions::Completions),

@@ -1,6 +1,6 @@
-//! What a worker process tells over HTTP: `/metrics`, `/healthz`, `/readyz`.
+//! The HTTP endpoints of a worker process: `/metrics`, `/healthz`, `/readyz`.
 //!
-//! It only tells: nothing here changes a job, and no request, however often it comes, loads a store.
+//! They are read-only, and frequent requests cause no load on a store.
 
 mod process;
 mod readiness;
@@ -26,11 +26,11 @@ use crate::http::{self, HttpOptions};
 use crate::problem::{Exit, Problem};
 use crate::program::About;
 
-/// The endpoints of this process; they are gone when this is dropped.
+/// The endpoints of this process. They close on drop.
 #[must_use]
 pub(crate) struct Endpoints {
     address: SocketAddr,
-    _end: DropGuard,
+    _stop: DropGuard,
 }
 
 #[derive(Clone)]
@@ -40,10 +40,10 @@ struct Shared {
 }
 
 impl Endpoints {
-    /// Takes the address at once, and answers from then on.
+    /// Binds the address and serves the endpoints.
     ///
     /// # Errors
-    /// When the address is taken, or not this machine's.
+    /// When the address is in use or not an address of this machine.
     pub(crate) async fn start(
         address: SocketAddr,
         hosts: Vec<String>,
@@ -54,21 +54,21 @@ impl Endpoints {
         let listener = TcpListener::bind(address).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let metrics = recorder::install(about)?;
-        let end = CancellationToken::new();
+        let stop = CancellationToken::new();
         let router = router(Shared { metrics: metrics.clone(), readiness });
         let tasks = TaskTracker::new();
-        tasks.spawn(recorder::upkeep(metrics, end.clone()));
-        let until = end.clone();
+        tasks.spawn(recorder::upkeep(metrics, stop.clone()));
+        let stop_server = stop.clone();
         let options = HttpOptions { hosts, ..HttpOptions::default() };
         tasks.spawn(async move {
-            if let Err(error) = http::serve(listener, router, options, until).await {
-                tracing::error!(%error, "the endpoints have ended");
+            if let Err(error) = http::serve(listener, router, options, stop_server).await {
+                tracing::error!(%error, "HTTP endpoints stopped");
             }
         });
-        Ok(Self { address, _end: end.drop_guard() })
+        Ok(Self { address, _stop: stop.drop_guard() })
     }
 
-    /// Where they are: the port that was found when none was asked for.
+    /// Returns the address, with the port that the system chose if port 0 was configured.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -76,14 +76,14 @@ impl Endpoints {
 
 fn router(shared: Shared) -> Router {
     Router::new()
-        .route("/healthz", get(async || "the process lives\n"))
+        .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(shared)
 }
 
 async fn readyz(State(shared): State<Shared>) -> Response {
-    let report = shared.readiness.look().await;
+    let report = shared.readiness.report().await;
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report)).into_response()
 }
@@ -94,10 +94,10 @@ async fn metrics(State(shared): State<Shared>) -> Response {
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Problem {
-    let (exit, way_out) = match error.kind() {
-        ErrorKind::AddrInUse => (Exit::Unavailable, "another process has it; give another port"),
-        ErrorKind::PermissionDenied => (Exit::NoPermission, "give a port from 1024 on"),
-        _ => (Exit::Unavailable, "give an address of this machine, such as 127.0.0.1:9464"),
+    let (exit, remedy) = match error.kind() {
+        ErrorKind::AddrInUse => (Exit::Unavailable, "choose another port"),
+        ErrorKind::PermissionDenied => (Exit::NoPermission, "choose a port from 1024 on"),
+        _ => (Exit::Unavailable, "choose an address of this machine, such as 127.0.0.1:9464"),
     };
-    Problem::new(exit, format!("cannot listen on {address}: {error}; {way_out}"))
+    Problem::new(exit, format!("cannot listen on {address}: {error}; {remedy}"))
 }

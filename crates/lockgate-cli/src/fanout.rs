@@ -1,4 +1,5 @@
-//! Plans a run: from a manifest, chunk by chunk, into the ledger. Nothing is dispatched before the plan is whole.
+//! Plans a run: writes the jobs of a manifest to the ledger, page by page. Nothing is dispatched before the
+//! plan is complete.
 
 use anyhow::Context;
 use lockgate::core::cadence::Cadence;
@@ -14,11 +15,11 @@ use crate::program::Manifest;
 use crate::terminal::Progress;
 use crate::times;
 
-/// Jobs planned in one transaction: large enough to be fast, small enough to need little memory.
-pub const CHUNK: usize = 1_000;
+/// Jobs that one transaction plans: large enough to be fast, small enough to need little memory.
+pub const PAGE: usize = 1_000;
 
-/// What a run of this manifest is by default: named after its kind and hour, in the queue of its kind, with the rhythm of the
-/// settings.
+/// Returns the run of a manifest with its defaults: named after its kind and hour, in the queue of its kind,
+/// with the cadence and deadline of the settings.
 ///
 /// # Errors
 /// When the app has no such kind, or the kind is too long for a name.
@@ -33,7 +34,8 @@ pub fn spec(
     let Some(registered) = app.registry.get(&kind) else {
         let known: Vec<String> = app.registry.kinds().map(|(kind, _)| kind.to_string()).collect();
         anyhow::bail!(
-            "no job kind {kind} is registered, so nobody could run these jobs; register it with `App::job` (there are: {})",
+            "the job kind {kind} is not registered, so no worker could run these jobs; register it with `App::job` \
+             (registered: {})",
             known.join(", ")
         );
     };
@@ -51,22 +53,22 @@ pub fn spec(
     })
 }
 
-/// A job of a manifest, charged to its key.
+/// Creates a job of a manifest. Its key is also its tenant.
 ///
 /// # Errors
-/// When the key is no name, or the payload is no JSON.
+/// When the key is not a valid name, or the payload cannot be serialized.
 pub fn job(key: &str, payload: &impl Serialize) -> anyhow::Result<PlannedJob> {
     let payload =
-        serde_json::to_string(payload).with_context(|| format!("cannot write the payload of {key}"))?;
+        serde_json::to_string(payload).with_context(|| format!("cannot serialize the payload of {key}"))?;
     let (key, tenant) = (Key::new(key)?, Tenant::new(key)?);
     Ok(PlannedJob { id: JobId(Uuid::now_v7()), key, tenant, payload })
 }
 
-/// Plans the run. One of the same name that is whole is answered as it is; one whose planning was cut off is taken
-/// up again: the keys that it has are passed over.
+/// Plans the run. If a run of the same name is already planned, it is returned unchanged. If the planning of
+/// that run was interrupted, it continues, and keys that the run already has are skipped.
 ///
 /// # Errors
-/// When the manifest cannot be read, the ledger fails, or the run of that name is another.
+/// When the manifest cannot be read, the ledger fails, or the run of that name is for another hour or kind.
 pub async fn plan(
     lockgate: &Lockgate,
     spec: RunSpec,
@@ -74,8 +76,9 @@ pub async fn plan(
     progress: &Progress,
 ) -> anyhow::Result<Planned> {
     let ledger = &lockgate.engine.ledger;
-    // Read before the run is made: a manifest that is no good from the start leaves no run behind.
-    let mut jobs = next_chunk(manifest).await?;
+    // The first page is read before the run is created, so that a manifest which cannot be read creates no
+    // run.
+    let mut jobs = next_page(manifest).await?;
     let opened = ledger.plan(PlanStep::Open(spec)).await?;
     if opened.existed && opened.run.status != RunStatus::Planning {
         return Ok(opened);
@@ -85,20 +88,20 @@ pub async fn plan(
     while !jobs.is_empty() {
         progress.inc(jobs.len().try_into().unwrap_or(u64::MAX));
         added += ledger.plan(PlanStep::Append { run, jobs }).await?.added;
-        jobs = next_chunk(manifest).await.with_context(|| cut_off(&opened.run.name, added))?;
+        jobs = next_page(manifest).await.with_context(|| interrupted(&opened.run.name, added))?;
     }
     let sealed = ledger.plan(PlanStep::Seal { run }).await?;
     Ok(Planned { existed: opened.existed, added, ..sealed })
 }
 
-/// Counts a manifest without planning it.
+/// Counts the jobs of a manifest without planning them.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the manifest cannot be read.
 pub async fn count(manifest: &mut dyn Manifest, progress: &Progress) -> anyhow::Result<u64> {
     let mut count: u64 = 0;
     loop {
-        let jobs = next_chunk(manifest).await?;
+        let jobs = next_page(manifest).await?;
         if jobs.is_empty() {
             return Ok(count);
         }
@@ -108,27 +111,27 @@ pub async fn count(manifest: &mut dyn Manifest, progress: &Progress) -> anyhow::
     }
 }
 
-/// When the first and the last batch of a run that is not planned yet would be due.
+/// Returns when the first and the last batch of a run would be due. `None` without jobs.
 #[must_use]
 pub fn first_and_last(start: Timestamp, cadence: Cadence, jobs: u64) -> Option<(Timestamp, Timestamp)> {
     (jobs > 0).then(|| (start, start.plus(cadence.span(jobs))))
 }
 
-async fn next_chunk(manifest: &mut dyn Manifest) -> anyhow::Result<Vec<PlannedJob>> {
-    let jobs = manifest.next(CHUNK).await.context("cannot read the manifest")?;
+async fn next_page(manifest: &mut dyn Manifest) -> anyhow::Result<Vec<PlannedJob>> {
+    let jobs = manifest.next(PAGE).await.context("cannot read the manifest")?;
     check(&jobs)?;
     Ok(jobs)
 }
 
-fn cut_off(run: &RunName, added: u64) -> String {
-    format!("planned {added} jobs of {run} and no more (mend the rest and enqueue it again under that name)")
+fn interrupted(run: &RunName, added: u64) -> String {
+    format!("planned only {added} jobs of {run}; correct the input and enqueue it again with --run {run}")
 }
 
 fn check(jobs: &[PlannedJob]) -> Result<(), Problem> {
     match jobs.iter().find(|job| job.payload.len() > MAX_PAYLOAD_BYTES) {
         None => Ok(()),
         Some(job) => Err(Problem::data(format!(
-            "cannot plan {}: its payload has {} bytes, more than {MAX_PAYLOAD_BYTES}; keep the data elsewhere, and a \
+            "cannot plan {}: its payload has {} bytes, more than {MAX_PAYLOAD_BYTES}; store the data elsewhere, and a \
              reference to it in the payload",
             job.key,
             job.payload.len()

@@ -1,6 +1,5 @@
-//! Follows a run to its end: a live display when somebody watches, else a line every few seconds.
-//!
-//! It only reads: a run does not notice whether it is followed.
+//! Follows a run to its end: with a live display on a terminal, else with a line every few seconds. It only
+//! reads.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,17 +14,17 @@ use crate::problem::Problem;
 use crate::terminal::Terminal;
 use crate::times::coarse;
 
-/// Between two looks when somebody watches.
-const WATCHED: Duration = Duration::from_millis(250);
-/// Between two lines when nobody does.
-const UNWATCHED: Duration = Duration::from_secs(5);
-/// How far back the rate looks.
-const WINDOW: Duration = Duration::from_secs(10);
+/// The time between two reads of the run.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The time between two lines when standard error is not a terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// The rate is that of this time.
+const RATE_PERIOD: Duration = Duration::from_secs(10);
 
-/// Follows the run of this name, or id, until every job of it is over.
+/// Follows the run of this name or id until all its jobs are in a terminal state. Returns its summary.
 ///
 /// # Errors
-/// When there is no such run, or the ledger cannot be read.
+/// When the run does not exist, or the ledger cannot be read.
 pub async fn until_settled(
     lockgate: &Lockgate,
     run: &RunName,
@@ -33,58 +32,58 @@ pub async fn until_settled(
 ) -> anyhow::Result<RunSummary> {
     let bar = terminal.progress(run.as_str(), Some(0));
     let mut rate = Rate::default();
-    let mut said: Option<Instant> = None;
+    let mut last_line: Option<Instant> = None;
     loop {
         let summary = read(lockgate, run).await?;
-        rate.see(summary.counts.terminal(), Instant::now());
+        rate.add(summary.counts.terminal(), Instant::now());
         if summary.settled() || summary.run.status == RunStatus::Cancelled {
             return Ok(summary);
         }
         let pools = lockgate.engine.slots.inspect(&PoolQuery::all()).await?;
-        let line = line(&summary, &pools, rate.per_second());
-        if terminal.is_watched() {
+        let progress = describe(&summary, &pools, rate.per_second());
+        if terminal.is_interactive() {
             bar.set(summary.counts.terminal(), summary.counts.total());
-            bar.message(line);
-        } else if said.is_none_or(|at| at.elapsed() >= UNWATCHED) {
-            said = Some(Instant::now());
+            bar.message(progress);
+        } else if last_line.is_none_or(|at| at.elapsed() >= LINE_INTERVAL) {
+            last_line = Some(Instant::now());
             let (done, all) = (summary.counts.terminal(), summary.counts.total());
-            terminal.note(&format!("{run}: {done} of {all}, {}", line.replace('\n', ", ")));
+            terminal.note(&format!("{run}: {done} of {all}, {}", progress.replace('\n', ", ")));
         }
-        tokio::time::sleep(WATCHED).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 async fn read(lockgate: &Lockgate, run: &RunName) -> anyhow::Result<RunSummary> {
     let query = RunQuery { run: Some(run.clone()), ..RunQuery::default() };
-    let found = lockgate.engine.ledger.runs(query).await?.pop();
-    Ok(found.ok_or_else(|| {
-        Problem::not_found(format!("there is no run {:?}; `runs list` names all", run.as_str()))
+    let summary = lockgate.engine.ledger.runs(query).await?.pop();
+    Ok(summary.ok_or_else(|| {
+        Problem::not_found(format!("there is no run {:?}; `runs list` lists all runs", run.as_str()))
     })?)
 }
 
-/// Jobs a second over the last looks, so many that a batch more or less does not show.
+/// Jobs per second in the last [`RATE_PERIOD`], which is long enough to smooth out single batches.
 #[derive(Debug, Default)]
 struct Rate {
-    looks: VecDeque<(Instant, u64)>,
+    reads: VecDeque<(Instant, u64)>,
 }
 
 impl Rate {
-    fn see(&mut self, done: u64, now: Instant) {
-        self.looks.push_back((now, done));
-        while self.looks.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) {
-            self.looks.pop_front();
+    fn add(&mut self, done: u64, now: Instant) {
+        self.reads.push_back((now, done));
+        while self.reads.front().is_some_and(|(at, _)| now.duration_since(*at) > RATE_PERIOD) {
+            self.reads.pop_front();
         }
     }
 
     fn per_second(&self) -> Option<f64> {
-        let ((start, before), (end, after)) = (self.looks.front()?, self.looks.back()?);
+        let ((start, before), (end, after)) = (self.reads.front()?, self.reads.back()?);
         let done = u32::try_from(after.saturating_sub(*before)).unwrap_or(u32::MAX);
         let rate = f64::from(done) / end.duration_since(*start).as_secs_f64();
         rate.is_finite().then_some(rate)
     }
 }
 
-fn line(summary: &RunSummary, pools: &[PoolView], rate: Option<f64>) -> String {
+fn describe(summary: &RunSummary, pools: &[PoolView], rate: Option<f64>) -> String {
     let (run, counts) = (&summary.run, &summary.counts);
     let states = [
         (JobState::Scheduled, counts.scheduled),
@@ -109,16 +108,16 @@ fn line(summary: &RunSummary, pools: &[PoolView], rate: Option<f64>) -> String {
     format!("{pace}\n{status}, batches {}/{batches}, {states}\nslots {slots}", run.batches)
 }
 
-/// How many batches it will have been, as far as is known now.
+/// Returns the expected number of batches.
 fn batches(summary: &RunSummary) -> u64 {
-    let gone = u64::from(summary.run.batches);
-    if summary.run.next_due.is_none() && gone > 0 {
-        return gone;
+    let sent = u64::from(summary.run.batches);
+    if summary.run.next_due.is_none() && sent > 0 {
+        return sent;
     }
-    summary.run.cadence.batches(summary.counts.total()).max(gone)
+    summary.run.cadence.batches(summary.counts.total()).max(sent)
 }
 
-/// Whichever takes longer: the work, or its dispatch.
+/// Estimates the remaining time: that of the jobs or that of the dispatch, whichever is longer.
 fn time_left(summary: &RunSummary, rate: f64) -> String {
     let left = summary.counts.scheduled.saturating_add(summary.counts.enqueued);
     let left_of_batches = batches(summary).saturating_sub(summary.run.batches.into());
@@ -140,16 +139,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_is_that_of_the_last_ten_seconds() {
+    fn rate_is_that_of_the_last_ten_seconds() {
         let (mut rate, start) = (Rate::default(), Instant::now());
-        rate.see(0, start);
+        rate.add(0, start);
         assert_eq!(rate.per_second(), None);
         for second in 1..=60_u64 {
             let done = if second <= 40 { second } else { 40 + (second - 40) * 50 };
-            rate.see(done, start + Duration::from_secs(second));
+            rate.add(done, start + Duration::from_secs(second));
         }
         assert_eq!(rate.per_second(), Some(50.0));
-        rate.see(1_040, start + Duration::from_secs(70));
+        rate.add(1_040, start + Duration::from_secs(70));
         assert_eq!(rate.per_second(), Some(0.0));
     }
 }

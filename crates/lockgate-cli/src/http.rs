@@ -1,10 +1,10 @@
-//! Serves HTTP to anybody who can reach a port, without letting one of them take the process down.
+//! Serves HTTP to untrusted clients that can reach the port. None of them can exhaust the process.
 //!
-//! - A client has [`HttpOptions::header_timeout`] to send the head of a request.
-//! - At most [`HttpOptions::connections`] are open; beyond that, the oldest one that waits for nothing but its client is
-//!   closed for the next. So half-sent requests neither block `/healthz` nor use up file descriptors.
-//! - A request must be addressed to this server: a web page that resolves its own name to 127.0.0.1 is refused, and so is
-//!   a change that a web page asks for.
+//! - A client has [`HttpOptions::header_timeout`] to send the header of a request.
+//! - At most [`HttpOptions::connections`] are open. At that limit, a new connection closes the oldest idle
+//!   one. So half-sent requests neither block `/healthz` nor use up file descriptors.
+//! - A request must be addressed to this server. This refuses a web page whose host name resolves to
+//!   127.0.0.1. A change that a web page requests is refused too.
 
 mod connections;
 mod hosts;
@@ -28,20 +28,22 @@ use tokio_util::task::TaskTracker;
 use connections::{Connection, Connections};
 use hosts::Hosts;
 
-/// The largest head of a request, in bytes.
-const LARGEST_HEAD: usize = 16 * 1024;
+/// The largest header of a request, in bytes.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// The pause after a failure to accept, such as a lack of file descriptors: the next attempt would fail as well.
+/// The pause after a failed accept. An immediate retry would fail again, for example without free file
+/// descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Bounds of a server, and the names it is reached by.
+/// The limits of a server, and its names.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// Host names that requests may be addressed to, besides `localhost` and the server's own addresses; `*` is any.
+    /// Host names that requests may be addressed to, in addition to `localhost` and the server's own
+    /// addresses. `*` allows any name. Default: none.
     pub hosts: Vec<String>,
-    /// The most connections that are open at once. Default 64.
+    /// The most connections that are open at once. Default: 64.
     pub connections: usize,
-    /// How long a client may take to send the head of a request, and to begin the next one. Default 10 s.
+    /// How long a client may take to send the header of a request, or to begin the next one. Default: 10 s.
     pub header_timeout: Duration,
 }
 
@@ -51,7 +53,8 @@ impl Default for HttpOptions {
     }
 }
 
-/// Serves requests until `stop` fires; then lets those under way end, for at most `header_timeout`.
+/// Serves requests until `stop` is cancelled. It then waits for requests in progress, for at most
+/// `header_timeout`.
 ///
 /// # Errors
 /// When the listener has no address.
@@ -64,24 +67,24 @@ pub async fn serve(
     let HttpOptions { hosts, connections, header_timeout } = options;
     let hosts = Hosts::new(listener.local_addr()?.ip(), &hosts);
     let server = Arc::new(Server { router, hosts, header_timeout, stop });
-    let (mut open, tasks) = (Connections::at_most(connections), TaskTracker::new());
+    let (mut open, tasks) = (Connections::with_limit(connections), TaskTracker::new());
     while let Some(accepted) = server.stop.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((stream, _)) => {
                 if let Some(connection) = open.admit() {
-                    tasks.spawn(Arc::clone(&server).see_to(stream, connection));
+                    tasks.spawn(Arc::clone(&server).serve_connection(stream, connection));
                 }
             }
             Err(error) if concerns_one_client(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::warn!(%error, retry_in = ?ACCEPT_PAUSE, "accept failed, retrying");
                 server.stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
             }
         }
     }
     drop(listener);
     tasks.close();
-    // Who still sends the head of a request then is not waited for.
+    // After the timeout, clients that still send a header are disconnected.
     let _ended = tokio::time::timeout(header_timeout, tasks.wait()).await;
     Ok(())
 }
@@ -94,15 +97,15 @@ struct Server {
 }
 
 impl Server {
-    async fn see_to(self: Arc<Self>, stream: TcpStream, connection: Arc<Connection>) {
+    async fn serve_connection(self: Arc<Self>, stream: TcpStream, connection: Arc<Connection>) {
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let (server, connection) = (Arc::clone(&self), Arc::clone(&connection));
-            async move { Ok::<_, Infallible>(server.answer(request, &connection).await) }
+            async move { Ok::<_, Infallible>(server.respond(request, &connection).await) }
         });
         let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.header_timeout).max_buf_size(LARGEST_HEAD);
+        http.timer(TokioTimer::new()).header_read_timeout(self.header_timeout).max_buf_size(MAX_HEADER_BYTES);
         let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
-        // How a connection ends concerns its client alone.
+        // The error of a connection matters only to its client.
         tokio::select! {
             _ = served.as_mut() => return,
             () = connection.closed() => return,
@@ -114,7 +117,7 @@ impl Server {
         }
     }
 
-    async fn answer(&self, request: hyper::Request<Incoming>, connection: &Arc<Connection>) -> Response {
+    async fn respond(&self, request: hyper::Request<Incoming>, connection: &Arc<Connection>) -> Response {
         let _busy = connection.busy();
         if let Err(refusal) = self.hosts.check(&request) {
             return refusal.into_response();

@@ -1,30 +1,34 @@
-//! The operator's kit: a worker's binary is a [`Program`] handed to [`run`], and has all commands.
+//! The operator kit: a worker's binary passes a [`Program`] to [`run`], and gets all commands.
 //!
-//! It holds no SQL and knows no engine: everything goes through the facade and the ports. Read it in this order:
-//! [`program`] (what a worker brings along), [`session`] (what a command is handed), [`terminal`] (the only place that
-//! prints), then one file for each command under `commands/`.
+//! The crate contains no SQL and knows no engine: it uses the facade and the ports. Read it in this order:
+//! [`program`] (what a worker defines), [`context`] (what a command receives), [`terminal`] (the only place
+//! that prints), then `commands/`, with a file for each command.
 
 mod arguments;
 mod commands;
+pub mod context;
 mod endpoints;
 pub mod fanout;
 pub mod follow;
 pub mod http;
 pub mod problem;
-mod procfs;
+pub mod procfs;
 pub mod program;
 mod run;
-pub mod session;
 pub mod signals;
 mod telemetry;
 pub mod terminal;
 pub mod times;
 
 pub use arguments::{duration, examples, number};
+pub use context::CommandContext;
+// The former name, until every worker uses the new one.
+pub use context::CommandContext as Session;
 pub use problem::{Exit, Problem};
 pub use program::{
     About, BackendCount, BackendQuery, Command, Input, Manifest, ManifestRequest, Program, Window,
 };
-pub use run::run;
-pub use session::Session;
-pub use terminal::{Look, Output, Progress, Terminal};
+pub use run::{run, run_only};
+// The former name, until every worker uses the new one.
+pub use terminal::Style as Look;
+pub use terminal::{Output, Progress, Style, Terminal};

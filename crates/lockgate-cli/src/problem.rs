@@ -1,6 +1,6 @@
-//! How a command ends: its exit code, and its error as one line that names the thing and the way out.
+//! The exit code of a command, and its error as one line that names the thing, what was wrong and the remedy.
 //!
-//! It never prints, and no message here spans two lines.
+//! Nothing here prints.
 
 use std::error::Error;
 use std::fmt;
@@ -12,60 +12,61 @@ use lockgate::core::name::NameError;
 use lockgate::distributed::database;
 use lockgate::{ConnectError, EngineError, distributed, embedded};
 
-/// Exit codes, after `sysexits.h`.
+/// Exit codes. From 65 to 78 they are those of `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done.
+    /// The command succeeded.
     Ok = 0,
-    /// The answer is no: an account that does not balance, a command that makes no sense as things stand.
+    /// The check failed, or the current state does not allow the command: an account that does not balance, a
+    /// run that is already finished.
     Negative = 1,
-    /// The command line makes no sense.
+    /// The command line is invalid.
     Usage = 2,
-    /// Input data, or a database, that cannot be read; also a database that was lost while it was open.
+    /// Input data or a database cannot be read, or the database was lost while it was open.
     Data = 65,
-    /// A file, run, job, pool or dead letter that was named is not there.
+    /// A named file, run, job, pool or dead letter does not exist.
     NoInput = 66,
-    /// A store or a server cannot be reached or written to; the same command may go through later.
+    /// A store or a server cannot be reached or written to. The same command may succeed later.
     Unavailable = 69,
-    /// A fault of this program.
+    /// A bug of this program.
     Internal = 70,
-    /// A file cannot be made.
+    /// A file cannot be created.
     CantCreate = 73,
     /// Reading or writing a file failed.
     Io = 74,
-    /// Not allowed.
+    /// Permission denied.
     NoPermission = 77,
-    /// The config has faults.
+    /// The config is faulty.
     Config = 78,
-    /// Stopped at once by a second Ctrl-C.
+    /// Stopped immediately by a second Ctrl-C.
     Interrupted = 130,
-    /// Stopped at once by a second SIGTERM.
+    /// Stopped immediately by a second SIGTERM.
     Terminated = 143,
 }
 
-/// For `--help` and the handbook: codes with their meaning.
+/// The exit codes with their meaning, for `--help` and the documentation.
 pub const EXITS: [(Exit, &str); 13] = [
-    (Exit::Ok, "done; also a worker that was stopped and has drained"),
-    (Exit::Negative, "the answer is no: an account does not balance, or things stand otherwise"),
-    (Exit::Usage, "the command line makes no sense"),
+    (Exit::Ok, "success; also a worker that was stopped and has drained"),
+    (Exit::Negative, "a check failed, or the current state does not allow the command"),
+    (Exit::Usage, "the command line is invalid"),
     (
         Exit::Data,
         "input data or a database cannot be read, or the database was deleted or replaced while open",
     ),
-    (Exit::NoInput, "a file, run, job, pool or dead letter that was named is not there"),
-    (Exit::Unavailable, "a store cannot be reached or written to (locked, disk full); later it may"),
-    (Exit::Internal, "a fault of this program"),
-    (Exit::CantCreate, "a file cannot be made"),
+    (Exit::NoInput, "a named file, run, job, pool or dead letter does not exist"),
+    (Exit::Unavailable, "a store cannot be reached or written to (locked, disk full); try again later"),
+    (Exit::Internal, "a bug of this program"),
+    (Exit::CantCreate, "a file cannot be created"),
     (Exit::Io, "reading or writing a file failed"),
-    (Exit::NoPermission, "not allowed"),
-    (Exit::Config, "the config has faults"),
-    (Exit::Interrupted, "stopped at once by a second Ctrl-C"),
-    (Exit::Terminated, "stopped at once by a second SIGTERM"),
+    (Exit::NoPermission, "permission denied"),
+    (Exit::Config, "the config is faulty"),
+    (Exit::Interrupted, "stopped immediately by a second Ctrl-C"),
+    (Exit::Terminated, "stopped immediately by a second SIGTERM"),
 ];
 
 impl Exit {
-    /// The number.
+    /// Returns the exit code as a number.
     #[must_use]
     pub fn code(self) -> u8 {
         self as u8
@@ -78,7 +79,7 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// An error that knows its exit code.
+/// An error with its exit code.
 #[derive(Debug)]
 pub struct Problem {
     exit: Exit,
@@ -86,32 +87,32 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem: what we were doing, the cause, and the way out, on one line.
+    /// Creates a problem. The message says on one line what we were doing, the cause, and the remedy.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into() }
     }
 
-    /// The command line makes no sense.
+    /// Creates a problem with the command line.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 
-    /// Input data that cannot be read.
+    /// Creates a problem with input data.
     pub fn data(message: impl Into<String>) -> Self {
         Self::new(Exit::Data, message)
     }
 
-    /// Something that was named is not there.
+    /// Creates a problem with something named that does not exist.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(Exit::NoInput, message)
     }
 
-    /// Things stand otherwise.
+    /// Creates a problem with the current state, which does not allow the command.
     pub fn refused(message: impl Into<String>) -> Self {
         Self::new(Exit::Negative, message)
     }
 
-    /// Its exit code.
+    /// Returns the exit code.
     #[must_use]
     pub fn exit(&self) -> Exit {
         self.exit
@@ -126,13 +127,13 @@ impl fmt::Display for Problem {
 
 impl Error for Problem {}
 
-/// The exit code of an error: that of the first cause that has one.
+/// Returns the exit code of an error: that of its first cause that has one, or [`Exit::Internal`].
 #[must_use]
 pub fn exit_of(error: &anyhow::Error) -> Exit {
     error.chain().find_map(exit_of_cause).unwrap_or(Exit::Internal)
 }
 
-/// Whether the same may go through later: a store or a server is away, locked or full.
+/// Whether the same may succeed later: a store or a server is unreachable, locked or full.
 pub(crate) fn is_transient(error: &anyhow::Error) -> bool {
     let transient = |cause: &(dyn Error + 'static)| match cause.downcast_ref::<ConnectError>() {
         Some(error) => error.is_transient(),
@@ -141,7 +142,7 @@ pub(crate) fn is_transient(error: &anyhow::Error) -> bool {
     exit_of(error) == Exit::Unavailable || error.chain().any(transient)
 }
 
-/// An error with its causes, on one line.
+/// Returns an error with its causes, on one line.
 #[must_use]
 pub fn line_of(error: &anyhow::Error) -> String {
     one_line(&chain(error.as_ref()))

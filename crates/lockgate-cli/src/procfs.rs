@@ -1,42 +1,44 @@
-//! What the kernel tells of a process: processor time, memory, threads.
+//! Reads processor time, memory and threads of processes from `/proc`.
 //!
-//! It must never fail a caller: what cannot be read, of a process that has ended say, is `None`.
+//! Nothing here fails: a value that cannot be read, for example because the process has ended, is `None`.
 
 use std::fs;
 use std::time::Duration;
 
-/// A process at one instant.
+/// What a process has used up to now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    /// Processor time, its own and that of children which have ended and were waited for.
-    pub(crate) cpu: Duration,
-    /// Memory in use, in bytes.
-    pub(crate) resident: u64,
+pub struct Usage {
+    /// Processor time of the process, and of its children that have ended and were waited for.
+    pub cpu: Duration,
+    /// Memory in use now, in bytes.
+    pub resident: u64,
     /// The most memory that was in use at once, in bytes.
-    pub(crate) peak: u64,
-    /// Threads.
-    pub(crate) threads: u64,
+    pub peak: u64,
+    /// Threads now.
+    pub threads: u64,
 }
 
 impl Usage {
-    /// Of this process alone.
-    pub(crate) fn own() -> Option<Self> {
+    /// Reads the usage of this process alone.
+    #[must_use]
+    pub fn own() -> Option<Self> {
         read("self").map(|(usage, _)| usage)
     }
 
-    /// Of a process and all below it: a server may have one for each connection. Memory that they share is counted
-    /// for each of them.
-    pub(crate) fn of_tree(pid: u32) -> Option<Self> {
+    /// Reads the usage of a process and all its descendants: a server may have a process for each connection.
+    /// Shared memory is counted for each process.
+    #[must_use]
+    pub fn of_tree(pid: u32) -> Option<Self> {
         let (root, _) = read(&pid.to_string())?;
-        let everybody: Vec<(u32, Self, u32)> = pids()
+        let all: Vec<(u32, Self, u32)> = pids()
             .filter_map(|other| read(&other.to_string()).map(|(usage, parent)| (other, usage, parent)))
             .collect();
         let mut tree = vec![pid];
         let mut sum = root;
-        // Each turn looks for the children of the next one found.
+        // Each iteration adds the children of the next process in the list.
         let mut next = 0;
         while let Some(parent) = tree.get(next).copied() {
-            for (child, usage, _) in everybody.iter().filter(|(_, _, of)| *of == parent) {
+            for (child, usage, _) in all.iter().filter(|(_, _, of)| *of == parent) {
                 tree.push(*child);
                 sum = sum.plus(*usage);
             }
@@ -55,8 +57,9 @@ impl Usage {
     }
 }
 
-/// Files that this process has open.
-pub(crate) fn open_files() -> Option<usize> {
+/// Returns how many files this process has open.
+#[must_use]
+pub fn open_files() -> Option<usize> {
     Some(fs::read_dir("/proc/self/fd").ok()?.count())
 }
 
@@ -65,7 +68,7 @@ fn pids() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// A process, and its parent.
+/// Reads the usage of a process, and its parent.
 fn read(pid: &str) -> Option<(Usage, u32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -77,9 +80,10 @@ fn read(pid: &str) -> Option<(Usage, u32)> {
     Some((Usage { cpu, resident, peak, threads: of("Threads:") }, parent))
 }
 
-/// Ticks of processor time, waited-for children included, and the parent. See proc_pid_stat(5).
+/// Parses the ticks of processor time, with those of children that were waited for, and the parent. See
+/// proc_pid_stat(5).
 fn times(stat: &str) -> Option<(u64, u32)> {
-    // The name stands in brackets, and may hold blanks and brackets itself.
+    // The name is in parentheses, and may itself contain spaces and parentheses.
     let (_, after) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = after.split_whitespace().collect();
     let parent = fields.get(1)?.parse().ok()?;
@@ -97,13 +101,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_blanks_and_brackets_does_not_shift_the_fields() {
+    fn name_with_spaces_and_parentheses_does_not_shift_the_fields() {
         let stat = "7 (a) b (c) S 3 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 5 0 99";
         assert_eq!(times(stat), Some((100, 3)));
     }
 
     #[test]
-    fn this_process_has_memory_and_a_parent_whose_tree_holds_it() {
+    fn tree_of_the_parent_contains_this_process() {
         let own = Usage::own().unwrap();
         assert!(own.peak >= own.resident && own.resident > 0 && own.threads > 0, "{own:?}");
         let (_, parent) = read("self").unwrap();

@@ -1,6 +1,6 @@
-//! What a worker brings along: its jobs, its manifest, its tables, its sections of the config, its own commands.
+//! What a worker defines: its jobs, its manifest, its tables, its sections of the config, its own commands.
 //!
-//! It must never name a worker: what is here holds for all of them.
+//! Nothing here is specific to one worker.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -16,37 +16,40 @@ use lockgate::core::{Fence, KindOptions, LeaseId};
 use lockgate::{App, Kind, Lockgate, PoolName, Tables, Timestamp};
 use serde::Serialize;
 
+use crate::context::CommandContext;
 use crate::problem::{Exit, Problem};
-use crate::session::Session;
 
-/// A worker's program.
+/// The program of a worker.
 #[async_trait]
 pub trait Program: Send + Sync + 'static {
-    /// What it is.
+    /// Returns the name, version and summary of the program.
     fn about(&self) -> About;
 
-    /// Its own sections of the config.
+    /// Returns the program's own sections of the config. Default: none.
     fn sections(&self) -> Vec<Section> {
         Vec::new()
     }
 
-    /// Its own tables, for each engine that it runs on.
+    /// Returns the program's own tables, for each engine that it supports. Default: none.
     fn tables(&self) -> &'static [Tables] {
         &[]
     }
 
-    /// The pools that its jobs use by these settings: they are there from the first command on, not only from the first
-    /// worker on, and the config is warned of others. None: not known.
+    /// Returns the pools that the jobs use with these settings. Every command creates them, and a pool of the
+    /// config that is not among them causes a warning. Empty (the default): not known, so no pool causes a
+    /// warning.
     fn pools(&self, _loaded: &Loaded) -> Vec<PoolName> {
         Vec::new()
     }
 
-    /// The kinds of its jobs: the config is warned of others. None: not known.
+    /// Returns the kinds of the jobs. A kind of the config that is not among them causes a warning. Empty
+    /// (the default): not known, so no kind causes a warning.
     fn kinds(&self) -> Vec<Kind> {
         Vec::new()
     }
 
-    /// The kinds of its jobs with the options that its code gives them, for `config show`. `[kinds.NAME]` is not applied yet.
+    /// Returns the kinds with the options of the code, for `config show`. `[kinds.NAME]` is not applied yet.
+    /// Default: none.
     ///
     /// # Errors
     /// When the program's own section of the config is faulty.
@@ -54,18 +57,27 @@ pub trait Program: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
-    /// Its jobs, and what they share.
+    /// Creates the app: the jobs and the state that they share.
+    ///
+    /// # Errors
+    /// When the program's section of the config or its state is faulty.
     async fn app(&self, lockgate: &Lockgate) -> anyhow::Result<App>;
 
-    /// What `enqueue` fans out over.
+    /// Opens the manifest: the jobs that `enqueue` plans.
+    ///
+    /// # Errors
+    /// When the manifest cannot be read.
     async fn manifest(
         &self,
         lockgate: &Lockgate,
         request: ManifestRequest,
     ) -> anyhow::Result<Box<dyn Manifest>>;
 
-    /// What the backend behind this pool has counted by itself, for `slots audit`. `None`: it does not count, or it is another
-    /// pool's.
+    /// Reads what the backend of this pool counted itself, for `slots audit`. `None` (the default): the
+    /// backend does not count, or the pool protects another backend.
+    ///
+    /// # Errors
+    /// When the backend cannot be asked. The audit then judges without its count.
     async fn backend_count(
         &self,
         _lockgate: &Lockgate,
@@ -74,102 +86,111 @@ pub trait Program: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Its own commands. In `--help` they come before the kit's.
+    /// Returns the program's own commands. In `--help` they come before those of the kit. Default: none.
     fn commands(&self) -> Vec<Box<dyn Command>> {
         Vec::new()
     }
 }
 
-/// What a program is, for `--help` and `--version`.
+/// The description of a program, for `--help` and `--version`.
 #[derive(Debug, Clone, Copy)]
 pub struct About {
-    /// The name of its binary.
+    /// The name of the binary.
     pub name: &'static str,
-    /// Its version.
+    /// The version, such as that of its package.
     pub version: &'static str,
-    /// What it does, in a sentence.
+    /// What it does, in one imperative sentence without a full stop.
     pub summary: &'static str,
-    /// Command lines to begin with, each with what it does: `("demo", "the whole story in a minute")`.
+    /// Example command lines without the binary, each with what it does: `("demo", "a tour of one minute")`.
     pub examples: &'static [(&'static str, &'static str)],
 }
 
-/// What a backend is to count: only the work of these executions. Other systems may use the same backend, and their work says
-/// nothing about this pool.
+/// What a backend counts: only the work of these executions. Other systems may use the same backend, and
+/// their work says nothing about this pool.
 #[derive(Debug, Clone, Copy)]
 pub struct BackendQuery<'a> {
-    /// The pool in front of the backend.
+    /// The pool that protects the backend.
     pub pool: &'a PoolName,
-    /// When the executions were granted and ended, by the clock of the slot store. The backend's own clock may differ.
+    /// When the executions were granted and ended, by the clock of the slot store. The backend's own clock
+    /// may differ.
     pub window: Window,
-    /// The leases of the pool with their fences. The lease of a job has the job's id.
+    /// The leases of the pool with their fences. The id of a lease is that of its job.
     pub executions: &'a HashSet<(LeaseId, Fence)>,
 }
 
-/// From when to when, in the time of a server.
+/// A range of time, by the clock of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// From here.
+    /// The start, inclusive.
     pub from: Timestamp,
-    /// To here.
+    /// The end, inclusive.
     pub to: Timestamp,
 }
 
-/// What a protected backend has counted by itself.
+/// What a protected backend counted itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BackendCount {
-    /// Who says so, such as `system.query_log of ClickHouse`.
+    /// Where the counts come from, such as `system.query_log of ClickHouse`.
     pub source: String,
-    /// The most that is certain to have run at once; more than that may have. Never too much: it is held against the pool.
+    /// A lower bound of the most executions that ran at once. It must not be too high: a count above the
+    /// slots fails the audit.
     pub peak: u64,
-    /// How many it refused because it had too much to do.
+    /// Executions that the backend refused because it was overloaded.
     pub refused: u64,
 }
 
-/// Which jobs a manifest is to hold.
+/// Which jobs a manifest contains.
 #[derive(Debug, Clone)]
 pub struct ManifestRequest {
-    /// The hour that they are for.
+    /// The hour that the jobs are for.
     pub as_of: Timestamp,
-    /// Whom they are about; `None`: all that the program knows of.
+    /// The keys of the jobs, one per line. `None`: all that the program knows.
     pub keys: Option<Input>,
 }
 
-/// The jobs of a run, chunk by chunk, so that any number of them needs little memory.
+/// The jobs of a run. They are read page by page, so that any number of them needs little memory.
 #[async_trait]
 pub trait Manifest: Send {
-    /// The type of its jobs.
+    /// Returns the kind of the jobs.
     fn kind(&self) -> Kind;
 
-    /// The next jobs, at most `most`; empty at the end. The order is the order of their batches.
+    /// Returns the next jobs, at most `most`; none at the end. Their order is the order of their batches.
+    ///
+    /// # Errors
+    /// When the manifest cannot be read, or a job of it is invalid.
     async fn next(&mut self, most: usize) -> anyhow::Result<Vec<PlannedJob>>;
 }
 
-/// A command of the program.
+/// A command of a program.
 #[async_trait]
 pub trait Command: Send + Sync {
-    /// Its name, arguments and help.
+    /// Returns the name, arguments and help of the command.
     fn spec(&self) -> clap::Command;
 
-    /// Carries it out.
-    async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit>;
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When it fails. The exit code is that of the first cause that has one.
+    async fn run(&self, matches: &ArgMatches, context: &CommandContext) -> anyhow::Result<Exit>;
 
-    /// Whether it needs a config without faults. A command that does not is handed the defaults in place of a faulty one.
+    /// Whether the command needs a valid config. Default: yes. A command that needs none gets the defaults
+    /// when the config is faulty.
     fn needs_settings(&self) -> bool {
         true
     }
 }
 
-/// A file, or standard input: what a user writes as `FILE|-`.
+/// A file or standard input: what a user writes as `FILE|-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// `-`
+    /// Standard input, written `-`.
     Stdin,
-    /// A file.
+    /// A file with this path.
     File(PathBuf),
 }
 
 impl Input {
-    /// As people call it.
+    /// Returns the name for messages.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -178,7 +199,8 @@ impl Input {
         }
     }
 
-    /// Whether it is a file that can be read more than once: no pipe, no process substitution, no device.
+    /// Whether the input can be read more than once: it is a file, and no pipe, process substitution or
+    /// device.
     #[must_use]
     pub fn is_regular_file(&self) -> bool {
         match self {
@@ -187,10 +209,10 @@ impl Input {
         }
     }
 
-    /// Opens it for reading.
+    /// Opens the input for reading.
     ///
     /// # Errors
-    /// When there is no such file, or it cannot be read.
+    /// When the file does not exist or cannot be read.
     pub fn open(&self) -> Result<Box<dyn BufRead + Send>, Problem> {
         match self {
             Self::Stdin => Ok(Box::new(BufReader::new(stdin()))),
@@ -215,7 +237,7 @@ impl Input {
     }
 }
 
-// Not from a text: a path need not be UTF-8.
+// From `OsString`, because a path need not be UTF-8.
 impl From<OsString> for Input {
     fn from(path: OsString) -> Self {
         if path == "-" { Self::Stdin } else { Self::File(PathBuf::from(path)) }

@@ -1,6 +1,4 @@
-//! SIGINT and SIGTERM: the first asks for a drain, the second ends the process at once.
-//!
-//! It never ends a process that was asked to stop only once.
+//! SIGINT and SIGTERM: the first starts a drain, the second ends the process immediately.
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,17 +8,17 @@ use tokio_util::task::TaskTracker;
 use crate::problem::Exit;
 use crate::terminal::Terminal;
 
-/// A token that the first signal cancels. After the second, nothing is waited for: what the process held comes back
-/// when its leases expire.
+/// Returns a token that the first signal cancels. The second signal ends the process without a drain; its
+/// slots become free when its leases expire.
 ///
 /// # Errors
-/// When this process cannot listen to signals.
+/// When signal handlers cannot be installed.
 pub fn drain_on_signal(terminal: &Terminal) -> anyhow::Result<CancellationToken> {
-    let doing = "cannot listen to signals";
+    let doing = "cannot install signal handlers";
     let interrupts = signal(SignalKind::interrupt()).context(doing)?;
     let terminations = signal(SignalKind::terminate()).context(doing)?;
     let stop = CancellationToken::new();
-    // Ends with the process: a drain must not wait for a second signal.
+    // This task is not waited for: a drain must not wait for a second signal.
     TaskTracker::new().spawn(listen(interrupts, terminations, stop.clone(), terminal.clone()));
     Ok(stop)
 }
@@ -32,7 +30,7 @@ async fn listen(
     terminal: Terminal,
 ) {
     next(&mut interrupts, &mut terminations).await;
-    terminal.note("stopping: running jobs finish, nothing new is taken; a second signal stops at once");
+    terminal.note("stopping: running jobs finish, no new job starts; a second signal stops immediately");
     stop.cancel();
     let exit = next(&mut interrupts, &mut terminations).await;
     std::process::exit(exit.code().into());

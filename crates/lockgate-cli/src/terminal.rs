@@ -1,12 +1,12 @@
-//! The terminal: the only place that prints. Data goes to standard output, everything else to standard error.
+//! The only place that prints. Data goes to standard output, everything else to standard error.
 //!
-//! Much of what is printed came from outside: kinds, keys, reasons and payloads of messages. Everything here is made
-//! printable on its way out, so that a new table or message is safe by default.
+//! Kinds, keys, reasons and payloads are untrusted text. This module replaces control characters in
+//! everything it prints, so that a new table or message is safe by default.
 //!
-//! A reader that went away (`| head`) ends nothing: what it no longer reads is not written.
+//! A reader that closes the pipe (`| head`) causes no error.
 
 mod escape;
-mod progress;
+mod stderr;
 mod table;
 
 use std::fmt::Write as _;
@@ -16,42 +16,44 @@ use anyhow::Context;
 use lockgate::core::text::{printable, printable_lines};
 use serde::Serialize;
 
-pub(crate) use progress::Beside;
-pub use progress::Progress;
+pub use stderr::Progress;
+pub(crate) use stderr::Stderr;
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// As text and tables, for people.
     #[default]
     Table,
-    /// For programs: one JSON document with a `schema_version`.
+    /// As one JSON document with a `schema_version`, for programs.
     Json,
 }
 
-/// The version of the JSON documents: it grows when a name changes its meaning or goes away.
+/// The version of the JSON documents. It increases when a name changes its meaning or is removed.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// The width when there is no terminal to ask.
+/// The width when standard output is not a terminal, in columns.
 const WIDTH: u16 = 80;
 
-/// The terminal.
+/// Standard output and standard error of this process.
 #[derive(Debug, Clone)]
 pub struct Terminal {
     output: Output,
-    look: Look,
-    watched: bool,
-    beside: Beside,
+    style: Style,
+    /// Whether standard error is a terminal.
+    interactive: bool,
+    stderr: Stderr,
 }
 
-/// How text for people is to look.
+/// How text for people is formatted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
-    /// Columns.
+pub struct Style {
+    /// The width, in columns.
     pub width: u16,
     /// Whether colours may be used.
     pub colour: bool,
-    /// Whether cells of tables are cut to the width: only on a terminal, so that a pipe gets every name whole.
+    /// Whether cells of tables are truncated to the width. Only on a terminal, so that a pipe gets every name
+    /// in full.
     pub cut: bool,
 }
 
@@ -63,54 +65,54 @@ struct Versioned<'a, T> {
 }
 
 impl Terminal {
-    /// The terminal of this process.
+    /// Creates the terminal of this process.
     #[must_use]
     pub fn new(output: Output) -> Self {
         let colour = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
         let cut = io::stdout().is_terminal();
         let width = if cut { table::terminal_width().unwrap_or(WIDTH) } else { WIDTH };
-        let watched = io::stderr().is_terminal();
-        Self { output, look: Look { width, colour, cut }, watched, beside: Beside::new(watched) }
+        let interactive = io::stderr().is_terminal();
+        Self { output, style: Style { width, colour, cut }, interactive, stderr: Stderr::new(interactive) }
     }
 
-    /// How data is printed.
+    /// Returns how data is printed.
     #[must_use]
     pub fn output(&self) -> Output {
         self.output
     }
 
-    /// How text for people is to look.
+    /// Returns how text for people is formatted.
     #[must_use]
-    pub fn look(&self) -> Look {
-        self.look
+    pub fn style(&self) -> Style {
+        self.style
     }
 
-    /// Whether somebody watches standard error.
+    /// Whether standard error is a terminal.
     #[must_use]
-    pub fn is_watched(&self) -> bool {
-        self.watched
+    pub fn is_interactive(&self) -> bool {
+        self.interactive
     }
 
-    /// Prints data: as one JSON document, or as `human` words it.
+    /// Prints data: as one JSON document, or as the text that `human` returns.
     ///
     /// # Errors
-    /// When it cannot be written. A reader that went away is no error.
-    pub fn show<T: Serialize>(&self, data: &T, human: impl FnOnce(&Look) -> String) -> anyhow::Result<()> {
+    /// When standard output cannot be written to. A closed pipe is no error.
+    pub fn show<T: Serialize>(&self, data: &T, human: impl FnOnce(&Style) -> String) -> anyhow::Result<()> {
         let text = match self.output {
-            Output::Table => escape::all_but_colours(&human(&self.look)),
+            Output::Table => escape::all_but_colours(&human(&self.style)),
             Output::Json => {
                 let text = serde_json::to_string_pretty(&Versioned { schema_version: SCHEMA_VERSION, data });
-                escape::json(&text.context("cannot write the answer as JSON")?)
+                escape::json(&text.context("cannot serialize the output as JSON")?)
             }
         };
         self.print(&text)
     }
 
-    /// Prints text unchanged, whatever the output: a script, a file for a redirection. It must hold nothing that came from
-    /// outside.
+    /// Prints text unchanged, whatever the output: a script, or a file for a redirection. The text must not
+    /// contain untrusted text.
     ///
     /// # Errors
-    /// When it cannot be written. A reader that went away is no error.
+    /// When standard output cannot be written to. A closed pipe is no error.
     pub fn print(&self, text: &str) -> anyhow::Result<()> {
         let mut out = anstream::stdout().lock();
         let text = text.trim_end_matches('\n');
@@ -122,13 +124,13 @@ impl Terminal {
         }
     }
 
-    /// Says something on standard error that is no data.
+    /// Prints a line that is no data to standard error.
     pub fn note(&self, text: &str) {
-        // Nobody is left to be told when this fails.
-        let _unheard = self.beside().write_all(format!("{}\n", printable_lines(text)).as_bytes());
+        // A failure cannot be reported: standard error itself failed.
+        let _ignored = self.stderr().write_all(format!("{}\n", printable_lines(text)).as_bytes());
     }
 
-    /// Says on one line why a command failed.
+    /// Prints on one line why a command failed.
     pub fn error(&self, message: &str, exit: u8) {
         let line = match self.output {
             Output::Table => format!("error: {}", printable(message)),
@@ -142,20 +144,22 @@ impl Terminal {
         self.note(&line);
     }
 
-    /// Where text goes that must not run through a bar.
-    pub(crate) fn beside(&self) -> Beside {
-        self.beside.clone()
+    /// Returns standard error, for text that must not break a progress bar.
+    pub(crate) fn stderr(&self) -> Stderr {
+        self.stderr.clone()
     }
 
-    /// A bar on standard error, when somebody watches. `total` is `None` when nobody knows.
+    /// Creates a progress bar, which is drawn when standard error is a terminal. `total` is `None` when it is
+    /// not known.
     #[must_use]
     pub fn progress(&self, what: &str, total: Option<u64>) -> Progress {
-        self.beside.bar(what, total)
+        self.stderr.bar(what, total)
     }
 }
 
-impl Look {
-    /// Returns a table of one line for each row. On a terminal cells are cut to its width; elsewhere they are whole.
+impl Style {
+    /// Returns a table with a line for each row. On a terminal it is truncated to the width; elsewhere every
+    /// cell is complete.
     #[must_use]
     pub fn table<const N: usize>(
         &self,
@@ -166,8 +170,8 @@ impl Look {
         table::render(width, &headers, rows.into_iter().map(Vec::from))
     }
 
-    /// Returns names with values, one a line, the values aligned. A value of several lines is indented, so that it cannot
-    /// pass for another name.
+    /// Returns a line for each name with its value, the values aligned. Further lines of a value are
+    /// indented, so that they cannot be mistaken for another name.
     #[must_use]
     pub fn pairs<N: AsRef<str>>(&self, pairs: &[(N, String)]) -> String {
         let widest = pairs.iter().map(|(name, _)| name.as_ref().len()).max().unwrap_or(0);

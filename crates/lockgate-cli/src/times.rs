@@ -1,4 +1,5 @@
-//! Times as people write and read them: RFC 3339 in UTC, hours, `now`, `+10m`. The only place that reads a clock.
+//! Formats and parses times and durations: RFC 3339 in UTC, hours, `now`, `+10m`. The only place that reads a
+//! clock.
 
 use std::time::Duration;
 
@@ -6,13 +7,14 @@ use jiff::tz::TimeZone;
 use lockgate::Timestamp;
 use lockgate::settings::durations;
 
-/// Now, by this host's clock. What is decided by time, the stores decide by theirs.
+/// Returns the current time of this host. It is only for display and input: the stores decide by their own
+/// clocks.
 #[must_use]
 pub fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
 }
 
-/// `2026-11-22T09:50:03Z`, with milliseconds when there are any.
+/// Formats a time as `2026-11-22T09:50:03Z`, with milliseconds unless they are 0.
 #[must_use]
 pub fn rfc3339(time: Timestamp) -> String {
     match jiff::Timestamp::from_millisecond(time.0) {
@@ -21,7 +23,7 @@ pub fn rfc3339(time: Timestamp) -> String {
     }
 }
 
-/// `2026-11-22T09`: the hour that holds this instant.
+/// Formats the hour that contains this time, as `2026-11-22T09`.
 #[must_use]
 pub fn hour_name(time: Timestamp) -> String {
     match jiff::Timestamp::from_millisecond(time.0) {
@@ -30,8 +32,8 @@ pub fn hour_name(time: Timestamp) -> String {
     }
 }
 
-/// Formats a duration to the second from a minute on, to the millisecond below, and to the microsecond below a millisecond:
-/// `1m 30s`, `250ms`, `40us`. Only a duration of zero is `0s`.
+/// Formats a duration: `1m 30s`, `250ms`, `40us`. It is precise to the second from a minute on, to the
+/// millisecond from a millisecond on, else to the microsecond. Below a microsecond it is `0s`.
 #[must_use]
 pub fn human(duration: Duration) -> String {
     let unit = match duration {
@@ -39,26 +41,27 @@ pub fn human(duration: Duration) -> String {
         long if long >= Duration::from_millis(1) => Duration::from_millis(1),
         _ => Duration::from_micros(1),
     };
-    humantime::format_duration(whole(duration, unit)).to_string()
+    humantime::format_duration(round_down(duration, unit)).to_string()
 }
 
-/// Formats a duration to the second, and below a second to the millisecond: ages and estimates, which change while they are read.
+/// Formats an age or an estimate, which needs less precision: to the second, and below a second to the
+/// millisecond.
 #[must_use]
 pub fn coarse(duration: Duration) -> String {
     let second = Duration::from_secs(1);
-    human(if duration >= second { whole(duration, second) } else { duration })
+    human(if duration >= second { round_down(duration, second) } else { duration })
 }
 
-/// The duration without what is less than a unit.
-fn whole(duration: Duration, unit: Duration) -> Duration {
+/// Rounds a duration down to a multiple of the unit.
+fn round_down(duration: Duration, unit: Duration) -> Duration {
     let rest = duration.as_nanos().checked_rem(unit.as_nanos()).unwrap_or(0);
     duration.saturating_sub(Duration::from_nanos(u64::try_from(rest).unwrap_or(0)))
 }
 
-/// The longest delay between batches.
+/// The longest delay between batches that a flag accepts.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A time as it is given: RFC 3339, `now`, or `+10m` from now.
+/// Parses a time: RFC 3339, `now`, or `+10m` for ten minutes from now.
 ///
 /// # Errors
 /// When the text is none of these.
@@ -75,7 +78,7 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
     Ok(Timestamp(time.as_millisecond()))
 }
 
-/// An hour as it is given: `2026-11-22T09`, RFC 3339 on the hour, or `now` for the hour that holds now.
+/// Parses an hour: `2026-11-22T09`, RFC 3339 on the hour, or `now` for the current hour.
 ///
 /// # Errors
 /// When the text is none of these.
@@ -83,19 +86,19 @@ pub fn parse_hour(text: &str) -> Result<Timestamp, String> {
     if text == "now" {
         return Ok(now().hour());
     }
-    let wrong =
+    let invalid =
         || format!("{text:?} is not an hour; write 2026-11-22T09 (UTC), RFC 3339 on the hour, or now");
     let short = text.len() == "2026-11-22T09".len() && !text.ends_with('Z');
     let full = if short { format!("{text}:00:00Z") } else { text.to_owned() };
-    let time = full.parse::<jiff::Timestamp>().map_err(|_| wrong())?;
+    let time = full.parse::<jiff::Timestamp>().map_err(|_| invalid())?;
     let time = Timestamp(time.as_millisecond());
-    if time.hour() == time { Ok(time) } else { Err(wrong()) }
+    if time.hour() == time { Ok(time) } else { Err(invalid()) }
 }
 
-/// A duration as it is given: `2s`.
+/// Parses a duration, such as `2s`.
 ///
 /// # Errors
-/// When the text is none.
+/// When the text is not a duration.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     durations::parse(text)
 }
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hour_is_read_in_both_forms_and_written_in_the_short_one() {
+    fn hour_is_parsed_in_both_forms_and_printed_in_the_short_one() {
         let hour = parse_hour("2026-11-22T09").unwrap();
         assert_eq!(parse_hour("2026-11-22T09:00:00Z"), Ok(hour));
         assert_eq!(parse_hour("2026-11-22T10:00:00+01:00"), Ok(hour));
@@ -114,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hour_is_refused_with_the_way_out() {
+    fn invalid_hour_is_refused_with_the_remedy() {
         for text in ["", "9", "2026-11-22", "2026-11-22T25", "2026-11-22T09:30:00Z", "2026-13-22T09", "now!"]
         {
             assert!(parse_hour(text).unwrap_err().contains("2026-11-22T09 (UTC)"), "{text}");
@@ -122,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_duration_of_zero_is_printed_as_zero() {
+    fn duration_is_printed_with_the_precision_of_its_size() {
         for (nanos, exact, round) in [
             (0, "0s", "0s"),
             (40_700, "40us", "40us"),
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_may_be_given_from_now() {
+    fn time_is_parsed_relative_to_now() {
         let later = parse_time("+10m").unwrap();
         let wait = later.since(now());
         assert!(wait <= Duration::from_secs(600) && wait > Duration::from_secs(590), "{wait:?}");

@@ -1,6 +1,5 @@
-//! `completions`: a shell's script for completing this program's command line.
-//!
-//! It must never need a config or a database.
+//! `completions`: prints a script that completes command lines in a shell. It needs no config and no
+//! database.
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches};
@@ -8,15 +7,15 @@ use clap_complete::Shell;
 
 use crate::Exit;
 use crate::arguments::{self, examples};
+use crate::context::CommandContext;
 use crate::program::Command;
-use crate::session::Session;
 
-/// `completions`
+/// The command `completions`.
 pub(crate) struct Completions;
 
 #[derive(Debug, Args)]
-struct Arguments {
-    /// The shell
+struct CompletionsArgs {
+    /// The shell to complete command lines in
     shell: Shell,
 }
 
@@ -24,10 +23,10 @@ struct Arguments {
 impl Command for Completions {
     fn spec(&self) -> clap::Command {
         let command =
-            clap::Command::new("completions").about("Prints a script that completes commands in a shell");
-        Arguments::augment_args(command).before_help(examples(&[(
+            clap::Command::new("completions").about("Print a script that completes command lines in a shell");
+        CompletionsArgs::augment_args(command).before_help(examples(&[(
             "{bin} completions bash > ~/.local/share/bash-completion/completions/{bin}",
-            "for bash, from the next shell on",
+            "install for bash; a new shell uses it",
         )]))
     }
 
@@ -35,13 +34,13 @@ impl Command for Completions {
         false
     }
 
-    async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
-        let Arguments { shell } = Arguments::from_arg_matches(matches)?;
-        let program = session.program();
+    async fn run(&self, matches: &ArgMatches, context: &CommandContext) -> anyhow::Result<Exit> {
+        let CompletionsArgs { shell } = CompletionsArgs::from_arg_matches(matches)?;
+        let program = context.program();
         let mut spec = arguments::spec(program, &super::all(program));
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut spec, program.about().name, &mut script);
-        session.terminal().print(&String::from_utf8(script)?)?;
+        context.terminal().print(&String::from_utf8(script)?)?;
         Ok(Exit::Ok)
     }
 }

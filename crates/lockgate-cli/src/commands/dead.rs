@@ -1,9 +1,9 @@
-//! `dead`: messages that nobody could handle, kept for a person; shown, put back, or thrown away.
+//! `dead`: lists, shows, replays and drops dead letters: messages that no worker could process.
 //!
-//! It must never end one that was not named, nor more than one was asked to.
+//! Only dead letters that were named, or all with `--all`, are replayed or dropped.
 
-mod end;
 mod read;
+mod resolve;
 
 use anyhow::Context;
 use async_trait::async_trait;
@@ -12,29 +12,29 @@ use lockgate::core::dead::{DeadLetter, DeadQuery, DeadReason, Resolution};
 use lockgate::{Lockgate, QueueName};
 
 use crate::arguments::examples;
+use crate::context::CommandContext;
 use crate::program::Command;
-use crate::session::Session;
 use crate::{Exit, Problem};
 
-/// `dead`
+/// The command `dead`.
 pub(crate) struct Dead;
 
 #[derive(Debug, Subcommand)]
-enum Arguments {
-    /// Shows the dead letters, the oldest first
-    List(read::List),
-    /// Shows one dead letter with its body
-    Show(read::Show),
-    /// Puts dead letters back into their queue, as they came
-    Replay(end::Replay),
-    /// Throws dead letters away
-    Drop(end::Forget),
+enum DeadCommand {
+    /// List the dead letters, the oldest first
+    List(read::ListArgs),
+    /// Show one dead letter with its body
+    Show(read::ShowArgs),
+    /// Put dead letters back into their queue unchanged
+    Replay(resolve::ReplayArgs),
+    /// Delete dead letters
+    Drop(resolve::DropArgs),
 }
 
-/// Where dead letters are looked for.
+/// The queues whose dead letters a command reads.
 #[derive(Debug, Args)]
-struct Where {
-    /// Only of this queue; by default of all queues of this program's jobs
+struct QueueArgs {
+    /// Only dead letters of this queue [default: all queues of this program's jobs]
     #[arg(long, value_name = "QUEUE")]
     queue: Option<QueueName>,
 }
@@ -42,65 +42,65 @@ struct Where {
 #[async_trait]
 impl Command for Dead {
     fn spec(&self) -> clap::Command {
-        let command =
-            clap::Command::new("dead").about("Shows messages that nobody could handle, and ends them");
-        Arguments::augment_subcommands(command)
+        let spec = clap::Command::new("dead")
+            .about("List, show, replay and drop messages that no worker could process");
+        DeadCommand::augment_subcommands(spec)
             .subcommand_required(true)
             .arg_required_else_help(true)
             .before_help(examples(&[
-                ("{bin} dead list", "what lies there, and why"),
-                ("{bin} dead show 17", "one of them, with its body"),
-                ("{bin} dead replay --all --reason unknown-kind", "again, now that a worker knows the kind"),
-                ("{bin} dead drop 17 18", "nobody needs these"),
+                ("{bin} dead list", "all dead letters, with their reasons"),
+                ("{bin} dead show 17", "one dead letter, with its body"),
+                ("{bin} dead replay --all --reason unknown-kind", "retry them after deploying a worker that knows the kind"),
+                ("{bin} dead drop 17 18", "delete two dead letters"),
             ]))
             .after_help(
-                "Here are messages that no worker could make a job of. A job that is out of attempts has failed, and \
-                 is a job\nstill: `jobs list --state failed` shows those, `jobs retry JOB` and `runs retry RUN --state \
-                 failed` run them again.",
+                "A dead letter is a message that no worker could read as a job.\nA job that has used all its attempts is \
+                 not a dead letter but a failed job: `jobs list --state failed` lists those, `jobs retry JOB` and \
+                 `runs retry RUN` retry them.",
             )
     }
 
-    async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
-        match Arguments::from_arg_matches(matches)? {
-            Arguments::List(list) => list.run(session).await,
-            Arguments::Show(show) => show.run(session).await,
-            Arguments::Replay(replay) => end::run(session, replay.check()?, Resolution::Replay).await,
-            Arguments::Drop(forget) => end::run(session, forget.check()?, Resolution::Drop).await,
+    async fn run(&self, matches: &ArgMatches, context: &CommandContext) -> anyhow::Result<Exit> {
+        match DeadCommand::from_arg_matches(matches)? {
+            DeadCommand::List(list) => list.run(context).await,
+            DeadCommand::Show(show) => show.run(context).await,
+            DeadCommand::Replay(replay) => resolve::run(context, replay.check()?, Resolution::Replay).await,
+            DeadCommand::Drop(drop) => resolve::run(context, drop.check()?, Resolution::Drop).await,
         }
     }
 }
 
-impl Where {
-    /// The queue that was named, or all of the program's jobs.
-    async fn queues(&self, session: &Session) -> anyhow::Result<Vec<QueueName>> {
+impl QueueArgs {
+    /// Returns the queue of the flag, or all queues of the program's jobs.
+    async fn queues(&self, context: &CommandContext) -> anyhow::Result<Vec<QueueName>> {
         if let Some(queue) = &self.queue {
             return Ok(vec![queue.clone()]);
         }
-        let lockgate = session.lockgate().await?;
-        let app = session.program().app(lockgate).await;
+        let lockgate = context.lockgate().await?;
+        let app = context.program().app(lockgate).await;
         Ok(app
-            .context("cannot tell the queues of this program's jobs (--queue names one)")?
+            .context("cannot determine the queues of this program's jobs; give one with --queue")?
             .registry
             .queues())
     }
 }
 
-/// The dead letter of this id, with its body; it must be there, in one queue only.
+/// Returns the dead letter of this id with its body. It must exist in exactly one queue.
 async fn find(lockgate: &Lockgate, queues: &[QueueName], id: &str) -> anyhow::Result<DeadLetter> {
-    let mut found = Vec::new();
+    let mut letters = Vec::new();
     for queue in queues {
         let query = DeadQuery { queue: queue.clone(), id: Some(id.to_owned()), limit: 1 };
-        found.extend(lockgate.engine.broker.dead(query).await?);
+        letters.extend(lockgate.engine.broker.dead(query).await?);
     }
-    match (found.pop(), found.is_empty()) {
+    match (letters.pop(), letters.is_empty()) {
         (Some(letter), true) => Ok(letter),
         (Some(letter), false) => Err(Problem::usage(format!(
-            "there are dead letters {id} of several queues; say which with --queue, such as --queue {}",
+            "several queues have a dead letter {id}; choose one with --queue, such as --queue {}",
             letter.queue
         ))
         .into()),
         (None, _) => {
-            Err(Problem::not_found(format!("there is no dead letter {id:?}; `dead list` names them")).into())
+            Err(Problem::not_found(format!("there is no dead letter {id:?}; `dead list` lists them")).into())
         }
     }
 }
@@ -109,6 +109,6 @@ fn parse_reason(text: &str) -> Result<DeadReason, Problem> {
     let words = DeadReason::ALL.map(DeadReason::as_str);
     match DeadReason::of(text) {
         reason if reason.as_str() == text => Ok(reason),
-        _ => Err(Problem::usage(format!("{text:?} is not a reason; one of {}", words.join(", ")))),
+        _ => Err(Problem::usage(format!("{text:?} is not a reason; use one of {}", words.join(", ")))),
     }
 }

@@ -1,6 +1,4 @@
-//! `enqueue`: plans a run, durably, and returns. The batches go out by themselves, from any worker.
-//!
-//! It must never dispatch: a plan that is not whole is worth nothing.
+//! `enqueue`: plans a run and returns when the plan is durable. Any worker then dispatches its batches.
 
 use std::time::Duration;
 
@@ -16,55 +14,55 @@ use serde::Serialize;
 use super::runs::find;
 use super::views::{RunView, cadence, ms, none};
 use crate::arguments::{duration, examples, number};
+use crate::context::CommandContext;
 use crate::program::{Command, Input, Manifest, ManifestRequest};
-use crate::session::Session;
 use crate::times::{DAY, parse_hour, parse_time, rfc3339};
 use crate::{Exit, fanout, follow};
 
-/// `enqueue`
+/// The command `enqueue`.
 pub(crate) struct Enqueue;
 
 #[derive(Debug, Args)]
-struct Arguments {
-    /// Name of the run; by default its kind and hour. The same name again answers with the run that exists
+struct EnqueueArgs {
+    /// Name of the run [default: its kind and hour]; an existing run of this name is shown instead
     #[arg(long, value_name = "NAME")]
     run: Option<RunName>,
 
-    /// Jobs dispatched together; by default runs.batch_size of the config
+    /// Jobs dispatched together [default: runs.batch_size of the config]
     #[arg(long, value_name = "N", value_parser = number(1, MAX_BATCH_SIZE))]
     batch_size: Option<u32>,
 
-    /// Time from one batch to the next, such as 2s; by default runs.batch_delay of the config
+    /// Time from one batch to the next, such as 2s [default: runs.batch_delay of the config]
     #[arg(long, value_name = "DURATION", value_parser = duration(Duration::ZERO, DAY))]
     batch_delay: Option<Duration>,
 
-    /// Whom the jobs are about, one a line, instead of all: a file, or - for standard input
+    /// Plan jobs only for these keys, one per line: a file, or - for standard input
     #[arg(long, value_name = "FILE|-")]
     orgs: Option<Input>,
 
-    /// When the first batch is due: RFC 3339, now, or +10m; by default as soon as the plan is whole
+    /// When the first batch is due: RFC 3339, now, or +10m [default: when the plan is complete]
     #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     start_at: Option<Timestamp>,
 
-    /// The hour that the run is for: 2026-11-22T09 (UTC), or now
+    /// Hour that the run is for: 2026-11-22T09 (UTC), or now
     #[arg(long, value_name = "HOUR", value_parser = parse_hour, default_value = "now")]
     as_of: Timestamp,
 
-    /// How long after its start the run's jobs are still worth running; what is left then is skipped
+    /// Skip jobs that have not run this long after the start of the run
     #[arg(long, value_name = "DURATION", value_parser = duration(Duration::from_secs(1), LONGEST))]
     deadline: Option<Duration>,
 
-    /// Says what the run would be, and plans nothing
+    /// Show the plan without creating the run
     #[arg(long)]
     dry_run: bool,
 
-    /// Stays until every job is over, and shows how it goes
+    /// Show the progress until every job is in a terminal state
     #[arg(long, conflicts_with = "dry_run")]
     follow: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct DryRun {
+struct DryRunOutput {
     dry_run: bool,
     run: String,
     kind: String,
@@ -78,7 +76,7 @@ struct DryRun {
 }
 
 #[derive(Debug, Serialize)]
-struct Enqueued {
+struct EnqueueOutput {
     existed: bool,
     added: u64,
     run: RunView,
@@ -87,44 +85,44 @@ struct Enqueued {
 #[async_trait]
 impl Command for Enqueue {
     fn spec(&self) -> clap::Command {
-        let command =
-            clap::Command::new("enqueue").about("Plans a run: one job for each of many, in delayed batches");
-        Arguments::augment_args(command).before_help(examples(&[
-            ("{bin} enqueue --dry-run", "what the run of this hour would be"),
-            ("{bin} enqueue --follow", "plan it, and watch until every job is over"),
+        let spec = clap::Command::new("enqueue")
+            .about("Plan a run: a job for each key, dispatched in delayed batches");
+        EnqueueArgs::augment_args(spec).before_help(examples(&[
+            ("{bin} enqueue --dry-run", "show the plan of the run of this hour"),
+            ("{bin} enqueue --follow", "plan the run, and show its progress until it is finished"),
             (
                 "{bin} enqueue --orgs some.csv --run again-1 --batch-delay 500ms",
-                "only some, under a name, faster",
+                "plan a named run for some keys, with a shorter delay",
             ),
         ]))
     }
 
-    async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
-        let arguments = Arguments::from_arg_matches(matches)?;
-        let lockgate = session.lockgate().await?;
-        let request = ManifestRequest { as_of: arguments.as_of, keys: arguments.orgs.clone() };
-        let mut manifest = session.program().manifest(lockgate, request).await?;
-        let app = session.program().app(lockgate).await?;
-        let spec = arguments.spec(lockgate, &app, manifest.as_ref())?;
-        if arguments.dry_run {
-            return dry_run(session, &spec, manifest.as_mut()).await;
+    async fn run(&self, matches: &ArgMatches, context: &CommandContext) -> anyhow::Result<Exit> {
+        let args = EnqueueArgs::from_arg_matches(matches)?;
+        let lockgate = context.lockgate().await?;
+        let request = ManifestRequest { as_of: args.as_of, keys: args.orgs.clone() };
+        let mut manifest = context.program().manifest(lockgate, request).await?;
+        let app = context.program().app(lockgate).await?;
+        let spec = args.spec(lockgate, &app, manifest.as_ref())?;
+        if args.dry_run {
+            return dry_run(context, &spec, manifest.as_mut()).await;
         }
         let planned = {
-            let progress = session.terminal().progress("planning", None);
+            let progress = context.terminal().progress("planning", None);
             fanout::plan(lockgate, spec, manifest.as_mut(), &progress).await?
         };
-        say(session, &planned, &arguments);
-        if arguments.follow {
-            follow::until_settled(lockgate, &planned.run.name, session.terminal()).await?;
+        print_notes(context, &planned, &args);
+        if args.follow {
+            follow::until_settled(lockgate, &planned.run.name, context.terminal()).await?;
         }
-        let summary = find(lockgate, &planned.run.name, arguments.follow).await?;
-        let answer = Enqueued { existed: planned.existed, added: planned.added, run: (&summary).into() };
-        session.terminal().show(&answer, |look| answer.run.describe(look))?;
+        let summary = find(lockgate, &planned.run.name, args.follow).await?;
+        let output = EnqueueOutput { existed: planned.existed, added: planned.added, run: (&summary).into() };
+        context.terminal().show(&output, |style| output.run.describe(style))?;
         Ok(Exit::Ok)
     }
 }
 
-impl Arguments {
+impl EnqueueArgs {
     fn spec(&self, lockgate: &Lockgate, app: &App, manifest: &dyn Manifest) -> anyhow::Result<RunSpec> {
         let mut spec = fanout::spec(lockgate, app, manifest, self.as_of)?;
         if let Some(name) = &self.run {
@@ -138,14 +136,18 @@ impl Arguments {
     }
 }
 
-async fn dry_run(session: &Session, spec: &RunSpec, manifest: &mut dyn Manifest) -> anyhow::Result<Exit> {
+async fn dry_run(
+    context: &CommandContext,
+    spec: &RunSpec,
+    manifest: &mut dyn Manifest,
+) -> anyhow::Result<Exit> {
     let planned = {
-        let progress = session.terminal().progress("counting", None);
+        let progress = context.terminal().progress("counting", None);
         fanout::count(manifest, &progress).await?
     };
     let start = spec.start_at.unwrap_or_else(crate::times::now);
     let due = fanout::first_and_last(start, spec.cadence, planned);
-    let answer = DryRun {
+    let output = DryRunOutput {
         dry_run: true,
         run: spec.name.to_string(),
         kind: spec.kind.to_string(),
@@ -157,42 +159,46 @@ async fn dry_run(session: &Session, spec: &RunSpec, manifest: &mut dyn Manifest)
         first_due: due.map(|(first, _)| rfc3339(first)),
         last_due: due.map(|(_, last)| rfc3339(last)),
     };
-    session.terminal().show(&answer, |look| {
-        let pairs = look.pairs(&[
-            ("run", answer.run.clone()),
-            ("hour", answer.as_of.clone()),
-            ("jobs", answer.planned.to_string()),
+    context.terminal().show(&output, |style| {
+        let pairs = style.pairs(&[
+            ("run", output.run.clone()),
+            ("hour", output.as_of.clone()),
+            ("jobs", output.planned.to_string()),
             (
                 "batches",
-                format!("{}, {}", answer.batches, cadence(answer.batch_size, ms(spec.cadence.batch_delay))),
+                format!("{}, {}", output.batches, cadence(output.batch_size, ms(spec.cadence.batch_delay))),
             ),
-            ("first batch", answer.first_due.clone().unwrap_or_else(none)),
-            ("last batch", answer.last_due.clone().unwrap_or_else(none)),
+            ("first batch", output.first_due.clone().unwrap_or_else(none)),
+            ("last batch", output.last_due.clone().unwrap_or_else(none)),
         ]);
-        format!("{pairs}\nNothing was planned: this was a dry run.")
+        format!("{pairs}\nDry run: no run was created.")
     })?;
     Ok(Exit::Ok)
 }
 
-fn say(session: &Session, planned: &Planned, arguments: &Arguments) {
-    let (name, terminal) = (&planned.run.name, session.terminal());
+fn print_notes(context: &CommandContext, planned: &Planned, args: &EnqueueArgs) {
+    let (name, terminal) = (&planned.run.name, context.terminal());
     match (planned.existed, planned.added) {
-        (false, _) => terminal.note(&format!("planned {name}; any worker (`work`) dispatches and runs it")),
+        (false, _) => terminal.note(&format!("planned {name}; workers (`work`) dispatch and run it")),
         (true, 0) => {
-            terminal
-                .note(&format!("the run {name} exists already; this is how it stands (another: --run NAME)"));
+            terminal.note(&format!(
+                "the run {name} already exists and is shown below; create another with --run NAME"
+            ));
         }
         (true, added) => {
-            terminal
-                .note(&format!("the planning of {name} was cut off, and is whole now: {added} jobs added"));
+            terminal.note(&format!(
+                "the planning of {name} was interrupted and is now complete: {added} jobs added"
+            ));
         }
     }
-    if arguments.follow {
-        terminal.note("following it until every job is over; Ctrl-C ends the following, not the run");
+    if args.follow {
+        terminal.note(
+            "showing progress until every job is in a terminal state; Ctrl-C stops this display, not the run",
+        );
     }
     if planned.run.planned == 0 {
         let hint =
-            if arguments.orgs.is_some() { "the input names nobody" } else { "nobody is there to plan for" };
+            if args.orgs.is_some() { "the input has no keys" } else { "there are no keys to plan jobs for" };
         terminal.note(&format!("{hint}: the run {name} is empty"));
     }
 }

@@ -1,4 +1,5 @@
-//! `limits`: rates of pools and kinds, and their ramp. A change applies to every process.
+//! `limits`: shows and changes the rates of pools and kinds, and their ramps. A change applies to every
+//! process.
 
 mod ramp;
 mod set;
@@ -16,64 +17,69 @@ use lockgate::runtime::rates::{limit_of_kind, limit_of_pool};
 use lockgate::{Kind, Lockgate, PoolName};
 
 use crate::arguments::examples;
+use crate::context::CommandContext;
 use crate::program::Command;
-use crate::session::Session;
 use crate::{Exit, Problem};
 
-/// `limits`
+/// The command `limits`.
 pub(crate) struct Limits;
 
 #[derive(Debug, Subcommand)]
-enum Arguments {
-    /// Show the limits of rate, or one
-    Show(show::Show),
+enum LimitsCommand {
+    /// Show all rate limits or one
+    Show(show::ShowArgs),
     /// Change the rate of a pool or a kind while workers run
-    Set(set::Set),
-    /// Remove a rate that was set; a rate in the config is in force again
-    Unset(unset::Unset),
-    /// Show the ramp of a limit, start them, move the limit or end them
-    Ramp(ramp::RampArguments),
+    Set(set::SetArgs),
+    /// Remove a rate that was set, so that the rate of the config applies again
+    Unset(unset::UnsetArgs),
+    /// Show the ramp of a limit, or start it, move it by a step or end it
+    Ramp(ramp::RampArgs),
 }
 
 #[async_trait]
 impl Command for Limits {
     fn spec(&self) -> clap::Command {
-        let command =
-            clap::Command::new("limits").about("Shows and changes how often jobs start on a backend");
-        Arguments::augment_subcommands(command)
+        let spec = clap::Command::new("limits").about("Show and change how often jobs start on a backend");
+        LimitsCommand::augment_subcommands(spec)
             .subcommand_required(true)
             .arg_required_else_help(true)
             .before_help(examples(&[
-                ("{bin} limits show", "rate, burst, tokens that are left"),
-                ("{bin} limits set clickhouse --rate 10/s --burst 20", "in every process within 2 s"),
-                ("{bin} limits set kind:spike-projection --rate 600/min", "the jobs of one kind"),
-                ("{bin} limits unset clickhouse", "back to the config's rate, or to none"),
-                ("{bin} limits ramp clickhouse start", "a small share first, then more"),
-                ("{bin} limits ramp clickhouse end", "what is configured is in force again"),
+                ("{bin} limits show", "rates, bursts and available tokens"),
+                (
+                    "{bin} limits set clickhouse --rate 10/s --burst 20",
+                    "takes effect in every process within 2 s",
+                ),
+                ("{bin} limits set kind:spike-projection --rate 600/min", "limit the jobs of one kind"),
+                ("{bin} limits unset clickhouse", "back to the rate of the config, or to none"),
+                (
+                    "{bin} limits ramp clickhouse start",
+                    "start with a small share, then raise it step by step",
+                ),
+                ("{bin} limits ramp clickhouse end", "the configured rate and slots apply again"),
             ]))
     }
 
-    async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
-        let arguments = Arguments::from_arg_matches(matches)?;
-        let (lockgate, terminal) = (session.lockgate().await?, session.terminal());
-        match arguments {
-            Arguments::Show(show) => show.run(lockgate, terminal).await,
-            Arguments::Set(set) => set.run(lockgate, terminal).await,
-            Arguments::Unset(unset) => unset.run(lockgate, terminal).await,
-            Arguments::Ramp(ramp) => ramp.run(lockgate, terminal).await,
+    async fn run(&self, matches: &ArgMatches, context: &CommandContext) -> anyhow::Result<Exit> {
+        let command = LimitsCommand::from_arg_matches(matches)?;
+        let (lockgate, terminal) = (context.lockgate().await?, context.terminal());
+        match command {
+            LimitsCommand::Show(show) => show.run(lockgate, terminal).await,
+            LimitsCommand::Set(set) => set.run(lockgate, terminal).await,
+            LimitsCommand::Unset(unset) => unset.run(lockgate, terminal).await,
+            LimitsCommand::Ramp(ramp) => ramp.run(lockgate, terminal).await,
         }
     }
 }
 
-/// What a limit is of.
+/// The pool or kind that a limit belongs to.
 #[derive(Debug, Clone)]
-enum Named {
+enum LimitTarget {
     Pool(PoolName),
     Kind(Kind),
 }
 
-impl Named {
-    /// The name of the limit.
+impl LimitTarget {
+    /// Returns the name of the limit.
     fn limit(&self) -> String {
         match self {
             Self::Pool(pool) => limit_of_pool(pool),
@@ -81,7 +87,8 @@ impl Named {
         }
     }
 
-    /// Refuses a pool that is not there: its limit would limit nothing. Kinds are known to workers alone.
+    /// Refuses a pool that does not exist, because its limit would have no effect. Only workers know the
+    /// kinds.
     async fn check(&self, lockgate: &Lockgate) -> anyhow::Result<()> {
         match self {
             Self::Kind(_) => Ok(()),
@@ -89,17 +96,17 @@ impl Named {
         }
     }
 
-    /// The slots of the pool without ramp; a kind has none.
+    /// Returns the slots of the pool without its ramp. `None`: the limit belongs to a kind.
     async fn slots(&self, lockgate: &Lockgate) -> anyhow::Result<Option<u32>> {
         let Self::Pool(pool) = self else { return Ok(None) };
-        let found = super::slots::inspect(lockgate, Some(pool)).await?;
-        Ok(found.first().map(|view| view.status.slots))
+        let views = super::slots::inspect(lockgate, Some(pool)).await?;
+        Ok(views.first().map(|view| view.status.slots))
     }
 
-    /// Puts the slots of a stage in force; `None`: those of the pool.
-    async fn roll_out(&self, lockgate: &Lockgate, stage: Option<&RampStep>) -> anyhow::Result<()> {
+    /// Applies the slots of a ramp step. `None`: the pool's own slots.
+    async fn apply_slots(&self, lockgate: &Lockgate, step: Option<&RampStep>) -> anyhow::Result<()> {
         let (Self::Pool(pool), Some(slots)) = (self, self.slots(lockgate).await?) else { return Ok(()) };
-        let ramp = stage.map(|stage| stage.slots(slots).max(1));
+        let ramp = step.map(|step| step.slots(slots).max(1));
         let change = PoolChange { ramp: Some(ramp), ..PoolChange::default() };
         let command = PoolCommand::Set { pool: pool.clone(), change, version: None };
         lockgate.engine.slots.control(command).await?;
@@ -107,7 +114,7 @@ impl Named {
     }
 }
 
-impl fmt::Display for Named {
+impl fmt::Display for LimitTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pool(pool) => write!(f, "{pool}"),
@@ -116,48 +123,50 @@ impl fmt::Display for Named {
     }
 }
 
-impl FromStr for Named {
+impl FromStr for LimitTarget {
     type Err = Problem;
 
     fn from_str(text: &str) -> Result<Self, Problem> {
-        let bad = |error: &dyn std::fmt::Display| {
-            Problem::usage(format!("{text:?} is no name of a limit: {error}; name a pool, or kind:NAME"))
+        let invalid = |error: &dyn std::fmt::Display| {
+            Problem::usage(format!("{text:?} is not the name of a limit: {error}; give a pool, or kind:NAME"))
         };
         match text.split_once(':') {
-            Some(("kind", kind)) => Kind::new(kind).map(Self::Kind).map_err(|error| bad(&error)),
-            Some(("pool", pool)) => PoolName::new(pool).map(Self::Pool).map_err(|error| bad(&error)),
-            _ => PoolName::new(text).map(Self::Pool).map_err(|error| bad(&error)),
+            Some(("kind", kind)) => Kind::new(kind).map(Self::Kind).map_err(|error| invalid(&error)),
+            Some(("pool", pool)) => PoolName::new(pool).map(Self::Pool).map_err(|error| invalid(&error)),
+            _ => PoolName::new(text).map(Self::Pool).map_err(|error| invalid(&error)),
         }
     }
 }
 
-/// The stage that a limit is in.
-fn stage_of(status: &LimitStatus) -> Option<RampState> {
+/// Returns where a limit is in its ramp. `None`: in no step.
+fn ramp_state(status: &LimitStatus) -> Option<RampState> {
     status.note.parse().ok()
 }
 
-/// The limit of this name, if its store has one; also one that was unset.
+/// Returns the limit of this name if the store has it, also if it was unset.
 async fn find(lockgate: &Lockgate, limit: &str) -> anyhow::Result<Option<LimitStatus>> {
-    Ok(look(lockgate).await?.into_iter().find(|found| found.name == limit))
+    Ok(read_all(lockgate).await?.into_iter().find(|status| status.name == limit))
 }
 
-async fn look(lockgate: &Lockgate) -> anyhow::Result<Vec<LimitStatus>> {
-    lockgate.chunks.list().await.map_err(failed)
+async fn read_all(lockgate: &Lockgate) -> anyhow::Result<Vec<LimitStatus>> {
+    lockgate.chunks.list().await.map_err(engine_error)
 }
 
-/// Changes a limit. Fails with a conflict when it was changed concurrently.
+/// Changes a limit. Fails with a conflict if it was changed concurrently.
 async fn change(lockgate: &Lockgate, limit: &str, change: LimitChange) -> anyhow::Result<LimitStatus> {
-    match lockgate.chunks.set(limit, change).await.map_err(failed)? {
+    match lockgate.chunks.set(limit, change).await.map_err(engine_error)? {
         Changed::Applied(status) => Ok(status),
         Changed::Conflict(version) => {
-            let reason = format!("limit {limit} is at version {version} by now; read it again");
+            let reason = format!(
+                "limit {limit} was changed concurrently and is now at version {version}; read it again"
+            );
             Err(Problem::refused(reason).into())
         }
     }
 }
 
-/// An engine's error keeps what it means for the exit code.
-fn failed(error: StoreError) -> anyhow::Error {
+/// Unwraps the error of an engine, which determines the exit code.
+fn engine_error(error: StoreError) -> anyhow::Error {
     match error.downcast::<lockgate::EngineError>() {
         Ok(error) => (*error).into(),
         Err(error) => anyhow::Error::from_boxed(error),

@@ -1,7 +1,6 @@
-//! `migrate`: the tables of the framework and of the program. Every command brings them up to date when it connects,
-//! so this is for looking, and for doing it beforehand.
+//! `migrate`: the tables of the framework and of the program.
 //!
-//! It must never undo a migration.
+//! Every command migrates them when it connects. `migrate up` does it in advance; nothing undoes a migration.
 
 use async_trait::async_trait;
 use clap::{ArgMatches, FromArgMatches, Subcommand};
@@ -11,23 +10,24 @@ use serde::Serialize;
 use super::views::none;
 use crate::Exit;
 use crate::arguments::examples;
+use crate::context::CommandContext;
 use crate::program::Command;
-use crate::session::Session;
+
 use crate::times::rfc3339;
 
-/// `migrate`
+/// The command `migrate`.
 pub(crate) struct Migrate;
 
 #[derive(Debug, Subcommand)]
-enum Arguments {
-    /// Brings the tables up to date
+enum MigrateCommand {
+    /// Bring the tables up to date
     Up,
-    /// Shows the migrations, and when each was applied
+    /// Show the migrations, and when each was applied
     Status,
 }
 
 #[derive(Debug, Serialize)]
-struct Status {
+struct MigrationsOutput {
     migrations: Vec<MigrationView>,
 }
 
@@ -42,23 +42,27 @@ struct MigrationView {
 #[async_trait]
 impl Command for Migrate {
     fn spec(&self) -> clap::Command {
-        let command =
-            clap::Command::new("migrate").about("Brings the tables up to date, or shows how they stand");
-        Arguments::augment_subcommands(command)
+        let spec = clap::Command::new("migrate")
+            .about("Bring the tables up to date, or show which migrations are applied");
+        MigrateCommand::augment_subcommands(spec)
             .subcommand_required(true)
             .arg_required_else_help(true)
-            .before_help(examples(&[("{bin} migrate up", "before the workers of a new version start")]))
+            .before_help(examples(&[(
+                "{bin} migrate up",
+                "migrate before the workers of a new version start",
+            )]))
     }
 
-    async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
-        let arguments = Arguments::from_arg_matches(matches)?;
-        let lockgate = session.lockgate().await?;
-        let found = lockgate.database().migrations(session.program().tables()).await?;
-        let status = Status { migrations: found.into_iter().map(MigrationView::from).collect() };
-        session.terminal().show(&status, |look| match arguments {
-            Arguments::Up => String::from("the tables are up to date"),
-            Arguments::Status => {
-                let rows = status.migrations.iter().map(|migration| {
+    async fn run(&self, matches: &ArgMatches, context: &CommandContext) -> anyhow::Result<Exit> {
+        let command = MigrateCommand::from_arg_matches(matches)?;
+        let lockgate = context.lockgate().await?;
+        let migrations = lockgate.database().migrations(context.program().tables()).await?;
+        let output =
+            MigrationsOutput { migrations: migrations.into_iter().map(MigrationView::from).collect() };
+        context.terminal().show(&output, |style| match command {
+            MigrateCommand::Up => String::from("the tables are up to date"),
+            MigrateCommand::Status => {
+                let rows = output.migrations.iter().map(|migration| {
                     let applied = migration.applied_at.clone().unwrap_or_else(none);
                     [
                         migration.component.to_owned(),
@@ -67,7 +71,7 @@ impl Command for Migrate {
                         applied,
                     ]
                 });
-                look.table(["component", "version", "name", "applied"], rows)
+                style.table(["component", "version", "name", "applied"], rows)
             }
         })?;
         Ok(Exit::Ok)

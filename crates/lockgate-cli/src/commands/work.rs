@@ -1,6 +1,5 @@
-//! `work`: a worker process. It dispatches, runs jobs, and drains when it is told to stop.
-//!
-//! It must never decide how a job runs: that is the runtime's.
+//! `work`: runs a worker process, which dispatches, runs jobs, and drains at a signal. The runtime decides
+//! how a job runs.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,36 +11,36 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{examples, number};
+use crate::context::CommandContext;
 use crate::endpoints::{Endpoints, ReadinessProbe};
 use crate::problem::{is_transient, line_of};
 use crate::program::Command;
-use crate::session::Session;
 use crate::{Exit, signals};
 
-/// `work`
+/// The command `work`.
 pub(crate) struct Work;
 
 #[derive(Debug, Args)]
-struct Arguments {
-    /// Jobs at hand at once, running or waiting for a slot; by default worker.concurrency of the config
+struct WorkArgs {
+    /// Jobs in flight at once, running or waiting for a slot [default: worker.concurrency of the config]
     #[arg(long, value_name = "N", value_parser = number(1, 10_000))]
     concurrency: Option<u32>,
 
-    /// Runs jobs only; another process dispatches
+    /// Run jobs only, and leave dispatching to other processes
     #[arg(long)]
     no_dispatch: bool,
 
-    /// Ends when no job is left that is not over
+    /// Stop when every job is in a terminal state
     #[arg(long)]
     until_idle: bool,
 
-    /// Tells metrics and readiness over HTTP, stronger than worker.listen in the config: 127.0.0.1:9464
+    /// Serve metrics and readiness over HTTP, such as 127.0.0.1:9464; takes precedence over worker.listen
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Serialize)]
-struct Worked {
+struct WorkOutput {
     succeeded: u64,
     skipped: u64,
     failed: u64,
@@ -54,89 +53,90 @@ struct Worked {
 #[async_trait]
 impl Command for Work {
     fn spec(&self) -> clap::Command {
-        let command =
-            clap::Command::new("work").about("Runs jobs until it is stopped; any number of workers may run");
-        Arguments::augment_args(command)
+        let spec = clap::Command::new("work").about("Run jobs until stopped; any number of workers may run");
+        WorkArgs::augment_args(spec)
             .before_help(examples(&[
-                ("{bin} work", "work until Ctrl-C or SIGTERM"),
-                ("{bin} work --until-idle", "work everything off, and end"),
-                ("{bin} work --listen 127.0.0.1:9464", "the same, with /metrics, /healthz and /readyz"),
-                ("{bin} work --concurrency 16 --no-dispatch", "a small worker that leaves dispatching to others"),
+                ("{bin} work", "run jobs until Ctrl-C or SIGTERM"),
+                ("{bin} work --until-idle", "run all jobs, then stop"),
+                ("{bin} work --listen 127.0.0.1:9464", "run jobs, and serve /metrics, /healthz and /readyz"),
+                ("{bin} work --concurrency 16 --no-dispatch", "run a small worker that does not dispatch"),
             ]))
             .after_help(
-                "The first SIGINT or SIGTERM drains: nothing new is taken, running jobs finish within worker.grace, \
-                 exit 0.\nA second one ends the process at once: exit 130 or 143; its slots come back when its leases \
-                 expire.\nA store that is away, now or later, is waited for; /readyz says so.",
+                "The first SIGINT or SIGTERM starts a drain: no new job starts, running jobs finish within worker.grace, \
+                 exit code 0.\nA second signal ends the process immediately: exit code 130 or 143; its slots become \
+                 free when its leases expire.\nWhile a store is unreachable, the worker waits for it, and /readyz reports \
+                 it.",
             )
     }
 
-    async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
-        let arguments = Arguments::from_arg_matches(matches)?;
-        for warning in session.loaded().warnings() {
+    async fn run(&self, matches: &ArgMatches, context: &CommandContext) -> anyhow::Result<Exit> {
+        let args = WorkArgs::from_arg_matches(matches)?;
+        for warning in context.loaded().warnings() {
             tracing::warn!("{warning}");
         }
         let readiness = Arc::new(ReadinessProbe::default());
-        let _endpoints = arguments.listen(session, &readiness).await?;
-        let stop = signals::drain_on_signal(session.terminal())?;
-        let tally = match arguments.worker(session, &readiness, &stop).await? {
+        let _endpoints = args.listen(context, &readiness).await?;
+        let stop = signals::drain_on_signal(context.terminal())?;
+        let counters = match args.worker(context, &readiness, &stop).await? {
             Some(worker) => worker.run(stop).await?,
-            // Stopped before its stores were there.
+            // Stopped before the stores were connected.
             None => OutcomeCounts::default(),
         };
-        let worked = Worked {
-            succeeded: tally.succeeded,
-            skipped: tally.skipped,
-            failed: tally.failed,
-            cancelled: tally.cancelled,
-            retry: tally.retry,
-            deferred: tally.deferred,
-            rejected: tally.rejected,
+        let output = WorkOutput {
+            succeeded: counters.succeeded,
+            skipped: counters.skipped,
+            failed: counters.failed,
+            cancelled: counters.cancelled,
+            retry: counters.retry,
+            deferred: counters.deferred,
+            rejected: counters.rejected,
         };
-        session.terminal().show(&worked, |_| {
-            let Worked { succeeded, skipped, failed, cancelled, retry, deferred, rejected } = &worked;
+        context.terminal().show(&output, |_| {
+            let WorkOutput { succeeded, skipped, failed, cancelled, retry, deferred, rejected } = &output;
             format!(
                 "worked: {succeeded} succeeded, {skipped} skipped, {failed} failed, {cancelled} cancelled; \
-                 {retry} to be tried again, {deferred} deferred, {rejected} unreadable"
+                 {retry} to be retried, {deferred} deferred, {rejected} rejected"
             )
         })?;
         Ok(Exit::Ok)
     }
 }
 
-impl Arguments {
-    /// The endpoints, when some are wanted; first of all, so that a taken port is known at once.
+impl WorkArgs {
+    /// Starts the endpoints when an address is configured. It runs before everything else, so that a port in
+    /// use is reported immediately.
     async fn listen(
         &self,
-        session: &Session,
+        context: &CommandContext,
         readiness: &Arc<ReadinessProbe>,
     ) -> anyhow::Result<Option<Endpoints>> {
-        let Some(address) = self.listen.or_else(|| session.loaded().settings.worker.listen()) else {
+        let Some(address) = self.listen.or_else(|| context.loaded().settings.worker.listen()) else {
             return Ok(None);
         };
-        let about = session.program().about();
-        let hosts = session.loaded().settings.worker.hosts.clone();
+        let about = context.program().about();
+        let hosts = context.loaded().settings.worker.hosts.clone();
         let endpoints = Endpoints::start(address, hosts, &about, Arc::clone(readiness)).await?;
-        let said = format!("listening on http://{}: /metrics, /healthz, /readyz", endpoints.address());
-        session.terminal().note(&said);
+        let line = format!("listening on http://{}: /metrics, /healthz, /readyz", endpoints.address());
+        context.terminal().note(&line);
         Ok(Some(endpoints))
     }
 
-    /// The worker. A store that is away is waited for; `None`: `stop` fired first.
+    /// Creates the worker. It retries while a store is unreachable. `None`: `stop` was cancelled first.
     async fn worker(
         &self,
-        session: &Session,
+        context: &CommandContext,
         readiness: &ReadinessProbe,
         stop: &CancellationToken,
     ) -> anyhow::Result<Option<Worker>> {
-        let mut patience = ReconnectBackoff::default();
+        let mut backoff = ReconnectBackoff::default();
         loop {
-            match stop.run_until_cancelled(self.try_worker(session, readiness)).await {
+            match stop.run_until_cancelled(self.try_worker(context, readiness)).await {
                 None => return Ok(None),
                 Some(Ok(worker)) => return Ok(Some(worker)),
                 Some(Err(error)) if is_transient(&error) => {
                     let why = line_of(&error);
-                    readiness.waits(why.clone());
-                    if !patience.wait(why, stop).await {
+                    readiness.connecting(why.clone());
+                    if !backoff.wait(why, stop).await {
                         return Ok(None);
                     }
                 }
@@ -145,9 +145,13 @@ impl Arguments {
         }
     }
 
-    async fn try_worker(&self, session: &Session, readiness: &ReadinessProbe) -> anyhow::Result<Worker> {
-        let lockgate = session.lockgate().await?;
-        let app = session.program().app(lockgate).await?;
+    async fn try_worker(
+        &self,
+        context: &CommandContext,
+        readiness: &ReadinessProbe,
+    ) -> anyhow::Result<Worker> {
+        let lockgate = context.lockgate().await?;
+        let app = context.program().app(lockgate).await?;
         let queue = app.registry.queues().into_iter().next();
         let defaults = lockgate.worker_options(lockgate::process_name());
         let options = WorkerOptions {
@@ -163,6 +167,7 @@ impl Arguments {
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| format!("{text:?} is not an address with a port; write one such as 127.0.0.1:9464"))
+    text.parse().map_err(|_| {
+        format!("{text:?} is not an address with a port; write an address such as 127.0.0.1:9464")
+    })
 }

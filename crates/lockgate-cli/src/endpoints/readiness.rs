@@ -1,6 +1,6 @@
 //! Whether this process can do its work, and if not, what is missing.
 //!
-//! It must never load a store: each is asked once a second at most, however many ask here, and for a second at most.
+//! Each store is probed at most once a second, for at most a second, however often `/readyz` is requested.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,31 +14,31 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// The longest that a store may take to answer.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How long an answer is given again.
-const FRESH: Duration = Duration::from_secs(1);
+/// How long a store may take to respond.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a report is reused.
+const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// Whether this process can do its work.
+/// Knows what this process needs to do its work, and probes it.
 #[derive(Default)]
 pub(crate) struct ReadinessProbe {
-    stage: Mutex<Stage>,
-    // Held while the stores are asked: who comes meanwhile waits for the same answer.
+    state: Mutex<ConnectionState>,
+    // Locked during a probe, so that concurrent requests wait for the same report.
     last: tokio::sync::Mutex<Option<(Instant, Report)>>,
 }
 
 #[derive(Clone)]
-enum Stage {
-    /// The stores are being connected; this is why the last attempt failed.
+enum ConnectionState {
+    /// The stores are being connected, with the error of the last attempt.
     Connecting(Option<String>),
-    /// The worker has its stores.
+    /// The stores are connected and the worker exists.
     Connected { engine: Engine, queue: Option<QueueName>, worker: watch::Receiver<WorkerState> },
 }
 
-/// The answer.
+/// What `/readyz` returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Report {
-    /// Whether all that is needed is there.
+    /// Whether all checks are ok.
     pub(crate) ready: bool,
     worker: Check,
     ledger: Check,
@@ -49,62 +49,63 @@ pub(crate) struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Check {
     ok: bool,
+    /// Why the check is not ok.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
 }
 
 impl ReadinessProbe {
-    /// A store did not let itself be connected.
-    pub(crate) fn waits(&self, why: String) {
-        self.set(Stage::Connecting(Some(why)));
+    /// Records why a store could not be connected.
+    pub(crate) fn connecting(&self, why: String) {
+        self.set(ConnectionState::Connecting(Some(why)));
     }
 
-    /// The stores are connected; `queue` is one of the worker's.
+    /// Records the connected stores, one queue of the worker, and the state of the worker.
     pub(crate) fn connected(
         &self,
         engine: Engine,
         queue: Option<QueueName>,
         worker: watch::Receiver<WorkerState>,
     ) {
-        self.set(Stage::Connected { engine, queue, worker });
+        self.set(ConnectionState::Connected { engine, queue, worker });
     }
 
-    /// The answer, at most a second old.
-    pub(crate) async fn look(&self) -> Report {
+    /// Returns a report that is at most [`MAX_AGE`] old.
+    pub(crate) async fn report(&self) -> Report {
         let mut last = self.last.lock().await;
         if let Some((at, report)) = last.as_ref()
-            && at.elapsed() < FRESH
+            && at.elapsed() < MAX_AGE
         {
             return report.clone();
         }
-        let report = self.stage().report().await;
-        // From the answer on, not from the question: who waited for it takes it too, and does not ask again.
+        let report = self.state().report().await;
+        // The age counts from the end of the probe, so that requests which waited for it reuse its report.
         *last = Some((Instant::now(), report.clone()));
         report
     }
 
-    fn stage(&self) -> Stage {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn state(&self) -> ConnectionState {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, stage: Stage) {
-        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    fn set(&self, state: ConnectionState) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 }
 
-impl Default for Stage {
+impl Default for ConnectionState {
     fn default() -> Self {
         Self::Connecting(None)
     }
 }
 
-impl Stage {
+impl ConnectionState {
     async fn report(self) -> Report {
         match self {
             Self::Connecting(why) => {
                 let why = why.unwrap_or_else(|| String::from("not connected yet"));
-                let [ledger, broker, slots] = [(); 3].map(|()| Check::not(why.clone()));
-                Report::of(Check::not("waits for its stores"), ledger, broker, slots)
+                let [ledger, broker, slots] = [(); 3].map(|()| Check::failed(why.clone()));
+                Report::of(Check::failed("waiting for the stores"), ledger, broker, slots)
             }
             Self::Connected { engine, queue, worker } => {
                 let (ledger, broker, slots) =
@@ -124,44 +125,44 @@ impl Report {
 }
 
 impl Check {
-    const GOOD: Self = Self { ok: true, why: None };
+    const OK: Self = Self { ok: true, why: None };
 
-    fn not(why: impl Into<String>) -> Self {
+    fn failed(why: impl Into<String>) -> Self {
         Self { ok: false, why: Some(why.into()) }
     }
 
-    async fn that<T>(answer: impl Future<Output = Result<T, EngineError>>) -> Self {
-        match timeout(PATIENCE, answer).await {
-            Ok(Ok(_)) => Self::GOOD,
-            Ok(Err(error)) => Self::not(chain(&error)),
-            Err(_) => Self::not(format!("no answer within {PATIENCE:?}")),
+    async fn probe<T>(call: impl Future<Output = Result<T, EngineError>>) -> Self {
+        match timeout(PROBE_TIMEOUT, call).await {
+            Ok(Ok(_)) => Self::OK,
+            Ok(Err(error)) => Self::failed(chain(&error)),
+            Err(_) => Self::failed(format!("no response within {PROBE_TIMEOUT:?}")),
         }
     }
 }
 
 fn check_worker(worker: &WorkerState) -> Check {
     match worker {
-        WorkerState::Running => Check::GOOD,
-        WorkerState::Starting => Check::not("starting"),
-        WorkerState::Waiting(why) => Check::not(format!("waits for the slot store: {why}")),
-        WorkerState::Draining => Check::not("draining: it takes nothing new"),
+        WorkerState::Running => Check::OK,
+        WorkerState::Starting => Check::failed("starting"),
+        WorkerState::Waiting(why) => Check::failed(format!("waiting for the slot store: {why}")),
+        WorkerState::Draining => Check::failed("draining: no new job starts"),
     }
 }
 
 async fn ledger(engine: &Engine) -> Check {
-    Check::that(engine.ledger.runs(RunQuery { limit: 1, ..RunQuery::default() })).await
+    Check::probe(engine.ledger.runs(RunQuery { limit: 1, ..RunQuery::default() })).await
 }
 
 async fn broker(engine: &Engine, queue: Option<&QueueName>) -> Check {
     match queue {
-        // A program without jobs takes nothing from the broker.
-        None => Check::GOOD,
-        Some(queue) => Check::that(engine.broker.depth(queue)).await,
+        // A program without jobs does not use the broker.
+        None => Check::OK,
+        Some(queue) => Check::probe(engine.broker.depth(queue)).await,
     }
 }
 
 async fn slots(engine: &Engine) -> Check {
-    Check::that(engine.slots.inspect(&PoolQuery::writable())).await
+    Check::probe(engine.slots.inspect(&PoolQuery::writable())).await
 }
 
 #[cfg(test)]
@@ -178,12 +179,12 @@ mod tests {
 
     use super::*;
 
-    /// A broker that counts how often it is asked, and then never answers.
+    /// A broker that counts its probes and never responds.
     #[derive(Default)]
-    struct Hung(AtomicU32);
+    struct HungBroker(AtomicU32);
 
     #[async_trait]
-    impl Broker for Hung {
+    impl Broker for HungBroker {
         async fn publish(&self, _: &[Envelope]) -> Result<(), EngineError> {
             std::future::pending().await
         }
@@ -216,43 +217,43 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_hangs_is_named_within_a_second_and_asked_once_a_second_by_all_together() {
-        let hung = Arc::new(Hung::default());
+    async fn hung_store_is_named_within_a_second_and_probed_once_a_second_for_all_requests() {
+        let hung = Arc::new(HungBroker::default());
         let engine = Engine { broker: hung.clone(), ..memory::engine(Default::default()) };
         let readiness = connected(engine, WorkerState::Running);
-        let begun = Instant::now();
-        let (one, other, third) = tokio::join!(readiness.look(), readiness.look(), readiness.look());
-        assert_eq!((&one, &one), (&other, &third));
-        assert_eq!(one.broker, Check::not("no answer within 1s"));
-        assert!(!one.ready && one.ledger.ok && one.slots.ok && one.worker.ok, "{one:?}");
-        assert_eq!((begun.elapsed(), hung.0.load(Ordering::SeqCst)), (PATIENCE, 1));
-        tokio::time::sleep(FRESH).await; // virtual time
-        readiness.look().await;
+        let start = Instant::now();
+        let (first, second, third) = tokio::join!(readiness.report(), readiness.report(), readiness.report());
+        assert_eq!((&first, &first), (&second, &third));
+        assert_eq!(first.broker, Check::failed("no response within 1s"));
+        assert!(!first.ready && first.ledger.ok && first.slots.ok && first.worker.ok, "{first:?}");
+        assert_eq!((start.elapsed(), hung.0.load(Ordering::SeqCst)), (PROBE_TIMEOUT, 1));
+        tokio::time::sleep(MAX_AGE).await; // virtual time
+        readiness.report().await;
         assert_eq!(hung.0.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_worker_that_does_not_run_is_not_ready_though_its_stores_answer() {
+    async fn worker_that_does_not_run_is_not_ready_although_its_stores_respond() {
         let engine = memory::engine(Default::default());
-        assert!(connected(engine.clone(), WorkerState::Running).look().await.ready);
+        assert!(connected(engine.clone(), WorkerState::Running).report().await.ready);
         for worker in
-            [WorkerState::Starting, WorkerState::Waiting(String::from("away")), WorkerState::Draining]
+            [WorkerState::Starting, WorkerState::Waiting(String::from("unreachable")), WorkerState::Draining]
         {
-            let report = connected(engine.clone(), worker).look().await;
+            let report = connected(engine.clone(), worker).report().await;
             assert!(!report.ready && report.ledger.ok && report.worker.why.is_some(), "{report:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn before_there_is_a_connection_each_store_says_why_there_is_none() {
+    async fn each_store_reports_why_it_is_not_connected() {
         let readiness = ReadinessProbe::default();
-        assert_eq!(readiness.look().await.ledger, Check::not("not connected yet"));
-        readiness.waits(String::from("connection refused"));
-        tokio::time::sleep(FRESH).await; // virtual time
-        let report = readiness.look().await;
+        assert_eq!(readiness.report().await.ledger, Check::failed("not connected yet"));
+        readiness.connecting(String::from("connection refused"));
+        tokio::time::sleep(MAX_AGE).await; // virtual time
+        let report = readiness.report().await;
         assert_eq!(
             [report.ledger, report.broker, report.slots],
-            [(); 3].map(|()| Check::not("connection refused"))
+            [(); 3].map(|()| Check::failed("connection refused"))
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The open connections of a server, bounded.
+//! The open connections of a server. Their number is bounded.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,32 +8,32 @@ use tokio_util::sync::CancellationToken;
 
 /// Open connections, the oldest first.
 pub(super) struct Connections {
-    most: usize,
+    limit: usize,
     open: VecDeque<Arc<Connection>>,
 }
 
-/// One connection. It is open as long as its task has it.
+/// One connection. It is open while its task holds the second reference.
 #[derive(Default)]
 pub(super) struct Connection {
-    /// Requests that are being answered: none while the server waits for the client.
+    /// Requests in progress. 0 while the server waits for the client.
     requests: AtomicUsize,
     close: CancellationToken,
 }
 
-/// Held while a request is answered.
+/// Keeps a connection busy while a request is in progress.
 #[must_use]
 pub(super) struct Busy<'a>(&'a Connection);
 
 impl Connections {
-    pub(super) fn at_most(most: usize) -> Self {
-        Self { most: most.max(1), open: VecDeque::new() }
+    pub(super) fn with_limit(limit: usize) -> Self {
+        Self { limit: limit.max(1), open: VecDeque::new() }
     }
 
-    /// A place for one connection more. Where there is none, the oldest that waits for its client is closed; `None`: all
-    /// of them are being answered.
+    /// Admits another connection. At the limit it closes the oldest idle one. `None`: all connections are
+    /// busy.
     pub(super) fn admit(&mut self) -> Option<Arc<Connection>> {
         self.open.retain(|connection| Arc::strong_count(connection) > 1);
-        if self.open.len() >= self.most {
+        if self.open.len() >= self.limit {
             let idle = self.open.iter().position(|connection| connection.is_idle())?;
             self.open.remove(idle)?.close.cancel();
         }
@@ -44,12 +44,12 @@ impl Connections {
 }
 
 impl Connection {
-    /// Waits until it is to be closed.
+    /// Waits until the connection is to be closed.
     pub(super) async fn closed(&self) {
         self.close.cancelled().await;
     }
 
-    /// Marks it as one that is being answered, until the guard is dropped.
+    /// Makes the connection busy until the guard is dropped.
     pub(super) fn busy(&self) -> Busy<'_> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         Busy(self)
@@ -71,8 +71,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn oldest_idle_connection_makes_room_and_a_busy_one_does_not() {
-        let mut connections = Connections::at_most(2);
+    fn oldest_idle_connection_is_closed_at_the_limit_and_a_busy_one_is_not() {
+        let mut connections = Connections::with_limit(2);
         let (first, second) = (connections.admit().unwrap(), connections.admit().unwrap());
         let busy = first.busy();
         let third = connections.admit().unwrap();
@@ -82,6 +82,9 @@ mod tests {
         drop(busy);
         drop(also_busy);
         drop(third);
-        assert!(connections.admit().is_some() && !first.close.is_cancelled(), "one had ended by itself");
+        assert!(
+            connections.admit().is_some() && !first.close.is_cancelled(),
+            "the third connection had ended"
+        );
     }
 }

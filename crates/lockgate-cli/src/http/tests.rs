@@ -1,4 +1,4 @@
-//! A server, and clients that mean it no good.
+//! Tests a server with hostile clients.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn get_healthz(address: std::net::SocketAddr, host: &str) -> String {
 }
 
 #[tokio::test]
-async fn half_sent_requests_block_nobody_and_leave_only_so_many_connections_open() {
+async fn half_sent_requests_block_no_other_client_and_are_closed_above_the_limit() {
     let (address, stop, tasks) =
         start(HttpOptions { connections: 8, header_timeout: LONG, ..HttpOptions::default() }).await;
     let mut half_sent = Vec::new();
@@ -41,11 +41,11 @@ async fn half_sent_requests_block_nobody_and_leave_only_so_many_connections_open
     }
     let answer = tokio::time::timeout(Duration::from_secs(30), get_healthz(address, "localhost")).await;
     assert!(answer.unwrap().starts_with("HTTP/1.1 200"));
-    // All but the last few were closed to make room; each of them sees its end.
+    // All but the last eight were closed for a later connection.
     for mut stream in half_sent.drain(..112) {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await;
-        assert!(read.is_ok(), "a connection that made room was not closed");
+        assert!(read.is_ok(), "a connection above the limit was not closed");
     }
     drop(half_sent);
     stop.cancel();
@@ -53,7 +53,7 @@ async fn half_sent_requests_block_nobody_and_leave_only_so_many_connections_open
 }
 
 #[tokio::test]
-async fn a_client_that_never_ends_its_head_is_closed_after_the_timeout() {
+async fn client_that_does_not_finish_its_header_is_closed_after_the_timeout() {
     let (address, stop, tasks) = start(HttpOptions { header_timeout: SHORT, ..HttpOptions::default() }).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
@@ -65,7 +65,7 @@ async fn a_client_that_never_ends_its_head_is_closed_after_the_timeout() {
 }
 
 #[tokio::test]
-async fn a_request_to_another_host_is_refused_and_one_to_a_configured_name_is_not() {
+async fn only_requests_to_configured_names_are_accepted() {
     let hosts = vec![String::from("worker")];
     let (address, stop, tasks) = start(HttpOptions { hosts, ..HttpOptions::default() }).await;
     assert!(get_healthz(address, "worker:9464").await.starts_with("HTTP/1.1 200"));
@@ -76,7 +76,7 @@ async fn a_request_to_another_host_is_refused_and_one_to_a_configured_name_is_no
 }
 
 #[tokio::test]
-async fn a_stop_ends_idle_connections_at_once() {
+async fn stop_closes_idle_connections_immediately() {
     let (address, stop, tasks) = start(HttpOptions { header_timeout: LONG, ..HttpOptions::default() }).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();

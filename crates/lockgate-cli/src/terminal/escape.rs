@@ -1,11 +1,11 @@
-//! What is left of text for a terminal after everything in it that a terminal would obey was written out.
+//! Escapes characters that a terminal would interpret.
 
 use std::fmt::Write;
 
 use lockgate::core::text::{is_unprintable, printable_lines};
 
-/// Returns text for people without control characters, but for line breaks and the colours that this program itself puts
-/// there: `ESC [ digits m` changes nothing but the look of what follows.
+/// Replaces control characters in text for people. Line breaks and colours stay: `ESC [ digits m`, which this
+/// program itself writes, only changes the colour of the text after it.
 pub(super) fn all_but_colours(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
@@ -27,13 +27,12 @@ pub(super) fn all_but_colours(text: &str) -> String {
     safe
 }
 
-/// Returns JSON text in which every character that a terminal would obey is escaped as JSON does: the document means the
-/// same.
+/// Escapes control characters in JSON text as JSON does. The document keeps its meaning.
 pub(super) fn json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            // Only between tokens: inside a string a line break is escaped already.
+            // A line break between tokens. Inside a string it is already escaped.
             '\n' => safe.push(c),
             c if is_unprintable(c) => {
                 let _infallible = write!(safe, "\\u{:04x}", u32::from(c));
@@ -49,14 +48,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_stay_and_other_sequences_are_written_out() {
+    fn colours_stay_and_other_sequences_are_escaped() {
         assert_eq!(all_but_colours("\u{1b}[1;31mred\u{1b}[0m\n"), "\u{1b}[1;31mred\u{1b}[0m\n");
         assert_eq!(all_but_colours("\u{1b}[2J\u{1b}[31"), "\\u{1b}[2J\\u{1b}[31");
         assert_eq!(all_but_colours("\u{1b}]0;x\u{7}"), "\\u{1b}]0;x\\u{7}");
     }
 
     #[test]
-    fn json_means_the_same_and_holds_no_control_character() {
+    fn json_keeps_its_meaning_and_contains_no_control_character() {
         let value = serde_json::json!({ "a\u{9b}": ["\u{1b}[2J", "\u{7f}\u{202e}\n", "漢字"] });
         let text = json(&serde_json::to_string_pretty(&value).unwrap());
         assert!(text.chars().all(|c| c == '\n' || !is_unprintable(c)), "{text:?}");

@@ -1,36 +1,36 @@
-//! Tables: one line for each row, cut to a terminal's width.
-//!
-//! A table never prints itself.
+//! Formats tables: a line for each row, truncated to the width of the terminal.
 
 use console::{Term, measure_text_width, truncate_str};
 use lockgate::core::text::printable;
 
-/// Blanks between two columns.
+/// Spaces between two columns.
 const GAP: usize = 2;
-/// A column is not cut below this; a narrower terminal gets longer lines.
-const NARROWEST: usize = 8;
-/// A column of sentences is cut down to this before any name or id is cut.
-const NARROWEST_PROSE: usize = 16;
-/// What stands for the rest of a cell that was cut.
-const CUT: &str = "…";
+/// No column is truncated below this width. A narrower terminal gets longer lines.
+const MIN_WIDTH: usize = 8;
+/// Columns of sentences are truncated down to this width before any name or id is.
+const MIN_PROSE_WIDTH: usize = 16;
+/// Ends a truncated cell.
+const ELLIPSIS: &str = "…";
 
-/// Returns the columns of the terminal on standard output; `None` when it has none, or does not know.
+/// Returns the width of the terminal on standard output, in columns. `None`: it is no terminal, or the width
+/// is unknown.
 pub(super) fn terminal_width() -> Option<u16> {
     Term::stdout().size_checked().map(|(_, columns)| columns).filter(|columns| *columns > 0)
 }
 
-/// Renders a table; `None`: of any width, every cell whole.
+/// Formats a table. A width of `None` truncates nothing.
 pub(super) fn render(
     width: Option<u16>,
     headers: &[&str],
     rows: impl Iterator<Item = Vec<String>>,
 ) -> String {
-    let most = width.map(usize::from);
+    let max_width = width.map(usize::from);
     let head = headers.iter().map(|header| header.to_uppercase()).collect();
-    let cells: Vec<Vec<String>> = std::iter::once(head).chain(rows.map(|row| whole(row, most))).collect();
+    let cells: Vec<Vec<String>> =
+        std::iter::once(head).chain(rows.map(|row| printable_cells(row, max_width))).collect();
     let mut columns = columns(&cells);
-    if let Some(most) = most {
-        fit(&mut columns, most);
+    if let Some(max_width) = max_width {
+        fit(&mut columns, max_width);
     }
     let lines = cells.iter().map(|row| line(row, &columns));
     lines.collect::<Vec<_>>().join("\n")
@@ -38,17 +38,20 @@ pub(super) fn render(
 
 struct Column {
     width: usize,
-    /// Whether it holds sentences, not names or ids: those are needed whole, to be copied into the next command.
+    /// Whether the column contains sentences. Names and ids are copied into the next command, so they are
+    /// truncated last.
     is_prose: bool,
 }
 
-/// The row as it may be printed. No cell is longer than the whole width, so that long texts are measured once.
-fn whole(row: Vec<String>, most: Option<usize>) -> Vec<String> {
+/// Replaces control characters, and cuts each cell to the width of the whole table, so that a long text costs
+/// little to measure.
+fn printable_cells(row: Vec<String>, max_width: Option<usize>) -> Vec<String> {
     row.into_iter()
-        .map(|cell| match most {
-            // Four bytes a character, and some that take no width at all: a long text is not looked at to its end.
-            Some(most) => {
-                printable(cell.get(..cell.floor_char_boundary(most * 8)).unwrap_or(&cell)).into_owned()
+        .map(|cell| match max_width {
+            // Eight bytes per column: a character has up to four bytes, and some characters have no width.
+            Some(max_width) => {
+                let end = cell.floor_char_boundary(max_width * 8);
+                printable(cell.get(..end).unwrap_or(&cell)).into_owned()
             }
             None => printable(&cell).into_owned(),
         })
@@ -57,28 +60,30 @@ fn whole(row: Vec<String>, most: Option<usize>) -> Vec<String> {
 
 fn columns(cells: &[Vec<String>]) -> Vec<Column> {
     let count = cells.iter().map(Vec::len).max().unwrap_or(0);
-    let column = |place: usize| {
-        let cells = || cells.iter().filter_map(move |row| row.get(place));
+    let column = |index: usize| {
+        let cells = || cells.iter().filter_map(move |row| row.get(index));
         let width = cells().map(|cell| measure_text_width(cell)).max().unwrap_or(0);
         Column { width, is_prose: cells().skip(1).any(|cell| cell.split(' ').count() > 3) }
     };
     (0..count).map(column).collect()
 }
 
-/// Makes the widest column narrower until all fit, those of sentences first.
-fn fit(columns: &mut [Column], most: usize) {
-    for (prose_only, narrowest) in [(true, NARROWEST_PROSE), (false, NARROWEST)] {
+/// Narrows the widest column until all columns fit, those of sentences first.
+fn fit(columns: &mut [Column], max_width: usize) {
+    for (prose_only, min_width) in [(true, MIN_PROSE_WIDTH), (false, MIN_WIDTH)] {
         loop {
             let gaps = GAP * columns.len().saturating_sub(1);
             let total = columns.iter().map(|column| column.width).sum::<usize>() + gaps;
-            let may = |column: &&mut Column| column.width > narrowest && (column.is_prose || !prose_only);
-            let Some(widest) = columns.iter_mut().filter(may).max_by_key(|column| column.width) else {
+            let can_shrink =
+                |column: &&mut Column| column.width > min_width && (column.is_prose || !prose_only);
+            let Some(widest) = columns.iter_mut().filter(can_shrink).max_by_key(|column| column.width) else {
                 break;
             };
-            if total <= most {
+            if total <= max_width {
                 return;
             }
-            widest.width = widest.width.saturating_sub(total - most).max(narrowest).max(widest.width / 2);
+            let fitting = widest.width.saturating_sub(total - max_width);
+            widest.width = fitting.max(min_width).max(widest.width / 2);
         }
     }
 }
@@ -86,10 +91,10 @@ fn fit(columns: &mut [Column], most: usize) {
 fn line(row: &[String], columns: &[Column]) -> String {
     let mut line = String::new();
     for (cell, column) in row.iter().zip(columns) {
-        let cell = truncate_str(cell, column.width, CUT);
+        let cell = truncate_str(cell, column.width, ELLIPSIS);
         line.push_str(&cell);
-        let blanks = column.width.saturating_sub(measure_text_width(&cell)) + GAP;
-        line.extend(std::iter::repeat_n(' ', blanks));
+        let spaces = column.width.saturating_sub(measure_text_width(&cell)) + GAP;
+        line.extend(std::iter::repeat_n(' ', spaces));
     }
     line.truncate(line.trim_end().len());
     line
@@ -107,17 +112,17 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_cut_to_the_terminal_and_ids_last_of_all() {
+    fn cells_are_truncated_to_the_terminal_and_ids_last() {
         let reason = "the backend could not be reached within ten seconds, and so on and on";
         let lines = table(Some(80), reason);
-        assert!(lines.len() == 2 && lines[1].contains(ID) && lines[1].ends_with(CUT), "{lines:?}");
+        assert!(lines.len() == 2 && lines[1].contains(ID) && lines[1].ends_with(ELLIPSIS), "{lines:?}");
         assert!(lines.iter().all(|line| measure_text_width(line) <= 80), "{lines:?}");
         assert!(table(Some(40), reason).iter().all(|line| measure_text_width(line) <= 40));
         assert!(table(Some(60), &"漢 字 漢 字".repeat(9)).iter().all(|line| measure_text_width(line) <= 60));
     }
 
     #[test]
-    fn a_pipe_gets_every_cell_whole_and_each_row_on_one_line() {
+    fn pipe_gets_complete_cells_and_one_line_for_each_row() {
         let reason = format!("first\nsecond \u{1b}[2J {}", "x".repeat(400));
         let lines = table(None, &reason);
         assert_eq!(lines.len(), 2);
@@ -125,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_megabytes_costs_a_terminal_no_more_than_its_width() {
+    fn text_of_megabytes_is_truncated_to_the_terminal() {
         let lines = table(Some(80), &"a reason of many words ".repeat(1_000_000));
         assert!(lines.len() == 2 && lines.iter().all(|line| line.len() < 100), "{}", lines[1].len());
     }

@@ -1,6 +1,4 @@
-//! The commands, as a user runs them: the example program as a process, on a database of its own.
-//!
-//! They must never share a folder.
+//! Tests the commands as a user runs them. Each test runs the example program on a database of its own.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -9,7 +7,7 @@ use crate::greeter::Greeter;
 use serde_json::Value;
 
 #[test]
-fn a_run_goes_from_enqueue_to_a_balanced_account() {
+fn run_is_enqueued_worked_and_verified() {
     let greeter = Greeter::new();
     let planned = greeter.json(&["enqueue", "--run", "party", "--batch-size", "4", "--batch-delay", "0s"]);
     assert_eq!((&planned["existed"], &planned["added"]), (&false.into(), &10.into()));
@@ -27,43 +25,43 @@ fn a_run_goes_from_enqueue_to_a_balanced_account() {
 }
 
 #[test]
-fn the_same_name_again_answers_with_the_run_that_exists() {
+fn enqueue_with_an_existing_name_returns_that_run() {
     let greeter = Greeter::new();
     greeter.ok(&["enqueue", "--run", "party"]);
     let again = greeter.run(&["enqueue", "--run", "party", "--output", "json"]);
     assert_eq!(again.code, 0);
-    let answer: Value = serde_json::from_str(&again.stdout).unwrap();
-    assert_eq!((&answer["existed"], &answer["added"]), (&true.into(), &0.into()));
-    assert!(again.stderr.contains("the run party exists already"), "{}", again.stderr);
+    let output: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&output["existed"], &output["added"]), (&true.into(), &0.into()));
+    assert!(again.stderr.contains("the run party already exists"), "{}", again.stderr);
 }
 
 #[test]
-fn a_followed_run_is_shown_until_every_job_is_over() {
+fn follow_shows_the_progress_until_the_run_is_finished() {
     let greeter = Greeter::new();
     let mut worker = greeter.command(&["work"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let followed = greeter.run(&["enqueue", "--run", "party", "--follow", "--output", "json"]);
     worker.kill().unwrap();
     worker.wait().unwrap();
     assert_eq!(followed.code, 0, "{}", followed.stderr);
-    let answer: Value = serde_json::from_str(&followed.stdout).unwrap();
-    assert_eq!((&answer["run"]["status"], &answer["run"]["succeeded"]), (&"finished".into(), &10.into()));
+    let output: Value = serde_json::from_str(&followed.stdout).unwrap();
+    assert_eq!((&output["run"]["status"], &output["run"]["succeeded"]), (&"finished".into(), &10.into()));
     for part in ["party: ", " of 10", "batches ", "scheduled ", "slots door "] {
         assert!(followed.stderr.contains(part), "{part}: {}", followed.stderr);
     }
 }
 
 #[test]
-fn guests_come_from_standard_input_too() {
+fn keys_are_read_from_standard_input() {
     let greeter = Greeter::new();
     let mut command = greeter.command(&["enqueue", "--run", "party", "--orgs", "-", "--output", "json"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"anna\nbert\n").unwrap();
-    let answer: Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
-    assert_eq!(answer["run"]["planned"], 2);
+    let output: Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!(output["run"]["planned"], 2);
 }
 
 #[test]
-fn a_run_is_named_after_its_kind_and_hour() {
+fn run_is_named_after_its_kind_and_hour() {
     let greeter = Greeter::new();
     let planned = greeter.json(&["enqueue", "--as-of", "2026-11-22T09"]);
     assert_eq!(planned["run"]["name"], "greet-2026-11-22T09");
@@ -73,7 +71,7 @@ fn a_run_is_named_after_its_kind_and_hour() {
 }
 
 #[test]
-fn a_dry_run_says_what_would_be_and_changes_nothing() {
+fn dry_run_shows_the_plan_and_creates_no_run() {
     let greeter = Greeter::new();
     let start = ["--start-at", "2030-01-01T00:00:00Z"];
     let dry = greeter.json(&[&["enqueue", "--dry-run", "--batch-size", "3"], &start[..]].concat());
@@ -83,7 +81,7 @@ fn a_dry_run_says_what_would_be_and_changes_nothing() {
 }
 
 #[test]
-fn what_was_skipped_or_failed_is_listed_with_its_reason_and_can_run_again() {
+fn skipped_and_failed_jobs_are_listed_with_their_reason_and_can_be_retried() {
     let greeter = Greeter::new();
     let guests = greeter.file("guests", "anna\nshy\nrude\n");
     greeter.ok(&["enqueue", "--run", "party", "--orgs", &guests]);
@@ -104,7 +102,7 @@ fn what_was_skipped_or_failed_is_listed_with_its_reason_and_can_run_again() {
 }
 
 #[test]
-fn a_run_is_paused_changed_resumed_and_cancelled() {
+fn run_is_paused_changed_resumed_and_cancelled() {
     let greeter = Greeter::new();
     greeter.ok(&["enqueue", "--run", "party"]);
     assert_eq!(greeter.json(&["runs", "pause", "party"])["run"]["status"], "paused");
@@ -117,7 +115,7 @@ fn a_run_is_paused_changed_resumed_and_cancelled() {
 }
 
 #[test]
-fn a_run_that_is_over_is_not_said_to_be_paused_resumed_or_changed() {
+fn finished_run_cannot_be_paused_resumed_or_changed() {
     let greeter = Greeter::new();
     greeter.ok(&["enqueue", "--run", "party"]);
     greeter.ok(&["work", "--until-idle"]);
@@ -129,21 +127,18 @@ fn a_run_that_is_over_is_not_said_to_be_paused_resumed_or_changed() {
 }
 
 #[test]
-fn help_describes_each_command_and_hides_what_is_hidden() {
+fn help_describes_each_command() {
     let greeter = Greeter::new();
     let help = greeter.ok(&["--help"]);
-    let bench = help.lines().find(|line| line.trim_start().starts_with("bench ")).unwrap();
-    assert!(bench.contains("Measures the engine"), "{bench}");
-    assert!(greeter.ok(&["bench", "--help"]).starts_with("Measures the engine"));
+    let migrate = help.lines().find(|line| line.trim_start().starts_with("migrate ")).unwrap();
+    assert!(migrate.contains("Bring the tables up to date"), "{migrate}");
+    assert!(greeter.ok(&["migrate", "--help"]).starts_with("Bring the tables up to date"));
     let line = greeter.fails(&[], 2);
-    assert!(
-        line.contains("bench, config") && !line.contains("bench-worker") && !help.contains("bench-worker"),
-        "{line}"
-    );
+    assert!(line.contains("limits, config, migrate"), "{line}");
 }
 
 #[test]
-fn a_diff_names_the_keys_that_one_run_has_and_the_other_lacks() {
+fn diff_lists_the_keys_that_only_one_run_has() {
     let greeter = Greeter::new();
     let (a, b) = (greeter.file("a", "anna\nbert\n"), greeter.file("b", "bert\ncleo\n"));
     greeter.ok(&["enqueue", "--run", "a", "--orgs", &a]);
@@ -154,7 +149,7 @@ fn a_diff_names_the_keys_that_one_run_has_and_the_other_lacks() {
 }
 
 #[test]
-fn slots_are_there_before_the_first_worker_and_change_at_once() {
+fn pool_exists_before_the_first_worker_and_changes_immediately() {
     let greeter = Greeter::new();
     let pool = &greeter.json(&["slots", "show"])["pools"][0];
     assert_eq!((&pool["name"], &pool["slots"], &pool["held"]), (&"door".into(), &50.into(), &0.into()));
@@ -175,7 +170,7 @@ fn slots_are_there_before_the_first_worker_and_change_at_once() {
 }
 
 #[test]
-fn the_stores_slots_hold_and_another_number_in_the_config_is_pointed_out() {
+fn slots_of_the_store_apply_and_a_different_number_in_the_config_is_reported() {
     let greeter = Greeter::new();
     greeter.ok(&["slots", "show"]);
     let config = greeter.file("lockgate.toml", "[pools.door]\nslots = 7\n");
@@ -186,7 +181,7 @@ fn the_stores_slots_hold_and_another_number_in_the_config_is_pointed_out() {
 }
 
 #[test]
-fn a_config_is_made_checked_and_shown() {
+fn config_is_created_checked_and_shown() {
     let greeter = Greeter::new();
     greeter.ok(&["config", "init"]);
     assert!(greeter.read("lockgate.toml").contains("[greeter]"));
@@ -201,7 +196,7 @@ fn a_config_is_made_checked_and_shown() {
 }
 
 #[test]
-fn the_environment_names_the_database() {
+fn environment_sets_the_database() {
     let greeter = Greeter::new();
     let elsewhere = greeter.file("elsewhere.db", "");
     let listed = greeter.run_with(&["runs", "list"], &[("LOCKGATE__EMBEDDED__PATH", &elsewhere)]);
@@ -218,36 +213,36 @@ fn migrations_are_listed_with_the_time_they_were_applied() {
     assert!(first["applied_at"].is_string(), "{first}");
 }
 
-/// What a terminal would obey, or a reader be misled by.
+/// Characters that control a terminal, and lines that imitate a field.
 const ESCAPES: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{202e}end\n  state  succeeded";
 
-/// That the text has no character that a terminal would obey.
-fn is_safe(said: &str) {
+/// Checks that the text has no character that controls a terminal.
+fn check_is_safe(text: &str) {
     let bad = |c: &char| (c.is_control() && *c != '\n') || matches!(c, '\u{202a}'..='\u{202e}');
-    assert_eq!(said.chars().filter(bad).collect::<Vec<_>>(), Vec::<char>::new(), "{said:?}");
+    assert_eq!(text.chars().filter(bad).collect::<Vec<_>>(), Vec::<char>::new(), "{text:?}");
 }
 
 #[test]
-fn escapes_in_a_reason_do_not_reach_a_terminal() {
+fn control_characters_of_a_reason_are_escaped() {
     let greeter = Greeter::new();
     greeter.ok(&["enqueue", "--run", "party", "--orgs", &greeter.file("guests", "anna\n")]);
     let job = greeter.json(&["jobs", "list"])["jobs"][0]["id"].as_str().unwrap().to_owned();
     greeter.ok(&["jobs", "cancel", &job, "--reason", ESCAPES]);
     let listed = greeter.ok(&["jobs", "list"]);
-    is_safe(&listed);
+    check_is_safe(&listed);
     assert!(listed.lines().count() == 2 && listed.contains("\\u{1b}[2J"), "a row is one line: {listed}");
     let shown = greeter.ok(&["jobs", "show", &job]);
-    is_safe(&shown);
+    check_is_safe(&shown);
     assert!(!shown.lines().any(|line| line.starts_with("  state") || line.starts_with("state  succeeded")));
     let json = greeter.ok(&["jobs", "show", &job, "--output", "json"]);
-    is_safe(&json);
+    check_is_safe(&json);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["job"]["reason"], ESCAPES);
-    is_safe(&greeter.fails(&["runs", "show", "no\u{9b}31mrun"], 2));
+    check_is_safe(&greeter.fails(&["runs", "show", "no\u{9b}31mrun"], 2));
 }
 
 #[test]
-fn a_piped_table_has_every_id_and_reason_whole() {
+fn piped_table_has_complete_ids_and_reasons() {
     let greeter = Greeter::new();
     greeter.ok(&["enqueue", "--run", "party", "--orgs", &greeter.file("guests", "anna\nbert\n")]);
     let jobs = greeter.json(&["jobs", "list"])["jobs"].as_array().unwrap().clone();
@@ -264,7 +259,7 @@ fn a_piped_table_has_every_id_and_reason_whole() {
 }
 
 #[test]
-fn a_log_line_of_json_has_its_span_once() {
+fn json_log_line_has_each_span_once() {
     let greeter = Greeter::new();
     greeter.ok(&["enqueue", "--run", "party", "--orgs", &greeter.file("guests", "rude\n")]);
     let worked = greeter.run(&["work", "--until-idle"]);
@@ -279,10 +274,10 @@ fn a_log_line_of_json_has_its_span_once() {
 }
 
 #[test]
-fn escapes_in_what_is_logged_do_not_reach_a_terminal() {
+fn control_characters_in_the_log_are_escaped() {
     let greeter = Greeter::new();
     let worked = greeter.run_with(&["work", "--until-idle"], &[("LOCKGATE_WORKER__X\u{9b}2J\u{202e}", "1")]);
-    is_safe(&worked.stderr);
+    check_is_safe(&worked.stderr);
     let line = worked
         .stderr
         .lines()

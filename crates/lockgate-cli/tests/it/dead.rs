@@ -1,6 +1,5 @@
-//! Dead letters, as an operator meets them: listed, shown, replayed and dropped.
-//!
-//! They must never be made by the kit: a worker would put them there.
+//! Tests `dead`: dead letters are listed, shown, replayed and dropped. The tests create them as a worker
+//! does.
 
 use lockgate::core::broker::{Disposition, Rejection};
 use lockgate::core::dead::DeadReason;
@@ -11,12 +10,12 @@ use serde_json::{Value, json};
 
 use crate::greeter::Greeter;
 
-/// Puts messages into the queue of the greeter, and rejects each for its reason.
-async fn dead(greeter: &Greeter, letters: &[(DeadReason, &str)]) {
-    dead_because(greeter, letters, "no job kind wave is registered with this worker").await;
+/// Publishes messages to the queue of the greeter, and rejects each with its reason.
+async fn create(greeter: &Greeter, letters: &[(DeadReason, &str)]) {
+    create_with_detail(greeter, letters, "no job kind wave is registered with this worker").await;
 }
 
-async fn dead_because(greeter: &Greeter, letters: &[(DeadReason, &str)], detail: &str) {
+async fn create_with_detail(greeter: &Greeter, letters: &[(DeadReason, &str)], detail: &str) {
     greeter.ok(&["migrate", "up"]);
     let options = Options { path: greeter.database(), timing: Default::default() };
     let broker = open(options).await.unwrap().engine.broker;
@@ -48,7 +47,7 @@ fn letters(greeter: &Greeter) -> Vec<Value> {
 async fn dead_letters_are_listed_with_their_reason_and_shown_with_their_body() {
     let greeter = Greeter::new();
     assert!(greeter.ok(&["dead", "list"]).contains("jobs list --state failed"));
-    dead(&greeter, &[(DeadReason::UnknownKind, r#"{"name":"anna"}"#), (DeadReason::BadPayload, "1")]).await;
+    create(&greeter, &[(DeadReason::UnknownKind, r#"{"name":"anna"}"#), (DeadReason::BadPayload, "1")]).await;
     let listed = letters(&greeter);
     assert_eq!((&listed[0]["reason"], &listed[1]["reason"]), (&json!("unknown-kind"), &json!("bad-payload")));
     assert_eq!((&listed[0]["queue"], &listed[0]["bytes"]), (&json!("greetings"), &json!(15)));
@@ -66,52 +65,57 @@ async fn dead_letters_are_listed_with_their_reason_and_shown_with_their_body() {
 }
 
 #[tokio::test]
-async fn escapes_in_a_message_do_not_reach_a_terminal() {
+async fn control_characters_of_a_message_are_escaped() {
     let greeter = Greeter::new();
     let escapes = "\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}31m\u{202e}";
-    dead_because(&greeter, &[(DeadReason::UnknownKind, escapes)], &format!("no job kind {escapes} is known"))
-        .await;
+    create_with_detail(
+        &greeter,
+        &[(DeadReason::UnknownKind, escapes)],
+        &format!("no job kind {escapes} is known"),
+    )
+    .await;
     let id = letters(&greeter)[0]["id"].as_str().unwrap().to_owned();
-    for said in [greeter.ok(&["dead", "list"]), greeter.ok(&["dead", "show", &id])] {
+    for text in [greeter.ok(&["dead", "list"]), greeter.ok(&["dead", "show", &id])] {
         let bad = |c: &char| (c.is_control() && *c != '\n') || *c == '\u{202e}';
-        assert_eq!(said.chars().filter(bad).count(), 0, "{said:?}");
-        assert!(said.contains("\\u{1b}[2J\\u{9b}31m\\u{202e}"), "{said}");
+        assert_eq!(text.chars().filter(bad).count(), 0, "{text:?}");
+        assert!(text.contains("\\u{1b}[2J\\u{9b}31m\\u{202e}"), "{text}");
     }
 }
 
 #[tokio::test]
-async fn what_is_replayed_is_back_in_its_queue_and_the_rest_stays() {
+async fn replayed_dead_letters_are_published_again_and_the_rest_stays() {
     let greeter = Greeter::new();
     let (unknown, bad) = (DeadReason::UnknownKind, DeadReason::BadPayload);
-    dead(&greeter, &[(unknown, "1"), (bad, "2"), (bad, "3"), (unknown, "4")]).await;
+    create(&greeter, &[(unknown, "1"), (bad, "2"), (bad, "3"), (unknown, "4")]).await;
     assert_eq!(greeter.json(&["dead", "replay", "--all", "--reason", "too-deep"])["replayed"], 0);
     assert_eq!(letters(&greeter).len(), 4);
     assert_eq!(greeter.json(&["dead", "replay", "--all", "--reason", "unknown-kind"])["replayed"], 2);
     let left = letters(&greeter);
     assert!(left.len() == 2 && left.iter().all(|letter| letter["reason"] == "bad-payload"), "{left:?}");
     let id = left[0]["id"].as_str().unwrap();
-    assert!(greeter.ok(&["dead", "replay", id]).contains("1 dead letters are back"));
+    assert!(greeter.ok(&["dead", "replay", id]).contains("put 1 dead letters back"));
     let still: Vec<Value> = letters(&greeter).iter().map(|letter| letter["id"].clone()).collect();
     assert_eq!(still, [left[1]["id"].clone()]);
 }
 
 #[tokio::test]
-async fn what_is_dropped_is_gone_and_all_of_it_only_when_one_is_sure() {
+async fn dropping_deletes_dead_letters_and_all_of_them_only_with_a_confirmation() {
     let greeter = Greeter::new();
-    dead(&greeter, &[(DeadReason::NoKind, "1"), (DeadReason::NoKind, "2"), (DeadReason::NoKind, "3")]).await;
+    create(&greeter, &[(DeadReason::NoKind, "1"), (DeadReason::NoKind, "2"), (DeadReason::NoKind, "3")])
+        .await;
     let ids: Vec<String> = letters(&greeter).iter().map(|l| l["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(greeter.json(&["dead", "drop", &ids[0]])["dropped"], 1);
     let unknown = greeter.fails(&["dead", "drop", &ids[1], "4711"], 66);
     assert!(unknown.contains("4711") && unknown.contains("`dead list`"), "{unknown}");
-    assert_eq!(letters(&greeter).len(), 2, "nothing is dropped when one of them is not there");
-    let unsure = greeter.fails(&["dead", "drop", "--all"], 2);
-    assert!(unsure.contains("--yes") && unsure.contains("dead list"), "{unsure}");
+    assert_eq!(letters(&greeter).len(), 2, "nothing is dropped if one id does not exist");
+    let unconfirmed = greeter.fails(&["dead", "drop", "--all"], 2);
+    assert!(unconfirmed.contains("--yes") && unconfirmed.contains("dead list"), "{unconfirmed}");
     assert_eq!(greeter.json(&["dead", "drop", "--all", "--yes"])["dropped"], 2);
     assert_eq!(letters(&greeter), Vec::<Value>::new());
 }
 
 #[test]
-fn dead_letters_that_are_not_there_or_make_no_sense_are_refused_with_the_way_out() {
+fn unknown_dead_letters_and_invalid_flags_are_refused_with_the_remedy() {
     let greeter = Greeter::new();
     for (arguments, code, part) in [
         (&["dead", "show", "17"][..], 66, "`dead list`"),
@@ -126,5 +130,5 @@ fn dead_letters_that_are_not_there_or_make_no_sense_are_refused_with_the_way_out
         assert!(line.contains(part), "{arguments:?}: {line}");
     }
     let help = greeter.ok(&["dead", "--help"]);
-    assert!(help.starts_with("Shows messages") && help.contains("jobs list --state failed"), "{help}");
+    assert!(help.starts_with("List, show, replay") && help.contains("jobs list --state failed"), "{help}");
 }

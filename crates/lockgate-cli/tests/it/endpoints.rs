@@ -1,6 +1,4 @@
-//! A worker's endpoints, as a scraper and a service manager ask them, and a worker whose store is away.
-//!
-//! They must never choose a port: the system does.
+//! Tests the HTTP endpoints of a worker, also while its store is unreachable. The system chooses all ports.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,47 +12,47 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use crate::greeter::Greeter;
 use crate::signals::send;
 
-/// A worker that listens; ends with this.
-struct Listening {
+/// A worker that serves its endpoints. It is killed on drop.
+struct ListeningWorker {
     process: Child,
     address: SocketAddr,
     lines: Receiver<String>,
 }
 
-impl Listening {
+impl ListeningWorker {
     fn start(greeter: &Greeter, arguments: &[&str]) -> Self {
         let arguments = [&["work", "--listen", "127.0.0.1:0"], arguments].concat();
         let mut command = greeter.command(&arguments);
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut said = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut stderr = BufReader::new(process.stderr.take().unwrap()).lines();
         let line =
-            said.find(|line| line.as_ref().unwrap().starts_with("listening on http://")).unwrap().unwrap();
+            stderr.find(|line| line.as_ref().unwrap().starts_with("listening on http://")).unwrap().unwrap();
         let (log, lines) = channel();
-        std::thread::spawn(move || said.map_while(Result::ok).for_each(|line| drop(log.send(line))));
+        std::thread::spawn(move || stderr.map_while(Result::ok).for_each(|line| drop(log.send(line))));
         let address = line.trim_start_matches("listening on http://").split_once(": ").unwrap().0;
         Self { process, address: address.parse().unwrap(), lines }
     }
 
-    /// Looks until it is so: at each line that it logs, and now and then.
-    fn eventually(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let mut look = || {
+    /// Polls a condition until it holds: at each line of the log, and every 20 ms.
+    fn eventually(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let mut poll = || {
             drop(self.lines.recv_timeout(Duration::from_millis(20)));
-            is_so()
+            condition()
         };
-        assert!((0..1_500).any(|_| look()), "not within half a minute: {what}");
+        assert!((0..1_500).any(|_| poll()), "not within half a minute: {what}");
     }
 
     fn get(&self, path: &str) -> (u16, String) {
-        self.get_of(path, &self.address.to_string())
+        self.get_from_host(path, &self.address.to_string())
     }
 
-    fn get_of(&self, path: &str, host: &str) -> (u16, String) {
+    fn get_from_host(&self, path: &str, host: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
@@ -64,7 +62,7 @@ impl Listening {
     }
 }
 
-impl Drop for Listening {
+impl Drop for ListeningWorker {
     fn drop(&mut self) {
         drop(self.process.kill());
         drop(self.process.wait());
@@ -79,10 +77,10 @@ async fn lock(greeter: &Greeter) -> SqliteConnection {
 }
 
 #[test]
-fn a_worker_tells_what_it_has_done_and_that_it_is_ready() {
+fn worker_serves_its_metrics_and_its_readiness() {
     let greeter = Greeter::new();
     greeter.ok(&["enqueue", "--run", "party"]);
-    let worker = Listening::start(&greeter, &[]);
+    let worker = ListeningWorker::start(&greeter, &[]);
     assert_eq!(worker.get("/healthz").0, 200);
     worker.eventually("it is ready", || worker.readiness().0 == 200);
     greeter.eventually("all are greeted", || greeter.json(&["runs", "verify", "party"])["succeeded"] == 10);
@@ -110,56 +108,56 @@ fn a_worker_tells_what_it_has_done_and_that_it_is_ready() {
 }
 
 #[test]
-fn the_wait_for_slots_leaves_out_the_wait_for_tokens() {
+fn slot_wait_excludes_the_wait_for_tokens() {
     let greeter = Greeter::new();
     greeter.ok(&["enqueue", "--run", "party", "--batch-delay", "0s"]);
     let worker =
-        Listening::start(&greeter, &["--set", "kinds.greet.rate=3/s", "--set", "kinds.greet.burst=1"]);
+        ListeningWorker::start(&greeter, &["--set", "kinds.greet.rate=3/s", "--set", "kinds.greet.burst=1"]);
     greeter.eventually("all are greeted", || greeter.json(&["runs", "verify", "party"])["succeeded"] == 10);
     let metrics = worker.get("/metrics").1;
     let seconds = |name: &str| -> f64 {
         let line = metrics.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{metrics}"));
         line.rsplit(' ').next().unwrap().parse().unwrap()
     };
-    // The last of ten waits for three seconds, and each of the fifty slots is free.
+    // The last of ten jobs waits three seconds for its token, and all fifty slots are free.
     let (slots, tokens) =
         (seconds("lockgate_slot_wait_seconds_sum"), seconds("lockgate_rate_wait_seconds_sum"));
     assert!(tokens > 3.0 && slots < tokens / 2.0, "{slots} s for slots, {tokens} s for tokens");
 }
 
 #[tokio::test]
-async fn a_worker_whose_store_is_away_lives_says_so_and_goes_on_when_it_is_back() {
+async fn worker_reports_a_locked_store_and_continues_when_it_is_unlocked() {
     let greeter = Greeter::new();
     greeter.ok(&["enqueue", "--run", "party"]);
-    let held = lock(&greeter).await;
-    let worker = Listening::start(&greeter, &[]);
-    worker.eventually("it says why it is not ready", || {
+    let lock_holder = lock(&greeter).await;
+    let worker = ListeningWorker::start(&greeter, &[]);
+    worker.eventually("it reports why it is not ready", || {
         let (status, report) = worker.readiness();
         let why = report["ledger"]["why"].as_str().unwrap_or_default().to_owned();
         assert_eq!((status, &report["ready"], &report["worker"]["ok"]), (503, &false.into(), &false.into()));
         why.contains("another process")
     });
     assert_eq!(worker.get("/healthz").0, 200);
-    held.close().await.unwrap();
+    lock_holder.close().await.unwrap();
     worker.eventually("it is ready", || worker.readiness().0 == 200);
     greeter.eventually("all are greeted", || greeter.json(&["runs", "verify", "party"])["succeeded"] == 10);
 }
 
 #[tokio::test]
-async fn a_worker_that_waits_for_a_store_stops_at_once_when_it_is_told_to() {
+async fn worker_that_waits_for_a_store_stops_at_the_first_signal() {
     let greeter = Greeter::new();
     greeter.ok(&["slots", "show"]);
-    let _held = lock(&greeter).await;
-    let mut worker = Listening::start(&greeter, &[]);
+    let _lock_holder = lock(&greeter).await;
+    let mut worker = ListeningWorker::start(&greeter, &[]);
     worker.eventually("it waits", || worker.readiness().1["ledger"]["why"].is_string());
     send(&worker.process, "TERM");
     assert_eq!(worker.process.wait().unwrap().code(), Some(0));
 }
 
 #[test]
-fn half_sent_requests_do_not_block_healthz_nor_take_file_descriptors() {
+fn half_sent_requests_block_neither_healthz_nor_file_descriptors() {
     let greeter = Greeter::new();
-    let worker = Listening::start(&greeter, &[]);
+    let worker = ListeningWorker::start(&greeter, &[]);
     let half_sent: Vec<TcpStream> = (0..120)
         .map(|_| {
             let mut stream = TcpStream::connect(worker.address).unwrap();
@@ -178,22 +176,22 @@ fn half_sent_requests_do_not_block_healthz_nor_take_file_descriptors() {
 }
 
 #[test]
-fn a_scraper_may_call_the_worker_by_the_names_that_the_config_allows() {
+fn requests_are_accepted_for_the_host_names_of_the_config() {
     let greeter = Greeter::new();
-    let worker = Listening::start(&greeter, &["--set", "worker.hosts=[\"worker-1\"]"]);
-    assert_eq!(worker.get_of("/healthz", "localhost").0, 200);
-    assert_eq!(worker.get_of("/healthz", "worker-1:9464").0, 200);
-    let (status, why) = worker.get_of("/metrics", "evil.example");
+    let worker = ListeningWorker::start(&greeter, &["--set", "worker.hosts=[\"worker-1\"]"]);
+    assert_eq!(worker.get_from_host("/healthz", "localhost").0, 200);
+    assert_eq!(worker.get_from_host("/healthz", "worker-1:9464").0, 200);
+    let (status, why) = worker.get_from_host("/metrics", "evil.example");
     assert!(status == 421 && why.contains("worker.hosts"), "{status} {why}");
 }
 
 #[test]
-fn an_address_that_is_taken_or_none_is_refused_at_once() {
+fn invalid_or_used_address_is_refused_immediately() {
     let greeter = Greeter::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let line = greeter.fails(&["work", "--listen", &address], 69);
-    assert!(line.contains(&address) && line.contains("give another port"), "{line}");
+    assert!(line.contains(&address) && line.contains("choose another port"), "{line}");
     let listen = format!("worker.listen={address}");
     assert!(greeter.fails(&["work", "--set", &listen], 69).contains(&address));
     let line = greeter.fails(&["work", "--listen", "9464"], 2);

@@ -1,13 +1,13 @@
-//! Rates and their ramp, as an operator sets and reads them.
+//! Tests `limits`: rates and their ramps, as an operator sets and reads them.
 
 use serde_json::Value;
 
 use super::greeter::Greeter;
 
 #[test]
-fn a_rate_is_set_and_an_old_file_does_not_revert_it() {
+fn rate_that_was_set_takes_precedence_over_the_config() {
     let greeter = Greeter::new();
-    assert!(greeter.ok(&["limits", "show"]).contains("no limits of rate"));
+    assert!(greeter.ok(&["limits", "show"]).contains("no rate limits"));
     let config = greeter.file("lockgate.toml", "[pools.door]\nrate = '5/s'\n[kinds.greet]\nrate = '1/h'\n");
     let configured = &greeter.json(&["limits", "show", "door", "--config", &config])["limits"][0];
     assert_eq!((&configured["rate"], &configured["version"]), (&"5/s".into(), &0.into()));
@@ -27,30 +27,30 @@ fn a_rate_is_set_and_an_old_file_does_not_revert_it() {
     );
 }
 
-/// Rate, burst and slots in force, and the stage.
+/// Returns the rate, burst and slots in force, and the ramp step.
 fn in_force(greeter: &Greeter) -> (String, Value, Value, Value) {
     let limit = greeter.json(&["limits", "show", "door"])["limits"][0].take();
     let pool = greeter.json(&["slots", "show", "door"])["pools"][0].take();
-    assert_eq!(pool["slots"], 50, "a stage never changes the slots of the pool");
+    assert_eq!(pool["slots"], 50, "a ramp step does not change the slots of the pool");
     let rate = limit["rate"].as_str().unwrap_or("none").to_owned();
-    (rate, limit["burst"].clone(), pool["limit"].clone(), limit["stage"].clone())
+    (rate, limit["burst"].clone(), pool["effective_slots"].clone(), limit["step"].clone())
 }
 
 #[test]
-fn stages_are_shares_of_what_is_configured_and_end_with_exactly_that() {
+fn ramp_steps_are_shares_of_the_configured_limit_which_applies_again_at_the_end() {
     let greeter = Greeter::new();
     let ramp = |action: &str| greeter.json(&["limits", "ramp", "door", action]);
-    let is = |rate: &str, burst: u32, slots: u32, stage: Value| {
-        assert_eq!(in_force(&greeter), (rate.to_owned(), burst.into(), slots.into(), stage));
+    let is = |rate: &str, burst: u32, slots: u32, step: Value| {
+        assert_eq!(in_force(&greeter), (rate.to_owned(), burst.into(), slots.into(), step));
     };
-    assert_eq!(greeter.json(&["limits", "ramp", "door"])["stage"], Value::Null);
+    assert_eq!(greeter.json(&["limits", "ramp", "door"])["step"], Value::Null);
     for action in ["advance", "back", "end"] {
         let refused = greeter.fails(&["limits", "ramp", "door", action], 1);
         assert!(refused.contains("limits ramp door start"), "{refused}");
     }
     greeter.ok(&["slots", "set", "door", "--slots", "50"]);
     greeter.ok(&["limits", "set", "door", "--rate", "100/s", "--burst", "150"]);
-    for (action, stage, rate, burst, slots) in [
+    for (action, step, rate, burst, slots) in [
         ("start", 1, "5/s", 7, 2),
         ("advance", 2, "25/s", 37, 12),
         ("back", 1, "5/s", 7, 2),
@@ -59,44 +59,40 @@ fn stages_are_shares_of_what_is_configured_and_end_with_exactly_that() {
         ("start", 1, "5/s", 7, 2),
     ] {
         let shown = ramp(action);
-        assert_eq!(
-            (&shown["stage"], &shown["configured_rate"]),
-            (&stage.into(), &"100/s".into()),
-            "{shown:#}"
-        );
+        assert_eq!((&shown["step"], &shown["configured_rate"]), (&step.into(), &"100/s".into()), "{shown:#}");
         assert!(shown["why"].as_str().unwrap().contains("by an operator"), "{shown:#}");
-        is(rate, burst, slots, (stage - 1).into());
+        is(rate, burst, slots, (step - 1).into());
     }
-    assert!(greeter.ok(&["limits", "show"]).contains("stage 1; 100/s without ramp"));
-    // From the first stage there is only one way back.
-    assert_eq!(ramp("back")["stage"], Value::Null);
+    assert!(greeter.ok(&["limits", "show"]).contains("step 1; 100/s without ramp"));
+    // A step back from the first step ends the ramp.
+    assert_eq!(ramp("back")["step"], Value::Null);
     is("100/s", 150, 50, Value::Null);
     ramp("start");
-    assert_eq!(ramp("end")["stage"], Value::Null);
+    assert_eq!(ramp("end")["step"], Value::Null);
     is("100/s", 150, 50, Value::Null);
 }
 
 #[test]
-fn stages_of_a_pool_without_a_rate_are_shares_of_its_slots() {
+fn ramp_of_a_pool_without_a_rate_reduces_its_slots() {
     let greeter = Greeter::new();
     greeter.ok(&["slots", "set", "door", "--slots", "50"]);
     greeter.json(&["limits", "ramp", "door", "start"]);
     assert_eq!(in_force(&greeter), ("none".to_owned(), Value::Null, 2.into(), 0.into()));
     greeter.json(&["limits", "ramp", "door", "end"]);
-    assert!(greeter.ok(&["limits", "show"]).contains("no limits of rate"));
-    assert_eq!(greeter.json(&["slots", "show", "door"])["pools"][0]["limit"], 50);
+    assert!(greeter.ok(&["limits", "show"]).contains("no rate limits"));
+    assert_eq!(greeter.json(&["slots", "show", "door"])["pools"][0]["effective_slots"], 50);
     let refused = greeter.fails(&["limits", "ramp", "kind:greet", "start"], 1);
     assert!(refused.contains("limits set kind:greet --rate"), "{refused}");
 }
 
 #[test]
-fn rate_that_is_set_during_a_stage_is_in_force_when_the_stages_end() {
+fn rate_that_is_set_during_a_ramp_applies_when_the_ramp_ends() {
     let greeter = Greeter::new();
     greeter.ok(&["slots", "set", "door", "--slots", "50"]);
     greeter.ok(&["limits", "set", "door", "--rate", "100/s", "--burst", "100"]);
     greeter.ok(&["limits", "ramp", "door", "start"]);
-    let said = greeter.ok(&["limits", "set", "door", "--rate", "200/s", "--burst", "200"]);
-    assert!(said.contains("200/s") && said.contains("stage 1 keeps it at 10/s, burst 10"), "{said}");
+    let text = greeter.ok(&["limits", "set", "door", "--rate", "200/s", "--burst", "200"]);
+    assert!(text.contains("200/s") && text.contains("step 1 keeps it at 10/s, burst 10"), "{text}");
     assert_eq!(in_force(&greeter), ("10/s".to_owned(), 10.into(), 2.into(), 0.into()));
     let refused = greeter.fails(&["limits", "unset", "door"], 1);
     assert!(refused.contains("limits ramp door end"), "{refused}");
@@ -105,7 +101,7 @@ fn rate_that_is_set_during_a_stage_is_in_force_when_the_stages_end() {
 }
 
 #[test]
-fn rate_that_was_set_is_unset_and_the_rate_of_the_config_is_in_force_again() {
+fn rate_of_the_config_applies_again_after_unset() {
     let greeter = Greeter::new();
     let config = greeter.file("rated.toml", "[pools.door]\nrate = '5/s'\n");
     assert!(greeter.fails(&["limits", "unset", "door"], 66).contains("no rate that was set"));
@@ -114,11 +110,11 @@ fn rate_that_was_set_is_unset_and_the_rate_of_the_config_is_in_force_again() {
     assert!(
         greeter
             .ok(&["limits", "unset", "door", "--config", &config])
-            .contains("5/s, burst 5, as the config says")
+            .contains("5/s, burst 5, from the config")
     );
     assert_eq!(greeter.json(&["limits", "show", "door"])["limits"][0]["rate"], "5/s");
     assert!(greeter.ok(&["limits", "unset", "door"]).contains("no rate"));
-    assert!(greeter.ok(&["limits", "show"]).contains("no limits of rate"));
+    assert!(greeter.ok(&["limits", "show"]).contains("no rate limits"));
     greeter.ok(&["limits", "set", "door", "--rate", "10/s"]);
     assert_eq!(greeter.json(&["limits", "show", "door"])["limits"][0]["version"], 4);
 }

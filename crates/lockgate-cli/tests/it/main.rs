@@ -1,11 +1,8 @@
-//! The kit as a user meets it: the example program, run as a process.
-//!
-//! It must never call the kit's code itself.
+//! Tests the kit as a user sees it: they run the example program as a process, and call no code of the kit.
 
 // Tells clippy that the helpers are test code too.
 #![cfg(test)]
 
-mod bench;
 mod commands;
 mod dead;
 mod endpoints;

@@ -1,11 +1,11 @@
-//! The names in JSON, which programs rely on, and the width of tables, which people do. A name that goes away, or
-//! means something else, needs a new `schema_version`.
+//! Tests the names in JSON, which programs rely on, and the layout of tables. A name that is removed or
+//! changes its meaning needs a new `schema_version`.
 
 use serde_json::Value;
 
 use crate::greeter::Greeter;
 
-/// Every name in a document, with its place; a list stands for its first item.
+/// Every name in a document, with its path; a list stands for its first item.
 fn names(value: &Value) -> Vec<String> {
     match value {
         Value::Object(map) => map
@@ -28,14 +28,14 @@ fn check(document: &Value, expected: &str) {
 const RUN: &str = "as_of balanced batch_delay_ms batch_size batches cancelled created_at deadline_at deferrals \
                    enqueued failed id kind name next_due planned queue scheduled skipped status succeeded";
 
-fn run(place: &str, more: &str) -> String {
+fn run(prefix: &str, more: &str) -> String {
     let mut names: Vec<_> = RUN.split_whitespace().chain(more.split_whitespace()).collect();
     names.sort_unstable();
-    names.iter().map(|name| format!("{place}.{name} ")).collect()
+    names.iter().map(|name| format!("{prefix}.{name} ")).collect()
 }
 
 #[test]
-fn documents_keep_their_names() {
+fn documents_keep_their_json_names() {
     let greeter = Greeter::new();
     let enqueued = greeter.json(&["enqueue", "--run", "party"]);
     check(&enqueued, &format!("added existed {} schema_version", run("run", "")));
@@ -62,22 +62,23 @@ fn documents_keep_their_names() {
     );
     check(
         &greeter.json(&["slots", "show"]),
-        "pools.advice pools.configured_slots pools.draining pools.epoch pools.held pools.in_use pools.learning_ms \
-         pools.limit pools.name pools.oldest_wait_ms pools.over_by pools.paused_ms pools.peak pools.per_tenant \
-         pools.rollout pools.shares pools.slots pools.stranded pools.version pools.waiters schema_version",
+        "pools.configured_slots pools.draining pools.effective_slots pools.epoch pools.held pools.in_use pools.name \
+         pools.oldest_wait_ms pools.over_by pools.paused_ms pools.peak pools.per_tenant pools.ramp \
+         pools.recommendation pools.recovering_ms pools.shares pools.slots pools.stranded pools.version \
+         pools.waiters schema_version",
     );
     check(&greeter.json(&["slots", "holders", "door"]), "holders pool schema_version");
     let limit = |of: &str| {
         let names = [
             "burst",
-            "burst_without_stages",
+            "burst_without_ramp",
             "configured_burst",
             "configured_rate",
             "name",
             "out",
             "rate",
-            "rate_without_stages",
-            "stage",
+            "rate_without_ramp",
+            "step",
             "tokens",
             "version",
         ];
@@ -89,10 +90,10 @@ fn documents_keep_their_names() {
     );
     check(&greeter.json(&["limits", "show"]), &format!("{} schema_version", limit("limits")));
     check(
-        &greeter.json(&["limits", "stages", "door", "start"]),
+        &greeter.json(&["limits", "ramp", "door", "start"]),
         "configured_burst configured_rate configured_slots ended failed limit max_error_rate max_p95_ms min_samples \
-         schema_version since slow soak_ms stage stages.burst stages.is_current stages.rate stages.share_percent \
-         stages.slots why",
+         schema_version since slow soak_ms step steps.burst steps.is_current steps.rate steps.share_percent \
+         steps.slots why",
     );
     check(
         &greeter.json(&["slots", "audit", "door", "--run", "party"]),
@@ -108,42 +109,21 @@ fn documents_keep_their_names() {
 }
 
 #[test]
-fn measurements_keep_their_names() {
-    let greeter = Greeter::new();
-    let spread = |name: &str| format!("{name}.count {name}.p50_us {name}.p99_us");
-    let (wait, hand_off, to_work) = (spread("wait"), spread("hand_off"), spread("hand_off_to_work"));
-    check(
-        &greeter.json(&["bench", "--jobs", "50", "--slots", "2"]),
-        &format!(
-            "batch_size concurrency costs.cpu_ms costs.cpu_seconds_per_10k_jobs costs.peak_bytes costs.process \
-             costs.resident_bytes deferred dispatched_per_second drain_ms drained_per_second engine {hand_off} \
-             {to_work} jobs planned_per_second processes schema_version sleep_ms slots slots_held_percent \
-             slots_split slots_working_percent succeeded {wait}"
-        ),
-    );
-    check(
-        &greeter.json(&["bench", "--idle", "100ms"]),
-        "costs.cpu_ms costs.cpu_percent costs.peak_bytes costs.process costs.resident_bytes engine idle_ms \
-         schema_version",
-    );
-}
-
-#[test]
-fn piped_tables_have_a_line_for_each_row_and_every_name_whole() {
+fn piped_tables_have_a_line_for_each_row_and_complete_names() {
     let greeter = Greeter::new();
     let name = "a-run-with-quite-a-long-name-because-somebody-liked-to-write-2026-11-22T09";
     let guests = greeter.file("guests", &format!("rude\nshy\n{}\n", "guest".repeat(20)));
     greeter.ok(&["enqueue", "--run", name, "--orgs", &guests]);
     greeter.ok(&["work", "--until-idle"]);
     greeter.ok(&["limits", "set", "kind:greet", "--rate", "999999937/h"]);
-    greeter.ok(&["limits", "stages", "door", "start"]);
-    for (arguments, rows, whole) in [
+    greeter.ok(&["limits", "ramp", "door", "start"]);
+    for (arguments, rows, name) in [
         (&["runs", "list"][..], 1, name),
         (&["jobs", "list"], 3, &*"guest".repeat(20)),
         (&["slots", "show"], 1, "door"),
         (&["limits", "show"], 2, "kind:greet"),
     ] {
         let table = greeter.ok(arguments);
-        assert!(table.lines().count() == rows + 1 && table.contains(whole), "{arguments:?}\n{table}");
+        assert!(table.lines().count() == rows + 1 && table.contains(name), "{arguments:?}\n{table}");
     }
 }

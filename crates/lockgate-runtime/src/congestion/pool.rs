@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use lockgate_core::pool::{NewRecommendation, PoolStatus};
-use lockgate_limits::{AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, RecommendationReason, Signal};
+use lockgate_limits::{
+    AdaptiveLimit, AdaptiveMode, AdaptiveOptions, Observation, RecommendationReason, Signal,
+};
 use tokio::time::Instant;
 
 use super::ExecutionReport;
@@ -188,7 +190,9 @@ fn reason(why: RecommendationReason, before: u32, (refused, calls): (u32, u32)) 
                 "lowered again from {before}: since it was raised, executions took longer or were refused"
             )
         }
-        RecommendationReason::Grown => format!("raised from {before}: executions take no longer than at their best"),
+        RecommendationReason::Grown => {
+            format!("raised from {before}: executions take no longer than at their best")
+        }
         RecommendationReason::JustLowered => String::from("lowered a moment ago"),
         _ => String::from("continues the earlier recommendation"),
     }

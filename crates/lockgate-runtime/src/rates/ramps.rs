@@ -13,7 +13,8 @@ use std::time::Duration;
 use lockgate_core::slots::Slots;
 use lockgate_core::{ErrorClass, Failure};
 use lockgate_limits::{
-    Changed, ExceededThreshold, LimitChange, LimitStatus, Ramp, RampDecision, RampState, SampleReport, Samples, TokenStore,
+    Changed, ExceededThreshold, LimitChange, LimitStatus, Ramp, RampDecision, RampState, SampleReport,
+    Samples, TokenStore,
 };
 use tokio::time::Instant;
 
@@ -151,7 +152,9 @@ fn next_move(ramp: &Ramp, state: &RampState, status: &LimitStatus) -> Option<Mov
     let (step, why) = match ramp.decide(step, status.samples, status.age) {
         RampDecision::Stay(_) => return None,
         RampDecision::Advance => (step + 1, "it kept within its thresholds"),
-        RampDecision::StepBack(ExceededThreshold::ErrorRate) => (step.saturating_sub(1), "too many jobs failed"),
+        RampDecision::StepBack(ExceededThreshold::ErrorRate) => {
+            (step.saturating_sub(1), "too many jobs failed")
+        }
         RampDecision::StepBack(ExceededThreshold::P95) => (step.saturating_sub(1), "jobs took too long"),
     };
     let state = RampState { step, configured: state.configured, reason: why.to_owned() };

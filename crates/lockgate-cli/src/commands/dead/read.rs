@@ -1,81 +1,79 @@
 //! `dead list` and `dead show`.
-//!
-//! They must never move a dead letter.
 
 use clap::Args;
 use lockgate::core::dead::DeadQuery;
 use lockgate::core::text::printable_lines;
 use serde::Serialize;
 
-use super::{Where, find};
+use super::{QueueArgs, find};
 use crate::arguments::number;
 use crate::commands::views::{DeadView, none};
-use crate::session::Session;
-use crate::{Exit, Look};
+use crate::context::CommandContext;
+use crate::{Exit, Style};
 
 #[derive(Debug, Args)]
-pub(super) struct List {
+pub(super) struct ListArgs {
     #[command(flatten)]
-    place: Where,
+    queues: QueueArgs,
 
-    /// At most so many of each queue
+    /// List at most this many of each queue
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = number(1, 100_000))]
     limit: u32,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Show {
-    /// Its id, as `dead list` tells it
+pub(super) struct ShowArgs {
+    /// Id of the dead letter
     id: String,
 
     #[command(flatten)]
-    place: Where,
+    queues: QueueArgs,
 }
 
 #[derive(Debug, Serialize)]
-struct Listed {
+struct DeadLettersOutput {
     letters: Vec<DeadView>,
 }
 
 #[derive(Debug, Serialize)]
-struct Shown {
+struct DeadLetterOutput {
     letter: DeadView,
 }
 
-/// Of a body for people; a program gets it whole.
-const SHOWN_BYTES: usize = 4_096;
+/// People see this many bytes of a body; JSON has all of it.
+const MAX_BODY_BYTES: usize = 4_096;
 
-impl List {
-    pub(super) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
-        let lockgate = session.lockgate().await?;
+impl ListArgs {
+    pub(super) async fn run(self, context: &CommandContext) -> anyhow::Result<Exit> {
+        let lockgate = context.lockgate().await?;
         let mut letters = Vec::new();
-        let queues = self.place.queues(session).await?;
+        let queues = self.queues.queues(context).await?;
         for queue in &queues {
             let query = DeadQuery { queue: queue.clone(), id: None, limit: self.limit };
-            let found = lockgate.engine.broker.dead(query).await?;
-            letters.extend(found.iter().map(|letter| DeadView::new(letter, lockgate.now())));
+            let of_queue = lockgate.engine.broker.dead(query).await?;
+            letters.extend(of_queue.iter().map(|letter| DeadView::new(letter, lockgate.now())));
         }
-        let listed = Listed { letters };
-        session.terminal().show(&listed, |look| table(&listed.letters, queues.len() > 1, look))?;
+        let output = DeadLettersOutput { letters };
+        context.terminal().show(&output, |style| table(&output.letters, queues.len() > 1, style))?;
         Ok(Exit::Ok)
     }
 }
 
-impl Show {
-    pub(super) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
-        let lockgate = session.lockgate().await?;
-        let queues = self.place.queues(session).await?;
+impl ShowArgs {
+    pub(super) async fn run(self, context: &CommandContext) -> anyhow::Result<Exit> {
+        let lockgate = context.lockgate().await?;
+        let queues = self.queues.queues(context).await?;
         let letter = find(lockgate, &queues, &self.id).await?;
-        let shown = Shown { letter: DeadView::new(&letter, lockgate.now()) };
-        session.terminal().show(&shown, |look| {
-            let body = shown.letter.body.as_deref().unwrap_or("(it is no text)");
-            format!("{}\n{}", shown.letter.describe(look), cut(body))
+        let output = DeadLetterOutput { letter: DeadView::new(&letter, lockgate.now()) };
+        context.terminal().show(&output, |style| {
+            let body = output.letter.body.as_deref().unwrap_or("(not a text)");
+            format!("{}\n{}", output.letter.describe(style), truncate(body))
         })?;
         Ok(Exit::Ok)
     }
 }
 
-fn table(letters: &[DeadView], with_queue: bool, look: &Look) -> String {
+fn table(letters: &[DeadView], with_queue: bool, style: &Style) -> String {
     if letters.is_empty() {
         return String::from("There are no dead letters. (Failed jobs: `jobs list --state failed`.)");
     }
@@ -91,22 +89,22 @@ fn table(letters: &[DeadView], with_queue: bool, look: &Look) -> String {
         ]
     };
     if !with_queue {
-        return look.table(["id", "reason", "kind", "age", "size", "detail"], letters.iter().map(row));
+        return style.table(["id", "reason", "kind", "age", "size", "detail"], letters.iter().map(row));
     }
     let rows = letters.iter().map(|letter| {
         let [id, reason, kind, age, size, detail] = row(letter);
         [id, letter.queue.clone(), reason, kind, age, size, detail]
     });
-    look.table(["id", "queue", "reason", "kind", "age", "size", "detail"], rows)
+    style.table(["id", "queue", "reason", "kind", "age", "size", "detail"], rows)
 }
 
-/// A body for a terminal: so much of it, and nothing that a terminal would obey.
-fn cut(body: &str) -> String {
-    let end = body.floor_char_boundary(SHOWN_BYTES);
+/// Returns the beginning of a body without control characters.
+fn truncate(body: &str) -> String {
+    let end = body.floor_char_boundary(MAX_BODY_BYTES);
     match body.get(..end) {
         Some(start) if end < body.len() => {
             let more = body.len() - end;
-            format!("{}\n.. and {more} bytes more; --output json has all of it", printable_lines(start))
+            format!("{}\n.. and {more} more bytes; --output json prints all of it", printable_lines(start))
         }
         _ => printable_lines(body).into_owned(),
     }
@@ -117,15 +115,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_body_is_cut_between_characters_and_says_so() {
-        let body = "ü".repeat(SHOWN_BYTES);
-        let shown = cut(&format!("x{body}"));
-        assert!(shown.ends_with("and 4098 bytes more; --output json has all of it"), "{shown}");
-        assert_eq!(cut("{}"), "{}");
+    fn long_body_is_truncated_between_characters_with_a_hint() {
+        let body = "ü".repeat(MAX_BODY_BYTES);
+        let shown = truncate(&format!("x{body}"));
+        assert!(shown.ends_with("and 4098 more bytes; --output json prints all of it"), "{shown}");
+        assert_eq!(truncate("{}"), "{}");
     }
 
     #[test]
-    fn a_terminal_obeys_no_body() {
-        assert_eq!(cut("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\n");
+    fn control_characters_of_a_body_are_escaped() {
+        assert_eq!(truncate("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\n");
     }
 }

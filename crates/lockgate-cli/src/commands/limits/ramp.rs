@@ -1,7 +1,6 @@
-//! `limits ramp`: shows where a limit is on its way through its ramp, and moves it.
+//! `limits ramp`: shows the ramp of a limit, and starts it, moves it by a step or ends it.
 //!
-//! A move is a compare-and-set on the version that was shown, so two that move a limit at once never skip a
-//! stage.
+//! A move is a compare-and-set on the version that was read, so two concurrent moves cannot skip a step.
 
 mod view;
 
@@ -9,88 +8,89 @@ use clap::{Args, ValueEnum};
 use lockgate::limits::{LimitChange, LimitStatus, Quota, Ramp, RampState, RampStep};
 use lockgate::{Lockgate, settings};
 
-use super::{Named, change, find, stage_of};
+use super::{LimitTarget, change, find, ramp_state};
 use crate::{Exit, Problem, Terminal};
-use view::Shown;
+use view::RampOutput;
 
 #[derive(Debug, Args)]
-pub(super) struct RampArguments {
-    /// The pool, or kind:NAME
-    name: Named,
+pub(super) struct RampArgs {
+    /// Name of the pool, or kind:NAME
+    target: LimitTarget,
 
-    /// What to do; without it the ramp are shown
+    /// What to do; without an action, show the ramp
     action: Option<Action>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Action {
-    /// Begin with the first stage
+    /// Begin with the first step
     Start,
-    /// Go to the next stage without waiting for the soak time
+    /// Go to the next step without waiting for the soak time
     Advance,
-    /// Go to the stage before; from the first, end the ramp
+    /// Go to the previous step; from the first step, end the ramp
     Back,
-    /// End the ramp: what is configured is in force again
+    /// End the ramp, so that the configured rate, burst and slots apply again
     End,
 }
 
-impl RampArguments {
+impl RampArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
-        let Self { name, action } = self;
-        name.check(lockgate).await?;
-        let limit = name.limit();
+        let Self { target, action } = self;
+        target.check(lockgate).await?;
+        let limit = target.limit();
         let ramp = settings::ramp(lockgate.settings()).remove(&limit).unwrap_or_default();
         let configured = settings::quotas(lockgate.settings()).remove(&limit);
-        let mut found = find(lockgate, &limit).await?;
+        let mut status = find(lockgate, &limit).await?;
         if let Some(action) = action {
-            let at = At::new(&name, found.as_ref(), configured);
-            found = Some(perform(lockgate, &at, &ramp, action).await?);
+            let position = Position::new(&target, status.as_ref(), configured);
+            status = Some(perform(lockgate, &position, &ramp, action).await?);
         }
-        let slots = name.slots(lockgate).await?;
-        let shown = Shown::new(lockgate, limit, &ramp, (found.as_ref(), configured, slots));
-        terminal.show(&shown, |look| shown.describe(look))?;
+        let slots = target.slots(lockgate).await?;
+        let output = RampOutput::new(lockgate, limit, &ramp, (status.as_ref(), configured, slots));
+        terminal.show(&output, |style| output.describe(style))?;
         Ok(Exit::Ok)
     }
 }
 
-/// Where a limit is before it is moved.
-struct At<'a> {
-    name: &'a Named,
-    note: Option<RampState>,
+/// The position of a limit before a move.
+struct Position<'a> {
+    target: &'a LimitTarget,
+    /// `None`: the limit is in no step.
+    state: Option<RampState>,
     version: u64,
-    /// What is in force without ramp.
+    /// The quota without the ramp.
     configured: Option<Quota>,
 }
 
-impl<'a> At<'a> {
-    fn new(name: &'a Named, found: Option<&LimitStatus>, configured: Option<Quota>) -> Self {
-        let note = found.and_then(stage_of);
-        let in_force = found.filter(|found| !found.is_unset()).map_or(configured, |found| found.quota);
-        let configured = note.as_ref().map_or(in_force, |note| note.configured);
-        Self { name, note, version: found.map_or(0, |found| found.version), configured }
+impl<'a> Position<'a> {
+    fn new(target: &'a LimitTarget, status: Option<&LimitStatus>, configured: Option<Quota>) -> Self {
+        let state = status.and_then(ramp_state);
+        let in_force = status.filter(|status| !status.is_unset()).map_or(configured, |status| status.quota);
+        let configured = state.as_ref().map_or(in_force, |state| state.configured);
+        Self { target, state, version: status.map_or(0, |status| status.version), configured }
     }
 
-    /// The note after an action; `None`: the ramp end.
+    /// Returns the state after an action. `None`: the ramp ends.
     fn after(&self, ramp: &Ramp, action: Action) -> Result<Option<RampState>, Problem> {
         let to = |place, why: &str| {
             Ok(Some(RampState { step: place, configured: self.configured, reason: why.to_owned() }))
         };
-        let refused = |what: &str| Err(Problem::refused(format!("limit {} {what}", self.name.limit())));
+        let refused = |what: &str| Err(Problem::refused(format!("limit {} {what}", self.target.limit())));
         let last = ramp.steps.len().saturating_sub(1);
-        let place = self.note.as_ref().map(|note| note.step.min(last));
-        match (action, place) {
+        let step = self.state.as_ref().map(|state| state.step.min(last));
+        match (action, step) {
             (Action::Start, _) if ramp.steps.is_empty() => {
                 refused("has no ramp; add steps to its `ramp` in the config")
             }
             (Action::Start, _) => to(0, "started by an operator"),
             (_, None) => {
-                refused(&format!("is in no stage; limits ramp {} start begins with the first", self.name))
+                refused(&format!("is in no step; start its ramp with `limits ramp {} start`", self.target))
             }
             (Action::End, _) | (Action::Back, Some(0)) => Ok(None),
-            (Action::Back, Some(place)) => to(place - 1, "sent back by an operator"),
-            (Action::Advance, Some(place)) if place < last => to(place + 1, "advanced by an operator"),
+            (Action::Back, Some(step)) => to(step - 1, "sent back by an operator"),
+            (Action::Advance, Some(step)) if step < last => to(step + 1, "advanced by an operator"),
             (Action::Advance, Some(_)) => {
-                refused(&format!("is in its last stage; limits ramp {} end ends them", self.name))
+                refused(&format!("is in its last step; end its ramp with `limits ramp {} end`", self.target))
             }
         }
     }
@@ -98,34 +98,39 @@ impl<'a> At<'a> {
 
 async fn perform(
     lockgate: &Lockgate,
-    at: &At<'_>,
+    position: &Position<'_>,
     ramp: &Ramp,
     action: Action,
 ) -> anyhow::Result<LimitStatus> {
-    let note = at.after(ramp, action)?;
-    let stage = note.as_ref().and_then(|note| ramp.step(note.step)).copied();
-    let wanted = match &note {
-        Some(note) => note.change(ramp, at.version),
+    let state = position.after(ramp, action)?;
+    let step = state.as_ref().and_then(|state| ramp.step(state.step)).copied();
+    let wanted = match &state {
+        Some(state) => state.change(ramp, position.version),
         None => {
-            let ending = RampState { step: 0, configured: at.configured, reason: String::new() };
-            ending.end(at.version)
+            let ending = RampState { step: 0, configured: position.configured, reason: String::new() };
+            ending.end(position.version)
         }
     };
-    check_that_it_limits(at.name, stage.as_ref(), &wanted)?;
-    let status = change(lockgate, &at.name.limit(), wanted).await?;
-    // After the limit: a worker that still finds it in a stage corrects the slots, and none does once the
-    // ramp have ended.
-    at.name.roll_out(lockgate, stage.as_ref()).await?;
+    check_has_effect(position.target, step.as_ref(), &wanted)?;
+    let status = change(lockgate, &position.target.limit(), wanted).await?;
+    // The slots change after the limit. A worker that reads the old step in between sets the slots of that
+    // step, and this call corrects them; once the ramp has ended, no worker sets them any more.
+    position.target.apply_slots(lockgate, step.as_ref()).await?;
     Ok(status)
 }
 
-/// Refuses ramp of a kind that has no rate: it has no slots either.
-fn check_that_it_limits(name: &Named, stage: Option<&RampStep>, wanted: &LimitChange) -> Result<(), Problem> {
-    if stage.is_none() || wanted.quota.is_some() || matches!(name, Named::Pool(_)) {
+/// Refuses a ramp that would have no effect: a kind without a rate has neither a rate nor slots to reduce.
+fn check_has_effect(
+    target: &LimitTarget,
+    step: Option<&RampStep>,
+    wanted: &LimitChange,
+) -> Result<(), Problem> {
+    if step.is_none() || wanted.quota.is_some() || matches!(target, LimitTarget::Pool(_)) {
         return Ok(());
     }
     Err(Problem::refused(format!(
-        "limit {} has no rate to take a share of; set one with limits set {name} --rate RATE, or give its steps a rate",
-        name.limit()
+        "limit {} has no rate that a step could reduce; set one with `limits set {target} --rate RATE`, or give its steps a \
+         rate in the config",
+        target.limit()
     )))
 }

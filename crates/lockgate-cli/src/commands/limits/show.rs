@@ -1,47 +1,48 @@
-//! `limits show`: the rates in force.
+//! `limits show`: shows the rates in force.
 
 use clap::Args;
 use lockgate::{Lockgate, settings};
 use serde::Serialize;
 
-use super::{Named, look};
+use super::{LimitTarget, read_all};
 use crate::commands::views::{LimitView, none};
-use crate::{Exit, Look, Problem, Terminal};
+use crate::{Exit, Problem, Style, Terminal};
 
 #[derive(Debug, Args)]
-pub(super) struct Show {
-    /// Only this one: a pool, or kind:NAME
-    name: Option<Named>,
+pub(super) struct ShowArgs {
+    /// Show only this limit: a pool, or kind:NAME
+    target: Option<LimitTarget>,
 }
 
 #[derive(Debug, Serialize)]
-struct Shown {
+struct LimitsOutput {
     limits: Vec<LimitView>,
 }
 
-impl Show {
+impl ShowArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
-        let wanted = self.name.map(|name| name.limit());
+        let wanted = self.target.map(|target| target.limit());
         let limits = limits(lockgate).await?;
         let is_wanted = |limit: &LimitView| wanted.as_ref().is_none_or(|wanted| *wanted == limit.name);
         let limits: Vec<LimitView> = limits.into_iter().filter(is_wanted).collect();
         if let Some(wanted) = wanted.filter(|_| limits.is_empty()) {
             let problem = format!(
-                "there is no limit {wanted:?}; `limits show` names all, and `limits set` or rate in the config makes one"
+                "there is no limit {wanted:?}; `limits show` lists all limits, and `limits set` or rate in the config \
+                 creates one"
             );
             return Err(Problem::not_found(problem).into());
         }
-        let shown = Shown { limits };
-        terminal.show(&shown, |look| table(&shown.limits, look))?;
+        let output = LimitsOutput { limits };
+        terminal.show(&output, |style| table(&output.limits, style))?;
         Ok(Exit::Ok)
     }
 }
 
-/// The limits of the store, and those of the config that nobody has drawn from yet.
+/// Returns the limits of the store, and those of the config that are not used yet.
 async fn limits(lockgate: &Lockgate) -> anyhow::Result<Vec<LimitView>> {
     let mut configured = settings::quotas(lockgate.settings());
     let mut limits = Vec::new();
-    for status in look(lockgate).await?.into_iter().filter(|status| !status.is_unset()) {
+    for status in read_all(lockgate).await?.into_iter().filter(|status| !status.is_unset()) {
         let config = configured.remove(&status.name);
         limits.push(LimitView::new(&status, config));
     }
@@ -50,9 +51,9 @@ async fn limits(lockgate: &Lockgate) -> anyhow::Result<Vec<LimitView>> {
     Ok(limits)
 }
 
-fn table(limits: &[LimitView], look: &Look) -> String {
+fn table(limits: &[LimitView], style: &Style) -> String {
     if limits.is_empty() {
-        return String::from("There are no limits of rate; `limits set` or rate in the config makes one.");
+        return String::from("There are no rate limits; create one with `limits set` or rate in the config.");
     }
     let rows = limits.iter().map(|limit| {
         [
@@ -64,14 +65,14 @@ fn table(limits: &[LimitView], look: &Look) -> String {
             note(limit),
         ]
     });
-    look.table(["limit", "rate", "burst", "tokens", "out", "note"], rows)
+    style.table(["limit", "rate", "burst", "tokens", "out", "note"], rows)
 }
 
-/// What is out of the ordinary about a limit.
+/// Returns what is unusual about a limit.
 fn note(limit: &LimitView) -> String {
-    let without_stages = limit.rate_without_stages.as_deref().unwrap_or("no rate");
-    match (&limit.stage, &limit.configured_rate) {
-        (Some(stage), _) => format!("stage {}; {without_stages} without ramp", stage + 1),
+    let without_ramp = limit.rate_without_ramp.as_deref().unwrap_or("no rate");
+    match (&limit.step, &limit.configured_rate) {
+        (Some(step), _) => format!("step {}; {without_ramp} without ramp", step + 1),
         (_, Some(rate)) if limit.rate.as_ref() != Some(rate) => format!("config says {rate}"),
         _ if limit.version == 0 => String::from("not used yet"),
         _ => none(),

@@ -5,48 +5,50 @@ use lockgate::limits::LimitChange;
 use lockgate::{Lockgate, settings};
 use serde::Serialize;
 
-use super::{Named, change, find, stage_of};
+use super::{LimitTarget, change, find, ramp_state};
 use crate::commands::views::LimitView;
 use crate::{Exit, Problem, Terminal};
 
 #[derive(Debug, Args)]
-pub(super) struct Unset {
-    /// The pool, or kind:NAME
-    name: Named,
+pub(super) struct UnsetArgs {
+    /// Name of the pool, or kind:NAME
+    target: LimitTarget,
 
-    /// Only if the limit is still at this version, as `limits show --output json` shows it
+    /// Fail unless the limit is at this version, as `limits show --output json` prints it
     #[arg(long, value_name = "VERSION")]
     if_version: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
-struct Done {
+struct LimitOutput {
     limit: LimitView,
 }
 
-impl Unset {
+impl UnsetArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
-        let Self { name, if_version } = self;
-        let limit = name.limit();
-        let Some(found) = find(lockgate, &limit).await?.filter(|found| !found.is_unset()) else {
-            let problem =
-                format!("limit {limit} has no rate that was set; `limits show` names all that have one");
+        let Self { target, if_version } = self;
+        let limit = target.limit();
+        let Some(status) = find(lockgate, &limit).await?.filter(|status| !status.is_unset()) else {
+            let problem = format!(
+                "limit {limit} has no rate that was set; `limits show` lists the limits that have one"
+            );
             return Err(Problem::not_found(problem).into());
         };
-        if let Some(note) = stage_of(&found) {
-            let stage = note.step + 1;
-            let problem =
-                format!("limit {limit} is in stage {stage}; end its ramp first: limits ramp {name} end");
+        if let Some(state) = ramp_state(&status) {
+            let step = state.step + 1;
+            let problem = format!(
+                "limit {limit} is in step {step} of its ramp; end the ramp first with `limits ramp {target} end`"
+            );
             return Err(Problem::refused(problem).into());
         }
         let configured = settings::quotas(lockgate.settings()).remove(&limit);
-        let version = if_version.or(Some(found.version));
+        let version = if_version.or(Some(status.version));
         let wanted = LimitChange { quota: configured, note: Some(String::new()), version };
         let status = change(lockgate, &limit, wanted).await?;
-        let done = Done { limit: LimitView::new(&status, configured) };
-        terminal.show(&done, |_| match configured {
+        let output = LimitOutput { limit: LimitView::new(&status, configured) };
+        terminal.show(&output, |_| match configured {
             Some(quota) => {
-                format!("limit {limit}: {}, burst {}, as the config says", quota.rate(), quota.burst())
+                format!("limit {limit}: {}, burst {}, from the config", quota.rate(), quota.burst())
             }
             None => format!("limit {limit}: no rate"),
         })?;

@@ -1,4 +1,4 @@
-//! What an operator does to a run: pause, resume, cancel, retry, another rhythm. Each acts within a second.
+//! Pauses, resumes, cancels and retries a run, and changes its cadence. Each takes effect within a second.
 
 use std::time::Duration;
 
@@ -16,96 +16,99 @@ use crate::times::DAY;
 use crate::{Exit, Problem, Terminal};
 
 #[derive(Debug, Args)]
-pub(super) struct Pause {
-    /// Its name or id
+pub(super) struct PauseArgs {
+    /// Name or id of the run
     run: RunName,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Resume {
-    /// Its name or id
+pub(super) struct ResumeArgs {
+    /// Name or id of the run
     run: RunName,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Cancel {
-    /// Its name or id
+pub(super) struct CancelArgs {
+    /// Name or id of the run
     run: RunName,
 
-    /// Why, for those who look at its jobs later
+    /// Reason to record with the jobs
     #[arg(long, value_name = "TEXT", default_value = "cancelled by an operator")]
     reason: String,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Retry {
-    /// Its name or id
+pub(super) struct RetryArgs {
+    /// Name or id of the run
     run: RunName,
 
-    /// Which of its jobs: failed, skipped, cancelled
-    #[arg(long = "state", value_name = "STATES", value_delimiter = ',', default_value = "failed", value_parser = parse_over)]
+    /// Retry jobs in these states: failed, skipped, cancelled
+    #[arg(long = "state", value_name = "STATES", value_delimiter = ',', default_value = "failed",
+          value_parser = parse_retryable)]
     states: Vec<JobState>,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Set {
-    /// Its name or id
+pub(super) struct SetArgs {
+    /// Name or id of the run
     run: RunName,
 
     /// Jobs dispatched together
-    #[arg(long, value_name = "N", required_unless_present = "batch_delay", value_parser = number(1, MAX_BATCH_SIZE))]
+    #[arg(long, value_name = "N", required_unless_present = "batch_delay",
+          value_parser = number(1, MAX_BATCH_SIZE))]
     batch_size: Option<u32>,
 
     /// Time from one batch to the next, such as 2s
-    #[arg(long, value_name = "DURATION", required_unless_present = "batch_size", value_parser = duration(Duration::ZERO, DAY))]
+    #[arg(long, value_name = "DURATION", required_unless_present = "batch_size",
+          value_parser = duration(Duration::ZERO, DAY))]
     batch_delay: Option<Duration>,
 }
 
 #[derive(Debug, Serialize)]
-struct Changed {
-    /// Jobs, or runs, that were changed.
+struct ControlOutput {
+    /// How many jobs, or runs, were changed.
     changed: u64,
     run: RunView,
 }
 
-impl Pause {
+impl PauseArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
-        is_open(lockgate, &self.run, "paused").await?;
-        let done = |_| format!("paused {}; `runs resume` goes on", self.run);
+        find_open(lockgate, &self.run, "paused").await?;
+        let done = |_| format!("paused {}; resume it with `runs resume`", self.run);
         control(lockgate, terminal, &self.run, RunCommand::Pause, done).await
     }
 }
 
-impl Resume {
+impl ResumeArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
-        is_open(lockgate, &self.run, "resumed").await?;
+        find_open(lockgate, &self.run, "resumed").await?;
         let done = |_| format!("resumed {}", self.run);
         control(lockgate, terminal, &self.run, RunCommand::Resume, done).await
     }
 }
 
-impl Cancel {
+impl CancelArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
         let Self { run, reason } = self;
-        let done = |changed| format!("cancelled {run}: {changed} jobs were not over");
+        let done = |changed| format!("cancelled {run}: {changed} jobs were cancelled");
         control(lockgate, terminal, &run, |run| RunCommand::Cancel { run, reason }, done).await
     }
 }
 
-impl Retry {
+impl RetryArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
         let Self { run, states } = self;
-        let done = |changed| format!("{changed} jobs of {run} run again");
+        let done = |changed| format!("{changed} jobs of {run} are retried");
         control(lockgate, terminal, &run, |run| RunCommand::Retry { run, states }, done).await
     }
 }
 
-impl Set {
+impl SetArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
-        let now = is_open(lockgate, &self.run, "given another rhythm").await?.run.cadence;
+        let current = find_open(lockgate, &self.run, "changed").await?.run.cadence;
         let cadence = Cadence {
-            batch_size: self.batch_size.unwrap_or(now.batch_size),
-            batch_delay: self.batch_delay.unwrap_or(now.batch_delay),
+            batch_size: self.batch_size.unwrap_or(current.batch_size),
+            batch_delay: self.batch_delay.unwrap_or(current.batch_delay),
         };
         let batches = views::cadence(cadence.batch_size, views::ms(cadence.batch_delay));
         let done = |_| format!("{}: batches of {batches} from now on", self.run);
@@ -113,18 +116,19 @@ impl Set {
     }
 }
 
-/// The run, which must not be over: a command that changes nothing any more does not claim success.
-async fn is_open(lockgate: &Lockgate, name: &RunName, done: &str) -> anyhow::Result<RunSummary> {
-    let found = find(lockgate, name, false).await?;
-    match found.status() {
+/// Returns the run. It must not be finished or cancelled: a command that cannot change anything must not
+/// report success.
+async fn find_open(lockgate: &Lockgate, name: &RunName, done: &str) -> anyhow::Result<RunSummary> {
+    let run = find(lockgate, name, false).await?;
+    match run.status() {
         status @ (RunStatus::Finished | RunStatus::Cancelled) => {
             let status = status.as_str();
             Err(Problem::refused(format!(
-                "the run {name} is {status} and cannot be {done}; `runs retry {name}` runs jobs of it again"
+                "the run {name} is {status} and cannot be {done}; `runs retry {name}` retries its jobs"
             ))
             .into())
         }
-        _ => Ok(found),
+        _ => Ok(run),
     }
 }
 
@@ -137,16 +141,16 @@ async fn control(
 ) -> anyhow::Result<Exit> {
     let id = find(lockgate, name, false).await?.run.id;
     let changed = lockgate.engine.ledger.control(command(id)).await?;
-    let answer = Changed { changed, run: (&find(lockgate, name, false).await?).into() };
-    terminal.show(&answer, |_| done(changed))?;
+    let output = ControlOutput { changed, run: (&find(lockgate, name, false).await?).into() };
+    terminal.show(&output, |_| done(changed))?;
     Ok(Exit::Ok)
 }
 
-fn parse_over(text: &str) -> Result<JobState, Problem> {
+fn parse_retryable(text: &str) -> Result<JobState, Problem> {
     match text.parse::<JobState>() {
         Ok(state @ (JobState::Failed | JobState::Skipped | JobState::Cancelled)) => Ok(state),
-        _ => {
-            Err(Problem::usage(format!("{text:?} jobs cannot run again; one of failed, skipped, cancelled")))
-        }
+        _ => Err(Problem::usage(format!(
+            "{text:?} jobs cannot be retried; use one of failed, skipped, cancelled"
+        ))),
     }
 }

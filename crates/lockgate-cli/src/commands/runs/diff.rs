@@ -1,6 +1,4 @@
-//! `runs diff`: the keys that one run has and the other lacks.
-//!
-//! It must never hold more of a run in memory than the keys it prints.
+//! `runs diff`: shows the keys that only one of two runs has. Only these keys are held in memory.
 
 use clap::Args;
 use lockgate::core::ledger::JobQuery;
@@ -10,44 +8,44 @@ use serde::Serialize;
 use super::find;
 use crate::{Exit, Terminal};
 
-/// Keys read at once.
+/// Jobs that one query reads.
 const PAGE: u32 = 1_000;
 
 #[derive(Debug, Args)]
-pub(super) struct Diff {
-    /// One run, by name or id
+pub(super) struct DiffArgs {
+    /// Name or id of one run
     a: RunName,
-    /// The other
+    /// Name or id of the other run
     b: RunName,
 }
 
 #[derive(Debug, Serialize)]
-struct Differences {
+struct DiffOutput {
     a: String,
     b: String,
     only_in_a: Vec<String>,
     only_in_b: Vec<String>,
 }
 
-impl Diff {
+impl DiffArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
         let a = find(lockgate, &self.a, false).await?.run;
         let b = find(lockgate, &self.b, false).await?.run;
-        let answer = Differences {
+        let output = DiffOutput {
             a: a.name.to_string(),
             b: b.name.to_string(),
             only_in_a: only_in(lockgate, a.id, b.id).await?,
             only_in_b: only_in(lockgate, b.id, a.id).await?,
         };
-        terminal.show(&answer, |look| {
-            let Differences { a, b, only_in_a, only_in_b } = &answer;
+        terminal.show(&output, |style| {
+            let DiffOutput { a, b, only_in_a, only_in_b } = &output;
             if only_in_a.is_empty() && only_in_b.is_empty() {
                 return format!("{a} and {b} have the same keys.");
             }
             let rows = |run: &str, keys: &[String]| {
                 keys.iter().map(|key| [key.clone(), run.to_owned()]).collect::<Vec<_>>()
             };
-            look.table(["key", "only in"], [rows(a, only_in_a), rows(b, only_in_b)].concat())
+            style.table(["key", "only in"], [rows(a, only_in_a), rows(b, only_in_b)].concat())
         })?;
         Ok(Exit::Ok)
     }

@@ -1,6 +1,4 @@
 //! `runs list` and `runs show`.
-//!
-//! They must never change a run.
 
 use clap::Args;
 use lockgate::core::ledger::RunQuery;
@@ -13,46 +11,47 @@ use crate::commands::views::RunView;
 use crate::{Exit, Terminal};
 
 #[derive(Debug, Args)]
-pub(super) struct List {
-    /// At most so many
+pub(super) struct ListArgs {
+    /// List at most this many
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = number(1, 10_000))]
     limit: u32,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Show {
-    /// Its name or id
+pub(super) struct ShowArgs {
+    /// Name or id of the run
     run: RunName,
 
-    /// When its jobs ran and how long they waited, also of a run of more than 50,000 jobs, whose jobs take a second or
-    /// two to look at
+    /// Show when its jobs ran and how long they waited; automatic up to 50,000 jobs, beyond that it takes
+    /// seconds
     #[arg(long)]
     timing: bool,
 }
 
-/// The jobs that are looked at unasked: what takes some hundredths of a second.
-const QUICK: u64 = 50_000;
+/// The timing of a run of up to this many jobs is read without `--timing`, because it takes some hundredths
+/// of a second.
+const AUTOMATIC_TIMING_JOBS: u64 = 50_000;
 
 #[derive(Debug, Serialize)]
-struct Listed {
+struct RunsOutput {
     runs: Vec<RunView>,
 }
 
 #[derive(Debug, Serialize)]
-struct Shown {
+struct RunOutput {
     run: RunView,
 }
 
-impl List {
+impl ListArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
         let query = RunQuery { limit: self.limit, ..RunQuery::default() };
-        let found = lockgate.engine.ledger.runs(query).await?;
-        let listed = Listed { runs: found.iter().map(RunView::from).collect() };
-        terminal.show(&listed, |look| {
-            if listed.runs.is_empty() {
-                return String::from("There are no runs yet; `enqueue` plans one.");
+        let runs = lockgate.engine.ledger.runs(query).await?;
+        let output = RunsOutput { runs: runs.iter().map(RunView::from).collect() };
+        terminal.show(&output, |style| {
+            if output.runs.is_empty() {
+                return String::from("There are no runs yet; plan one with `enqueue`.");
             }
-            let rows = listed.runs.iter().map(|run| {
+            let rows = output.runs.iter().map(|run| {
                 let (counts, open) = (&run.counts, run.counts.scheduled + run.counts.enqueued);
                 let numbers =
                     [run.planned, counts.succeeded, counts.skipped, counts.failed, counts.cancelled, open];
@@ -69,23 +68,23 @@ impl List {
                 ]
             });
             let headers = ["run", "status", "jobs", "ok", "skip", "fail", "canc", "open"];
-            look.table(headers, rows)
+            style.table(headers, rows)
         })?;
         Ok(Exit::Ok)
     }
 }
 
-impl Show {
+impl ShowArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
         let summary = find(lockgate, &self.run, self.timing).await?;
-        let asks_more = !self.timing && (1..=QUICK).contains(&summary.counts.terminal());
-        let summary = if asks_more { find(lockgate, &self.run, true).await? } else { summary };
-        let mut shown = Shown { run: (&summary).into() };
+        let reads_timing = !self.timing && (1..=AUTOMATIC_TIMING_JOBS).contains(&summary.counts.terminal());
+        let summary = if reads_timing { find(lockgate, &self.run, true).await? } else { summary };
+        let mut output = RunOutput { run: (&summary).into() };
         if summary.counts.enqueued > 0 {
-            // A broker that is away keeps nobody from reading the ledger.
-            shown.run.consumers = lockgate.engine.broker.consumers(&summary.run.queue).await.ok();
+            // The run is shown even when the broker is unreachable.
+            output.run.consumers = lockgate.engine.broker.consumers(&summary.run.queue).await.ok();
         }
-        terminal.show(&shown, |look| shown.run.describe(look))?;
+        terminal.show(&output, |style| output.run.describe(style))?;
         Ok(Exit::Ok)
     }
 }

@@ -1,6 +1,4 @@
-//! `runs verify`: the account of a run, and whether it balances.
-//!
-//! It must never call an account balanced whose plan is not whole.
+//! `runs verify`: checks that the account of a run balances. A run whose plan is not complete never balances.
 
 use clap::Args;
 use lockgate::core::run::{Counts, RunStatus, RunSummary};
@@ -8,11 +6,11 @@ use lockgate::{Lockgate, RunName};
 use serde::Serialize;
 
 use super::find;
-use crate::{Exit, Look, Terminal};
+use crate::{Exit, Style, Terminal};
 
 #[derive(Debug, Args)]
-pub(super) struct Verify {
-    /// Its name or id
+pub(super) struct VerifyArgs {
+    /// Name or id of the run
     run: RunName,
 }
 
@@ -30,16 +28,16 @@ struct Account {
     counts: Counts,
 }
 
-impl Verify {
+impl VerifyArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
         let account = Account::of(&find(lockgate, &self.run, false).await?);
-        terminal.show(&account, |look| account.describe(look))?;
+        terminal.show(&account, |style| account.describe(style))?;
         Ok(if account.balanced { Exit::Ok } else { Exit::Negative })
     }
 }
 
 impl Account {
-    /// A plan that is not whole promises nothing yet: it does not balance.
+    /// Creates the account. It does not balance while the run is being planned.
     fn of(summary: &RunSummary) -> Self {
         let planning = summary.run.status == RunStatus::Planning;
         Self {
@@ -53,9 +51,9 @@ impl Account {
         }
     }
 
-    fn describe(&self, look: &Look) -> String {
+    fn describe(&self, style: &Style) -> String {
         let Counts { scheduled, enqueued, succeeded, skipped, failed, cancelled } = self.counts;
-        let figures = look.pairs(&[
+        let figures = style.pairs(&[
             ("planned", self.planned.to_string()),
             ("succeeded", succeeded.to_string()),
             ("skipped", skipped.to_string()),
@@ -66,9 +64,11 @@ impl Account {
         ]);
         let verdict = match (self.balanced, self.settled) {
             (true, true) => String::from("balanced: every job is in one terminal state"),
-            (true, false) => String::from("balanced: every job is accounted for, and some are not over yet"),
+            (true, false) => {
+                String::from("balanced: every job is accounted for; some are not in a terminal state yet")
+            }
             (false, _) if self.planning => String::from(
-                "not whole: its planning was cut off; `enqueue` with the same name takes it up again",
+                "not complete: its planning was interrupted; `enqueue` with the same name continues it",
             ),
             (false, _) => format!("NOT balanced: {} planned, {} counted", self.planned, self.total),
         };
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_that_does_not_add_up_says_by_how_much() {
+    fn unbalanced_account_shows_both_numbers() {
         let counts = Counts { succeeded: 8, failed: 1, ..Counts::default() };
         let account = Account {
             run: "r".into(),
@@ -92,7 +92,7 @@ mod tests {
             planning: false,
             counts,
         };
-        let text = account.describe(&Look { width: 80, colour: false, cut: true });
+        let text = account.describe(&Style { width: 80, colour: false, cut: true });
         assert!(text.contains("NOT balanced: 10 planned, 9 counted"), "{text}");
     }
 }

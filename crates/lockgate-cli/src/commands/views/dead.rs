@@ -1,4 +1,4 @@
-//! A dead letter, as commands print it. Its names never change their meaning.
+//! How commands print a dead letter.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use lockgate::core::dead::{DeadLetter, DeadReason};
 use serde::Serialize;
 
 use super::{ms, none};
-use crate::Look;
+use crate::Style;
 use crate::times::{coarse, rfc3339};
 
 /// A dead letter.
@@ -22,13 +22,13 @@ pub(crate) struct DeadView {
     died_at: Option<String>,
     age_ms: Option<u64>,
     bytes: u64,
-    /// Only where one was asked for.
+    /// Absent in a list, and when the body is not text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) body: Option<String>,
 }
 
 impl DeadView {
-    /// `now` is the ledger's.
+    /// Creates the view. `now` is the time of the ledger.
     pub(crate) fn new(letter: &DeadLetter, now: Timestamp) -> Self {
         Self {
             id: letter.id.clone(),
@@ -45,7 +45,7 @@ impl DeadView {
     }
 
     pub(crate) fn age(&self) -> String {
-        // To the second: nobody cares how many milliseconds something has been dead.
+        // A precision of seconds is enough for an age.
         self.age_ms.map_or_else(none, |age| coarse(Duration::from_millis(age)))
     }
 
@@ -56,8 +56,8 @@ impl DeadView {
         }
     }
 
-    pub(crate) fn describe(&self, look: &Look) -> String {
-        look.pairs(&[
+    pub(crate) fn describe(&self, style: &Style) -> String {
+        style.pairs(&[
             ("id", self.id.clone()),
             ("queue", self.queue.clone()),
             ("reason", self.reason.to_string()),

@@ -1,13 +1,11 @@
-//! A job as it is printed.
-//!
-//! It must never compute: the ledger has counted.
+//! How commands print a job. All numbers are from the ledger.
 
 use lockgate::JobState;
 use lockgate::core::job::JobRow;
 use serde::Serialize;
 
 use super::{ms, none, of_ms};
-use crate::terminal::Look;
+use crate::terminal::Style;
 use crate::times::rfc3339;
 
 /// A job.
@@ -57,9 +55,9 @@ impl From<&JobRow> for JobView {
 }
 
 impl JobView {
-    /// Everything about it, for people.
-    pub(crate) fn describe(&self, look: &Look) -> String {
-        look.pairs(&[
+    /// Formats all fields for people.
+    pub(crate) fn describe(&self, style: &Style) -> String {
+        style.pairs(&[
             ("job", self.id.clone()),
             ("run", self.run.clone().unwrap_or_else(none)),
             ("kind", self.kind.clone()),

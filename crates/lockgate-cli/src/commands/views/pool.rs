@@ -1,6 +1,4 @@
-//! A pool and its holders as they are printed.
-//!
-//! It must never compute: the store has counted.
+//! How commands print a pool and its holders. All numbers are from the slot store.
 
 use lockgate::Settings;
 use lockgate::core::lease::Holder;
@@ -15,10 +13,10 @@ use super::ms;
 pub(crate) struct PoolView {
     pub(crate) name: String,
     pub(crate) slots: u32,
-    /// What the config says, when it says anything; the store's number holds.
+    /// The slots in the config. Null: not configured. `slots` is what the store has, and in force.
     pub(crate) configured_slots: Option<u32>,
     pub(crate) per_tenant: Option<u32>,
-    /// Slots of the ramp step in force.
+    /// Slots of the current ramp step. Null: the pool is in no step.
     pub(crate) ramp: Option<u32>,
     pub(crate) held: u32,
     pub(crate) draining: u32,
@@ -26,24 +24,25 @@ pub(crate) struct PoolView {
     pub(crate) over_by: u32,
     pub(crate) peak: u32,
     pub(crate) waiters: u32,
-    /// Waiters that need more slots than they may have now.
+    /// Waiters that need more slots than they can get now.
     pub(crate) stranded: u32,
     pub(crate) oldest_wait_ms: Option<u64>,
-    pub(crate) learning_ms: Option<u64>,
-    /// How long it is paused yet, because its backend is overloaded.
+    /// The rest of the recovery grace period. Null: the pool is not recovering.
+    pub(crate) recovering_ms: Option<u64>,
+    /// The rest of the pause, because the backend is overloaded. Null: not paused.
     pub(crate) paused_ms: Option<u64>,
-    /// The slots that grants obey: fewer than `slots` when an recommendation is enforced.
-    pub(crate) limit: u32,
-    pub(crate) recommendation: Option<AdviceView>,
+    /// The slots in force: fewer than `slots` in a ramp step or with an enforced recommendation.
+    pub(crate) effective_slots: u32,
+    pub(crate) recommendation: Option<RecommendationView>,
     pub(crate) version: u64,
     pub(crate) epoch: u64,
-    /// Tenants with a cap or a weight of their own.
+    /// Tenants with their own cap or weight.
     pub(crate) shares: Vec<TenantShare>,
 }
 
-/// What the adaptive limit advises.
+/// What the adaptive limit recommends.
 #[derive(Debug, Serialize)]
-pub(crate) struct AdviceView {
+pub(crate) struct RecommendationView {
     pub(crate) slots: u32,
     pub(crate) why: String,
     pub(crate) enforced: bool,
@@ -64,7 +63,7 @@ pub(crate) struct HolderView {
 }
 
 impl PoolView {
-    /// A pool, and what the config says of it.
+    /// Creates the view from the pool in the store and the settings.
     pub(crate) fn new(view: Inspected, settings: &Settings) -> Self {
         let Inspected { status: pool, stranded, shares, .. } = view;
         Self {
@@ -81,10 +80,10 @@ impl PoolView {
             waiters: pool.waiters,
             stranded,
             oldest_wait_ms: pool.oldest_wait.map(ms),
-            learning_ms: pool.recovering.map(ms),
+            recovering_ms: pool.recovering.map(ms),
             paused_ms: pool.paused.map(ms),
-            limit: pool.limit(),
-            recommendation: pool.recommendation.as_ref().map(AdviceView::from),
+            effective_slots: pool.limit(),
+            recommendation: pool.recommendation.as_ref().map(RecommendationView::from),
             version: pool.version,
             epoch: pool.epoch,
             shares,
@@ -92,7 +91,7 @@ impl PoolView {
     }
 }
 
-impl From<&Recommendation> for AdviceView {
+impl From<&Recommendation> for RecommendationView {
     fn from(recommendation: &Recommendation) -> Self {
         let Recommendation { slots, why, enforced, age } = recommendation.clone();
         Self { slots, why, enforced, age_ms: ms(age) }

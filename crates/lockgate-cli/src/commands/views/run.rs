@@ -1,6 +1,4 @@
-//! A run as it is printed.
-//!
-//! It must never count: the ledger has, in one reading.
+//! How commands print a run. The ledger counts its jobs in one consistent read.
 
 use std::time::Duration;
 
@@ -8,7 +6,7 @@ use lockgate::core::run::{Counts, RunRow, RunSummary, RunTiming};
 use serde::Serialize;
 
 use super::{ms, none, of_measured_ms, of_ms};
-use crate::terminal::Look;
+use crate::terminal::Style;
 use crate::times::rfc3339;
 
 /// A run.
@@ -18,7 +16,7 @@ pub(crate) struct RunView {
     pub(crate) name: String,
     pub(crate) kind: String,
     pub(crate) queue: String,
-    /// Processes that consume the queue. `None`: it was not asked, or the broker did not answer.
+    /// Processes that consume the queue. Absent: not read, or the broker is unreachable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) consumers: Option<u64>,
     pub(crate) as_of: String,
@@ -75,20 +73,20 @@ impl From<&RunSummary> for RunView {
 }
 
 impl TimingView {
-    fn new(timing: &RunTiming, over: u64) -> Self {
+    fn new(timing: &RunTiming, terminal: u64) -> Self {
         Self {
             first_settled: rfc3339(timing.first),
             last_settled: rfc3339(timing.last),
             wait_p50_ms: ms(timing.wait_p50),
             wait_p99_ms: ms(timing.wait_p99),
-            jobs_per_second: per_second(over, timing.last.since(timing.first)),
+            jobs_per_second: per_second(terminal, timing.last.since(timing.first)),
         }
     }
 }
 
 impl RunView {
-    /// Everything about it, for people.
-    pub(crate) fn describe(&self, look: &Look) -> String {
+    /// Formats all fields for people.
+    pub(crate) fn describe(&self, style: &Style) -> String {
         let counts = &self.counts;
         let mut pairs = vec![
             ("run", self.name.clone()),
@@ -108,7 +106,7 @@ impl RunView {
             ("batches", format!("{} sent, {}", self.batches, cadence(self.batch_size, self.batch_delay_ms))),
             ("next batch", self.next_due.clone().unwrap_or_else(none)),
             ("deadline", self.deadline_at.clone().unwrap_or_else(none)),
-            ("made", self.created_at.clone()),
+            ("created", self.created_at.clone()),
         ];
         if let Some(timing) = &self.timing {
             pairs.extend([
@@ -119,20 +117,20 @@ impl RunView {
                 ("jobs per second", timing.jobs_per_second.map_or_else(none, |rate| format!("{rate:.1}"))),
             ]);
         }
-        look.pairs(&pairs)
+        style.pairs(&pairs)
     }
 
     fn describe_queue(&self) -> String {
         match self.consumers {
             None => self.queue.clone(),
-            Some(0) => format!("{}, which has no consumer: start a worker that knows this kind", self.queue),
+            Some(0) => format!("{}, which has no consumer; start a worker that knows this kind", self.queue),
             Some(1) => format!("{}, 1 consumer", self.queue),
             Some(consumers) => format!("{}, {consumers} consumers", self.queue),
         }
     }
 }
 
-/// The size of batches and the delay between them, such as `25 jobs every 250ms`.
+/// Formats a cadence, such as `25 jobs every 250ms`.
 pub(crate) fn cadence(batch_size: u32, batch_delay_ms: u64) -> String {
     match batch_delay_ms {
         0 => format!("{batch_size} jobs each, without delay"),

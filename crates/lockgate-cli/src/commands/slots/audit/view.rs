@@ -1,6 +1,4 @@
-//! What `slots audit` prints.
-//!
-//! It must never soften a verdict: a broken promise is said in the last line.
+//! What `slots audit` prints. The last line is the verdict.
 
 use lockgate::core::audit::Audit;
 use lockgate::{PoolName, Timestamp};
@@ -8,52 +6,52 @@ use serde::Serialize;
 
 use crate::commands::views::{ms, of_ms};
 use crate::program::BackendCount;
-use crate::terminal::Look;
+use crate::terminal::Style;
 use crate::times::rfc3339;
 
 #[derive(Debug, Serialize)]
-pub(super) struct Audited {
+pub(super) struct AuditOutput {
     pool: String,
-    /// From here on the record is whole.
+    /// The history is complete from here on.
     since: String,
     until: String,
     grants: u64,
     peak: u32,
-    /// The largest limit that was in force.
+    /// The most slots that were in force at once.
     limit: u32,
     broken_grants: u64,
     above_ms: u64,
     longest_above_ms: u64,
-    run: Option<OfRun>,
+    run: Option<RunShare>,
     backend: Option<BackendCount>,
-    /// Why the backend's count is missing, when it should be there.
+    /// Why the backend's count is missing. Null: it is there, or the program has none.
     backend_error: Option<String>,
     pub(super) kept: bool,
 }
 
-/// The share of one run.
+/// The holds of one run.
 #[derive(Debug, Serialize)]
-pub(super) struct OfRun {
+pub(super) struct RunShare {
     name: String,
     created_at: String,
     holds: u64,
     peak: u32,
-    /// Whether the record reaches back to the beginning of the run.
+    /// Whether the history reaches back to the start of the run.
     whole: bool,
 }
 
-impl OfRun {
+impl RunShare {
     pub(super) fn new(name: String, created_at: Timestamp, whole: bool, counts: (usize, u32)) -> Self {
         let holds = u64::try_from(counts.0).unwrap_or(u64::MAX);
         Self { name, created_at: rfc3339(created_at), holds, peak: counts.1, whole }
     }
 }
 
-impl Audited {
+impl AuditOutput {
     pub(super) fn new(
         pool: &PoolName,
         audit: &Audit,
-        run: Option<OfRun>,
+        run: Option<RunShare>,
         backend: Option<BackendCount>,
         backend_error: Option<String>,
     ) -> Self {
@@ -75,35 +73,35 @@ impl Audited {
         }
     }
 
-    pub(super) fn describe(&self, look: &Look) -> String {
-        let figures = look.pairs(&[
-            ("on record", format!("{} to {}", self.since, self.until)),
+    pub(super) fn describe(&self, style: &Style) -> String {
+        let figures = style.pairs(&[
+            ("history", format!("{} to {}", self.since, self.until)),
             ("grants", self.grants.to_string()),
             ("peak", format!("{} of {} slots", self.peak, self.limit)),
-            ("above the limit", of_ms(self.above_ms)),
-            ("longest", of_ms(self.longest_above_ms)),
+            ("above its slots", of_ms(self.above_ms)),
+            ("longest above", of_ms(self.longest_above_ms)),
         ]);
-        let lines = [self.of_run(), self.of_backend(), Some(self.verdict())];
+        let lines = [self.describe_run(), self.describe_backend(), Some(self.verdict())];
         let lines: Vec<String> = lines.into_iter().flatten().collect();
         format!("{}\n{figures}{}", self.pool, lines.join("\n"))
     }
 
-    fn of_run(&self) -> Option<String> {
-        let OfRun { name, created_at, holds, peak, whole } = self.run.as_ref()?;
+    fn describe_run(&self) -> Option<String> {
+        let RunShare { name, created_at, holds, peak, whole } = self.run.as_ref()?;
         let share = format!("run {name}: {holds} holds, {peak} slots at once");
         Some(if *whole {
             share
         } else {
             format!(
-                "{share}; the record does not reach back to its beginning at {created_at}: older holds fell out, or \
-                 were lost with the state of the store"
+                "{share}; the history does not reach back to its start at {created_at}: older entries were \
+                 removed, or were lost with the state of the store"
             )
         })
     }
 
-    fn of_backend(&self) -> Option<String> {
+    fn describe_backend(&self) -> Option<String> {
         if let Some(error) = &self.backend_error {
-            return Some(format!("the backend did not tell its own count: {error}"));
+            return Some(format!("the count of the backend could not be read: {error}"));
         }
         let BackendCount { source, peak, refused } = self.backend.as_ref()?;
         Some(format!("{source}: at least {peak} at once, {refused} refused"))
@@ -111,12 +109,12 @@ impl Audited {
 
     fn verdict(&self) -> String {
         match (self.kept, self.broken_grants) {
-            (true, _) => String::from("kept: no grant took the pool above the limit that was in force"),
+            (true, _) => String::from("kept: no grant exceeded the slots that were in force"),
             (false, 0) => {
-                format!("BROKEN: the backend counted more at once than the {} slots there were", self.limit)
+                format!("BROKEN: the backend counted more executions at once than the {} slots", self.limit)
             }
             (false, grants) => {
-                format!("BROKEN: {grants} grants took the pool above the limit that was in force")
+                format!("BROKEN: {grants} grants exceeded the slots that were in force")
             }
         }
     }
@@ -128,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    fn audited(broken: u64, backend: Option<u64>, whole: bool) -> Audited {
+    fn output(broken: u64, backend: Option<u64>, whole: bool) -> AuditOutput {
         let audit = Audit {
             since: Timestamp(1_767_225_600_000),
             until: Timestamp(1_767_225_660_000),
@@ -139,20 +137,20 @@ mod tests {
             above: Duration::from_millis(1_500) * u32::try_from(broken).unwrap(),
             longest: Duration::from_millis(1_500),
         };
-        let run = OfRun::new("r".into(), Timestamp(1_767_225_500_000), whole, (40, 9));
+        let run = RunShare::new("r".into(), Timestamp(1_767_225_500_000), whole, (40, 9));
         let backend = backend.map(|peak| BackendCount { source: "the server".into(), peak, refused: 2 });
-        Audited::new(&PoolName::new("p").unwrap(), &audit, Some(run), backend, None)
+        AuditOutput::new(&PoolName::new("p").unwrap(), &audit, Some(run), backend, None)
     }
 
-    fn said(audited: &Audited) -> String {
-        audited.describe(&Look { width: 100, colour: false, cut: true })
+    fn text_of(output: &AuditOutput) -> String {
+        output.describe(&Style { width: 100, colour: false, cut: true })
     }
 
     #[test]
-    fn a_kept_promise_is_said_with_its_figures() {
-        let kept = audited(0, Some(10), true);
+    fn kept_verdict_is_printed_with_its_figures() {
+        let kept = output(0, Some(10), true);
         assert!(kept.kept);
-        let text = said(&kept);
+        let text = text_of(&kept);
         for part in
             ["10 of 10 slots", "run r: 40 holds", "the server: at least 10 at once, 2 refused", "kept:"]
         {
@@ -162,20 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_promise_is_said_whoever_saw_it() {
-        let by_record = audited(3, None, true);
+    fn broken_verdict_is_printed_for_the_history_and_for_the_backend() {
+        let by_history = output(3, None, true);
         assert!(
-            !by_record.kept
-                && said(&by_record)
-                    .ends_with("BROKEN: 3 grants took the pool above the limit that was in force")
+            !by_history.kept
+                && text_of(&by_history).ends_with("BROKEN: 3 grants exceeded the slots that were in force")
         );
-        let by_backend = audited(0, Some(11), true);
-        assert!(!by_backend.kept && said(&by_backend).contains("BROKEN: the backend counted more"));
+        let by_backend = output(0, Some(11), true);
+        assert!(!by_backend.kept && text_of(&by_backend).contains("BROKEN: the backend counted more"));
     }
 
     #[test]
-    fn a_record_that_begins_after_the_run_says_so() {
-        let text = said(&audited(0, None, false));
-        assert!(text.contains("does not reach back to its beginning at 2025-12-31T23:58:20Z"), "{text}");
+    fn history_that_begins_after_the_run_is_reported() {
+        let text = text_of(&output(0, None, false));
+        assert!(text.contains("does not reach back to its start at 2025-12-31T23:58:20Z"), "{text}");
     }
 }

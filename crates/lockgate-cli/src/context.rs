@@ -1,6 +1,6 @@
-//! What a command is handed: the program, its settings, the terminal, and the engine, connected at first use.
+//! The context of a command: the program, its settings, the terminal, and the engine.
 //!
-//! It must never connect for a command that does not ask for the engine.
+//! The engine is connected at first use, so a command that does not use it needs no store.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,38 +11,38 @@ use tokio::sync::OnceCell;
 use crate::program::Program;
 use crate::terminal::Terminal;
 
-/// What a command is handed.
-pub struct Session {
+/// What a command receives.
+pub struct CommandContext {
     program: Arc<dyn Program>,
     terminal: Terminal,
     loaded: Loaded,
     lockgate: OnceCell<Lockgate>,
 }
 
-impl Session {
+impl CommandContext {
     pub(crate) fn new(program: Arc<dyn Program>, terminal: Terminal, loaded: Loaded) -> Self {
         Self { program, terminal, loaded, lockgate: OnceCell::new() }
     }
 
-    /// The program.
+    /// Returns the program that the command belongs to.
     #[must_use]
     pub fn program(&self) -> &dyn Program {
         self.program.as_ref()
     }
 
-    /// The terminal.
+    /// Returns the terminal, for everything that the command prints.
     #[must_use]
     pub fn terminal(&self) -> &Terminal {
         &self.terminal
     }
 
-    /// The settings.
+    /// Returns the settings in effect: file, environment and flags together.
     #[must_use]
     pub fn loaded(&self) -> &Loaded {
         &self.loaded
     }
 
-    /// The engine, connected at the first call.
+    /// Returns the engine, which the first call connects.
     ///
     /// # Errors
     /// When it cannot be connected.
@@ -50,7 +50,8 @@ impl Session {
         self.lockgate.get_or_try_init(|| self.connect(&self.loaded)).await
     }
 
-    /// Another engine: with these settings on top of the session's, as flags would set them.
+    /// Connects another engine, with these settings in addition to those of the command line, over which they
+    /// take precedence.
     ///
     /// # Errors
     /// When a setting is faulty, or the engine cannot be connected.
@@ -67,8 +68,8 @@ impl Session {
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for CommandContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("program", &self.program.about().name).finish_non_exhaustive()
+        f.debug_struct("CommandContext").field("program", &self.program.about().name).finish_non_exhaustive()
     }
 }

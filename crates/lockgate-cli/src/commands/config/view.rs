@@ -1,4 +1,4 @@
-//! The settings in effect, each with its origin.
+//! What `config show` prints: the settings in effect, each with its origin.
 
 use std::collections::BTreeMap;
 
@@ -9,66 +9,67 @@ use lockgate::{JobOptions, Kind};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// What a value comes from that nothing sets.
+/// The origin of a value that nothing sets.
 const DEFAULT: &str = "default";
-/// What an option of a kind comes from that only the program sets.
+/// The origin of an option of a kind that only the program's code sets.
 const CODE: &str = "the kind's code";
 
-/// What `config show` prints.
+/// The settings in effect.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(super) struct SettingsOutput {
     settings: Map<String, Value>,
-    /// By the key in full: `default`, `the kind's code`, the path of the file, `the environment` or `a flag`.
+    /// The origin of each value by its full key: `default`, `the kind's code`, the path of the file, `the
+    /// environment` or `a flag`.
     origins: BTreeMap<String, String>,
 }
 
-impl Shown {
-    /// The settings, and those options of the program's kinds that `[kinds.NAME]` does not set.
+impl SettingsOutput {
+    /// Collects the settings, and those options of the program's kinds that `[kinds.NAME]` does not set.
     pub(super) fn new(loaded: &Loaded, kinds: &[(Kind, KindOptions)]) -> Self {
         let mut settings = loaded.show();
         let mut origins = BTreeMap::new();
         if let Some(Value::Object(by_name)) = settings.get_mut("kinds") {
             for (kind, options) in kinds {
                 let unset = || Value::Object(object(&KindSettings::default()));
-                let Value::Object(shown) = by_name.entry(kind.as_str()).or_insert_with(unset) else {
+                let Value::Object(kind_settings) = by_name.entry(kind.as_str()).or_insert_with(unset) else {
                     continue;
                 };
-                for key in fill(shown, options) {
+                for key in add_unset_options(kind_settings, options) {
                     origins.insert(format!("kinds.{kind}.{key}"), CODE.to_owned());
                 }
             }
         }
-        for (key, _) in flat("", &settings) {
+        for (key, _) in flatten("", &settings) {
             let origin = loaded.origin(&key).unwrap_or(DEFAULT).to_owned();
             origins.entry(key).or_insert(origin);
         }
         Self { settings, origins }
     }
 
-    /// A line for each setting, with its origin.
+    /// Returns each setting with its value and origin.
     pub(super) fn lines(&self) -> Vec<(String, String)> {
         let line = |(key, value): (String, Value)| {
             let value = if value.is_null() { String::from("-") } else { value.to_string() };
             let origin = self.origins.get(&key).map_or(DEFAULT, String::as_str);
             (key, format!("{value}  ({origin})"))
         };
-        flat("", &self.settings).into_iter().map(line).collect()
+        flatten("", &self.settings).into_iter().map(line).collect()
     }
 }
 
-/// Fills in the options that are not set, and returns the keys of those that the kind's code changes.
-fn fill(shown: &mut Map<String, Value>, options: &KindOptions) -> Vec<String> {
+/// Adds the options that are not set. Returns the keys of those that the kind's code changes.
+fn add_unset_options(kind_settings: &mut Map<String, Value>, options: &KindOptions) -> Vec<String> {
     let defaults = JobOptions::queue("default").check();
     let defaults = defaults.map(|options| object(&KindSettings::of(&options))).unwrap_or_default();
     let mut changed = Vec::new();
     for (key, value) in object(&KindSettings::of(options)) {
-        if value.is_null() || value.is_object() || shown.get(&key).is_some_and(|set| !set.is_null()) {
+        if value.is_null() || value.is_object() || kind_settings.get(&key).is_some_and(|set| !set.is_null()) {
             continue;
         }
         if defaults.get(&key) != Some(&value) {
             changed.push(key.clone());
         }
-        shown.insert(key, value);
+        kind_settings.insert(key, value);
     }
     changed
 }
@@ -80,12 +81,12 @@ fn object(settings: &KindSettings) -> Map<String, Value> {
     }
 }
 
-fn flat(place: &str, settings: &Map<String, Value>) -> Vec<(String, Value)> {
-    let below = |key: &str| if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
+fn flatten(prefix: &str, settings: &Map<String, Value>) -> Vec<(String, Value)> {
+    let below = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
     settings
         .iter()
         .flat_map(|(key, value)| match value {
-            Value::Object(table) => flat(&below(key), table),
+            Value::Object(table) => flatten(&below(key), table),
             value => vec![(below(key), value.clone())],
         })
         .collect()

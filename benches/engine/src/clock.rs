@@ -1,18 +1,17 @@
-//! The clocks of a measurement. All processes of a host share the first, so that their instants can be compared.
-//!
-//! They must never be read for anything but measuring.
+//! The clocks of a measurement. All processes of a host share the monotonic one, so their instants can be
+//! compared.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// Time since the host was started, the same in all its processes.
-pub(super) fn monotonic() -> Duration {
+/// Returns the time since the host was started, the same in all its processes.
+pub(crate) fn monotonic() -> Duration {
     of(clock_gettime(ClockId::Monotonic))
 }
 
-/// Processor time that this process has used.
-pub(super) fn cpu() -> Duration {
+/// Returns the processor time that this process has used.
+pub(crate) fn cpu() -> Duration {
     of(clock_gettime(ClockId::ProcessCPUTime))
 }
 

@@ -1,4 +1,5 @@
-//! Bars on standard error, drawn only when somebody watches, and never through other text.
+//! Standard error, shared by progress bars and text: a line of text never breaks a bar. Bars are drawn on a
+//! terminal only.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -11,32 +12,32 @@ use super::escape;
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// A bar. Dropping it takes it away.
+/// A progress bar. It is removed on drop.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
 }
 
-/// Standard error, shared by bars and text.
+/// Standard error. It is the writer of the log, too.
 #[derive(Debug, Clone)]
-pub(crate) struct Beside {
+pub(crate) struct Stderr {
     bars: MultiProgress,
-    watched: bool,
+    interactive: bool,
 }
 
 impl Progress {
-    /// So many more are done.
+    /// Adds this many to the number done.
     pub fn inc(&self, done: u64) {
         self.bar.inc(done);
     }
 
-    /// So many are done, of so many.
+    /// Sets the number done and the total.
     pub fn set(&self, done: u64, total: u64) {
         self.bar.set_length(total);
         self.bar.set_position(done);
     }
 
-    /// What stands behind the bar, and on lines below it.
+    /// Sets the text after the bar. Further lines of it are printed below the bar.
     pub fn message(&self, text: impl Into<String>) {
         self.bar.set_message(printable_lines(&text.into()).into_owned());
     }
@@ -48,10 +49,10 @@ impl Drop for Progress {
     }
 }
 
-impl Beside {
-    pub(super) fn new(watched: bool) -> Self {
-        let target = if watched { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { bars: MultiProgress::with_draw_target(target), watched }
+impl Stderr {
+    pub(super) fn new(interactive: bool) -> Self {
+        let target = if interactive { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { bars: MultiProgress::with_draw_target(target), interactive }
     }
 
     pub(super) fn bar(&self, what: &str, total: Option<u64>) -> Progress {
@@ -64,18 +65,18 @@ impl Beside {
             bar.set_style(style.progress_chars("=> "));
         }
         let bar = self.bars.add(bar.with_prefix(printable(what).into_owned()));
-        if self.watched {
+        if self.interactive {
             bar.enable_steady_tick(TICK);
         }
         Progress { bar }
     }
 }
 
-impl Write for Beside {
+impl Write for Stderr {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        // A log line comes in one piece, and may quote what came from outside.
+        // The log writes whole lines, which may quote untrusted text.
         let line = String::from_utf8_lossy(text);
-        let safe = if self.watched { escape::all_but_colours(&line) } else { escape::json(&line) };
+        let safe = if self.interactive { escape::all_but_colours(&line) } else { escape::json(&line) };
         self.bars.suspend(|| anstream::stderr().lock().write_all(safe.as_bytes()))?;
         Ok(text.len())
     }
@@ -85,7 +86,7 @@ impl Write for Beside {
     }
 }
 
-impl MakeWriter<'_> for Beside {
+impl MakeWriter<'_> for Stderr {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {
