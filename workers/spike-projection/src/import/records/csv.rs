@@ -42,13 +42,13 @@ enum State {
     Start,
     /// In a field without quotes.
     Plain,
-    /// Between quotes. The first opened on this line.
+    /// Between quotes, with the line of the opening quote.
     Quoted(u64),
-    /// After a quote that closes the field, unless another one follows.
+    /// After a closing quote, unless another quote follows.
     Closed(u64),
 }
 
-/// The line on which a quote is wrong, and why.
+/// The line of a wrong quote, and the reason.
 type Misquoted = (u64, String);
 
 impl CsvReader {
@@ -124,7 +124,7 @@ impl CsvReader {
 }
 
 impl Fields {
-    /// The line of the quote that is still open.
+    /// Returns the line of the quote that is still open.
     fn open_quote(&self) -> Option<u64> {
         match self.state {
             State::Quoted(opened) => Some(opened),

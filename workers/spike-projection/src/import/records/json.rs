@@ -1,4 +1,4 @@
-//! JSON lines: one object a line, its values texts, whole numbers and flags.
+//! JSON lines: one object per line, with texts, whole numbers and booleans as values.
 
 use std::fmt;
 use std::io::BufRead;
@@ -29,7 +29,7 @@ enum Scalar {
     /// A whole number that fits into 64 bits.
     Integer(String),
     Flag(bool),
-    /// What no column holds, as an error calls it.
+    /// A value that no column accepts, as errors name it.
     Other(&'static str),
 }
 
@@ -66,7 +66,7 @@ impl JsonReader {
     ) -> Result<Vec<Option<String>>, Problem> {
         let refused = |why: fmt::Arguments<'_>| at(&self.file, self.line, why);
         let Object(members) = serde_json::from_str(text).map_err(|error| {
-            // Without the place that serde_json adds: it counts lines from this one.
+            // Without the position that serde_json appends: it counts lines from this one.
             let why = error.to_string();
             let why = why.split(" at line ").next().unwrap_or_default();
             refused(format_args!("{why} at column {}; each line is one JSON object", error.column()))
@@ -143,7 +143,7 @@ impl<'de> Deserialize<'de> for Scalar {
                 Ok(Scalar::Integer(number.to_string()))
             }
 
-            /// Also an integer that does not fit into 64 bits: as a fraction it may be another number.
+            /// Also called for an integer above 64 bits, whose floating point value may be another number.
             fn visit_f64<E: Error>(self, _: f64) -> Result<Scalar, E> {
                 Ok(Scalar::Other("a fraction, or an integer above 2^64-1"))
             }
