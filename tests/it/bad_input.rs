@@ -165,7 +165,7 @@ fn all_faults_of_a_config_are_reported_at_once() -> Result {
 #[test]
 fn file_that_is_not_a_database_is_rejected_and_unchanged() -> Result {
     let sandbox = Sandbox::new()?;
-    let text = "this is no database, and somebody may want it back".repeat(100);
+    let text = "this is not a database, and must not be overwritten".repeat(100);
     let path = sandbox.write("lockgate.db", &text)?;
     refuses(&sandbox.run(&["runs", "list"])?, DATA, &["lockgate.db"])?;
     assert_eq!(std::fs::read_to_string(path)?, text);

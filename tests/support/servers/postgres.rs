@@ -150,8 +150,8 @@ fn initialize(initdb: &Path, data: &Path, user: Option<User>) -> Result {
         command.uid(uid).gid(gid);
     }
     let output = command.output().with_context(|| format!("running {}", initdb.display()))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "initdb ended with {}: {said}", output.status);
+    let output_text = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "initdb ended with {}: {output_text}", output.status);
     Ok(())
 }
 

@@ -187,13 +187,13 @@ mod tests {
             timeout: Duration::from_millis(timeout),
             ..ClickHouseSettings::default()
         };
-        for (query, timeout, said) in [
+        for (query, timeout, expected) in [
             (20_500, 30_000, "whole seconds"),
             (20_000, 20_000, "longer than"),
             (20_000, 90_000, "shorter than 90s"),
         ] {
             let problem = problem(&times(query, timeout));
-            assert!(problem.contains(said), "{query} {timeout}: {problem}");
+            assert!(problem.contains(expected), "{query} {timeout}: {problem}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! CountsReader and limits the queries of the fake backend. One lock guards all counters, so a rejected query is
-//! never counted as running, and no running query is missed.
+//! CountsReader and limits the queries of the fake backend. One lock guards all counters, so a rejected query
+//! is never counted as running, and no running query is missed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,7 +1,8 @@
-//! Records with named columns, from CSV or JSON lines. The first character decides: JSON lines begin with a brace.
+//! Records with named columns, from CSV or JSON lines. The first character decides: JSON lines begin with a
+//! brace.
 //!
-//! Errors name the file, the line, the column, the value and the remedy. A record, and each of its values, has a size limit,
-//! so that a damaged file cannot fill the memory or a database column.
+//! Errors name the file, the line, the column, the value and the remedy. A record, and each of its values,
+//! has a size limit, so that a damaged file cannot fill the memory or a database column.
 
 mod csv;
 mod json;
@@ -107,8 +108,8 @@ impl Records {
             Some(b'{') => Format::Json(JsonReader::new(&file, input), unknown),
             Some(_) => {
                 let mut reader = CsvReader::new(&file, input);
-                let places = reader.header(columns, unknown)?;
-                Format::Csv(reader, places)
+                let indexes = reader.header(columns, unknown)?;
+                Format::Csv(reader, indexes)
             }
         };
         Ok(Self { file, columns, format })
@@ -120,7 +121,7 @@ impl Records {
     /// When the record cannot be read, is invalid, lacks a required value, or is too large.
     pub fn next_record(&mut self) -> Result<Option<Record>, Problem> {
         let read = match &mut self.format {
-            Format::Csv(reader, places) => reader.record(places)?,
+            Format::Csv(reader, indexes) => reader.record(indexes)?,
             Format::Json(reader, unknown) => reader.record(self.columns, *unknown)?,
         };
         let Some((line, values)) = read else { return Ok(None) };
@@ -140,8 +141,8 @@ impl Record {
     /// Returns the value of a column; `None` when it is empty.
     #[must_use]
     pub fn text(&self, column: &str) -> Option<&str> {
-        let place = self.columns.iter().position(|c| c.name == column)?;
-        self.values.get(place)?.as_deref()
+        let index = self.columns.iter().position(|c| c.name == column)?;
+        self.values.get(index)?.as_deref()
     }
 
     /// Parses the value of a column; `None` when it is empty.
@@ -204,20 +205,20 @@ impl Record {
 }
 
 /// Finds each column among the names of a file, and refuses names that are there twice or that nothing reads.
-fn places(
+fn indexes(
     (file, line): (&str, u64),
     names: &[String],
     columns: &[Column],
     unknown: UnknownColumns,
 ) -> Result<Vec<Option<usize>>, Problem> {
-    for (place, name) in names.iter().enumerate() {
+    for (index, name) in names.iter().enumerate() {
         let is_known = columns.iter().any(|column| column.name == name);
         if !is_known && unknown == UnknownColumns::Refuse {
             let known: Vec<_> = columns.iter().map(|column| column.name).collect();
             let why = format!("there is no column {}; there are {}", shown(name), known.join(", "));
             return Err(at(file, line, why));
         }
-        if is_known && names.iter().take(place).any(|earlier| earlier == name) {
+        if is_known && names.iter().take(index).any(|earlier| earlier == name) {
             return Err(at(file, line, format_args!("the column {name} is there twice; keep one of them")));
         }
     }

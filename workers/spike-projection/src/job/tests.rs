@@ -107,7 +107,7 @@ fn message_names_its_organization_by_text_or_number_and_may_omit_the_hour() {
     );
     assert_eq!(read(&serde_json::to_string(&listed).unwrap()), Ok(listed), "a planned payload parses back");
     assert_eq!(read(r#"{"organization_id": 26, "project_list": null}"#).unwrap().project_list, None);
-    for (bad, said) in [
+    for (bad, expected) in [
         (
             r#"{"organization_id": 26, "projects": [261]}"#,
             "unknown field `projects`, expected one of `org_id`, `organization_id`, `project_list`, `as_of`",
@@ -120,7 +120,7 @@ fn message_names_its_organization_by_text_or_number_and_may_omit_the_hour() {
         (r#"{"organization_id": 26, "project_list": 261}"#, "expected a sequence"),
         (r#"{"organization_id": 26, "org_id": 27}"#, "duplicate field `organization_id`"),
     ] {
-        assert!(read(bad).unwrap_err().contains(said), "{bad}: {}", read(bad).unwrap_err());
+        assert!(read(bad).unwrap_err().contains(expected), "{bad}: {}", read(bad).unwrap_err());
     }
     let at = read(r#"{"organization_id": "7", "as_of": "2026-11-22T09:00:00Z"}"#).unwrap();
     assert_eq!(at.as_of, "2026-11-22T09".parse().ok());

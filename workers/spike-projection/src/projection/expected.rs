@@ -45,11 +45,11 @@ fn kernel(window: &Window) -> Week {
         days.iter_mut().skip(hour.of_day()).take(1).for_each(|cell| cell.add(used));
     }
     let weights: Vec<f64> = (0..24).map(nearness).collect();
-    let at = |place: usize| {
-        let weekday = weeks.iter().skip(place / 24 * 24).take(24);
+    let at = |index: usize| {
+        let weekday = weeks.iter().skip(index / 24 * 24).take(24);
         let mut weighted = Cell::default();
         for (of_day, (same, all)) in weekday.zip(&days).enumerate() {
-            let weight = weights.get(of_day.abs_diff(place % 24)).copied().unwrap_or(0.0);
+            let weight = weights.get(of_day.abs_diff(index % 24)).copied().unwrap_or(0.0);
             weighted.sum += weight * (OTHER_WEEKDAY * all.sum + (1.0 - OTHER_WEEKDAY) * same.sum);
             weighted.weight += weight * (OTHER_WEEKDAY * all.weight + (1.0 - OTHER_WEEKDAY) * same.weight);
         }
@@ -70,8 +70,8 @@ fn median(window: &Window, otherwise: &Week) -> Week {
     for &(hour, used) in window.known() {
         seen.iter_mut().skip(hour.of_week()).take(1).for_each(|values| values.push(used));
     }
-    let of_place = |(values, otherwise): (Vec<f64>, &f64)| middle(values).unwrap_or(*otherwise);
-    Week(seen.into_iter().zip(&otherwise.0).map(of_place).collect())
+    let of_index = |(values, otherwise): (Vec<f64>, &f64)| middle(values).unwrap_or(*otherwise);
+    Week(seen.into_iter().zip(&otherwise.0).map(of_index).collect())
 }
 
 fn middle(mut values: Vec<f64>) -> Option<f64> {

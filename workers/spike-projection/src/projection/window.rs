@@ -12,8 +12,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// Returns the window of `look_back` hours that ends before `now`. The current hour is excluded, because it
-    /// is incomplete.
+    /// Returns the window of `look_back` hours that ends before `now`. The current hour is excluded, because
+    /// it is incomplete.
     #[must_use]
     pub fn of(project: &Project, category: Category, usage: &Usage, now: Hour, look_back: i64) -> Self {
         let from = now.plus(-look_back);
@@ -28,8 +28,8 @@ impl Window {
             }
             let used = float(count.accepted) + float(count.dropped) * decay(now.since(count.hour));
             match known.binary_search_by_key(&count.hour, |(hour, _)| *hour) {
-                Ok(place) => known.iter_mut().skip(place).take(1).for_each(|(_, usage)| *usage += used),
-                Err(place) => known.insert(place, (count.hour, used)),
+                Ok(index) => known.iter_mut().skip(index).take(1).for_each(|(_, usage)| *usage += used),
+                Err(index) => known.insert(index, (count.hour, used)),
             }
         }
         Self { known }

@@ -143,7 +143,8 @@ impl Projections {
         }
     }
 
-    /// Records that the stored projection is stale: the run for this hour could not replace it, for this reason.
+    /// Records that the stored projection is stale: the run for this hour could not replace it, for this
+    /// reason.
     ///
     /// # Errors
     /// When the database cannot be written.

@@ -112,10 +112,10 @@ async fn empty_quota_keeps_the_stored_one_and_unlimited_removes_it(fixture: Fixt
 
 async fn only_active_organizations_with_an_active_subscription_are_in_a_run(fixture: Fixture) {
     let store = &fixture.store;
-    let (mut gone, mut unsubscribed) = (imported("gone"), imported("unsubscribed"));
-    gone.active = false;
+    let (mut inactive, mut unsubscribed) = (imported("inactive"), imported("unsubscribed"));
+    inactive.active = false;
     unsubscribed.subscribed = false;
-    store.organizations.import(&[imported("a"), gone, unsubscribed, imported("b")]).await.unwrap();
+    store.organizations.import(&[imported("a"), inactive, unsubscribed, imported("b")]).await.unwrap();
     let first = store.organizations.active_after(0, 1).await.unwrap();
     let rest = store.organizations.active_after(first[0].0, 9).await.unwrap();
     let ids: Vec<_> = first.iter().chain(&rest).map(|(_, id)| id.as_str()).collect();

@@ -103,7 +103,9 @@ impl Answer {
         }
         for Row { project, category, hour, accepted, dropped } in self.data {
             if !asked.contains(&hour) {
-                return Err(UsageError::InvalidResponse(format!("it has {hour}, which was not asked for")));
+                return Err(UsageError::InvalidResponse(format!(
+                    "it has {hour}, which is outside the queried hours"
+                )));
             }
             usage.series.entry((project, category)).or_default().push(Count { hour, accepted, dropped });
         }

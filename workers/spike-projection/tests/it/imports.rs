@@ -50,7 +50,7 @@ impl Folder {
 #[test]
 fn damaged_organizations_are_rejected_with_their_line_and_nothing_is_imported() {
     let folder = Folder::new();
-    for (name, said) in [
+    for (name, expected) in [
         ("unclosed_quote.csv", "unclosed_quote.csv, line 2: a quote opens here"),
         (
             "stray_quotes.csv",
@@ -60,9 +60,9 @@ fn damaged_organizations_are_rejected_with_their_line_and_nothing_is_imported() 
         ("float_id.jsonl", "float_id.jsonl, line 2: column organization_id: is a fraction"),
         ("array.json", "array.json is a JSON array; give one JSON object a line, as `jq -c '.[]' FILE`"),
     ] {
-        folder.refused(&["orgs", "import", &data(name)], 65, said);
+        folder.refused(&["orgs", "import", &data(name)], 65, expected);
     }
-    for (line, said) in [
+    for (line, expected) in [
         (r#"{"organization_id":true}"#, "line 2: column organization_id: is true or false"),
         (r#"{"organization_id":[1]}"#, "line 2: column organization_id: is a list"),
         (r#"{"organization_id":{"id":1}}"#, "line 2: column organization_id: is an object"),
@@ -74,7 +74,7 @@ fn damaged_organizations_are_rejected_with_their_line_and_nothing_is_imported() 
         (r#"{"organization_id":2,"organization_id":3}"#, "line 2: the column organization_id is there twice"),
     ] {
         let file = folder.file("bad.jsonl", format!("{{\"organization_id\":1}}\n{line}\n"));
-        folder.refused(&["orgs", "import", &file], 65, said);
+        folder.refused(&["orgs", "import", &file], 65, expected);
     }
     let slug = folder.file("slug.csv", format!("organization_id,slug\n1,{}\n", "x".repeat(201)));
     folder.refused(
@@ -104,16 +104,16 @@ fn properly_closed_quotes_may_contain_commas_quotes_and_line_ends() {
 fn foreign_encodings_are_named_and_a_byte_order_mark_is_skipped() {
     let folder = Folder::new();
     let utf16: Vec<u8> = "\u{feff}organization_id\n1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    for (bytes, said) in [
+    for (bytes, expected) in [
         (utf16.as_slice(), "is UTF-16 text; convert it with `iconv -f UTF-16 -t UTF-8`"),
         (&utf16[2..], "is UTF-16 or binary; convert it"),
         (b"\x1f\x8b\x08\x00\x00", "is compressed with gzip; pipe it in with `zcat FILE |`"),
         (b"organization_id\n1\n\xff\n", "line 3: is not UTF-8 text"),
     ] {
         let file = folder.file("foreign", bytes);
-        folder.refused(&["orgs", "import", &file], 65, said);
+        folder.refused(&["orgs", "import", &file], 65, expected);
         if bytes != b"organization_id\n1\n\xff\n" {
-            folder.refused(&["enqueue", "--orgs", &file], 65, said);
+            folder.refused(&["enqueue", "--orgs", &file], 65, expected);
         }
     }
     assert!(folder.organizations().is_empty());
@@ -124,7 +124,7 @@ fn foreign_encodings_are_named_and_a_byte_order_mark_is_skipped() {
 #[test]
 fn damaged_usage_is_rejected_and_nothing_is_imported() {
     let folder = Folder::new().with_projects(&["p1", "grid"]);
-    for (name, said) in [
+    for (name, expected) in [
         ("duplicate_column.csv", "duplicate_column.csv, line 1: the column accepted is there twice"),
         ("duplicate_key.jsonl", "duplicate_key.jsonl, line 1: the column accepted is there twice"),
         (
@@ -132,7 +132,7 @@ fn damaged_usage_is_rejected_and_nothing_is_imported() {
             "fall_back_hour.csv, line 9: column hour: lines 8 and 9 are both about 2017-11-05T02:00Z",
         ),
     ] {
-        folder.refused(&["usage", "import", &data(name)], 65, said);
+        folder.refused(&["usage", "import", &data(name)], 65, expected);
     }
     assert_eq!(folder.known_hours(), 0);
 }
@@ -228,9 +228,9 @@ fn clickhouse_stores_nothing_of_a_file_that_contradicts_itself_or_the_table() {
     let Some(database) = TestDatabase::find() else { return };
     let folder = Folder::new().with_projects(&["1"]);
     let late = folder.file("late.csv", std::fs::read(data("hour_2107.csv")).unwrap());
-    let said =
+    let expected =
         "line 2: column hour: 2107-01-01T00:00Z is out of range; ClickHouse's DateTime holds hours from";
-    folder.refused(&refs(&database.import(&late, &[])), 65, said);
+    folder.refused(&refs(&database.import(&late, &[])), 65, expected);
     let early = folder.file("early.csv", "project,hour,accepted\n1,1969-12-31T23:00:00Z,5\n");
     folder.refused(
         &refs(&database.import(&early, &[])),
@@ -239,12 +239,12 @@ fn clickhouse_stores_nothing_of_a_file_that_contradicts_itself_or_the_table() {
     );
 
     let twice = folder.file("twice.csv", hours(11_000) + "1,2020-01-01T00:00:00Z,6\n");
-    let said = "lines 2 and 11002 are both about 2020-01-01T00:00Z of project \"1\"";
-    folder.refused(&refs(&database.import(&twice, &[])), 65, said);
+    let expected = "lines 2 and 11002 are both about 2020-01-01T00:00Z of project \"1\"";
+    folder.refused(&refs(&database.import(&twice, &[])), 65, expected);
     // Standard input is read several times, as a file is.
     let piped = folder.run_with(&refs(&database.import("-", &[])), &std::fs::read_to_string(&twice).unwrap());
     assert_eq!(piped.status.code(), Some(65));
-    assert!(String::from_utf8_lossy(&piped.stderr).contains(said));
+    assert!(String::from_utf8_lossy(&piped.stderr).contains(expected));
     assert_eq!(database.rows(), "0");
 
     let summed = folder.json(&refs(&database.import(&twice, &["--on-duplicate", "sum"])));

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::csv::Values;
-use super::{Column, MAX_RECORD_BYTES, UnknownColumns, at, places, read_line, trimmed, utf8};
+use super::{Column, MAX_RECORD_BYTES, UnknownColumns, at, indexes, read_line, trimmed, utf8};
 
 /// Reads the records of a file of JSON lines.
 pub(super) struct JsonReader {
@@ -19,7 +19,8 @@ pub(super) struct JsonReader {
     line: u64,
 }
 
-/// The keys of an object with their values, in order. `serde_json::Map` would keep the last of two that are equal.
+/// The keys of an object with their values, in order. `serde_json::Map` would keep the last of two that are
+/// equal.
 struct Object(Vec<(String, Scalar)>);
 
 /// A value of an object.
@@ -72,9 +73,9 @@ impl JsonReader {
             refused(format_args!("{why} at column {}; each line is one JSON object", error.column()))
         })?;
         let names: Vec<String> = members.iter().map(|(name, _)| name.clone()).collect();
-        let places = places((&self.file, self.line), &names, columns, unknown)?;
-        let value = |(column, place): (&Column, Option<usize>)| {
-            let value = place.and_then(|place| members.get(place)).map(|(_, value)| value);
+        let indexes = indexes((&self.file, self.line), &names, columns, unknown)?;
+        let value = |(column, index): (&Column, Option<usize>)| {
+            let value = index.and_then(|index| members.get(index)).map(|(_, value)| value);
             let other = |what: &str| {
                 let wanted =
                     if column.flag { "true or false" } else { "a text or a whole number up to 2^64-1" };
@@ -88,7 +89,7 @@ impl JsonReader {
                 Some(Scalar::Other(what)) => Err(other(what)),
             }
         };
-        columns.iter().zip(places).map(value).collect()
+        columns.iter().zip(indexes).map(value).collect()
     }
 }
 

@@ -72,7 +72,7 @@ impl Hours {
                     OnDuplicate::Sum => earlier.plus(new)?,
                     OnDuplicate::Error => {
                         let project =
-                            self.names.get(place_of(project)).map(AsRef::as_ref).unwrap_or_default();
+                            self.names.get(index_of(project)).map(AsRef::as_ref).unwrap_or_default();
                         return Err(contradiction((project, category, count.hour), earlier, new));
                     }
                 };
@@ -90,7 +90,7 @@ impl Hours {
     /// Iterates over the hours as rows, in pages of this size.
     pub(super) fn pages(&self, size: usize) -> impl Iterator<Item = Vec<UsageRow>> {
         let mut rows = self.hours.iter().filter_map(|((project, category, hour), seen)| {
-            let project = self.names.get(place_of(*project))?.to_string();
+            let project = self.names.get(index_of(*project))?.to_string();
             let count = Count { hour: *hour, accepted: seen.accepted, dropped: seen.dropped };
             Some(UsageRow { project, category: *category, count })
         });
@@ -125,7 +125,7 @@ impl Seen {
     }
 }
 
-fn place_of(project: u32) -> usize {
+fn index_of(project: u32) -> usize {
     usize::try_from(project).unwrap_or(usize::MAX)
 }
 

@@ -128,8 +128,8 @@ impl Projected {
 }
 
 pub(super) fn moved(mut projection: Projection, now: Hour) -> Projection {
-    for (place, hour) in projection.hours.iter_mut().enumerate() {
-        hour.hour = now.plus(i64::try_from(place).unwrap());
+    for (index, hour) in projection.hours.iter_mut().enumerate() {
+        hour.hour = now.plus(i64::try_from(index).unwrap());
     }
     projection
 }

@@ -99,7 +99,10 @@ fn category_of(number: u64) -> Option<Category> {
 fn hour_of(number: Number, asked: &Range<Hour>) -> Result<Hour, ClickHouseError> {
     let hour = i64::try_from(number.0).map(Hour).ok().filter(|hour| asked.contains(hour));
     hour.ok_or_else(|| {
-        ClickHouseError::InvalidResponse(format!("it has hour {}, which was not asked for", number.0))
+        ClickHouseError::InvalidResponse(format!(
+            "it has hour {}, which is outside the queried hours",
+            number.0
+        ))
     })
 }
 

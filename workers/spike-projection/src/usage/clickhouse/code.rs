@@ -39,7 +39,8 @@ pub fn meaning(code: u32) -> Meaning {
         6 | 46 | 47 | 53 | 60 | 62 | 73 | 81 | 115 => Meaning::Permanent,
         // More rows, bytes or set entries than the user's profile allows.
         158 | 191 | 307 | 396 => Meaning::TooMuch,
-        // Rights: read-only, unknown user, wrong password, no access to the database, not granted, not authenticated.
+        // Rights: read-only, unknown user, wrong password, no access to the database, not granted, not
+        // authenticated.
         164 | 192 | 193 | 291 | 497 | 516 => Meaning::Permanent,
         _ => Meaning::Unknown,
     }

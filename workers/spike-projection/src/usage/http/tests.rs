@@ -67,45 +67,47 @@ async fn rejection_for_too_many_queries_is_overload_and_consumes_no_attempt() {
 
 #[tokio::test]
 async fn other_rejections_are_permanent() {
-    for said in [
+    for response in [
         says!("400 Bad Request", r#"{"error":{"type":"invalid","message":"no such column"}}"#),
         says!("404 Not Found", ""),
         says!("302 Found", ""),
         says!("429 Too Many Requests", r#"{"error":{"type":"quota","message":"bill unpaid"}}"#),
     ] {
-        let error = ask(said, false).await.unwrap_err();
-        assert_eq!(error.class(), ErrorClass::Permanent, "{said}: {error}");
+        let error = ask(response, false).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Permanent, "{response}: {error}");
     }
 }
 
 #[tokio::test]
 async fn failure_of_the_backend_is_retried() {
-    for said in [says!("500 Oops", "no"), says!("503 Later", ""), says!("429 Too Many Requests", "<html>")] {
-        let error = ask(said, false).await.unwrap_err();
-        assert_eq!(error.class(), ErrorClass::Retry, "{said}");
-        assert!(!error.backend_may_run(), "{said}");
+    for response in
+        [says!("500 Oops", "no"), says!("503 Later", ""), says!("429 Too Many Requests", "<html>")]
+    {
+        let error = ask(response, false).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Retry, "{response}");
+        assert!(!error.backend_may_run(), "{response}");
     }
     assert!(ask(says!("504 Gateway Timeout", ""), false).await.unwrap_err().backend_may_run());
 }
 
 #[tokio::test]
 async fn partial_response_is_an_error() {
-    for said in [
+    for response in [
         says!("200 OK", r#"{"rows":2,"known":[],"data":[]}"#),
         says!("200 OK", r#"{"rows":1,"known":[],"data":[{"project":"#),
         says!("200 OK", "not json"),
         "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"rows\":0,\"known\":[],\"data\":[]}",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1f\r\n{\"rows\":0,\"known\":[],\"data\":[]}\r\n",
     ] {
-        let error = ask(said, false).await.unwrap_err();
-        assert_eq!(error.class(), ErrorClass::Retry, "{said}: {error}");
+        let error = ask(response, false).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Retry, "{response}: {error}");
     }
 }
 
 #[tokio::test]
 async fn hanging_backend_times_out_and_may_still_run_the_query() {
-    for said in ["", ANSWER] {
-        let error = ask(said, true).await.unwrap_err();
+    for response in ["", ANSWER] {
+        let error = ask(response, true).await.unwrap_err();
         assert_eq!(error.class(), ErrorClass::Retry);
         assert!(error.backend_may_run(), "{error}");
     }
