@@ -1,19 +1,19 @@
-//! Bad input of every kind: one line that names the thing and the way out, the right exit code, no panic, and nothing
-//! lost.
+//! Bad input of every kind: one line names the problem and a remedy, the exit code is right, there is no
+//! panic, and nothing is lost.
 
 use std::path::Path;
 use std::process::Command;
 
-use support::program::{Ended, Place};
+use support::program::{ProgramOutput, Sandbox};
 use support::{Context, Result, ensure};
 
-/// A command that must be refused.
+/// A command that must be rejected.
 struct Refused {
     args: &'static [&'static str],
-    /// A file `input` for it.
+    /// Content of the file `input`.
     input: &'static str,
     exit: i32,
-    /// What its one line must name.
+    /// Words that the error line must contain.
     names: &'static [&'static str],
 }
 
@@ -129,109 +129,110 @@ const NAMES: &[Refused] = &[
 ];
 
 #[test]
-fn a_bad_config_is_refused_key_by_key() -> Result {
+fn bad_config_is_rejected_with_its_key() -> Result {
     check_all(CONFIGS)
 }
 
 #[test]
-fn a_bad_file_is_refused_by_line_and_column() -> Result {
+fn bad_file_is_rejected_with_line_and_column() -> Result {
     check_all(FILES)
 }
 
 #[test]
-fn a_bad_flag_is_refused_with_what_would_do() -> Result {
+fn bad_flag_is_rejected_with_valid_values() -> Result {
     check_all(FLAGS)
 }
 
 #[test]
-fn an_unknown_name_is_refused_by_its_name() -> Result {
+fn unknown_name_is_rejected_with_the_name() -> Result {
     check_all(NAMES)
 }
 
 #[test]
-fn every_fault_of_a_config_is_named_at_once() -> Result {
-    let place = Place::new()?;
-    place
+fn all_faults_of_a_config_are_reported_at_once() -> Result {
+    let sandbox = Sandbox::new()?;
+    sandbox
         .write("input", "[worker]\nconcurrency = 0\ngrace = \"x\"\n[runs]\nbatch_size = -1\n[nonsense]\n")?;
-    let ended = place.run(CHECK)?;
+    let ended = sandbox.run(CHECK)?;
     assert_eq!(ended.code, Some(CONFIG));
-    let said = ended.stdout + &ended.stderr;
+    let text = ended.stdout + &ended.stderr;
     for key in ["worker.concurrency", "worker.grace", "runs.batch_size", "nonsense"] {
-        ensure!(said.contains(key), "{key} is not named in:\n{said}");
+        ensure!(text.contains(key), "{key} is not named in:\n{text}");
     }
     Ok(())
 }
 
 #[test]
-fn a_database_that_is_none_is_refused_and_left_as_it_is() -> Result {
-    let place = Place::new()?;
-    let text = "this is no database, and somebody may want it back".repeat(100);
-    let path = place.write("lockgate.db", &text)?;
-    refuses(&place.run(&["runs", "list"])?, DATA, &["lockgate.db"])?;
+fn file_that_is_not_a_database_is_rejected_and_unchanged() -> Result {
+    let sandbox = Sandbox::new()?;
+    let text = "this is not a database, and must not be overwritten".repeat(100);
+    let path = sandbox.write("lockgate.db", &text)?;
+    refuses(&sandbox.run(&["runs", "list"])?, DATA, &["lockgate.db"])?;
     assert_eq!(std::fs::read_to_string(path)?, text);
     Ok(())
 }
 
 #[test]
-fn a_database_of_a_newer_version_is_refused() -> Result {
-    let place = Place::new()?;
-    place.run(&["migrate", "up"])?.succeeded()?;
+fn database_of_a_newer_version_is_rejected() -> Result {
+    let sandbox = Sandbox::new()?;
+    sandbox.run(&["migrate", "up"])?.succeeded()?;
     let newer = "INSERT INTO lockgate_migrations SELECT component, 9999, 'from the future', checksum, applied_at \
                  FROM lockgate_migrations WHERE component = 'lockgate' LIMIT 1";
-    sqlite(&place, newer)?;
-    refuses(&place.run(&["runs", "list"])?, DATA, &["newer", "9999"])?;
+    sqlite(&sandbox, newer)?;
+    refuses(&sandbox.run(&["runs", "list"])?, DATA, &["newer", "9999"])?;
     Ok(())
 }
 
 #[test]
-fn a_database_that_cannot_be_made_is_refused_with_its_path() -> Result {
-    let place = Place::new()?;
-    refuses(&place.run(&["--db", "/proc/nowhere/lockgate.db", "runs", "list"])?, 73, &["/proc/nowhere"])?;
-    refuses(&place.run(&["--db", ".", "runs", "list"])?, 73, &["folder"])?;
+fn database_that_cannot_be_created_is_rejected_with_its_path() -> Result {
+    let sandbox = Sandbox::new()?;
+    refuses(&sandbox.run(&["--db", "/proc/nowhere/lockgate.db", "runs", "list"])?, 73, &["/proc/nowhere"])?;
+    refuses(&sandbox.run(&["--db", ".", "runs", "list"])?, 73, &["folder"])?;
     Ok(())
 }
 
 #[test]
-fn a_full_disk_is_named_and_loses_nothing_that_was_accepted() -> Result {
-    let place = Place::new()?;
-    let Some(disk) = SmallDisk::mount(&place.path("disk"))? else {
-        support::bail!("a small file system needs root, or a user namespace; run the tests as root")
+fn full_disk_is_reported_and_loses_no_accepted_job() -> Result {
+    let sandbox = Sandbox::new()?;
+    let Some(disk) = SmallDisk::mount(&sandbox.path("disk"))? else {
+        support::bail!("mounting a small file system needs root or a user namespace; run the tests as root")
     };
     let db = disk.folder.join("lockgate.db");
-    let db = db.to_str().context("a path that is no text")?;
-    place.run(&["--db", db, "migrate", "up"])?.succeeded()?;
+    let db = db.to_str().context("the path is not UTF-8")?;
+    sandbox.run(&["--db", db, "migrate", "up"])?.succeeded()?;
     let list = |range: std::ops::Range<u32>| range.map(|id| format!("{id}\n")).collect::<String>();
-    let small = place.write("small.txt", &list(0..100))?;
-    let small = small.to_str().context("a path that is no text")?;
-    place.run(&["--db", db, "enqueue", "--run", "small", "--orgs", small])?.succeeded()?;
-    let big = place.write("big.txt", &list(0..200_000))?;
-    let big = big.to_str().context("a path that is no text")?;
-    refuses(&place.run(&["--db", db, "enqueue", "--run", "big", "--orgs", big])?, 74, &["disk", "full"])?;
-    // With so short a heartbeat, every look moves the clock of the slots, which there is no space to keep.
-    place.run(&["--db", db, "--set", "slots.heartbeat=10ms", "runs", "verify", "small"])?.succeeded()?;
+    let small = sandbox.write("small.txt", &list(0..100))?;
+    let small = small.to_str().context("the path is not UTF-8")?;
+    sandbox.run(&["--db", db, "enqueue", "--run", "small", "--orgs", small])?.succeeded()?;
+    let big = sandbox.write("big.txt", &list(0..200_000))?;
+    let big = big.to_str().context("the path is not UTF-8")?;
+    refuses(&sandbox.run(&["--db", db, "enqueue", "--run", "big", "--orgs", big])?, 74, &["disk", "full"])?;
+    // With such a short heartbeat, every read would persist the clock of the slots, for which there is no
+    // space.
+    sandbox.run(&["--db", db, "--set", "slots.heartbeat=10ms", "runs", "verify", "small"])?.succeeded()?;
     Ok(())
 }
 
 fn check_all(cases: &[Refused]) -> Result {
     for case in cases {
-        let place = Place::new()?;
-        place.write("input", case.input)?;
-        let ended = place.run(case.args)?;
+        let sandbox = Sandbox::new()?;
+        sandbox.write("input", case.input)?;
+        let ended = sandbox.run(case.args)?;
         refuses(&ended, case.exit, case.names)
             .with_context(|| format!("{:?} with input {:?}", case.args, case.input))?;
     }
     Ok(())
 }
 
-/// Refused with this exit code, on one line that names these things, without a panic.
-fn refuses(ended: &Ended, exit: i32, names: &[&str]) -> Result {
+/// Checks the exit code, and that a single line names these words, without a panic.
+fn refuses(ended: &ProgramOutput, exit: i32, names: &[&str]) -> Result {
     ensure!(ended.code == Some(exit), "exit {:?} instead of {exit}: {}", ended.code, ended.stderr);
     ensure!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
-    // `config check` answers with the faults; every other command fails with an error.
+    // `config check` prints the faults as its result; other commands print an error.
     let faults = ended.args.iter().any(|arg| arg == "check");
-    let said = if faults { &ended.stdout } else { &ended.stderr };
-    let lines: Vec<&str> = said.lines().filter(|line| faults || line.starts_with("error: ")).collect();
-    ensure!(lines.len() == 1, "not one line: {said}");
+    let text = if faults { &ended.stdout } else { &ended.stderr };
+    let lines: Vec<&str> = text.lines().filter(|line| faults || line.starts_with("error: ")).collect();
+    ensure!(lines.len() == 1, "not exactly one line: {text}");
     for name in names {
         ensure!(
             lines[0].to_lowercase().contains(&name.to_lowercase()),
@@ -242,9 +243,9 @@ fn refuses(ended: &Ended, exit: i32, names: &[&str]) -> Result {
     Ok(())
 }
 
-fn sqlite(place: &Place, statement: &'static str) -> Result {
+fn sqlite(sandbox: &Sandbox, statement: &'static str) -> Result {
     use sqlx::Connection;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(place.path("lockgate.db"));
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(sandbox.path("lockgate.db"));
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut connection = sqlx::SqliteConnection::connect_with(&options).await?;
         sqlx::query(statement).execute(&mut connection).await?;
@@ -252,7 +253,7 @@ fn sqlite(place: &Place, statement: &'static str) -> Result {
     })
 }
 
-/// A file system of a few megabytes, unmounted when it is dropped.
+/// A file system of four megabytes, unmounted on drop.
 struct SmallDisk {
     folder: std::path::PathBuf,
 }

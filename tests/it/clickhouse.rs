@@ -1,16 +1,17 @@
-//! A real ClickHouse as the protected backend: the program as a user runs it, and the server asked from outside.
+//! A real ClickHouse as the protected backend. The program runs as a user runs it, and the tests read the
+//! server directly.
 
 mod endings;
 mod evening;
 mod kills;
 mod outage;
-mod scene;
+mod scenario;
 mod together;
 
 use std::process::Command;
 
 use serde_json::Value;
-use support::program::{Ended, Place};
+use support::program::{ProgramOutput, Sandbox};
 use support::servers::{
     ClickHouse, ask_clickhouse, clickhouse_available, create_clickhouse_database, shared_clickhouse,
 };
@@ -18,15 +19,15 @@ use support::{Context, Result, ensure};
 
 const ORGANIZATIONS: &str = "organization_id,slug,project,quota\n7,seven,70,500000\n8,eight,80,500000\n";
 
-/// A folder for the program, and a database of its own on the server.
-struct Scene {
-    place: Place,
+/// A scratch folder for the program, and its own database on the server.
+struct Scenario {
+    sandbox: Sandbox,
     url: String,
     server: String,
 }
 
-impl Scene {
-    /// `None`: there is no server, which has been said aloud.
+impl Scenario {
+    /// Returns `None` if no server is installed; the skipped test is reported.
     fn new(database: &str) -> Result<Option<Self>> {
         let Some(server) = shared_clickhouse()? else { return Ok(None) };
         Self::on(server, database).map(Some)
@@ -34,19 +35,19 @@ impl Scene {
 
     fn on(server: String, database: &str) -> Result<Self> {
         let url = create_clickhouse_database(&server, &format!("it_{database}_{}", std::process::id()))?;
-        let place = Place::new()?;
-        Ok(Self { place, url, server })
+        let sandbox = Sandbox::new()?;
+        Ok(Self { sandbox, url, server })
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.place.command(args);
+        let mut command = self.sandbox.command(args);
         command.env("LOCKGATE__SPIKE_PROJECTION__SOURCE", "clickhouse");
         command.env("LOCKGATE__SPIKE_PROJECTION__CLICKHOUSE__URL", &self.url);
         command
     }
 
-    fn run(&self, args: &[&str]) -> Result<Ended> {
-        Ended::of(&mut self.command(args), args)
+    fn run(&self, args: &[&str]) -> Result<ProgramOutput> {
+        ProgramOutput::of(&mut self.command(args), args)
     }
 
     fn json(&self, args: &[&str]) -> Result<Value> {
@@ -54,7 +55,7 @@ impl Scene {
     }
 
     fn ask(&self, statement: &str) -> Result<String> {
-        // Asked from outside, the database is a parameter; the path of an address is one of ours.
+        // Here the database is a parameter; only the program's own setting has it in the path.
         let database = self.url.rsplit('/').next().context("no database")?;
         Ok(ask_clickhouse(&format!("{}/?database={database}", self.server), statement)?.trim().to_owned())
     }
@@ -71,17 +72,17 @@ fn a_week() -> String {
 
 const AS_OF: &str = "2026-11-22T00";
 
-/// Plans and works off a run, and returns what is projected for organization 7.
-fn projected(scene: &Scene, from: &str) -> Result<Value> {
+/// Plans and executes a run, and returns the projections of organization 7.
+fn projected(scenario: &Scenario, from: &str) -> Result<Value> {
     let source = format!("spike_projection.source={from}");
-    scene.run(&["enqueue", "--as-of", AS_OF, "--run", from, "--batch-delay", "0s"])?.succeeded()?;
-    scene.run(&["--set", &source, "work", "--until-idle"])?.succeeded()?;
-    let run = scene.json(&["runs", "verify", from])?;
-    let jobs = scene.json(&["jobs", "list", "--run", from])?;
+    scenario.run(&["enqueue", "--as-of", AS_OF, "--run", from, "--batch-delay", "0s"])?.succeeded()?;
+    scenario.run(&["--set", &source, "work", "--until-idle"])?.succeeded()?;
+    let run = scenario.json(&["runs", "verify", from])?;
+    let jobs = scenario.json(&["jobs", "list", "--run", from])?;
     let states: Vec<_> =
         jobs["jobs"].as_array().context("no jobs")?.iter().map(|job| &job["state"]).collect();
     ensure!(states == ["succeeded", "succeeded"], "{jobs:#} {run:#}");
-    let mut shown = scene.json(&["projections", "show", "7"])?["projections"].take();
+    let mut shown = scenario.json(&["projections", "show", "7"])?["projections"].take();
     for row in shown.as_array_mut().context("no projections")? {
         row.as_object_mut().context("no row")?.remove("computed_at");
     }
@@ -89,57 +90,57 @@ fn projected(scene: &Scene, from: &str) -> Result<Value> {
 }
 
 #[test]
-fn what_is_imported_into_clickhouse_is_projected_as_from_the_embedded_database() -> Result {
-    let Some(scene) = Scene::new("import")? else { return Ok(()) };
-    let orgs = scene.place.write("orgs.csv", ORGANIZATIONS)?.display().to_string();
-    let usage = scene.place.write("usage.csv", &a_week())?.display().to_string();
-    scene.run(&["orgs", "import", &orgs])?.succeeded()?;
-    let imported = scene.json(&["usage", "import", &usage, "--to", "clickhouse"])?;
+fn usage_in_clickhouse_is_projected_like_usage_in_the_embedded_database() -> Result {
+    let Some(scenario) = Scenario::new("import")? else { return Ok(()) };
+    let orgs = scenario.sandbox.write("orgs.csv", ORGANIZATIONS)?.display().to_string();
+    let usage = scenario.sandbox.write("usage.csv", &a_week())?.display().to_string();
+    scenario.run(&["orgs", "import", &orgs])?.succeeded()?;
+    let imported = scenario.json(&["usage", "import", &usage, "--to", "clickhouse"])?;
     assert_eq!((&imported["lines"], &imported["new"]), (&336.into(), &336.into()));
-    let again = scene.json(&["usage", "import", &usage, "--to", "clickhouse"])?;
+    let again = scenario.json(&["usage", "import", &usage, "--to", "clickhouse"])?;
     assert_eq!((&again["lines"], &again["new"]), (&336.into(), &0.into()));
     assert_eq!(
-        scene.ask("SELECT sum(times_seen), count() > 336 FROM usage_hourly WHERE outcome = 0")?,
+        scenario.ask("SELECT sum(times_seen), count() > 336 FROM usage_hourly WHERE outcome = 0")?,
         "336\t0"
     );
-    let from_clickhouse = projected(&scene, "clickhouse")?;
-    scene.run(&["usage", "import", &usage])?.succeeded()?;
-    assert_eq!(projected(&scene, "sql")?, from_clickhouse);
+    let from_clickhouse = projected(&scenario, "clickhouse")?;
+    scenario.run(&["usage", "import", &usage])?.succeeded()?;
+    assert_eq!(projected(&scenario, "sql")?, from_clickhouse);
     assert_eq!(from_clickhouse.as_array().map(Vec::len), Some(168));
     Ok(())
 }
 
 #[test]
-fn an_import_that_clickhouse_cannot_take_is_refused_with_the_way_out() -> Result {
-    let Some(scene) = Scene::new("refused")? else { return Ok(()) };
+fn import_that_clickhouse_cannot_store_is_rejected_with_a_hint() -> Result {
+    let Some(scenario) = Scenario::new("refused")? else { return Ok(()) };
     let orgs = format!("{ORGANIZATIONS}o9,nine,90,1\n7,seven,web,1\n");
-    let orgs = scene.place.write("orgs.csv", &orgs)?.display().to_string();
-    scene.run(&["orgs", "import", &orgs])?.succeeded()?;
+    let orgs = scenario.sandbox.write("orgs.csv", &orgs)?.display().to_string();
+    scenario.run(&["orgs", "import", &orgs])?.succeeded()?;
     let import = |text: &str, more: &[&str]| {
         let text = format!("project,hour,accepted\n70,2026-11-22T08:00:00Z,1\n{text}\n");
-        let file = scene.place.write("usage.csv", &text)?.display().to_string();
-        scene.run(&[more, &["usage", "import", &file, "--to", "clickhouse"]].concat())
+        let file = scenario.sandbox.write("usage.csv", &text)?.display().to_string();
+        scenario.run(&[more, &["usage", "import", &file, "--to", "clickhouse"]].concat())
     };
     let nowhere = ["--set", "spike_projection.clickhouse.url=http://127.0.0.1:9/default"];
-    for (text, more, code, said) in [
+    for (text, more, code, expected) in [
         (
             "web,2026-11-22T08:00:00Z,1",
             &[][..],
             65,
-            "line 3: column project: the project \"web\" is no whole number",
+            "line 3: column project: the project \"web\" is not a whole number",
         ),
         (
             "90,2026-11-22T08:00:00Z,1",
             &[],
             65,
-            "line 3: column project: its organization \"o9\" is no whole number",
+            "line 3: column project: its organization \"o9\" is not a whole number",
         ),
         ("80,2026-11-22T08:00:00Z,1", &nowhere, 69, "cannot reach ClickHouse"),
     ] {
         let ended = import(text, more)?;
-        ensure!(ended.code == Some(code) && ended.stderr.contains(said), "{ended:#?}");
+        ensure!(ended.code == Some(code) && ended.stderr.contains(expected), "{ended:#?}");
     }
-    assert_eq!(scene.ask("SELECT count() FROM usage_hourly")?, "0", "nothing of a refused file is there");
+    assert_eq!(scenario.ask("SELECT count() FROM usage_hourly")?, "0", "a rejected file stores nothing");
     import("80,2026-11-22T08:00:00Z,1", &[])?.succeeded()?;
     let other = import("80,2026-11-22T08:00:00Z,2", &[])?;
     ensure!(other.code == Some(65) && other.stderr.contains("does not replace"), "{other:#?}");
@@ -147,38 +148,38 @@ fn an_import_that_clickhouse_cannot_take_is_refused_with_the_way_out() -> Result
 }
 
 #[test]
-fn a_config_whose_times_do_not_fit_is_a_fault_before_anything_runs() -> Result {
-    let place = Place::new()?;
-    for (key, value, said) in [
+fn config_with_contradictory_timeouts_is_rejected_before_anything_runs() -> Result {
+    let sandbox = Sandbox::new()?;
+    for (key, value, expected) in [
         ("timeout", "20s", "timeout must be longer than query_timeout"),
         ("query_timeout", "1500ms", "whole seconds"),
         ("url", "http://me:hush@db.example/usage", "without TLS"),
         ("url", "http://127.0.0.1:8123/a/b", "its path must be the name of a database"),
-        ("table", "a;b", "is no name of a table"),
+        ("table", "a;b", "is not a valid name of a table"),
     ] {
         let set = format!("spike_projection.clickhouse.{key}={value}");
-        let ended = place.run(&["--set", &set, "config", "check"])?;
-        ensure!(ended.code == Some(78) && ended.stdout.contains(said), "{ended:#?}");
+        let ended = sandbox.run(&["--set", &set, "config", "check"])?;
+        ensure!(ended.code == Some(78) && ended.stdout.contains(expected), "{ended:#?}");
         ensure!(
             !format!("{}{}", ended.stdout, ended.stderr).contains("hush"),
             "a password is shown: {ended:#?}"
         );
     }
     let shown =
-        place.run(&["--set", "spike_projection.clickhouse.url=https://me:hush@h/d", "config", "show"])?;
+        sandbox.run(&["--set", "spike_projection.clickhouse.url=https://me:hush@h/d", "config", "show"])?;
     ensure!(shown.succeeded()?.stdout.contains("***:***@h") && !shown.stdout.contains("hush"), "{shown:#?}");
     Ok(())
 }
 
-fn demo(scene: &Scene, args: &[&str]) -> Result<Value> {
-    let backend = scene.url.replace("http://", "clickhouse://");
+fn demo(scenario: &Scenario, args: &[&str]) -> Result<Value> {
+    let backend = scenario.url.replace("http://", "clickhouse://");
     let all = [&["demo", "--backend", &backend, "--output", "json"], args].concat();
-    scene.run(&all)?.json()
+    scenario.run(&all)?.json()
 }
 
 #[test]
-fn a_demo_on_a_real_server_is_never_refused_and_the_server_never_sees_more_queries_than_slots() -> Result {
-    let Some(scene) = Scene::new("demo")? else { return Ok(()) };
+fn demo_on_a_real_server_has_no_rejected_query_and_never_runs_more_queries_than_slots() -> Result {
+    let Some(scenario) = Scenario::new("demo")? else { return Ok(()) };
     let args = [
         "--orgs",
         "120",
@@ -191,66 +192,66 @@ fn a_demo_on_a_real_server_is_never_refused_and_the_server_never_sees_more_queri
         "--query-time",
         "200ms",
     ];
-    let summary = demo(&scene, &args)?;
+    let summary = demo(&scenario, &args)?;
     for (name, value) in [("planned", 120), ("succeeded", 120), ("refused", 0), ("failed", 0)] {
         assert_eq!(summary[name], value, "{summary:#}");
     }
     let backend = &summary["backend"];
-    assert_eq!((&backend["stand_in"], &summary["coverage"]), (&false.into(), &1.0.into()), "{summary:#}");
+    assert_eq!((&backend["fake_backend"], &summary["coverage"]), (&false.into(), &1.0.into()), "{summary:#}");
     let peak = backend["peak"].as_u64().context("no peak")?;
-    ensure!((2..=10).contains(&peak), "the server saw {peak} at once: {summary:#}");
-    ensure!(backend["served"].as_u64().context("nothing served")? >= 120, "{summary:#}");
+    ensure!((2..=10).contains(&peak), "{peak} queries ran at once: {summary:#}");
+    ensure!(backend["served"].as_u64().context("no number of served queries")? >= 120, "{summary:#}");
     assert_eq!(
-        scene.ask("SELECT count() FROM system.tables WHERE database = currentDatabase()")?,
+        scenario.ask("SELECT count() FROM system.tables WHERE database = currentDatabase()")?,
         "0",
-        "it is left behind"
+        "the demo's tables are not dropped"
     );
     Ok(())
 }
 
 #[test]
-fn without_slots_a_real_server_refuses_and_every_organization_comes_again_without_using_an_attempt() -> Result
+fn without_slots_a_real_server_rejects_queries_and_each_rejection_defers_a_job_without_an_attempt() -> Result
 {
     if !clickhouse_available()? {
         return Ok(());
     }
-    // A server of its own: it is filled to its limit.
+    // A private server, because the test fills it to its limit.
     let server = ClickHouse::start()?;
-    let scene = Scene::on(server.url(), "evening")?;
-    let summary = demo(&scene, &["--orgs", "159", "--without-slots", "--query-time", "3s"])?;
+    let scenario = Scenario::on(server.url(), "evening")?;
+    let summary = demo(&scenario, &["--orgs", "159", "--without-slots", "--query-time", "3s"])?;
     for (name, value) in [("planned", 159), ("succeeded", 159), ("failed", 0), ("skipped", 0)] {
         assert_eq!(summary[name], value, "{summary:#}");
     }
     let refused = summary["refused"].as_u64().context("no refusals")?;
-    let put_off = summary["deferrals"]["all"].as_u64().context("no deferrals")?;
-    ensure!(refused > 0 && put_off == refused, "each refusal is a deferral: {summary:#}");
+    let deferred = summary["deferrals"]["all"].as_u64().context("no deferrals")?;
+    ensure!(refused > 0 && deferred == refused, "each rejection is a deferral: {summary:#}");
     let peak = summary["backend"]["peak"].as_u64().context("no peak")?;
     ensure!((51..=100).contains(&peak), "{summary:#}");
     Ok(())
 }
 
 #[test]
-fn an_audit_ignores_queries_of_other_systems_on_the_same_server() -> Result {
+fn audit_ignores_queries_of_other_systems_on_the_same_server() -> Result {
     if !clickhouse_available()? {
         return Ok(());
     }
     let server = ClickHouse::start()?;
-    let scene = Scene::on(server.url(), "audit")?;
+    let scenario = Scenario::on(server.url(), "audit")?;
     let config =
         "[spike_projection]\nsource = \"clickhouse\"\n[spike_projection.clickhouse]\nlog_queries = true\n";
-    scene.place.write("lockgate.toml", config)?;
-    scene.run(&["slots", "set", "clickhouse", "--slots", "1"])?.succeeded()?;
-    // Two at once, of executions that hold no lease of this pool: another system's. One has no id of an execution at all.
+    scenario.sandbox.write("lockgate.toml", config)?;
+    scenario.run(&["slots", "set", "clickhouse", "--slots", "1"])?.succeeded()?;
+    // Two queries of executions that hold no lease of this pool, and one whose id is not of an execution.
     let ids =
         ["00000000-0000-7000-8000-000000000001-1-7", "00000000-0000-7000-8000-000000000002-1-8", "else"];
     std::thread::scope(|threads| {
         let asked = ids.map(|id| {
-            let url = format!("{}/?log_queries=1&query_id={id}", scene.server);
+            let url = format!("{}/?log_queries=1&query_id={id}", scenario.server);
             threads.spawn(move || ask_clickhouse(&url, "SELECT sleep(2.5)"))
         });
         asked.into_iter().try_for_each(|asked| asked.join().ok().context("asking panicked")?.map(drop))
     })?;
-    let ended = scene.run(&["slots", "audit", "clickhouse", "--output", "json"])?;
+    let ended = scenario.run(&["slots", "audit", "clickhouse", "--output", "json"])?;
     let audit = ended.json()?;
     let backend = &audit["backend"];
     assert_eq!((backend["peak"].as_u64(), backend["refused"].as_u64()), (Some(0), Some(0)), "{audit:#}");

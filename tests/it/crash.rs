@@ -1,12 +1,12 @@
-//! Three workers on one file, killed at random and started again: nothing lost, nothing twice, no slot leaked, and the
-//! backend's own count never above the slots.
+//! Three workers on one file, killed at random and restarted: nothing is lost, nothing is done twice, no slot
+//! leaks, and the backend never counts more queries than slots.
 
 use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, Row, SqliteConnection};
-use support::program::{Place, Running};
+use support::program::{Running, Sandbox};
 use support::wait::eventually;
 use support::{Context, Result};
 
@@ -18,11 +18,11 @@ const KILLS: usize = 12;
 const WORK: [&str; 3] = ["work", "--concurrency", "64"];
 
 #[test]
-fn workers_killed_at_random_lose_nothing_and_leak_nothing() -> Result {
-    let place = organizations::imported(ORGANIZATIONS)?;
-    let (_stand_in, url) = stand_in(&place, "50ms")?;
-    configure(&place, &url)?;
-    place.run(&[
+fn workers_killed_at_random_lose_no_job_and_leak_no_slot() -> Result {
+    let sandbox = organizations::imported(ORGANIZATIONS)?;
+    let (_fake_backend, url) = fake_backend(&sandbox, "50ms")?;
+    configure(&sandbox, &url)?;
+    sandbox.run(&[
         "enqueue",
         "--run",
         "r",
@@ -33,95 +33,106 @@ fn workers_killed_at_random_lose_nothing_and_leak_nothing() -> Result {
         "--batch-delay",
         "500ms",
     ])?;
-    let mut workers = [place.start(&WORK)?, place.start(&WORK)?, place.start(&WORK)?];
+    let mut workers = [sandbox.start(&WORK)?, sandbox.start(&WORK)?, sandbox.start(&WORK)?];
     for kill in 0..KILLS {
-        let before = done(&place)?;
+        let before = done(&sandbox)?;
         eventually("some work is done between two kills", Duration::from_secs(60), || {
-            Ok((done(&place)? > before).then_some(()))
+            Ok((done(&sandbox)? > before).then_some(()))
         })?;
-        // Any order will do, as long as it is the same each time: a stride through the three.
+        // The order does not matter but must be the same each time: a fixed stride through the three workers.
         let victim = (kill * 2 + kill / 3) % workers.len();
         workers[victim].kill()?;
-        workers[victim] = place.start(&WORK)?;
+        workers[victim] = sandbox.start(&WORK)?;
     }
-    eventually("every job is over", Duration::from_secs(180), || {
-        Ok((done(&place)? == u64::from(ORGANIZATIONS)).then_some(()))
+    eventually("every job is settled", Duration::from_secs(180), || {
+        Ok((done(&sandbox)? == u64::from(ORGANIZATIONS)).then_some(()))
     })?;
-    place.run(&["runs", "verify", "r"])?.succeeded()?;
-    again_what_was_taken_for_poison(&place, ORGANIZATIONS)?;
-    eventually("no slot is held 20 s after quiet", Duration::from_secs(20), || {
-        let pool = place.json(&["slots", "show", "clickhouse"])?["pools"][0].take();
+    sandbox.run(&["runs", "verify", "r"])?.succeeded()?;
+    retry_poison_jobs(&sandbox, ORGANIZATIONS)?;
+    eventually("no slot is held 20 s after the last job", Duration::from_secs(20), || {
+        let pool = sandbox.json(&["slots", "show", "clickhouse"])?["pools"][0].take();
         Ok((pool["held"] == 0 && pool["draining"] == 0).then_some(()))
     })?;
     let peak = status(&url)?["peak"].as_u64().context("no peak")?;
-    assert!((1..=SLOTS).contains(&peak), "the backend itself counted {peak} at once");
+    assert!((1..=SLOTS).contains(&peak), "the backend counted {peak} queries at once");
     let undisturbed = undisturbed()?;
     assert!(!undisturbed.is_empty());
-    assert_eq!(rows(&place)?, undisturbed);
+    assert_eq!(rows(&sandbox)?, undisturbed);
     Ok(())
 }
 
-/// A job whose process was killed under it three times in a row is not started again: it fails, with that reason and no
-/// other. Its operator knows better and runs it again.
-pub(crate) fn again_what_was_taken_for_poison(place: &Place, organizations: u32) -> Result {
-    let failed = place.json(&["jobs", "list", "--run", "r", "--state", "failed"])?["jobs"].take();
+/// Retries the jobs that failed as poison jobs. A job whose process was killed three times in a row is not
+/// started again. No job may fail for another reason.
+pub(crate) fn retry_poison_jobs(sandbox: &Sandbox, organizations: u32) -> Result {
+    let failed = sandbox.json(&["jobs", "list", "--run", "r", "--state", "failed"])?["jobs"].take();
     for job in failed.as_array().context("no list of jobs")? {
         let reason = job["reason"].as_str().unwrap_or_default();
         assert!(reason.contains("its process died three times"), "{job:#}");
     }
     if failed.as_array().is_some_and(|failed| !failed.is_empty()) {
-        place.run(&["runs", "retry", "r", "--state", "failed"])?.succeeded()?;
+        sandbox.run(&["runs", "retry", "r", "--state", "failed"])?.succeeded()?;
     }
     eventually("every job has succeeded", Duration::from_secs(60), || {
-        let counts = place.json(&["runs", "verify", "r"])?;
+        let counts = sandbox.json(&["runs", "verify", "r"])?;
         Ok((counts["succeeded"].as_u64() == Some(u64::from(organizations))).then_some(()))
     })
 }
 
-/// The result of the same run without a kill.
+/// Returns the result of the same run without kills.
 fn undisturbed() -> Result<Vec<String>> {
-    let place = organizations::imported(ORGANIZATIONS)?;
-    undisturbed_in(&place)?;
-    rows(&place)
+    let sandbox = organizations::imported(ORGANIZATIONS)?;
+    undisturbed_in(&sandbox)?;
+    rows(&sandbox)
 }
 
-/// Plans and works off the run of this place, from its own database.
-pub(crate) fn undisturbed_in(place: &Place) -> Result {
-    place.run(&["enqueue", "--run", "r", "--as-of", AS_OF, "--batch-size", "1000", "--batch-delay", "0s"])?;
-    place.run(&["work", "--until-idle"])?.succeeded()?;
+/// Plans and executes the run in this sandbox, with usage from its own database.
+pub(crate) fn undisturbed_in(sandbox: &Sandbox) -> Result {
+    sandbox.run(&[
+        "enqueue",
+        "--run",
+        "r",
+        "--as-of",
+        AS_OF,
+        "--batch-size",
+        "1000",
+        "--batch-delay",
+        "0s",
+    ])?;
+    sandbox.run(&["work", "--until-idle"])?.succeeded()?;
     Ok(())
 }
 
-pub(crate) fn stand_in(place: &Place, query_time: &str) -> Result<(Running, String)> {
+/// Starts a fake backend and returns its address.
+pub(crate) fn fake_backend(sandbox: &Sandbox, query_time: &str) -> Result<(Running, String)> {
     let mut process =
-        place.start(&["stand-in", "--query-time", query_time, "--limit", "100", "--output", "json"])?;
+        sandbox.start(&["fake-backend", "--query-time", query_time, "--limit", "100", "--output", "json"])?;
     let banner = process.first_json()?;
-    let url = banner["url"].as_str().context("the stand-in does not say where it listens")?.to_owned();
+    let url = banner["url"].as_str().context("the fake backend printed no address")?.to_owned();
     Ok((process, url))
 }
 
-fn configure(place: &Place, url: &str) -> Result {
+fn configure(sandbox: &Sandbox, url: &str) -> Result {
     let http = format!("[spike_projection.http]\nurl = \"{url}\"\nquery_timeout = \"1s\"\n");
-    place.write("lockgate.toml", &format!("[spike_projection]\nsource = \"http\"\n{http}"))?;
+    sandbox.write("lockgate.toml", &format!("[spike_projection]\nsource = \"http\"\n{http}"))?;
     Ok(())
 }
 
-fn done(place: &Place) -> Result<u64> {
-    let counts = place.json(&["runs", "verify", "r"])?;
+fn done(sandbox: &Sandbox) -> Result<u64> {
+    let counts = sandbox.json(&["runs", "verify", "r"])?;
     let of = |state: &str| counts[state].as_u64().unwrap_or(0);
     Ok(of("succeeded") + of("skipped") + of("failed") + of("cancelled"))
 }
 
 pub(crate) fn status(url: &str) -> Result<Value> {
-    // Nothing is encrypted here, and yet the client wants to know how it would be. A second call changes nothing.
+    // The client needs a TLS implementation even for plain HTTP. A second installation has no effect.
     drop(rustls::crypto::ring::default_provider().install_default());
     block_on(async { Ok(reqwest::get(format!("{url}/status")).await?.json().await?) })
 }
 
-/// What the jobs have stored, without what tells one execution from another.
-pub(crate) fn rows(place: &Place) -> Result<Vec<String>> {
+/// Returns the stored projections as text, without values that differ between executions.
+pub(crate) fn rows(sandbox: &Sandbox) -> Result<Vec<String>> {
     block_on(async {
-        let options = SqliteConnectOptions::new().filename(place.path("lockgate.db")).read_only(true);
+        let options = SqliteConnectOptions::new().filename(sandbox.path("lockgate.db")).read_only(true);
         let mut connection = SqliteConnection::connect_with(&options).await?;
         let rows = sqlx::query(include_str!("projections.sql")).fetch_all(&mut connection).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()

@@ -1,10 +1,10 @@
-//! The README's first command, small: every organization accounted for, with slots and without.
+//! The demo, with few organizations: every organization is accounted for, with slots and without.
 
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::program::Place;
+use support::program::Sandbox;
 use support::wait::eventually;
 use support::{Context, Result, ensure};
 
@@ -13,8 +13,9 @@ fn figure(summary: &Value, name: &str) -> Result<u64> {
 }
 
 #[test]
-fn a_demo_with_slots_is_never_refused_and_never_above_its_slots() -> Result {
-    let summary = Place::new()?.json(&["demo", "--orgs", "300", "--slots", "20", "--batch-delay", "20ms"])?;
+fn demo_with_slots_has_no_rejected_query_and_stays_within_its_slots() -> Result {
+    let summary =
+        Sandbox::new()?.json(&["demo", "--orgs", "300", "--slots", "20", "--batch-delay", "20ms"])?;
     assert_eq!(figure(&summary, "planned")?, 300);
     assert_eq!(figure(&summary, "succeeded")?, 300);
     for none in ["skipped", "failed", "cancelled", "scheduled", "enqueued", "refused"] {
@@ -28,10 +29,10 @@ fn a_demo_with_slots_is_never_refused_and_never_above_its_slots() -> Result {
 }
 
 #[test]
-fn a_demo_without_slots_is_refused_and_still_loses_nobody() -> Result {
+fn demo_without_slots_has_rejected_queries_and_loses_no_organization() -> Result {
     let summary =
-        Place::new()?.json(&["demo", "--orgs", "400", "--query-time", "300ms", "--without-slots"])?;
-    ensure!(figure(&summary, "refused")? > 0, "nobody was refused: {summary:#}");
+        Sandbox::new()?.json(&["demo", "--orgs", "400", "--query-time", "300ms", "--without-slots"])?;
+    ensure!(figure(&summary, "refused")? > 0, "no query was rejected: {summary:#}");
     let states = ["succeeded", "skipped", "failed", "cancelled", "scheduled", "enqueued"];
     let sum: u64 = states.iter().map(|state| figure(&summary, state)).sum::<Result<u64>>()?;
     assert_eq!((figure(&summary, "planned")?, sum), (400, 400));
@@ -39,9 +40,9 @@ fn a_demo_without_slots_is_refused_and_still_loses_nobody() -> Result {
 }
 
 #[test]
-fn a_demo_on_several_processes_shares_one_pool_among_them() -> Result {
+fn demo_with_several_processes_shares_one_pool() -> Result {
     let args = ["demo", "--orgs", "300", "--slots", "20", "--batch-delay", "20ms", "--processes", "3"];
-    let summary = Place::new()?.json(&args)?;
+    let summary = Sandbox::new()?.json(&args)?;
     assert_eq!((figure(&summary, "processes")?, figure(&summary, "succeeded")?), (3, 300));
     let peak = summary["backend"]["peak"].as_u64().context("no peak of the backend")?;
     ensure!((1..=20).contains(&peak) && figure(&summary, "refused")? == 0, "{summary:#}");
@@ -49,25 +50,25 @@ fn a_demo_on_several_processes_shares_one_pool_among_them() -> Result {
 }
 
 #[test]
-fn a_demo_that_is_interrupted_ends_its_processes_and_accounts_for_everybody() -> Result {
-    let place = Place::new()?;
+fn interrupted_demo_stops_its_processes_and_accounts_for_every_organization() -> Result {
+    let sandbox = Sandbox::new()?;
     let args = ["demo", "--orgs", "500", "--query-time", "500ms", "--processes", "2", "--output", "json"];
-    let mut demo = place.start(&args)?;
+    let mut demo = sandbox.start(&args)?;
     let workers = eventually("two workers run", Duration::from_secs(60), || {
         let found = children(demo.pid())?;
         Ok((found.len() == 2).then_some(found))
     })?;
     demo.signal(Signal::INT)?;
     let summary = demo.first_json()?;
-    assert_eq!(demo.wait(Duration::from_secs(60))?.code(), Some(1), "it is not over");
+    assert_eq!(demo.wait(Duration::from_secs(60))?.code(), Some(1), "the run is not finished");
     assert_eq!(summary["balanced"], true, "{summary:#}");
     for worker in workers {
-        ensure!(!std::path::Path::new(&format!("/proc/{worker}")).exists(), "{worker} is still there");
+        ensure!(!std::path::Path::new(&format!("/proc/{worker}")).exists(), "worker {worker} still runs");
     }
     Ok(())
 }
 
-/// The processes that a process has started.
+/// Returns the child processes of a process.
 fn children(of: u32) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     for task in std::fs::read_dir(format!("/proc/{of}/task"))? {

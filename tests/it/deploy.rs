@@ -1,4 +1,4 @@
-//! What `deploy/` promises, as far as it can be checked without a container engine.
+//! Properties of the files in `deploy/` that can be checked without a container engine.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ fn read(name: &str) -> Result<String> {
     std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// The lines below this one that are indented deeper, without comments.
+/// Returns the lines below `head` that are indented deeper, without comments.
 fn block<'a>(yaml: &'a str, head: &str) -> Vec<&'a str> {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut lines = yaml.lines().skip_while(|line| *line != head);
@@ -19,7 +19,7 @@ fn block<'a>(yaml: &'a str, head: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn containers_of_our_image_cannot_write_their_files_nor_gain_rights() -> Result {
+fn containers_of_our_image_cannot_write_files_or_gain_rights() -> Result {
     let compose = read("deploy/compose.yaml")?;
     let worker = block(&compose, "x-worker: &worker");
     for rule in ["read_only: true", "cap_drop: [ALL]", "security_opt: [\"no-new-privileges:true\"]"] {
@@ -29,44 +29,50 @@ fn containers_of_our_image_cannot_write_their_files_nor_gain_rights() -> Result 
     let ours = ["migrate", "worker"];
     for service in ours {
         let lines = block(&compose, &format!("  {service}:"));
-        assert!(lines.contains(&"<<: *worker"), "{service} does not take over x-worker: {lines:#?}");
+        assert!(lines.contains(&"<<: *worker"), "{service} does not inherit x-worker: {lines:#?}");
         let weakened = ["read_only", "cap_drop", "cap_add", "security_opt", "privileged", "user"];
         assert!(!lines.iter().any(|line| weakened.iter().any(|key| line.starts_with(key))), "{lines:#?}");
     }
     let uses = services.iter().filter(|line| **line == "<<: *worker" || line.contains("spike-projection"));
-    assert_eq!(uses.count(), ours.len(), "a service of our image that this test does not know");
+    assert_eq!(uses.count(), ours.len(), "add the new service of our image to this test");
     Ok(())
 }
 
 #[test]
-fn the_build_context_has_what_the_build_needs_and_no_secret() -> Result {
+fn build_context_has_all_sources_and_no_secret() -> Result {
     let ignored = read(".dockerignore")?;
     let rules: Vec<&str> = ignored.lines().filter(|line| !line.starts_with('#')).collect();
-    assert_eq!(rules.first(), Some(&"*"), "everything is left out but for the exceptions");
+    assert_eq!(rules.first(), Some(&"*"), "everything is excluded except for the listed exceptions");
     let mut allowed: Vec<&str> = rules.iter().filter_map(|rule| rule.strip_prefix('!')).collect();
     allowed.sort_unstable();
     assert_eq!(allowed, ["Cargo.lock", "Cargo.toml", "benches", "crates", "migrations", "tests", "workers"]);
     let last = rules.iter().rposition(|rule| rule.starts_with('!')).context("no exception")?;
     for secret in ["**/target", "**/*.db", "**/*.db-*", "**/.env*", "**/lockgate.toml", "**/secrets"] {
-        let place = rules.iter().position(|rule| *rule == secret);
-        assert!(place.is_some_and(|place| place > last), "{secret} is not left out after the exceptions");
+        let position = rules.iter().position(|rule| *rule == secret);
+        assert!(
+            position.is_some_and(|position| position > last),
+            "{secret} is not excluded after the exceptions"
+        );
     }
     for name in allowed {
-        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).exists(), "{name} is not there");
+        assert!(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).exists(),
+            "{name} does not exist"
+        );
     }
     Ok(())
 }
 
 #[test]
-fn the_image_is_stripped_and_its_debug_information_kept() -> Result {
+fn image_is_stripped_and_its_debug_information_is_kept() -> Result {
     let dockerfile = read("deploy/Dockerfile")?;
-    let place = |step: &str| dockerfile.find(step).with_context(|| format!("{step} is missing"));
-    let (keep, strip) = (place("objcopy --only-keep-debug")?, place("strip --strip-all")?);
-    let (link, run) = (place("objcopy --add-gnu-debuglink")?, place("FROM debian")?);
+    let position = |step: &str| dockerfile.find(step).with_context(|| format!("{step} is missing"));
+    let (keep, strip) = (position("objcopy --only-keep-debug")?, position("strip --strip-all")?);
+    let (link, run) = (position("objcopy --add-gnu-debuglink")?, position("FROM debian")?);
     assert!(keep < strip && strip < link && link < run);
     let (_, image) = dockerfile.split_at(run);
     assert!(image.contains("\nUSER lockgate\n") && !image.contains(".debug"), "{image}");
-    // Without these there would be nothing to keep.
+    // Without these settings the binary would have no debug information to keep.
     assert!(
         read("Cargo.toml")?.contains("[profile.release]\n")
             && read("Cargo.toml")?.contains("line-tables-only")

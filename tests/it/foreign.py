@@ -1,7 +1,7 @@
-"""A client that knows nothing but docs/messages.md: puts jobs in front of a worker, and what no worker can make a job of.
+"""A client written from docs/messages.md alone. It sends valid jobs, and messages that no worker can handle.
 
-Arguments: the broker's url, the queue, what to send (`good N` or `hostile`). Prints as JSON what each hostile message's
-reason must be, by its id. It must never end before every message is confirmed.
+Arguments: url of the broker, name of the queue, what to send (`good N` or `hostile`). Prints the expected reason of each
+hostile message by its id, as JSON. It ends after every message is confirmed.
 """
 
 import gzip
@@ -21,7 +21,7 @@ def good(number):
 
 
 def hostile():
-    """What is named, its reason, its properties, its body."""
+    """Yields name, expected reason, properties and body."""
     fine = json.dumps({"organization_id": 1}).encode()
     for name, reason, body in [
         ("one-byte-too-long", "oversized", b'{"organization_id": 1}'.ljust(256 * 1024 + 1)),
@@ -48,7 +48,7 @@ def hostile():
         ("a-tenant-that-is-too-long", {"type": KIND, "headers": {"lockgate-tenant": "t" * 201}}),
     ]:
         yield name, "bad-header", properties, fine
-    # As only the dispatcher may speak, and not even as it does.
+    # Headers that only the dispatcher uses, and with an invalid value.
     yield UUID, "bad-header", {"type": KIND, "headers": {"lockgate-dispatch": "first"}}, fine
 
 
@@ -59,7 +59,8 @@ def main(url, queue, what, number="0"):
     reasons = {}
     for name, reason, properties, body in hostile() if what == "hostile" else good(int(number)):
         properties = pika.BasicProperties(message_id=name, delivery_mode=2, **properties)
-        # Confirmed one by one; what no queue takes, or the broker refuses, is an exception.
+        # Confirmed one by one. A message that no queue accepts, or that the broker rejects, raises an
+        # exception.
         channel.basic_publish("", queue, body, properties, mandatory=True)
         if reason:
             reasons[name] = reason

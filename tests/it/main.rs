@@ -1,4 +1,5 @@
-//! The system tests: binaries as a user runs them, and the rules of the house. One file a behaviour.
+//! The system tests: the binaries as a user runs them, and the rules of the repository. One file per
+//! behaviour.
 
 #![cfg(test)]
 

@@ -1,5 +1,5 @@
--- What the jobs have stored, a text for each series, in order: without fence and time, which tell one execution from
--- another. Sums stand for the 168 rows of a series.
+-- Returns the stored projections as text, one row per series, in order, without fence and time, which differ
+-- between executions. Sums stand for the 168 rows of a series.
 SELECT printf(
     '%s/%s/%d: %d %s %s, %d hours from %d to %d, expected %.3f, limits %d, reasons %d',
     organizations.id, projects.id, projected_series.category,

@@ -1,7 +1,7 @@
-//! What system tests share: the program under test, private folders and servers, processes that end with their
-//! test.
+//! Support for system tests: the program under test, scratch folders and private servers, and processes that
+//! end with their test.
 //!
-//! Only processes that a test started are ever signalled, by their pid.
+//! Only processes that a test started are signalled, by their pid.
 
 pub mod program;
 pub mod proxy;
@@ -10,10 +10,10 @@ pub mod wait;
 
 pub use anyhow::{Context, bail, ensure};
 
-/// What a test returns.
+/// The result of a test.
 pub type Result<T = ()> = anyhow::Result<T>;
 
-/// What a test does for each change, or, with `LOCKGATE_TEST_NIGHTLY=1`, for each night.
+/// Selects between the values for every change and, with `LOCKGATE_TEST_NIGHTLY=1`, for nightly tests.
 pub fn usual_or_nightly<T>(usual: T, nightly: T) -> T {
     if std::env::var_os("LOCKGATE_TEST_NIGHTLY").is_some() { nightly } else { usual }
 }

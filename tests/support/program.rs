@@ -1,4 +1,4 @@
-//! The program under test, run as a user runs it: a binary, in a private folder, with a private database.
+//! The program under test, run as a user runs it: its binary in a scratch folder with its own database.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -12,22 +12,22 @@ use tempfile::TempDir;
 use crate::Result;
 use crate::wait::eventually;
 
-/// A private folder with a database, and the program that works on it.
+/// A scratch folder with a database, in which the program runs.
 #[derive(Debug)]
-pub struct Place {
+pub struct Sandbox {
     folder: TempDir,
 }
 
-impl Place {
-    /// A new, empty folder.
+impl Sandbox {
+    /// Creates an empty folder.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn new() -> Result<Self> {
         Ok(Self { folder: tempfile::tempdir()? })
     }
 
-    /// A path in the folder.
+    /// Returns the path of a file in the folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -43,8 +43,8 @@ impl Place {
         Ok(path)
     }
 
-    /// The program with these arguments, in this folder, on its database; nothing of the caller's environment that
-    /// would configure it.
+    /// Returns a command that runs the program with these arguments in this folder, on its database, without
+    /// configuration from the caller's environment.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary("spike-projection"));
@@ -61,23 +61,23 @@ impl Place {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn run(&self, args: &[&str]) -> Result<Ended> {
-        Ended::of(&mut self.command(args), args)
+    pub fn run(&self, args: &[&str]) -> Result<ProgramOutput> {
+        ProgramOutput::of(&mut self.command(args), args)
     }
 
     /// Runs the program with this standard input.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn run_with_input(&self, args: &[&str], input: &str) -> Result<Ended> {
+    pub fn run_with_input(&self, args: &[&str], input: &str) -> Result<ProgramOutput> {
         let file = self.write("stdin.txt", input)?;
-        Ended::of(self.command(args).stdin(std::fs::File::open(file)?), args)
+        ProgramOutput::of(self.command(args).stdin(std::fs::File::open(file)?), args)
     }
 
-    /// Runs the program to its end, which must be a success, and reads its JSON.
+    /// Runs the program, which must succeed, and parses its JSON output.
     ///
     /// # Errors
-    /// When it does not succeed, or prints no JSON.
+    /// When it fails, or does not print JSON.
     pub fn json(&self, args: &[&str]) -> Result<Value> {
         let mut all = args.to_vec();
         all.extend(["--output", "json"]);
@@ -97,10 +97,10 @@ impl Place {
     }
 }
 
-/// A program of this workspace, found beside the tests' own binary.
+/// Returns the path of a binary of this workspace, which is in the folder of the tests' own binary.
 ///
 /// # Panics
-/// When it is not built.
+/// When the binary is not built.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap_or_default();
@@ -110,24 +110,24 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// A program that has ended.
+/// The result of a finished program.
 #[derive(Debug)]
-pub struct Ended {
-    /// Its exit code; `None` after a signal.
+pub struct ProgramOutput {
+    /// Exit code; `None` after a signal.
     pub code: Option<i32>,
-    /// What it printed.
+    /// Standard output.
     pub stdout: String,
-    /// What it complained about.
+    /// Standard error.
     pub stderr: String,
-    /// How it was called.
+    /// Arguments of the program.
     pub args: Vec<String>,
 }
 
-impl Ended {
-    /// Runs a command to its end; `args` are what it is called by in errors.
+impl ProgramOutput {
+    /// Runs a command to its end. `args` name it in errors.
     ///
     /// # Errors
-    /// When it cannot be started, or does not print text.
+    /// When it cannot be started, or its output is not UTF-8.
     pub fn of(command: &mut Command, args: &[&str]) -> Result<Self> {
         let output: Output = command.output().with_context(|| format!("running {args:?}"))?;
         Ok(Self {
@@ -138,69 +138,69 @@ impl Ended {
         })
     }
 
-    /// Itself, when it succeeded.
+    /// Returns itself if the program succeeded.
     ///
     /// # Errors
-    /// When it did not, with everything it said.
+    /// When the program failed. The error has its output.
     pub fn succeeded(&self) -> Result<&Self> {
         anyhow::ensure!(self.code == Some(0), "{self:#?}");
         Ok(self)
     }
 
-    /// What it printed, as JSON.
+    /// Parses the standard output as JSON.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is not JSON.
     pub fn json(&self) -> Result<Value> {
         serde_json::from_str(&self.stdout).with_context(|| format!("no JSON: {self:#?}"))
     }
 }
 
-/// A program that runs. It is killed when the test ends.
+/// A running program, which is killed on drop.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
 }
 
 impl Running {
-    /// Sends it a signal.
+    /// Sends a signal to the program.
     ///
     /// # Errors
-    /// When it has ended and was seen to end.
+    /// When the program has ended.
     pub fn signal(&self, signal: Signal) -> Result {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no pid")?;
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Kills it as a crash would, and waits until it is gone.
+    /// Kills the program as a crash would, and waits for its end.
     ///
     /// # Errors
-    /// When it cannot be waited for.
+    /// When waiting fails.
     pub fn kill(&mut self) -> Result {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the program ends by itself.
     ///
     /// # Errors
-    /// When it does not in time.
+    /// When it does not end in time.
     pub fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
         eventually("the process ends", within, || Ok(self.child.try_wait()?))
     }
 
-    /// The first JSON value that it prints.
+    /// Returns the first JSON value that the program prints.
     ///
     /// # Errors
-    /// When it prints none.
+    /// When it prints no JSON.
     pub fn first_json(&mut self) -> Result<Value> {
-        let stdout = self.child.stdout.take().context("its output was read before")?;
+        let stdout = self.child.stdout.take().context("the output was already read")?;
         let mut values = serde_json::Deserializer::from_reader(std::io::BufReader::new(stdout)).into_iter();
         Ok(values.next().context("it printed nothing")??)
     }
 
-    /// Its process id.
+    /// Returns the process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -1,7 +1,7 @@
-//! A TCP proxy that plays the faults of a network: slow, closed, reset, silent both ways or one way, cut just before
-//! the reply to something that was done.
+//! A TCP proxy that simulates network faults: latency, closed and reset connections, silence in both
+//! directions or one, and a connection that is cut just before the response to a request.
 //!
-//! Never a byte invented and none out of order: what it passes on is a part of what was sent, up to a point.
+//! The forwarded bytes are always a prefix of the sent bytes.
 
 mod pump;
 
@@ -19,53 +19,54 @@ use tokio_util::task::TaskTracker;
 use crate::Result;
 use crate::proxy::pump::Ended;
 
-/// One way through the proxy.
+/// A direction through the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// What the client says.
+pub enum Direction {
+    /// From the client to the server.
     ToServer,
-    /// What the server says.
+    /// From the server to the client.
     ToClient,
 }
 
-/// What the network does, to connections that are open and to those that come.
+/// The behaviour of the network, for open and new connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// No fault.
     None,
-    /// Whatever is sent arrives this much later.
+    /// All bytes arrive this much later.
     Latency(Duration),
-    /// Connections are closed in good order, and new ones as soon as they are made.
+    /// Open connections are closed cleanly, and new ones right after they are accepted.
     Closed,
-    /// Connections are reset, and new ones as soon as they are made.
+    /// Open connections are reset, and new ones right after they are accepted.
     Reset,
-    /// Connections stay, new ones are accepted, and nothing arrives any more. A connection that has lost something
-    /// this way is reset when the fault ends, as by a router that has forgotten it.
+    /// Connections stay open, new ones are accepted, and nothing is forwarded. A connection that lost bytes
+    /// is reset when the fault ends, as by a router that has forgotten it.
     BlackHole,
-    /// The same in one direction only.
-    HalfOpen(Way),
-    /// A client that sends this is cut off: the server gets it and answers, the answer is lost and the connection is
-    /// reset. It happens once; then the fault is over.
+    /// Like `BlackHole`, in one direction only.
+    HalfOpen(Direction),
+    /// The first client that sends this pattern is cut off: the server gets the request and responds, the
+    /// response is lost, and the connection is reset. Then the fault is over.
     CutAfter(&'static [u8]),
 }
 
 impl Fault {
-    fn swallows(self, way: Way) -> bool {
-        self == Self::BlackHole || self == Self::HalfOpen(way)
+    fn swallows(self, direction: Direction) -> bool {
+        self == Self::BlackHole || self == Self::HalfOpen(direction)
     }
 }
 
-/// A proxy in front of one port of the loopback. It ends, with its connections, when it is dropped.
+/// A proxy in front of a port of the loopback. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
     to: u16,
     shared: Arc<Shared>,
-    /// Ends all tasks when it is dropped. An option, because that must not happen on a thread of another runtime.
+    /// Ends all tasks on drop. It is an option so that `Drop` can shut it down without blocking another
+    /// runtime.
     runtime: Option<Runtime>,
 }
 
-/// What the connections and their owner share.
+/// State shared by the connections and the proxy.
 #[derive(Debug)]
 struct Shared {
     fault: watch::Sender<Fault>,
@@ -75,7 +76,7 @@ struct Shared {
 }
 
 impl Proxy {
-    /// A proxy in front of this port, without a fault.
+    /// Starts a proxy in front of this port, without a fault.
     ///
     /// # Errors
     /// When no port is free.
@@ -98,16 +99,16 @@ impl Proxy {
         Ok(Self { port: own, to: port, shared, runtime: Some(runtime) })
     }
 
-    /// The port that clients connect to.
+    /// Returns the port for clients.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// A url of the server behind it, led through it.
+    /// Rewrites a url of the server to the proxy.
     ///
     /// # Errors
-    /// When the url is of another server.
+    /// When the url is not of this server.
     pub fn url(&self, url: &str) -> Result<String> {
         let (behind, before) = (format!("127.0.0.1:{}", self.to), format!("127.0.0.1:{}", self.port));
         let (head, rest) =
@@ -115,30 +116,30 @@ impl Proxy {
         Ok(format!("{head}{before}{rest}"))
     }
 
-    /// From now on, the network does this.
+    /// Sets the fault for open and new connections.
     pub fn set(&self, fault: Fault) {
         self.shared.fault.send_replace(fault);
     }
 
-    /// What the network does now.
+    /// Returns the current fault.
     #[must_use]
     pub fn fault(&self) -> Fault {
         *self.shared.fault.borrow()
     }
 
-    /// How many connections were made to it.
+    /// Returns how many connections were accepted.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// How many connections go through it now.
+    /// Returns how many connections are open.
     #[must_use]
     pub fn open(&self) -> u64 {
         self.shared.open.load(Ordering::SeqCst)
     }
 
-    /// How often [`Fault::CutAfter`] has cut.
+    /// Returns how often [`Fault::CutAfter`] has cut a connection.
     #[must_use]
     pub fn cuts(&self) -> u64 {
         self.shared.cuts.load(Ordering::SeqCst)
@@ -160,7 +161,7 @@ async fn accept(listener: TcpListener, to: u16, shared: Arc<Shared>) {
         let shared = shared.clone();
         connections.spawn(async move {
             shared.open.fetch_add(1, Ordering::SeqCst);
-            // Whatever ends a connection, ends it for both sides; there is nobody to tell.
+            // An error ends both sides of the connection and needs no report.
             drop(connect(client, to, &shared).await);
             shared.open.fetch_sub(1, Ordering::SeqCst);
         });
@@ -173,7 +174,8 @@ async fn connect(mut client: TcpStream, to: u16, shared: &Shared) -> std::io::Re
         Fault::Reset => return client.set_zero_linger(),
         _ => {}
     }
-    // It cannot refuse: it listens. A server that is gone resets instead.
+    // The proxy has already accepted, so it cannot refuse the connection. It resets it when the server does
+    // not run.
     let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await else {
         return client.set_zero_linger();
     };

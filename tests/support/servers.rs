@@ -1,7 +1,7 @@
-//! Private RabbitMQ, Redis, PostgreSQL and ClickHouse: on the loopback, on free ports, in temporary folders, gone with the process
-//! that started them.
+//! Private RabbitMQ, Redis, PostgreSQL and ClickHouse servers. They listen on the loopback on free ports, use
+//! temporary folders, and end with the process that started them.
 //!
-//! Never a server that was there before, and never a signal to a process that was not started here.
+//! Servers that ran before are not used, and only processes started here are signalled.
 
 mod clickhouse;
 mod postgres;
@@ -26,25 +26,25 @@ pub use self::rabbitmq::RabbitMq;
 pub use self::redis::Redis;
 use crate::Result;
 
-/// The superuser's url of PostgreSQL, database `postgres`.
+/// Variable with the url of PostgreSQL: superuser, database `postgres`.
 pub const POSTGRES_URL: &str = "LOCKGATE_TEST_POSTGRES_URL";
-/// The url of RabbitMQ: its guest, vhost `/`.
+/// Variable with the url of RabbitMQ: user `guest`, vhost `/`.
 pub const AMQP_URL: &str = "LOCKGATE_TEST_AMQP_URL";
-/// A script that runs `rabbitmqctl` against that RabbitMQ.
+/// Variable with the path of a script that runs `rabbitmqctl` for that RabbitMQ.
 pub const RABBITMQCTL: &str = "LOCKGATE_TEST_RABBITMQCTL";
-/// The url of Redis, database 0.
+/// Variable with the url of Redis, database 0.
 pub const REDIS_URL: &str = "LOCKGATE_TEST_REDIS_URL";
 
-/// A server program that is not on this machine.
+/// A server program that is not installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Missing {
-    /// What was looked for.
+    /// Name of the program.
     pub program: &'static str,
-    /// The Debian package that has it.
+    /// The Debian package that contains it.
     pub package: &'static str,
 }
 
-/// What is missing on this machine for a private set of servers.
+/// Returns the programs that are missing for a private set of servers.
 #[must_use]
 pub fn missing() -> Vec<Missing> {
     let wanted = [
@@ -55,38 +55,39 @@ pub fn missing() -> Vec<Missing> {
     wanted.into_iter().filter(|(found, _)| found.is_none()).map(|(_, missing)| missing).collect()
 }
 
-/// A private set of the three servers. They end when it is dropped.
+/// A private set of the three servers. They stop when it is dropped.
 #[derive(Debug)]
 pub struct Servers {
-    /// The broker.
+    /// The server of the broker.
     pub rabbitmq: RabbitMq,
-    /// The slots.
+    /// The server of the slots.
     pub redis: Redis,
-    /// The ledger.
+    /// The server of the ledger.
     pub postgres: Postgres,
 }
 
 impl Servers {
-    /// Starts the three, side by side, and returns when each answers.
+    /// Starts the three servers in parallel, and returns when all respond.
     ///
     /// # Errors
-    /// When one is not installed (the error names its Debian package) or does not start (the error has its log).
+    /// When a server is not installed (the error names its Debian package) or does not start (the error has
+    /// its log).
     pub fn start() -> Result<Self> {
         installed(missing())?;
         std::thread::scope(|scope| {
             let rabbitmq = scope.spawn(RabbitMq::start);
             let postgres = scope.spawn(Postgres::start);
             let redis = Redis::start();
-            let ended = |_| anyhow::anyhow!("starting a server panicked");
+            let panicked = |_| anyhow::anyhow!("starting a server panicked");
             Ok(Self {
-                rabbitmq: rabbitmq.join().map_err(ended)??,
-                postgres: postgres.join().map_err(ended)??,
+                rabbitmq: rabbitmq.join().map_err(panicked)??,
+                postgres: postgres.join().map_err(panicked)??,
                 redis: redis?,
             })
         })
     }
 
-    /// The environment that tells tests where the servers are; [`shared`] reads it.
+    /// Returns the environment variables from which [`shared`] reads the addresses.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
@@ -97,7 +98,7 @@ impl Servers {
         ]
     }
 
-    /// The environment that has the program under test use the servers.
+    /// Returns the environment variables that configure the program under test for these servers.
     #[must_use]
     pub fn config(&self) -> Vec<(&'static str, String)> {
         vec![
@@ -113,54 +114,54 @@ fn installed(missing: Vec<Missing>) -> Result {
     for Missing { program, package } in missing {
         write!(lines, "\n  {program}: install the Debian package {package}")?;
     }
-    anyhow::ensure!(lines.is_empty(), "private servers need programs that are not here:{lines}");
+    anyhow::ensure!(lines.is_empty(), "programs for private servers are missing:{lines}");
     Ok(())
 }
 
-/// Servers that many tests use at the same time: each takes a name of its own on them (a database, a vhost, a prefix)
-/// and leaves the servers as they are. A test that kills or freezes one starts [`Servers`] of its own.
+/// Servers that many tests use at the same time. Each test uses a database, vhost or prefix of its own and
+/// leaves the servers running. A test that kills or freezes a server starts its own [`Servers`].
 #[derive(Debug)]
 pub struct Shared {
     postgres: String,
     amqp: String,
     rabbitmqctl: PathBuf,
     redis: String,
-    /// Kept alive here when there is no set around this process. A static is never dropped; the servers' guards end
-    /// them with the process.
+    /// The servers, if this process started them. A static is never dropped; the servers' guards end them
+    /// with the process.
     _own: Option<Servers>,
 }
 
 impl Shared {
-    /// The url of PostgreSQL as its superuser, database `postgres`.
+    /// Returns the url of PostgreSQL: superuser, database `postgres`.
     #[must_use]
     pub fn postgres_url(&self) -> &str {
         &self.postgres
     }
 
-    /// The url of RabbitMQ, vhost `/`.
+    /// Returns the url of RabbitMQ, vhost `/`.
     #[must_use]
     pub fn amqp_url(&self) -> &str {
         &self.amqp
     }
 
-    /// The url of Redis, database 0.
+    /// Returns the url of Redis, database 0.
     #[must_use]
     pub fn redis_url(&self) -> &str {
         &self.redis
     }
 
-    /// Makes an empty database, and returns its url.
+    /// Creates an empty database and returns its url.
     ///
     /// # Errors
-    /// When PostgreSQL does not answer.
+    /// When PostgreSQL does not respond.
     pub fn database(&self, name: &str) -> Result<String> {
         postgres::create_database(&self.postgres, name)
     }
 
-    /// The config of a program on these servers, in a database and a namespace of this name alone.
+    /// Returns the config of a program that uses these servers with this name as database and namespace.
     ///
     /// # Errors
-    /// When PostgreSQL does not answer.
+    /// When PostgreSQL does not respond.
     pub fn engine(&self, name: &str) -> Result<String> {
         Ok(format!(
             "engine = \"distributed\"\n[distributed]\nnamespace = \"{name}\"\npostgres.url = \"{}\"\namqp.url = \"{}\"\n\
@@ -171,26 +172,26 @@ impl Shared {
         ))
     }
 
-    /// Drops a database that [`Self::database`] made, with whatever is connected to it.
+    /// Drops a database created by [`Self::database`], including its connections.
     ///
     /// # Errors
-    /// When PostgreSQL does not answer.
+    /// When PostgreSQL does not respond.
     pub fn drop_database(&self, name: &str) -> Result {
         postgres::drop_database(&self.postgres, name)
     }
 
-    /// Makes an empty vhost, and returns its url.
+    /// Creates an empty vhost and returns its url.
     ///
     /// # Errors
-    /// When RabbitMQ does not answer.
+    /// When RabbitMQ does not respond.
     pub fn vhost(&self, name: &str) -> Result<String> {
         rabbitmq::add_vhost(&self.rabbitmqctl, &self.amqp, name)
     }
 
-    /// Runs `rabbitmqctl`, and returns what it printed.
+    /// Runs `rabbitmqctl` and returns its output.
     ///
     /// # Errors
-    /// When it fails, with what it said.
+    /// When it fails. The error has its output.
     pub fn rabbitmqctl(&self, args: &[&str]) -> Result<String> {
         rabbitmq::run(&self.rabbitmqctl, args)
     }
@@ -217,11 +218,11 @@ impl Shared {
     }
 }
 
-/// The servers around this process (`private-servers` started them), else one set for this process. `None` where they
-/// are not installed: the test is skipped, and says so.
+/// Returns the servers that the environment names (started by `private-servers`), or one set for this
+/// process. Returns `None` if they are not installed; the skipped test is reported.
 ///
 /// # Errors
-/// When they do not start, or are not installed where `CI` is set: there a test is never skipped.
+/// When the servers do not start, or are not installed although `CI` is set, where no test may be skipped.
 pub fn shared() -> Result<Option<&'static Shared>> {
     static SHARED: OnceLock<Result<Shared>> = OnceLock::new();
     if environment(POSTGRES_URL).is_none() && !available()? {
@@ -231,27 +232,30 @@ pub fn shared() -> Result<Option<&'static Shared>> {
     shared.as_ref().map(Some).map_err(|error| anyhow::anyhow!("{error:#}"))
 }
 
-/// Whether a test can have servers. `false` has been said aloud.
+/// Returns whether the servers are installed. If not, the skipped test is reported.
 ///
 /// # Errors
-/// When they are not installed where `CI` is set: there a test is never skipped.
+/// When they are not installed although `CI` is set, where no test may be skipped.
 pub fn available() -> Result<bool> {
-    said(installed(missing()))
+    report(installed(missing()))
 }
 
-/// Whether all is there, said aloud when it is not, and an error where `CI` is set.
-fn said(installed: Result) -> Result<bool> {
+/// Reports a skipped test if something is missing. This is an error if `CI` is set.
+fn report(installed: Result) -> Result<bool> {
     let Err(missing) = installed else { return Ok(true) };
     if environment("CI").is_some() {
-        return Err(missing).context("CI is set, so no test may be skipped");
+        return Err(missing).context("CI is set, where no test may be skipped");
     }
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    // Not `eprintln`: the test harness would keep it to itself.
+    // Not `eprintln`, which the test harness captures.
     writeln!(std::io::stderr(), "SKIPPED {test}: {missing:#}")?;
     Ok(false)
 }
 
-#[expect(clippy::disallowed_methods, reason = "where the servers are is no config of the program under test")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the addresses are not part of the config of the program under test"
+)]
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

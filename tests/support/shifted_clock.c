@@ -1,7 +1,8 @@
-/* Shifts the clock of the program that it is preloaded into, by the seconds in the file that SHIFTED_CLOCK names.
+/* For tests: shifts the clock of the program into which this library is preloaded, by the seconds in the file that
+ * SHIFTED_CLOCK names.
  *
- * Only the time of day: clocks that count from some start run on as they are, as they do when a machine's clock is
- * set. The file is read at each call, so that the clock can jump while the program runs. For tests alone. */
+ * Only the time of day is shifted. Monotonic clocks are not, as when a machine's clock is set. The file is read at
+ * each call, so that the clock can jump while the program runs. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

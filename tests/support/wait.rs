@@ -1,4 +1,4 @@
-//! Waiting for something to become true, with a deadline, instead of sleeping and hoping.
+//! Waits until a condition is true, with a deadline, instead of sleeping for a fixed time.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use tokio::time::Instant;
 
 use crate::Result;
 
-/// Time between two looks.
-const LOOK: Duration = Duration::from_millis(20);
+/// Interval between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Looks until `look` answers something, and returns it.
+/// Polls until `poll` returns a value, and returns it.
 ///
 /// # Errors
-/// When the deadline passes first: the error names what was waited for. An error of `look` ends the wait.
-pub fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+/// When the deadline passes first. The error contains `what`. An error of `poll` ends the wait.
+pub fn eventually<T>(what: &str, within: Duration, mut poll: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + within;
     loop {
-        if let Some(seen) = look()? {
+        if let Some(seen) = poll()? {
             return Ok(seen);
         }
         anyhow::ensure!(Instant::now() < deadline, "not within {within:?}: {what}");
@@ -24,27 +24,26 @@ pub fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Res
     }
 }
 
-/// As [`eventually`], from a test that is asynchronous.
+/// Does the same as [`eventually`] in an asynchronous test.
 ///
 /// # Errors
-/// When the deadline passes first: the error names what was waited for.
+/// When the deadline passes first. The error contains `what`.
 pub async fn eventually_async<T>(
     what: &str,
     within: Duration,
-    mut look: impl AsyncFnMut() -> Option<T>,
+    mut poll: impl AsyncFnMut() -> Option<T>,
 ) -> Result<T> {
     let deadline = Instant::now() + within;
     loop {
-        if let Some(seen) = look().await {
+        if let Some(seen) = poll().await {
             return Ok(seen);
         }
         anyhow::ensure!(Instant::now() < deadline, "not within {within:?}: {what}");
-        tokio::time::sleep(LOOK).await; // eventually
+        tokio::time::sleep(POLL_INTERVAL).await; // eventually
     }
 }
 
-/// Does asynchronous work to its end, from a test that is not asynchronous itself, or from one that is: it runs on a
-/// thread of its own.
+/// Runs asynchronous work to its end on a thread of its own. Works in synchronous and asynchronous tests.
 ///
 /// # Errors
 /// When the work fails.
@@ -56,7 +55,7 @@ pub fn block_on<T: Send>(work: impl Future<Output = Result<T>> + Send) -> Result
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one nap of the system tests, between two looks")]
+#[expect(clippy::disallowed_methods, reason = "the only sleep of the system tests, between two polls")]
 fn nap() {
-    std::thread::sleep(LOOK); // eventually
+    std::thread::sleep(POLL_INTERVAL); // eventually
 }

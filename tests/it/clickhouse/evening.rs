@@ -1,30 +1,30 @@
-//! The evening on which 159 queries ran at once, on a real server: without slots, and with. `tests/evening` is the same in
-//! its full length.
+//! A short replay of the evening on which 159 queries ran at once, on a real server with slots.
+//! `tests/evening` replays it in full.
 
 use std::time::Duration;
 
 use support::{Result, ensure};
 
-use super::scene::{Scene, Stage};
+use super::scenario::{Scenario, ScenarioOptions};
 
 const ORGANIZATIONS: u32 = 240;
 const SLOTS: u32 = 50;
 
-fn stage(organizations: u32, config: &'static str) -> Stage {
-    Stage { organizations, slots: SLOTS, naps: &[1], backend: "", config }
+fn options(organizations: u32, config: &'static str) -> ScenarioOptions {
+    ScenarioOptions { organizations, slots: SLOTS, sleeps: &[1], backend: "", config }
 }
 
 #[test]
-fn workers_with_more_jobs_at_hand_than_the_server_takes_are_never_refused() -> Result {
-    let Some(scene) = Scene::set(&stage(ORGANIZATIONS, ""))? else { return Ok(()) };
-    scene.enqueue()?;
-    let watch = scene.watch();
-    let work = || scene.work(&["--concurrency", "64"]);
+fn workers_with_more_jobs_in_flight_than_the_servers_limit_are_never_rejected() -> Result {
+    let Some(scenario) = Scenario::start(&options(ORGANIZATIONS, ""))? else { return Ok(()) };
+    scenario.enqueue()?;
+    let watcher = scenario.watch();
+    let work = || scenario.work(&["--concurrency", "64"]);
     let _workers = [work()?, work()?, work()?, work()?];
-    scene.ends_well(ORGANIZATIONS, Duration::from_secs(120))?;
-    let seen = watch.never_above(SLOTS)?;
-    let (ended, refused) = scene.logged()?;
-    eprintln!("at most {} at once, in {} looks; {ended} queries, {refused} refused", seen.peak, seen.looks);
-    ensure!(refused == 0 && ended >= u64::from(ORGANIZATIONS), "{ended} ended, {refused} refused");
+    scenario.ends_well(ORGANIZATIONS, Duration::from_secs(120))?;
+    let seen = watcher.never_above(SLOTS)?;
+    let (ended, refused) = scenario.logged()?;
+    eprintln!("at most {} at once, in {} reads; {ended} queries, {refused} rejected", seen.peak, seen.reads);
+    ensure!(refused == 0 && ended >= u64::from(ORGANIZATIONS), "{ended} completed, {refused} rejected");
     Ok(())
 }

@@ -1,30 +1,31 @@
-//! Organizations that share a query: far fewer queries, and the same projections.
+//! Organizations that share a query: fewer queries, and the same projections.
 
 use std::time::Duration;
 
 use support::{Result, ensure};
 
-use super::scene::{Scene, Stage};
+use super::scenario::{Scenario, ScenarioOptions};
 use crate::crash;
 
 const ORGANIZATIONS: u32 = 200;
 
 #[test]
-fn organizations_that_share_a_query_are_projected_as_if_each_had_its_own() -> Result {
-    let single = Stage { organizations: ORGANIZATIONS, slots: 10, naps: &[], backend: "", config: "" };
-    let shared = Stage { backend: "orgs_per_query = 25\n", ..single };
+fn organizations_that_share_a_query_have_the_same_projections() -> Result {
+    let single =
+        ScenarioOptions { organizations: ORGANIZATIONS, slots: 10, sleeps: &[], backend: "", config: "" };
+    let shared = ScenarioOptions { backend: "orgs_per_query = 25\n", ..single };
     let mut results = Vec::new();
-    for stage in [&single, &shared] {
-        let Some(scene) = Scene::set(stage)? else { return Ok(()) };
-        scene.enqueue()?;
-        scene.place.run(&["work", "--until-idle", "--concurrency", "100"])?.succeeded()?;
-        scene.ends_well(ORGANIZATIONS, Duration::from_secs(10))?;
-        let (queries, refused) = scene.logged()?;
+    for options in [&single, &shared] {
+        let Some(scenario) = Scenario::start(options)? else { return Ok(()) };
+        scenario.enqueue()?;
+        scenario.sandbox.run(&["work", "--until-idle", "--concurrency", "100"])?.succeeded()?;
+        scenario.ends_well(ORGANIZATIONS, Duration::from_secs(10))?;
+        let (queries, refused) = scenario.logged()?;
         ensure!(refused == 0, "{refused} refused");
-        results.push((queries, crash::rows(&scene.place)?));
+        results.push((queries, crash::rows(&scenario.sandbox)?));
     }
     let [(alone, rows), (together, same_rows)] = &results[..] else { return Ok(()) };
-    // One more asks of which hours anything is known.
+    // One more query reads the known hours.
     eprintln!("{alone} queries alone, {together} together");
     ensure!(*alone >= u64::from(ORGANIZATIONS), "{alone}");
     ensure!(

@@ -1,6 +1,6 @@
-//! An AMQP client that sees every message which is published in a vhost, and publishes it once more.
+//! An AMQP client that publishes every message of a vhost once more.
 //!
-//! It listens to the broker's own trace, so that the program under test does not know of it.
+//! It reads the broker's trace, so the program under test is not aware of it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 
 const TRACE: &str = "amq.rabbitmq.trace";
 
-/// Publishes each message once more, as long as it lives.
+/// Publishes each message once more until it is dropped.
 pub(super) struct Copier {
     copied: Arc<AtomicU64>,
     failed: Arc<AtomicBool>,
@@ -26,7 +26,7 @@ pub(super) struct Copier {
 }
 
 impl Copier {
-    /// From when this returns, no message is missed. The vhost must be traced.
+    /// Starts copying. No message published after this call is missed. Tracing must be on in the vhost.
     pub(super) fn start(url: &str) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let (copied, failed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
@@ -45,7 +45,7 @@ impl Copier {
         Ok(Self { copied, failed, runtime: Some(runtime) })
     }
 
-    /// How many messages it has copied.
+    /// Returns how many messages were copied.
     pub(super) fn copied(&self) -> Result<u64> {
         ensure!(!self.failed.load(Ordering::SeqCst), "the copier stopped");
         Ok(self.copied.load(Ordering::SeqCst))
@@ -65,7 +65,7 @@ async fn listen(url: &str) -> Result<(Connection, Channel, lapin::Consumer)> {
     let channel = connection.create_channel().await?;
     let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
     let queue = channel.queue_declare("".into(), own, FieldTable::default()).await?;
-    // The trace of what is published; what is delivered is traced as well, and of no interest.
+    // Only the trace of publishing; deliveries are traced too but not needed.
     channel
         .queue_bind(
             queue.name().clone(),
@@ -82,7 +82,7 @@ async fn listen(url: &str) -> Result<(Connection, Channel, lapin::Consumer)> {
 }
 
 async fn copy(channel: &Channel, mut messages: lapin::Consumer, copied: &AtomicU64) -> Result {
-    // Our own copies are traced too: what has been seen is not copied again.
+    // The copies are traced too, so a message that was seen is not copied again.
     let mut seen = HashSet::new();
     while let Some(traced) = messages.next().await {
         let traced = traced?;
@@ -102,7 +102,7 @@ async fn copy(channel: &Channel, mut messages: lapin::Consumer, copied: &AtomicU
     Ok(())
 }
 
-/// The properties of the message that was traced.
+/// Restores the properties of the traced message.
 fn original(traced: &FieldTable) -> BasicProperties {
     let traced = traced.inner();
     let of = |name: &str| traced.get(name).and_then(text).map(ShortString::from);
@@ -131,7 +131,7 @@ fn text(value: &AMQPValue) -> Option<String> {
 }
 
 #[test]
-fn each_message_comes_twice_with_all_that_it_says() -> Result {
+fn each_message_is_delivered_twice_with_all_its_properties() -> Result {
     let Some(shared) = support::servers::shared()? else { return Ok(()) };
     let name = format!("copier-{}", std::process::id());
     let url = shared.vhost(&name)?;
@@ -145,22 +145,22 @@ fn each_message_comes_twice_with_all_that_it_says() -> Result {
         .with_content_type("application/json".into())
         .with_delivery_mode(2)
         .with_headers(headers);
-    let said = properties.clone();
+    let sent = properties.clone();
     block_on(async {
         let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         let options = QueueDeclareOptions::durable();
         channel.queue_declare("q".into(), options, FieldTable::default()).await?;
-        channel.basic_publish("".into(), "q".into(), BasicPublishOptions::default(), b"{}", said).await?;
+        channel.basic_publish("".into(), "q".into(), BasicPublishOptions::default(), b"{}", sent).await?;
         eventually_copied(&copier)?;
         for _ in 0..2 {
             let got = channel.basic_get("q".into(), BasicGetOptions { no_ack: true }).await?;
-            let got = got.context("it did not come twice")?.delivery;
+            let got = got.context("the message was not delivered twice")?.delivery;
             ensure!(got.data == b"{}" && got.properties == properties, "another message: {got:?}");
         }
         ensure!(
             channel.basic_get("q".into(), BasicGetOptions { no_ack: true }).await?.is_none(),
-            "it came again"
+            "the message was delivered a third time"
         );
         Ok(connection.close(200, "done".into()).await?)
     })
@@ -168,5 +168,5 @@ fn each_message_comes_twice_with_all_that_it_says() -> Result {
 
 fn eventually_copied(copier: &Copier) -> Result {
     let soon = std::time::Duration::from_secs(20);
-    eventually("it is copied", soon, || Ok((copier.copied()? == 1).then_some(())))
+    eventually("the message is copied", soon, || Ok((copier.copied()? == 1).then_some(())))
 }

@@ -1,4 +1,4 @@
-//! What happens to PostgreSQL: killed, frozen, its clock moved.
+//! Faults of PostgreSQL: it is killed, frozen, or its clock is moved.
 
 use std::time::Duration;
 
@@ -6,50 +6,50 @@ use sqlx::{Connection, PgConnection};
 use support::wait::block_on;
 use support::{Result, ensure, usual_or_nightly};
 
-use super::scene::{Scene, Stage, lasts, outlives};
+use super::scenario::{Scenario, ScenarioOptions, lasts, survives};
 use super::shifted_clock::ShiftedClock;
 
 const BACK: Duration = Duration::from_secs(5);
 
 #[test]
-fn a_run_outlives_a_ledger_that_is_killed() -> Result {
-    let kill = |scene: &mut Scene| {
-        scene.postgres.kill();
+fn run_survives_a_killed_ledger() -> Result {
+    let kill = |scenario: &mut Scenario| {
+        scenario.postgres.kill();
         Ok(())
     };
-    outlives(Stage::default(), BACK, kill, |scene| scene.postgres.restart())
+    survives(ScenarioOptions::default(), BACK, kill, |scenario| scenario.postgres.restart())
 }
 
 #[test]
-fn a_run_outlives_a_ledger_that_freezes() -> Result {
-    let freeze = |scene: &mut Scene| {
-        scene.postgres.freeze()?;
+fn run_survives_a_frozen_ledger() -> Result {
+    let freeze = |scenario: &mut Scenario| {
+        scenario.postgres.freeze()?;
         lasts(usual_or_nightly(Duration::from_secs(10), Duration::from_secs(40)))
     };
-    outlives(Stage::default(), BACK, freeze, |scene| scene.postgres.thaw())
+    survives(ScenarioOptions::default(), BACK, freeze, |scenario| scenario.postgres.thaw())
 }
 
 #[test]
-fn a_run_outlives_a_clock_of_the_ledger_that_jumps_by_an_hour() -> Result {
-    let Some(mut scene) = Scene::set(Stage::default())? else { return Ok(()) };
-    let Some(clock) = ShiftedClock::compile(&scene.place)? else { return Ok(()) };
-    clock.preload_into(&mut scene.postgres)?;
-    scene.postgres.restart()?;
-    scene.under_load()?;
+fn run_survives_a_ledger_clock_that_jumps_by_an_hour() -> Result {
+    let Some(mut scenario) = Scenario::start(ScenarioOptions::default())? else { return Ok(()) };
+    let Some(clock) = ShiftedClock::compile(&scenario.sandbox)? else { return Ok(()) };
+    clock.preload_into(&mut scenario.postgres)?;
+    scenario.postgres.restart()?;
+    scenario.under_load()?;
     for seconds in [-3_600, 0, 3_600, 0] {
-        let before = time(&scene)?;
+        let before = time(&scenario)?;
         clock.shift(seconds)?;
-        let jumped = time(&scene)?.abs_diff(before);
+        let jumped = time(&scenario)?.abs_diff(before);
         ensure!((3_590..=3_700).contains(&jumped), "the clock jumped by {jumped} s instead of an hour");
-        scene.some_more_is_done(40, BACK)?;
+        scenario.some_more_is_done(40, BACK)?;
     }
-    scene.ends_well()
+    scenario.ends_well()
 }
 
-/// The seconds of its clock.
-fn time(scene: &Scene) -> Result<i64> {
+/// Returns the server's clock, in seconds.
+fn time(scenario: &Scenario) -> Result<i64> {
     block_on(async {
-        let mut connection = PgConnection::connect(&scene.postgres.url()).await?;
+        let mut connection = PgConnection::connect(&scenario.postgres.url()).await?;
         let seconds = sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::bigint");
         Ok(seconds.fetch_one(&mut connection).await?)
     })

@@ -1,67 +1,69 @@
-//! Processes that are killed: workers at random, and the one that dispatches.
+//! Killed processes: workers at random, and the worker that dispatches.
 
 use std::time::Duration;
 
 use support::wait::eventually;
 use support::{Context, Result, ensure};
 
-use super::scene::{Scene, Stage};
+use super::scenario::{Scenario, ScenarioOptions};
 
 const KILLS: usize = 30;
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
-fn a_run_outlives_thirty_kills_of_its_workers() -> Result {
-    let Some(mut scene) = Scene::set(Stage { organizations: 2_000, ..Stage::default() })? else {
+fn run_survives_thirty_kills_of_its_workers() -> Result {
+    let Some(mut scenario) =
+        Scenario::start(ScenarioOptions { organizations: 2_000, ..ScenarioOptions::default() })?
+    else {
         return Ok(());
     };
-    scene.under_load()?;
+    scenario.under_load()?;
     for kill in 0..KILLS {
-        scene.some_more_is_done(25, SOON)?;
-        // Any order will do, as long as it is the same each time: a stride through the three.
-        let victim = (kill * 2 + kill / 3) % scene.workers.len();
-        scene.workers.swap_remove(victim).kill()?;
-        scene.work(&[])?;
+        scenario.some_more_is_done(25, SOON)?;
+        // The order does not matter but must be the same each time: a fixed stride through the three workers.
+        let victim = (kill * 2 + kill / 3) % scenario.workers.len();
+        scenario.workers.swap_remove(victim).kill()?;
+        scenario.work(&[])?;
     }
-    again_what_was_taken_for_poison(&scene)?;
-    scene.ends_well()
+    retry_poison_jobs(&scenario)?;
+    scenario.ends_well()
 }
 
-/// A job whose process was killed under it again and again is not started once more: it fails, for that reason and no
-/// other. Its operator knows better and runs it again.
-fn again_what_was_taken_for_poison(scene: &Scene) -> Result {
-    let place = &scene.place;
-    eventually("every job is over", SOON * 4, || {
-        let run = place.json(&["runs", "show", "r"])?["run"].take();
+/// Retries the jobs that failed as poison jobs. A job whose process was killed again and again is not started
+/// once more. No job may fail for another reason.
+fn retry_poison_jobs(scenario: &Scenario) -> Result {
+    let sandbox = &scenario.sandbox;
+    eventually("every job is settled", SOON * 4, || {
+        let run = sandbox.json(&["runs", "show", "r"])?["run"].take();
         Ok((run["scheduled"] == 0 && run["enqueued"] == 0).then_some(()))
     })?;
-    let failed = place.json(&["jobs", "list", "--run", "r", "--state", "failed"])?["jobs"].take();
+    let failed = sandbox.json(&["jobs", "list", "--run", "r", "--state", "failed"])?["jobs"].take();
     let failed = failed.as_array().context("no list of jobs")?;
     for job in failed {
         let reason = job["reason"].as_str().unwrap_or_default();
         ensure!(reason.contains("its process died"), "{job:#}");
     }
     if !failed.is_empty() {
-        place.run(&["runs", "retry", "r", "--state", "failed"])?.succeeded()?;
+        sandbox.run(&["runs", "retry", "r", "--state", "failed"])?.succeeded()?;
     }
     Ok(())
 }
 
 #[test]
-fn a_run_outlives_the_death_of_its_dispatcher_in_the_middle_of_the_fan_out() -> Result {
-    // Each new dispatcher sends at once what has fallen due: enough must be left for the last.
-    let stage = Stage { batch_delay: "300ms", ..Stage::default() };
-    let Some(mut scene) = Scene::set(stage)? else { return Ok(()) };
-    scene.enqueue()?;
-    let mut dispatcher = scene.place.start(&["work", "--concurrency", "1"])?;
-    scene.work(&["--no-dispatch"])?;
-    scene.work(&["--no-dispatch"])?;
+fn run_survives_kills_of_its_dispatcher_during_the_fan_out() -> Result {
+    // Each new dispatcher sends all due batches at once, so enough must be left for the last one.
+    let options = ScenarioOptions { batch_delay: "300ms", ..ScenarioOptions::default() };
+    let Some(mut scenario) = Scenario::start(options)? else { return Ok(()) };
+    scenario.enqueue()?;
+    let mut dispatcher = scenario.sandbox.start(&["work", "--concurrency", "1"])?;
+    scenario.work(&["--no-dispatch"])?;
+    scenario.work(&["--no-dispatch"])?;
     for _ in 0..5 {
-        scene.some_more_is_done(40, SOON)?;
+        scenario.some_more_is_done(40, SOON)?;
         dispatcher.kill()?;
-        dispatcher = scene.place.start(&["work", "--concurrency", "1"])?;
+        dispatcher = scenario.sandbox.start(&["work", "--concurrency", "1"])?;
     }
-    scene.has_much_to_do()?;
-    scene.is_back_at_work_within(Duration::from_secs(10))?;
-    scene.ends_well()
+    scenario.has_much_to_do()?;
+    scenario.is_back_at_work_within(Duration::from_secs(10))?;
+    scenario.ends_well()
 }

@@ -1,5 +1,5 @@
--- What the jobs have stored, a text for each series, in order: letter by letter what the embedded engine's tables tell.
--- Sums stand for the 168 rows of a series.
+-- Returns the stored projections as text, one row per series, in order. The text equals that of the embedded
+-- engine's tables. Sums stand for the 168 rows of a series.
 SELECT lines.line FROM (
     SELECT concat(
         organizations.id, '/', projects.id, '/', projected_series.category, ': ',

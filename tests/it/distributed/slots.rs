@@ -1,4 +1,4 @@
-//! What happens to Redis: killed and empty, frozen, flushed, its clock moved.
+//! Faults of Redis: it is killed and restarts empty, is frozen or flushed, or its clock is moved.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -6,63 +6,64 @@ use std::time::Duration;
 
 use support::{Context, Result, ensure, usual_or_nightly};
 
-use super::scene::{Scene, Stage, TTL, lasts, outlives};
+use super::scenario::{Scenario, ScenarioOptions, TTL, lasts, survives};
 use super::shifted_clock::ShiftedClock;
 
 const BACK: Duration = Duration::from_secs(5);
-/// A store that has lost its state grants nothing for one ttl, so that holders can say what they hold.
+/// A store that has lost its state grants nothing for one ttl, so that holders can register their slots
+/// again.
 const BACK_WITHOUT_STATE: Duration = TTL.saturating_add(BACK).saturating_add(BACK);
 
 #[test]
-fn a_run_outlives_slots_that_are_killed_and_come_back_empty() -> Result {
-    let kill = |scene: &mut Scene| {
-        scene.redis.kill();
+fn run_survives_killed_slots_that_restart_empty() -> Result {
+    let kill = |scenario: &mut Scenario| {
+        scenario.redis.kill();
         Ok(())
     };
-    outlives(Stage::default(), BACK_WITHOUT_STATE, kill, |scene| scene.redis.restart_empty())
+    survives(ScenarioOptions::default(), BACK_WITHOUT_STATE, kill, |scenario| scenario.redis.restart_empty())
 }
 
 #[test]
-fn a_run_outlives_slots_that_freeze() -> Result {
-    let freeze = |scene: &mut Scene| {
-        scene.redis.freeze()?;
+fn run_survives_frozen_slots() -> Result {
+    let freeze = |scenario: &mut Scenario| {
+        scenario.redis.freeze()?;
         lasts(usual_or_nightly(Duration::from_secs(10), Duration::from_secs(40)))
     };
-    outlives(Stage::default(), BACK, freeze, |scene| scene.redis.thaw())
+    survives(ScenarioOptions::default(), BACK, freeze, |scenario| scenario.redis.thaw())
 }
 
 #[test]
-fn a_run_outlives_slots_that_somebody_flushes() -> Result {
-    let flush = |scene: &mut Scene| ask(scene, "FLUSHALL").map(drop);
-    outlives(Stage::default(), BACK_WITHOUT_STATE, flush, |_| Ok(()))
+fn run_survives_flushed_slots() -> Result {
+    let flush = |scenario: &mut Scenario| ask(scenario, "FLUSHALL").map(drop);
+    survives(ScenarioOptions::default(), BACK_WITHOUT_STATE, flush, |_| Ok(()))
 }
 
 #[test]
-fn a_run_outlives_a_clock_of_the_slots_that_jumps_by_an_hour() -> Result {
-    let Some(mut scene) = Scene::set(Stage::default())? else { return Ok(()) };
-    let Some(clock) = ShiftedClock::compile(&scene.place)? else { return Ok(()) };
-    clock.preload_into(&mut scene.redis)?;
-    scene.redis.restart()?;
-    scene.under_load()?;
+fn run_survives_a_slot_clock_that_jumps_by_an_hour() -> Result {
+    let Some(mut scenario) = Scenario::start(ScenarioOptions::default())? else { return Ok(()) };
+    let Some(clock) = ShiftedClock::compile(&scenario.sandbox)? else { return Ok(()) };
+    clock.preload_into(&mut scenario.redis)?;
+    scenario.redis.restart()?;
+    scenario.under_load()?;
     for seconds in [3_600, 0, -3_600, 0] {
-        let before = time(&scene)?;
+        let before = time(&scenario)?;
         clock.shift(seconds)?;
-        let jumped = time(&scene)?.abs_diff(before);
+        let jumped = time(&scenario)?.abs_diff(before);
         ensure!((3_590..=3_700).contains(&jumped), "the clock jumped by {jumped} s instead of an hour");
-        scene.some_more_is_done(40, BACK)?;
+        scenario.some_more_is_done(40, BACK)?;
     }
-    scene.ends_well()
+    scenario.ends_well()
 }
 
-/// The seconds of its clock.
-fn time(scene: &Scene) -> Result<u64> {
-    // An array of two texts: `*2`, `$10`, the seconds, ..
-    let answer = ask(scene, "TIME")?;
+/// Returns the server's clock, in seconds.
+fn time(scenario: &Scenario) -> Result<u64> {
+    // The response is an array of two texts: `*2`, `$10`, the seconds, ..
+    let answer = ask(scenario, "TIME")?;
     Ok(answer.lines().nth(2).context("no time")?.trim().parse()?)
 }
 
-fn ask(scene: &Scene, command: &str) -> Result<String> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, scene.redis.port()))?;
+fn ask(scenario: &Scenario, command: &str) -> Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, scenario.redis.port()))?;
     stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

@@ -1,4 +1,4 @@
-//! Every message delivered twice.
+//! Every message is delivered twice.
 
 use std::time::Duration;
 
@@ -6,23 +6,24 @@ use support::wait::eventually;
 use support::{Result, ensure};
 
 use super::client::Copier;
-use super::scene::{Scene, Stage};
+use super::scenario::{Scenario, ScenarioOptions};
 
 #[test]
-fn a_run_whose_messages_all_come_twice_is_done_once() -> Result {
-    let stage = Stage { organizations: 600, ..Stage::default() };
-    let Some(mut scene) = Scene::set(stage)? else { return Ok(()) };
-    scene.broker.rabbitmqctl(&["trace_on", "-p", scene.broker.vhost()])?;
-    let copier = Copier::start(&scene.broker.url()?)?;
-    scene.under_load()?;
-    let all = u64::from(stage.organizations);
+fn run_whose_messages_are_all_delivered_twice_is_done_once() -> Result {
+    let options = ScenarioOptions { organizations: 600, ..ScenarioOptions::default() };
+    let Some(mut scenario) = Scenario::start(options)? else { return Ok(()) };
+    scenario.broker.rabbitmqctl(&["trace_on", "-p", scenario.broker.vhost()])?;
+    let copier = Copier::start(&scenario.broker.url()?)?;
+    scenario.under_load()?;
+    let all = u64::from(options.organizations);
     eventually("each message has its copy", Duration::from_secs(60), || {
         Ok((copier.copied()? >= all).then_some(()))
     })?;
-    scene.ends_well()?;
-    // The copy of a job that is under way, or over, does not run. Between the release of a job's slots and its settlement
-    // it is neither: there a copy runs as well, and the first execution's settlement is refused.
-    let served = scene.served()?;
+    scenario.ends_well()?;
+    // The second delivery of a running or settled job does not run. Between the release of a job's slots and
+    // its settlement the job is neither, so a second delivery runs, and one of the two settlements is
+    // rejected.
+    let served = scenario.served()?;
     ensure!(served <= all + all / 20, "{served} queries for {all} organizations");
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Starts a private set of the three servers, and a ClickHouse where it is installed, runs a command on them, stops them,
-//! and ends as the command did.
+//! Starts private servers (RabbitMQ, Redis, PostgreSQL, and ClickHouse if it is installed), runs a command
+//! with them, stops them, and exits with the command's exit code.
 //!
-//! Never a server that was there before; a Ctrl-C in the terminal reaches the command once, not twice.
+//! Servers that ran before are not touched. Ctrl-C in a terminal reaches the command once, not twice.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
@@ -14,19 +14,20 @@ use support::servers::{self, ClickHouse, Servers};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Starts a private RabbitMQ, Redis and PostgreSQL, and a ClickHouse where it is installed, and runs COMMAND on them.
+/// Start private RabbitMQ, Redis and PostgreSQL servers, and ClickHouse if it is installed, and run COMMAND
+/// with them.
 ///
-/// They listen on the loopback, on free ports, keep their files in a temporary folder, and are gone when COMMAND ends.
-/// The exit code is COMMAND's. No server that runs on this machine already is touched.
+/// The servers listen on the loopback on free ports, keep their files in a temporary folder, and stop when
+/// COMMAND ends. The exit code is that of COMMAND. Servers that already run on this machine are not touched.
 ///
-/// COMMAND finds them in its environment: LOCKGATE__DISTRIBUTED__POSTGRES__URL, .._AMQP__URL and .._REDIS__URL are the
-/// program's own settings, so that any worker runs on them with engine = "distributed"; LOCKGATE_TEST_POSTGRES_URL,
-/// .._AMQP_URL, .._REDIS_URL, .._RABBITMQCTL and .._CLICKHOUSE_URL are for tests.
+/// COMMAND finds the servers in its environment: LOCKGATE__DISTRIBUTED__POSTGRES__URL, .._AMQP__URL and
+/// .._REDIS__URL are settings of the program, so that any worker uses them with engine = "distributed";
+/// LOCKGATE_TEST_POSTGRES_URL, .._AMQP_URL, .._REDIS_URL, .._RABBITMQCTL and .._CLICKHOUSE_URL are for tests.
 #[derive(Debug, Parser)]
 #[command(name = "private-servers", max_term_width = 100)]
 struct Args {
-    /// What to run, with its arguments. Without it the servers stay up until Ctrl-C, and what a shell has to export
-    /// to use them is printed.
+    /// Command to run, with its arguments. Without a command, the servers run until Ctrl-C, and the variables
+    /// that a shell must export to use them are printed.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
 }
@@ -44,7 +45,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: &[String]) -> Result<ExitCode> {
-    // Before anything is started: from here on a signal ends nothing by itself.
+    // Before anything is started: from now on, signals do not end this process.
     let mut signals = Signals::listen()?;
     say("private-servers: starting RabbitMQ, Redis and PostgreSQL ..");
     let (servers, clickhouse) = tokio::task::spawn_blocking(start).await??;
@@ -54,7 +55,7 @@ async fn run(command: &[String]) -> Result<ExitCode> {
         stay_up(&environment, &mut signals).await;
         return Ok(ExitCode::SUCCESS);
     };
-    say("private-servers: they answer");
+    say("private-servers: all servers respond");
     let mut command = Command::new(program);
     command.args(args).envs(environment);
     let mut child = command.spawn().with_context(|| format!("starting {program}"))?;
@@ -63,7 +64,7 @@ async fn run(command: &[String]) -> Result<ExitCode> {
     Ok(code(status))
 }
 
-/// All of them, side by side. A set without ClickHouse is good for all that does not ask one.
+/// Starts all servers in parallel. ClickHouse is optional.
 fn start() -> Result<(Servers, Option<ClickHouse>)> {
     let wanted = servers::clickhouse_available()?;
     std::thread::scope(|scope| {
@@ -79,7 +80,7 @@ async fn stay_up(environment: &[(&str, String)], signals: &mut Signals) {
     for (name, value) in environment {
         println!("export {name}='{value}'");
     }
-    say("private-servers: they answer; Ctrl-C stops them");
+    say("private-servers: all servers respond; Ctrl-C stops them");
     signals.next().await;
 }
 
@@ -89,8 +90,8 @@ async fn ended(child: &mut Child, signals: &mut Signals) -> Result<ExitStatus> {
             status = child.wait() => return Ok(status?),
             signal = signals.next() => {
                 let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-                // A terminal sends its signals to the command as well. Passed on, they would arrive twice, and a
-                // second one is an order to end at once.
+                // A terminal sends its signals to the command as well. A forwarded signal would be the second
+                // one, which tells a worker to end at once.
                 let sent_to_both = signal != Signal::TERM && std::fs::File::open("/dev/tty").is_ok();
                 if let (Some(pid), false) = (pid, sent_to_both) {
                     kill_process(pid, signal)?;
@@ -100,7 +101,7 @@ async fn ended(child: &mut Child, signals: &mut Signals) -> Result<ExitStatus> {
     }
 }
 
-/// The signals that ask for an end.
+/// The signals that request the end of this process.
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
@@ -125,7 +126,7 @@ impl Signals {
     }
 }
 
-/// As a shell says it: 128 and the signal, when one ended the command.
+/// Converts the status to an exit code as a shell does: 128 plus the signal if a signal ended the command.
 fn code(status: ExitStatus) -> ExitCode {
     let code =
         status.code().or_else(|| Some(128 + status.signal()?)).and_then(|code| u8::try_from(code).ok());

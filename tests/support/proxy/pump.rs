@@ -1,6 +1,5 @@
-//! Moves the bytes of one connection, both ways, as long as the fault of the moment lets it.
-//!
-//! Never more than some chunks in hand: a receiver that does not read holds its sender up, as without a proxy.
+//! Forwards the bytes of one connection in both directions, as the current fault allows. The number of
+//! buffered blocks is bounded, so a receiver that does not read blocks its sender, as without a proxy.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,37 +10,43 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Fault, Shared, Way};
+use super::{Direction, Fault, Shared};
 
-const CHUNK: usize = 16 * 1024;
-/// TokenStore on their way at once, when they are late.
-const IN_HAND: usize = 256;
+const BLOCK: usize = 16 * 1024;
+/// Largest number of blocks that are delayed at once.
+const MAX_DELAYED: usize = 256;
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// In good order.
+    /// Both sides closed cleanly.
     Closed,
-    /// As if the other end had died.
+    /// The connection was reset, as if the other end had died.
     Reset,
 }
 
-/// What both ways of a connection know.
+/// State shared by both directions of a connection.
 #[derive(Debug, Default)]
 struct Connection {
-    /// Something was swallowed: it can never go on.
+    /// Whether bytes were swallowed, after which the connection cannot continue.
     lost: AtomicBool,
-    /// What was waited for has been sent: the next answer is the one to lose.
+    /// Whether the pattern of [`Fault::CutAfter`] was sent, so that the next response is lost.
     cut: AtomicBool,
 }
 
-/// Pumps until both ends have closed or a fault ends it.
+/// Forwards until both ends have closed or a fault ends the connection.
 pub(super) async fn both(client: &mut TcpStream, server: &mut TcpStream, shared: &Shared) -> Ended {
     let connection = Connection::default();
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
-    let pump = |way| Pump { way, shared, connection: &connection, late: VecDeque::new(), tail: Vec::new() };
-    let (mut there, mut back) = (pump(Way::ToServer), pump(Way::ToClient));
+    let pump = |direction| Pump {
+        direction,
+        shared,
+        connection: &connection,
+        late: VecDeque::new(),
+        tail: Vec::new(),
+    };
+    let (mut there, mut back) = (pump(Direction::ToServer), pump(Direction::ToClient));
     let ways = async {
         tokio::try_join!(
             there.run(&mut from_client, &mut to_server),
@@ -50,12 +55,12 @@ pub(super) async fn both(client: &mut TcpStream, server: &mut TcpStream, shared:
     };
     tokio::select! {
         ended = ways => ended.map_or(Ended::Reset, |_| Ended::Closed),
-        ended = torn(shared.fault.subscribe(), &connection) => ended,
+        ended = ended_by_fault(shared.fault.subscribe(), &connection) => ended,
     }
 }
 
-/// Waits until the fault of the moment ends the connection, whatever it is doing.
-async fn torn(mut fault: watch::Receiver<Fault>, connection: &Connection) -> Ended {
+/// Waits until the current fault ends the connection.
+async fn ended_by_fault(mut fault: watch::Receiver<Fault>, connection: &Connection) -> Ended {
     loop {
         let now = *fault.borrow_and_update();
         match now {
@@ -71,7 +76,7 @@ async fn torn(mut fault: watch::Receiver<Fault>, connection: &Connection) -> End
     }
 }
 
-/// The way cannot go on: an end is gone, or it was cut.
+/// A direction cannot continue, because an end has failed or the connection was cut.
 struct Broken;
 
 impl From<std::io::Error> for Broken {
@@ -80,38 +85,38 @@ impl From<std::io::Error> for Broken {
     }
 }
 
-/// One way of a connection.
+/// One direction of a connection.
 struct Pump<'a> {
-    way: Way,
+    direction: Direction,
     shared: &'a Shared,
     connection: &'a Connection,
-    /// What has come and may not go on yet, with the time when it may.
+    /// Delayed blocks, each with the time at which it is forwarded.
     late: VecDeque<(Instant, Vec<u8>)>,
-    /// The last bytes that have come: what is looked for may come in two pieces.
+    /// The last received bytes, because the pattern may be split between two reads.
     tail: Vec<u8>,
 }
 
 impl Pump<'_> {
-    /// Until its sender has closed and everything has arrived.
+    /// Forwards until the sender has closed and everything has been delivered.
     async fn run(
         &mut self,
         from: &mut (impl AsyncRead + Unpin),
         to: &mut (impl AsyncWrite + Unpin),
     ) -> Result<(), Broken> {
-        let mut buffer = vec![0; CHUNK];
+        let mut buffer = vec![0; BLOCK];
         let mut open = true;
         loop {
             let due = self.late.front().map(|(at, _)| *at);
             if due.is_some_and(|at| at <= Instant::now()) {
-                let chunk = self.late.pop_front().map(|(_, chunk)| chunk).unwrap_or_default();
-                to.write_all(&chunk).await?;
+                let block = self.late.pop_front().map(|(_, block)| block).unwrap_or_default();
+                to.write_all(&block).await?;
                 continue;
             }
             tokio::select! {
                 () = until(due), if due.is_some() => {}
-                read = from.read(&mut buffer), if open && self.late.len() < IN_HAND => match read? {
+                read = from.read(&mut buffer), if open && self.late.len() < MAX_DELAYED => match read? {
                     0 => open = self.close().await,
-                    n => self.take(buffer.get(..n).unwrap_or_default())?,
+                    n => self.receive(buffer.get(..n).unwrap_or_default())?,
                 },
                 else => break,
             }
@@ -119,39 +124,40 @@ impl Pump<'_> {
         Ok(to.shutdown().await?)
     }
 
-    /// The sender has closed. Who is not to hear of anything does not hear of that either: then this never returns.
+    /// Handles the end of the sender's stream. If the fault swallows this direction, the receiver must not
+    /// see the end either, so this never returns.
     async fn close(&self) -> bool {
-        if self.fault().swallows(self.way) {
+        if self.fault().swallows(self.direction) {
             self.connection.lost.store(true, Ordering::SeqCst);
             std::future::pending::<()>().await;
         }
         false
     }
 
-    /// The sender has said something.
-    fn take(&mut self, chunk: &[u8]) -> Result<(), Broken> {
+    /// Handles a block from the sender.
+    fn receive(&mut self, block: &[u8]) -> Result<(), Broken> {
         let fault = self.fault();
-        if fault.swallows(self.way) {
+        if fault.swallows(self.direction) {
             self.connection.lost.store(true, Ordering::SeqCst);
             return Ok(());
         }
-        match (self.way, fault) {
-            (Way::ToServer, Fault::CutAfter(pattern)) => self.look_for(pattern, chunk),
-            (Way::ToClient, _) if self.connection.cut.load(Ordering::SeqCst) => {
+        match (self.direction, fault) {
+            (Direction::ToServer, Fault::CutAfter(pattern)) => self.check_pattern(pattern, block),
+            (Direction::ToClient, _) if self.connection.cut.load(Ordering::SeqCst) => {
                 self.shared.cuts.fetch_add(1, Ordering::SeqCst);
                 return Err(Broken);
             }
             _ => {}
         }
         let latency = if let Fault::Latency(latency) = fault { latency } else { Duration::ZERO };
-        self.late.push_back((Instant::now() + latency, chunk.to_vec()));
+        self.late.push_back((Instant::now() + latency, block.to_vec()));
         Ok(())
     }
 
-    fn look_for(&mut self, pattern: &'static [u8], chunk: &[u8]) {
-        self.tail.extend_from_slice(chunk);
+    fn check_pattern(&mut self, pattern: &'static [u8], block: &[u8]) {
+        self.tail.extend_from_slice(block);
         if self.tail.windows(pattern.len().max(1)).any(|window| window == pattern) {
-            // The first of all connections takes it.
+            // Only the first connection that sends the pattern is cut.
             let taken = self.shared.fault.send_if_modified(|fault| {
                 let ours = *fault == Fault::CutAfter(pattern);
                 if ours {

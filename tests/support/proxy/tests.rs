@@ -1,4 +1,4 @@
-//! Each fault as a client and a server see it.
+//! Each fault, as a client and a server see it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Fault, Proxy, Way};
+use super::{Direction, Fault, Proxy};
 use crate::Result;
 use crate::wait::eventually;
 
@@ -33,12 +33,12 @@ impl Pair {
         Ok(pair)
     }
 
-    /// Both ways are open.
+    /// Checks that both directions work.
     fn passes(&mut self, text: &str) -> Result {
         self.client.write_all(text.as_bytes())?;
-        assert_eq!(said(&mut self.server, text.len())?, text);
+        assert_eq!(received(&mut self.server, text.len())?, text);
         self.server.write_all(text.as_bytes())?;
-        assert_eq!(said(&mut self.client, text.len())?, text);
+        assert_eq!(received(&mut self.client, text.len())?, text);
         Ok(())
     }
 }
@@ -49,43 +49,46 @@ fn connect(proxy: &Proxy) -> Result<TcpStream> {
     Ok(client)
 }
 
-fn said(stream: &mut TcpStream, length: usize) -> Result<String> {
+fn received(stream: &mut TcpStream, length: usize) -> Result<String> {
     let mut bytes = vec![0; length];
     stream.read_exact(&mut bytes)?;
     Ok(String::from_utf8(bytes)?)
 }
 
-/// What a read comes to: bytes, 0 for an end in good order, or an error.
+/// Returns the result of one read: a number of bytes, 0 at the end of the stream, or an error.
 fn read(stream: &mut TcpStream) -> std::io::Result<usize> {
     stream.read(&mut [0; 64])
 }
 
-fn hears_nothing(stream: &mut TcpStream) -> Result {
+fn receives_nothing(stream: &mut TcpStream) -> Result {
     stream.set_read_timeout(Some(QUIET))?;
-    let heard = read(stream);
-    assert!(heard.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "heard {heard:?}");
+    let result = read(stream);
+    assert!(result.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "received {result:?}");
     Ok(stream.set_read_timeout(Some(SOON))?)
 }
 
 fn is_reset(stream: &mut TcpStream) {
-    let heard = read(stream);
-    assert!(heard.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset), "heard {heard:?}");
+    let result = read(stream);
+    assert!(
+        result.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset),
+        "received {result:?}"
+    );
 }
 
 #[test]
-fn without_a_fault_everything_passes_and_an_end_is_an_end() -> Result {
+fn without_a_fault_all_bytes_and_the_end_of_a_stream_are_forwarded() -> Result {
     let mut pair = Pair::new()?;
     let text = "x".repeat(300_000);
     std::thread::scope(|scope| {
-        let heard = scope.spawn(|| said(&mut pair.server, text.len()));
+        let thread = scope.spawn(|| received(&mut pair.server, text.len()));
         pair.client.write_all(text.as_bytes())?;
-        assert!(heard.join().is_ok_and(|heard| heard.is_ok_and(|heard| heard == text)));
+        assert!(thread.join().is_ok_and(|read| read.is_ok_and(|read| read == text)));
         Ok::<_, anyhow::Error>(())
     })?;
     pair.client.shutdown(std::net::Shutdown::Write)?;
-    assert_eq!(read(&mut pair.server)?, 0, "the client has said all");
+    assert_eq!(read(&mut pair.server)?, 0, "the client has closed its direction");
     pair.server.write_all(b"still here")?;
-    assert_eq!(said(&mut pair.client, 10)?, "still here");
+    assert_eq!(received(&mut pair.client, 10)?, "still here");
     drop(pair.server);
     assert_eq!(read(&mut pair.client)?, 0);
     eventually("the connection is no longer counted", SOON, || Ok((pair.proxy.open() == 0).then_some(())))?;
@@ -99,20 +102,20 @@ fn latency_delays_each_byte_and_loses_none() -> Result {
     pair.proxy.set(Fault::Latency(QUIET));
     let (text, sent_at) = ("x".repeat(300_000), Instant::now());
     std::thread::scope(|scope| {
-        let heard = scope.spawn(|| said(&mut pair.server, text.len()));
+        let thread = scope.spawn(|| received(&mut pair.server, text.len()));
         pair.client.write_all(text.as_bytes())?;
-        assert!(heard.join().is_ok_and(|heard| heard.is_ok_and(|heard| heard == text)));
+        assert!(thread.join().is_ok_and(|read| read.is_ok_and(|read| read == text)));
         Ok::<_, anyhow::Error>(())
     })?;
     let took = sent_at.elapsed();
-    assert!(took >= QUIET, "{took:?} is too early");
-    assert!(took < QUIET * 5, "{took:?}: each chunk waited for the one before");
+    assert!(took >= QUIET, "{took:?} is less than the latency");
+    assert!(took < QUIET * 5, "{took:?}: each block waited for the one before");
     pair.proxy.set(Fault::None);
     pair.passes("on time")
 }
 
 #[test]
-fn closed_ends_what_is_open_and_what_comes() -> Result {
+fn closed_closes_open_and_new_connections() -> Result {
     let mut pair = Pair::new()?;
     pair.proxy.set(Fault::Closed);
     assert_eq!(read(&mut pair.client)?, 0);
@@ -123,7 +126,7 @@ fn closed_ends_what_is_open_and_what_comes() -> Result {
 }
 
 #[test]
-fn reset_is_a_reset_on_both_sides() -> Result {
+fn reset_resets_both_sides() -> Result {
     let mut pair = Pair::new()?;
     pair.proxy.set(Fault::Reset);
     is_reset(&mut pair.client);
@@ -133,14 +136,14 @@ fn reset_is_a_reset_on_both_sides() -> Result {
 }
 
 #[test]
-fn a_black_hole_accepts_and_says_nothing_and_its_connections_do_not_live_on() -> Result {
+fn black_hole_accepts_connections_forwards_nothing_and_resets_them_at_its_end() -> Result {
     let mut pair = Pair::new()?;
     pair.proxy.set(Fault::BlackHole);
     let mut late = connect(&pair.proxy)?;
     late.write_all(b"anybody there?")?;
     pair.client.write_all(b"lost")?;
-    hears_nothing(&mut pair.server)?;
-    hears_nothing(&mut late)?;
+    receives_nothing(&mut pair.server)?;
+    receives_nothing(&mut late)?;
     pair.proxy.set(Fault::None);
     is_reset(&mut pair.client);
     is_reset(&mut late);
@@ -149,43 +152,43 @@ fn a_black_hole_accepts_and_says_nothing_and_its_connections_do_not_live_on() ->
 }
 
 #[test]
-fn a_black_hole_hides_an_end_as_well() -> Result {
+fn black_hole_hides_the_end_of_a_stream() -> Result {
     let mut pair = Pair::new()?;
     pair.proxy.set(Fault::BlackHole);
     drop(pair.server);
-    hears_nothing(&mut pair.client)
+    receives_nothing(&mut pair.client)
 }
 
 #[test]
-fn a_connection_that_lost_nothing_outlives_a_black_hole() -> Result {
+fn connection_without_lost_bytes_survives_a_black_hole() -> Result {
     let mut pair = Pair::new()?;
     pair.proxy.set(Fault::BlackHole);
-    hears_nothing(&mut pair.client)?;
+    receives_nothing(&mut pair.client)?;
     pair.proxy.set(Fault::None);
     pair.passes("as if nothing had been")
 }
 
 #[test]
-fn half_open_loses_one_way_and_keeps_the_other() -> Result {
+fn half_open_loses_one_direction_and_keeps_the_other() -> Result {
     let mut pair = Pair::new()?;
-    pair.proxy.set(Fault::HalfOpen(Way::ToServer));
+    pair.proxy.set(Fault::HalfOpen(Direction::ToServer));
     pair.client.write_all(b"lost")?;
-    hears_nothing(&mut pair.server)?;
+    receives_nothing(&mut pair.server)?;
     pair.server.write_all(b"arrives")?;
-    assert_eq!(said(&mut pair.client, 7)?, "arrives");
+    assert_eq!(received(&mut pair.client, 7)?, "arrives");
     Ok(())
 }
 
 #[test]
-fn a_cut_lets_the_request_pass_and_loses_its_answer_once() -> Result {
+fn cut_forwards_the_request_and_loses_its_response_once() -> Result {
     let mut pair = Pair::new()?;
     pair.proxy.set(Fault::CutAfter(b"COMMIT"));
     pair.passes("select")?;
-    // In two pieces, which the proxy reads one by one.
+    // In two pieces, which the proxy reads separately.
     pair.client.write_all(b"insert; COM")?;
-    assert_eq!(said(&mut pair.server, 11)?, "insert; COM");
+    assert_eq!(received(&mut pair.server, 11)?, "insert; COM");
     pair.client.write_all(b"MIT;")?;
-    assert_eq!(said(&mut pair.server, 4)?, "MIT;", "the server is to do it");
+    assert_eq!(received(&mut pair.server, 4)?, "MIT;", "the server receives the request");
     pair.server.write_all(b"done")?;
     is_reset(&mut pair.client);
     assert_eq!((pair.proxy.cuts(), pair.proxy.fault()), (1, Fault::None));
@@ -194,7 +197,7 @@ fn a_cut_lets_the_request_pass_and_loses_its_answer_once() -> Result {
 }
 
 #[test]
-fn a_server_that_is_gone_is_a_reset() -> Result {
+fn stopped_server_causes_a_reset() -> Result {
     let Pair { proxy, listener, .. } = Pair::new()?;
     drop(listener);
     let mut client = connect(&proxy)?;
@@ -203,7 +206,7 @@ fn a_server_that_is_gone_is_a_reset() -> Result {
 }
 
 #[test]
-fn a_url_is_led_through_it() -> Result {
+fn url_of_the_server_is_rewritten_to_the_proxy() -> Result {
     let proxy = Proxy::to(1234)?;
     let url = proxy.url("postgres://postgres@127.0.0.1:1234/postgres")?;
     assert_eq!(url, format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port()));
@@ -211,7 +214,7 @@ fn a_url_is_led_through_it() -> Result {
     Ok(())
 }
 
-/// A new connection goes through.
+/// Checks that a new connection works.
 fn again(pair: &mut Pair) -> Result {
     pair.client = connect(&pair.proxy)?;
     pair.server = pair.listener.accept()?.0;

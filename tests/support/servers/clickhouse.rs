@@ -1,6 +1,5 @@
-//! A private ClickHouse, with the limits of Debian's stock configuration.
-//!
-//! It must never be more generous than a server as it is installed: what it refuses is what is tested.
+//! A private ClickHouse with the limits of Debian's default configuration. The limits must not be more
+//! generous than those of an installed server, because the tests check what it rejects.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -16,7 +15,7 @@ use super::{Missing, environment, installed};
 use crate::Result;
 use crate::wait::block_on;
 
-/// The url of ClickHouse: its user `default`, no database.
+/// Variable with the url of ClickHouse: user `default`, no database.
 pub const CLICKHOUSE_URL: &str = "LOCKGATE_TEST_CLICKHOUSE_URL";
 
 const MISSING: Missing = Missing { program: "clickhouse-server", package: "clickhouse-server" };
@@ -24,20 +23,20 @@ const MISSING: Missing = Missing { program: "clickhouse-server", package: "click
 const CONFIG: &str = include_str!("clickhouse/config.xml");
 const USERS: &str = include_str!("clickhouse/users.xml");
 
-/// ClickHouse that runs 100 queries at once and refuses the next one.
+/// ClickHouse that runs 100 queries at once and rejects further ones.
 #[derive(Debug)]
 pub struct ClickHouse {
     server: Private,
 }
 
 impl ClickHouse {
-    /// Starts one, and returns when it answers.
+    /// Starts a server and returns when it responds.
     ///
     /// # Errors
-    /// When it is not installed or does not start.
+    /// When ClickHouse is not installed or does not start.
     pub fn start() -> Result<Self> {
         let program = program()
-            .context("clickhouse-server is not here; install the Debian package clickhouse-server")?;
+            .context("clickhouse-server is missing; install the Debian package clickhouse-server")?;
         let (folder, port) = (process::folder("clickhouse", None)?, process::free_port()?);
         let config = configure(folder.path(), port)?;
         let launch = Launch {
@@ -53,14 +52,14 @@ impl ClickHouse {
         Ok(Self { server: Private::start(folder, port, launch)? })
     }
 
-    /// Where it is: its user `default`, no database.
+    /// Returns the url: user `default`, no database.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port())
     }
 
-    /// The environment that tells tests where it is; [`shared_clickhouse`] reads it. It is not the setting of a worker:
-    /// a program without that section would refuse to start.
+    /// Returns the environment variable from which [`shared_clickhouse`] reads the address. It is not a
+    /// setting of a worker, because a program without that section would refuse to start.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![(CLICKHOUSE_URL, self.url())]
@@ -81,16 +80,16 @@ impl DerefMut for ClickHouse {
     }
 }
 
-/// The server around this process, else one for this process, that many tests use at the same time: each makes a
-/// database of its own. A test that fills or kills the server starts one of its own. `None` where it is not installed:
-/// the test is skipped, and says so.
+/// Returns the url of the server that the environment names, or of one server for this process. Many tests
+/// use it at the same time, each with a database of its own. A test that fills or kills the server starts its
+/// own. Returns `None` if ClickHouse is not installed; the skipped test is reported.
 ///
 /// # Errors
-/// When it does not start, or is not installed where `CI` is set: there a test is never skipped.
+/// When the server does not start, or is not installed although `CI` is set, where no test may be skipped.
 pub fn shared_clickhouse() -> Result<Option<String>> {
     static SHARED: OnceLock<Result<ClickHouse>> = OnceLock::new();
-    if let Some(around) = environment(CLICKHOUSE_URL) {
-        return Ok(Some(around));
+    if let Some(shared) = environment(CLICKHOUSE_URL) {
+        return Ok(Some(shared));
     }
     if !clickhouse_available()? {
         return Ok(None);
@@ -100,27 +99,27 @@ pub fn shared_clickhouse() -> Result<Option<String>> {
     shared.map(|server| Some(server.url())).map_err(|error| anyhow::anyhow!("{error:#}"))
 }
 
-/// Whether a test can have a ClickHouse. `false` has been said aloud.
+/// Returns whether ClickHouse is installed. If not, the skipped test is reported.
 ///
 /// # Errors
-/// When it is not installed where `CI` is set: there a test is never skipped.
+/// When it is not installed although `CI` is set, where no test may be skipped.
 pub fn clickhouse_available() -> Result<bool> {
-    super::said(installed(missing()))
+    super::report(installed(missing()))
 }
 
-/// Makes an empty database on the server of this url, and returns the url of the two.
+/// Creates an empty database on the server with this url. Returns the url with the database.
 ///
 /// # Errors
-/// When the server does not answer, or has one of that name.
+/// When the server does not respond, or has a database with this name.
 pub fn create_clickhouse_database(server: &str, name: &str) -> Result<String> {
     ask_clickhouse(server, &format!("CREATE DATABASE {name}"))?;
     Ok(format!("{server}/{name}"))
 }
 
-/// What a server answers to a statement, asked without any of the code under test.
+/// Sends a statement to the server without using the code under test. Returns the response.
 ///
 /// # Errors
-/// When it does not answer, or with an error: then with its words.
+/// When the server does not respond, or responds with an error. The error has the response.
 pub fn ask_clickhouse(server: &str, statement: &str) -> Result<String> {
     static TLS: Once = Once::new();
     TLS.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
@@ -133,7 +132,7 @@ pub fn ask_clickhouse(server: &str, statement: &str) -> Result<String> {
     })
 }
 
-/// What is missing on this machine.
+/// Returns ClickHouse's program if it is missing.
 pub(super) fn missing() -> Vec<Missing> {
     program().is_none().then_some(MISSING).into_iter().collect()
 }
@@ -142,7 +141,7 @@ fn program() -> Option<PathBuf> {
     process::find("clickhouse-server", &[PathBuf::from("/usr/sbin")])
 }
 
-/// Writes its configuration, and returns where the file is.
+/// Writes the configuration and returns the path of its file.
 fn configure(folder: &Path, port: u16) -> Result<PathBuf> {
     let tcp = std::iter::repeat_with(process::free_port).find(|other| !matches!(other, Ok(p) if *p == port));
     let values = [

@@ -1,4 +1,4 @@
-//! A private PostgreSQL, as durable as a real one.
+//! A private PostgreSQL with default durability.
 
 use std::ops::{Deref, DerefMut};
 use std::os::unix::process::CommandExt;
@@ -13,22 +13,22 @@ use super::process::{self, Launch, Private, User};
 use crate::Result;
 use crate::wait::block_on;
 
-/// Enough for the pools of all tests that run at the same time.
+/// Enough connections for the pools of all tests that run at the same time.
 const CONNECTIONS: u32 = 400;
 
-/// PostgreSQL with its settings of durability untouched.
+/// PostgreSQL with unchanged durability settings.
 #[derive(Debug)]
 pub struct Postgres {
     server: Private,
 }
 
 impl Postgres {
-    /// Makes a cluster and starts it, and returns when it answers.
+    /// Initializes a cluster, starts the server and returns when it responds.
     ///
     /// # Errors
-    /// When it is not installed or does not start.
+    /// When PostgreSQL is not installed or does not start.
     pub fn start() -> Result<Self> {
-        let program = program().context("postgres is not here; install the Debian package postgresql")?;
+        let program = program().context("postgres is missing; install the Debian package postgresql")?;
         let user = user()?;
         let (folder, port) = (process::folder("postgres", user)?, process::free_port()?);
         let data = folder.path().join("data");
@@ -47,25 +47,25 @@ impl Postgres {
             args,
             environment: Vec::new(),
             user,
-            // On TERM it would wait for its clients.
+            // On TERM the server would wait for its clients.
             stop: Signal::INT,
-            // Killed, it would leave a segment of shared memory behind.
+            // SIGKILL would leave a shared memory segment behind.
             abort: Some(Signal::QUIT),
             ready: answers,
         };
         Ok(Self { server: Private::start(folder, port, launch)? })
     }
 
-    /// Where it is: its superuser, database `postgres`.
+    /// Returns the url: superuser, database `postgres`.
     #[must_use]
     pub fn url(&self) -> String {
         url(self.port())
     }
 
-    /// Makes an empty database, and returns its url.
+    /// Creates an empty database and returns its url.
     ///
     /// # Errors
-    /// When the server does not answer, or has one of that name.
+    /// When the server does not respond, or has a database with this name.
     pub fn database(&self, name: &str) -> Result<String> {
         create_database(&self.url(), name)
     }
@@ -85,33 +85,36 @@ impl DerefMut for Postgres {
     }
 }
 
-/// The newest of Debian's, else what is on `PATH`.
+/// Finds the newest version that Debian has installed, or the one on `PATH`.
 pub(super) fn program() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut places: Vec<(u32, PathBuf)> = versions
+    let mut folders: Vec<(u32, PathBuf)> = versions
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
         .collect();
-    places.sort_by(|one, other| other.cmp(one));
-    let places: Vec<PathBuf> = places.into_iter().map(|(_, folder)| folder).collect();
-    // On PATH it may be a link; its tools are beside the program itself.
-    process::find("postgres", &places)?.canonicalize().ok()
+    folders.sort_by(|one, other| other.cmp(one));
+    let folders: Vec<PathBuf> = folders.into_iter().map(|(_, folder)| folder).collect();
+    // The file on PATH may be a link. The tools are in the folder of the program itself.
+    process::find("postgres", &folders)?.canonicalize().ok()
 }
 
-/// Makes an empty database on the server of this url, and returns its url.
+/// Creates an empty database on the server with this url, and returns its url.
 pub(super) fn create_database(server: &str, name: &str) -> Result<String> {
     administer(server, name, "CREATE DATABASE", "")?;
-    let place = server.rsplit_once('/').context("a url without a database")?.0;
-    Ok(format!("{place}/{name}"))
+    let address = server.rsplit_once('/').context("a url without a database")?.0;
+    Ok(format!("{address}/{name}"))
 }
 
-/// Drops a database on the server of this url.
+/// Drops a database on the server with this url.
 pub(super) fn drop_database(server: &str, name: &str) -> Result {
     administer(server, name, "DROP DATABASE IF EXISTS", "WITH (FORCE)")
 }
 
 fn administer(server: &str, name: &str, verb: &str, how: &str) -> Result {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    anyhow::ensure!(!name.is_empty() && name.chars().all(plain), "{name:?} is no plain name of a database");
+    anyhow::ensure!(
+        !name.is_empty() && name.chars().all(plain),
+        "{name:?} is not a plain name of a database"
+    );
     let statement = sqlx::AssertSqlSafe(format!("{verb} \"{name}\" {how}"));
     block_on(async {
         let mut connection = PgConnection::connect(server).await?;
@@ -125,7 +128,7 @@ fn url(port: u16) -> String {
     format!("postgres://postgres@127.0.0.1:{port}/postgres")
 }
 
-/// It refuses to run as root, and has a user of its own for that on Debian.
+/// Returns the user `postgres` if this process runs as root, because PostgreSQL refuses to run as root.
 fn user() -> Result<Option<User>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -140,20 +143,20 @@ fn user() -> Result<Option<User>> {
 
 fn initialize(initdb: &Path, data: &Path, user: Option<User>) -> Result {
     let mut command = Command::new(initdb);
-    // Only its first files are not waited for: the server itself syncs whatever it commits.
+    // Only the files of initdb are not synced. The server syncs what it commits.
     command.args(["--no-sync", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "-D"]);
     command.arg(data).stdin(Stdio::null()).current_dir("/");
     if let Some(User { uid, gid }) = user {
         command.uid(uid).gid(gid);
     }
     let output = command.output().with_context(|| format!("running {}", initdb.display()))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "initdb ended with {}: {said}", output.status);
+    let output_text = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "initdb ended with {}: {output_text}", output.status);
     Ok(())
 }
 
 fn answers(port: u16) -> Result<bool> {
-    // Cheap first: a refused connection needs no runtime.
+    // Cheap check first: a refused connection needs no runtime.
     drop(process::connect(port)?);
     block_on(async {
         let mut connection =

@@ -1,6 +1,7 @@
-//! One private server process and what it started: found, started, killed, frozen, ended.
-//!
-//! Never a signal to a process that is not this one or below it.
+//! One private server process and its children: start, kill, freeze and stop. Only the process and its
+//! descendants are signalled.
+
+mod descendants;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::chown;
@@ -15,50 +16,51 @@ use tempfile::TempDir;
 
 use crate::Result;
 use crate::wait::eventually;
+use descendants::{below, has_ended};
 
-/// A broker on a busy machine takes 8 s for its first start.
+/// Start timeout. A broker on a busy machine takes 8 s for its first start.
 const STARTS: Duration = Duration::from_secs(90);
 const ENDS: Duration = Duration::from_secs(30);
 const ABORTS: Duration = Duration::from_secs(5);
-/// A server that takes this long for one byte is not ready.
+/// Timeout of one read in a readiness check.
 pub(super) const ANSWERS: Duration = Duration::from_secs(2);
 
-/// Below what the kernel gives to outgoing connections, so that a port is still free when its server starts again.
+/// Below the kernel's range for outgoing connections, so that a port is still free when its server restarts.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
 
-/// How a server is started, again and again the same.
+/// How a server is started, the same at every restart.
 #[derive(Debug)]
 pub(super) struct Launch {
-    /// What it is called in errors.
+    /// Name in errors.
     pub(super) name: &'static str,
     pub(super) program: PathBuf,
     pub(super) args: Vec<String>,
-    /// All that it sees of the environment, beside `PATH`.
+    /// The environment of the server, in addition to `PATH`.
     pub(super) environment: Vec<(&'static str, String)>,
-    /// Whom it runs as, when that is not us.
+    /// User to run as; `None` runs as the current user.
     pub(super) user: Option<User>,
-    /// What ends it in good order, without waiting for its clients.
+    /// Signal that stops the server cleanly without waiting for its clients.
     pub(super) stop: Signal,
-    /// What ends it at once, when killing it would leave something behind.
+    /// Signal that ends the server at once, if SIGKILL would leave something behind.
     pub(super) abort: Option<Signal>,
-    /// Whether it answers on its port.
+    /// Returns whether the server responds on its port.
     pub(super) ready: fn(u16) -> Result<bool>,
 }
 
-/// A user and its group, by their numbers.
+/// A user and its group, by their ids.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct User {
     pub(super) uid: u32,
     pub(super) gid: u32,
 }
 
-/// A server of our own, on a port of its own, in a folder of its own; both are kept when it starts again.
+/// A private server with its own port and folder. Both are kept across restarts.
 #[derive(Debug)]
 pub struct Private {
     launch: Launch,
     port: u16,
     running: Option<Guarded>,
-    // The last field: it goes after the process that works in it.
+    // Declared last, so that the folder is removed after the process that uses it.
     folder: TempDir,
 }
 
@@ -69,28 +71,28 @@ impl Private {
         Ok(server)
     }
 
-    /// The port that it listens on, on the loopback.
+    /// Returns the port on the loopback.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its folder.
+    /// Returns the folder of the server.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// What it has logged.
+    /// Returns the server's log.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// Starts it again on the same port and folder, and returns when it answers. When it still runs, it is stopped.
+    /// Stops the server if it runs, starts it on the same port and folder, and returns when it responds.
     ///
     /// # Errors
-    /// When it does not come up: the error has the end of its log.
+    /// When the server does not start. The error has the end of its log.
     pub fn restart(&mut self) -> Result {
         self.stop()?;
         let name = self.launch.name;
@@ -115,10 +117,10 @@ impl Private {
         ready.with_context(|| format!("its log ends with:\n{}", tail(&self.log())))
     }
 
-    /// Ends it in good order and waits for that. Nothing when it does not run.
+    /// Stops the server cleanly and waits for its end. Does nothing if it does not run.
     ///
     /// # Errors
-    /// When it does not end in time.
+    /// When the server does not stop in time.
     pub fn stop(&mut self) -> Result {
         let Some(mut running) = self.running.take() else { return Ok(()) };
         running.signal_tree(Signal::CONT);
@@ -127,38 +129,38 @@ impl Private {
         Ok(())
     }
 
-    /// Kills it and all that it started, as a crash of its machine would, and waits until it is gone.
+    /// Kills the server and its descendants, as a crash of the machine would, and waits for their end.
     pub fn kill(&mut self) {
         self.running = None;
     }
 
-    /// Stops the clock for it: it and all that it started stand still, connections stay open and silent.
+    /// Freezes the server and its descendants. Their connections stay open and silent.
     ///
     /// # Errors
-    /// When it does not run.
+    /// When the server does not run.
     pub fn freeze(&self) -> Result {
-        let running = self.running.as_ref().context("it does not run")?;
+        let running = self.running.as_ref().context("the server does not run")?;
         running.signal_tree(Signal::STOP);
         Ok(())
     }
 
-    /// Lets it go on after [`Self::freeze`].
+    /// Continues the server after [`Self::freeze`].
     ///
     /// # Errors
-    /// When it does not run.
+    /// When the server does not run.
     pub fn thaw(&self) -> Result {
-        let running = self.running.as_ref().context("it does not run")?;
+        let running = self.running.as_ref().context("the server does not run")?;
         running.signal_tree(Signal::CONT);
         Ok(())
     }
 
-    /// Its process id, while it runs.
+    /// Returns the process id; `None` if the server does not run.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.running.as_ref().map(|running| running.child.id())
     }
 
-    /// Sets a variable of its environment, from its next start on.
+    /// Sets an environment variable from the next start on.
     pub fn set_environment(&mut self, name: &'static str, value: &str) {
         self.launch.environment.retain(|(known, _)| *known != name);
         self.launch.environment.push((name, value.to_owned()));
@@ -179,12 +181,12 @@ impl Drop for Private {
     }
 }
 
-/// A process that ends with its owner, whatever ends the owner: dropped, or killed itself.
+/// A process that ends with its owner, even if the owner is killed.
 #[derive(Debug)]
 pub(super) struct Guarded {
     child: Child,
-    /// A shell that waits for the end of its input, which is the end of us, and then kills the child and removes the
-    /// folder. It is ended first, so that it never signals a number that has been given to somebody else.
+    /// A shell that reads until the end of its input, which is the end of this process, then kills the child
+    /// and removes the folder. On drop the shell is ended first, so that it cannot signal a reused pid.
     guard: Child,
 }
 
@@ -192,7 +194,8 @@ const GUARD: &str =
     "trap '' INT TERM HUP; read -r _; kill -9 $1 $(cat /proc/$1/task/*/children); rm -rf \"$2\"";
 
 impl Guarded {
-    /// Starts it in a process group of its own: a Ctrl-C in the terminal is for the tests, not for their servers.
+    /// Starts the process in its own process group, so that Ctrl-C in a terminal reaches the tests and not
+    /// their servers.
     pub(super) fn spawn(command: &mut Command, folder: Option<&Path>) -> Result<Self> {
         let mut child = command.process_group(0).spawn()?;
         let mut guard = Command::new("sh");
@@ -203,7 +206,7 @@ impl Guarded {
             Err(error) => {
                 child.kill()?;
                 child.wait()?;
-                Err(error).context("starting a guard for it")
+                Err(error).context("starting the guard of a process")
             }
         }
     }
@@ -216,7 +219,8 @@ impl Guarded {
         Ok(kill_process(pid(self.child.id())?, signal)?)
     }
 
-    /// The process first: it starts no others while they are looked for. One that is gone already is no error.
+    /// Signals the process first, so that it starts no children while they are listed. Processes that have
+    /// ended are ignored.
     fn signal_tree(&self, signal: Signal) {
         drop(self.signal(signal));
         for child in below(self.child.id()) {
@@ -230,16 +234,16 @@ impl Drop for Guarded {
         drop(self.guard.kill());
         drop(self.guard.wait());
         if matches!(self.child.try_wait(), Ok(None)) {
-            // Stopped first, so that its children are known before they are orphans.
+            // Stopped first, so that its children are listed before they are reparented.
             self.signal_tree(Signal::STOP);
             let children = below(self.child.id());
             drop(self.child.kill());
             for child in &children {
                 drop(pid(*child).and_then(|pid| Ok(kill_process(pid, Signal::KILL)?)));
             }
-            // Whoever starts the server again would find its shared memory still in use.
-            let gone = || Ok(children.iter().all(|child| is_gone(*child)).then_some(()));
-            drop(eventually("its children are gone", ABORTS, gone));
+            // The shared memory must be unused before a restart.
+            let ended = || Ok(children.iter().all(|child| has_ended(*child)).then_some(()));
+            drop(eventually("the children have ended", ABORTS, ended));
         }
         drop(self.child.wait());
     }
@@ -249,45 +253,20 @@ fn pid(id: u32) -> Result<Pid> {
     i32::try_from(id).ok().and_then(Pid::from_raw).context("no pid")
 }
 
-/// All processes below this one.
-fn below(root: u32) -> Vec<u32> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let parents: Vec<(u32, u32)> = ids.filter_map(|id| Some((id, stat(id, 1)?.parse().ok()?))).collect();
-    let mut found = vec![root];
-    let mut looked_at = 0;
-    while let Some(&parent) = found.get(looked_at) {
-        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id));
-        looked_at += 1;
-    }
-    found.split_off(1)
-}
-
-/// Or dead and not yet asked for by its parent.
-fn is_gone(id: u32) -> bool {
-    stat(id, 0).is_none_or(|state| state == "Z")
-}
-
-/// What the system knows of a process, after its name in brackets, which may hold anything: its state, its parent, ..
-fn stat(id: u32, place: usize) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(place).map(str::to_owned)
-}
-
-/// A port that nobody listens on.
+/// Returns a port that nobody listens on.
 pub(super) fn free_port() -> Result<u16> {
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     std::iter::repeat_with(|| fastrand::u16(PORTS)).take(100).find(free).context("no port is free")
 }
 
-/// A connection to a port of the loopback that does not wait for long.
+/// Connects to a port of the loopback with a short timeout.
 pub(super) fn connect(port: u16) -> Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWERS)?;
     stream.set_read_timeout(Some(ANSWERS))?;
     Ok(stream)
 }
 
-/// A new folder, for this user alone when one is named.
+/// Creates a folder, owned by this user if one is given.
 pub(super) fn folder(name: &str, user: Option<User>) -> Result<TempDir> {
     let folder = tempfile::Builder::new().prefix(&format!("lockgate-{name}-")).tempdir()?;
     if let Some(User { uid, gid }) = user {
@@ -296,12 +275,12 @@ pub(super) fn folder(name: &str, user: Option<User>) -> Result<TempDir> {
     Ok(folder)
 }
 
-/// The program at one of these places, or on `PATH`.
-pub(super) fn find(program: &str, places: &[PathBuf]) -> Option<PathBuf> {
+/// Returns the program in one of these folders, or on `PATH`.
+pub(super) fn find(program: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|folder| folder.join(program));
-    let at_places = places.iter().map(|folder| folder.join(program));
-    at_places.chain(on_path).find(|file| file.is_file())
+    let in_folders = folders.iter().map(|folder| folder.join(program));
+    in_folders.chain(on_path).find(|file| file.is_file())
 }
 
 fn tail(log: &str) -> String {

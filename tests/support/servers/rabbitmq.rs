@@ -1,4 +1,4 @@
-//! A private RabbitMQ: one node that knows no other, with a port mapper of its own.
+//! A private RabbitMQ: a single node with its own port mapper.
 
 use std::io::{Read, Write};
 use std::ops::{Deref, DerefMut};
@@ -14,38 +14,39 @@ use crate::Result;
 use crate::wait::eventually;
 
 const FOLDERS: [&str; 2] = ["/usr/lib/rabbitmq/bin", "/usr/local/opt/rabbitmq/sbin"];
-/// The loopback alone, also for the talk between the node and its tools.
+/// Restricts Erlang distribution, between the node and its tools, to the loopback.
 const ERLANG_ON_LOOPBACK: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
 
 /// One RabbitMQ node without plugins.
 #[derive(Debug)]
 pub struct RabbitMq {
-    // First: the node goes before the mapper that it is known to.
+    // Declared first, so that the node ends before its port mapper.
     server: Private,
     _mapper: Guarded,
 }
 
 impl RabbitMq {
-    /// Starts one, and returns when it answers.
+    /// Starts a node and returns when it responds.
     ///
     /// # Errors
-    /// When it is not installed or does not start.
+    /// When RabbitMQ is not installed or does not start.
     pub fn start() -> Result<Self> {
         Self::start_with("")
     }
 
-    /// Starts one with these lines more in its config, such as `consumer_timeout = 5000`.
+    /// Starts a node with additional config lines, such as `consumer_timeout = 5000`.
     ///
     /// # Errors
-    /// When it is not installed or does not start.
+    /// When RabbitMQ is not installed or does not start.
     pub fn start_with(config: &str) -> Result<Self> {
         let program =
-            program().context("rabbitmq-server is not here; install the Debian package rabbitmq-server")?;
+            program().context("rabbitmq-server is missing; install the Debian package rabbitmq-server")?;
         let folder = process::folder("rabbitmq", None)?;
         let (port, talk, map) = (process::free_port()?, process::free_port()?, process::free_port()?);
         let mapper = mapper(map)?;
         let path = |name: &str| folder.path().join(name).display().to_string();
-        // A dead peer is told from a slow one within seconds: there is no other node that it could be wrong about.
+        // A dead peer is detected within seconds. There is no other node, so a wrong detection cannot do
+        // harm.
         let base = format!("listeners.tcp.1 = 127.0.0.1:{port}\nnet_ticktime = 5\n");
         std::fs::write(path("rabbitmq.conf"), base + config)?;
         std::fs::write(path("enabled_plugins"), "[].\n")?;
@@ -55,7 +56,7 @@ impl RabbitMq {
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
             ("ERL_EPMD_PORT", map.to_string()),
             ("RABBITMQ_NODENAME", format!("lockgate{port}@localhost")),
-            // Nothing of what the machine's own broker is told.
+            // Ignores the configuration of the machine's own broker.
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
             ("RABBITMQ_CTL_ERL_ARGS", ERLANG_ON_LOOPBACK.to_owned()),
         ];
@@ -68,7 +69,8 @@ impl RabbitMq {
             ("RABBITMQ_PID_FILE", path("pid")),
             ("RABBITMQ_DIST_PORT", talk.to_string()),
             ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERLANG_ON_LOOPBACK.to_owned()),
-            // The start script becomes the server, instead of a parent that passes some signals on.
+            // Makes the start script exec the server, instead of staying its parent and forwarding only some
+            // signals.
             ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
         ]);
         script(&folder.path().join("rabbitmqctl"), &program.with_file_name("rabbitmqctl"), &talk_to_it)?;
@@ -85,39 +87,39 @@ impl RabbitMq {
         Ok(Self { server: Private::start(folder, port, launch)?, _mapper: mapper })
     }
 
-    /// Where it is: its guest, vhost `/`.
+    /// Returns the url: user `guest`, vhost `/`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port())
     }
 
-    /// What the node itself has logged.
+    /// Returns the log of the node.
     ///
     /// # Errors
-    /// When it has no log.
+    /// When there is no log.
     pub fn node_log(&self) -> Result<String> {
         let name = format!("lockgate{}@localhost.log", self.port());
         Ok(std::fs::read_to_string(self.folder().join("log").join(name))?)
     }
 
-    /// A script that runs `rabbitmqctl` against this node.
+    /// Returns the path of a script that runs `rabbitmqctl` for this node.
     #[must_use]
     pub fn rabbitmqctl_path(&self) -> PathBuf {
         self.folder().join("rabbitmqctl")
     }
 
-    /// Runs `rabbitmqctl` against this node, and returns what it printed.
+    /// Runs `rabbitmqctl` for this node and returns its output.
     ///
     /// # Errors
-    /// When it fails, with what it said.
+    /// When it fails. The error has its output.
     pub fn rabbitmqctl(&self, args: &[&str]) -> Result<String> {
         run(&self.rabbitmqctl_path(), args)
     }
 
-    /// Makes an empty vhost, and returns its url.
+    /// Creates an empty vhost and returns its url.
     ///
     /// # Errors
-    /// When the node does not answer.
+    /// When the node does not respond.
     pub fn vhost(&self, name: &str) -> Result<String> {
         add_vhost(&self.rabbitmqctl_path(), &self.url(), name)
     }
@@ -137,8 +139,8 @@ impl DerefMut for RabbitMq {
     }
 }
 
-/// Not the script of the same name in `sbin`: as root that one changes the user, who cannot read our folder, and as
-/// anybody else it refuses to run.
+/// Finds the server. The script of the same name in `sbin` is not used: as root it changes to a user who
+/// cannot read our folder, and as any other user it refuses to run.
 pub(super) fn program() -> Option<PathBuf> {
     let folders: Vec<PathBuf> = FOLDERS.iter().map(PathBuf::from).collect();
     epmd().and(process::find("rabbitmq-server", &folders))
@@ -146,11 +148,11 @@ pub(super) fn program() -> Option<PathBuf> {
 
 pub(super) fn add_vhost(rabbitmqctl: &Path, server: &str, name: &str) -> Result<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    anyhow::ensure!(!name.is_empty() && name.chars().all(plain), "{name:?} is no plain name of a vhost");
+    anyhow::ensure!(!name.is_empty() && name.chars().all(plain), "{name:?} is not a plain name of a vhost");
     run(rabbitmqctl, &["add_vhost", name])?;
     run(rabbitmqctl, &["set_permissions", "-p", name, "guest", ".*", ".*", ".*"])?;
-    let place = server.rsplit_once('/').context("a url without a vhost")?.0;
-    Ok(format!("{place}/{name}"))
+    let address = server.rsplit_once('/').context("a url without a vhost")?.0;
+    Ok(format!("{address}/{name}"))
 }
 
 pub(super) fn run(rabbitmqctl: &Path, args: &[&str]) -> Result<String> {
@@ -160,10 +162,10 @@ pub(super) fn run(rabbitmqctl: &Path, args: &[&str]) -> Result<String> {
     Ok(out.into_owned())
 }
 
-/// Erlang would start one for the whole machine and leave it behind.
+/// Starts a port mapper. Without it, Erlang would start one for the whole machine and leave it running.
 fn mapper(port: u16) -> Result<Guarded> {
     let mut command =
-        Command::new(epmd().context("epmd is not here; install the Debian package erlang-base")?);
+        Command::new(epmd().context("epmd is missing; install the Debian package erlang-base")?);
     command.args(["-address", "127.0.0.1", "-port", &port.to_string()]).current_dir("/").env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut mapper = Guarded::spawn(&mut command, None).context("starting epmd")?;
@@ -178,7 +180,7 @@ fn epmd() -> Option<PathBuf> {
     process::find("epmd", &[PathBuf::from("/usr/lib/erlang/bin")])
 }
 
-/// Everything that follows is said by this node's own tool, whoever calls it.
+/// Writes a script that runs `rabbitmqctl` in the environment of this node.
 fn script(path: &Path, rabbitmqctl: &Path, environment: &[(&str, String)]) -> Result {
     use std::fmt::Write as _;
     use std::os::unix::fs::PermissionsExt;
@@ -192,7 +194,7 @@ fn script(path: &Path, rabbitmqctl: &Path, environment: &[(&str, String)]) -> Re
     Ok(())
 }
 
-/// A client greets, the server answers with the first frame of its own.
+/// Sends the protocol header and expects the first frame of the server.
 fn answers(port: u16) -> Result<bool> {
     let mut stream = process::connect(port)?;
     stream.write_all(b"AMQP\x00\x00\x09\x01")?;

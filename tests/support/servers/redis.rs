@@ -10,28 +10,28 @@ use rustix::process::Signal;
 use super::process::{self, Launch, Private};
 use crate::Result;
 
-/// Redis with an append-only file and without eviction, as it should run for slots.
+/// Redis with an append-only file and without eviction, as recommended for slots.
 #[derive(Debug)]
 pub struct Redis {
     server: Private,
 }
 
 impl Redis {
-    /// Starts one, and returns when it answers.
+    /// Starts a server and returns when it responds.
     ///
     /// # Errors
-    /// When it is not installed or does not start.
+    /// When Redis is not installed or does not start.
     pub fn start() -> Result<Self> {
         Self::start_with(&[])
     }
 
-    /// Starts one with these settings more, such as `("enable-debug-command", "local")`.
+    /// Starts a server with additional settings, such as `("enable-debug-command", "local")`.
     ///
     /// # Errors
-    /// When it is not installed or does not start.
+    /// When Redis is not installed or does not start.
     pub fn start_with(more: &[(&str, &str)]) -> Result<Self> {
         let program =
-            program().context("redis-server is not here; install the Debian package redis-server")?;
+            program().context("redis-server is missing; install the Debian package redis-server")?;
         let (folder, port) = (process::folder("redis", None)?, process::free_port()?);
         let options = [
             ("bind", "127.0.0.1"),
@@ -58,16 +58,16 @@ impl Redis {
         Ok(Self { server: Private::start(folder, port, launch)? })
     }
 
-    /// Where it is: database 0.
+    /// Returns the url, database 0.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port())
     }
 
-    /// Starts it again without anything that it held, as one without a disk does.
+    /// Restarts the server without its data, like a server without a disk.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When the server does not start.
     pub fn restart_empty(&mut self) -> Result {
         self.server.stop()?;
         let held = self.folder().join("appendonlydir");
@@ -96,7 +96,7 @@ pub(super) fn program() -> Option<PathBuf> {
     process::find("redis-server", &[])
 }
 
-/// Not while it still reads its file: then it answers with `-LOADING`.
+/// While Redis loads its file, it responds with `-LOADING` and is not ready.
 fn answers(port: u16) -> Result<bool> {
     let mut stream = process::connect(port)?;
     stream.write_all(b"PING\r\n")?;

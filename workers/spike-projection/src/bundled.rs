@@ -1,5 +1,5 @@
-//! The real hourly usage that comes with the program: see `data/usage/README.md` for its origin and licence. Counts
-//! are handed out as they were counted, never invented, scaled or smoothed.
+//! The real hourly usage that is bundled with the program. `data/usage/README.md` names its origin and
+//! licence. The counts are the original ones: nothing is invented, scaled or smoothed.
 
 use std::collections::BTreeMap;
 
@@ -10,63 +10,63 @@ use crate::hour::Hour;
 const USAGE: &str = include_str!("../data/usage/hourly_usage.csv");
 const ANOMALIES: &str = include_str!("../data/usage/anomaly_windows.json");
 
-/// One real series, without a gap.
+/// One real series of consecutive hours, without gaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
-    /// Its name, such as `tweets-aapl`.
+    /// Name, such as `tweets-aapl`.
     pub name: String,
-    /// Its first hour.
+    /// First hour of the series.
     pub first: Hour,
-    /// What was counted, hour by hour.
+    /// Count of each hour, in order.
     pub counts: Vec<u64>,
-    /// Labelled windows of anomalies, from the first hour touched to before the second.
+    /// Labelled anomalies, as ranges from the first affected hour up to, but not including, the second hour.
     pub anomalies: Vec<(Hour, Hour)>,
 }
 
 impl Series {
-    /// How many hours it has.
+    /// Returns the number of hours.
     #[must_use]
     pub fn len(&self) -> usize {
         self.counts.len()
     }
 
-    /// Whether it has none.
+    /// Returns whether the series has no hours.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
 
-    /// The hour at this place.
+    /// Returns the hour at this index.
     #[must_use]
-    pub fn hour(&self, place: usize) -> Hour {
-        self.first.plus(i64::try_from(place).unwrap_or(i64::MAX))
+    pub fn hour(&self, index: usize) -> Hour {
+        self.first.plus(i64::try_from(index).unwrap_or(i64::MAX))
     }
 
-    /// Whether the hour is in a labelled window.
+    /// Returns whether the hour lies in a labelled anomaly.
     #[must_use]
     pub fn is_labelled(&self, hour: Hour) -> bool {
         self.anomalies.iter().any(|(from, to)| (*from..*to).contains(&hour))
     }
 }
 
-/// Why the bundled series cannot be read: the program was built with files that are damaged.
+/// The bundled series cannot be parsed, because the program was built with damaged files.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the bundled usage: {0}")]
 pub struct Damaged(String);
 
-/// All bundled series, by name.
+/// Returns all bundled series, sorted by name.
 ///
 /// # Errors
-/// When the bundled files are damaged.
+/// When a bundled file is damaged.
 pub fn series() -> Result<Vec<Series>, Damaged> {
     let mut all: BTreeMap<String, Series> = BTreeMap::new();
-    for (place, row) in csv::Reader::from_reader(USAGE.as_bytes()).into_deserialize().enumerate() {
+    for (index, row) in csv::Reader::from_reader(USAGE.as_bytes()).into_deserialize().enumerate() {
         let (name, hour, count): (String, String, u64) = row.map_err(|e| Damaged(e.to_string()))?;
-        let hour: Hour = hour.parse().map_err(|e| Damaged(format!("row {place}: {e}")))?;
+        let hour: Hour = hour.parse().map_err(|e| Damaged(format!("row {index}: {e}")))?;
         let empty = || Series { name: name.clone(), first: hour, counts: Vec::new(), anomalies: Vec::new() };
         let series = all.entry(name.clone()).or_insert_with(empty);
         if series.hour(series.len()) != hour {
-            return Err(Damaged(format!("row {place}: {name} has a gap before {hour}")));
+            return Err(Damaged(format!("row {index}: {name} has a gap before {hour}")));
         }
         series.counts.push(count);
     }
@@ -90,7 +90,7 @@ fn anomalies() -> Result<BTreeMap<String, Windows>, Damaged> {
     files.into_iter().map(named).collect()
 }
 
-/// The name of a series by that of the original file.
+/// Returns the name of the series that was read from this original file.
 fn series_of(file: &str) -> String {
     file.trim_end_matches(".csv").replace("Twitter_volume_", "tweets-").replace('_', "-").to_lowercase()
 }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_seven_series_without_a_gap_each_with_its_labels() {
+    fn seven_series_are_bundled_without_gaps_and_with_their_labels() {
         let all = series().unwrap();
         let names: Vec<_> = all.iter().map(|series| series.name.as_str()).collect();
         assert_eq!(

@@ -1,11 +1,11 @@
-//! What kind of data is counted. The numbers are stored: never change one.
+//! The kinds of usage that are counted. Their numbers are stored in databases and must not change.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A data category.
+/// A data category of usage.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -14,17 +14,17 @@ pub enum Category {
     /// Error events. The default where a file names no category.
     #[default]
     Errors,
-    /// Transactions.
+    /// Transactions (performance events).
     Transactions,
-    /// Attachments, in bytes.
+    /// Attachments, counted in bytes.
     Attachments,
 }
 
 impl Category {
-    /// All of them.
+    /// All categories, in the order of their numbers.
     pub const ALL: [Self; 3] = [Self::Errors, Self::Transactions, Self::Attachments];
 
-    /// The name in files, on the wire and in the config.
+    /// Returns the name used in files, over HTTP and in the config.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl Category {
         }
     }
 
-    /// The number in the database.
+    /// Returns the number stored in the database.
     #[must_use]
     pub fn number(self) -> i64 {
         match self {
@@ -44,7 +44,7 @@ impl Category {
         }
     }
 
-    /// The category of this number.
+    /// Returns the category with this database number.
     #[must_use]
     pub fn numbered(number: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|category| category.number() == number)
@@ -57,9 +57,9 @@ impl fmt::Display for Category {
     }
 }
 
-/// A text that names no category.
+/// The text names no category.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a category; one of errors, transactions, attachments")]
+#[error("{0:?} is not a category; use errors, transactions or attachments")]
 pub struct UnknownCategory(pub String);
 
 impl std::str::FromStr for Category {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_category_reads_back_by_name_and_by_number() {
+    fn every_category_parses_back_from_its_name_and_number() {
         for category in Category::ALL {
             assert_eq!(category.as_str().parse(), Ok(category));
             assert_eq!(Category::numbered(category.number()), Some(category));

@@ -1,13 +1,12 @@
-//! The program's own commands, besides those that every worker has.
+//! The commands of this program, in addition to those that every Lockgate worker has.
 
-mod gate;
+mod fake_backend;
 mod orgs;
 mod plot;
 mod projections;
-mod stand_in;
 mod usage;
 
+pub use fake_backend::FakeBackend;
 pub use orgs::Orgs;
 pub use projections::Projections;
-pub use stand_in::StandIn;
 pub use usage::Usage;

@@ -1,4 +1,5 @@
-//! The section `[spike_projection]`: its keys, their defaults and bounds. It reads neither file nor environment.
+//! The config section `[spike_projection]`: its keys, defaults and bounds. This module reads neither files
+//! nor the environment.
 
 mod clickhouse;
 
@@ -15,70 +16,72 @@ use crate::projection::{Method, PlanMinimum, Rules};
 
 pub use clickhouse::ClickHouseSettings;
 
-/// The name of the section.
+/// Name of the config section.
 pub const SECTION: &str = "spike_projection";
 
-/// `[spike_projection]`
+/// The section `[spike_projection]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct SpikeSettings {
-    /// How the expected usage is made from the past: `kernel` (the weighted mean of the last week) or `median` (of
-    /// each hour of the week).
+    /// How expected usage is computed from the past: `kernel` (a weighted mean of the last week) or `median`
+    /// (of each hour of the week). Default: `kernel`.
     #[garde(skip)]
     pub method: Method,
-    /// How far it looks back: `168h` or `672h`. Not set: what the method is made for, 168h for `kernel`, 672h for
-    /// `median`.
+    /// How much of the past is used: `168h` or `672h`. Default: what the method is designed for, 168h for
+    /// `kernel` and 672h for `median`.
     #[garde(skip)]
     pub look_back: Option<LookBack>,
-    /// The lowest floor of an hour's limit, by category; attachments in bytes.
+    /// The lowest floor of an hourly limit, by category. Attachments are in bytes. Default: 500 errors, 1000
+    /// transactions, 1000000 bytes of attachments.
     #[garde(skip)]
     pub plan_minimum: PlanMinimum,
-    /// Among at most so many projects a quota is thought to be shared.
+    /// A quota is divided among at most this many projects to compute the floor of each. Default: 5.
     #[garde(custom(between(1, 1_000)))]
     pub sharing_projects: u32,
-    /// The pool whose slots the queries take.
+    /// The pool whose slots the queries hold. Default: `clickhouse`.
     #[garde(length(min = 1, max = 200))]
     pub pool: String,
-    /// Where usage comes from: `sql` (the table `hourly_usage`), `http` or `clickhouse`.
+    /// The source of usage: `sql` (the table `hourly_usage`), `http` or `clickhouse`. Default: `sql`.
     #[garde(skip)]
     pub source: SourceName,
-    /// The source `http`.
+    /// Settings of the source `http`.
     #[garde(dive, custom(has_web_address))]
     pub http: HttpSettings,
-    /// The source `clickhouse`.
+    /// Settings of the source `clickhouse`.
     #[garde(dive, custom(clickhouse::fits))]
     pub clickhouse: ClickHouseSettings,
 }
 
-/// `[spike_projection.http]`
+/// The section `[spike_projection.http]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct HttpSettings {
-    /// The backend's address, with user, password or token where it needs them; queries go to its path `/usage`. It is
-    /// shown without its secrets.
+    /// Address of the backend, with user, password or token if it needs them. Queries are sent to its path
+    /// `/usage`. The address is shown without its secrets. Default: `http://127.0.0.1:8123`.
     #[garde(skip)]
     pub url: SecretUrl,
-    /// How long a connection may take.
+    /// Timeout of connecting. Default: 2s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::from_millis(1), Duration::from_secs(300))))]
     pub connect_timeout: Duration,
-    /// How long an answer may take, from its first to its last byte.
+    /// Timeout of a whole request, up to the last byte of the response. Default: 30s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::from_millis(1), Duration::from_secs(300))))]
     pub timeout: Duration,
-    /// The longest time that the backend works on a query whose caller is gone; its slots stay taken for as long.
+    /// The longest time that the backend works on a query whose caller has disconnected. The slots of such a
+    /// query stay draining for this long. Default: 30s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::ZERO, Duration::from_secs(3_600))))]
     pub query_timeout: Duration,
-    /// The largest answer, in bytes.
+    /// The largest accepted response, in bytes. Default: 16777216 (16 MiB).
     #[garde(range(min = 1_024, max = 1_073_741_824))]
     pub max_answer_bytes: usize,
 }
 
-/// How far a projection looks back.
+/// How much of the past a projection uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LookBack {
     /// One week.
@@ -89,21 +92,21 @@ pub enum LookBack {
     FourWeeks,
 }
 
-/// Where usage comes from.
+/// The source of usage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceName {
-    /// The table `hourly_usage` of this database.
+    /// The table `hourly_usage` of the engine's database.
     #[default]
     Sql,
-    /// A backend that answers over HTTP.
+    /// A backend with an HTTP interface, see `usage/wire.rs`.
     Http,
     /// A ClickHouse server.
     ClickHouse,
 }
 
 impl SpikeSettings {
-    /// How usage is projected.
+    /// Returns the rules by which usage is projected.
     #[must_use]
     pub fn rules(&self) -> Rules {
         let look_back = self.look_back.map_or(self.method.look_back(), |look_back| match look_back {
@@ -118,7 +121,8 @@ impl SpikeSettings {
         }
     }
 
-    /// How many jobs may share an execution: a query for each, or one for all.
+    /// Returns how many jobs may share an execution: the source sends one query for all of them, or one for
+    /// each.
     #[must_use]
     pub fn group(&self) -> u32 {
         match self.source {
@@ -127,7 +131,7 @@ impl SpikeSettings {
         }
     }
 
-    /// How long the backend may go on working for an attempt that is gone.
+    /// Returns how long the backend may continue to work for an attempt that has ended.
     #[must_use]
     pub fn backend_time(&self) -> Duration {
         match self.source {
@@ -165,7 +169,8 @@ impl Default for HttpSettings {
     }
 }
 
-// Not at `url` itself: what is wrong with a secret is shown nowhere.
+// Checked here and not at the field `url`: garde shows the value of a faulty field, and this one may contain
+// a secret.
 fn has_web_address(settings: &HttpSettings, (): &()) -> garde::Result {
     let bad = |why: String| garde::Error::new(format!("url: {why}; give it as \"http://127.0.0.1:8123\""));
     let url = reqwest::Url::parse(settings.url.expose()).map_err(|error| bad(error.to_string()))?;
@@ -181,13 +186,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_keep_their_own_bounds() {
+    fn defaults_are_within_their_bounds() {
         SpikeSettings::default().validate().unwrap();
         assert_eq!(SpikeSettings::default().rules(), Rules::of(Method::Kernel));
     }
 
     #[test]
-    fn the_median_looks_back_four_weeks_unless_told_otherwise() {
+    fn median_looks_back_four_weeks_by_default() {
         let median = SpikeSettings { method: Method::Median, ..SpikeSettings::default() };
         assert_eq!(median.rules().look_back, 672);
         let short = SpikeSettings { look_back: Some(LookBack::Week), ..median };
@@ -195,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_backend_elsewhere_can_outlive_an_attempt() {
+    fn only_a_remote_backend_can_work_longer_than_an_attempt() {
         let mut settings = SpikeSettings::default();
         assert_eq!(settings.backend_time(), Duration::ZERO);
         settings.source = SourceName::Http;
@@ -205,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_none_is_refused_with_the_way_out() {
+    fn invalid_address_is_rejected_with_a_hint() {
         for bad in ["", "localhost", "ftp://x", "127.0.0.1:80"] {
             let url = SecretUrl::from(bad.to_owned());
             let error = has_web_address(&HttpSettings { url, ..HttpSettings::default() }, &()).unwrap_err();

@@ -1,4 +1,4 @@
-//! Full hours in UTC: the grid of all usage and of all projections. Never a part of an hour, never a local time.
+//! Full hours in UTC. All usage and all projections are on this grid.
 
 use std::fmt;
 
@@ -8,55 +8,56 @@ use serde::{Deserialize, Serialize};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// A full hour, by its number since 1970-01-01T00:00Z. In JSON it is its start: `2026-11-22T09:00:00Z`.
+/// A full hour, as its number since 1970-01-01T00:00Z. In JSON it is the start of the hour:
+/// `2026-11-22T09:00:00Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Hour(pub i64);
 
 impl Hour {
-    /// The hour that holds this instant.
+    /// Returns the hour that contains this instant.
     #[must_use]
     pub fn of(instant: Timestamp) -> Self {
         Self(instant.0.div_euclid(HOUR_MS))
     }
 
-    /// When it begins.
+    /// Returns the start of the hour.
     #[must_use]
     pub fn start(self) -> Timestamp {
         Timestamp(self.0.saturating_mul(HOUR_MS))
     }
 
-    /// The hour so many hours later; earlier when negative.
+    /// Returns the hour this many hours later, or earlier if negative.
     #[must_use]
     pub fn plus(self, hours: i64) -> Self {
         Self(self.0.saturating_add(hours))
     }
 
-    /// Hours from `earlier` to here; negative when it is later.
+    /// Returns the hours from `earlier` to this hour; negative if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// The hours from here to before `end`.
+    /// Iterates over the hours from this one up to, but not including, `end`.
     pub fn until(self, end: Self) -> impl DoubleEndedIterator<Item = Self> + Clone {
         (self.0..end.0).map(Self)
     }
 
-    /// Its place in the day, 0 to 23.
+    /// Returns the hour of the day, 0 to 23.
     #[must_use]
     pub fn of_day(self) -> usize {
-        place(self.0, 24)
+        modulo(self.0, 24)
     }
 
-    /// Its place in the week, 0 to 167, counted from a Thursday: 1970 began with one.
+    /// Returns the hour of the week, 0 to 167, starting on Thursday, because 1970 began on a Thursday.
     #[must_use]
     pub fn of_week(self) -> usize {
-        place(self.0, 168)
+        modulo(self.0, 168)
     }
 }
 
-fn place(hour: i64, of: i64) -> usize {
+fn modulo(hour: i64, of: i64) -> usize {
     usize::try_from(hour.rem_euclid(of)).unwrap_or(0)
 }
 
@@ -86,7 +87,7 @@ impl TryFrom<String> for Hour {
     }
 }
 
-/// A text that is no full hour.
+/// The text is not a full hour.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a full hour in UTC, such as 2026-11-22T09:00:00Z or 2026-11-22T09")]
 pub struct NotAnHour(pub String);
@@ -95,14 +96,14 @@ impl std::str::FromStr for Hour {
     type Err = NotAnHour;
 
     fn from_str(text: &str) -> Result<Self, NotAnHour> {
-        let refused = || NotAnHour(text.to_owned());
+        let rejected = || NotAnHour(text.to_owned());
         let instant = match text.len() {
             13 => format!("{text}:00:00Z").parse::<Instant>(),
             17 if text.ends_with('Z') => text.replace('Z', ":00Z").parse(),
             _ => text.parse(),
         };
-        let at = Timestamp(instant.map_err(|_| refused())?.as_millisecond());
-        if at.hour() == at { Ok(Self::of(at)) } else { Err(refused()) }
+        let at = Timestamp(instant.map_err(|_| rejected())?.as_millisecond());
+        if at.hour() == at { Ok(Self::of(at)) } else { Err(rejected()) }
     }
 }
 
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hour_reads_back_as_it_is_written() {
+    fn hour_parses_back_from_its_text() {
         let hour: Hour = "2026-11-22T09:00:00Z".parse().unwrap();
         assert_eq!(hour.to_string(), "2026-11-22T09:00Z");
         for text in ["2026-11-22T09", "2026-11-22T09:00Z", "2026-11-22T10:00:00+01:00"] {
@@ -120,21 +121,21 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_is_its_start_in_json() {
+    fn hour_is_written_as_its_start_in_json() {
         let json = serde_json::to_string(&Hour(480_000)).unwrap();
         assert_eq!(json, "\"2024-10-04T00:00:00Z\"");
         assert_eq!(serde_json::from_str::<Hour>(&json).unwrap(), Hour(480_000));
     }
 
     #[test]
-    fn what_is_no_full_hour_is_refused() {
+    fn text_that_is_not_a_full_hour_is_rejected() {
         for text in ["2026-11-22T09:30:00Z", "2026-11-22", "", "09", "2026-13-01T00", "ünïcödé-text-"] {
             assert_eq!(text.parse::<Hour>(), Err(NotAnHour(text.to_owned())));
         }
     }
 
     #[test]
-    fn the_week_begins_where_1970_did() {
+    fn week_starts_on_thursday() {
         let hour: Hour = "2026-11-19T01".parse().unwrap();
         assert_eq!((hour.of_day(), hour.of_week()), (1, 1), "a Thursday");
         assert_eq!((Hour(-1).of_day(), Hour(-1).of_week()), (23, 167));

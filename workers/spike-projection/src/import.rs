@@ -1,8 +1,8 @@
-//! Files of organizations and of usage, CSV or JSON lines, read record by record.
+//! Import of organizations and usage from CSV files or JSON lines.
 //!
-//! A file is read several times. First every record is checked and nothing is written; then it is imported in transactions of
-//! some thousand records. So a bad record leaves nothing half imported. Importing a file twice changes nothing, so an import
-//! that was interrupted is completed by running it again.
+//! A file is read several times. The first pass checks every record and writes nothing. Later passes import
+//! the file in transactions of some thousand records. So a bad record never leaves a file half imported.
+//! Importing a file twice changes nothing, so an interrupted import is completed by running it again.
 
 mod clickhouse;
 mod encoding;

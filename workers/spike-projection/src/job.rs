@@ -1,5 +1,5 @@
-//! The job: the usage of one organization in, its projections out. It reads as its steps and holds no rule of its own.
-//! Several that are at hand together may share a query.
+//! The job: reads the usage of one organization and stores its projections. This file shows the steps; the
+//! rules are in `projection`. Jobs that are in flight together may share a query.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -20,32 +20,33 @@ use crate::usage::{QueryId, UsageSource};
 mod group;
 mod id;
 
-/// How long one attempt may take.
+/// Deadline of one attempt.
 pub const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Projects the usage of one organization. Any program may send one as a message: `{"organization_id": 7}`.
 ///
-/// A field that is not one of these is refused with its name: a misspelled one would change what is projected.
+/// Unknown fields are rejected with their name, because a misspelled one would change what is projected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectSpikes {
-    /// The organization. In a message it may be a number, and may be named `org_id`.
+    /// Id of the organization. In a message it may be a number, and the field may be called `org_id`.
     #[serde(alias = "org_id", deserialize_with = "id::text")]
     pub organization_id: String,
-    /// The projects to project; none: all of the organization. Each may be a number.
+    /// Ids of the projects to project; `None` means all projects of the organization. Each id may be a
+    /// number.
     #[serde(default, deserialize_with = "id::list", skip_serializing_if = "Option::is_none")]
     pub project_list: Option<Vec<String>>,
-    /// The hour to project from; none: the one in which the job runs.
+    /// The hour to project from; `None` means the hour in which the job runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Hour>,
 }
 
-/// What the job's state has for a job that names no hour: the ledger's clock, the same for all workers of an engine.
+/// The clock of the ledger, for jobs that name no hour. All workers of an engine see the same clock.
 #[derive(Debug, Clone)]
 pub struct LedgerClock(pub Database);
 
 impl LedgerClock {
-    /// The hour that it is now.
+    /// Returns the current hour.
     #[must_use]
     pub fn hour(&self) -> Hour {
         Hour::of(self.0.now())
@@ -53,7 +54,7 @@ impl LedgerClock {
 }
 
 impl ProjectSpikes {
-    /// The job of this organization in the run for this hour.
+    /// Creates the job of this organization in the run for this hour.
     #[must_use]
     pub fn new(organization_id: impl Into<String>, as_of: Timestamp) -> Self {
         Self { organization_id: organization_id.into(), project_list: None, as_of: Some(Hour::of(as_of)) }
@@ -69,17 +70,18 @@ impl Job for ProjectSpikes {
         JobOptions::queue("spikes").pool("clickhouse", 1).max_attempts(3).deadline(DEADLINE).backoff(backoff)
     }
 
-    /// The queries that an attempt left behind on ClickHouse. Other sources cannot end theirs.
+    /// Returns the canceller of orphaned queries on ClickHouse. Other sources cannot cancel queries.
     fn canceller(state: &State) -> Option<Arc<dyn Canceller>> {
         let queries = state.get::<Option<Queries>>().ok()?.clone()?;
         Some(Arc::new(queries))
     }
 
     async fn run(self, ctx: &Context) -> Result<(), Failure> {
-        let asked = self.asked(ctx).await?;
+        let request = self.request(ctx).await?;
         let source = ctx.state::<Arc<dyn UsageSource>>()?;
-        let usage = source.hourly(&asked.organization.id, asked.hours(), &QueryId::in_context(ctx)).await?;
-        asked.answer(&usage, ctx).await
+        let usage =
+            source.hourly(&request.organization.id, request.hours(), &QueryId::in_context(ctx)).await?;
+        request.store(&usage, ctx).await
     }
 
     async fn run_group(group: Vec<(Self, Context)>) -> Vec<Result<(), Failure>> {
@@ -87,17 +89,17 @@ impl Job for ProjectSpikes {
     }
 }
 
-/// What a job asks for.
-struct Asked {
+/// A job with everything that is needed to query and project it.
+struct Request {
     organization: Organization,
-    /// The projects to store; none: all.
+    /// Ids of the projects whose projections are stored; `None` means all.
     projects: Option<Vec<String>>,
     as_of: Hour,
     rules: Rules,
 }
 
 impl ProjectSpikes {
-    async fn asked(&self, ctx: &Context) -> Result<Asked, Failure> {
+    async fn request(&self, ctx: &Context) -> Result<Request, Failure> {
         let Some(organization) = ctx.state::<Organizations>()?.find(&self.organization_id).await? else {
             return Err(Failure::permanent(format!("there is no organization {}", self.organization_id)));
         };
@@ -110,24 +112,25 @@ impl ProjectSpikes {
             return Err(Failure::permanent(text));
         }
         let projects = self.project_list.clone();
-        Ok(Asked { organization, projects, as_of, rules: ctx.state::<Rules>()?.clone() })
+        Ok(Request { organization, projects, as_of, rules: ctx.state::<Rules>()?.clone() })
     }
 
-    /// The first project of the list that the organization does not have.
+    /// Returns the first project of the list that the organization does not have.
     fn unknown_project(&self, organization: &Organization) -> Option<&str> {
         let known: BTreeSet<&str> = organization.projects.iter().map(|project| project.id.as_str()).collect();
         self.project_list.iter().flatten().map(String::as_str).find(|project| !known.contains(project))
     }
 }
 
-impl Asked {
-    /// What is looked back on.
+impl Request {
+    /// Returns the hours whose usage the projection is computed from.
     fn hours(&self) -> Range<Hour> {
         self.as_of.plus(-self.rules.look_back)..self.as_of
     }
 
-    /// Stores the projections from this usage, or dispositions those before as stale.
-    async fn answer(&self, usage: &Usage, ctx: &Context) -> Result<(), Failure> {
+    /// Stores the projections computed from this usage. If too little usage is known, records that
+    /// the stored projections are stale.
+    async fn store(&self, usage: &Usage, ctx: &Context) -> Result<(), Failure> {
         let Self { organization, projects, as_of, rules } = self;
         let projections = ctx.state::<Projections>()?;
         match project(organization, usage, *as_of, rules) {
@@ -140,13 +143,13 @@ impl Asked {
                     }
                 };
                 if replaced == Replaced::Superseded {
-                    tracing::info!(%as_of, "a newer projection is stored; this one is dropped");
+                    tracing::info!(%as_of, "a newer projection is stored, dropping this one");
                 }
                 Ok(())
             }
             Err(unknown) => {
                 projections.mark_stale(&organization.id, *as_of, &unknown.to_string()).await?;
-                Err(Failure::skip(format!("{unknown}; the projection before is kept, marked stale")))
+                Err(Failure::skip(format!("{unknown}; the earlier projection is kept and marked stale")))
             }
         }
     }

@@ -1,22 +1,22 @@
-//! Projects usage spikes for every organization, under a limit of slots.
+//! Projects usage spikes for every organization. Slots limit the queries on the usage backend.
 //!
-//! Read it in this order: [`projection`] (the algorithm, pure) and [`gate`] (how good it is, on the [`bundled`] series);
-//! [`job`] (one organization, from usage to rows); [`usage`] (where usage comes from) and [`stand_in`] (a backend where
-//! there is none); [`store`] (the tables), [`import`] and [`manifest`] (the way into them, and out into a run);
-//! [`program`] (all of it handed to the kit), [`commands`] and [`demo`].
+//! Read the modules in this order: [`projection`] (the algorithm, without side effects); [`job`] (one
+//! organization, from usage to stored projections); [`usage`] (the sources of usage) and [`fake_backend`] (a
+//! backend for demos and tests); [`store`] (the tables), [`import`] and [`manifest`] (input of the tables and
+//! of runs); [`program`] (registers everything with Lockgate), [`commands`] and [`demo`]. [`bundled`] has the
+//! real series used by the demo and by the forecast check in `tests/it/forecast.rs`.
 
 pub mod bundled;
 pub mod category;
 pub mod commands;
 pub mod config;
 pub mod demo;
-pub mod gate;
+pub mod fake_backend;
 pub mod hour;
 pub mod import;
 pub mod job;
 pub mod manifest;
 pub mod program;
 pub mod projection;
-pub mod stand_in;
 pub mod store;
 pub mod usage;

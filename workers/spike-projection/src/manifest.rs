@@ -1,5 +1,5 @@
-//! What a run fans out over: the active organizations of the table, or those that a file names. Read page by page: any
-//! number of organizations takes the same memory.
+//! The organizations of a run: all active ones in the database, or those listed in a file. They are read page
+//! by page, so memory does not depend on their number.
 
 mod plain;
 
@@ -13,55 +13,61 @@ use crate::job::ProjectSpikes;
 use crate::store::Organizations;
 use plain::PlainLines;
 
-/// A manifest of organizations.
+/// Yields a job for each organization of a run.
 pub struct OrganizationManifest {
-    from: From,
+    source: Source,
     as_of: Timestamp,
     kind: Kind,
 }
 
-enum From {
+enum Source {
     Table { organizations: Organizations, after: i64 },
     Columns(Records),
     Plain(PlainLines),
 }
 
-/// Of a file with columns only this one counts here.
+/// The column that is read. Other columns of the file are ignored.
 const COLUMN: &str = "organization_id";
 
 const COLUMNS: &[Column] = &[Column::required(COLUMN)];
 
 impl OrganizationManifest {
-    /// All active organizations with an active subscription.
+    /// Selects all active organizations with an active subscription.
     #[must_use]
     pub fn active(organizations: Organizations, as_of: Timestamp, kind: Kind) -> Self {
-        Self { from: From::Table { organizations, after: 0 }, as_of, kind }
+        Self { source: Source::Table { organizations, after: 0 }, as_of, kind }
     }
 
-    /// Those that an input names: CSV or JSON lines with a column `organization_id`, or one id a line. They need not
-    /// be in the table: a job of one that is not fails, and is accounted for.
+    /// Selects the organizations listed in an input: CSV or JSON lines with a column `organization_id`, or
+    /// one id per line. Organizations that are not in the database are included: their jobs fail and are
+    /// accounted for.
     ///
     /// # Errors
     /// When the input cannot be read.
     pub fn named(input: &Input, as_of: Timestamp, kind: Kind) -> Result<Self, Problem> {
         let plain = PlainLines::open(&input.name(), input.open()?)?;
-        let from = if plain.has_columns(COLUMN) {
-            From::Columns(Records::open(&input.name(), plain.into_reader(), COLUMNS, UnknownColumns::Ignore)?)
+        let source = if plain.has_columns(COLUMN) {
+            Source::Columns(Records::open(
+                &input.name(),
+                plain.into_reader(),
+                COLUMNS,
+                UnknownColumns::Ignore,
+            )?)
         } else {
-            From::Plain(plain)
+            Source::Plain(plain)
         };
-        Ok(Self { from, as_of, kind })
+        Ok(Self { source, as_of, kind })
     }
 
     async fn next_ids(&mut self, most: usize) -> anyhow::Result<Vec<String>> {
-        match &mut self.from {
-            From::Table { organizations, after } => {
+        match &mut self.source {
+            Source::Table { organizations, after } => {
                 let most = u32::try_from(most).unwrap_or(u32::MAX);
                 let page = organizations.active_after(*after, most).await?;
                 *after = page.last().map_or(*after, |(number, _)| *number);
                 Ok(page.into_iter().map(|(_, id)| id).collect())
             }
-            From::Columns(records) => {
+            Source::Columns(records) => {
                 let mut ids = Vec::new();
                 while ids.len() < most {
                     let Some(record) = records.next_record()? else { break };
@@ -71,7 +77,7 @@ impl OrganizationManifest {
                 }
                 Ok(ids)
             }
-            From::Plain(lines) => Ok(lines.next_ids(most)?),
+            Source::Plain(lines) => Ok(lines.next_ids(most)?),
         }
     }
 }

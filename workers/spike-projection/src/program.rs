@@ -1,4 +1,4 @@
-//! The program: its jobs, its tables, its section of the config and its own commands, handed to the kit.
+//! Registers the job, the tables, the config section and the commands of this program with Lockgate.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use crate::store::{Store, TABLES};
 use crate::usage::clickhouse::{LoggedPeak, Queries};
 use crate::usage::{ClickHouseSource, HttpSource, SqlSource, UsageSource};
 
-/// By how many seconds the clocks of the slot store and of ClickHouse may differ, for an audit to find all queries.
+/// Largest expected difference, in seconds, between the clocks of the slot store and of ClickHouse. An audit
+/// widens its window by this much so that it sees all queries.
 const CLOCK_DIFFERENCE: i64 = 60;
 
 /// The program `spike-projection`.
@@ -29,11 +30,11 @@ impl Program for SpikeProjection {
         About {
             name: "spike-projection",
             version: env!("CARGO_PKG_VERSION"),
-            summary: "Projects usage spikes for every organization, under a limit of slots",
+            summary: "Project usage spikes for every organization, within the slots of a pool",
             examples: &[
-                ("demo", "the whole story in a minute, on real usage"),
-                ("enqueue --follow", "plan the run of this hour, and watch it"),
-                ("work", "work it off, in as many processes as you like"),
+                ("demo", "show the whole story in a minute, on real usage"),
+                ("enqueue --follow", "plan the run of this hour and watch it"),
+                ("work", "execute it, in as many processes as you like"),
             ],
         }
     }
@@ -91,9 +92,9 @@ impl Program for SpikeProjection {
         let seconds =
             second(query.window.from) - CLOCK_DIFFERENCE..=second(query.window.to) + CLOCK_DIFFERENCE;
         let queries = Queries::new(&settings.clickhouse)?;
-        let is_ours = |job: JobId, fence| query.executions.contains(&(LeaseId::from(job), fence));
-        let LoggedPeak { peak, refused } = queries.logged(seconds, is_ours).await?;
-        Ok(Some(BackendCount { source: String::from("ClickHouse's own log"), peak, refused }))
+        let is_own = |job: JobId, fence| query.executions.contains(&(LeaseId::from(job), fence));
+        let LoggedPeak { peak, refused } = queries.logged(seconds, is_own).await?;
+        Ok(Some(BackendCount { source: String::from("ClickHouse's query log"), peak, refused }))
     }
 
     fn commands(&self) -> Vec<Box<dyn Command>> {
@@ -102,15 +103,15 @@ impl Program for SpikeProjection {
             Box::new(commands::Orgs),
             Box::new(commands::Usage),
             Box::new(commands::Projections),
-            Box::new(commands::StandIn),
+            Box::new(commands::FakeBackend),
         ]
     }
 }
 
-/// The job, with what it shares.
+/// Returns the job with its shared state.
 ///
 /// # Errors
-/// When the section of the config is faulty, or its source cannot be made.
+/// When the config section is invalid, or the source of usage cannot be created.
 pub fn app(lockgate: &Lockgate) -> anyhow::Result<App> {
     let settings: SpikeSettings = lockgate.section(SECTION)?;
     let store = store(lockgate);
@@ -132,7 +133,7 @@ pub fn app(lockgate: &Lockgate) -> anyhow::Result<App> {
         .state(queries))
 }
 
-/// The job with the options that its settings give it, without what it shares.
+/// Returns the job with the options that the settings imply, without its shared state.
 fn jobs(settings: &SpikeSettings) -> anyhow::Result<App> {
     let pool = PoolName::new(settings.pool.as_str())?;
     let (backend_time, group) = (settings.backend_time(), settings.group());
@@ -143,16 +144,16 @@ fn jobs(settings: &SpikeSettings) -> anyhow::Result<App> {
     }))
 }
 
-/// The worker's own tables.
+/// Returns the tables of this worker.
 #[must_use]
 pub fn store(lockgate: &Lockgate) -> Store {
     Store::new(lockgate.database())
 }
 
-/// The job's kind, and where it waits.
+/// Returns the kind of the job.
 ///
 /// # Errors
-/// Never: the names are constants.
+/// None in practice: the kind is a constant with a valid name.
 pub fn kind() -> anyhow::Result<Kind> {
     Ok(Kind::new(ProjectSpikes::KIND)?)
 }

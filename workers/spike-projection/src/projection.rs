@@ -1,7 +1,8 @@
-//! What usage is to be expected of each project, and above which limit it is a spike.
+//! Computes the usage to expect of each project, and the limit above which usage is a spike.
 //!
-//! A pure function of one organization and its usage: it reads no clock and no store, and the same input gives the
-//! same rows wherever it runs. Everything is in UTC; the width of the kernel absorbs a change to summer time.
+//! This is a pure function of one organization and its usage. It reads no clock and no store, so the same
+//! input yields the same rows everywhere. All hours are in UTC; the width of the kernel absorbs a change to
+//! daylight saving time.
 
 pub mod expected;
 pub(crate) mod number;
@@ -17,97 +18,99 @@ use crate::hour::Hour;
 use number::{ceil, float};
 use window::Window;
 
-/// Grows when the same input would give other rows. Stored with each projection.
+/// Version of the algorithm. Increment it when the same input would yield other rows. Stored with each
+/// projection.
 pub const ALGORITHM_VERSION: i64 = 1;
 
-/// How many hours are projected, the current one first: one week.
+/// Number of projected hours, starting with the current one: one week.
 pub const HORIZON: i64 = 168;
 
-/// Quotas are for 30 days.
-const HOURS_OF_A_QUOTA: u64 = 720;
+/// Quotas cover 30 days.
+const HOURS_PER_QUOTA: u64 = 720;
 
-/// An organization as far as its projections depend on it.
+/// The properties of an organization that its projections depend on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Organization {
-    /// Its id.
+    /// Id of the organization.
     pub id: String,
-    /// Whether it is on trial: nothing is projected for it.
+    /// Whether the organization is on trial. Trials have no projections.
     pub trial: bool,
-    /// Its projects.
+    /// All projects, including disabled ones.
     pub projects: Vec<Project>,
-    /// What it may use in 30 days, by category. A category without a quota is unlimited: nothing is projected.
+    /// Allowed usage in 30 days, by category. A category without a quota is unlimited and has no projection.
     pub quotas: BTreeMap<Category, u64>,
 }
 
-/// A project.
+/// A project of an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
-    /// Its id.
+    /// Id of the project, unique among all organizations.
     pub id: String,
-    /// Whether it is enabled: nothing is projected for one that is not.
+    /// Whether the project is enabled. Disabled projects have no projections.
     pub active: bool,
-    /// The hour in which it was made, when that is known. What came before it is unknown, not zero.
+    /// Hour in which the project was created, if known. Earlier usage is unknown, not zero.
     pub created: Option<Hour>,
 }
 
-/// The usage of one organization over a stretch of hours.
+/// The usage of one organization in a range of hours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// The hours in which the pipeline had data of any organization. In these an absent row means zero.
+    /// Hours in which the pipeline recorded data of any organization. In these hours a missing count means
+    /// zero.
     pub known: BTreeSet<Hour>,
-    /// What was counted, by project and category.
+    /// Counts by project and category.
     pub series: BTreeMap<(String, Category), Vec<Count>>,
 }
 
-/// What was counted in one hour.
+/// The usage of one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
-    /// Which hour.
+    /// Hour of the count.
     pub hour: Hour,
-    /// Taken in.
+    /// Accepted usage.
     pub accepted: u64,
-    /// Turned away, for example by an earlier limit: it counts less the older it is.
+    /// Dropped usage, for example above an earlier limit. The older it is, the less it counts.
     pub dropped: u64,
 }
 
-/// How usage is projected.
+/// The parameters of a projection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// How the expected usage is made from the past.
+    /// How expected usage is computed from the past.
     pub method: Method,
-    /// How many hours it looks back, whole weeks.
+    /// Hours of the past that are used, in whole weeks.
     pub look_back: i64,
-    /// The lowest floor of a limit, by category.
+    /// Lowest floor of a limit, by category.
     pub plan_minimum: PlanMinimum,
-    /// Among at most so many projects a quota is thought to be shared.
+    /// A quota is divided among at most this many projects.
     pub sharing_projects: u64,
 }
 
-/// The lowest floor of a limit, in an hour.
+/// The lowest floor of an hourly limit, by category.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PlanMinimum {
-    /// Error events.
+    /// Error events per hour.
     pub errors: u64,
-    /// Transactions.
+    /// Transactions per hour.
     pub transactions: u64,
-    /// Bytes of attachments.
+    /// Bytes of attachments per hour.
     pub attachments: u64,
 }
 
-/// How the expected usage of an hour is made from the past.
+/// How the expected usage of an hour is computed from the past.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// The weighted mean of the last week, near hours of the day and the same weekday first.
+    /// Weighted mean of the last week. Near hours of the day and the same weekday weigh more.
     #[default]
     Kernel,
-    /// The median of the same hour of the week over the last four weeks.
+    /// Median of the same hour of the week over the last four weeks.
     Median,
 }
 
 impl Method {
-    /// How many hours it is made to look back.
+    /// Returns the hours of the past that the method is designed for.
     #[must_use]
     pub fn look_back(self) -> i64 {
         match self {
@@ -116,7 +119,7 @@ impl Method {
         }
     }
 
-    /// Its name in the config and in the database.
+    /// Returns the name in the config and in the database.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -127,7 +130,7 @@ impl Method {
 }
 
 impl PlanMinimum {
-    /// The minimum of this category.
+    /// Returns the minimum of this category.
     #[must_use]
     pub fn of(&self, category: Category) -> u64 {
         match category {
@@ -145,7 +148,7 @@ impl Default for PlanMinimum {
 }
 
 impl Rules {
-    /// The rules of this method, with the defaults of all else.
+    /// Returns the rules of this method with defaults for everything else.
     #[must_use]
     pub fn of(method: Method) -> Self {
         let look_back = method.look_back();
@@ -153,61 +156,61 @@ impl Rules {
     }
 }
 
-/// What is projected for one category of one project.
+/// The projection of one category of one project.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Projection {
-    /// The project's id.
+    /// Id of the project.
     pub project: String,
-    /// The category.
+    /// Projected category.
     pub category: Category,
-    /// Below this no limit is ever set.
+    /// Lower bound of all limits.
     pub floor: u64,
-    /// By how much usage may exceed what is expected, 3 to 6.
+    /// Factor between expected usage and limit, 3 to 6.
     pub multiplier: f64,
-    /// Hours of the look-back of which something was known.
+    /// Hours of the look-back whose usage is known.
     pub samples: u32,
-    /// The hours to come, without a gap.
+    /// Projected hours, consecutive.
     pub hours: Vec<Expectation>,
 }
 
-/// What is projected for one hour.
+/// The projection of one hour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Expectation {
-    /// Which hour.
+    /// Projected hour.
     pub hour: Hour,
-    /// The usage that is to be expected.
+    /// Expected usage.
     pub expected: f64,
-    /// Above this it is a spike.
+    /// Usage above this limit is a spike.
     pub limit: u64,
-    /// What the limit comes from.
+    /// What determined the limit.
     pub reason: Reason,
 }
 
-/// What a limit comes from.
+/// What determined a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
-    /// The floor.
+    /// The floor, because it is higher than the tolerated usage.
     Floor,
-    /// The expected usage.
+    /// The expected usage times the multiplier.
     Usage,
 }
 
-/// Too much of the look-back is unknown to say anything: an earlier projection is better than a new one.
+/// Too little of the look-back is known for a projection. An earlier projection is better than a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("usage is known for only {known} of the {look_back} hours before {now}")]
 pub struct TooLittleKnown {
-    /// Hours of which something is known.
+    /// Hours of the look-back whose usage is known.
     pub known: i64,
-    /// Hours looked back.
+    /// Hours of the look-back.
     pub look_back: i64,
-    /// The hour that was projected from.
+    /// First projected hour.
     pub now: Hour,
 }
 
-/// Projects the usage of an organization for the hours from `now`, by project and category, in the order of both.
+/// Projects the usage of an organization for the hours from `now`, ordered by project and category.
 ///
-/// What is not in the answer is to have no projection: of trials, of disabled projects, of unlimited categories.
+/// Trials, disabled projects and unlimited categories are not in the result: they have no projection.
 ///
 /// # Errors
 /// When more than half of the look-back is unknown.
@@ -221,7 +224,7 @@ pub fn project(
     if organization.trial || projects.is_empty() || organization.quotas.is_empty() {
         return Ok(Vec::new());
     }
-    enough_is_known(usage, now, rules)?;
+    check_known_hours(usage, now, rules)?;
     projects.sort_by(|a, b| a.id.cmp(&b.id));
     let count = u64::try_from(projects.len()).unwrap_or(u64::MAX);
     let of_project = |project: &Project| {
@@ -235,8 +238,9 @@ pub fn project(
     Ok(projects.into_iter().flat_map(of_project).collect())
 }
 
-/// What is unknown here is the pipeline's fault. Hours before a project existed are no reason to keep its old rows.
-fn enough_is_known(usage: &Usage, now: Hour, rules: &Rules) -> Result<(), TooLittleKnown> {
+/// Rejects usage of which the pipeline missed too much. Hours before a project existed do not count as
+/// missed.
+fn check_known_hours(usage: &Usage, now: Hour, rules: &Rules) -> Result<(), TooLittleKnown> {
     let look_back = rules.look_back;
     let known = usage.known.range(now.plus(-look_back)..now).count();
     let known = i64::try_from(known).unwrap_or(i64::MAX);
@@ -246,11 +250,11 @@ fn enough_is_known(usage: &Usage, now: Hour, rules: &Rules) -> Result<(), TooLit
     Ok(())
 }
 
-/// Three times the even share of an hour in the quota, never below the plan's minimum.
+/// Returns three times the even hourly share of the quota, but at least the plan's minimum.
 fn floor(rules: &Rules, category: Category, quota: u64, projects: u64) -> u64 {
     let minimum = rules.plan_minimum.of(category);
     let sharing = projects.clamp(1, rules.sharing_projects.max(1));
-    let share = u128::from(quota) * 3 / u128::from(HOURS_OF_A_QUOTA * sharing);
+    let share = u128::from(quota) * 3 / u128::from(HOURS_PER_QUOTA * sharing);
     minimum.max(u64::try_from(share).unwrap_or(u64::MAX))
 }
 

@@ -1,7 +1,8 @@
-//! The worker's own tables, in the database of the engine: organizations, their usage, their projections.
+//! The tables of this worker in the engine's database: organizations, their usage, their projections.
 //!
-//! SQL lies in `sql/sqlite` and `sql/postgres`, one operation a file; no statement is put together from text. Each group
-//! of tables is one type with the same promises on both, whose statements are in `sqlite` and `postgres`.
+//! Statements are files in `sql/sqlite` and `sql/postgres`, one operation per file; none is assembled from
+//! text. Each group of tables is one type with the same contract on both databases. The implementations are
+//! in `sqlite` and `postgres`.
 
 pub(crate) mod columns;
 mod organizations;
@@ -16,10 +17,10 @@ pub use organizations::{ImportedProject, ImportedQuota, ImportedRow, ListedOrgan
 pub use projections::{Coverage, Projections, Provenance, Replaced, StoredProjection};
 pub use usage::{HourlyUsage, UsageRow};
 
-/// The name under which either database knows these tables.
+/// Name of the component in both databases.
 const NAME: &str = "spike-projection";
 
-/// The worker's tables, as each engine's database has them.
+/// The tables of this worker on both engines.
 pub const TABLES: Tables = Tables {
     embedded: embedded::Component {
         name: NAME,
@@ -39,19 +40,19 @@ pub const TABLES: Tables = Tables {
     },
 };
 
-/// All tables of one database.
+/// The tables of one database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// Who there is.
+    /// Organizations with their projects, quotas and subscriptions.
     pub organizations: Organizations,
-    /// What they used.
+    /// Usage of the projects.
     pub usage: HourlyUsage,
-    /// What is projected for them.
+    /// Projections of the organizations.
     pub projections: Projections,
 }
 
 impl Store {
-    /// The tables of this database, which has been migrated.
+    /// Returns the tables of this database, which must be migrated.
     #[must_use]
     pub fn new(database: &Database) -> Self {
         match database {

@@ -1,6 +1,8 @@
-//! Where the usage of an organization comes from. A source answers with all of it or with an error, never with a part.
+//! The sources of usage. A source returns the whole usage of an organization, or an error, but no partial
+//! result.
 //!
-//! A source of your own is one method; its errors say what they mean for the job.
+//! A new source implements one method of [`UsageSource`]. Its errors implement `JobError`, which tells what
+//! they mean for the job.
 
 pub mod clickhouse;
 pub mod http;
@@ -25,11 +27,11 @@ pub use sql::SqlSource;
 /// A source of hourly usage.
 #[async_trait]
 pub trait UsageSource: Send + Sync + 'static {
-    /// What an organization used in these hours, and of which of them anything is known. A backend that knows its queries
-    /// by ids knows this one by `query`.
+    /// Returns the usage of an organization in these hours, and which of the hours are known. `query` is the
+    /// id of the query on backends that support query ids.
     ///
     /// # Errors
-    /// When the answer is not whole: see [`UsageError`].
+    /// When the usage cannot be read completely: see [`UsageError`].
     async fn hourly(
         &self,
         organization_id: &str,
@@ -37,11 +39,12 @@ pub trait UsageSource: Send + Sync + 'static {
         query: &QueryId,
     ) -> Result<Usage, UsageError>;
 
-    /// The same for several organizations, each named once, in their order, in as few queries as the backend takes: each has its usage or an
-    /// error of its own. Default: one after the other.
+    /// Returns the usage of several distinct organizations in their order, with as few queries as the backend
+    /// allows. Each organization has a result of its own. The default implementation queries one after the
+    /// other.
     ///
     /// # Errors
-    /// What concerns all of them alike.
+    /// When a failure concerns all organizations alike.
     async fn each(
         &self,
         organization_ids: &[&str],
@@ -56,49 +59,49 @@ pub trait UsageSource: Send + Sync + 'static {
     }
 }
 
-/// Why there is no usage.
+/// Reasons why usage cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
-    /// The backend has as many queries as it takes.
+    /// The backend runs as many queries as it allows.
     #[error("the usage backend refused the query: {message}")]
     Overloaded {
-        /// Its own words.
+        /// The backend's message.
         message: String,
     },
-    /// The backend does not take this query, and will not.
+    /// The backend rejects this query, and would reject it again.
     #[error("the usage backend answered {status}: {message}; check `url` in [spike_projection.http]")]
     Refused {
-        /// The status.
+        /// HTTP status.
         status: u16,
-        /// Its own words, shortened.
+        /// The backend's message, shortened.
         message: String,
     },
     /// The backend failed.
     #[error("the usage backend answered {status}: {message}")]
     Failed {
-        /// The status.
+        /// HTTP status.
         status: u16,
-        /// Its own words, shortened.
+        /// The backend's message, shortened.
         message: String,
     },
-    /// The backend cannot be reached: no query was sent.
+    /// The backend cannot be reached; no query was sent.
     #[error("cannot reach the usage backend")]
     Unreachable(#[source] Cause),
-    /// No whole answer came in time, or the connection broke: the query may still run.
-    #[error("no whole answer from the usage backend")]
-    NoAnswer(#[source] Cause),
-    /// An answer came that is not what was asked for.
-    #[error("the usage backend's answer is broken: {0}")]
-    Broken(String),
-    /// The answer is larger than it may be.
+    /// The response is incomplete or late, or the connection broke. The query may still run.
+    #[error("no complete response from the usage backend")]
+    NoResponse(#[source] Cause),
+    /// The response does not match the query.
+    #[error("invalid response from the usage backend: {0}")]
+    InvalidResponse(String),
+    /// The response is larger than allowed.
     #[error(
-        "the usage backend's answer has more than {most} bytes; raise `max_answer_bytes` in [spike_projection.http]"
+        "the response of the usage backend has more than {most} bytes; raise `max_answer_bytes` in [spike_projection.http]"
     )]
     TooLarge {
-        /// The most it may have.
+        /// Largest accepted response, in bytes.
         most: usize,
     },
-    /// ClickHouse has no answer.
+    /// The query failed on ClickHouse.
     #[error(transparent)]
     ClickHouse(#[from] ClickHouseError),
     /// The database failed.
@@ -114,16 +117,16 @@ impl JobError for UsageError {
             Self::Refused { .. } | Self::TooLarge { .. } => ErrorClass::Permanent,
             Self::Unreachable(_) => ErrorClass::Unavailable,
             Self::Store(error) => error.class(),
-            Self::Failed { .. } | Self::NoAnswer(_) | Self::Broken(_) => ErrorClass::Retry,
+            Self::Failed { .. } | Self::NoResponse(_) | Self::InvalidResponse(_) => ErrorClass::Retry,
         }
     }
 
     fn backend_may_run(&self) -> bool {
-        // A gateway that gave up says nothing of the query behind it.
+        // A gateway timeout does not tell whether the query behind it has ended.
         let gave_up = |status: &u16| [408, 502, 504].contains(status);
         match self {
             Self::ClickHouse(error) => error.backend_may_run(),
-            Self::NoAnswer(_) | Self::TooLarge { .. } => true,
+            Self::NoResponse(_) | Self::TooLarge { .. } => true,
             Self::Failed { status, .. } => gave_up(status),
             _ => false,
         }

@@ -1,42 +1,42 @@
-//! `orgs`: the organizations that runs are made for.
+//! `orgs`: import and list the organizations that runs are planned for.
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
-use lockgate_cli::{Command, Exit, Input, Look, Session};
+use lockgate_cli::{Command, CommandContext, Exit, Input, Style};
 use serde::Serialize;
 
 use crate::import::{self, Spool};
 use crate::program;
 use crate::store::ListedOrganization;
 
-/// `orgs`
+/// The command `orgs`.
 pub struct Orgs;
 
 #[derive(Debug, Subcommand)]
-enum Arguments {
-    /// Makes or changes organizations, projects and quotas from a file
+enum OrgsCommand {
+    /// Create or change organizations, projects and quotas from a file
     Import(Import),
-    /// Lists organizations, in the order of their import
+    /// List organizations, in the order of their import
     List(List),
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Columns, in CSV with a header or as keys of JSON lines; all but the first may be missing:
-  organization_id  its id, the key of its jobs
-  slug             a short name; by default the id
-  project          a project of it, its id unique among all
-  quota            what it may use in 30 days; `unlimited` lifts it; empty leaves it
+Columns, in CSV with a header or as keys of JSON lines; only the first is required:
+  organization_id  its id, which is the key of its jobs
+  slug             a short name; default: the id
+  project          one of its projects; the id is unique among all organizations
+  quota            allowed usage in 30 days; `unlimited` removes it; empty keeps it
   category         of the quota: errors (default), transactions, attachments
   active           whether runs include it; default true
   subscribed       whether its subscription is active; default true
-  trial            nothing is projected for a trial; default false
-  project_active   nothing is projected for a disabled project; default true
-  created          the hour in which the project was made; what came before is unknown
+  trial            a trial has no projections; default false
+  project_active   a disabled project has no projections; default true
+  created          hour in which the project was created; earlier usage is unknown
 
 Every line is checked before the first is imported. Importing a file twice changes nothing. CSV is read strictly: a
-quote opens only at the start of a value and closes at its end, and is written twice inside. In JSON lines an id is a text
-or a whole number up to 2^64-1. Ids and slugs have at most 200 bytes.")]
+quote opens only at the start of a value, closes at its end, and is doubled inside. In JSON lines an id is a text or
+a whole number up to 2^64-1. Ids and slugs have at most 200 bytes.")]
 struct Import {
     /// The file, or - for standard input
     #[arg(value_name = "FILE|-")]
@@ -45,7 +45,7 @@ struct Import {
 
 #[derive(Debug, Args)]
 struct List {
-    /// At most so many
+    /// Maximum number of organizations
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
 }
@@ -65,25 +65,25 @@ struct Listed {
 #[async_trait]
 impl Command for Orgs {
     fn spec(&self) -> clap::Command {
-        let command = clap::Command::new("orgs").about("Imports and lists organizations");
-        Arguments::augment_subcommands(command)
+        let command = clap::Command::new("orgs").about("Import and list organizations");
+        OrgsCommand::augment_subcommands(command)
             .subcommand_required(true)
             .arg_required_else_help(true)
             .before_help(
-                "Examples:\n  {bin} orgs import orgs.csv\n      organization_id,project,quota: one line a project\n  \
+                "Examples:\n  {bin} orgs import orgs.csv\n      organization_id,project,quota: one line per project\n  \
                  {bin} orgs list --output json\n      for a script\n",
             )
     }
 
-    async fn run(&self, matches: &ArgMatches, session: &Session) -> anyhow::Result<Exit> {
-        match Arguments::from_arg_matches(matches)? {
-            Arguments::Import(Import { from }) => import(from, session).await,
-            Arguments::List(List { limit }) => list(limit, session).await,
+    async fn run(&self, matches: &ArgMatches, session: &CommandContext) -> anyhow::Result<Exit> {
+        match OrgsCommand::from_arg_matches(matches)? {
+            OrgsCommand::Import(Import { from }) => import(from, session).await,
+            OrgsCommand::List(List { limit }) => list(limit, session).await,
         }
     }
 }
 
-async fn import(from: Input, session: &Session) -> anyhow::Result<Exit> {
+async fn import(from: Input, session: &CommandContext) -> anyhow::Result<Exit> {
     let spool = Spool::of(from)?;
     let bar = session.terminal().progress("importing organizations", None);
     let store = program::store(session.lockgate().await?);
@@ -94,7 +94,7 @@ async fn import(from: Input, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-async fn list(limit: u32, session: &Session) -> anyhow::Result<Exit> {
+async fn list(limit: u32, session: &CommandContext) -> anyhow::Result<Exit> {
     let store = program::store(session.lockgate().await?);
     let mut organizations = store.organizations.list(0, limit.saturating_add(1)).await?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -106,9 +106,9 @@ async fn list(limit: u32, session: &Session) -> anyhow::Result<Exit> {
 }
 
 impl Listed {
-    fn text(&self, look: &Look) -> String {
+    fn text(&self, look: &Style) -> String {
         if self.organizations.is_empty() {
-            return String::from("no organizations; `orgs import` makes some");
+            return String::from("no organizations; import some with `orgs import`");
         }
         let truth = |yes: bool| String::from(if yes { "yes" } else { "no" });
         let row = |organization: &ListedOrganization| {
@@ -123,6 +123,6 @@ impl Listed {
         };
         let headers = ["organization", "slug", "active", "quota", "projected"];
         let table = look.table(headers, self.organizations.iter().map(row));
-        if self.more { table + "\nthere are more; --limit shows them" } else { table }
+        if self.more { table + "\nthere are more; raise --limit to see them" } else { table }
     }
 }

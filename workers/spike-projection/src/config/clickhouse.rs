@@ -1,6 +1,7 @@
-//! The section `[spike_projection.clickhouse]`: its keys, their defaults and bounds.
+//! The section `[spike_projection.clickhouse]`: its keys, defaults and bounds.
 //!
-//! It must never let a query outlive the patience of its caller: the three times are checked against each other.
+//! The three timeouts are checked against each other, so that the server gives up on a query before its
+//! caller does.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,60 +17,64 @@ use serde::{Deserialize, Serialize};
 use crate::job::DEADLINE;
 use crate::usage::clickhouse::Name;
 
-/// How far a query may overrun its time limit: the server looks at it between two blocks of rows.
+/// How far a query may exceed its time limit, because the server checks the limit between two blocks of rows.
 const OVERRUN: Duration = Duration::from_secs(5);
 
-/// `[spike_projection.clickhouse]`
+/// The section `[spike_projection.clickhouse]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct ClickHouseSettings {
-    /// Where the server answers over HTTP, with user, password and database: "https://USER:PASSWORD@HOST:8443/DATABASE".
-    /// It must be one server, not several behind one address: a query is ended where it runs.
+    /// Address of the server's HTTP interface, with user, password and database:
+    /// "https://USER:PASSWORD@HOST:8443/DATABASE". It must be a single server, not a load balancer, because a
+    /// query can only be cancelled on the server where it runs. Default: `http://127.0.0.1:8123/default`.
     #[garde(skip)]
     pub url: SecretUrl,
-    /// Sends a password without TLS to another host. Only where the network itself is trusted.
+    /// Whether a password may be sent to another host without TLS. Only for trusted networks. Default: false.
     #[garde(skip)]
     pub allow_plaintext: bool,
-    /// The table of hourly usage; `usage import --to clickhouse` makes it.
+    /// The table of hourly usage, created by `usage import --to clickhouse`. Default: `usage_hourly`.
     #[garde(skip)]
     pub table: Name,
-    /// How long a connection may take.
+    /// Timeout of connecting. Default: 2s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::from_millis(1), Duration::from_secs(300))))]
     pub connect_timeout: Duration,
-    /// How long the server may work on a query, whole seconds: its max_execution_time. Slots of a query whose end could
-    /// not be seen stay taken for so long, and 5s more.
+    /// Server-side time limit of a query (`max_execution_time`), in whole seconds. If the end of a query
+    /// cannot be confirmed, its slots stay draining for this time plus 5s. Default: 20s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::from_secs(1), DEADLINE)))]
     pub query_timeout: Duration,
-    /// How long an answer may take, from the first byte sent to the last received. More than query_timeout.
+    /// Timeout of a whole request, from the first byte sent to the last byte received. Must be longer than
+    /// `query_timeout`. Default: 25s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::from_secs(1), DEADLINE)))]
     pub timeout: Duration,
-    /// How many organizations share a query, and its slot, when their jobs are at hand together. 1: none do.
+    /// How many organizations share a query, and its slot, when their jobs are in flight together. Default:
+    /// 1, no sharing.
     #[garde(custom(between(1, 1_000)))]
     pub orgs_per_query: u32,
-    /// The largest answer, in bytes.
+    /// The largest accepted response, in bytes. Default: 16777216 (16 MiB).
     #[garde(range(min = 1_024, max = 1_073_741_824))]
     pub max_answer_bytes: usize,
-    /// Has the server write each query into its system.query_log, to count afterwards what it refused.
+    /// Whether the server logs each query in `system.query_log`, so that rejected queries can be counted
+    /// afterwards. Default: false.
     #[garde(skip)]
     pub log_queries: bool,
 }
 
 impl ClickHouseSettings {
-    /// Where statements are sent: the path of `url` is the database.
+    /// Returns the address for statements. The path of `url` becomes the parameter `database`.
     ///
     /// # Errors
-    /// When it is no address of a database.
+    /// When `url` is not the address of a database.
     pub fn address(&self) -> Result<Url, String> {
         address(self.url.expose())
     }
 
-    /// How long the server may go on working for an attempt that is gone.
+    /// Returns how long the server may continue to work for an attempt that has ended.
     #[must_use]
     pub fn backend_time(&self) -> Duration {
         self.query_timeout + OVERRUN
@@ -92,7 +97,7 @@ impl Default for ClickHouseSettings {
     }
 }
 
-/// That the times fit together, and that a password is sent to nobody in between.
+/// Checks that the timeouts fit together and that no password is sent in plain text.
 pub(super) fn fits(settings: &ClickHouseSettings, (): &()) -> garde::Result {
     let ClickHouseSettings { query_timeout, timeout, .. } = *settings;
     let bad = |why: &str| Err(garde::Error::new(why));
@@ -103,13 +108,14 @@ pub(super) fn fits(settings: &ClickHouseSettings, (): &()) -> garde::Result {
     }
     if timeout <= query_timeout {
         return bad(
-            "timeout must be longer than query_timeout, such as \"25s\" and \"20s\": the server is to give up first",
+            "timeout must be longer than query_timeout, such as \"25s\" and \"20s\": the server must give up first",
         );
     }
     if timeout >= DEADLINE {
         return bad("timeout must be shorter than 90s, the deadline of a job");
     }
-    // Not at `url` itself: what is wrong with a secret is shown nowhere.
+    // Checked here and not at the field `url`: garde shows the value of a faulty field, and this one may
+    // contain a secret.
     let url = settings.address().map_err(|problem| garde::Error::new(format!("url {problem}")))?;
     let exposed = is_exposed(&url, settings.url.expose());
     if exposed && !settings.allow_plaintext {
@@ -121,7 +127,7 @@ pub(super) fn fits(settings: &ClickHouseSettings, (): &()) -> garde::Result {
     Ok(())
 }
 
-/// With the database as a parameter, where the server looks for it.
+/// Moves the database from the path to a parameter, where the server expects it.
 fn address(text: &str) -> Result<Url, String> {
     let bad = |why: &str| format!("{why}; write it as \"http://127.0.0.1:8123/default\"");
     let mut url = Url::parse(text).map_err(|error| bad(&format!("is no address: {error}")))?;
@@ -129,7 +135,7 @@ fn address(text: &str) -> Result<Url, String> {
         return Err(bad("must begin with http:// or https://"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(bad("must end with the database: what is sent with a query is not part of it"));
+        return Err(bad("must end with the database; it must not have a query or a fragment"));
     }
     let database = url.path().trim_matches('/').to_owned();
     if !database.is_empty() {
@@ -161,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_of_an_address_is_its_database() {
+    fn path_of_an_address_becomes_the_database() {
         let sent = |url: &str| of(url).address().map(String::from);
         assert_eq!(sent("http://h:8123/usage"), Ok("http://h:8123/?database=usage".to_owned()));
         assert_eq!(sent("http://h:8123"), Ok("http://h:8123/".to_owned()));
@@ -174,25 +180,25 @@ mod tests {
     }
 
     #[test]
-    fn the_server_gives_up_before_its_caller_and_its_caller_before_the_job() {
+    fn server_gives_up_before_its_caller_and_the_caller_before_the_job() {
         assert_eq!(problem(&ClickHouseSettings::default()), "");
         let times = |query: u64, timeout: u64| ClickHouseSettings {
             query_timeout: Duration::from_millis(query),
             timeout: Duration::from_millis(timeout),
             ..ClickHouseSettings::default()
         };
-        for (query, timeout, said) in [
+        for (query, timeout, expected) in [
             (20_500, 30_000, "whole seconds"),
             (20_000, 20_000, "longer than"),
             (20_000, 90_000, "shorter than 90s"),
         ] {
             let problem = problem(&times(query, timeout));
-            assert!(problem.contains(said), "{query} {timeout}: {problem}");
+            assert!(problem.contains(expected), "{query} {timeout}: {problem}");
         }
     }
 
     #[test]
-    fn a_password_leaves_the_host_only_with_tls() {
+    fn password_is_sent_to_other_hosts_only_with_tls() {
         for good in ["http://me:x@127.0.0.1:1/d", "http://me:x@[::1]/d", "https://me:x@h/d", "http://h/d"] {
             assert_eq!(problem(&of(good)), "", "{good}");
         }

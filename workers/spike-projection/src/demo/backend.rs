@@ -1,6 +1,5 @@
-//! The backend that a demo protects: the stand-in, in this process, or a ClickHouse server.
-//!
-//! It must never count for a backend: each tells its own count.
+//! The backend of a demo: the fake backend in this process, or a ClickHouse server. Each counts its own
+//! queries; the demo does not count for it.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -12,70 +11,70 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::clickhouse::{Server, Watch};
+use super::clickhouse::{QueryWatcher, Server};
 use super::ids::Ids;
 use crate::config::{SECTION, SpikeSettings};
-use crate::stand_in::{Counts, NOTICE, StandIn, StandInOptions};
+use crate::fake_backend::{CountsReader, FakeBackend, FakeBackendOptions, NOTICE};
 use crate::store::{HourlyUsage, UsageRow};
 use crate::usage::SqlSource;
 
-/// What a demo calls the stand-in.
-pub(super) const STAND_IN: &str = "stand-in";
+/// Value of `--backend` for the fake backend.
+pub(super) const FAKE: &str = "fake";
 
-/// A backend that was chosen.
+/// The selected backend, before it serves.
 pub(super) enum Backend {
-    /// The stand-in, at this listener.
-    StandIn {
+    /// The fake backend.
+    Fake {
         /// Where it will listen.
         listener: TcpListener,
-        /// How it will behave.
-        options: StandInOptions,
+        /// Concurrency limit and query time.
+        options: FakeBackendOptions,
     },
     /// A real server.
     ClickHouse(Box<Server>),
 }
 
-/// What a backend counted.
+/// The query counters of a backend.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Counted {
-    pub(super) stand_in: bool,
-    /// Queries that it runs at once. A server does not tell.
+    pub(super) fake_backend: bool,
+    /// Queries that run at once. `None`: a ClickHouse server does not report its limit.
     pub(super) limit: Option<u32>,
     pub(super) peak: u32,
-    /// `None`: it could not be asked.
+    /// `None`: the server could not be queried.
     pub(super) served: Option<u64>,
     #[serde(skip)]
     pub(super) refused: Option<u64>,
 }
 
 impl Backend {
-    /// The one that `--backend` names.
+    /// Returns the backend that `--backend` names.
     pub(super) async fn choose(
         name: &str,
         section: &SpikeSettings,
-        options: StandInOptions,
+        options: FakeBackendOptions,
     ) -> anyhow::Result<Self> {
-        if name != STAND_IN {
+        if name != FAKE {
             return Ok(Self::ClickHouse(Box::new(Server::named(name, section, options.query_time)?)));
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        Ok(Self::StandIn { listener: listener.context("cannot listen on this machine")?, options })
+        Ok(Self::Fake { listener: listener.context("cannot listen on this machine")?, options })
     }
 
-    /// How it knows organizations.
+    /// Returns how the backend identifies organizations.
     pub(super) fn ids(&self) -> Ids {
         match self {
-            Self::StandIn { .. } => Ids::Texts,
+            Self::Fake { .. } => Ids::Texts,
             Self::ClickHouse(_) => Ids::Numbers,
         }
     }
 
-    /// What settings must be, so that the workers ask it.
+    /// Returns the settings with which workers use this backend.
     pub(super) fn settings(&self) -> anyhow::Result<Vec<(String, String)>> {
         let key = |name: &str| format!("{SECTION}.{name}");
         match self {
-            Self::StandIn { listener, options } => {
-                let url = listener.local_addr().context("cannot see where it listens")?;
+            Self::Fake { listener, options } => {
+                let url = listener.local_addr().context("cannot read the address of the fake backend")?;
                 Ok(vec![
                     (key("source"), String::from("http")),
                     (key("http.url"), format!("http://{url}")),
@@ -86,10 +85,10 @@ impl Backend {
         }
     }
 
-    /// Makes it ready to be filled.
+    /// Creates the tables of the backend, if it has any.
     pub(super) async fn prepare(&self, terminal: &Terminal) -> anyhow::Result<()> {
         match self {
-            Self::StandIn { .. } => terminal.note(NOTICE),
+            Self::Fake { .. } => terminal.note(NOTICE),
             Self::ClickHouse(server) => {
                 server.create().await?;
                 terminal.note(&server.notice());
@@ -98,41 +97,41 @@ impl Backend {
         Ok(())
     }
 
-    /// Takes usage that the database has already, each row with the id of its organization.
+    /// Stores usage, each row with the id of its organization. The database has this usage already.
     pub(super) async fn fill(&self, rows: &[(&str, &UsageRow)]) -> anyhow::Result<()> {
         match self {
-            // It reads the database.
-            Self::StandIn { .. } => Ok(()),
+            // The fake backend reads the database.
+            Self::Fake { .. } => Ok(()),
             Self::ClickHouse(server) => server.put(rows).await,
         }
     }
 
-    /// Has it serve, and counts.
+    /// Starts serving and counting.
     pub(super) fn serve(self, usage: HourlyUsage) -> Serving {
         let (tasks, close) = (TaskTracker::new(), CancellationToken::new());
         let stop = close.clone();
         let count = match self {
-            Self::StandIn { listener, options } => {
-                let stand_in = StandIn::new(listener, options, SqlSource(usage));
-                let counts = stand_in.counts();
+            Self::Fake { listener, options } => {
+                let fake_backend = FakeBackend::new(listener, options, SqlSource(usage));
+                let counts = fake_backend.counts();
                 tasks.spawn(async move {
-                    if let Err(error) = stand_in.serve(stop).await {
-                        tracing::error!(%error, "the stand-in ended");
+                    if let Err(error) = fake_backend.serve(stop).await {
+                        tracing::error!(%error, "fake backend failed");
                     }
                 });
-                Count::StandIn(counts, options.limit)
+                Count::Fake(counts, options.limit)
             }
             Self::ClickHouse(server) => {
-                let watch = Watch::new(&server);
-                tasks.spawn(watch.clone().until(stop));
-                Count::ClickHouse(server, watch)
+                let watcher = QueryWatcher::new(&server);
+                tasks.spawn(watcher.clone().until(stop));
+                Count::ClickHouse(server, watcher)
             }
         };
         Serving { tasks, close, count }
     }
 }
 
-/// A backend that serves.
+/// A backend in operation.
 pub(super) struct Serving {
     pub(super) tasks: TaskTracker,
     close: CancellationToken,
@@ -140,33 +139,33 @@ pub(super) struct Serving {
 }
 
 enum Count {
-    StandIn(Counts, u32),
-    ClickHouse(Box<Server>, Watch),
+    Fake(CountsReader, u32),
+    ClickHouse(Box<Server>, QueryWatcher),
 }
 
 impl Serving {
-    /// Ends what of it is ours, and tells what it counted.
+    /// Stops the backend's tasks and returns its counters.
     pub(super) async fn end(self, terminal: &Terminal) -> Counted {
         self.close.cancel();
         self.tasks.close();
         self.tasks.wait().await;
         match self.count {
-            Count::StandIn(counts, limit) => {
+            Count::Fake(counts, limit) => {
                 let read = counts.read();
                 Counted {
-                    stand_in: true,
+                    fake_backend: true,
                     limit: Some(limit),
                     peak: read.peak,
                     served: Some(read.served),
                     refused: Some(read.refused),
                 }
             }
-            Count::ClickHouse(server, watch) => server.counted(watch.peak(), terminal).await,
+            Count::ClickHouse(server, watcher) => server.counted(watcher.peak(), terminal).await,
         }
     }
 }
 
-/// As a setting is written.
+/// Formats a duration as a setting.
 pub(super) fn millis(duration: Duration) -> String {
     format!("{}ms", duration.as_millis())
 }

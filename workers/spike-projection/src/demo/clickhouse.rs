@@ -1,7 +1,8 @@
-//! A ClickHouse server as the demo's backend: a table of the demo's own, and the server's own count of its queries.
+//! A ClickHouse server as the backend of a demo. The demo creates its own table and reads the query counters
+//! from the server's system tables.
 //!
-//! It must never touch a table that this demo did not make. A demo that comes to its end leaves none behind; one that is
-//! broken off leaves a table `demo_..`.
+//! The demo touches no table that it did not create. It drops its table at the end; an interrupted demo
+//! leaves a table `demo_..` behind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,24 +19,24 @@ use super::backend::Counted;
 use crate::config::{ClickHouseSettings, SpikeSettings};
 use crate::store::UsageRow;
 use crate::usage::QueryId;
-use crate::usage::clickhouse::{Count, Name, Put, Table};
+use crate::usage::clickhouse::{Name, PutOutcome, QueryCounter, Table};
 
-/// What the tables of all demos begin with.
-const FIRST: &str = "demo_";
+/// Prefix of the tables of all demos.
+const PREFIX: &str = "demo_";
 
-/// The longest time that a server can be told to take.
+/// Longest time that can be added to a query, because ClickHouse sleeps at most 3 s.
 const LONGEST: Duration = Duration::from_secs(3);
 
-/// Time between two looks at what runs.
-const LOOK: Duration = Duration::from_millis(20);
+/// Interval between two reads of the running queries.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A server with a table of this demo's own.
+/// A server with the table of this demo.
 pub(super) struct Server {
-    /// Where it is, when it is not where the config says.
+    /// Address given with `--backend`; `None` means the address in the config.
     url: Option<String>,
     shown: String,
     table: Table,
-    count: Count,
+    counter: QueryCounter,
     /// What the workers read: the table, or a slow view of it.
     read: Name,
     query_time: Duration,
@@ -43,7 +44,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The server that `--backend` names: `clickhouse`, which is that of the config, or `clickhouse://HOST:PORT/DATABASE`.
+    /// Returns the server that `--backend` names: `clickhouse` (the one in the config) or
+    /// `clickhouse://HOST:PORT/DATABASE`.
     pub(super) fn named(name: &str, section: &SpikeSettings, query_time: Duration) -> anyhow::Result<Self> {
         if query_time > LONGEST {
             return Err(Problem::usage("--query-time of a ClickHouse server is at most 3s").into());
@@ -56,18 +58,18 @@ impl Server {
         };
         let id = Uuid::now_v7().simple().to_string();
         let named = |text: String| text.parse::<Name>().context("a name of a demo's table");
-        let table = named(format!("{FIRST}{id}"))?;
-        let read = if query_time.is_zero() { table.clone() } else { named(format!("{FIRST}{id}_slow"))? };
-        // A name begins with no digit.
-        let count = Count::new(&settings, named(String::from("demo"))?, named(format!("_{id}"))?)?;
+        let table = named(format!("{PREFIX}{id}"))?;
+        let read = if query_time.is_zero() { table.clone() } else { named(format!("{PREFIX}{id}_slow"))? };
+        // A name must not begin with a digit.
+        let counter = QueryCounter::new(&settings, named(String::from("demo"))?, named(format!("_{id}"))?)?;
         let shown = settings.url.masked();
-        // What is put is no query of the workers, and not counted as one.
+        // The import is not a query of the workers, so it is not finished and not counted.
         let settings = ClickHouseSettings { table, log_queries: false, ..settings };
         let put = format!("import-{id}").parse().context("an id of a demo's import")?;
-        Ok(Self { url, shown, table: Table::new(&settings)?, count, read, query_time, put })
+        Ok(Self { url, shown, table: Table::new(&settings)?, counter, read, query_time, put })
     }
 
-    /// What settings must be.
+    /// Returns the settings with which workers use this server.
     pub(super) fn settings(&self, key: impl Fn(&str) -> String) -> Vec<(String, String)> {
         let url = self.url.clone().map(|url| (key("clickhouse.url"), url));
         let mut settings = vec![
@@ -79,95 +81,97 @@ impl Server {
         settings
     }
 
-    /// What people are told.
+    /// Returns the notice shown at the start of the demo.
     pub(super) fn notice(&self) -> String {
         format!(
-            "the backend is the ClickHouse at {}: a table of this demo's own, removed at its end",
+            "the backend is the ClickHouse server at {}; the demo creates its own table and drops it at the end",
             self.shown
         )
     }
 
-    /// Makes the table, and the slow view of it.
+    /// Creates the table, and the slow view of it.
     pub(super) async fn create(&self) -> anyhow::Result<()> {
-        self.table.create().await.context("cannot make the demo's table")?;
+        self.table.create().await.context("cannot create the demo's table")?;
         if !self.query_time.is_zero() {
             let slow = self.table.create_slow(&self.read, self.query_time).await;
-            slow.context("cannot make the demo's view")?;
+            slow.context("cannot create the demo's view")?;
         }
         Ok(())
     }
 
-    /// Puts usage into the table.
+    /// Writes usage into the table.
     pub(super) async fn put(&self, rows: &[(&str, &UsageRow)]) -> anyhow::Result<()> {
         match self.table.put(rows, &self.put).await.context("cannot fill the demo's table")? {
-            Put::Written(_) => Ok(()),
-            Put::Differs { row, .. } => anyhow::bail!("the demo's table has other usage of {}", row.project),
+            PutOutcome::Written(_) => Ok(()),
+            PutOutcome::Differs { row, .. } => {
+                anyhow::bail!("the demo's table has other usage of project {}", row.project)
+            }
         }
     }
 
-    /// What the server counted; the table goes.
+    /// Returns the server's counters and drops the table.
     pub(super) async fn counted(self, peak: u32, terminal: &Terminal) -> Counted {
-        let logged = self.count.logged().await;
-        if let Err(error) = &logged {
-            terminal.note(&format!("the server does not tell what it served: {}", chain(error)));
+        let finished = self.counter.finished().await;
+        if let Err(error) = &finished {
+            terminal.note(&format!("cannot read the number of served queries: {}", chain(error)));
         }
         for name in [&self.read, self.table.name()] {
             if let Err(error) = self.table.drop(name).await {
-                terminal.note(&format!("the table {name} is still there: {}", chain(&error)));
+                terminal.note(&format!("cannot drop the table {name}: {}", chain(&error)));
             }
         }
-        let logged = logged.ok();
+        let finished = finished.ok();
         Counted {
-            stand_in: false,
+            fake_backend: false,
             limit: None,
             peak,
-            served: logged.map(|logged| logged.served),
-            refused: logged.map(|logged| logged.refused),
+            served: finished.map(|finished| finished.served),
+            refused: finished.map(|finished| finished.refused),
         }
     }
 }
 
-/// Looks at what runs, again and again, and keeps the most.
+/// Polls the running queries and keeps their maximum.
 #[derive(Clone)]
-pub(super) struct Watch {
-    count: Count,
+pub(super) struct QueryWatcher {
+    counter: QueryCounter,
     peak: Arc<AtomicU32>,
 }
 
-impl Watch {
-    /// Of the queries on this server's table.
+impl QueryWatcher {
+    /// Watches the queries on this server's table.
     pub(super) fn new(server: &Server) -> Self {
-        Self { count: server.count.clone(), peak: Arc::default() }
+        Self { counter: server.counter.clone(), peak: Arc::default() }
     }
 
-    /// The most that was seen to run at once.
+    /// Returns the largest number of queries that were seen at once.
     pub(super) fn peak(&self) -> u32 {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// Looks until `stop` fires.
+    /// Polls until `stop` is cancelled.
     pub(super) async fn until(self, stop: CancellationToken) {
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(look.tick()).await.is_some() {
-            match self.count.running().await {
+        let mut poll = tokio::time::interval(POLL_INTERVAL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(poll.tick()).await.is_some() {
+            match self.counter.running().await {
                 Ok(running) => {
                     let running = u32::try_from(running).unwrap_or(u32::MAX);
                     self.peak.fetch_max(running, Ordering::Relaxed);
                 }
-                Err(error) => tracing::debug!(%error, "cannot look at what the server runs"),
+                Err(error) => tracing::debug!(%error, "cannot read the running queries"),
             }
         }
     }
 }
 
-/// As the settings have it; `None` for what they have already.
+/// Converts the value of `--backend` to an HTTP address. `None` means the address in the config.
 fn address(name: &str) -> Result<Option<String>, Problem> {
     match name.split_once("://") {
         None if name == "clickhouse" => Ok(None),
         Some(("clickhouse", rest)) => Ok(Some(format!("http://{rest}"))),
         _ => Err(Problem::usage(
-            "--backend is stand-in, clickhouse (the one of the config) or clickhouse://HOST:PORT/DATABASE",
+            "--backend must be fake, clickhouse (the server in the config) or clickhouse://HOST:PORT/DATABASE",
         )),
     }
 }
@@ -177,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backend_is_named_as_people_name_servers() {
+    fn backend_is_named_by_a_clickhouse_address() {
         assert_eq!(address("clickhouse").unwrap(), None);
         let url = address("clickhouse://127.0.0.1:8123/default").unwrap();
         assert_eq!(url.as_deref(), Some("http://127.0.0.1:8123/default"));

@@ -1,4 +1,4 @@
-//! The demo's organizations, put into the database by the same imports as a user's.
+//! Imports the organizations of the demo, with the functions that also import a user's files.
 
 use async_trait::async_trait;
 use lockgate::core::ledger::PlannedJob;
@@ -6,50 +6,54 @@ use lockgate::{Kind, Timestamp};
 use lockgate_cli::{Manifest, Terminal, fanout};
 
 use super::backend::Backend;
-use super::windows::{Cut, Window};
+use super::windows::{DemoOrganization, Window};
 use crate::category::Category;
 use crate::hour::Hour;
 use crate::job::ProjectSpikes;
 use crate::projection::Count;
 use crate::store::{ImportedProject, ImportedQuota, ImportedRow, Store, UsageRow};
 
-/// Organizations made in one transaction.
-const CHUNK: usize = 5_000;
+/// Organizations created in one transaction.
+const ORGANIZATIONS_PER_TRANSACTION: usize = 5_000;
 
-/// Organizations whose usage is imported in one transaction: some thousand rows.
-const CUTS: usize = 30;
+/// Organizations whose usage is imported in one transaction, some thousand rows.
+const USAGE_PER_TRANSACTION: usize = 30;
 
-/// Puts the organizations into the database, each window moved in time so that it ends before `now`.
+/// Imports the organizations. The windows are moved in time so that they end before `now`.
 pub(super) async fn fill(
     (store, backend): (&Store, &Backend),
-    cuts: &[Cut],
+    organizations: &[DemoOrganization],
     now: Hour,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    for chunk in cuts.chunks(CHUNK) {
-        let rows: Vec<ImportedRow> = chunk.iter().flat_map(rows).collect();
+    for part in organizations.chunks(ORGANIZATIONS_PER_TRANSACTION) {
+        let rows: Vec<ImportedRow> = part.iter().flat_map(rows).collect();
         store.organizations.import(&rows).await?;
     }
-    let total = cuts.len().try_into().unwrap_or(u64::MAX);
+    let total = organizations.len().try_into().unwrap_or(u64::MAX);
     let bar = terminal.progress("importing real usage", Some(total));
-    for chunk in cuts.chunks(CUTS) {
-        let of = |cut: &'_ Cut| cut.windows.iter().flat_map(|window| usage(window, now)).collect::<Vec<_>>();
-        let rows: Vec<(&str, Vec<UsageRow>)> = chunk.iter().map(|cut| (cut.id.as_str(), of(cut))).collect();
+    for part in organizations.chunks(USAGE_PER_TRANSACTION) {
+        let of = |organization: &'_ DemoOrganization| {
+            organization.windows.iter().flat_map(|window| usage(window, now)).collect::<Vec<_>>()
+        };
+        let rows: Vec<(&str, Vec<UsageRow>)> =
+            part.iter().map(|organization| (organization.id.as_str(), of(organization))).collect();
         let owned: Vec<(&str, &UsageRow)> =
             rows.iter().flat_map(|(id, rows)| rows.iter().map(|row| (*id, row))).collect();
         backend.fill(&owned).await?;
         let rows: Vec<UsageRow> = rows.into_iter().flat_map(|(_, rows)| rows).collect();
         store.usage.import(&rows).await?;
-        bar.inc(chunk.len().try_into().unwrap_or(0));
+        bar.inc(part.len().try_into().unwrap_or(0));
     }
     Ok(())
 }
 
-fn rows(cut: &Cut) -> impl Iterator<Item = ImportedRow> {
-    let quota = ImportedQuota { category: Category::Errors.number(), quota: quota(cut), lift: false };
-    cut.windows.iter().map(move |window| ImportedRow {
-        id: cut.id.clone(),
-        slug: cut.slug.clone(),
+fn rows(organization: &DemoOrganization) -> impl Iterator<Item = ImportedRow> {
+    let quota =
+        ImportedQuota { category: Category::Errors.number(), quota: quota(organization), lift: false };
+    organization.windows.iter().map(move |window| ImportedRow {
+        id: organization.id.clone(),
+        slug: organization.slug.clone(),
         active: true,
         trial: false,
         subscribed: true,
@@ -58,10 +62,10 @@ fn rows(cut: &Cut) -> impl Iterator<Item = ImportedRow> {
     })
 }
 
-/// What the organization used, made out for 30 days: a plan is bought for what is needed.
-fn quota(cut: &Cut) -> Option<i64> {
-    let hours = cut.windows.first()?.counts.len().try_into().ok()?;
-    let used: u64 = cut.windows.iter().flat_map(|window| &window.counts).sum();
+/// Extrapolates the organization's usage to 30 days, as a plan that fits its needs.
+fn quota(organization: &DemoOrganization) -> Option<i64> {
+    let hours = organization.windows.first()?.counts.len().try_into().ok()?;
+    let used: u64 = organization.windows.iter().flat_map(|window| &window.counts).sum();
     i64::try_from((used * 720).checked_div(hours)?).ok()
 }
 
@@ -74,16 +78,16 @@ fn usage(window: &Window, now: Hour) -> impl Iterator<Item = UsageRow> {
     })
 }
 
-/// A manifest of these organizations alone.
+/// Yields a job for each organization of the demo.
 pub(super) struct DemoManifest<'a> {
-    left: &'a [Cut],
+    left: &'a [DemoOrganization],
     as_of: Timestamp,
     kind: Kind,
 }
 
 impl<'a> DemoManifest<'a> {
-    pub(super) fn new(cuts: &'a [Cut], as_of: Timestamp, kind: Kind) -> Self {
-        Self { left: cuts, as_of, kind }
+    pub(super) fn new(organizations: &'a [DemoOrganization], as_of: Timestamp, kind: Kind) -> Self {
+        Self { left: organizations, as_of, kind }
     }
 }
 
@@ -96,6 +100,10 @@ impl Manifest for DemoManifest<'_> {
     async fn next(&mut self, most: usize) -> anyhow::Result<Vec<PlannedJob>> {
         let (now, later) = self.left.split_at(most.min(self.left.len()));
         self.left = later;
-        now.iter().map(|cut| fanout::job(&cut.id, &ProjectSpikes::new(cut.id.as_str(), self.as_of))).collect()
+        now.iter()
+            .map(|organization| {
+                fanout::job(&organization.id, &ProjectSpikes::new(organization.id.as_str(), self.as_of))
+            })
+            .collect()
     }
 }

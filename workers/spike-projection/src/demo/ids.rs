@@ -1,17 +1,16 @@
-//! What the demo's organizations and projects are called.
-//!
-//! It must never use an id that a real organization has: `place.rs` tells demos apart from all else by their ids.
+//! The ids of the demo's organizations and projects. No real organization may have such an id, because
+//! `location.rs` recognizes demo data by its ids.
 
-/// What the ids of all demos' organizations begin with, where they are texts.
+/// Prefix of all text ids.
 const PREFIX: &str = "demo-";
 
-/// What they begin after, where they are numbers.
+/// Numeric ids are above this number.
 const NUMBERS: u64 = 9_000_000_000;
 
-/// The most organizations of a demo.
+/// Largest number of organizations in a demo.
 const MOST: u64 = 1_000_000;
 
-/// How a backend knows organizations.
+/// How a backend identifies organizations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ids {
     /// By texts.
@@ -21,26 +20,26 @@ pub(super) enum Ids {
 }
 
 impl Ids {
-    /// The id of the organization at this place.
-    pub(super) fn organization(self, place: usize) -> String {
-        let number = u64::try_from(place).unwrap_or(u64::MAX).saturating_add(1);
+    /// Returns the id of the organization with this index.
+    pub(super) fn organization(self, index: usize) -> String {
+        let number = u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1);
         match self {
             Self::Texts => format!("{PREFIX}{number:05}"),
             Self::Numbers => NUMBERS.saturating_add(number).to_string(),
         }
     }
 
-    /// The id of the project of an organization at this place.
-    pub(super) fn project(self, organization: &str, place: usize) -> String {
+    /// Returns the id of the organization's project with this index.
+    pub(super) fn project(self, organization: &str, index: usize) -> String {
         match self {
-            Self::Texts if place == 0 => organization.to_owned(),
-            Self::Texts => format!("{organization}-{}", place + 1),
-            Self::Numbers => format!("{organization}{:03}", place + 1),
+            Self::Texts if index == 0 => organization.to_owned(),
+            Self::Texts => format!("{organization}-{}", index + 1),
+            Self::Numbers => format!("{organization}{:03}", index + 1),
         }
     }
 }
 
-/// Whether it is the id of an organization of some demo.
+/// Returns whether the id belongs to an organization of any demo.
 pub(super) fn is_of_a_demo(id: &str) -> bool {
     let number = |id: &str| id.parse::<u64>().is_ok_and(|id| (NUMBERS + 1..=NUMBERS + MOST).contains(&id));
     id.starts_with(PREFIX) || number(id)
@@ -51,10 +50,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_id_of_a_demo_is_known_as_one() {
+    fn every_id_of_a_demo_is_recognized() {
         for ids in [Ids::Texts, Ids::Numbers] {
-            for place in [0, 6, 999_999] {
-                assert!(is_of_a_demo(&ids.organization(place)), "{ids:?} {place}");
+            for index in [0, 6, 999_999] {
+                assert!(is_of_a_demo(&ids.organization(index)), "{ids:?} {index}");
             }
         }
         assert_eq!(Ids::Texts.project("demo-00001", 0), "demo-00001");

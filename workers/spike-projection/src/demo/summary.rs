@@ -1,4 +1,5 @@
-//! What the demo came to: every organization accounted for, and what the backend saw. It only reads.
+//! The summary of a demo: accounts for every organization, and reports what the backend counted. It only
+//! reads.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,27 +9,27 @@ use lockgate::core::ledger::{JobQuery, RunQuery};
 use lockgate::core::run::{Counts, RunSummary};
 use lockgate::core::slots::PoolQuery;
 use lockgate::{JobId, Lockgate, PoolName, RunId, RunName, Timestamp};
-use lockgate_cli::{Exit, Look, Problem};
+use lockgate_cli::{Exit, Problem, Style};
 use serde::Serialize;
 
 use super::backend::Counted;
-use super::place::Place;
+use super::location::Location;
 use crate::hour::Hour;
 use crate::store::Store;
 
-/// What happened outside the ledger.
-pub(super) struct Evening {
+/// What the demo knows and the ledger does not.
+pub(super) struct Outcome {
     pub(super) without_slots: bool,
     pub(super) slots: u32,
     pub(super) processes: u32,
     pub(super) backend: Counted,
     pub(super) took: Duration,
-    pub(super) place: Place,
-    /// The id of the first organization.
+    pub(super) location: Location,
+    /// Id of the first organization.
     pub(super) first: String,
 }
 
-/// The figures. The names are stable.
+/// The figures of a demo. The JSON names are stable.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Summary {
     run: RunName,
@@ -55,7 +56,7 @@ pub(super) struct Summary {
     first: String,
 }
 
-/// How often organizations were put off without using an attempt.
+/// Deferrals of jobs, which consume no attempt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 struct Deferrals {
     all: u64,
@@ -68,19 +69,19 @@ pub(super) async fn sum_up(
     lockgate: &Lockgate,
     store: &Store,
     (run, as_of, pool): (&RunName, Timestamp, &str),
-    evening: Evening,
+    outcome: Outcome,
 ) -> anyhow::Result<Summary> {
     let query = RunQuery { run: Some(run.clone()), timing: true, limit: 1 };
     let found = lockgate.engine.ledger.runs(query).await?.pop();
-    let found = found.ok_or_else(|| Problem::not_found(format!("the run {run} is gone")))?;
+    let found = found.ok_or_else(|| Problem::not_found(format!("the run {run} no longer exists")))?;
     let pool = lockgate.engine.slots.inspect(&PoolQuery::of(&PoolName::new(pool)?)).await?.pop();
-    let Evening { without_slots, slots, processes, backend, took, place, first } = evening;
+    let Outcome { without_slots, slots, processes, backend, took, location, first } = outcome;
     let done = f64::from(u32::try_from(found.counts.terminal()).unwrap_or(u32::MAX));
     let RunSummary { timing, counts, .. } = found;
     Ok(Summary {
         run: run.clone(),
         engine: lockgate.engine.name,
-        database: place.database(),
+        database: location.database(),
         processes,
         planned: found.run.planned,
         counts,
@@ -95,24 +96,24 @@ pub(super) async fn sum_up(
         seconds: rounded(took.as_secs_f64()),
         jobs_per_second: rounded(done / took.as_secs_f64().max(0.001)),
         coverage: store.projections.coverage(Hour::of(as_of)).await?.coverage,
-        flags: place.flags(),
+        flags: location.flags(),
         first,
     })
 }
 
 impl Summary {
-    /// Whether nothing is left, or lost; with slots, also whether everything succeeded.
+    /// Returns whether every job is settled; with slots, also whether all succeeded.
     pub(super) fn exit(&self) -> Exit {
         let over = self.balanced && self.counts.terminal() == self.planned;
         let good = self.slots.is_none() || self.counts.succeeded == self.planned;
         if over && good { Exit::Ok } else { Exit::Negative }
     }
 
-    pub(super) fn text(&self, look: &Look, binary: &str) -> String {
+    pub(super) fn text(&self, look: &Style, binary: &str) -> String {
         let Self { counts, backend, deferrals, .. } = self;
         let slots = match self.slots {
             Some(slots) => format!("peak {} of {slots}", self.peak_slots),
-            None => String::from("none: jobs went to the backend unguarded"),
+            None => String::from("none: jobs query the backend without slots"),
         };
         let waits = match (self.wait_p50_ms, self.wait_p99_ms, self.slots) {
             (Some(p50), Some(p99), Some(_)) => format!("p50 {p50} ms, p99 {p99} ms"),
@@ -131,7 +132,7 @@ impl Summary {
             ("account", String::from(if self.balanced { "balanced" } else { "NOT balanced" })),
             ("slots", slots),
             ("waits for a slot", waits),
-            (if backend.stand_in { "backend (stand-in)" } else { "backend (ClickHouse)" }, backend.text()),
+            (if backend.fake_backend { "backend (fake)" } else { "backend (ClickHouse)" }, backend.text()),
             ("refused queries", or_unknown(self.refused)),
             ("pace", format!("{:.1} jobs/s, {:.1} s in all", self.jobs_per_second, self.seconds)),
             (
@@ -143,8 +144,8 @@ impl Summary {
             let Deferrals { all, organizations, most_of_one } = deferrals;
             let _infallible = write!(
                 text,
-                "\n{organizations} organizations were put off without using an attempt, {all} times in all, one of \
-                 them {most_of_one} times.\n"
+                "\n{organizations} organizations were deferred without consuming an attempt, {all} times in total, one \
+                of them {most_of_one} times.\n"
             );
         }
         text + &self.next(binary)
@@ -153,7 +154,7 @@ impl Summary {
     fn next(&self, binary: &str) -> String {
         let Self { flags, run, first, .. } = self;
         let other = if self.slots.is_some() { " --without-slots" } else { "" };
-        // A file stays; servers may have been started for this command alone.
+        // A database file stays. The servers may have been started for this command alone.
         let (again, until) = match self.engine {
             "embedded" => ("", ""),
             _ => (" --engine distributed", ", while the servers of this demo run"),
@@ -176,7 +177,7 @@ fn or_unknown(count: Option<u64>) -> String {
     count.map_or_else(|| String::from("unknown"), |count| count.to_string())
 }
 
-/// Every job of the run, page by page.
+/// Calls `see` for every job of the run, page by page.
 async fn jobs(lockgate: &Lockgate, run: RunId, mut see: impl FnMut(&JobRow)) -> anyhow::Result<()> {
     let mut after: Option<JobId> = None;
     loop {

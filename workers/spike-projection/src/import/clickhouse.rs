@@ -1,7 +1,7 @@
-//! Usage into ClickHouse. The organizations of its projects are those of the database.
+//! Imports usage into ClickHouse. The organizations of its projects are those in the database.
 //!
-//! ClickHouse adds up rows and replaces none. So an hour that the table has with other counts is an error, found before anything
-//! is written.
+//! ClickHouse adds up rows and does not replace them. So an hour that is stored with other counts is an
+//! error, which is found before anything is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ use uuid::Uuid;
 use super::Record;
 use crate::config::ClickHouseSettings;
 use crate::store::{HourlyUsage, UsageRow};
-use crate::usage::clickhouse::{ClickHouseError, Put, Table, check_hour, number};
+use crate::usage::clickhouse::{ClickHouseError, PutOutcome, Table, check_hour, number};
 use crate::usage::{NotAQueryId, QueryId};
 
-/// The table of a server, and what was written to it.
+/// The table of a server, and the number of hours written to it.
 #[derive(Debug)]
 pub struct ClickHouseTarget {
     table: Table,
@@ -25,10 +25,10 @@ pub struct ClickHouseTarget {
 }
 
 impl ClickHouseTarget {
-    /// The table of these settings, made when it is not there.
+    /// Opens the table of these settings, and creates it if it does not exist.
     ///
     /// # Errors
-    /// When the server does not answer, or refuses.
+    /// When the server does not respond or rejects the statement.
     pub async fn open(settings: &ClickHouseSettings) -> anyhow::Result<Self> {
         let table = Table::new(settings)?;
         table.create().await.map_err(problem)?;
@@ -36,7 +36,7 @@ impl ClickHouseTarget {
         Ok(Self { table, reads: reads.map_err(|error: NotAQueryId| problem(error.into()))?, written: 0 })
     }
 
-    /// How many hours of projects were not there before.
+    /// Returns how many hours of projects were new.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.written
@@ -45,24 +45,24 @@ impl ClickHouseTarget {
     /// Compares these rows with what the table has, and writes nothing.
     ///
     /// # Errors
-    /// When the server does not answer, or refuses, or has other counts.
+    /// When the server does not respond, rejects the statement, or has other counts.
     pub async fn compare(&self, rows: &[UsageRow], usage: &HourlyUsage) -> anyhow::Result<()> {
         let owners = owners(rows, usage).await?;
         match self.table.compare(&owned(rows, &owners), &self.reads).await.map_err(problem)? {
-            Put::Written(_) => Ok(()),
-            Put::Differs { row, there } => Err(differs(&row, there).into()),
+            PutOutcome::Written(_) => Ok(()),
+            PutOutcome::Differs { row, there } => Err(differs(&row, there).into()),
         }
     }
 
     /// Writes these rows.
     ///
     /// # Errors
-    /// When the server does not answer, or refuses, or has other counts.
+    /// When the server does not respond, rejects the statement, or has other counts.
     pub async fn import(&mut self, rows: &[UsageRow], usage: &HourlyUsage) -> anyhow::Result<()> {
         let owners = owners(rows, usage).await?;
         match self.table.put(&owned(rows, &owners), &self.reads).await.map_err(problem)? {
-            Put::Written(new) => self.written = self.written.saturating_add(new),
-            Put::Differs { row, there } => return Err(differs(&row, there).into()),
+            PutOutcome::Written(new) => self.written = self.written.saturating_add(new),
+            PutOutcome::Differs { row, there } => return Err(differs(&row, there).into()),
         }
         Ok(())
     }
@@ -72,7 +72,7 @@ impl ClickHouseTarget {
         check_hour(row.count.hour).map_err(|error| record.refused("hour", error))
     }
 
-    /// Checks that the server can know the projects of these records, and their organizations.
+    /// Checks that the projects of these records and their organizations have numeric ids.
     pub(super) fn check(records: &[Record], owners: &BTreeMap<String, String>) -> anyhow::Result<()> {
         for record in records {
             let project = record.text("project").unwrap_or_default();
@@ -92,7 +92,7 @@ async fn owners(rows: &[UsageRow], usage: &HourlyUsage) -> anyhow::Result<BTreeM
     Ok(usage.owners(&names.into_iter().collect::<Vec<_>>()).await?)
 }
 
-/// The rows with their organizations. A project that was deleted meanwhile has none: its rows have nowhere to go.
+/// Returns the rows with their organizations. Rows of a project that was deleted in the meantime are skipped.
 fn owned<'a>(rows: &'a [UsageRow], owners: &'a BTreeMap<String, String>) -> Vec<(&'a str, &'a UsageRow)> {
     rows.iter().filter_map(|row| Some((owners.get(&row.project)?.as_str(), row))).collect()
 }
@@ -101,12 +101,12 @@ fn differs(row: &UsageRow, there: crate::projection::Count) -> Problem {
     let UsageRow { project, category, count } = row;
     Problem::data(format!(
         "project {project:?} has {} {category} ({} dropped) in {} and the table has {} ({} dropped); ClickHouse adds up and \
-         does not replace: drop the table, or name another with spike_projection.clickhouse.table",
+        does not replace: drop the table, or name another with spike_projection.clickhouse.table",
         count.accepted, count.dropped, count.hour, there.accepted, there.dropped
     ))
 }
 
-/// As a person is told of it: come again later, or change something.
+/// Converts an error for the user. The exit code tells whether to retry later or to change something.
 fn problem(error: ClickHouseError) -> Problem {
     let exit = match error.class() {
         ErrorClass::Permanent => Exit::Negative,

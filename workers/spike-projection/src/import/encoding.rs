@@ -1,4 +1,4 @@
-//! Recognizes files that are no UTF-8 text in lines, so that the error says what they are and how to convert them.
+//! Recognizes files that are not UTF-8 text, so that the error can say what they are and how to convert them.
 
 use std::io::{BufRead, Cursor, Read};
 
@@ -8,7 +8,7 @@ use super::records::{MAX_RECORD_BYTES, unreadable};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What files begin with that are no text in lines, what they are, and how they become it.
+/// First bytes of other formats, what they are, and how to convert them.
 const FOREIGN: &[(&[u8], &str, &str)] = &[
     (b"\xff\xfe", "is UTF-16 text", "convert it with `iconv -f UTF-16 -t UTF-8`"),
     (b"\xfe\xff", "is UTF-16 text", "convert it with `iconv -f UTF-16 -t UTF-8`"),
@@ -21,11 +21,11 @@ const FOREIGN: &[(&[u8], &str, &str)] = &[
     (b"PK\x03\x04", "is a ZIP archive or a spreadsheet", "extract it, or save it as CSV"),
 ];
 
-/// Returns the text of an input without its byte order mark, and its first byte that is no white space; `None` when there is
-/// none.
+/// Returns the text of an input without its byte order mark, and its first byte that is not white space, or
+/// `None` if there is none.
 ///
 /// # Errors
-/// When it cannot be read, is no UTF-8 text, or is one JSON array.
+/// When the input cannot be read, is not UTF-8 text, or is a JSON array.
 pub fn text(
     name: &str,
     mut input: Box<dyn BufRead + Send>,
@@ -50,7 +50,8 @@ pub fn text(
     Ok((Box::new(head.chain(input)), first))
 }
 
-/// Reads until a byte that is no white space, and four bytes at least. A pipe may hand out a single byte at a time.
+/// Reads until the first byte that is not white space, but at least four bytes. A pipe may deliver a single
+/// byte at a time.
 fn head(input: &mut dyn BufRead) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
     while head.len() < MAX_RECORD_BYTES {

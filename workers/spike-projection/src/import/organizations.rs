@@ -1,4 +1,4 @@
-//! Organizations from a file: one record for each project of an organization, or for the organization alone.
+//! Imports organizations from a file. A record has one project of an organization, or the organization alone.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,8 +9,8 @@ use crate::category::Category;
 use crate::hour::Hour;
 use crate::store::{ImportedProject, ImportedQuota, ImportedRow, Organizations};
 
-/// The columns of such a file. A line without `project` is about the organization alone; without `quota` it leaves the
-/// quota as it is, which for a new organization is unlimited; `unlimited` lifts it.
+/// The columns of such a file. A record without `project` is for the organization alone. A record without
+/// `quota` keeps the stored quota, which is unlimited for a new organization; `unlimited` removes the quota.
 pub const COLUMNS: &[Column] = &[
     Column::required("organization_id"),
     Column::optional("slug"),
@@ -25,35 +25,37 @@ pub const COLUMNS: &[Column] = &[
 ];
 
 /// Records imported in one transaction.
-const CHUNK: usize = 1_000;
+const PAGE_SIZE: usize = 1_000;
 
-/// The longest id or slug, in bytes. The id of an organization is the key of its jobs.
+/// Longest id or slug, in bytes. The id of an organization is the key of its jobs.
 const MAX_NAME_BYTES: usize = 200;
 
-/// Checks the whole file, then imports it; returns how many records it has.
+/// Checks the whole file, then imports it. Returns the number of records.
 ///
 /// # Errors
-/// When a record is bad: then nothing was imported. When the database fails in the middle, run it again.
+/// When a record is invalid: then nothing was imported. If the database fails during the import, run it
+/// again.
 pub async fn import(spool: &Spool, into: &Organizations, progress: &Progress) -> anyhow::Result<u64> {
     let total = check(spool)?;
     let mut records = Records::open(spool.name(), spool.open()?, COLUMNS, UnknownColumns::Refuse)?;
     let mut done = 0_u64;
     loop {
-        let mut chunk = Vec::with_capacity(CHUNK);
-        while chunk.len() < CHUNK {
+        let mut page = Vec::with_capacity(PAGE_SIZE);
+        while page.len() < PAGE_SIZE {
             let Some(record) = records.next_record()? else { break };
-            chunk.push(row(&record)?);
+            page.push(row(&record)?);
         }
-        if chunk.is_empty() {
+        if page.is_empty() {
             return Ok(done);
         }
-        done = done.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
-        into.import(&last_of_each(chunk)).await?;
+        done = done.saturating_add(u64::try_from(page.len()).unwrap_or(u64::MAX));
+        into.import(&last_of_each(page)).await?;
         progress.set(done, total);
     }
 }
 
-/// Checks every record, and that no two organizations claim the same project: the second would take it from the first.
+/// Checks every record, and that no two organizations claim the same project, because the second would take
+/// it from the first.
 fn check(spool: &Spool) -> Result<u64, Problem> {
     let mut records = Records::open(spool.name(), spool.open()?, COLUMNS, UnknownColumns::Refuse)?;
     let mut owners: HashMap<String, String> = HashMap::new();
@@ -119,11 +121,12 @@ fn quota(record: &Record) -> Result<ImportedQuota, Problem> {
     Ok(ImportedQuota { category, quota, lift: false })
 }
 
-/// Keeps the last of several records about the same: one statement cannot write a row twice.
-fn last_of_each(chunk: Vec<ImportedRow>) -> Vec<ImportedRow> {
+/// Keeps the last of several records for the same project and quota, because one statement cannot write a row
+/// twice.
+fn last_of_each(page: Vec<ImportedRow>) -> Vec<ImportedRow> {
     let about =
         |row: &ImportedRow| (row.id.clone(), row.project.as_ref().map(|p| p.id.clone()), row.quota.category);
-    let last: BTreeMap<_, _> = chunk.iter().enumerate().map(|(place, row)| (about(row), place)).collect();
-    let keep = |(place, row): (usize, ImportedRow)| (last.get(&about(&row)) == Some(&place)).then_some(row);
-    chunk.into_iter().enumerate().filter_map(keep).collect()
+    let last: BTreeMap<_, _> = page.iter().enumerate().map(|(index, row)| (about(row), index)).collect();
+    let keep = |(index, row): (usize, ImportedRow)| (last.get(&about(&row)) == Some(&index)).then_some(row);
+    page.into_iter().enumerate().filter_map(keep).collect()
 }

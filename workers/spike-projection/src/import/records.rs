@@ -1,7 +1,8 @@
-//! Records with named columns, from CSV or JSON lines. The first character decides: JSON lines begin with a brace.
+//! Records with named columns, from CSV or JSON lines. The first character decides: JSON lines begin with a
+//! brace.
 //!
-//! Errors name the file, the line, the column, the value and the remedy. A record, and each of its values, has a size limit,
-//! so that a damaged file cannot fill the memory or a database column.
+//! Errors name the file, the line, the column, the value and the remedy. A record, and each of its values,
+//! has a size limit, so that a damaged file cannot fill the memory or a database column.
 
 mod csv;
 mod json;
@@ -24,24 +25,24 @@ pub struct Column {
     pub name: &'static str,
     /// Whether every record needs a value.
     pub required: bool,
-    /// Whether JSON lines may say `true` or `false` here. A flag is no id and no count.
+    /// Whether JSON lines may use `true` or `false` here. Ids and counts may not.
     flag: bool,
 }
 
 impl Column {
-    /// A column that every record has a value in.
+    /// Defines a column in which every record has a value.
     #[must_use]
     pub const fn required(name: &'static str) -> Self {
         Self { name, required: true, flag: false }
     }
 
-    /// A column that may be missing or empty.
+    /// Defines a column that may be missing or empty.
     #[must_use]
     pub const fn optional(name: &'static str) -> Self {
         Self { name, required: false, flag: false }
     }
 
-    /// A column of `true` or `false` that may be missing or empty.
+    /// Defines a column of `true` or `false` that may be missing or empty.
     #[must_use]
     pub const fn flag(name: &'static str) -> Self {
         Self { name, required: false, flag: true }
@@ -51,16 +52,16 @@ impl Column {
 /// What to do with columns that the caller does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownColumns {
-    /// Refuse the file: a misspelled column would be lost.
+    /// Reject the file, because a misspelled column would be lost.
     Refuse,
-    /// Skip them: the file serves other programs too.
+    /// Skip the columns, because the file serves other programs too.
     Ignore,
 }
 
 /// The largest record, in bytes: a line, or several when a quoted value spans them.
 pub(super) const MAX_RECORD_BYTES: usize = 1 << 20;
 
-/// The largest value of a column that is read, in bytes.
+/// The largest value of a column, in bytes.
 const MAX_VALUE_BYTES: usize = 1_000;
 
 /// The longest part of a column's name that an error shows, in characters.
@@ -74,7 +75,7 @@ pub struct Records {
 }
 
 enum Format {
-    /// With the place of each column in the fields of a record.
+    /// With the index of each column in the fields of a record.
     Csv(CsvReader, Vec<Option<usize>>),
     Json(JsonReader, UnknownColumns),
 }
@@ -92,7 +93,8 @@ impl Records {
     /// Starts to read this input, which is named `name` in errors.
     ///
     /// # Errors
-    /// When it cannot be read, is empty, is no UTF-8 text, or its header lacks a column or has one twice.
+    /// When the input cannot be read, is empty, is not UTF-8 text, or its header lacks a column or has one
+    /// twice.
     pub fn open(
         name: &str,
         input: Box<dyn BufRead + Send>,
@@ -106,8 +108,8 @@ impl Records {
             Some(b'{') => Format::Json(JsonReader::new(&file, input), unknown),
             Some(_) => {
                 let mut reader = CsvReader::new(&file, input);
-                let places = reader.header(columns, unknown)?;
-                Format::Csv(reader, places)
+                let indexes = reader.header(columns, unknown)?;
+                Format::Csv(reader, indexes)
             }
         };
         Ok(Self { file, columns, format })
@@ -116,10 +118,10 @@ impl Records {
     /// Returns the next record; `None` at the end. Blank lines are skipped.
     ///
     /// # Errors
-    /// When it cannot be read, is damaged, has other columns than the file, lacks a required one, or is too large.
+    /// When the record cannot be read, is invalid, lacks a required value, or is too large.
     pub fn next_record(&mut self) -> Result<Option<Record>, Problem> {
         let read = match &mut self.format {
-            Format::Csv(reader, places) => reader.record(places)?,
+            Format::Csv(reader, indexes) => reader.record(indexes)?,
             Format::Json(reader, unknown) => reader.record(self.columns, *unknown)?,
         };
         let Some((line, values)) = read else { return Ok(None) };
@@ -130,7 +132,7 @@ impl Records {
 }
 
 impl Record {
-    /// The line on which it begins, from 1.
+    /// Returns the line on which the record begins, from 1.
     #[must_use]
     pub fn line(&self) -> u64 {
         self.line
@@ -139,8 +141,8 @@ impl Record {
     /// Returns the value of a column; `None` when it is empty.
     #[must_use]
     pub fn text(&self, column: &str) -> Option<&str> {
-        let place = self.columns.iter().position(|c| c.name == column)?;
-        self.values.get(place)?.as_deref()
+        let index = self.columns.iter().position(|c| c.name == column)?;
+        self.values.get(index)?.as_deref()
     }
 
     /// Parses the value of a column; `None` when it is empty.
@@ -203,32 +205,32 @@ impl Record {
 }
 
 /// Finds each column among the names of a file, and refuses names that are there twice or that nothing reads.
-fn places(
+fn indexes(
     (file, line): (&str, u64),
     names: &[String],
     columns: &[Column],
     unknown: UnknownColumns,
 ) -> Result<Vec<Option<usize>>, Problem> {
-    for (place, name) in names.iter().enumerate() {
+    for (index, name) in names.iter().enumerate() {
         let is_known = columns.iter().any(|column| column.name == name);
         if !is_known && unknown == UnknownColumns::Refuse {
             let known: Vec<_> = columns.iter().map(|column| column.name).collect();
             let why = format!("there is no column {}; there are {}", shown(name), known.join(", "));
             return Err(at(file, line, why));
         }
-        if is_known && names.iter().take(place).any(|earlier| earlier == name) {
+        if is_known && names.iter().take(index).any(|earlier| earlier == name) {
             return Err(at(file, line, format_args!("the column {name} is there twice; keep one of them")));
         }
     }
     Ok(columns.iter().map(|column| names.iter().position(|name| name == column.name)).collect())
 }
 
-/// A value without the white space around it; `None` when nothing is left.
+/// Returns a value without surrounding white space; `None` if nothing remains.
 fn trimmed(text: &str) -> Option<String> {
     Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// Reads a line with its end into `line`, at most `most` bytes of it. Returns `false` at the end of the input.
+/// Reads a line including its line end, at most `most` bytes. Returns `false` at the end of the input.
 fn read_line(file: &str, input: &mut dyn BufRead, line: &mut Vec<u8>, most: usize) -> Result<bool, Problem> {
     line.clear();
     let mut input = input.take(u64::try_from(most).unwrap_or(u64::MAX));

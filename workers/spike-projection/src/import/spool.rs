@@ -1,5 +1,6 @@
-//! An input that can be read several times. A regular file is read in place; anything else (standard input, a pipe, a process
-//! substitution) delivers its bytes once, so it is first copied to a temporary file, which is removed with the value.
+//! An input that can be read several times. A regular file is read in place. Standard input, a pipe or a
+//! process substitution delivers its bytes once, so it is first copied to a temporary file, which is removed
+//! with the value.
 
 use std::io::{self, BufRead};
 

@@ -1,8 +1,9 @@
-//! Hourly usage from a file: `project,hour,accepted`, and optionally `dropped` and `category`.
+//! Imports hourly usage from a file with the columns `project,hour,accepted` and, optionally, `dropped` and
+//! `category`.
 //!
-//! Every record is checked before the first hour is written: against the other records of the file, the known projects, and
-//! for ClickHouse the table. Memory is bounded: a file with more records than `HOURS_IN_MEMORY` is imported in parts, for
-//! each of which it is read again.
+//! Every record is checked before the first hour is written: against the other records of the file, the known
+//! projects, and for ClickHouse the table. Memory is bounded: a file with more records than `HOURS_IN_MEMORY`
+//! is imported in parts, and read again for each part.
 
 mod hours;
 
@@ -30,41 +31,41 @@ pub const COLUMNS: &[Column] = &[
 ];
 
 /// Hours written in one transaction, and projects looked up at once.
-const CHUNK: usize = 5_000;
+const PAGE_SIZE: usize = 5_000;
 
-/// About how many hours of projects are held in memory at once. Each takes some 80 bytes.
+/// Approximate number of hours held in memory at once. Each takes about 80 bytes.
 const HOURS_IN_MEMORY: u64 = 1_000_000;
 
-/// Where usage goes. Its projects are those of the database in either case.
+/// The destination of usage. Its projects must be in the database in either case.
 #[derive(Debug)]
 pub enum Target {
-    /// The table of the database. An hour that is there already is replaced.
+    /// The table `hourly_usage` of the database. Stored hours are replaced.
     Database,
-    /// A table of ClickHouse. An hour that is there already is left, and must be the same.
+    /// A table of ClickHouse. Stored hours are kept and must have the same counts.
     ClickHouse(ClickHouseTarget),
 }
 
-/// What an import read and wrote.
+/// The result of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Imported {
-    /// Records of the file.
+    /// Number of records in the file.
     pub records: u64,
-    /// Hours of projects that they are about.
+    /// Number of distinct hours of projects.
     pub hours: u64,
 }
 
-/// A file, and where it is imported.
+/// An import of a file.
 #[derive(Debug)]
 pub struct Import<'a> {
     /// The file.
     pub spool: &'a Spool,
-    /// The database, which knows the projects.
+    /// The usage tables, which know the projects.
     pub usage: &'a HourlyUsage,
     /// What to do with records for the same hour.
     pub on_duplicate: OnDuplicate,
 }
 
-/// The records of a file that was checked.
+/// A summary of the checked records.
 #[derive(Debug, Default)]
 struct Checked {
     records: u64,
@@ -76,7 +77,8 @@ impl Import<'_> {
     /// Checks the whole file, then imports it.
     ///
     /// # Errors
-    /// When a record is bad: then nothing was imported. When the database fails in the middle, run it again.
+    /// When a record is invalid: then nothing was imported. If the database fails during the import, run it
+    /// again.
     pub async fn run(&self, target: &mut Target, progress: &Progress) -> anyhow::Result<Imported> {
         let checked = self.check(target).await?;
         let parts = checked.records.div_ceil(HOURS_IN_MEMORY);
@@ -85,8 +87,8 @@ impl Import<'_> {
             let hours = self.hours(&checked, (part, parts))?;
             total = total.saturating_add(hours.len());
             if let Target::ClickHouse(target) = target {
-                for chunk in hours.chunks(CHUNK) {
-                    target.compare(&chunk, self.usage).await?;
+                for page in hours.pages(PAGE_SIZE) {
+                    target.compare(&page, self.usage).await?;
                 }
             }
             kept = (parts == 1).then_some(hours);
@@ -97,12 +99,12 @@ impl Import<'_> {
                 Some(hours) => hours,
                 None => self.hours(&checked, (part, parts))?,
             };
-            for chunk in hours.chunks(CHUNK) {
+            for page in hours.pages(PAGE_SIZE) {
                 match target {
-                    Target::Database => drop(self.usage.import(&chunk).await?),
-                    Target::ClickHouse(target) => target.import(&chunk, self.usage).await?,
+                    Target::Database => drop(self.usage.import(&page).await?),
+                    Target::ClickHouse(target) => target.import(&page, self.usage).await?,
                 }
-                done = done.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+                done = done.saturating_add(u64::try_from(page.len()).unwrap_or(u64::MAX));
                 progress.set(done, total);
             }
         }
@@ -112,7 +114,7 @@ impl Import<'_> {
     /// Checks each record by itself, and that its project is known.
     async fn check(&self, target: &Target) -> anyhow::Result<Checked> {
         let mut checked = Checked::default();
-        // The first records of projects that were not looked up yet.
+        // The first records of projects that have not been looked up yet.
         let mut pending: Vec<Record> = Vec::new();
         let mut records = self.records()?;
         while let Some(record) = records.next_record()? {
@@ -124,7 +126,7 @@ impl Import<'_> {
             if checked.adds(&row.project) {
                 pending.push(record);
             }
-            if pending.len() >= CHUNK {
+            if pending.len() >= PAGE_SIZE {
                 self.look_up(&std::mem::take(&mut pending), target).await?;
             }
         }

@@ -1,7 +1,7 @@
-//! Jobs that share a query: the organizations of one hour are asked for together.
+//! Job groups: executes jobs of the same hour with one query.
 //!
-//! It must never let one organization decide over another: each has an answer of its own, and what the backend says of all
-//! of them is told to each.
+//! Each organization has its own result, so one cannot fail another. Only an error of the shared query is
+//! reported to every job of the group.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,84 +9,85 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use lockgate::{Context, ErrorClass, Failure, JobError};
 
-use super::{Asked, ProjectSpikes};
+use super::{ProjectSpikes, Request};
 use crate::hour::Hour;
 use crate::projection::Usage;
 use crate::usage::{QueryId, UsageError, UsageSource};
 
-/// Who is asked for together: each hour's organizations, every one of them once.
-type Queries = BTreeMap<(Hour, usize), Vec<One>>;
+/// The jobs that share a query: distinct organizations with the same hour.
+type Queries = BTreeMap<(Hour, usize), Vec<GroupedJob>>;
 
-/// A job of a group that is to be asked for.
-struct One {
-    place: usize,
-    asked: Asked,
+/// A job of a group whose request is valid.
+struct GroupedJob {
+    index: usize,
+    request: Request,
     ctx: Context,
 }
 
-/// Runs them, and answers for each in their order.
+/// Executes the jobs and returns their results in the same order.
 pub(super) async fn run(group: Vec<(ProjectSpikes, Context)>) -> Vec<Result<(), Failure>> {
     let Some((_, first)) = group.first() else { return Vec::new() };
-    // The backend knows the query of all as the first's, under whose slot it runs.
+    // The shared query has the id of the first job, because it runs under that job's slot.
     let query = QueryId::in_context(first);
-    let asked = join_all(group.iter().map(|(job, ctx)| job.asked(ctx))).await;
-    let (mut answers, mut queries) = (Vec::with_capacity(group.len()), Queries::new());
-    for (place, (asked, (_, ctx))) in asked.into_iter().zip(group).enumerate() {
-        answers.push(asked.map(|asked| join(&mut queries, One { place, asked, ctx })));
+    let requests = join_all(group.iter().map(|(job, ctx)| job.request(ctx))).await;
+    let (mut results, mut queries) = (Vec::with_capacity(group.len()), Queries::new());
+    for (index, (request, (_, ctx))) in requests.into_iter().zip(group).enumerate() {
+        results.push(request.map(|request| join(&mut queries, GroupedJob { index, request, ctx })));
     }
-    // One after the other: they have one slot.
-    for together in queries.into_values() {
-        let usage = each(&together, &query).await;
-        let stored = join_all(together.iter().zip(usage).map(|(one, usage)| one.answer(usage))).await;
-        for (one, stored) in together.iter().zip(stored) {
-            if let Some(answer) = answers.get_mut(one.place) {
-                *answer = stored;
+    // One after the other, because the group has one slot.
+    for jobs in queries.into_values() {
+        let usage = query_usage(&jobs, &query).await;
+        let stored = join_all(jobs.iter().zip(usage).map(|(job, usage)| job.store(usage))).await;
+        for (job, stored) in jobs.iter().zip(stored) {
+            if let Some(result) = results.get_mut(job.index) {
+                *result = stored;
             }
         }
     }
-    answers
+    results
 }
 
-/// Joins the query of its hour; the next one of that hour, when two runs ask for the same organization.
-fn join(queries: &mut Queries, one: One) {
+/// Adds a job to the query of its hour. If that query has the same organization already, because two runs
+/// project it, the job joins the next query of the hour.
+fn join(queries: &mut Queries, job: GroupedJob) {
     let mut nth = 0;
-    while let Some(others) = queries.get(&(one.asked.as_of, nth))
-        && others.iter().any(|other| other.asked.organization.id == one.asked.organization.id)
+    while let Some(others) = queries.get(&(job.request.as_of, nth))
+        && others.iter().any(|other| other.request.organization.id == job.request.organization.id)
     {
         nth += 1;
     }
-    queries.entry((one.asked.as_of, nth)).or_default().push(one);
+    queries.entry((job.request.as_of, nth)).or_default().push(job);
 }
 
-/// The usage of organizations that look back on the same hours.
-async fn each(together: &[One], query: &QueryId) -> Vec<Result<Usage, Failure>> {
-    let Some(first) = together.first() else { return Vec::new() };
+/// Queries the usage of organizations that share a query.
+async fn query_usage(jobs: &[GroupedJob], query: &QueryId) -> Vec<Result<Usage, Failure>> {
+    let Some(first) = jobs.first() else { return Vec::new() };
     let source = match first.ctx.state::<Arc<dyn UsageSource>>() {
         Ok(source) => source,
-        Err(missing) => return together.iter().map(|_| Err(missing.clone().into())).collect(),
+        Err(missing) => return jobs.iter().map(|_| Err(missing.clone().into())).collect(),
     };
-    let ids: Vec<&str> = together.iter().map(|one| one.asked.organization.id.as_str()).collect();
-    match source.each(&ids, first.asked.hours(), query).await {
+    let ids: Vec<&str> = jobs.iter().map(|job| job.request.organization.id.as_str()).collect();
+    match source.each(&ids, first.request.hours(), query).await {
         Ok(each) => each.into_iter().map(|usage| usage.map_err(Failure::from)).collect(),
         Err(error) => {
-            let shared = Shared(Arc::new(error));
-            together.iter().map(|_| Err(shared.clone().into())).collect()
+            let shared = SharedError(Arc::new(error));
+            jobs.iter().map(|_| Err(shared.clone().into())).collect()
         }
     }
 }
 
-impl One {
-    async fn answer(&self, usage: Result<Usage, Failure>) -> Result<(), Failure> {
-        self.asked.answer(&usage?, &self.ctx).await
+impl GroupedJob {
+    async fn store(&self, usage: Result<Usage, Failure>) -> Result<(), Failure> {
+        self.request.store(&usage?, &self.ctx).await
     }
 }
 
-/// An error that several jobs have in common.
+/// An error of a query that several jobs share.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(transparent)]
-struct Shared(Arc<UsageError>);
+struct SharedError(Arc<UsageError>);
 
-impl JobError for Shared {
+impl JobError for SharedError {
     fn class(&self) -> ErrorClass {
         self.0.class()
     }

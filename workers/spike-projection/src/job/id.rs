@@ -1,6 +1,5 @@
-//! An id in a message: a text, or a whole number that is taken for its text. Whoever sends it writes as their table has it.
-//!
-//! It must never take a fraction, a flag or a list for an id.
+//! Ids in messages: a text, or a whole number that is converted to text. Producers send ids as their own
+//! tables store them. Fractions, booleans and lists are rejected.
 
 use std::fmt;
 
@@ -12,7 +11,7 @@ pub(super) fn text<'de, D: Deserializer<'de>>(format: D) -> Result<String, D::Er
     format.deserialize_any(Id)
 }
 
-/// Reads a list of such ids, which is not empty; `null` is none.
+/// Reads a non-empty list of ids. `null` becomes `None`.
 pub(super) fn list<'de, D: Deserializer<'de>>(format: D) -> Result<Option<Vec<String>>, D::Error> {
     let list = Option::<Vec<Listed>>::deserialize(format)?;
     if list.as_ref().is_some_and(Vec::is_empty) {

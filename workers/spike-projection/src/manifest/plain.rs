@@ -1,5 +1,5 @@
-//! One id a line, as `cut` and `comm` write them. A blank line is passed over; an id that cannot be a key is refused
-//! with its line.
+//! Reads one id per line, as `cut` and `comm` write them. Blank lines are skipped. An id that cannot be a key
+//! is an error with its line.
 
 use std::io::{BufRead, Cursor, Read};
 
@@ -8,7 +8,7 @@ use lockgate_cli::{Exit, Problem};
 
 use crate::import;
 
-/// The lines of an input, the first of them already seen.
+/// The lines of an input. The first is read ahead to recognize the format.
 pub(super) struct PlainLines {
     name: String,
     first: String,
@@ -16,7 +16,7 @@ pub(super) struct PlainLines {
     line: u64,
 }
 
-/// No id is so long; no line may fill the memory.
+/// Longest line, in bytes. It is longer than any id and keeps memory bounded.
 const MAX_LINE: u64 = 1 << 20;
 
 impl PlainLines {
@@ -24,19 +24,19 @@ impl PlainLines {
         let (mut rest, _) = import::text(name, input)?;
         let first = read(name, &mut rest)?;
         if first.is_empty() {
-            let text = format!("{name} is empty; give one organization id a line, CSV or JSON lines");
+            let text = format!("{name} is empty; write one organization id per line, CSV or JSON lines");
             return Err(Problem::data(text));
         }
         Ok(Self { name: name.to_owned(), first, rest, line: 0 })
     }
 
-    /// Whether the first line is an object, or names this column.
+    /// Returns whether the first line is a JSON object, or a CSV header with this column.
     pub(super) fn has_columns(&self, column: &str) -> bool {
         let first = self.first.trim();
         first.starts_with('{') || first.split(',').any(|name| name.trim().trim_matches('"') == column)
     }
 
-    /// The whole input again.
+    /// Returns the whole input, including the line that was read ahead.
     pub(super) fn into_reader(self) -> Box<dyn BufRead + Send> {
         Box::new(Cursor::new(self.first.into_bytes()).chain(self.rest))
     }
@@ -58,7 +58,7 @@ impl PlainLines {
             }
             if let Err(error) = Key::new(id) {
                 let text =
-                    format!("{}, line {}: {error}; give one organization id a line", self.name, self.line);
+                    format!("{}, line {}: {error}; write one organization id per line", self.name, self.line);
                 return Err(Problem::data(text));
             }
             ids.push(id.to_owned());
@@ -67,7 +67,7 @@ impl PlainLines {
     }
 }
 
-/// The next line with its end; empty at the end of the input.
+/// Reads the next line with its line end. Returns an empty text at the end of the input.
 fn read(name: &str, from: &mut Box<dyn BufRead + Send>) -> Result<String, Problem> {
     let mut text = String::new();
     match from.by_ref().take(MAX_LINE).read_line(&mut text) {
@@ -77,7 +77,7 @@ fn read(name: &str, from: &mut Box<dyn BufRead + Send>) -> Result<String, Proble
         }
         Err(error) => Err(Problem::new(
             Exit::Io,
-            format!("cannot read {name}: {error}; check that it is whole and readable"),
+            format!("cannot read {name}: {error}; check that the file is complete and readable"),
         )),
     }
 }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_come_in_order_and_in_pages() {
+    fn ids_are_read_in_order_and_in_pages() {
         let mut ids = lines("\u{feff}a\r\n\n b \nc");
         assert_eq!(ids.next_ids(2).unwrap(), ["a", "b"]);
         assert_eq!(ids.next_ids(2).unwrap(), ["c"]);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_or_an_object_tells_columns_from_plain_ids() {
+    fn header_or_object_distinguishes_columns_from_plain_ids() {
         for text in ["organization_id\na", "slug, organization_id\nx,a", "{\"organization_id\":\"a\"}"] {
             assert!(lines(text).has_columns("organization_id"), "{text}");
         }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_cannot_be_a_key_is_refused_with_its_line() {
+    fn id_that_cannot_be_a_key_is_rejected_with_its_line() {
         let error = lines("a\nb\u{7}c\n").next_ids(9).unwrap_err().to_string();
         assert!(error.starts_with("f, line 2: "), "{error}");
         assert!(PlainLines::open("f", Box::new(&b""[..])).is_err());

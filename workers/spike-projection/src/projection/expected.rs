@@ -1,5 +1,5 @@
-//! The usage to be expected at each hour of the week, by two methods. Never by fitting: a week of hours holds one
-//! weekly cycle, and one unknown hour would fail the fit.
+//! The expected usage of each hour of the week, by two methods. Neither fits a model: a week of hours
+//! contains one weekly cycle, and a single unknown hour would make the fit fail.
 
 use super::Method;
 use super::window::Window;
@@ -8,22 +8,22 @@ use crate::hour::Hour;
 /// Width of the kernel, in hours of the day.
 const WIDTH: f64 = 1.5;
 
-/// What another weekday counts beside the same one.
+/// Weight of the other weekdays, where the same weekday has 1.
 const OTHER_WEEKDAY: f64 = 0.25;
 
-/// Expected usage by hour of the week.
+/// Expected usage of each hour of the week.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Week(Vec<f64>);
 
 impl Week {
-    /// What is to be expected in this hour.
+    /// Returns the expected usage of this hour.
     #[must_use]
     pub fn at(&self, hour: Hour) -> f64 {
         self.0.get(hour.of_week()).copied().unwrap_or(0.0)
     }
 }
 
-/// What the method expects after this window.
+/// Returns the usage that the method expects after this window.
 #[must_use]
 pub fn of(method: Method, window: &Window) -> Week {
     let kernel = kernel(window);
@@ -33,9 +33,10 @@ pub fn of(method: Method, window: &Window) -> Week {
     }
 }
 
-/// The weighted mean of the known hours: near hours of the day weigh more, and so does the same weekday.
+/// Returns the weighted mean of the known hours. Near hours of the day and the same weekday weigh more.
 ///
-/// Hours are summed by their place in the week first: 168 sums and 24 of the day instead of 168 * 168 weights.
+/// Hours are first added up by hour of the week and by hour of the day. So 168 + 24 sums replace 168 * 168
+/// weights.
 fn kernel(window: &Window) -> Week {
     let mut weeks = [Cell::default(); 168];
     let mut days = [Cell::default(); 24];
@@ -44,11 +45,11 @@ fn kernel(window: &Window) -> Week {
         days.iter_mut().skip(hour.of_day()).take(1).for_each(|cell| cell.add(used));
     }
     let weights: Vec<f64> = (0..24).map(nearness).collect();
-    let at = |place: usize| {
-        let weekday = weeks.iter().skip(place / 24 * 24).take(24);
+    let at = |index: usize| {
+        let weekday = weeks.iter().skip(index / 24 * 24).take(24);
         let mut weighted = Cell::default();
         for (of_day, (same, all)) in weekday.zip(&days).enumerate() {
-            let weight = weights.get(of_day.abs_diff(place % 24)).copied().unwrap_or(0.0);
+            let weight = weights.get(of_day.abs_diff(index % 24)).copied().unwrap_or(0.0);
             weighted.sum += weight * (OTHER_WEEKDAY * all.sum + (1.0 - OTHER_WEEKDAY) * same.sum);
             weighted.weight += weight * (OTHER_WEEKDAY * all.weight + (1.0 - OTHER_WEEKDAY) * same.weight);
         }
@@ -57,20 +58,20 @@ fn kernel(window: &Window) -> Week {
     Week((0..168).map(at).collect())
 }
 
-/// The weight of an hour of the day so far from another, around the clock.
+/// Returns the weight of two hours of the day that are this many hours apart, around the clock.
 fn nearness(apart: u8) -> f64 {
     let distance = f64::from(apart.min(24 - apart));
     (-distance.powi(2) / (2.0 * WIDTH.powi(2))).exp()
 }
 
-/// The median of what is known of each hour of the week; an hour never seen is left to `otherwise`.
+/// Returns the median of each hour of the week. Hours without data take the value of `otherwise`.
 fn median(window: &Window, otherwise: &Week) -> Week {
     let mut seen: Vec<Vec<f64>> = vec![Vec::new(); 168];
     for &(hour, used) in window.known() {
         seen.iter_mut().skip(hour.of_week()).take(1).for_each(|values| values.push(used));
     }
-    let of_place = |(values, otherwise): (Vec<f64>, &f64)| middle(values).unwrap_or(*otherwise);
-    Week(seen.into_iter().zip(&otherwise.0).map(of_place).collect())
+    let of_index = |(values, otherwise): (Vec<f64>, &f64)| middle(values).unwrap_or(*otherwise);
+    Week(seen.into_iter().zip(&otherwise.0).map(of_index).collect())
 }
 
 fn middle(mut values: Vec<f64>) -> Option<f64> {
@@ -80,7 +81,7 @@ fn middle(mut values: Vec<f64>) -> Option<f64> {
     Some(f64::midpoint(lower, upper))
 }
 
-/// A sum with the weight of what was summed.
+/// A weighted sum.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cell {
     sum: f64,
@@ -103,13 +104,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hours_are_near_around_midnight() {
+    fn distance_of_hours_wraps_around_at_midnight() {
         assert!((nearness(1) - nearness(23)).abs() < 1e-12);
         assert!(nearness(0) > nearness(1) && nearness(1) > nearness(12));
     }
 
     #[test]
-    fn a_median_lies_in_the_middle_of_what_there_is() {
+    fn median_is_the_middle_of_the_known_values() {
         assert_eq!(middle(vec![]), None);
         assert_eq!(middle(vec![9.0]), Some(9.0));
         assert_eq!(middle(vec![9.0, 1.0]), Some(5.0));

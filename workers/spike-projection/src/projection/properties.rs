@@ -1,4 +1,4 @@
-//! What holds for every organization, whatever its usage.
+//! Properties that hold for every organization and every usage.
 
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ fn rules() -> impl Strategy<Value = Rules> {
     })
 }
 
-/// One to eight weeks; quiet hours are as likely as loud ones.
+/// One to four weeks; quiet hours are as likely as busy ones.
 fn values() -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(prop_oneof![Just(0), 1..2_000u64, 0..50_000_000u64], 0..700)
 }
@@ -26,7 +26,7 @@ fn rows(organization: &Organization, usage: &Usage, rules: &Rules) -> Vec<Projec
 
 proptest! {
     #[test]
-    fn a_limit_is_never_below_its_floor_nor_below_one(values in values(), quota in 0..u64::MAX, rules in rules()) {
+    fn limit_is_at_least_its_floor_and_at_least_one(values in values(), quota in 0..u64::MAX, rules in rules()) {
         for row in &rows(&organization(quota), &usage(&values), &rules) {
             prop_assert!((3.0..=6.0).contains(&row.multiplier));
             for hour in &row.hours {
@@ -37,7 +37,7 @@ proptest! {
     }
 
     #[test]
-    fn scaled_usage_scales_what_is_expected_and_keeps_the_multiplier(
+    fn scaled_usage_scales_the_expected_usage_and_keeps_the_multiplier(
         values in values(), by in 2..50u64, rules in rules(),
     ) {
         let scaled: Vec<u64> = values.iter().map(|value| value * by).collect();
@@ -52,7 +52,7 @@ proptest! {
     }
 
     #[test]
-    fn a_week_later_all_is_the_same(values in values(), rules in rules()) {
+    fn usage_moved_by_a_week_gives_the_same_projection(values in values(), rules in rules()) {
         let mut later = usage(&values);
         later.known = later.known.into_iter().map(|hour| hour.plus(168)).collect();
         let counts = later.series.values_mut().flatten();
@@ -64,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_projects_and_of_rows_does_not_matter(values in values(), rules in rules()) {
+    fn order_of_projects_and_counts_does_not_matter(values in values(), rules in rules()) {
         let mut several = organization(700_000);
         several.projects.extend(["a", "z"].map(|id| Project { id: id.to_owned(), active: true, created: None }));
         let mut usage = usage(&values);

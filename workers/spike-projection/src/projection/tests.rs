@@ -1,4 +1,4 @@
-//! Every edge case of the projection, and its test vectors.
+//! The edge cases of the projection and its test vectors.
 
 use super::*;
 
@@ -15,7 +15,8 @@ pub(super) fn organization(quota: u64) -> Organization {
     }
 }
 
-/// Usage of project `p` over the hours before `NOW`, the last value in the last hour. Every hour of four weeks is known.
+/// Usage of project `p` in the hours before `NOW`; the last value is that of the last hour. All hours of four
+/// weeks are known.
 pub(super) fn usage(values: &[u64]) -> Usage {
     let first = NOW.plus(-i64::try_from(values.len()).unwrap());
     let count = |(hour, &accepted)| Count { hour, accepted, dropped: 0 };
@@ -43,7 +44,7 @@ fn floors_of(organization: &Organization) -> Vec<u64> {
 }
 
 #[test]
-fn a_quota_of_500_000_gives_a_floor_of_2083_and_a_fifth_of_it_from_five_projects_on() {
+fn quota_of_500_000_gives_a_floor_of_2083_and_a_fifth_of_it_from_five_projects_on() {
     let mut organization = organization(500_000);
     assert_eq!(floors_of(&organization), [2_083]);
     let more = (1..9).map(|n| Project { id: n.to_string(), active: true, created: None });
@@ -53,14 +54,14 @@ fn a_quota_of_500_000_gives_a_floor_of_2083_and_a_fifth_of_it_from_five_projects
 }
 
 #[test]
-fn disabled_projects_share_in_no_quota() {
+fn disabled_projects_have_no_share_of_a_quota() {
     let mut organization = organization(500_000);
     organization.projects.push(Project { id: "off".to_owned(), active: false, created: None });
     assert_eq!(floors_of(&organization), [2_083]);
 }
 
 #[test]
-fn no_data_gives_the_floor() {
+fn limit_is_the_floor_without_usage() {
     let rules = Rules::of(Method::Kernel);
     let projection = one(&organization(500_000), &usage(&[]), &rules);
     assert_eq!(projection.hours.len(), 168);
@@ -83,14 +84,14 @@ fn hours_before_a_project_existed_are_unknown_not_zero() {
 }
 
 #[test]
-fn all_zero_divides_by_nothing() {
+fn usage_of_zero_causes_no_division_by_zero() {
     let projection = one(&organization(0), &usage(&[0; 168]), &without_minimum(Method::Kernel));
     assert_eq!((projection.multiplier, projection.samples), (3.0, 168));
     assert!(projection.hours.iter().all(|hour| hour.limit == 1 && hour.reason == Reason::Floor));
 }
 
 #[test]
-fn an_hour_without_a_row_is_zero_only_when_the_pipeline_had_data() {
+fn hour_without_a_count_is_zero_only_if_the_pipeline_had_data() {
     let mut usage = usage(&[]);
     usage.series.insert(
         ("p".to_owned(), Category::Errors),
@@ -107,20 +108,20 @@ fn an_hour_without_a_row_is_zero_only_when_the_pipeline_had_data() {
 }
 
 #[test]
-fn more_than_half_unknown_keeps_what_there_is() {
+fn projection_fails_when_more_than_half_of_the_look_back_is_unknown() {
     for (method, half) in [(Method::Kernel, 84), (Method::Median, 336)] {
         let rules = Rules::of(method);
         let mut usage = usage(&[1; 168]);
         usage.known = NOW.plus(-half).until(NOW).collect();
         assert!(project(&organization(1), &usage, NOW, &rules).is_ok());
         usage.known.remove(&NOW.plus(-1));
-        let told = project(&organization(1), &usage, NOW, &rules).unwrap_err();
-        assert_eq!((told.known, told.look_back), (half - 1, 2 * half));
+        let error = project(&organization(1), &usage, NOW, &rules).unwrap_err();
+        assert_eq!((error.known, error.look_back), (half - 1, 2 * half));
     }
 }
 
 #[test]
-fn what_was_dropped_counts_the_less_the_older_it_is() {
+fn dropped_usage_counts_less_the_older_it_is() {
     let expected = |age: i64| {
         let mut usage = usage(&[0; 168]);
         let counts = usage.series.get_mut(&("p".to_owned(), Category::Errors)).unwrap();
@@ -136,7 +137,7 @@ fn what_was_dropped_counts_the_less_the_older_it_is() {
 }
 
 #[test]
-fn the_hour_that_is_not_over_and_what_is_too_old_count_for_nothing() {
+fn current_hour_and_hours_before_the_look_back_are_ignored() {
     let mut usage = usage(&[7; 168]);
     let counts = usage.series.get_mut(&("p".to_owned(), Category::Errors)).unwrap();
     counts.push(Count { hour: NOW, accepted: 1_000_000, dropped: 0 });
@@ -147,7 +148,7 @@ fn the_hour_that_is_not_over_and_what_is_too_old_count_for_nothing() {
 }
 
 #[test]
-fn an_unlimited_category_has_no_rows_and_a_quota_of_zero_has_the_plan_minimum() {
+fn unlimited_category_has_no_projection_and_a_quota_of_zero_has_the_plan_minimum() {
     let mut unlimited = organization(0);
     assert_eq!(floors_of(&unlimited), [500]);
     unlimited.quotas.clear();
@@ -155,7 +156,7 @@ fn an_unlimited_category_has_no_rows_and_a_quota_of_zero_has_the_plan_minimum() 
 }
 
 #[test]
-fn disabled_projects_and_trials_have_no_rows() {
+fn disabled_projects_and_trials_have_no_projection() {
     let mut disabled = organization(1);
     disabled.projects[0].active = false;
     assert_eq!(project(&disabled, &usage(&[1; 168]), NOW, &Rules::of(Method::Kernel)), Ok(vec![]));
@@ -174,8 +175,8 @@ fn each_category_has_its_own_quota_usage_and_minimum() {
 }
 
 #[test]
-fn a_change_to_summer_time_moves_the_expected_peak_by_no_more_than_the_kernel_is_wide() {
-    // The peak is at 12:00 in the first half of the week and, the clock changed, at 11:00 in the second.
+fn change_to_summer_time_moves_the_expected_peak_by_at_most_the_width_of_the_kernel() {
+    // The peak is at 12:00 in the first half of the week, and at 11:00 after the clock change.
     let peak = |back: i64| if back > 84 { 12 } else { 11 };
     let values: Vec<u64> =
         (1..=168).rev().map(|back| if NOW.plus(-back).of_day() == peak(back) { 1_000 } else { 0 }).collect();
@@ -185,7 +186,7 @@ fn a_change_to_summer_time_moves_the_expected_peak_by_no_more_than_the_kernel_is
 }
 
 #[test]
-fn the_median_ignores_one_odd_week() {
+fn median_ignores_one_unusual_week() {
     let mut values = vec![100; 672];
     values[600..].fill(100_000);
     let rules = without_minimum(Method::Median);
@@ -194,7 +195,7 @@ fn the_median_ignores_one_odd_week() {
 }
 
 #[test]
-fn the_median_leaves_an_hour_that_it_never_saw_to_the_kernel() {
+fn median_uses_the_kernel_for_hours_without_data() {
     let mut young = organization(0);
     young.projects[0].created = Some(NOW.plus(-48));
     let projection = one(&young, &usage(&[50; 48]), &without_minimum(Method::Median));
@@ -202,7 +203,7 @@ fn the_median_leaves_an_hour_that_it_never_saw_to_the_kernel() {
 }
 
 #[test]
-fn the_kernel_is_the_weighted_mean_of_its_definition() {
+fn kernel_equals_the_weighted_mean_of_its_definition() {
     let values: Vec<u64> = (0..168).map(|n| n * n % 101).collect();
     let projection = one(&organization(0), &usage(&values), &without_minimum(Method::Kernel));
     for row in &projection.hours {
@@ -220,7 +221,7 @@ fn the_kernel_is_the_weighted_mean_of_its_definition() {
 }
 
 #[test]
-fn counts_at_the_edge_of_what_fits_stay_finite() {
+fn largest_counts_give_finite_results() {
     let projection = one(&organization(u64::MAX), &usage(&[u64::MAX; 168]), &Rules::of(Method::Kernel));
     assert!(projection.hours.iter().all(|hour| hour.expected.is_finite() && hour.limit == u64::MAX));
 }

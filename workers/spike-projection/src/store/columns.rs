@@ -1,5 +1,4 @@
-//! Between columns and words, the same for both databases. It must never guess: a column that does not read back as its
-//! word is an error.
+//! Conversions of columns, shared by both databases. A value that cannot be converted is an error.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::category::Category;
 
-/// The text of a statement, by its path under `sql/` without the ending.
+/// Returns the text of a statement, by its path under `sql/` without the extension.
 macro_rules! sql {
     ($name:literal) => {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/", $name, ".sql"))
@@ -17,19 +16,19 @@ macro_rules! sql {
 }
 pub(crate) use sql;
 
-/// A row of either database, by the kinds of columns that these tables have.
+/// A row of either database, with getters for the column types of these tables.
 pub(crate) trait Columns {
-    /// A number.
+    /// Returns an integer.
     fn number(&self, column: &str) -> sqlx::Result<i64>;
-    /// A number that may be missing.
+    /// Returns an integer, or `None` for NULL.
     fn maybe_number(&self, column: &str) -> sqlx::Result<Option<i64>>;
-    /// A number with a fraction.
+    /// Returns a floating point number.
     fn real(&self, column: &str) -> sqlx::Result<f64>;
-    /// Yes or no.
+    /// Returns a boolean.
     fn flag(&self, column: &str) -> sqlx::Result<bool>;
-    /// A text.
+    /// Returns a text.
     fn text(&self, column: &str) -> sqlx::Result<String>;
-    /// A text that may be missing.
+    /// Returns a text, or `None` for NULL.
     fn maybe_text(&self, column: &str) -> sqlx::Result<Option<String>>;
 }
 
@@ -66,12 +65,12 @@ macro_rules! columns_of {
 columns_of!(SqliteRow);
 columns_of!(PgRow);
 
-/// A number as both databases hold it: the largest when it does not fit.
+/// Converts a number to the integer type of both databases. Larger numbers become the largest integer.
 pub(crate) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A count that is never negative.
+/// Returns a count. A negative number is an error.
 pub(crate) fn count<N>(row: &dyn Columns, column: &str) -> sqlx::Result<N>
 where
     N: TryFrom<i64, Error: std::error::Error + Send + Sync + 'static>,
@@ -79,13 +78,13 @@ where
     row.number(column)?.try_into().map_err(|error| unreadable(column, error))
 }
 
-/// A category that is stored as its number.
+/// Returns a category, stored as its number.
 pub(crate) fn category(row: &dyn Columns, column: &str) -> sqlx::Result<Category> {
     let number = row.number(column)?;
     Category::numbered(number).ok_or_else(|| unreadable(column, sqlx::Error::RowNotFound))
 }
 
-/// A word that is stored as its text.
+/// Parses a value that is stored as text.
 pub(crate) fn word<T>(row: &dyn Columns, column: &str) -> sqlx::Result<T>
 where
     T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
@@ -93,12 +92,12 @@ where
     row.text(column)?.parse().map_err(|error| unreadable(column, error))
 }
 
-/// A value that is stored, or put together, as JSON.
+/// Parses a value that is stored or returned as JSON.
 pub(crate) fn json<T: DeserializeOwned>(row: &dyn Columns, column: &str) -> sqlx::Result<T> {
     serde_json::from_str(&row.text(column)?).map_err(|error| unreadable(column, error))
 }
 
-/// Values as JSON text, for a statement that reads many rows from one parameter.
+/// Formats values as JSON, for a statement that reads many rows from one parameter.
 pub(crate) fn to_json<T: Serialize + ?Sized>(values: &T) -> sqlx::Result<String> {
     serde_json::to_string(values).map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }

@@ -23,22 +23,22 @@ enum Tables {
     Postgres(postgres::organizations::Tables),
 }
 
-/// One line of an import: an organization, with at most one of its projects and one of its quotas.
+/// One record of an import: an organization, with at most one of its projects and one of its quotas.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportedRow {
-    /// The organization's id.
+    /// Id of the organization.
     pub id: String,
-    /// Its short name.
+    /// Short name of the organization.
     pub slug: String,
-    /// Whether it is active.
+    /// Whether runs include the organization.
     pub active: bool,
-    /// Whether it is on trial.
+    /// Whether the organization is on trial. Trials have no projections.
     pub trial: bool,
-    /// Whether its subscription is active.
+    /// Whether the subscription is active. Runs include only organizations with an active subscription.
     pub subscribed: bool,
-    /// A project of it.
+    /// Project to create or change.
     pub project: Option<ImportedProject>,
-    /// What becomes of its quota in one category.
+    /// Change of the quota in one category.
     #[serde(flatten)]
     pub quota: ImportedQuota,
 }
@@ -46,51 +46,51 @@ pub struct ImportedRow {
 /// A project of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportedProject {
-    /// Its id, unique among all organizations.
+    /// Id of the project, unique among all organizations.
     pub id: String,
-    /// Whether it is enabled.
+    /// Whether the project is enabled.
     pub active: bool,
-    /// The number of the hour in which it was made. `None`: as it was, or long ago.
+    /// Number of the hour in which the project was created. `None` keeps the stored value.
     pub created: Option<i64>,
 }
 
 /// A quota of an import, in one category, for 30 days.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ImportedQuota {
-    /// The number of the category.
+    /// Number of the category.
     pub category: i64,
-    /// What may be used. `None`: as it was.
+    /// Allowed usage. `None` keeps the stored quota.
     pub quota: Option<i64>,
-    /// Lift the quota: unlimited.
+    /// Whether the quota is removed, which makes the category unlimited.
     pub lift: bool,
 }
 
-/// An organization as a list shows it.
+/// An organization in a list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ListedOrganization {
-    /// Where the next page begins.
+    /// Position in the list. Pass it to [`Organizations::list`] to get the next page.
     #[serde(skip)]
     pub number: i64,
-    /// Its id.
+    /// Id of the organization.
     pub organization_id: String,
-    /// Its short name.
+    /// Short name of the organization.
     pub slug: String,
-    /// Whether it is active.
+    /// Whether runs include the organization.
     pub active: bool,
-    /// Whether it is on trial.
+    /// Whether the organization is on trial.
     pub trial: bool,
-    /// Whether its subscription is active.
+    /// Whether the subscription is active.
     pub subscribed: bool,
-    /// How many active projects it has.
+    /// Number of active projects.
     pub projects: u32,
-    /// Its quotas by category.
+    /// Quotas for 30 days, by category.
     pub quotas: BTreeMap<Category, u64>,
-    /// The hour of its projection.
+    /// Hour of the stored projection; `None` if there is none.
     pub projected: Option<Hour>,
 }
 
 impl Organizations {
-    /// The organization of this id, with all that its projection depends on.
+    /// Returns the organization with this id, with everything that its projection depends on.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -101,7 +101,7 @@ impl Organizations {
         }
     }
 
-    /// Numbers and ids of active organizations with an active subscription, after the one of this number.
+    /// Returns numbers and ids of active organizations with an active subscription, after this number.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -112,7 +112,7 @@ impl Organizations {
         }
     }
 
-    /// Organizations in the order of their import, after the one of this number; zero: from the first.
+    /// Returns organizations in the order of their import, after this number; zero starts at the first.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -123,7 +123,7 @@ impl Organizations {
         }
     }
 
-    /// Makes or changes organizations, all of these rows or none. The same rows twice leave what they leave once.
+    /// Creates or changes organizations, in one transaction. Importing the same rows twice changes nothing.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -147,7 +147,7 @@ impl From<postgres::organizations::Tables> for Organizations {
     }
 }
 
-/// From a row of `organizations/find`.
+/// Converts a row of `organizations/find`.
 pub(super) fn organization(id: &str, row: &dyn Columns) -> sqlx::Result<Organization> {
     let projects: Vec<(String, i64, Option<i64>)> = json(row, "projects")?;
     let quotas: Vec<(i64, u64)> = json(row, "quotas")?;
@@ -164,7 +164,7 @@ pub(super) fn organization(id: &str, row: &dyn Columns) -> sqlx::Result<Organiza
     })
 }
 
-/// From a row of `organizations/list`.
+/// Converts a row of `organizations/list`.
 pub(super) fn listed(row: &dyn Columns) -> sqlx::Result<ListedOrganization> {
     Ok(ListedOrganization {
         number: row.number("number")?,

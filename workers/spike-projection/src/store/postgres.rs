@@ -1,6 +1,5 @@
-//! The worker's tables in PostgreSQL, in the database of the distributed engine.
-//!
-//! It must never read a clock of this host: times are those of the server.
+//! The worker's tables in PostgreSQL, in the database of the distributed engine. Times are those of the
+//! server, not of this host.
 
 pub(super) mod organizations;
 pub(super) mod projections;
@@ -10,7 +9,7 @@ use lockgate::distributed::Database;
 
 use super::Store;
 
-/// All tables of this database.
+/// Returns the tables of this database.
 pub(super) fn store(database: &Database) -> Store {
     Store {
         organizations: organizations::Tables { database: database.clone() }.into(),

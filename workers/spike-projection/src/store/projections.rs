@@ -1,6 +1,7 @@
-//! Projections as they are stored: the same written twice is once, and nothing older replaces what is newer.
+//! Stored projections. Writing the same projection twice changes nothing, and an older projection does not
+//! replace a newer one.
 //!
-//! An organization's projection is replaced as a whole, in one transaction: there is never a part of one.
+//! The projection of an organization is replaced in one transaction, so readers see the old or the new one.
 
 use lockgate::{EngineError, Fence, Timestamp};
 use serde::Serialize;
@@ -23,89 +24,89 @@ enum Tables {
     Postgres(postgres::projections::Tables),
 }
 
-/// Where a projection comes from.
+/// The origin of a projection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Provenance<'a> {
-    /// The hour that it was projected from.
+    /// First projected hour. A newer generation replaces an older one.
     pub generation: Hour,
-    /// The fence of the job that made it: of one generation the larger wins.
+    /// Fence of the execution that computed it. Within a generation the larger fence wins.
     pub fence: Fence,
-    /// How it was made.
+    /// Rules by which it was computed.
     pub rules: &'a Rules,
 }
 
-/// Some projects of an organization, and what is projected for them.
+/// Some projects of an organization, and their projections.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Part<'a> {
+pub(super) struct ProjectSubset<'a> {
     pub(super) projects: &'a [String],
     pub(super) projections: &'a [Projection],
 }
 
-/// What became of a replacement.
+/// The result of a replacement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replaced {
-    /// It is the organization's projection now.
+    /// The projection was stored.
     Yes,
-    /// A newer one is stored, or the organization is gone: nothing was changed.
+    /// Nothing was changed: a newer projection is stored, or the organization does not exist.
     Superseded,
 }
 
-/// One stored row.
+/// One stored row: the projection of one hour.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StoredProjection {
-    /// The project's id.
+    /// Id of the project.
     pub project: String,
-    /// The category.
+    /// Category of the projection.
     pub category: Category,
-    /// The hour it is for.
+    /// Projected hour.
     pub hour: Hour,
-    /// The usage to be expected.
+    /// Expected usage.
     pub expected: f64,
-    /// Above this it is a spike.
+    /// Usage above this limit is a spike.
     pub limit: u64,
-    /// Below this no limit is set.
+    /// Lower bound of the limit.
     pub floor: u64,
-    /// By how much usage may exceed what is expected.
+    /// Factor between expected usage and limit.
     pub multiplier: f64,
-    /// What the limit comes from.
+    /// What determined the limit: `floor` or `usage`.
     pub reason: String,
-    /// The hour that it was projected from.
+    /// First projected hour of the run that stored it.
     pub generation: Hour,
-    /// How the expected usage was made.
+    /// Method by which expected usage was computed.
     pub method: String,
-    /// Hours looked back.
+    /// Hours of the look-back.
     pub window: u32,
     /// Version of the algorithm.
     pub version: u32,
-    /// Hours of the window of which something was known.
+    /// Hours of the look-back whose usage was known.
     pub samples: u32,
-    /// When it was computed, milliseconds since 1970.
+    /// Time of the computation, in milliseconds since 1970.
     pub computed_at: Timestamp,
-    /// Why a later run could not replace it.
+    /// Reason why a later run could not replace it; `None` if it is current.
     pub stale: Option<String>,
 }
 
-/// How well the active organizations are covered.
+/// How many active organizations have a current projection.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Coverage {
-    /// The hour that was asked for.
+    /// The hour in question.
     pub hour: Hour,
     /// Active organizations with an active subscription.
     pub active: u64,
-    /// Those whose projection is of this hour.
+    /// Organizations whose projection is of this hour.
     pub covered: u64,
-    /// Those that keep an older one because a run could not replace it.
+    /// Organizations that keep an older projection because a run could not replace it.
     pub stale: u64,
-    /// Those that have none.
+    /// Organizations without any projection.
     pub missing: u64,
-    /// Covered by active; 1 when nobody is active.
+    /// Share of covered organizations; 1 if there are no active ones.
     pub coverage: f64,
-    /// Age of the oldest stored projection, in seconds.
+    /// Age of the oldest stored projection, in seconds; `None` if there is none.
     pub freshness_seconds: Option<u64>,
 }
 
 impl Projections {
-    /// Makes these the projections of the organization, and removes what it had besides, unless a newer one is there.
+    /// Replaces all projections of the organization, unless a newer one is stored.
     ///
     /// # Errors
     /// When the database cannot be written: nothing was changed.
@@ -121,8 +122,8 @@ impl Projections {
         }
     }
 
-    /// Replaces the projections of these projects alone, unless a newer one of the organization is there. The organization keeps
-    /// its generation, so that a run for the same hour still replaces all of it.
+    /// Replaces the projections of these projects alone, unless a newer one of the organization is stored.
+    /// The organization keeps its generation, so that a run for the same hour still replaces all projects.
     ///
     /// # Errors
     /// When the database cannot be written: nothing was changed.
@@ -135,14 +136,15 @@ impl Projections {
     ) -> Result<Replaced, EngineError> {
         let of_projects = |projection: &&Projection| projects.contains(&projection.project);
         let projections: Vec<Projection> = projections.iter().filter(of_projects).cloned().collect();
-        let part = Part { projects, projections: &projections };
+        let subset = ProjectSubset { projects, projections: &projections };
         match &self.tables {
-            Tables::Sqlite(tables) => tables.replace_projects(organization, from, part).await,
-            Tables::Postgres(tables) => tables.replace_projects(organization, from, part).await,
+            Tables::Sqlite(tables) => tables.replace_projects(organization, from, subset).await,
+            Tables::Postgres(tables) => tables.replace_projects(organization, from, subset).await,
         }
     }
 
-    /// Says that the run for this hour could not replace what the organization has, and why.
+    /// Records that the stored projection is stale: the run for this hour could not replace it, for this
+    /// reason.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -153,7 +155,7 @@ impl Projections {
         }
     }
 
-    /// The stored rows of an organization, of one project alone when it is named.
+    /// Returns the stored rows of an organization, or of one of its projects.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -168,7 +170,7 @@ impl Projections {
         }
     }
 
-    /// How well the active organizations are covered in this hour.
+    /// Returns how many active organizations have a projection of this hour.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -196,7 +198,8 @@ pub(super) const REPLACING: &str = "storing projections";
 pub(super) const MARKING: &str = "marking a projection stale";
 pub(super) const READING: &str = "reading projections";
 
-/// Project, category, floor, multiplier, samples, and for each hour: expected usage, limit, reason.
+/// The columns of a series: project, category, floor, multiplier, samples, and for each hour expected usage,
+/// limit and reason.
 pub(super) type SeriesColumns<'a> = (&'a str, i64, i64, f64, u32, Vec<(f64, i64, i64)>);
 
 pub(super) fn series(projection: &Projection) -> SeriesColumns<'_> {
@@ -217,12 +220,12 @@ pub(super) fn series(projection: &Projection) -> SeriesColumns<'_> {
     )
 }
 
-/// Stored to a thousandth: shorter, and more than anybody reads.
+/// Rounds to a thousandth, which is shorter and precise enough.
 fn thousandths(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
 }
 
-/// From the row of `projections/coverage`, whose ages each database gives in its own way.
+/// Converts the row of `projections/coverage`. The databases return ages in different ways.
 pub(super) fn coverage(row: &dyn Columns, hour: Hour, age: Option<u64>) -> sqlx::Result<Coverage> {
     let (active, covered) = (count(row, "active")?, count(row, "covered")?);
     Ok(Coverage {
@@ -241,7 +244,7 @@ fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 1.0 } else { float(part) / float(whole) }
 }
 
-/// From a row of `projections/show`.
+/// Converts a row of `projections/show`.
 pub(super) fn stored(row: &dyn Columns) -> sqlx::Result<StoredProjection> {
     Ok(StoredProjection {
         project: row.text("project")?,

@@ -1,7 +1,5 @@
-//! The worker's tables in SQLite, in the file of the embedded engine.
-//!
-//! It must never open a transaction of its own: every write goes through the engine's writer, and so shares its
-//! transactions.
+//! The worker's tables in SQLite, in the database file of the embedded engine. Every write goes through the
+//! engine's writer and so shares its transactions.
 
 pub(super) mod organizations;
 pub(super) mod projections;
@@ -11,7 +9,7 @@ use lockgate::embedded::Database;
 
 use super::Store;
 
-/// All tables of this file.
+/// Returns the tables of this database file.
 pub(super) fn store(database: &Database) -> Store {
     Store {
         organizations: organizations::Tables { database: database.clone() }.into(),

@@ -1,4 +1,4 @@
-//! Hourly usage, and of which hours anything is known.
+//! Hourly usage, and the hours that are known.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,19 +23,19 @@ enum Tables {
     Postgres(postgres::usage::Tables),
 }
 
-/// One hour of one project.
+/// The usage of one project and category in one hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageRow {
-    /// The project's id.
+    /// Id of the project.
     pub project: String,
-    /// The category.
+    /// Category of the counts.
     pub category: Category,
-    /// What was counted.
+    /// Hour and counts.
     pub count: Count,
 }
 
 impl HourlyUsage {
-    /// The usage of an organization in these hours. An organization that is unknown has none.
+    /// Returns the usage of an organization in these hours. It is empty for an unknown organization.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -46,7 +46,8 @@ impl HourlyUsage {
         }
     }
 
-    /// Writes hours of usage, all of them or none; answers how many belong to a project that is known.
+    /// Writes hours of usage in one transaction. Returns how many rows belong to a known project; the others
+    /// are not written.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -57,7 +58,7 @@ impl HourlyUsage {
         }
     }
 
-    /// The organizations of these projects, by project. One that is not there has none.
+    /// Returns the organization of each project. Unknown projects are left out.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -68,7 +69,7 @@ impl HourlyUsage {
         }
     }
 
-    /// Which of these projects are not there.
+    /// Returns those of the projects that are unknown.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -92,7 +93,7 @@ impl From<postgres::usage::Tables> for HourlyUsage {
     }
 }
 
-/// Project, category, hour, accepted, dropped: what `usage/put` reads.
+/// Returns the rows as `usage/put` reads them: project, category, hour, accepted, dropped.
 pub(super) fn columns(rows: &[UsageRow]) -> Vec<(&str, i64, i64, i64, i64)> {
     rows.iter()
         .map(|UsageRow { project, category, count }| {
@@ -102,7 +103,7 @@ pub(super) fn columns(rows: &[UsageRow]) -> Vec<(&str, i64, i64, i64, i64)> {
         .collect()
 }
 
-/// From the rows of `usage/known_hours` and `usage/of_organization`.
+/// Converts the rows of `usage/known_hours` and `usage/of_organization`.
 pub(super) fn usage<R: Columns>(known: &[R], rows: &[R]) -> sqlx::Result<Usage> {
     let mut usage = Usage::default();
     for row in known {

@@ -1,12 +1,12 @@
-//! Usage from ClickHouse: one query for an organization, under an id that tells whose it is.
+//! Usage from ClickHouse. Each query has an id that identifies its execution.
 //!
-//! It must never retry by itself, never run a query without a time limit, and never hand out a part of a result.
+//! The source does not retry by itself, sends no query without a time limit, and returns no partial result.
 
 mod answer;
 mod canceller;
 mod client;
 mod code;
-mod count;
+mod counter;
 mod error;
 mod group;
 mod known;
@@ -21,7 +21,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 
-use super::http::NoHttpSource;
+use super::http::HttpSourceError;
 use super::{QueryId, UsageError, UsageSource};
 use crate::config::ClickHouseSettings;
 use crate::hour::Hour;
@@ -31,12 +31,12 @@ use known::KnownHours;
 use statement::Statement;
 
 pub use code::{Meaning, code_in_the_middle, code_of, meaning};
-pub use count::{Count, Logged};
+pub use counter::{FinishedQueries, QueryCounter};
 pub use error::ClickHouseError;
 pub use logged::LoggedPeak;
-pub use queries::{Ended, Queries};
+pub use queries::{CancelOutcome, Queries};
 pub use statement::{Name, NotAName};
-pub use table::{Put, Table, check_hour, number};
+pub use table::{PutOutcome, Table, check_hour, number};
 
 /// The source `clickhouse`.
 #[derive(Debug)]
@@ -48,11 +48,11 @@ pub struct ClickHouseSource {
 }
 
 impl ClickHouseSource {
-    /// A source with these settings. Nothing is sent yet.
+    /// Creates a source with these settings. Sends nothing yet.
     ///
     /// # Errors
-    /// When the address is none, or TLS cannot be set up.
-    pub fn new(settings: &ClickHouseSettings) -> Result<Self, NoHttpSource> {
+    /// When the address is invalid, or TLS cannot be set up.
+    pub fn new(settings: &ClickHouseSettings) -> Result<Self, HttpSourceError> {
         Ok(Self {
             client: Client::new(settings)?,
             queries: Queries::new(settings)?,
@@ -61,7 +61,7 @@ impl ClickHouseSource {
         })
     }
 
-    /// The same for all of them are the hours in which the pipeline had data.
+    /// Returns the known hours, which are the same for all organizations.
     async fn known_hours(
         &self,
         hours: &Range<Hour>,
@@ -75,17 +75,19 @@ impl ClickHouseSource {
         self.known.of(hours, ask).await
     }
 
-    /// Asks; a query whose answer does not come is ended, so that it holds its place on the server no longer.
+    /// Sends a query. If its response does not arrive, cancels it on the server, so that it no longer
+    /// occupies one of the server's query slots.
     async fn read(&self, statement: &Statement, id: &QueryId) -> Result<Vec<u8>, ClickHouseError> {
         match self.client.read(statement, id).await {
-            Err(ClickHouseError::NoAnswer { source, .. }) => {
+            Err(ClickHouseError::NoResponse { source, .. }) => {
                 let end = self.queries.end(id.as_str()).await;
-                // Not seen is no proof: a server that was frozen may still find the query on its doorstep.
-                let ended = matches!(end, Ok(Ended::Killed));
+                // Only a query that was seen running and then killed is proof. A server that was frozen may
+                // still start a query that it has received but not listed.
+                let ended = matches!(end, Ok(CancelOutcome::Killed));
                 if let Err(error) = end {
-                    tracing::warn!(query = %id, %error, "a query without an answer could not be ended");
+                    tracing::warn!(query = %id, %error, "cannot cancel a query without a response");
                 }
-                Err(ClickHouseError::NoAnswer { ended, source })
+                Err(ClickHouseError::NoResponse { ended, source })
             }
             answer => answer,
         }
@@ -101,7 +103,7 @@ impl UsageSource for ClickHouseSource {
         query: &QueryId,
     ) -> Result<Usage, UsageError> {
         let organization = table::number("the organization", organization_id)?;
-        let mut all = self.together(&[organization], &hours, query).await?;
+        let mut all = self.usage_of(&[organization], &hours, query).await?;
         Ok(all.remove(&organization).unwrap_or_default())
     }
 
@@ -127,7 +129,8 @@ fn of_organizations(table: &Name, organizations: &[u64], hours: &Range<Hour>) ->
     within(Statement::new(sql::OF_ORGANIZATIONS).table(table).numbers("organizations", organizations), hours)
 }
 
-/// Limits a statement to these hours. `toDateTime` wraps outside of its 32 bits, and no row is there.
+/// Restricts a statement to these hours. They are clamped to the 32 bits of `toDateTime`, which would wrap;
+/// no row is outside.
 fn within(statement: Statement, hours: &Range<Hour>) -> Statement {
     let second = |hour: Hour| hour.0.saturating_mul(3_600).clamp(0, i64::from(u32::MAX));
     statement.number("from", second(hours.start)).number("to", second(hours.end))

@@ -1,51 +1,50 @@
-//! The name of a query on its backend: who made it can be read from it, and nothing else can be written with it.
-//!
-//! It must never hold a letter that means anything in SQL or in a URL.
+//! Query ids. An id identifies the execution that sent the query. It contains only letters, digits and
+//! hyphens, so it needs no escaping in SQL or in a URL.
 
 use std::fmt;
 
 use lockgate::{Context, Fence, JobId};
 
-/// The length of a job's id.
+/// Length of a job id.
 const UUID: usize = 36;
-/// The longest one.
+/// Largest length of a query id.
 const LONGEST: usize = 120;
 
-/// The id under which a backend knows a query: `<job>-<attempt>-<fence>`, so no two executions share one.
+/// The id of a query on its backend: `<job>-<attempt>-<fence>`. So no two executions share an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryId(String);
 
-/// A text that is no id of a query.
+/// The text is not a query id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no id of a query: letters, digits and hyphens, at most {LONGEST} of them")]
+#[error("{0:?} is not a query id; use at most {LONGEST} letters, digits and hyphens")]
 pub struct NotAQueryId(pub String);
 
 impl QueryId {
-    /// The id of the query of this execution.
+    /// Returns the query id of this execution.
     #[must_use]
     pub fn of(job: JobId, attempt: u32, fence: Fence) -> Self {
         Self(format!("{job}-{attempt}-{}", fence.0))
     }
 
-    /// The id of the query of the execution that runs in this context.
+    /// Returns the query id of the execution in this context.
     #[must_use]
     pub fn in_context(context: &Context) -> Self {
         Self::of(context.job(), context.attempt(), context.fence())
     }
 
-    /// What the ids of all queries of a job begin with, whatever the execution.
+    /// Returns the prefix of all query ids of a job.
     #[must_use]
     pub fn prefix_of(job: JobId) -> String {
         format!("{job}-")
     }
 
-    /// The id of another query of the same execution. It begins with this one.
+    /// Returns the id of a further query of the same execution. It begins with this id.
     #[must_use]
     pub fn another(&self, name: &'static str) -> Self {
         Self(format!("{self}-{name}"))
     }
 
-    /// Whose query it is, when it is one of an execution.
+    /// Returns the execution that sent the query, or `None` if the id has another format.
     #[must_use]
     pub fn execution(&self) -> Option<(JobId, Fence)> {
         let (job, rest) = self.0.split_at_checked(UUID)?;
@@ -54,7 +53,7 @@ impl QueryId {
         Some((JobId(job.parse().ok()?), Fence(fence)))
     }
 
-    /// The text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -84,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_tells_job_attempt_and_fence_and_reads_back() {
+    fn id_contains_job_attempt_and_fence_and_parses_back() {
         let job = JobId(Uuid::from_u128(7));
         let id = QueryId::of(job, 2, Fence(90));
         assert_eq!(id.as_str(), "00000000-0000-0000-0000-000000000007-2-90");
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_somebody_elses_query_is_no_execution() {
+    fn id_of_another_systems_query_has_no_execution() {
         let job = JobId(Uuid::from_u128(7));
         for other in
             ["a-1-2".to_owned(), job.to_string(), format!("{job}-1"), format!("{job}-x-2"), "x".repeat(60)]
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_sql_reads_is_an_id() {
+    fn text_with_a_meaning_in_sql_is_rejected() {
         for bad in ["", "a'b", "a%", "a_b", "a b", "ä", "a\\", "x;y", &"x".repeat(121)] {
             assert_eq!(bad.parse::<QueryId>(), Err(NotAQueryId(bad.to_owned())));
         }

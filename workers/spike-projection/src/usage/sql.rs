@@ -1,4 +1,4 @@
-//! Usage from the table `hourly_usage` of this database, which `usage import` fills.
+//! Usage from the table `hourly_usage` of the engine's database, which `usage import` fills.
 
 use std::ops::Range;
 

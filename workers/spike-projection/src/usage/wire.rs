@@ -1,7 +1,8 @@
-//! What the `http` source and its backend say to each other. An answer names the number of its rows: one that was cut
-//! off is told from a short one.
+//! The protocol between the source `http` and its backend. A response states the number of its rows, so a
+//! truncated response is detected.
 //!
-//! `GET /usage?organization_id=..&from=..&to=..` asks for the hours from `from` to before `to`.
+//! `GET /usage?organization_id=..&from=..&to=..` queries the hours from `from` up to, but not including,
+//! `to`.
 
 use std::ops::Range;
 
@@ -12,67 +13,68 @@ use crate::category::Category;
 use crate::hour::Hour;
 use crate::projection::{Count, Usage};
 
-/// The type of an error that says: too many queries at once.
+/// Error type of a backend that runs too many queries.
 pub const RATE_LIMITED: &str = "rate-limited";
 
-/// What is asked.
+/// The parameters of a query.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Query {
-    /// Of which organization.
+    /// Id of the organization.
     pub organization_id: String,
-    /// From this hour on.
+    /// First hour.
     pub from: Hour,
-    /// To before this one.
+    /// End of the range, not included.
     pub to: Hour,
 }
 
-/// What is answered.
+/// The body of a successful response.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// How many rows `data` has.
+    /// Number of rows in `data`.
     pub rows: usize,
-    /// The stretches of hours in which the pipeline had data of any organization, each to before its second hour.
+    /// Ranges of hours in which the pipeline had data of any organization. The second hour of a range is not
+    /// included.
     pub known: Vec<(Hour, Hour)>,
-    /// The rows. An hour without one is zero when it is known.
+    /// The rows. An hour without a row counts as zero if it is known.
     pub data: Vec<Row>,
 }
 
-/// One row of an answer.
+/// One row of a response.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// The project's id.
+    /// Id of the project.
     pub project: String,
-    /// The category.
+    /// Category of the counts.
     pub category: Category,
-    /// The hour.
+    /// Hour of the counts.
     pub hour: Hour,
-    /// Taken in.
+    /// Accepted usage.
     pub accepted: u64,
-    /// Turned away.
+    /// Dropped usage. Default: 0.
     #[serde(default)]
     pub dropped: u64,
 }
 
-/// The body of a refusal.
+/// The body of an error response.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Refusal {
-    /// What went wrong.
+    /// The error.
     pub error: RefusalError,
 }
 
-/// What went wrong.
+/// An error of the backend.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RefusalError {
-    /// Its type, such as [`RATE_LIMITED`].
+    /// Type of the error, such as [`RATE_LIMITED`].
     #[serde(rename = "type")]
     pub kind: String,
-    /// Words for a person.
+    /// Message for people. Default: empty.
     #[serde(default)]
     pub message: String,
 }
 
 impl Answer {
-    /// The answer that says this.
+    /// Creates the response with this usage.
     #[must_use]
     pub fn of(usage: Usage) -> Self {
         let row = |((project, category), counts): ((String, Category), Vec<Count>)| {
@@ -81,19 +83,19 @@ impl Answer {
                 Row { project: project.clone(), category, hour, accepted, dropped }
             })
         };
-        let known = stretches(usage.known);
+        let known = ranges(usage.known);
         let data: Vec<Row> = usage.series.into_iter().flat_map(row).collect();
         Self { rows: data.len(), known, data }
     }
 
-    /// What it says, when it is whole and about what was asked.
+    /// Returns the usage, if the response is complete and matches the queried hours.
     ///
     /// # Errors
-    /// When rows are missing, or there are hours that nobody asked for.
+    /// When rows are missing, or a row is outside the queried hours.
     pub fn usage(self, asked: &Range<Hour>) -> Result<Usage, UsageError> {
         if self.rows != self.data.len() {
-            let text = format!("it announces {} rows and has {}; it was cut off", self.rows, self.data.len());
-            return Err(UsageError::Broken(text));
+            let text = format!("it states {} rows and has {}; it was truncated", self.rows, self.data.len());
+            return Err(UsageError::InvalidResponse(text));
         }
         let mut usage = Usage::default();
         for (from, to) in self.known {
@@ -101,7 +103,9 @@ impl Answer {
         }
         for Row { project, category, hour, accepted, dropped } in self.data {
             if !asked.contains(&hour) {
-                return Err(UsageError::Broken(format!("it has {hour}, which was not asked for")));
+                return Err(UsageError::InvalidResponse(format!(
+                    "it has {hour}, which is outside the queried hours"
+                )));
             }
             usage.series.entry((project, category)).or_default().push(Count { hour, accepted, dropped });
         }
@@ -109,7 +113,7 @@ impl Answer {
     }
 }
 
-fn stretches(hours: impl IntoIterator<Item = Hour>) -> Vec<(Hour, Hour)> {
+fn ranges(hours: impl IntoIterator<Item = Hour>) -> Vec<(Hour, Hour)> {
     let mut all: Vec<(Hour, Hour)> = Vec::new();
     for hour in hours {
         match all.last_mut() {
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_and_counted_goes_through_the_wire() {
+    fn usage_is_restored_from_its_response() {
         let answer = Answer::of(usage());
         assert_eq!(answer.known, [(Hour(1), Hour(4)), (Hour(7), Hour(9))]);
         let json = serde_json::to_string(&answer).unwrap();
@@ -142,15 +146,18 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_lacks_a_row_is_broken() {
+    fn response_without_all_its_rows_is_invalid() {
         let mut answer = Answer::of(usage());
         answer.data.pop();
-        assert!(matches!(answer.usage(&(Hour(0)..Hour(9))), Err(UsageError::Broken(_))));
+        assert!(matches!(answer.usage(&(Hour(0)..Hour(9))), Err(UsageError::InvalidResponse(_))));
     }
 
     #[test]
-    fn an_hour_that_nobody_asked_for_is_broken_and_a_known_stretch_is_cut() {
-        assert!(matches!(Answer::of(usage()).usage(&(Hour(1)..Hour(8))), Err(UsageError::Broken(_))));
+    fn row_outside_the_queried_hours_is_invalid_and_known_hours_are_clipped() {
+        assert!(matches!(
+            Answer::of(usage()).usage(&(Hour(1)..Hour(8))),
+            Err(UsageError::InvalidResponse(_))
+        ));
         let endless =
             Answer { rows: 0, known: vec![(Hour(-1_000_000_000), Hour(1_000_000_000))], data: vec![] };
         assert_eq!(endless.usage(&(Hour(0)..Hour(2))).unwrap().known, [Hour(0), Hour(1)].into());

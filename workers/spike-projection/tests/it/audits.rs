@@ -1,4 +1,4 @@
-//! `slots audit` beside a real ClickHouse that another system uses as well.
+//! `slots audit` on a real ClickHouse that two systems share.
 
 use serde_json::Value;
 use support::servers::{ClickHouse, ask_clickhouse, clickhouse_available};
@@ -8,7 +8,7 @@ use crate::folder::Folder;
 const SLOTS: u64 = 4;
 const ORGANIZATIONS: u32 = 6;
 
-/// A system of its own, whose queries on the shared server take 2 s.
+/// Creates a system whose queries on the shared server take 2 s.
 fn system(server: &ClickHouse) -> Folder {
     let folder = Folder::new();
     let url = server.url();
@@ -29,7 +29,7 @@ fn enqueue(folder: &Folder, run: &str, hour: &str) {
     folder.json(&["enqueue", "--run", run, "--as-of", hour, "--batch-delay", "0s"]);
 }
 
-/// Works off what is enqueued in several systems at once.
+/// Executes the enqueued jobs of several systems at the same time.
 fn work(folders: &[&Folder]) {
     let started: Vec<_> = folders
         .iter()
@@ -40,7 +40,7 @@ fn work(folders: &[&Folder]) {
     assert!(started.into_iter().all(|mut worker| worker.wait().unwrap().success()));
 }
 
-/// The peak that the server itself counted, and whether the promise was kept.
+/// Returns the peak counted by the server, whether the slots were kept, and the exit code.
 fn audit(folder: &Folder, more: &[&str]) -> (u64, bool, Option<i32>) {
     let output = folder.run(&[&["slots", "audit", "clickhouse", "--output", "json"], more].concat());
     let audit: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -48,7 +48,7 @@ fn audit(folder: &Folder, more: &[&str]) -> (u64, bool, Option<i32>) {
     (audit["backend"]["peak"].as_u64().unwrap(), audit["kept"].as_bool().unwrap(), output.status.code())
 }
 
-/// Queries that ran under ids of executions of this run, each execution once.
+/// Returns the query ids of the executions of this run, one for each execution.
 fn executions(server: &ClickHouse, folder: &Folder, run: &str) -> Vec<String> {
     let jobs = folder.json(&["jobs", "list", "--run", run]);
     let jobs = jobs["jobs"].as_array().unwrap().clone();
@@ -64,7 +64,7 @@ fn executions(server: &ClickHouse, folder: &Folder, run: &str) -> Vec<String> {
 }
 
 #[test]
-fn two_systems_on_one_server_are_each_judged_by_their_own_queries() {
+fn two_systems_on_one_server_are_each_audited_by_their_own_queries() {
     if !clickhouse_available().unwrap() {
         return;
     }
@@ -84,7 +84,7 @@ fn two_systems_on_one_server_are_each_judged_by_their_own_queries() {
         assert!((1..=SLOTS).contains(&peak) && kept && code == Some(0), "{peak} {kept} {code:?}");
     }
 
-    // More at once than there are slots, under the ids of one system's own executions: that is its fault, and nobody else's.
+    // More queries than slots, under the ids of one system's executions: only that system's audit must fail.
     let ids = executions(&server, &one, "first");
     assert_eq!(ids.len(), usize::try_from(ORGANIZATIONS).unwrap());
     std::thread::scope(|threads| {
@@ -96,7 +96,7 @@ fn two_systems_on_one_server_are_each_judged_by_their_own_queries() {
     assert_eq!(audit(&one, &[]), (u64::from(ORGANIZATIONS), false, Some(1)));
     assert!(matches!(audit(&other, &[]), (1..=SLOTS, true, Some(0))));
 
-    // A later run of the same system is not to blame for the earlier one.
+    // A later run of the same system must pass its own audit.
     enqueue(&one, "second", "2026-11-22T02");
     work(&[&one]);
     assert!(matches!(audit(&one, &["--run", "second"]), (1..=SLOTS, true, Some(0))));

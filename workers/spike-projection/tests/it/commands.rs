@@ -1,4 +1,4 @@
-//! The program's own commands, as a user runs them.
+//! The commands of this program, as a user runs them.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ fn a_week() -> String {
 }
 
 #[test]
-fn organizations_and_usage_go_in_and_projections_come_out() {
+fn imported_organizations_and_usage_lead_to_projections() {
     let folder = Folder::new();
     let organizations = folder.file("orgs.csv", ORGANIZATIONS);
     assert_eq!(folder.json(&["orgs", "import", &organizations])["lines"], 3);
@@ -36,7 +36,7 @@ fn organizations_and_usage_go_in_and_projections_come_out() {
     );
     let listed = folder.json(&["orgs", "list"]);
     assert_eq!(listed["organizations"][0]["quotas"]["errors"], 500_000);
-    folder.refused(&["projections", "show", "o2"], 66, "nothing is projected for organization \"o2\"");
+    folder.refused(&["projections", "show", "o2"], 66, "organization \"o2\" has no projection");
 
     let plot = folder.run(&["projections", "show", "o1", "--plot"]);
     let plot = String::from_utf8(plot.stdout).unwrap();
@@ -45,7 +45,7 @@ fn organizations_and_usage_go_in_and_projections_come_out() {
 }
 
 #[test]
-fn only_the_organizations_of_a_list_are_fanned_out_over() {
+fn run_includes_only_the_organizations_of_a_list() {
     let folder = Folder::new();
     for (name, text) in [
         ("plain", "o1\no3\n"),
@@ -62,7 +62,7 @@ fn only_the_organizations_of_a_list_are_fanned_out_over() {
 }
 
 #[test]
-fn a_bad_line_leaves_nothing_half_imported() {
+fn bad_line_prevents_the_whole_import() {
     let folder = Folder::new();
     let orgs = folder.file("orgs.csv", ORGANIZATIONS);
     let bad_orgs = folder.file("bad.csv", "organization_id,quota\nx1,1\nx2,many\n");
@@ -80,7 +80,7 @@ fn a_bad_line_leaves_nothing_half_imported() {
     assert_eq!(folder.json(&["orgs", "list"])["organizations"].as_array().unwrap().len(), 0);
     folder.json(&["orgs", "import", &orgs]);
     let good = "project,hour,accepted\np1,2026-11-22T08:00:00Z,1\n";
-    for (line, said) in [
+    for (line, expected) in [
         (
             "p1,2026-11-22T09:30:00Z,1",
             "line 3: column hour: \"2026-11-22T09:30:00Z\" is not a full hour in UTC",
@@ -94,7 +94,7 @@ fn a_bad_line_leaves_nothing_half_imported() {
         (",2026-11-22T09:00:00Z,1", "line 3: column project: is missing"),
     ] {
         let file = folder.file("usage.csv", format!("{good}{line}\n"));
-        folder.refused(&["usage", "import", &file], 65, said);
+        folder.refused(&["usage", "import", &file], 65, expected);
     }
     folder.refused(&["usage", "import", "nowhere.csv"], 66, "nowhere.csv");
     let empty = folder.file("empty.csv", "");
@@ -102,15 +102,15 @@ fn a_bad_line_leaves_nothing_half_imported() {
 }
 
 #[test]
-fn what_is_not_there_is_named_with_the_way_out() {
+fn missing_things_are_named_with_a_hint() {
     let folder = Folder::new();
     folder.refused(
         &["projections", "show", "o9"],
         66,
-        "there is no organization \"o9\"; `orgs list` names all",
+        "there is no organization \"o9\"; `orgs list` shows all",
     );
     folder.refused(&["projections", "coverage", "--as-of", "yesterday"], 2, "is not an hour");
-    folder.refused(&["stand-in", "--listen", "192.0.2.1:9"], 69, "cannot listen at 192.0.2.1:9");
+    folder.refused(&["fake-backend", "--listen", "192.0.2.1:9"], 69, "cannot listen at 192.0.2.1:9");
     folder.refused(&["demo", "--orgs", "0"], 2, "--orgs");
     let set = ["--set", "spike_projection.source=ftp", "orgs", "list"];
     folder.refused(&set, 78, "spike_projection.source");
@@ -119,7 +119,7 @@ fn what_is_not_there_is_named_with_the_way_out() {
 }
 
 #[test]
-fn the_demo_projects_every_organization_and_none_is_refused() {
+fn demo_with_slots_projects_every_organization_and_no_query_is_rejected() {
     let folder = Folder::new();
     let shown =
         folder.json(&["--db", "demo.db", "demo", "--orgs", "60", "--slots", "5", "--query-time", "5ms"]);
@@ -132,7 +132,7 @@ fn the_demo_projects_every_organization_and_none_is_refused() {
 }
 
 #[test]
-fn the_evening_without_slots_has_refusals_and_still_loses_nobody() {
+fn demo_without_slots_has_rejected_queries_and_accounts_for_every_organization() {
     let folder = Folder::new();
     let shown =
         folder.json(&["--db", "demo.db", "demo", "--orgs", "60", "--backend-limit", "5", "--without-slots"]);
@@ -143,7 +143,7 @@ fn the_evening_without_slots_has_refusals_and_still_loses_nobody() {
 }
 
 #[test]
-fn the_options_of_a_kind_are_configured_and_shown_with_their_origin() {
+fn options_of_a_kind_are_configured_and_shown_with_their_origin() {
     let folder = Folder::new();
     folder.file("lockgate.toml", "[kinds.spike-projection]\ndeadline = '40s'\nmax_attempts = 9\n");
     let set = ["--set", "kinds.spike-projection.max_attempts=2"];
@@ -166,23 +166,27 @@ fn the_options_of_a_kind_are_configured_and_shown_with_their_origin() {
     assert!(line("kinds.spike-projection.backend_time").ends_with("\"25s\"  (the kind's code)"), "{text}");
     assert!(line("spike_projection.source").ends_with("\"clickhouse\"  (a flag)"), "{text}");
     assert!(line("worker.concurrency").ends_with("64  (default)"), "{text}");
-    for (setting, said) in [
+    for (setting, expected) in [
         ("max_attempts=0", "must be 1 to 1000"),
         ("group=1001", "must be 1 to 1000"),
         ("deadline=0s", "must be 1ms to"),
         ("backend_time=100years", "must be 0s to"),
         ("backoff_base=soon", "is not a duration"),
     ] {
-        folder.refused(&["--set", &format!("kinds.spike-projection.{setting}"), "runs", "list"], 78, said);
+        folder.refused(
+            &["--set", &format!("kinds.spike-projection.{setting}"), "runs", "list"],
+            78,
+            expected,
+        );
     }
 }
 
 #[test]
-fn a_job_is_tried_as_often_as_the_config_says() {
+fn number_of_attempts_is_configurable() {
     let folder = Folder::new();
     let organizations = folder.file("orgs.csv", "organization_id,project,quota\n7,p7,100\n");
     folder.json(&["orgs", "import", &organizations]);
-    // Whatever is asked, the answer is no usage: an error that is worth another attempt.
+    // The server's response is not usage, which is an error that is retried.
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("spike_projection.http.url=http://{}", server.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -208,26 +212,14 @@ fn a_job_is_tried_as_often_as_the_config_says() {
 }
 
 #[test]
-fn the_gate_is_a_command_and_says_yes() {
-    let folder = Folder::new();
-    let gate = folder.json(&["projections", "gate"]);
-    assert_eq!(gate["passed"], true);
-    let table = String::from_utf8(folder.run(&["projections", "gate"]).stdout).unwrap();
-    assert!(
-        table.contains("every bound is kept") && table.lines().all(|line| line.chars().count() <= 90),
-        "{table}"
-    );
-}
-
-#[test]
-fn what_a_demo_proposes_next_runs_as_it_is_written() {
+fn commands_proposed_by_a_demo_can_be_run() {
     let folder = Folder::new();
     let output =
         folder.run(&["--db", "demo.db", "demo", "--orgs", "5", "--slots", "5", "--query-time", "5ms"]);
-    let said = String::from_utf8(output.stdout).unwrap();
-    let (_, next) = said.split_once("What to try next:\n").unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (_, next) = text.split_once("What to try next:\n").unwrap();
     let commands: Vec<&str> = next.lines().map(str::trim).filter(|line| line.contains("--db")).collect();
-    assert_eq!(commands.len(), 3, "{said}");
+    assert_eq!(commands.len(), 3, "{text}");
     for command in commands {
         let ran = Command::new("sh").args(["-c", command]).current_dir(folder.path()).output().unwrap();
         assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
@@ -235,17 +227,17 @@ fn what_a_demo_proposes_next_runs_as_it_is_written() {
 }
 
 #[test]
-fn a_misspelled_pool_or_kind_is_warned_of() {
+fn misspelled_pool_or_kind_causes_a_warning() {
     let folder = Folder::new();
     let config = "[pools.clikhouse]\nslots = 3\n[kinds.spike-projektion]\nrate = '1/s'\n";
     let file = folder.file("misspelled.toml", config);
     let output = folder.run(&["--config", &file, "config", "check"]);
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{said}");
-    let warnings: Vec<&str> = said.lines().filter(|line| line.starts_with("warning: ")).collect();
-    assert!(warnings.len() == 2 && warnings[0].contains("did you mean \"clickhouse\"?"), "{said}");
-    assert!(warnings[1].contains("did you mean \"spike-projection\"?"), "{said}");
-    // The pool that jobs use may be a setting itself.
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let warnings: Vec<&str> = text.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert!(warnings.len() == 2 && warnings[0].contains("did you mean \"clickhouse\"?"), "{text}");
+    assert!(warnings[1].contains("did you mean \"spike-projection\"?"), "{text}");
+    // The pool that jobs use may itself be configured.
     let set = [
         "--set",
         "spike_projection.pool=clikhouse",
@@ -261,19 +253,19 @@ fn a_misspelled_pool_or_kind_is_warned_of() {
 }
 
 #[test]
-fn control_characters_of_an_imported_name_do_not_reach_a_terminal() {
+fn control_characters_in_imported_names_are_not_printed_to_a_terminal() {
     let folder = Folder::new();
     let line = "{\"organization_id\":1,\"slug\":\"a\\u001b]0;title\\u0007b\\u202e\"}\n";
     let file = folder.file("orgs.jsonl", line);
-    // An import that refuses the name is as good.
+    // It is also correct if the import rejects the name.
     let imported = folder.run(&["orgs", "import", &file]);
     let listed = folder.run(&["orgs", "list"]);
     for output in [&imported, &listed] {
-        let said =
+        let text =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         let bad: Vec<char> =
-            said.chars().filter(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}').collect();
-        assert!(bad.is_empty(), "{bad:?} in {said:?}");
+            text.chars().filter(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}').collect();
+        assert!(bad.is_empty(), "{bad:?} in {text:?}");
     }
     assert!(
         !imported.status.success() || String::from_utf8_lossy(&listed.stdout).contains("a\\u{1b}]0;title")

@@ -1,4 +1,4 @@
-//! A folder of its own for each test, in which the binary runs as a user runs it.
+//! A temporary folder for each test, in which the binary runs as a user runs it.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -26,7 +26,7 @@ impl Folder {
         self.run_with(arguments, "")
     }
 
-    /// A call that has not been started.
+    /// Creates a command with these arguments, without running it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_spike-projection"));
         command.args(arguments).current_dir(self.path()).env("NO_COLOR", "1").stdin(Stdio::null());
@@ -52,13 +52,13 @@ impl Folder {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Runs what must fail, and checks its exit code and its one line.
-    pub(crate) fn refused(&self, arguments: &[&str], exit: i32, said: &str) {
+    /// Runs a command that must fail, and checks its exit code and its single error line.
+    pub(crate) fn refused(&self, arguments: &[&str], exit: i32, expected: &str) {
         let output = self.run(arguments);
         let text = String::from_utf8_lossy(&output.stderr);
         let errors: Vec<_> = text.lines().filter(|line| line.starts_with("error: ")).collect();
         assert_eq!((output.status.code(), errors.len()), (Some(exit), 1), "{arguments:?}: {text}");
-        assert!(errors[0].contains(said), "{arguments:?}: {text}");
+        assert!(errors[0].contains(expected), "{arguments:?}: {text}");
         assert!(!text.contains("panicked"), "{text}");
     }
 }

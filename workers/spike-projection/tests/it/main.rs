@@ -1,12 +1,9 @@
-//! The program's own commands, through its binary.
+//! Tests of the program through its binary, and the forecast check.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may panic, and so may what it is made of"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests and their fixtures may panic")]
 
 mod audits;
 mod commands;
 mod folder;
+mod forecast;
 mod imports;

@@ -1,2 +1,2 @@
--- Table::drop: the table {table}, or a view of this name, and all that is in it.
+-- Table::drop: drops the table, or view, {table}.
 DROP TABLE IF EXISTS {table}

@@ -1,2 +1,3 @@
--- Count::logged, step 1: the server writes what it has logged. By itself it does so every few seconds.
+-- QueryCounter::finished, step 1: flushes the server's query log, which it otherwise writes every few
+-- seconds.
 SYSTEM FLUSH LOGS

@@ -1,5 +1,5 @@
--- Count::logged, step 2: how many logged queries that name the table {first}{rest} were served, and how many were refused
--- because as many ran as may.
+-- QueryCounter::finished, step 2: counts logged queries that name the table {first}{rest}: those served, and
+-- those rejected because too many ran.
 SELECT
     countIf(toUInt8(type) = 2) AS served,
     countIf(toUInt8(type) = 3 AND position(exception, 'Too many simultaneous queries') > 0) AS refused

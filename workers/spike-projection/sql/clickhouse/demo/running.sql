@@ -1,3 +1,3 @@
--- Count::running: how many queries run that name the table {first}{rest}. This one does not name it, and is answered on a
--- full server.
+-- QueryCounter::running: counts running queries that name the table {first}{rest}. This statement does not
+-- contain the name, and works on a full server.
 SELECT count() FROM system.processes WHERE position(query, concat('{first}', '{rest}')) > 0 FORMAT JSONCompact

@@ -1,3 +1,4 @@
--- Table::create_slow: the table {table} as it would be on a server with more to do: each query takes {milliseconds} ms
--- longer. A scalar subquery is worked out once a query; in the WHERE itself the server would sleep for each block.
+-- Table::create_slow: creates a view of {table} that simulates a busy server: each query takes {milliseconds}
+-- ms longer. A scalar subquery is evaluated once per query; directly in WHERE, the server would sleep for
+-- each block.
 CREATE VIEW {view} AS SELECT * FROM {table} WHERE (SELECT sleep({milliseconds} / 1000)) = 0

@@ -1,2 +1,3 @@
--- Queries::all: the ids of all queries that run. Such a plain SELECT of this table is answered on a full server.
+-- Queries::all: returns the ids of all running queries. Such a plain SELECT of this table works on a full
+-- server.
 SELECT query_id FROM system.processes FORMAT JSONCompact

@@ -1,7 +1,7 @@
--- Queries::logged: the logged queries with the id of an attempt (job, attempt, fence) that began between {from} and {to}
--- (seconds): id, second of the beginning, milliseconds, and 1 for those that were refused because as many ran as may.
--- {rows} of them from place {skip} on. A query of less than a second is certain to have run at no instant that the log
--- can tell, see `logged.rs`, so it is left out.
+-- Queries::logged: returns logged queries whose id is that of an attempt (job, attempt, fence) and that
+-- started between {from} and {to} (seconds): id, second of the start, duration in milliseconds, and 1 if
+-- rejected because too many ran. Returns {rows} rows after the first {skip}. Queries shorter than a second
+-- are left out: the log cannot tell any instant at which they certainly ran, see `logged.rs`.
 SELECT
     query_id,
     toUnixTimestamp(query_start_time) AS began,

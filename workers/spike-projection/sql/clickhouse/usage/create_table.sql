@@ -1,8 +1,8 @@
--- Table::create: makes the table {table} when it is not there: hourly usage, rolled up.
+-- Table::create: creates the table {table} of hourly usage if it does not exist.
 --
--- The server adds up rows of the same key when it merges parts, so every column that tells rows apart is in the key,
--- and whoever reads sums what was not merged yet. times_seen is never zero: a row of zeros would be dropped in a merge,
--- and with it the knowledge that its hour is known.
+-- When the server merges parts, it adds up rows with the same key. So every column that distinguishes rows is
+-- in the key, and readers sum rows that are not merged yet. times_seen is never zero: a merge would drop a
+-- row of zeros, and with it the fact that its hour is known.
 CREATE TABLE IF NOT EXISTS {table} (
     org_id UInt64,
     project_id UInt64,

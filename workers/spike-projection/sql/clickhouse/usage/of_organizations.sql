@@ -1,8 +1,8 @@
--- ClickHouseSource::hourly, Table::put: the usage of {organizations} from second {from} to before second {to}, a row for
--- each organization, project, category and hour.
+-- ClickHouseSource::hourly, Table::put: returns the usage of {organizations} from second {from} up to, but
+-- not including, second {to}, with one row for each organization, project, category and hour.
 --
--- Outcome 0 is accepted. Of what was turned away (outcome 2), only what spike protection itself dropped would have come
--- in otherwise.
+-- Outcome 0 is accepted. Of dropped usage (outcome 2), only usage dropped by spike protection would otherwise
+-- have been accepted.
 SELECT
     org_id,
     project_id,

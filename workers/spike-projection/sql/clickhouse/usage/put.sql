@@ -1,2 +1,3 @@
--- Table::put: writes rows, that follow as tab-separated values. They become one part, or none of them is there.
+-- Table::put: writes the rows that follow as tab-separated values. They become one part, so either all or
+-- none are stored.
 INSERT INTO {table} (org_id, project_id, timestamp, outcome, reason, category, quantity, times_seen) FORMAT TabSeparated

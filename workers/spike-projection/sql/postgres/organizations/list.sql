@@ -1,4 +1,5 @@
--- Organizations::list: up to $2 organizations after the one of number $1, in the order of their import.
+-- Organizations::list: returns up to $2 organizations after the one with number $1, in the order of their
+-- import.
 SELECT o.number, o.id, o.slug, o.active, o.trial, coalesce(s.active, FALSE) AS subscribed,
        (SELECT count(*) FROM projects p WHERE p.organization = o.number AND p.active) AS projects,
        (SELECT coalesce(json_object_agg(CASE q.category WHEN 1 THEN 'errors' WHEN 2 THEN 'transactions'

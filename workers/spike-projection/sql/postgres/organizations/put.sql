@@ -1,6 +1,7 @@
--- Organizations::import, step 1: makes or changes organizations, in the order in which they are first named.
+-- Organizations::import, step 1: creates or changes organizations, in the order of their first rows.
 --
--- $1 JSON [{id, slug, active, trial, ..}, ..]; of several rows of one organization the last holds.
+-- $1 JSON [{id, slug, active, trial, ..}, ..]. If several rows are for the same organization, the last one is
+-- used.
 WITH given AS (
     SELECT DISTINCT ON (r ->> 'id')
            r ->> 'id' AS id, r ->> 'slug' AS slug, (r ->> 'active')::boolean AS active,

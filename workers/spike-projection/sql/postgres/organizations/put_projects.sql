@@ -1,7 +1,8 @@
--- Organizations::import, step 3: makes or changes projects; a row without a project makes none.
+-- Organizations::import, step 3: creates or changes projects. Rows without a project are ignored.
 --
--- $1 JSON [{id, project: {id, active, created}, ..}, ..]. A project that is named under another organization moves
--- there, with its usage. Of several rows of one project the last holds, and the last `created` that is given.
+-- $1 JSON [{id, project: {id, active, created}, ..}, ..]. A project that is listed under another organization
+-- moves there with its usage. If several rows are for the same project, the last one is used, and the last
+-- `created` that is given.
 WITH given AS (
     SELECT r #>> '{project,id}' AS id,
            (array_agg(r ->> 'id' ORDER BY n DESC))[1] AS organization,

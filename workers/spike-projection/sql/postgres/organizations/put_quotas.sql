@@ -1,6 +1,7 @@
--- Organizations::import, step 4: sets the quotas that rows name.
+-- Organizations::import, step 4: sets quotas, for 30 days.
 --
--- $1 JSON [{id, category, quota, ..}, ..], 30 days; a row without one changes none, of several the last holds.
+-- $1 JSON [{id, category, quota, ..}, ..]. A row without a quota changes nothing. If several rows are for the
+-- same quota, the last one is used.
 INSERT INTO quotas (organization, category, quota)
 SELECT DISTINCT ON (o.number, (r ->> 'category')::smallint)
        o.number, (r ->> 'category')::smallint, (r ->> 'quota')::bigint

@@ -1,6 +1,6 @@
--- Organizations::import, step 2: says which organizations are subscribed.
+-- Organizations::import, step 2: sets which organizations have an active subscription.
 --
--- $1 JSON [{id, subscribed, ..}, ..]; of several rows of one organization the last holds.
+-- $1 JSON [{id, subscribed, ..}, ..]. If several rows are for the same organization, the last one is used.
 INSERT INTO subscriptions (organization, active)
 SELECT DISTINCT ON (o.number) o.number, (r ->> 'subscribed')::boolean
 FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS rows (r, n)

@@ -1,9 +1,10 @@
--- Projections::replace, step 1: makes this projection the organization's, unless a newer one is there.
+-- Projections::replace, step 1: makes this projection the current one of the organization, unless a newer one
+-- is stored.
 --
--- $1 organization id; $2 generation, an hour; $3 fence; $4 method; $5 hours of look-back; $6 algorithm version.
--- Returns the organization's number; no row when it is unknown or a newer projection is stored.
--- Keeps: a newer generation wins, and of one generation an older fence changes nothing. Two at once: the second waits
--- for the first, and is judged by what that left.
+-- $1 organization id; $2 generation, an hour; $3 fence; $4 method; $5 hours of look-back; $6 algorithm
+-- version. Returns the organization's number, or no row if it is unknown or a newer projection is stored.
+-- Keeps: a newer generation wins, and within a generation an older fence changes nothing. Of two concurrent
+-- calls, the second waits for the first and is compared with its result.
 INSERT INTO projected (organization, generation, fence, method, look_back, version, computed_at, stale)
 SELECT number, $2, $3, $4, $5, $6, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, NULL
 FROM organizations

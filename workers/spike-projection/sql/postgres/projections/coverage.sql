@@ -1,6 +1,6 @@
--- Projections::coverage: how many active organizations with an active subscription there are, how many of them have
--- a projection of the hour $1, how many an older one marked stale, and how old the oldest is, in whole seconds;
--- NULL when there is none.
+-- Projections::coverage: counts active organizations with an active subscription; those with a projection of
+-- hour $1; those with an older one marked stale; and those without any. Returns also the age of the oldest
+-- projection in whole seconds, or NULL if there is none.
 SELECT count(*) AS active,
        count(*) FILTER (WHERE d.generation >= $1) AS covered,
        count(*) FILTER (WHERE d.stale IS NOT NULL) AS stale,

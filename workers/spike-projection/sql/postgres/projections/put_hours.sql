@@ -1,8 +1,9 @@
 -- Projections::replace, step 4: writes the hours of all series, one row each.
 --
--- $1 organization number; $2 JSON [[project id, category, .., .., .., [[expected, limit, reason], ..]], ..], the
--- hours without a gap from $3 on.
--- Keeps: the same projection written twice leaves the same rows as once.
+-- $1 organization number; $2 JSON [[project id, category, .., .., .., [[expected, limit, reason], ..]], ..],
+-- with
+-- consecutive hours from $3 on.
+-- Keeps: writing the same projection twice leaves the same rows as writing it once.
 INSERT INTO projected_hours (series, hour, expected, spike_limit, reason)
 SELECT s.number, $3 + (n - 1)::integer, (h ->> 0)::double precision, (h ->> 1)::bigint, (h ->> 2)::smallint
 FROM jsonb_array_elements($2::jsonb) r

@@ -1,4 +1,5 @@
--- SqlSource::hourly: the usage of organization $1 from hour $2 to before hour $3, in no order.
+-- SqlSource::hourly: returns the usage of organization $1 from hour $2 up to, but not including, hour $3,
+-- unordered.
 SELECT p.id AS project, u.category::bigint AS category, u.hour::bigint AS hour, u.accepted, u.dropped
 FROM organizations o
 JOIN projects p ON p.organization = o.number

@@ -1,8 +1,8 @@
--- HourlyUsage::import, step 1: writes hours of usage; an hour that is there is replaced, of several rows of one hour the
--- last holds.
+-- HourlyUsage::import, step 1: writes hours of usage. A stored hour is replaced. If several rows are for the
+-- same hour, the last one is used.
 --
--- $1 JSON [[project id, category, hour, accepted, dropped], ..]. Returns how many of the rows are of a known project:
--- the others are not written.
+-- $1 JSON [[project id, category, hour, accepted, dropped], ..]. Returns the number of rows that belong to a
+-- known project. The others are not written.
 WITH given AS (
     SELECT p.number AS project, (r ->> 1)::smallint AS category, (r ->> 2)::integer AS hour,
            (r ->> 3)::bigint AS accepted, (r ->> 4)::bigint AS dropped, n

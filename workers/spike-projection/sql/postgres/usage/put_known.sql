@@ -1,4 +1,4 @@
--- HourlyUsage::import, step 2: the pipeline had data in these hours.
+-- HourlyUsage::import, step 2: records that the pipeline had data in these hours.
 --
 -- $1 JSON [[project id, category, hour, ..], ..].
 INSERT INTO known_hours (hour)

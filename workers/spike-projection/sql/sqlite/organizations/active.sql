@@ -1,5 +1,6 @@
--- Organizations::active_after: up to ?2 active organizations with an active subscription, after the one of number ?1,
--- as number and id. Read page by page, so that any number of them takes little memory.
+-- Organizations::active_after: returns number and id of up to ?2 active organizations with an active
+-- subscription, after the one with number ?1. Callers read page by page, so memory does not depend on the
+-- number of organizations.
 SELECT o.number, o.id
 FROM organizations o
 JOIN subscriptions s ON s.organization = o.number AND s.active

@@ -1,4 +1,5 @@
--- Organizations::import, step 5: lifts the quotas of rows that say so: unlimited.
+-- Organizations::import, step 5: removes the quotas of rows with `lift`, which makes the categories
+-- unlimited.
 --
 -- ?1 JSON [{id, category, lift, ..}, ..].
 DELETE FROM quotas

@@ -1,5 +1,5 @@
--- Organizations::find: the organization of id ?1 with its projects and quotas, as JSON arrays
--- [[id, active, created], ..] and [[category, quota], ..]. No row when there is none.
+-- Organizations::find: returns the organization with id ?1, its projects and quotas as JSON arrays
+-- [[id, active, created], ..] and [[category, quota], ..]. Returns no row if there is none.
 SELECT o.trial,
        (SELECT json_group_array(json_array(p.id, p.active, p.created))
         FROM projects p WHERE p.organization = o.number) AS projects,

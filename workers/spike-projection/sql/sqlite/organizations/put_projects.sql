@@ -1,7 +1,7 @@
--- Organizations::import, step 3: makes or changes projects; a row without a project makes none.
+-- Organizations::import, step 3: creates or changes projects. Rows without a project are ignored.
 --
--- ?1 JSON [{id, project: {id, active, created}, ..}, ..]. A project that is named under another organization moves
--- there, with its usage.
+-- ?1 JSON [{id, project: {id, active, created}, ..}, ..]. A project that is listed under another organization
+-- moves there with its usage.
 INSERT INTO projects (id, organization, active, created)
 SELECT r.value ->> '$.project.id', o.number, r.value ->> '$.project.active', r.value ->> '$.project.created'
 FROM json_each(?1) r

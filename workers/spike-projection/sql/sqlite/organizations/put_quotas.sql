@@ -1,6 +1,6 @@
--- Organizations::import, step 4: sets the quotas that rows name.
+-- Organizations::import, step 4: sets quotas, for 30 days.
 --
--- ?1 JSON [{id, category, quota, ..}, ..], 30 days; a row without one changes none.
+-- ?1 JSON [{id, category, quota, ..}, ..]. A row without a quota changes nothing.
 INSERT INTO quotas (organization, category, quota)
 SELECT o.number, r.value ->> 'category', r.value ->> 'quota'
 FROM json_each(?1) r

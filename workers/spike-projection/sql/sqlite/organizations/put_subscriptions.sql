@@ -1,4 +1,4 @@
--- Organizations::import, step 2: says which organizations are subscribed.
+-- Organizations::import, step 2: sets which organizations have an active subscription.
 --
 -- ?1 JSON [{id, subscribed, ..}, ..].
 INSERT INTO subscriptions (organization, active)

@@ -1,5 +1,6 @@
--- Projections::coverage: how many active organizations with an active subscription there are, how many of them have
--- a projection of the hour ?1, how many an older one marked stale, and when the oldest was computed.
+-- Projections::coverage: counts active organizations with an active subscription; those with a projection of
+-- hour ?1; those with an older one marked stale; and those without any. Returns also the time at which the
+-- oldest was computed.
 SELECT count(*) AS active,
        coalesce(sum(d.generation >= ?1), 0) AS covered,
        coalesce(sum(d.stale IS NOT NULL), 0) AS stale,

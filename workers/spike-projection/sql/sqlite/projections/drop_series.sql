@@ -1,8 +1,8 @@
--- Projections::replace, step 2: removes the series that the new projection lacks, with their hours.
+-- Projections::replace, step 2: removes the series that the new projection does not have, with their hours.
 --
--- ?1 organization number; ?2 JSON [[project id, category, floor, multiplier, samples, ..], ..]; ?3 JSON of the ids of
--- the only projects to replace, or NULL for all of them.
--- Keeps: what has no projection any more (a disabled project, a trial, an unlimited category) has no rows.
+-- ?1 organization number; ?2 JSON [[project id, category, floor, multiplier, samples, ..], ..]; ?3 JSON array
+-- of the ids of the projects to replace, or NULL for all projects.
+-- Keeps: a series without a projection (a disabled project, a trial, an unlimited category) has no rows.
 DELETE FROM projected_series
 WHERE organization = ?1
   AND (project, category) NOT IN (

@@ -1,5 +1,5 @@
--- Projections::of: the projection of organization ?1, of the project ?2 alone when it is not NULL, in the order of
--- project, category and hour.
+-- Projections::of: returns the projection of organization ?1, or of its project ?2 if that is not NULL,
+-- ordered by project, category and hour.
 SELECT project, category, hour, expected, spike_limit, floor, multiplier, reason, generation, method, look_back,
        version, samples, computed_at, stale
 FROM projections

@@ -1,15 +1,15 @@
 //! CSV, read strictly: RFC 4180 with LF or CRLF.
 //!
-//! The crate `csv` accepts every input: a quote that is never closed turns the rest of the file into one value, and two stray
-//! quotes join two lines. Here a quote opens only at the start of a value and closes only before a comma or the end of a line,
-//! so either mistake is an error on the line where the quote opens.
+//! The crate `csv` accepts every input: a quote that is never closed turns the rest of the file into one
+//! value, and two stray quotes join two lines. Here a quote opens only at the start of a value and closes
+//! only before a comma or the end of a line, so either mistake is an error on the line where the quote opens.
 
 use std::io::BufRead;
 use std::sync::Arc;
 
 use lockgate_cli::Problem;
 
-use super::{Column, MAX_RECORD_BYTES, UnknownColumns, at, places, read_line, trimmed, utf8};
+use super::{Column, MAX_RECORD_BYTES, UnknownColumns, at, indexes, read_line, trimmed, utf8};
 
 /// The line and the values of a record.
 pub(super) type Values = (u64, Vec<Option<String>>);
@@ -42,13 +42,13 @@ enum State {
     Start,
     /// In a field without quotes.
     Plain,
-    /// Between quotes. The first opened on this line.
+    /// Between quotes, with the line of the opening quote.
     Quoted(u64),
-    /// After a quote that closes the field, unless another one follows.
+    /// After a closing quote, unless another quote follows.
     Closed(u64),
 }
 
-/// The line on which a quote is wrong, and why.
+/// The line of a wrong quote, and the reason.
 type Misquoted = (u64, String);
 
 impl CsvReader {
@@ -66,9 +66,9 @@ impl CsvReader {
         let fields: Result<Vec<_>, _> = fields.iter().map(|field| utf8(&self.file, line, field)).collect();
         let names: Vec<String> = fields?.into_iter().map(|name| name.trim().to_owned()).collect();
         self.width = names.len();
-        let places = places((&self.file, line), &names, columns, unknown)?;
-        match columns.iter().zip(&places).find(|(column, place)| column.required && place.is_none()) {
-            None => Ok(places),
+        let indexes = indexes((&self.file, line), &names, columns, unknown)?;
+        match columns.iter().zip(&indexes).find(|(column, index)| column.required && index.is_none()) {
+            None => Ok(indexes),
             Some((missing, _)) => {
                 let known: Vec<_> = columns.iter().map(|column| column.name).collect();
                 let why = format!("the column {} is missing; there are {}", missing.name, known.join(", "));
@@ -78,18 +78,18 @@ impl CsvReader {
     }
 
     /// Reads the next record and returns its values at these places.
-    pub(super) fn record(&mut self, places: &[Option<usize>]) -> Result<Option<Values>, Problem> {
+    pub(super) fn record(&mut self, indexes: &[Option<usize>]) -> Result<Option<Values>, Problem> {
         let Some((line, fields)) = self.fields()? else { return Ok(None) };
         if fields.len() != self.width {
             let why =
                 format!("it has {} columns, the header has {}; make them equal", fields.len(), self.width);
             return Err(at(&self.file, line, why));
         }
-        let value = |place: &Option<usize>| match place.and_then(|place| fields.get(place)) {
+        let value = |index: &Option<usize>| match index.and_then(|index| fields.get(index)) {
             None => Ok(None),
             Some(field) => utf8(&self.file, line, field).map(trimmed),
         };
-        Ok(Some((line, places.iter().map(value).collect::<Result<_, _>>()?)))
+        Ok(Some((line, indexes.iter().map(value).collect::<Result<_, _>>()?)))
     }
 
     /// Reads the fields of the next record, and the line on which it begins. Skips blank lines.
@@ -124,7 +124,7 @@ impl CsvReader {
 }
 
 impl Fields {
-    /// The line of the quote that is still open.
+    /// Returns the line of the quote that is still open.
     fn open_quote(&self) -> Option<u64> {
         match self.state {
             State::Quoted(opened) => Some(opened),

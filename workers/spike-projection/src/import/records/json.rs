@@ -1,4 +1,4 @@
-//! JSON lines: one object a line, its values texts, whole numbers and flags.
+//! JSON lines: one object per line, with texts, whole numbers and booleans as values.
 
 use std::fmt;
 use std::io::BufRead;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::csv::Values;
-use super::{Column, MAX_RECORD_BYTES, UnknownColumns, at, places, read_line, trimmed, utf8};
+use super::{Column, MAX_RECORD_BYTES, UnknownColumns, at, indexes, read_line, trimmed, utf8};
 
 /// Reads the records of a file of JSON lines.
 pub(super) struct JsonReader {
@@ -19,7 +19,8 @@ pub(super) struct JsonReader {
     line: u64,
 }
 
-/// The keys of an object with their values, in order. `serde_json::Map` would keep the last of two that are equal.
+/// The keys of an object with their values, in order. `serde_json::Map` would keep the last of two that are
+/// equal.
 struct Object(Vec<(String, Scalar)>);
 
 /// A value of an object.
@@ -29,7 +30,7 @@ enum Scalar {
     /// A whole number that fits into 64 bits.
     Integer(String),
     Flag(bool),
-    /// What no column holds, as an error calls it.
+    /// A value that no column accepts, as errors name it.
     Other(&'static str),
 }
 
@@ -66,15 +67,15 @@ impl JsonReader {
     ) -> Result<Vec<Option<String>>, Problem> {
         let refused = |why: fmt::Arguments<'_>| at(&self.file, self.line, why);
         let Object(members) = serde_json::from_str(text).map_err(|error| {
-            // Without the place that serde_json adds: it counts lines from this one.
+            // Without the position that serde_json appends: it counts lines from this one.
             let why = error.to_string();
             let why = why.split(" at line ").next().unwrap_or_default();
             refused(format_args!("{why} at column {}; each line is one JSON object", error.column()))
         })?;
         let names: Vec<String> = members.iter().map(|(name, _)| name.clone()).collect();
-        let places = places((&self.file, self.line), &names, columns, unknown)?;
-        let value = |(column, place): (&Column, Option<usize>)| {
-            let value = place.and_then(|place| members.get(place)).map(|(_, value)| value);
+        let indexes = indexes((&self.file, self.line), &names, columns, unknown)?;
+        let value = |(column, index): (&Column, Option<usize>)| {
+            let value = index.and_then(|index| members.get(index)).map(|(_, value)| value);
             let other = |what: &str| {
                 let wanted =
                     if column.flag { "true or false" } else { "a text or a whole number up to 2^64-1" };
@@ -88,7 +89,7 @@ impl JsonReader {
                 Some(Scalar::Other(what)) => Err(other(what)),
             }
         };
-        columns.iter().zip(places).map(value).collect()
+        columns.iter().zip(indexes).map(value).collect()
     }
 }
 
@@ -143,7 +144,7 @@ impl<'de> Deserialize<'de> for Scalar {
                 Ok(Scalar::Integer(number.to_string()))
             }
 
-            /// Also an integer that does not fit into 64 bits: as a fraction it may be another number.
+            /// Also called for an integer above 64 bits, whose floating point value may be another number.
             fn visit_f64<E: Error>(self, _: f64) -> Result<Scalar, E> {
                 Ok(Scalar::Other("a fraction, or an integer above 2^64-1"))
             }

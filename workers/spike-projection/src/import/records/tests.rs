@@ -1,4 +1,4 @@
-//! Records of both formats, good and bad.
+//! Valid and invalid records of both formats.
 
 use super::*;
 
@@ -28,8 +28,8 @@ fn csv_and_json_lines_read_the_same() {
 }
 
 #[test]
-fn a_bad_line_is_named_with_its_column_its_value_and_the_way_out() {
-    for (text, said) in [
+fn bad_line_is_reported_with_column_value_and_hint() {
+    for (text, expected) in [
         ("", "f is empty"),
         ("  \n", "f is empty"),
         ("n\n1\n", "f, line 1: the column id is missing; there are id, n"),
@@ -47,12 +47,12 @@ fn a_bad_line_is_named_with_its_column_its_value_and_the_way_out() {
         ("{\"n\":1}", "f, line 1: column id: is missing"),
     ] {
         let error = all(text).unwrap_err();
-        assert!(error.starts_with(said), "{text:?}: {error}");
+        assert!(error.starts_with(expected), "{text:?}: {error}");
     }
 }
 
 #[test]
-fn what_is_not_text_is_refused_with_its_line() {
+fn text_that_is_not_utf8_is_rejected_with_its_line() {
     let bytes: &'static [u8] = b"id,n\na,1\n\xff\xfe,2\n";
     let mut records = Records::open("f", Box::new(bytes), COLUMNS, UnknownColumns::Refuse).unwrap();
     records.next_record().unwrap();
@@ -60,8 +60,8 @@ fn what_is_not_text_is_refused_with_its_line() {
 }
 
 #[test]
-fn broken_quotes_are_refused_on_the_line_where_the_quote_opens() {
-    for (text, said) in [
+fn broken_quotes_are_rejected_on_the_line_where_the_quote_opens() {
+    for (text, expected) in [
         ("id,n\na,1\nb,\"2\nc,3\n", "f, line 3: a quote opens here and is not closed"),
         ("id,n\n\"a,1\nb\"x,2\n", "f, line 2: a quote opens here, and the one that closes it, on line 3,"),
         ("id,n\n\"a\" ,1\n", "f, line 2: a quote opens here, and the one that closes it, on line 2,"),
@@ -71,7 +71,7 @@ fn broken_quotes_are_refused_on_the_line_where_the_quote_opens() {
         ("id,n\ra,1\r", "f, line 1: a carriage return that does not end a line"),
     ] {
         let error = all(text).unwrap_err();
-        assert!(error.starts_with(said), "{text:?}: {error}");
+        assert!(error.starts_with(expected), "{text:?}: {error}");
     }
     assert_eq!(
         all("id,n\r\n\"a\n\"\"b\",\"1\"\r\n\r\nc,\n"),
@@ -81,7 +81,7 @@ fn broken_quotes_are_refused_on_the_line_where_the_quote_opens() {
 }
 
 #[test]
-fn the_line_of_a_record_is_counted_over_values_that_span_lines() {
+fn line_of_a_record_is_counted_across_values_that_span_lines() {
     let error = all("id,n\n\"a\n\n\",1\n\nb,x\n").unwrap_err();
     assert!(error.starts_with("f, line 6: column n: \"x\""), "{error}");
 }
@@ -99,7 +99,7 @@ fn records_and_values_have_a_largest_size() {
 }
 
 #[test]
-fn a_pipe_that_hands_out_single_bytes_is_recognized_too() {
+fn pipe_that_delivers_single_bytes_is_recognized() {
     struct Slow(&'static [u8]);
     impl io::Read for Slow {
         fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -114,7 +114,7 @@ fn a_pipe_that_hands_out_single_bytes_is_recognized_too() {
 }
 
 #[test]
-fn columns_that_nothing_reads_may_hold_anything_when_they_are_ignored() {
+fn ignored_columns_may_hold_any_value() {
     let text: &[u8] = b"{\"id\":\"a\",\"else\":[1.5,{\"x\":true}],\"else\":false}\n";
     let mut records = Records::open("f", Box::new(text), COLUMNS, UnknownColumns::Ignore).unwrap();
     assert_eq!(records.next_record().unwrap().unwrap().text("id"), Some("a"));

@@ -1,4 +1,4 @@
-//! The hours of a file, each once: decides what becomes of two records for the same hour.
+//! The hours of a file without duplicates. Decides what to do with two records for the same hour.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -13,23 +13,23 @@ use crate::store::UsageRow;
 /// What to do with two records for the same hour of the same project and category.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnDuplicate {
-    /// Refuse the file, also when their counts are equal: they may be two halves of one hour.
+    /// Reject the file, even if the counts are equal: the records may be two halves of one hour.
     #[default]
     Error,
-    /// Keep the later one.
+    /// Keep the later record.
     Last,
     /// Add up their counts.
     Sum,
 }
 
-/// A project by its place in the names, a category, an hour.
+/// A project (by its index in the names), a category, an hour.
 type Key = (u32, Category, Hour);
 
-/// The hours of a file, or of one part of it, in the order of their projects.
+/// The hours of a file, or of one part of it, ordered by project.
 #[derive(Debug)]
 pub(super) struct Hours {
     on_duplicate: OnDuplicate,
-    /// Which part, of how many.
+    /// Index of the part, and number of parts.
     part: (u64, u64),
     names: Vec<Arc<str>>,
     hours: BTreeMap<Key, Seen>,
@@ -44,7 +44,7 @@ struct Seen {
 }
 
 impl Hours {
-    /// No hours yet. `names` are the projects by their numbers.
+    /// Creates an empty set of hours. `names` has the projects by their index.
     pub(super) fn new(on_duplicate: OnDuplicate, part: (u64, u64), names: Vec<Arc<str>>) -> Self {
         Self { on_duplicate, part, names, hours: BTreeMap::new() }
     }
@@ -64,39 +64,39 @@ impl Hours {
         }
         let new = Seen { line, accepted: count.accepted, dropped: count.dropped };
         match self.hours.entry(key) {
-            Entry::Vacant(place) => drop(place.insert(new)),
-            Entry::Occupied(mut place) => {
-                let earlier = *place.get();
+            Entry::Vacant(vacant) => drop(vacant.insert(new)),
+            Entry::Occupied(mut occupied) => {
+                let earlier = *occupied.get();
                 let merged = match self.on_duplicate {
                     OnDuplicate::Last => new,
                     OnDuplicate::Sum => earlier.plus(new)?,
                     OnDuplicate::Error => {
                         let project =
-                            self.names.get(place_of(project)).map(AsRef::as_ref).unwrap_or_default();
+                            self.names.get(index_of(project)).map(AsRef::as_ref).unwrap_or_default();
                         return Err(contradiction((project, category, count.hour), earlier, new));
                     }
                 };
-                place.insert(merged);
+                occupied.insert(merged);
             }
         }
         Ok(())
     }
 
-    /// How many they are.
+    /// Returns the number of hours.
     pub(super) fn len(&self) -> u64 {
         u64::try_from(self.hours.len()).unwrap_or(u64::MAX)
     }
 
-    /// Returns them as rows, this many at a time.
-    pub(super) fn chunks(&self, most: usize) -> impl Iterator<Item = Vec<UsageRow>> {
+    /// Iterates over the hours as rows, in pages of this size.
+    pub(super) fn pages(&self, size: usize) -> impl Iterator<Item = Vec<UsageRow>> {
         let mut rows = self.hours.iter().filter_map(|((project, category, hour), seen)| {
-            let project = self.names.get(place_of(*project))?.to_string();
+            let project = self.names.get(index_of(*project))?.to_string();
             let count = Count { hour: *hour, accepted: seen.accepted, dropped: seen.dropped };
             Some(UsageRow { project, category: *category, count })
         });
         std::iter::from_fn(move || {
-            let chunk: Vec<_> = rows.by_ref().take(most).collect();
-            Some(chunk).filter(|chunk| !chunk.is_empty())
+            let page: Vec<_> = rows.by_ref().take(size).collect();
+            Some(page).filter(|page| !page.is_empty())
         })
     }
 
@@ -125,7 +125,7 @@ impl Seen {
     }
 }
 
-fn place_of(project: u32) -> usize {
+fn index_of(project: u32) -> usize {
     usize::try_from(project).unwrap_or(usize::MAX)
 }
 
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn two_records_for_one_hour_are_refused_kept_or_added_up_as_chosen() {
+    fn two_records_for_one_hour_are_rejected_merged_or_added_up_as_chosen() {
         for (on_duplicate, wanted) in
             [(OnDuplicate::Last, Some((7, 1))), (OnDuplicate::Sum, Some((12, 2))), (OnDuplicate::Error, None)]
         {
@@ -162,7 +162,7 @@ mod tests {
             hours.add((0, Category::Attachments, count(HOUR, 5)), 4).unwrap();
             match (hours.add((0, Category::Errors, count(HOUR, 7)), 5002), wanted) {
                 (Ok(()), Some((accepted, dropped))) => {
-                    let rows: Vec<UsageRow> = hours.chunks(2).flatten().collect();
+                    let rows: Vec<UsageRow> = hours.pages(2).flatten().collect();
                     assert_eq!((rows.len(), hours.len()), (3, 3));
                     assert_eq!((rows[0].count.accepted, rows[0].count.dropped), (accepted, dropped));
                 }
@@ -173,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn equal_counts_are_refused_too_because_they_may_be_two_halves() {
+    fn equal_counts_are_rejected_too_because_they_may_be_two_halves() {
         let mut hours = hours(OnDuplicate::Error, (0, 1));
         hours.add((0, Category::Errors, count(HOUR, 5)), 2).unwrap();
         assert!(hours.add((0, Category::Errors, count(HOUR, 5)), 3).is_err());
     }
 
     #[test]
-    fn a_sum_beyond_the_column_is_refused() {
+    fn sum_beyond_the_range_of_the_column_is_rejected() {
         let mut hours = hours(OnDuplicate::Sum, (0, 1));
         hours.add((0, Category::Errors, count(HOUR, u64::try_from(i64::MAX).unwrap())), 2).unwrap();
         let why = hours.add((0, Category::Errors, count(HOUR, 1)), 9).unwrap_err();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_hold_every_hour_once_and_share_them_evenly() {
+    fn every_hour_is_in_one_part_and_parts_have_similar_sizes() {
         let mut seen = Vec::new();
         for part in 0..3 {
             let mut hours = hours(OnDuplicate::Error, (part, 3));
@@ -196,7 +196,7 @@ mod tests {
                 hours.add((0, Category::Errors, count(HOUR.plus(n), 1)), 0).unwrap();
             }
             assert!((800..1_200).contains(&hours.len()), "{}", hours.len());
-            seen.extend(hours.chunks(100).flatten().map(|row| row.count.hour));
+            seen.extend(hours.pages(100).flatten().map(|row| row.count.hour));
         }
         seen.sort();
         assert_eq!(seen, HOUR.until(HOUR.plus(3_000)).collect::<Vec<_>>());

@@ -1,10 +1,9 @@
-//! Organizations with their projects, quotas and subscriptions, in PostgreSQL.
-//!
-//! It must never promise anything: what these calls do is said where both databases are, in `store/organizations.rs`.
+//! Organizations with their projects, quotas and subscriptions in PostgreSQL. `store/organizations.rs`
+//! documents the contract.
 
 use async_trait::async_trait;
 use lockgate::EngineError;
-use lockgate::distributed::{Database, Doing, Patience, Work};
+use lockgate::distributed::{Database, Doing, TimeLimit, Work};
 use sqlx::PgConnection;
 
 use crate::projection::Organization;
@@ -60,8 +59,8 @@ struct Import {
 impl Work for Import {
     type Output = ();
 
-    fn patience(&self) -> Patience {
-        Patience::Long
+    fn time_limit(&self) -> TimeLimit {
+        TimeLimit::Long
     }
 
     async fn run(&self, transaction: &mut PgConnection) -> Result<(), EngineError> {

@@ -1,6 +1,4 @@
-//! Projections in PostgreSQL.
-//!
-//! It must never promise anything: what these calls do is said where both databases are, in `store/projections.rs`.
+//! Projections in PostgreSQL. `store/projections.rs` documents the contract.
 
 use async_trait::async_trait;
 use lockgate::EngineError;
@@ -11,8 +9,8 @@ use crate::hour::Hour;
 use crate::projection::{ALGORITHM_VERSION, Projection, Rules};
 use crate::store::columns::{Columns, integer, sql, to_json};
 use crate::store::projections::{
-    Coverage, MARKING, Part, Provenance, READING, REPLACING, Replaced, StoredProjection, coverage, series,
-    stored,
+    Coverage, MARKING, ProjectSubset, Provenance, READING, REPLACING, Replaced, StoredProjection, coverage,
+    series, stored,
 };
 
 #[derive(Debug, Clone)]
@@ -35,10 +33,10 @@ impl Tables {
         &self,
         organization: &str,
         from: Provenance<'_>,
-        part: Part<'_>,
+        subset: ProjectSubset<'_>,
     ) -> Result<Replaced, EngineError> {
-        let replace = self.replacement(organization, from, part.projections)?;
-        let replace = Replace { projects: Some(to_json(part.projects).doing(REPLACING)?), ..replace };
+        let replace = self.replacement(organization, from, subset.projections)?;
+        let replace = Replace { projects: Some(to_json(subset.projects).doing(REPLACING)?), ..replace };
         self.database.transact(REPLACING, &replace).await
     }
 
@@ -65,8 +63,8 @@ impl Tables {
         hour: Hour,
         why: &str,
     ) -> Result<(), EngineError> {
-        let mark = sqlx::query(sql!("postgres/projections/mark_stale")).bind(organization);
-        mark.bind(hour.0).bind(why).execute(self.database.pool()).await.doing(MARKING)?;
+        let update = sqlx::query(sql!("postgres/projections/mark_stale")).bind(organization);
+        update.bind(hour.0).bind(why).execute(self.database.pool()).await.doing(MARKING)?;
         Ok(())
     }
 
@@ -94,7 +92,7 @@ struct Replace {
     fence: i64,
     rules: Rules,
     series: String,
-    /// The ids of the only projects to replace, as JSON.
+    /// Ids of the projects to replace, as a JSON array; `None` replaces all projects.
     projects: Option<String>,
 }
 

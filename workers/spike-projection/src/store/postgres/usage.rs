@@ -1,13 +1,11 @@
-//! Hourly usage, and of which hours anything is known, in PostgreSQL.
-//!
-//! It must never promise anything: what these calls do is said where both databases are, in `store/usage.rs`.
+//! Hourly usage and known hours in PostgreSQL. `store/usage.rs` documents the contract.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use async_trait::async_trait;
 use lockgate::EngineError;
-use lockgate::distributed::{Database, Doing, Patience, Work};
+use lockgate::distributed::{Database, Doing, TimeLimit, Work};
 use sqlx::PgConnection;
 
 use crate::hour::Hour;
@@ -73,8 +71,8 @@ struct Import {
 impl Work for Import {
     type Output = u64;
 
-    fn patience(&self) -> Patience {
-        Patience::Long
+    fn time_limit(&self) -> TimeLimit {
+        TimeLimit::Long
     }
 
     async fn run(&self, transaction: &mut PgConnection) -> Result<u64, EngineError> {

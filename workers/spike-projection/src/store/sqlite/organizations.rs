@@ -1,6 +1,5 @@
-//! Organizations with their projects, quotas and subscriptions, in SQLite.
-//!
-//! It must never promise anything: what these calls do is said where both databases are, in `store/organizations.rs`.
+//! Organizations with their projects, quotas and subscriptions in SQLite. `store/organizations.rs` documents
+//! the contract.
 
 use async_trait::async_trait;
 use lockgate::EngineError;

@@ -1,6 +1,4 @@
-//! Projections in SQLite.
-//!
-//! It must never promise anything: what these calls do is said where both databases are, in `store/projections.rs`.
+//! Projections in SQLite. `store/projections.rs` documents the contract.
 
 use async_trait::async_trait;
 use lockgate::embedded::{Database, Doing, Write};
@@ -11,8 +9,8 @@ use crate::hour::Hour;
 use crate::projection::{ALGORITHM_VERSION, Projection, Rules};
 use crate::store::columns::{Columns, integer, sql, to_json};
 use crate::store::projections::{
-    Coverage, MARKING, Part, Provenance, READING, REPLACING, Replaced, StoredProjection, coverage, series,
-    stored,
+    Coverage, MARKING, ProjectSubset, Provenance, READING, REPLACING, Replaced, StoredProjection, coverage,
+    series, stored,
 };
 
 #[derive(Debug, Clone)]
@@ -35,10 +33,10 @@ impl Tables {
         &self,
         organization: &str,
         from: Provenance<'_>,
-        part: Part<'_>,
+        subset: ProjectSubset<'_>,
     ) -> Result<Replaced, EngineError> {
-        let replace = self.replacement(organization, from, part.projections)?;
-        let replace = Replace { projects: Some(to_json(part.projects).doing(REPLACING)?), ..replace };
+        let replace = self.replacement(organization, from, subset.projections)?;
+        let replace = Replace { projects: Some(to_json(subset.projects).doing(REPLACING)?), ..replace };
         self.database.write(REPLACING, replace).await
     }
 
@@ -66,8 +64,8 @@ impl Tables {
         hour: Hour,
         why: &str,
     ) -> Result<(), EngineError> {
-        let mark = MarkStale { organization: organization.to_owned(), hour, why: why.to_owned() };
-        self.database.write(MARKING, mark).await
+        let update = MarkStale { organization: organization.to_owned(), hour, why: why.to_owned() };
+        self.database.write(MARKING, update).await
     }
 
     pub(in crate::store) async fn of(
@@ -96,7 +94,7 @@ struct Replace {
     rules: Rules,
     now: Timestamp,
     series: String,
-    /// The ids of the only projects to replace, as JSON.
+    /// Ids of the projects to replace, as a JSON array; `None` replaces all projects.
     projects: Option<String>,
 }
 
@@ -157,8 +155,8 @@ impl Write for MarkStale {
     type Output = ();
 
     async fn run(&self, transaction: &mut SqliteConnection) -> Result<(), EngineError> {
-        let mark = sqlx::query(sql!("sqlite/projections/mark_stale")).bind(&self.organization);
-        mark.bind(self.hour.0).bind(&self.why).execute(transaction).await.doing(MARKING)?;
+        let update = sqlx::query(sql!("sqlite/projections/mark_stale")).bind(&self.organization);
+        update.bind(self.hour.0).bind(&self.why).execute(transaction).await.doing(MARKING)?;
         Ok(())
     }
 }

@@ -1,6 +1,4 @@
-//! Hourly usage, and of which hours anything is known, in SQLite.
-//!
-//! It must never promise anything: what these calls do is said where both databases are, in `store/usage.rs`.
+//! Hourly usage and known hours in SQLite. `store/usage.rs` documents the contract.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,5 @@
-//! A PostgreSQL server for tests: the one around this process, or a private one that ends with this value.
+//! A PostgreSQL server for tests: the one that the environment names, or a private one that stops with this
+//! value.
 
 use lockgate::distributed::{Database, DatabaseOptions};
 use support::servers::{POSTGRES_URL, Postgres, Shared, available, shared};
@@ -6,25 +7,25 @@ use uuid::Uuid;
 
 /// The server.
 pub(super) enum Server {
-    Around(&'static Shared),
-    Own(Postgres),
+    Shared(&'static Shared),
+    Private(Postgres),
 }
 
 impl Server {
-    /// `None`: there is no server, which has been said aloud, and this is no machine on which there must be one.
+    /// Returns `None` if no server is installed. The skipped test is reported; in CI this is an error.
     pub(super) fn find() -> Option<Self> {
         if std::env::var_os(POSTGRES_URL).is_some() {
-            return shared().unwrap().map(Self::Around);
+            return shared().unwrap().map(Self::Shared);
         }
-        available().unwrap().then(|| Self::Own(Postgres::start().unwrap()))
+        available().unwrap().then(|| Self::Private(Postgres::start().unwrap()))
     }
 
-    /// A new, empty database.
+    /// Creates an empty database.
     pub(super) async fn database(&self) -> Database {
         let name = format!("spike_{}", Uuid::now_v7().simple());
         let url = match self {
-            Self::Around(servers) => servers.database(&name),
-            Self::Own(server) => server.database(&name),
+            Self::Shared(servers) => servers.database(&name),
+            Self::Private(server) => server.database(&name),
         };
         Database::connect(DatabaseOptions::new(url.unwrap())).await.unwrap()
     }

@@ -1,7 +1,6 @@
-//! An answer of ClickHouse, from JSONCompact to usage. Pure.
+//! Parses responses in the format JSONCompact.
 //!
-//! It must never take a part for the whole: the number of rows that the server names is compared, and each row must be
-//! one that was asked for.
+//! A partial response is rejected: the stated number of rows is compared, and every row must match the query.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,14 +15,14 @@ use crate::category::Category;
 use crate::hour::Hour;
 use crate::projection::{Count, Usage};
 
-/// Organization, project, category, hour, accepted, dropped: a row of `of_organizations`.
+/// A row of `of_organizations`: organization, project, category, hour, accepted, dropped.
 pub(super) type UsageColumns = [Number; 6];
 
-/// A number, written as one or as a text: servers quote those of 64 bits, newer ones do not.
+/// A number, written as a number or as text. Older servers quote numbers of 64 bits, newer ones do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Number(pub(super) u64);
 
-/// What JSONCompact holds beside its rows: how many they are.
+/// The parts of JSONCompact that are used.
 #[derive(Deserialize)]
 #[serde(bound = "T: DeserializeOwned")]
 struct Answer<T> {
@@ -31,17 +30,17 @@ struct Answer<T> {
     rows: usize,
 }
 
-/// The rows of an answer.
+/// Returns the rows of a response.
 pub(super) fn rows<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, ClickHouseError> {
     let answer: Answer<T> = serde_json::from_slice(body).map_err(|error| broken(body, &error))?;
     if answer.rows != answer.data.len() {
-        let text = format!("it announces {} rows and has {}; it was cut off", answer.rows, answer.data.len());
-        return Err(ClickHouseError::Broken(text));
+        let text = format!("it states {} rows and has {}; it was truncated", answer.rows, answer.data.len());
+        return Err(ClickHouseError::InvalidResponse(text));
     }
     Ok(answer.data)
 }
 
-/// What no JSON is, may end with the server's own error.
+/// Returns the error for a body that is not valid JSON. Such a body may end with an error of the server.
 fn broken(body: &[u8], error: &serde_json::Error) -> ClickHouseError {
     let text = String::from_utf8_lossy(body);
     match code_in_the_middle(&text) {
@@ -49,16 +48,16 @@ fn broken(body: &[u8], error: &serde_json::Error) -> ClickHouseError {
             let message = text.get(text.rfind("Code: ").unwrap_or(0)..).unwrap_or_default();
             ClickHouseError::Server { code, message: message.chars().take(300).collect() }
         }
-        None => ClickHouseError::Broken(error.to_string()),
+        None => ClickHouseError::InvalidResponse(error.to_string()),
     }
 }
 
-/// The known hours of an answer.
+/// Returns the known hours of a response.
 pub(super) fn known(rows: &[[Number; 1]], asked: &Range<Hour>) -> Result<BTreeSet<Hour>, ClickHouseError> {
     rows.iter().map(|[hour]| hour_of(*hour, asked)).collect()
 }
 
-/// The usage of each organization that was asked for; of one without rows it is empty.
+/// Returns the usage of each requested organization; it is empty for an organization without rows.
 pub(super) fn usage(
     rows: &[UsageColumns],
     organizations: &[u64],
@@ -67,13 +66,16 @@ pub(super) fn usage(
     let mut all: BTreeMap<u64, Usage> = organizations.iter().map(|id| (*id, Usage::default())).collect();
     let mut seen = BTreeSet::new();
     for [organization, project, category, hour, accepted, dropped] in rows {
-        let unasked = || ClickHouseError::Broken(format!("it has organization {}", organization.0));
+        let unasked = || ClickHouseError::InvalidResponse(format!("it has organization {}", organization.0));
         let usage = all.get_mut(&organization.0).ok_or_else(unasked)?;
-        let unknown = || ClickHouseError::Broken(format!("it has category {}", category.0));
+        let unknown = || ClickHouseError::InvalidResponse(format!("it has category {}", category.0));
         let category = category_of(category.0).ok_or_else(unknown)?;
         let hour = hour_of(*hour, asked)?;
         if !seen.insert((organization.0, project.0, category, hour)) {
-            return Err(ClickHouseError::Broken(format!("it has {hour} of project {} twice", project.0)));
+            return Err(ClickHouseError::InvalidResponse(format!(
+                "it has {hour} of project {} twice",
+                project.0
+            )));
         }
         let count = Count { hour, accepted: accepted.0, dropped: dropped.0 };
         usage.series.entry((project.0.to_string(), category)).or_default().push(count);
@@ -81,7 +83,7 @@ pub(super) fn usage(
     Ok(all)
 }
 
-/// The number of a category in ClickHouse, which is that of the pipeline's own data categories.
+/// Returns the number of a category in ClickHouse. It is the number that the usage pipeline uses.
 pub(super) fn number_of(category: Category) -> u64 {
     match category {
         Category::Errors => 1,
@@ -96,7 +98,12 @@ fn category_of(number: u64) -> Option<Category> {
 
 fn hour_of(number: Number, asked: &Range<Hour>) -> Result<Hour, ClickHouseError> {
     let hour = i64::try_from(number.0).map(Hour).ok().filter(|hour| asked.contains(hour));
-    hour.ok_or_else(|| ClickHouseError::Broken(format!("it has hour {}, which was not asked for", number.0)))
+    hour.ok_or_else(|| {
+        ClickHouseError::InvalidResponse(format!(
+            "it has hour {}, which is outside the queried hours",
+            number.0
+        ))
+    })
 }
 
 impl<'de> Deserialize<'de> for Number {
@@ -111,7 +118,7 @@ impl Visitor<'_> for Digits {
     type Value = Number;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number, or a text of one")
+        f.write_str("a whole number, or a text that is one")
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Number, E> {
@@ -119,7 +126,7 @@ impl Visitor<'_> for Digits {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Number, E> {
-        text.parse().map(Number).map_err(|_| E::custom(format!("{text:?} is no whole number")))
+        text.parse().map(Number).map_err(|_| E::custom(format!("{text:?} is not a whole number")))
     }
 }
 
@@ -135,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_usage_by_organization_quoted_or_not() {
+    fn rows_are_grouped_by_organization_whether_numbers_are_quoted_or_not() {
         let all = read(r#"["7","12",1,480000,"5","1"],[7,12,4,480001,18446744073709551615,0]"#, 2).unwrap();
         assert_eq!(all[&8], Usage::default());
         let series = &all[&7].series;
@@ -146,19 +153,19 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_an_answer_is_broken() {
-        let one = r#"["7","12",1,480000,"5","1"]"#;
-        for (data, count) in [(one, 2), ("", 1), (one, 0)] {
-            assert!(matches!(read(data, count), Err(ClickHouseError::Broken(_))), "{data} {count}");
+    fn partial_response_is_invalid() {
+        let row = r#"["7","12",1,480000,"5","1"]"#;
+        for (data, count) in [(row, 2), ("", 1), (row, 0)] {
+            assert!(matches!(read(data, count), Err(ClickHouseError::InvalidResponse(_))), "{data} {count}");
         }
         for cut in [r#"{"data":[["7","#, "", r#"{"data":[]}"#, "Ok.\n"] {
             let read = rows::<UsageColumns>(cut.as_bytes());
-            assert!(matches!(read, Err(ClickHouseError::Broken(_))), "{cut}");
+            assert!(matches!(read, Err(ClickHouseError::InvalidResponse(_))), "{cut}");
         }
     }
 
     #[test]
-    fn what_nobody_asked_for_is_broken() {
+    fn row_outside_the_query_is_invalid() {
         for row in [
             r#"["9","12",1,480000,"5","1"]"#,
             r#"["7","12",3,480000,"5","1"]"#,
@@ -170,13 +177,13 @@ mod tests {
             r#"["7","12",1,480000,"5",null]"#,
         ] {
             let read = read(row, row.matches("[").count());
-            assert!(matches!(read, Err(ClickHouseError::Broken(_))), "{row}");
+            assert!(matches!(read, Err(ClickHouseError::InvalidResponse(_))), "{row}");
         }
-        assert!(matches!(known(&[[Number(1)]], &ASKED), Err(ClickHouseError::Broken(_))));
+        assert!(matches!(known(&[[Number(1)]], &ASKED), Err(ClickHouseError::InvalidResponse(_))));
     }
 
     #[test]
-    fn an_error_behind_the_rows_is_the_servers_own() {
+    fn error_after_the_rows_is_the_servers_error() {
         let text =
             r#"{"data":[["7","12",1,480000,"5","1"]Code: 241, e.displayText() = DB::Exception: Memory"#;
         let error = rows::<UsageColumns>(text.as_bytes()).unwrap_err();

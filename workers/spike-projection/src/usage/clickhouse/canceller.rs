@@ -1,7 +1,9 @@
-//! Ends the queries of executions that are gone: whose time was up, that were cancelled, whose process is dead.
+//! Cancels orphaned queries of executions that have ended: by timeout, by cancellation, or with their
+//! process.
 //!
-//! It must never confirm the end of a query that may still begin. A query that its process sent in its last moment may be on
-//! the server's doorstep, and is not in its list: so nobody is confirmed who was not looked for twice.
+//! The end of a query must not be confirmed while it may still start. A query that a process sent just before
+//! its death may have reached the server without being listed yet. So an execution is confirmed only after
+//! two checks.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,59 +13,61 @@ use futures_util::future::join_all;
 use lockgate::core::error::Source;
 use lockgate::{Canceller, Fence, JobId, OrphanedQuery};
 
-use super::{ClickHouseError, Ended, Queries};
+use super::{CancelOutcome, ClickHouseError, Queries};
 use crate::usage::QueryId;
 
-/// Between the two looks: longer than a request takes to get from a socket into the server's list. A client whose connection
-/// was not even made sends nothing once it is gone.
-const DOORSTEP: Duration = Duration::from_secs(2);
+/// Time between the two checks. It is longer than a request needs from the socket to the server's process
+/// list. A client that has no connection yet sends nothing after its death.
+const ARRIVAL_TIME: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl Canceller for Queries {
-    async fn end(&self, leftovers: &[OrphanedQuery]) -> Result<Vec<OrphanedQuery>, Source> {
-        Ok(self.end_twice(leftovers, tokio::time::sleep(DOORSTEP)).await?)
+    async fn end(&self, orphans: &[OrphanedQuery]) -> Result<Vec<OrphanedQuery>, Source> {
+        Ok(self.end_twice(orphans, tokio::time::sleep(ARRIVAL_TIME)).await?)
     }
 }
 
 impl Queries {
-    /// Ends what runs of these executions, before and after `doorstep`. Answers those of which nothing runs then.
+    /// Cancels the running queries of these executions, before and after `arrival`. Returns the executions
+    /// that have no running query afterwards.
     pub(super) async fn end_twice(
         &self,
-        leftovers: &[OrphanedQuery],
-        doorstep: impl Future<Output = ()>,
+        orphans: &[OrphanedQuery],
+        arrival: impl Future<Output = ()>,
     ) -> Result<Vec<OrphanedQuery>, ClickHouseError> {
-        self.end_of(leftovers).await?;
-        doorstep.await;
-        self.end_of(leftovers).await?;
-        let left = self.of(leftovers).await?;
-        let gone = |leftover: &&OrphanedQuery| !left.iter().any(|(_, theirs)| theirs == *leftover);
-        Ok(leftovers.iter().filter(gone).copied().collect())
+        self.end_of(orphans).await?;
+        arrival.await;
+        self.end_of(orphans).await?;
+        let running = self.of(orphans).await?;
+        let ended = |orphan: &&OrphanedQuery| !running.iter().any(|(_, theirs)| theirs == *orphan);
+        Ok(orphans.iter().filter(ended).copied().collect())
     }
 
-    /// Ends what runs of these executions. One that does not go is still there at the next look.
-    async fn end_of(&self, leftovers: &[OrphanedQuery]) -> Result<(), ClickHouseError> {
-        let running = self.of(leftovers).await?;
+    /// Cancels the running queries of these executions. A query that cannot be cancelled is still listed at
+    /// the next check.
+    async fn end_of(&self, orphans: &[OrphanedQuery]) -> Result<(), ClickHouseError> {
+        let running = self.of(orphans).await?;
         let ends = join_all(running.iter().map(|(id, _)| self.end(id.as_str()))).await;
-        for ((id, leftover), end) in running.iter().zip(ends) {
+        for ((id, orphan), end) in running.iter().zip(ends) {
             match end {
-                Ok(Ended::Killed) => tracing::info!(query = %id, job = %leftover.job, "ended"),
-                Ok(Ended::NotSeen) => {}
-                Err(error) => tracing::warn!(query = %id, %error, "a query could not be ended"),
+                Ok(CancelOutcome::Killed) => {
+                    tracing::info!(query = %id, job = %orphan.job, "orphaned query cancelled")
+                }
+                Ok(CancelOutcome::NotSeen) => {}
+                Err(error) => tracing::warn!(query = %id, %error, "cannot cancel orphaned query"),
             }
         }
         Ok(())
     }
 
-    /// The running queries of these executions, and of earlier ones of the same jobs.
-    async fn of(
-        &self,
-        leftovers: &[OrphanedQuery],
-    ) -> Result<Vec<(QueryId, OrphanedQuery)>, ClickHouseError> {
-        let of_job: HashMap<JobId, OrphanedQuery> = leftovers.iter().map(|left| (left.job, *left)).collect();
+    /// Returns the running queries of these executions and of earlier executions of the same jobs.
+    async fn of(&self, orphans: &[OrphanedQuery]) -> Result<Vec<(QueryId, OrphanedQuery)>, ClickHouseError> {
+        let of_job: HashMap<JobId, OrphanedQuery> =
+            orphans.iter().map(|orphan| (orphan.job, *orphan)).collect();
         let theirs = |id: QueryId| {
             let (job, fence): (JobId, Fence) = id.execution()?;
-            let leftover = of_job.get(&job).filter(|left| fence <= left.fence)?;
-            Some((id, *leftover))
+            let orphan = of_job.get(&job).filter(|orphan| fence <= orphan.fence)?;
+            Some((id, *orphan))
         };
         Ok(self.all().await?.into_iter().filter_map(theirs).collect())
     }

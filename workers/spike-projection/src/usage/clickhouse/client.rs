@@ -1,6 +1,6 @@
-//! A thin client of ClickHouse's HTTP interface: what is sent with each statement, and what an answer is.
+//! A client of ClickHouse's HTTP interface: adds the parameters of each statement and classifies responses.
 //!
-//! It must never send anything twice, and never hand out a part of an answer.
+//! It sends nothing twice and returns no partial response.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,26 +13,26 @@ use super::error::ClickHouseError;
 use super::statement::Statement;
 use crate::config::ClickHouseSettings;
 use crate::usage::QueryId;
-use crate::usage::http::{NoHttpSource, one_tls_provider};
+use crate::usage::http::{HttpSourceError, one_tls_provider};
 use crate::usage::wire::{RATE_LIMITED, Refusal};
 
-/// The server closes a connection that was idle for 3 s. Whoever sends on it at that moment gets no answer, and cannot
-/// know whether the query runs; so ours are closed earlier.
+/// The server closes connections after 3 s without traffic. A statement sent at that moment gets no response,
+/// and the client cannot know whether it runs. So the client closes its connections earlier.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// Connections that are made at once. The server's queue for them has 64 places for all clients together, and who finds
-/// it full tries again after a second.
+/// Connections that are opened at once. The server's accept queue has 64 entries for all clients, and a
+/// client that finds it full waits for a second.
 const CONNECTS: usize = 16;
 
-/// How long a statement that asks for other queries may take: `KILL .. SYNC` is answered when the query is gone.
+/// Timeout of statements about other queries. `KILL .. SYNC` responds when the query has ended.
 const CONTROL: Duration = Duration::from_secs(10);
 
-/// How long an import's rows may take to be written.
+/// Timeout of writing the rows of an import.
 const WRITE: Duration = Duration::from_secs(300);
 
 const CODE: &str = "x-clickhouse-exception-code";
 
-/// A partial result must be an error, whatever the server's profiles say.
+/// Settings that turn a partial result into an error, whatever the server's profiles allow.
 const WHOLE: [(&str, &str); 9] = [
     ("read_overflow_mode", "throw"),
     ("group_by_overflow_mode", "throw"),
@@ -41,9 +41,11 @@ const WHOLE: [(&str, &str); 9] = [
     ("timeout_overflow_mode", "throw"),
     ("set_overflow_mode", "throw"),
     ("distinct_overflow_mode", "throw"),
-    // An error after the first rows becomes an answer of its own: the server sends nothing before the end.
+    // The server sends nothing before the result is complete, so an error after the first rows becomes an
+    // error response.
     ("wait_end_of_query", "1"),
-    // Refused at once, not after five seconds in the server's own line. It works here alone, not in SETTINGS.
+    // Rejected at once, not after five seconds in the server's queue. This works only as a parameter, not in
+    // SETTINGS.
     ("queue_max_wait_ms", "0"),
 ];
 
@@ -53,13 +55,13 @@ pub(super) struct Client {
     http: Http,
     url: Url,
     timeout: Duration,
-    /// Whole seconds: the server takes half a second for none, which is for ever.
+    /// In whole seconds, because the server reads half a second as zero, which means no limit.
     query_seconds: u64,
     log_queries: bool,
     max_answer_bytes: usize,
 }
 
-// By hand: the address may hold a password.
+// Not derived, because the address may contain a password.
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").finish_non_exhaustive()
@@ -67,18 +69,19 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client with these settings. Nothing is sent yet.
-    pub(super) fn new(settings: &ClickHouseSettings) -> Result<Self, NoHttpSource> {
+    /// Creates a client with these settings. Sends nothing yet.
+    pub(super) fn new(settings: &ClickHouseSettings) -> Result<Self, HttpSourceError> {
         one_tls_provider();
         let url = settings.address();
-        let refused = |source| NoHttpSource::of(settings.url.masked(), "spike_projection.clickhouse", source);
+        let refused =
+            |source| HttpSourceError::of(settings.url.masked(), "spike_projection.clickhouse", source);
         let url = url.map_err(|problem| refused(problem.into()))?;
         let http = Http::builder()
             .connect_timeout(settings.connect_timeout)
             .pool_idle_timeout(IDLE)
             .http1_only()
             .redirect(redirect::Policy::none())
-            // The limit counts what this process sends: nothing in between may send it twice.
+            // The pool limits what this process sends, so no proxy and no retry may send a query twice.
             .no_proxy()
             .retry(retry::never())
             .connector_layer(ConcurrencyLimitLayer::new(CONNECTS))
@@ -94,7 +97,7 @@ impl Client {
         })
     }
 
-    /// Asks for rows under this id, within the time limits of the settings.
+    /// Queries rows under this id, within the time limits of the settings.
     pub(super) async fn read(&self, statement: &Statement, id: &QueryId) -> Result<Vec<u8>, ClickHouseError> {
         let seconds = self.query_seconds.to_string();
         let request = self.request(statement.text().to_owned(), self.timeout).query(&WHOLE).query(&[
@@ -106,12 +109,12 @@ impl Client {
         self.answer(request).await
     }
 
-    /// Asks about other queries: answered on a full server, without an id of its own.
+    /// Runs a statement about other queries. It has no query id and works on a full server.
     pub(super) async fn control(&self, statement: &Statement) -> Result<Vec<u8>, ClickHouseError> {
         self.answer(self.request(statement.text().to_owned(), CONTROL)).await
     }
 
-    /// Writes rows, or makes a table.
+    /// Writes rows, or creates a table.
     pub(super) async fn write(&self, statement: &Statement, rows: &str) -> Result<(), ClickHouseError> {
         let body = format!("{}\n{rows}", statement.text().trim_end());
         self.answer(self.request(body, WRITE).query(&[("wait_end_of_query", "1")])).await.map(drop)
@@ -122,7 +125,7 @@ impl Client {
     }
 
     async fn answer(&self, request: RequestBuilder) -> Result<Vec<u8>, ClickHouseError> {
-        let response = request.send().await.map_err(broke)?;
+        let response = request.send().await.map_err(transport_error)?;
         let status = response.status();
         let header =
             response.headers().get(CODE).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
@@ -130,23 +133,24 @@ impl Client {
         if status == StatusCode::OK && header.is_none() {
             return Ok(body);
         }
-        Err(refused(status, header.as_deref(), &String::from_utf8_lossy(&body)))
+        Err(server_error(status, header.as_deref(), &String::from_utf8_lossy(&body)))
     }
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>, ClickHouseError> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(broke)? {
-            if body.len().saturating_add(chunk.len()) > self.max_answer_bytes {
+        while let Some(part) = response.chunk().await.map_err(transport_error)? {
+            if body.len().saturating_add(part.len()) > self.max_answer_bytes {
                 return Err(ClickHouseError::TooLarge { most: self.max_answer_bytes });
             }
-            body.extend_from_slice(&chunk);
+            body.extend_from_slice(&part);
         }
         Ok(body)
     }
 }
 
-/// What an answer means that is no success: by its code, and by its status only when ClickHouse did not give it.
-fn refused(status: StatusCode, header: Option<&str>, body: &str) -> ClickHouseError {
+/// Converts an unsuccessful response to an error: by ClickHouse's error code, or by the HTTP status if the
+/// response is not from ClickHouse.
+fn server_error(status: StatusCode, header: Option<&str>, body: &str) -> ClickHouseError {
     let message = body.chars().take(300).collect::<String>().trim().to_owned();
     if let Some(code) = code_of(header, body).or_else(|| code_in_the_middle(body)) {
         return ClickHouseError::Server { code, message };
@@ -160,12 +164,12 @@ fn refused(status: StatusCode, header: Option<&str>, body: &str) -> ClickHouseEr
     }
 }
 
-fn broke(error: reqwest::Error) -> ClickHouseError {
+fn transport_error(error: reqwest::Error) -> ClickHouseError {
     let (no_query, error) = (error.is_connect() || error.is_builder(), error.without_url());
     if no_query {
         ClickHouseError::Unreachable(error.into())
     } else {
-        ClickHouseError::NoAnswer { ended: false, source: error.into() }
+        ClickHouseError::NoResponse { ended: false, source: error.into() }
     }
 }
 
@@ -182,17 +186,17 @@ mod tests {
         "Code: 202, e.displayText() = DB::Exception: Too many simultaneous queries. Maximum: 100";
 
     #[test]
-    fn a_refusal_is_read_by_its_code_whatever_the_status() {
+    fn error_is_classified_by_its_code_whatever_the_status() {
         for status in [StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE] {
-            let error = refused(status, None, BUSY);
+            let error = server_error(status, None, BUSY);
             assert_eq!(error.class(), ErrorClass::Overloaded { retry_after: None }, "{status}: {error}");
-            let error = refused(status, Some("62"), BUSY);
+            let error = server_error(status, Some("62"), BUSY);
             assert_eq!(error.class(), ErrorClass::Permanent, "{status}: {error}");
         }
     }
 
     #[tokio::test]
-    async fn a_query_is_sent_with_its_id_its_limits_and_no_place_in_the_servers_line() {
+    async fn query_is_sent_with_its_id_and_limits_and_without_server_side_queueing() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = SecretUrl::from(format!("http://me:hush@{}/usage", listener.local_addr().unwrap()));
         let client = Client::new(&ClickHouseSettings { url, ..ClickHouseSettings::default() }).unwrap();
@@ -218,11 +222,11 @@ mod tests {
     }
 
     #[test]
-    fn too_many_requests_is_overload_only_in_the_words_of_who_counts_queries() {
-        let said = |body| refused(StatusCode::TOO_MANY_REQUESTS, None, body).class();
+    fn too_many_requests_is_overload_only_with_the_backends_own_error_type() {
+        let class = |body| server_error(StatusCode::TOO_MANY_REQUESTS, None, body).class();
         let overloaded = ErrorClass::Overloaded { retry_after: None };
-        assert_eq!(said(r#"{"error":{"type":"rate-limited","message":"too many"}}"#), overloaded);
-        assert_eq!(said(r#"{"error":{"type":"quota"}}"#), ErrorClass::Retry);
-        assert_eq!(said("<html>"), ErrorClass::Retry);
+        assert_eq!(class(r#"{"error":{"type":"rate-limited","message":"too many"}}"#), overloaded);
+        assert_eq!(class(r#"{"error":{"type":"quota"}}"#), ErrorClass::Retry);
+        assert_eq!(class("<html>"), ErrorClass::Retry);
     }
 }

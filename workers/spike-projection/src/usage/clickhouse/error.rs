@@ -1,4 +1,4 @@
-//! Why ClickHouse has no answer for us, and what that means for the job.
+//! Errors of ClickHouse queries, and what they mean for the job.
 
 use lockgate::core::error::Source as Cause;
 use lockgate::{ErrorClass, JobError};
@@ -7,85 +7,85 @@ use super::code::{Meaning, meaning};
 use crate::hour::Hour;
 use crate::usage::query_id::NotAQueryId;
 
-/// Why there is no answer.
+/// Reasons why a query failed on ClickHouse.
 #[derive(Debug, thiserror::Error)]
 pub enum ClickHouseError {
-    /// The server's own error.
+    /// The server reported an error.
     #[error("ClickHouse refused the query: {message}{}", hint(*.code))]
     Server {
-        /// Its code.
+        /// ClickHouse's error code.
         code: u32,
-        /// Its own words, shortened.
+        /// The server's message, shortened.
         message: String,
     },
-    /// Something before the server says that there are too many queries.
+    /// A gateway in front of the server rejected the query because there are too many.
     #[error("ClickHouse refused the query: {message}")]
     RateLimited {
-        /// Its own words.
+        /// The gateway's message.
         message: String,
     },
-    /// An answer without a code of ClickHouse: something in between gave it.
+    /// The response has no ClickHouse error code, so something between client and server sent it.
     #[error(
         "something between here and ClickHouse answered {status}: {message}; check `url` in [spike_projection.clickhouse]"
     )]
     NotClickHouse {
-        /// The status.
+        /// HTTP status.
         status: u16,
-        /// Its words, shortened.
+        /// The response body, shortened.
         message: String,
     },
-    /// The server cannot be reached: no query was sent.
+    /// The server cannot be reached; no query was sent.
     #[error("cannot reach ClickHouse")]
     Unreachable(#[source] Cause),
-    /// Nobody was asked: another query, whose answer this one needs, took too long.
-    #[error("the known hours, which another job has asked for, did not come in time")]
-    Waited,
-    /// No whole answer came in time, or the connection broke.
-    #[error("no whole answer from ClickHouse")]
-    NoAnswer {
-        /// Whether the server was seen at work for it and confirmed that it has ended.
+    /// Waiting for the known hours, which another job queries, took too long. No query was sent.
+    #[error("timed out waiting for the known hours, which another job queries")]
+    KnownHoursTimeout,
+    /// The response is incomplete or late, or the connection broke.
+    #[error("no complete response from ClickHouse")]
+    NoResponse {
+        /// Whether the server was seen running the query and has confirmed its end.
         ended: bool,
-        /// How it broke.
+        /// The transport error.
         #[source]
         source: Cause,
     },
-    /// The answer is not what was asked for.
-    #[error("ClickHouse's answer is broken: {0}")]
-    Broken(String),
-    /// The answer is larger than it may be.
+    /// The response does not match the query.
+    #[error("invalid response from ClickHouse: {0}")]
+    InvalidResponse(String),
+    /// The response is larger than allowed.
     #[error(
-        "ClickHouse's answer has more than {most} bytes; raise `max_answer_bytes` in [spike_projection.clickhouse]"
+        "the response of ClickHouse has more than {most} bytes; raise `max_answer_bytes` in [spike_projection.clickhouse]"
     )]
     TooLarge {
-        /// The most it may have.
+        /// Largest accepted response, in bytes.
         most: usize,
     },
-    /// ClickHouse counts by numbers.
-    #[error("{what} {id:?} is no whole number; the usage source clickhouse needs ids as ClickHouse has them")]
+    /// The id is not a number, but ClickHouse stores numeric ids.
+    #[error("{what} {id:?} is not a whole number; the usage source clickhouse needs numeric ids")]
     NotANumber {
-        /// Whose id it is.
+        /// What the id identifies.
         what: &'static str,
         /// The id.
         id: String,
     },
-    /// An hour that a `DateTime` cannot hold.
+    /// A `DateTime` cannot hold the hour.
     #[error(
         "{0} is out of range; ClickHouse's DateTime holds hours from 1970-01-01T00:00Z to 2106-02-07T06:00Z"
     )]
     HourOutOfRange(Hour),
-    /// An id that no query of ours has.
+    /// The text is not a query id.
     #[error(transparent)]
     Id(#[from] NotAQueryId),
-    /// A query was ended, and the server still shows it.
-    #[error("the query {id} was told to end and still runs")]
+    /// The query was killed, but the server still lists it.
+    #[error("the query {id} was killed but is still running")]
     StillRunning {
-        /// Its id.
+        /// Id of the query.
         id: String,
     },
 }
 
 impl ClickHouseError {
-    /// What the server means, when it is the server's error.
+    /// Returns the meaning of the server's error code, if it is an error of the server.
     #[must_use]
     pub fn meaning(&self) -> Option<Meaning> {
         match self {
@@ -100,7 +100,7 @@ impl JobError for ClickHouseError {
         match self {
             Self::Server { code, .. } => meaning(*code).class(),
             Self::RateLimited { .. } => ErrorClass::Overloaded { retry_after: None },
-            // A gateway's 5xx passes; a 404 or a redirect is a wrong address.
+            // An error of a gateway may pass. A 404 or a redirect means a wrong address.
             Self::NotClickHouse { status, .. } if *status < 500 && ![408, 429].contains(status) => {
                 ErrorClass::Permanent
             }
@@ -108,10 +108,10 @@ impl JobError for ClickHouseError {
                 ErrorClass::Permanent
             }
             // No query was sent, so none can have brought the server down.
-            Self::Unreachable(_) | Self::Waited => ErrorClass::Unavailable,
+            Self::Unreachable(_) | Self::KnownHoursTimeout => ErrorClass::Unavailable,
             Self::NotClickHouse { .. }
-            | Self::NoAnswer { .. }
-            | Self::Broken(_)
+            | Self::NoResponse { .. }
+            | Self::InvalidResponse(_)
             | Self::StillRunning { .. } => ErrorClass::Retry,
         }
     }
@@ -119,21 +119,21 @@ impl JobError for ClickHouseError {
     fn backend_may_run(&self) -> bool {
         match self {
             Self::Server { code, .. } => meaning(*code).may_run(),
-            Self::NoAnswer { ended, .. } => !ended,
-            // A gateway that gave up says nothing of the query behind it.
+            Self::NoResponse { ended, .. } => !ended,
+            // A gateway timeout does not tell whether the query behind it has ended.
             Self::NotClickHouse { status, .. } => [408, 502, 504].contains(status),
             Self::StillRunning { .. } => true,
-            // An answer comes when the query is over: the server buffers it to its end.
+            // The server buffers the response until the query has ended.
             _ => false,
         }
     }
 }
 
-/// The way out, where there is one.
+/// Returns a hint what to do about the error, if there is one.
 fn hint(code: u32) -> &'static str {
     match code {
-        60 => "; `usage import --to clickhouse` makes the table, or name another with `table`",
-        81 => "; make the database, or name another in `url`",
+        60 => "; create the table with `usage import --to clickhouse`, or name another with `table`",
+        81 => "; create the database, or name another in `url`",
         164 => "; the user needs the profile setting readonly = 2",
         192 | 193 | 516 => "; check user and password in `url`",
         _ => "",
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_address_is_permanent_and_a_gateway_in_trouble_is_not() {
+    fn wrong_address_is_permanent_and_a_failing_gateway_is_not() {
         for status in [301, 400, 401, 403, 404] {
             assert_eq!(answered(status).class(), ErrorClass::Permanent, "{status}");
         }
@@ -160,20 +160,20 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_is_kept_for_a_query_that_may_run() {
-        let broke = |ended| ClickHouseError::NoAnswer { ended, source: "cut off".into() };
+    fn slot_is_kept_for_a_query_that_may_still_run() {
+        let broke = |ended| ClickHouseError::NoResponse { ended, source: "cut off".into() };
         assert!(broke(false).backend_may_run() && !broke(true).backend_may_run());
         let server = |code| ClickHouseError::Server { code, message: String::new() };
-        assert!(server(216).backend_may_run(), "the first delivery runs");
+        assert!(server(216).backend_may_run(), "the query of the first delivery runs");
         assert!(![202, 159, 394, 241, 60].into_iter().any(|code| server(code).backend_may_run()));
     }
 
     #[test]
-    fn the_way_out_is_named() {
+    fn error_names_a_hint() {
         let text = ClickHouseError::Server { code: 60, message: "no table".to_owned() }.to_string();
         assert_eq!(
             text,
-            "ClickHouse refused the query: no table; `usage import --to clickhouse` makes the table, or name another with \
+            "ClickHouse refused the query: no table; create the table with `usage import --to clickhouse`, or name another with \
              `table`"
         );
     }

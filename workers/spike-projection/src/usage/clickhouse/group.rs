@@ -1,7 +1,7 @@
-//! The usage of several organizations in one query, which is cheaper for the server than a query for each.
+//! The usage of several organizations in one query, which costs the server less than one query for each.
 //!
-//! It must never let one organization's answer decide over another's: a group that is too much for one query is asked
-//! for again, one by one.
+//! If the shared query is too large, each organization is queried alone, so that one organization cannot fail
+//! the others.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,28 +13,28 @@ use crate::hour::Hour;
 use crate::projection::Usage;
 use crate::usage::QueryId;
 
-/// What each organization of a group came to.
+/// The result of each organization of a group.
 type Each = BTreeMap<u64, Result<Usage, ClickHouseError>>;
 
 impl ClickHouseSource {
-    /// What these organizations used, in one query, or one after the other when one is too much. An organization without a
-    /// row has used nothing.
+    /// Returns the usage of these organizations. Sends one query, or one for each organization if the shared
+    /// query is too large. An organization without rows has no usage.
     ///
     /// # Errors
-    /// When the server refuses or does not answer, in a way that single queries would meet as well.
+    /// When the server fails in a way that would also fail single queries.
     pub(super) async fn each_of(
         &self,
         organizations: &[u64],
         hours: &Range<Hour>,
         query: &QueryId,
     ) -> Result<Each, ClickHouseError> {
-        match self.together(organizations, hours, query).await {
+        match self.usage_of(organizations, hours, query).await {
             Ok(usage) => Ok(usage.into_iter().map(|(id, usage)| (id, Ok(usage))).collect()),
-            Err(error) if organizations.len() > 1 && is_of_the_group(&error) => {
-                tracing::info!(%error, organizations = organizations.len(), "a group is asked for one by one");
+            Err(error) if organizations.len() > 1 && exceeds_one_query(&error) => {
+                tracing::info!(%error, organizations = organizations.len(), "shared query too large, querying one by one");
                 let mut all = Each::new();
                 for id in organizations {
-                    all.insert(*id, self.alone(*id, hours, query).await);
+                    all.insert(*id, self.usage_of_one(*id, hours, query).await);
                 }
                 Ok(all)
             }
@@ -42,12 +42,17 @@ impl ClickHouseSource {
         }
     }
 
-    async fn alone(&self, id: u64, hours: &Range<Hour>, query: &QueryId) -> Result<Usage, ClickHouseError> {
-        Ok(self.together(&[id], hours, query).await?.remove(&id).unwrap_or_default())
+    async fn usage_of_one(
+        &self,
+        id: u64,
+        hours: &Range<Hour>,
+        query: &QueryId,
+    ) -> Result<Usage, ClickHouseError> {
+        Ok(self.usage_of(&[id], hours, query).await?.remove(&id).unwrap_or_default())
     }
 
-    /// What these organizations used, in one query: all of them, or an error.
-    pub(super) async fn together(
+    /// Returns the usage of all these organizations from one query.
+    pub(super) async fn usage_of(
         &self,
         organizations: &[u64],
         hours: &Range<Hour>,
@@ -64,11 +69,11 @@ impl ClickHouseSource {
     }
 }
 
-/// Whether a smaller query may go through where this one did not. What is left running does not count: a second query
-/// beside it would be one without a slot.
-fn is_of_the_group(error: &ClickHouseError) -> bool {
+/// Returns whether a smaller query may succeed where this one failed. Errors that may leave the query running
+/// are excluded: a second query alongside it would have no slot.
+fn exceeds_one_query(error: &ClickHouseError) -> bool {
     match error {
-        ClickHouseError::TooLarge { .. } | ClickHouseError::Broken(_) => true,
+        ClickHouseError::TooLarge { .. } | ClickHouseError::InvalidResponse(_) => true,
         ClickHouseError::Server { code, .. } => {
             matches!(super::meaning(*code), Meaning::TooMuch | Meaning::OutOfMemory | Meaning::OutOfTime)
         }
@@ -81,16 +86,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_too_much_for_one_query_is_split() {
+    fn only_a_query_that_is_too_large_is_split() {
         let server = |code| ClickHouseError::Server { code, message: String::new() };
         for code in [241, 159, 158, 191, 307, 396] {
-            assert!(is_of_the_group(&server(code)), "{code}");
+            assert!(exceeds_one_query(&server(code)), "{code}");
         }
-        assert!(is_of_the_group(&ClickHouseError::TooLarge { most: 1 }));
+        assert!(exceeds_one_query(&ClickHouseError::TooLarge { most: 1 }));
         for code in [202, 216, 394, 60, 62, 164, 999] {
-            assert!(!is_of_the_group(&server(code)), "{code}");
+            assert!(!exceeds_one_query(&server(code)), "{code}");
         }
-        let broke = ClickHouseError::NoAnswer { ended: false, source: "cut off".into() };
-        assert!(!is_of_the_group(&broke), "it may still run");
+        let broke = ClickHouseError::NoResponse { ended: false, source: "cut off".into() };
+        assert!(!exceeds_one_query(&broke), "the query may still run");
     }
 }

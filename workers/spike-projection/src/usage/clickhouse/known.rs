@@ -1,6 +1,7 @@
-//! Of which hours the pipeline had data: the same for all organizations, so it is asked once a minute, not once a job.
+//! Caches the hours in which the pipeline had data. They are the same for all organizations, so they are
+//! queried once a minute, not once per job.
 //!
-//! It must never call an hour known that was not: only answers are kept, and a newer one only adds hours.
+//! Only successful responses are cached, so an hour is never reported as known by mistake.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -12,14 +13,14 @@ use tokio::time::{Instant, timeout};
 use super::error::ClickHouseError;
 use crate::hour::Hour;
 
-/// How long an answer holds. An hour that becomes known meanwhile is taken for unknown until then.
-const HOLDS: Duration = Duration::from_secs(60);
+/// How long a response is cached. An hour that becomes known in the meantime counts as unknown until then.
+const CACHE_TIME: Duration = Duration::from_secs(60);
 
-/// The latest answer. Whoever finds none asks, and all others wait for that one query.
+/// The latest response. The first caller without one queries; others wait for the same query.
 #[derive(Debug)]
 pub(super) struct KnownHours {
     latest: Mutex<Option<Answer>>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 #[derive(Debug)]
@@ -30,19 +31,19 @@ struct Answer {
 }
 
 impl KnownHours {
-    /// None yet. Nobody waits longer than `patience` for another's query.
-    pub(super) fn new(patience: Duration) -> Self {
-        Self { latest: Mutex::default(), patience }
+    /// Creates an empty cache. `timeout` limits how long a caller waits for the query of another.
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { latest: Mutex::default(), timeout }
     }
 
-    /// The known ones of these hours; `ask` is called when nobody has asked lately.
+    /// Returns the known hours in this range. Calls `ask` if the cache has no response for the range.
     pub(super) async fn of(
         &self,
         hours: &Range<Hour>,
         ask: impl AsyncFnOnce() -> Result<BTreeSet<Hour>, ClickHouseError>,
     ) -> Result<BTreeSet<Hour>, ClickHouseError> {
-        let latest = timeout(self.patience, self.latest.lock()).await;
-        let mut latest = latest.map_err(|_| ClickHouseError::Waited)?;
+        let latest = timeout(self.timeout, self.latest.lock()).await;
+        let mut latest = latest.map_err(|_| ClickHouseError::KnownHoursTimeout)?;
         if let Some(answer) = latest.as_ref().filter(|answer| answer.holds(hours)) {
             return Ok(answer.known.clone());
         }
@@ -55,7 +56,7 @@ impl KnownHours {
 
 impl Answer {
     fn holds(&self, hours: &Range<Hour>) -> bool {
-        self.asked == *hours && self.at.elapsed() < HOLDS
+        self.asked == *hours && self.at.elapsed() < CACHE_TIME
     }
 }
 
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_jobs_ask_once_and_again_after_a_minute_or_for_other_hours() {
+    async fn many_jobs_query_once_and_again_after_a_minute_or_for_other_hours() {
         let asked = Asked::new();
         for _ in 0..100 {
             assert_eq!(asked.ask(WEEK).await.unwrap(), [Hour(0)].into());
@@ -99,15 +100,16 @@ mod tests {
         assert_eq!(asked.times(), 1);
         asked.ask(Hour(1)..Hour(169)).await.unwrap();
         assert_eq!(asked.times(), 2);
-        tokio::time::advance(HOLDS).await;
+        tokio::time::advance(CACHE_TIME).await;
         asked.ask(Hour(1)..Hour(169)).await.unwrap();
         assert_eq!(asked.times(), 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_error_is_kept_by_nobody_and_a_hanging_query_holds_nobody_up_for_ever() {
+    async fn errors_are_not_cached_and_a_hanging_query_blocks_others_only_until_the_timeout() {
         let asked = Asked::new();
-        let failed = asked.known.of(&WEEK, async || Err(ClickHouseError::Broken(String::new()))).await;
+        let failed =
+            asked.known.of(&WEEK, async || Err(ClickHouseError::InvalidResponse(String::new()))).await;
         assert!(failed.is_err());
         assert_eq!(asked.ask(WEEK).await.unwrap(), [Hour(0)].into());
         let never = asked.known.of(&(Hour(5)..Hour(6)), async || std::future::pending().await);
@@ -118,7 +120,7 @@ mod tests {
             },
             timeout(Duration::from_secs(60), never)
         );
-        assert!(matches!(waited, Err(ClickHouseError::Waited)) && never.is_err());
-        assert!(asked.ask(WEEK).await.is_ok(), "who gave up has let go");
+        assert!(matches!(waited, Err(ClickHouseError::KnownHoursTimeout)) && never.is_err());
+        assert!(asked.ask(WEEK).await.is_ok(), "a caller that gave up has released the lock");
     }
 }

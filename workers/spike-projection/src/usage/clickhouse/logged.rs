@@ -1,7 +1,9 @@
-//! What the server's log says of the queries of executions: how many certainly ran at once, and how many were refused.
+//! Analyses the server's query log: how many queries of given executions certainly ran at once, and how many
+//! were rejected.
 //!
-//! The log knows the second in which a query began, and how many milliseconds it took. So it ran for certain from the end of that
-//! second on, until its duration after the beginning of that second. What may have overlapped beyond that is not counted.
+//! The log has the second in which a query started and its duration in milliseconds. So the query certainly
+//! ran from the end of that second until its duration after the start of that second. Only overlaps of these
+//! spans are counted.
 
 use serde::Deserialize;
 
@@ -9,33 +11,33 @@ use super::answer::Number;
 use crate::usage::QueryId;
 use lockgate::{Fence, JobId};
 
-/// Queries of executions, as the server has logged them.
+/// Queries of executions, as logged by the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LoggedPeak {
-    /// The most that are certain to have run at once.
+    /// Largest number of queries that certainly ran at once.
     pub peak: u64,
-    /// Queries refused because as many ran as may.
+    /// Queries rejected because too many ran.
     pub refused: u64,
 }
 
-/// A row of `queries/logged`: id, second of the beginning, milliseconds, whether it was refused.
+/// A row of `queries/logged`: query id, second of the start, duration in milliseconds, 1 if it was rejected.
 #[derive(Debug, Deserialize)]
 pub(super) struct Row(String, Number, Number, Number);
 
-/// Counts the rows of some executions.
+/// Counts the log rows of given executions.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct PeakCounter {
     refused: u64,
-    /// When a query certainly ran: the beginning and the end, in milliseconds.
+    /// Spans in which a query certainly ran, as start and end in milliseconds.
     spans: Vec<(u64, u64)>,
 }
 
-impl Tally {
-    /// Adds the rows of executions that are `ours`.
-    pub(super) fn add(&mut self, rows: Vec<Row>, ours: impl Fn(JobId, Fence) -> bool) {
+impl PeakCounter {
+    /// Adds the rows that belong to executions selected by `is_own`.
+    pub(super) fn add(&mut self, rows: Vec<Row>, is_own: impl Fn(JobId, Fence) -> bool) {
         for Row(id, Number(second), Number(took), Number(refused)) in rows {
             let execution = id.parse::<QueryId>().ok().and_then(|id| id.execution());
-            if !execution.is_some_and(|(job, fence)| ours(job, fence)) {
+            if !execution.is_some_and(|(job, fence)| is_own(job, fence)) {
                 continue;
             }
             let begin = second.saturating_mul(1_000);
@@ -47,9 +49,10 @@ impl Tally {
         }
     }
 
-    /// The count of all rows.
+    /// Returns the result for all added rows.
     pub(super) fn peak(self) -> LoggedPeak {
-        // A query that ends in the millisecond in which another begins did not certainly run together with it.
+        // A query that ends in the millisecond in which another starts did not certainly run together with
+        // it.
         let ends = self.spans.iter().map(|(_, end)| (*end, -1_i64));
         let mut steps: Vec<(u64, i64)> =
             self.spans.iter().map(|(begin, _)| (*begin, 1)).chain(ends).collect();
@@ -77,9 +80,9 @@ mod tests {
     }
 
     fn counted(rows: Vec<Row>) -> LoggedPeak {
-        let mut tally = Tally::default();
-        tally.add(rows, |job, fence| job == JobId(Uuid::from_u128(1)) && fence == Fence(OURS));
-        tally.peak()
+        let mut counter = PeakCounter::default();
+        counter.add(rows, |job, fence| job == JobId(Uuid::from_u128(1)) && fence == Fence(OURS));
+        counter.peak()
     }
 
     #[test]
@@ -93,8 +96,8 @@ mod tests {
     }
 
     #[test]
-    fn only_what_certainly_ran_together_is_counted() {
-        // The first ended at 12.5 s at the earliest; the second began at 12.0 s at the earliest and 13.0 s at the latest.
+    fn only_certain_overlaps_are_counted() {
+        // The first ended at 12.5 s at the earliest; the second started between 12.0 s and 13.0 s.
         assert_eq!(counted(vec![row(OURS, 10, 2_500, 0), row(OURS, 12, 2_000, 0)]).peak, 1);
         assert_eq!(counted(vec![row(OURS, 10, 3_500, 0), row(OURS, 12, 2_000, 0)]).peak, 2);
         assert_eq!(counted(vec![row(OURS, 10, 3_000, 0), row(OURS, 12, 2_000, 0)]).peak, 1);

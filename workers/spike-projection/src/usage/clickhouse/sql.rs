@@ -1,4 +1,5 @@
-//! The statements, one operation a file. They must run on ClickHouse 18.16: no CTEs, no window functions, no parameters.
+//! The statements, one operation per file. They must run on ClickHouse 18.16, which has no CTEs, window
+//! functions or parameters.
 
 use crate::store::columns::sql;
 
@@ -8,7 +9,7 @@ pub(super) const OF_ORGANIZATIONS: &str = sql!("clickhouse/usage/of_organization
 pub(super) const PUT: &str = sql!("clickhouse/usage/put");
 pub(super) const ALL_RUNNING: &str = sql!("clickhouse/queries/all");
 pub(super) const KILL: &str = sql!("clickhouse/queries/kill");
-pub(super) const LOOK: &str = sql!("clickhouse/queries/look");
+pub(super) const FIND: &str = sql!("clickhouse/queries/find");
 pub(super) const LOGGED_OF_JOBS: &str = sql!("clickhouse/queries/logged");
 pub(super) const RUNNING: &str = sql!("clickhouse/queries/running");
 
@@ -26,7 +27,7 @@ pub(super) const ALL: [&str; 14] = [
     PUT,
     ALL_RUNNING,
     KILL,
-    LOOK,
+    FIND,
     RUNNING,
     LOGGED_OF_JOBS,
     SLOW_VIEW,

@@ -1,6 +1,5 @@
-//! A statement of `sql/clickhouse` with its places filled.
-//!
-//! It must never take a text from outside: integers, and names that were checked letter by letter, are all that enters.
+//! Statements of `sql/clickhouse` with their placeholders filled in. Only integers and names that were
+//! checked character by character can be inserted, so no outside text reaches a statement.
 
 use std::fmt;
 
@@ -9,72 +8,72 @@ use serde::{Deserialize, Serialize};
 
 use crate::usage::QueryId;
 
-/// A statement, ready to be sent.
+/// A statement that is ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement(String);
 
 impl Statement {
-    /// The statement of a file, without the comment at its head: servers log what they are sent.
+    /// Returns the statement of a file without its header comment, because servers log the statement text.
     pub(super) fn new(file: &'static str) -> Self {
         let lines: Vec<&str> = file.lines().filter(|line| !line.starts_with("--")).collect();
         Self(lines.join("\n"))
     }
 
-    /// With a number at this place.
-    pub(super) fn number(self, place: &str, number: i64) -> Self {
-        self.filled(place, &number.to_string())
+    /// Fills a placeholder with a number.
+    pub(super) fn number(self, placeholder: &str, number: i64) -> Self {
+        self.filled(placeholder, &number.to_string())
     }
 
-    /// With numbers at this place, as a list.
-    pub(super) fn numbers(self, place: &str, numbers: &[u64]) -> Self {
+    /// Fills a placeholder with a list of numbers.
+    pub(super) fn numbers(self, placeholder: &str, numbers: &[u64]) -> Self {
         let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
-        self.filled(place, &numbers.join(","))
+        self.filled(placeholder, &numbers.join(","))
     }
 
-    /// With the name of a table at the place `{table}`.
+    /// Fills the placeholder `{table}` with a table name.
     pub(super) fn table(self, name: &Name) -> Self {
         self.name("table", name)
     }
 
-    /// With a name at this place.
-    pub(super) fn name(self, place: &str, name: &Name) -> Self {
-        self.filled(place, &name.0)
+    /// Fills a placeholder with a name.
+    pub(super) fn name(self, placeholder: &str, name: &Name) -> Self {
+        self.filled(placeholder, &name.0)
     }
 
-    /// With the id of a query, or the beginning of one, at the place `{id}`.
+    /// Fills the placeholder `{id}` with a query id, or with a prefix of ids.
     pub(super) fn id(self, id: &QueryId) -> Self {
         self.filled("id", id.as_str())
     }
 
-    /// The text.
+    /// Returns the text of the statement.
     pub(super) fn text(&self) -> &str {
         &self.0
     }
 
-    fn filled(self, place: &str, value: &str) -> Self {
-        Self(self.0.replace(&format!("{{{place}}}"), value))
+    fn filled(self, placeholder: &str, value: &str) -> Self {
+        Self(self.0.replace(&format!("{{{placeholder}}}"), value))
     }
 }
 
-/// The name of a table or of a database: a letter or an underscore, then those and digits.
+/// The name of a table or database: a letter or underscore, followed by letters, digits and underscores.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Name(String);
 
 impl Name {
-    /// The table that is made when no other is named.
+    /// Returns the default table, `usage_hourly`.
     #[must_use]
     pub fn usage_hourly() -> Self {
         Self(String::from("usage_hourly"))
     }
 }
 
-/// A text that is no such name.
+/// The text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no name of a table or database here: a letter or _, then letters, digits and _, at most 64 in all; write \
-     it as \"usage_hourly\""
+    "{0:?} is not a valid name of a table or database: a letter or _, then letters, digits and _, at most 64 characters; \
+    write it as \"usage_hourly\""
 )]
 pub struct NotAName(pub String);
 
@@ -116,7 +115,7 @@ mod tests {
     use crate::usage::clickhouse::sql;
 
     #[test]
-    fn every_statement_has_all_its_places_filled() {
+    fn every_placeholder_of_every_statement_is_filled() {
         let table: Name = "usage_hourly".parse().unwrap();
         let id: QueryId = "a-1-2".parse().unwrap();
         for file in sql::ALL {
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_means_more_than_a_name_is_refused() {
+    fn name_with_special_characters_is_rejected() {
         for bad in ["", "1a", "a b", "a;b", "a`", "a.b", "a-b", "ü", &"a".repeat(65)] {
             assert_eq!(bad.parse::<Name>(), Err(NotAName(bad.to_owned())));
         }

@@ -1,7 +1,7 @@
-//! The table of hourly usage, made and filled.
+//! Creates and fills the table of hourly usage.
 //!
-//! It must never write a row twice: the server adds up rows of one key, it does not replace them. So what is there is
-//! looked at first, and what would change it is refused.
+//! The server adds up rows with the same key and does not replace them, so a row must not be written twice.
+//! Rows are therefore compared with the table first, and a row that would change stored counts is rejected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ use crate::hour::Hour;
 use crate::projection::{Count, Usage};
 use crate::store::UsageRow;
 use crate::usage::QueryId;
-use crate::usage::http::NoHttpSource;
+use crate::usage::http::HttpSourceError;
 
 /// The table of hourly usage.
 #[derive(Debug, Clone)]
@@ -28,100 +28,110 @@ pub struct Table {
     name: Name,
 }
 
-/// What became of rows that were to be written.
+/// The result of comparing or writing rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Put {
-    /// All of them are there now: so many are new.
+pub enum PutOutcome {
+    /// All rows are stored. The number counts the rows that are new.
     Written(u64),
-    /// Nothing was written: the table has other counts of this hour of this project.
+    /// Nothing was written, because the table has other counts for this hour and project.
     Differs {
-        /// What was to be written.
+        /// The row of the import.
         row: UsageRow,
-        /// What the table has.
+        /// The stored counts.
         there: Count,
     },
 }
 
-/// The last full hour of a `DateTime`: 2106-02-07T06:00Z begins 895 s before its seconds end.
+/// The last full hour of a `DateTime`. 2106-02-07T06:00Z begins 895 s before the 32-bit seconds end.
 pub(super) const LAST_HOUR: Hour = Hour(1_193_046);
 
-/// Organization, project, category, hour: the key of a count.
+/// The key of a count: organization, project, category, hour.
 type Key = (u64, u64, Category, Hour);
 
 impl Table {
-    /// The table of these settings. Nothing is sent yet.
+    /// Returns the table of these settings. Sends nothing yet.
     ///
     /// # Errors
-    /// When the address is none, or TLS cannot be set up.
-    pub fn new(settings: &ClickHouseSettings) -> Result<Self, NoHttpSource> {
+    /// When the address is invalid, or TLS cannot be set up.
+    pub fn new(settings: &ClickHouseSettings) -> Result<Self, HttpSourceError> {
         Ok(Self { client: Client::new(settings)?, name: settings.table.clone() })
     }
 
-    /// Makes it when it is not there.
+    /// Creates the table if it does not exist.
     ///
     /// # Errors
-    /// When the server does not answer, or refuses.
+    /// When the server does not respond or rejects the statement.
     pub async fn create(&self) -> Result<(), ClickHouseError> {
         self.client.write(&Statement::new(sql::CREATE_TABLE).table(&self.name), "").await
     }
 
-    /// Its name.
+    /// Returns the name of the table.
     #[must_use]
     pub fn name(&self) -> &Name {
         &self.name
     }
 
-    /// Makes a view of it on which each query takes so much longer, 3 s at most: for demos.
+    /// Creates a view of the table for demos. Each query on it takes this much longer, at most 3 s.
     ///
     /// # Errors
-    /// When the server does not answer, or refuses.
+    /// When the server does not respond or rejects the statement.
     pub async fn create_slow(&self, view: &Name, longer: Duration) -> Result<(), ClickHouseError> {
         let milliseconds = i64::try_from(longer.as_millis()).unwrap_or(i64::MAX);
         let statement = Statement::new(sql::SLOW_VIEW).table(&self.name).name("view", view);
         self.client.write(&statement.number("milliseconds", milliseconds), "").await
     }
 
-    /// Drops a table, or a view, beside it.
+    /// Drops a table or view of the same database.
     ///
     /// # Errors
-    /// When the server does not answer, or refuses.
+    /// When the server does not respond or rejects the statement.
     pub async fn drop(&self, name: &Name) -> Result<(), ClickHouseError> {
         self.client.write(&Statement::new(sql::DROP).table(name), "").await
     }
 
-    /// Compares usage with what is there, as [`Table::put`] would write it. `Written` tells how many rows are new.
+    /// Compares usage with the table without writing. `Written` has the number of rows that [`Table::put`]
+    /// would write.
     ///
     /// # Errors
-    /// When an id is no number, an hour is out of range, or the server does not answer, or refuses.
-    pub async fn compare(&self, rows: &[(&str, &UsageRow)], read: &QueryId) -> Result<Put, ClickHouseError> {
+    /// When an id is not a number, an hour is out of range, or the server fails.
+    pub async fn compare(
+        &self,
+        rows: &[(&str, &UsageRow)],
+        read: &QueryId,
+    ) -> Result<PutOutcome, ClickHouseError> {
         Ok(match self.missing(rows, read).await? {
-            Ok(missing) => Put::Written(u64::try_from(missing.len()).unwrap_or(u64::MAX)),
+            Ok(missing) => PutOutcome::Written(u64::try_from(missing.len()).unwrap_or(u64::MAX)),
             Err(differs) => differs,
         })
     }
 
-    /// Writes usage, each row with the id of its organization; of several rows of one hour the last holds. Rows that are
-    /// there already are not written again, so an import that was cut off is made whole by running it again.
+    /// Writes usage, each row with the id of its organization. If several rows are for the same hour, the
+    /// last one is used. Stored rows are not written again, so an interrupted import is completed by running
+    /// it again.
     ///
     /// # Errors
-    /// When an id is no number, an hour is out of range, or the server does not answer, or refuses.
-    pub async fn put(&self, rows: &[(&str, &UsageRow)], read: &QueryId) -> Result<Put, ClickHouseError> {
+    /// When an id is not a number, an hour is out of range, or the server fails.
+    pub async fn put(
+        &self,
+        rows: &[(&str, &UsageRow)],
+        read: &QueryId,
+    ) -> Result<PutOutcome, ClickHouseError> {
         match self.missing(rows, read).await? {
-            Ok(missing) if missing.is_empty() => Ok(Put::Written(0)),
+            Ok(missing) if missing.is_empty() => Ok(PutOutcome::Written(0)),
             Ok(missing) => {
                 self.client.write(&Statement::new(sql::PUT).table(&self.name), &values(&missing)).await?;
-                Ok(Put::Written(u64::try_from(missing.len()).unwrap_or(u64::MAX)))
+                Ok(PutOutcome::Written(u64::try_from(missing.len()).unwrap_or(u64::MAX)))
             }
             Err(differs) => Ok(differs),
         }
     }
 
-    /// The rows that are not there, or the first that is there with other counts.
+    /// Returns the rows that are not stored, or the first row that is stored with other counts.
     async fn missing(
         &self,
         rows: &[(&str, &UsageRow)],
         read: &QueryId,
-    ) -> Result<Result<BTreeMap<Key, Count>, Put>, ClickHouseError> {
+    ) -> Result<Result<BTreeMap<Key, Count>, PutOutcome>, ClickHouseError> {
         let wanted = keyed(rows)?;
         let Some(hours) = span(&wanted) else { return Ok(Ok(BTreeMap::new())) };
         let organizations: Vec<u64> =
@@ -133,32 +143,32 @@ impl Table {
     }
 }
 
-/// Checks that a column `DateTime` can hold this hour: it counts seconds since 1970 in 32 bits. The server would take any other
-/// for an hour of that time.
+/// Checks that a column `DateTime` can hold this hour. It counts seconds since 1970 in 32 bits, and the
+/// server would wrap any other hour.
 ///
 /// # Errors
-/// When it cannot.
+/// When the hour is out of range.
 pub fn check_hour(hour: Hour) -> Result<(), ClickHouseError> {
     if (Hour(0)..=LAST_HOUR).contains(&hour) { Ok(()) } else { Err(ClickHouseError::HourOutOfRange(hour)) }
 }
 
-/// The number that ClickHouse knows this by: the id itself, which must be written as that number is.
+/// Returns the number of this id in ClickHouse. The id must be written exactly as the number.
 ///
 /// # Errors
-/// When it is not.
+/// When the id is not a number.
 pub fn number(what: &'static str, id: &str) -> Result<u64, ClickHouseError> {
     let number = id.parse::<u64>().ok().filter(|number| number.to_string() == id);
     number.ok_or_else(|| ClickHouseError::NotANumber { what, id: id.to_owned() })
 }
 
 fn keyed(rows: &[(&str, &UsageRow)]) -> Result<BTreeMap<Key, Count>, ClickHouseError> {
-    let one = |(organization, row): &(&str, &UsageRow)| {
+    let key = |(organization, row): &(&str, &UsageRow)| {
         let organization = number("the organization", organization)?;
         let project = number("the project", &row.project)?;
         check_hour(row.count.hour)?;
         Ok(((organization, project, row.category, row.count.hour), row.count))
     };
-    rows.iter().map(one).collect()
+    rows.iter().map(key).collect()
 }
 
 fn span(rows: &BTreeMap<Key, Count>) -> Option<Range<Hour>> {
@@ -166,7 +176,7 @@ fn span(rows: &BTreeMap<Key, Count>) -> Option<Range<Hour>> {
     Some(hours.clone().min()?..hours.max()?.plus(1))
 }
 
-/// The rows that are not there; the first one that is there with other counts.
+/// Returns the wanted rows that are not stored, or the first that is stored with other counts.
 fn missing(
     wanted: &BTreeMap<Key, Count>,
     there: &BTreeMap<u64, Usage>,
@@ -190,14 +200,15 @@ fn missing(
     Ok(missing)
 }
 
-fn differs(key: Key, wanted: &BTreeMap<Key, Count>, there: Count) -> Put {
+fn differs(key: Key, wanted: &BTreeMap<Key, Count>, there: Count) -> PutOutcome {
     let (_, project, category, _) = key;
     let count = wanted.get(&key).copied().unwrap_or(there);
-    Put::Differs { row: UsageRow { project: project.to_string(), category, count }, there }
+    PutOutcome::Differs { row: UsageRow { project: project.to_string(), category, count }, there }
 }
 
-/// Tab-separated: a row of what was taken in, also when that is nothing, and one of what spike protection turned away. Seconds
-/// have ten digits: the server takes fewer than five for the year of a date.
+/// Formats rows as tab-separated values: one row for accepted usage, even if it is zero, and one for usage
+/// dropped by spike protection. Seconds have ten digits, because the server reads fewer than five digits as a
+/// year.
 fn values(rows: &BTreeMap<Key, Count>) -> String {
     let mut text = String::new();
     for ((organization, project, category, hour), count) in rows {
@@ -226,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_id_that_is_written_as_its_number_is_one() {
+    fn only_an_id_written_like_its_number_is_accepted() {
         assert_eq!(number("it", "18446744073709551615").unwrap(), u64::MAX);
         for bad in ["", "o1", "01", "+1", "-1", "1.0", " 1", "18446744073709551616"] {
             assert!(number("it", bad).is_err(), "{bad}");
@@ -234,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_that_would_wrap_in_the_table_is_refused() {
+    fn hour_that_would_wrap_in_the_table_is_rejected() {
         assert!(check_hour(Hour(0)).is_ok() && check_hour(LAST_HOUR).is_ok());
         for hour in [Hour(-1), LAST_HOUR.plus(1), Hour(i64::MAX), Hour(i64::MIN)] {
             assert!(matches!(
@@ -248,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_written_with_its_drops_beside_it_and_a_zero_is_a_row_too() {
+    fn accepted_and_dropped_usage_are_separate_rows_and_zero_is_written() {
         let rows = [row("2", 480_000, 0, 0), row("2", 480_001, 5, 7)];
         let keyed = keyed(&rows.each_ref().map(|row| ("1", row))).unwrap();
         assert_eq!(
@@ -260,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_not_written_again_and_what_differs_is_found() {
+    fn stored_rows_are_not_written_again_and_different_counts_are_found() {
         let rows = [row("2", 1, 5, 0), row("2", 2, 6, 1)];
         let wanted = keyed(&rows.each_ref().map(|row| ("1", row))).unwrap();
         let there = |counts: Vec<Count>| {

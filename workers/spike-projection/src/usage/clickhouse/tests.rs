@@ -1,4 +1,4 @@
-//! The source on a real server: a private one, asked from outside whether it agrees.
+//! The source on a real private server. The tests check its effects with queries of their own.
 
 mod canceller;
 mod errors;
@@ -16,19 +16,19 @@ use super::*;
 
 const NOW: Hour = Hour(480_000);
 
-/// A database of its own on a server that others use as well.
-struct Place {
+/// A database of its own on a server shared with other tests.
+struct TestDatabase {
     server: String,
     settings: ClickHouseSettings,
 }
 
-impl Place {
-    /// `None`: there is no server, which has been said aloud, and this is no machine on which there must be one.
+impl TestDatabase {
+    /// Returns `None` if no server is installed. The skipped test is reported; in CI this is an error.
     fn find() -> Option<Self> {
         Some(Self::on(shared_clickhouse().unwrap()?))
     }
 
-    /// On this server.
+    /// Creates a database on this server.
     fn on(server: String) -> Self {
         let name = format!("spike_{}", Uuid::now_v7().simple());
         let url = create_clickhouse_database(&server, &name).unwrap();
@@ -39,7 +39,7 @@ impl Place {
         Client::new(&self.settings).unwrap()
     }
 
-    /// The address for this user and password.
+    /// Returns the address with this user and password.
     fn url_of(&self, user: &str) -> String {
         self.settings.url.expose().replace("http://", &format!("http://{user}@"))
     }
@@ -60,12 +60,12 @@ impl Place {
         ClickHouseSource::new(&self.settings).unwrap()
     }
 
-    /// What the server says, asked without any of our code.
+    /// Sends a statement to the server without the code under test.
     fn ask(&self, statement: &str) -> String {
         ask_clickhouse(&self.server, statement).unwrap().trim().to_owned()
     }
 
-    /// How many queries run whose ids begin with this, as the server counts them.
+    /// Returns how many running queries have this id prefix, according to the server.
     fn running(&self, prefix: &str) -> u32 {
         let count = format!("SELECT count() FROM system.processes WHERE startsWith(query_id, '{prefix}')");
         self.ask(&count).parse().unwrap()
@@ -73,9 +73,9 @@ impl Place {
 
     async fn eventually(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let wait = async {
-            let mut look = tokio::time::interval(Duration::from_millis(20));
+            let mut poll = tokio::time::interval(Duration::from_millis(20));
             while !holds(self) {
-                look.tick().await;
+                poll.tick().await;
             }
         };
         assert!(tokio::time::timeout(Duration::from_secs(50), wait).await.is_ok(), "{what}");
@@ -83,15 +83,15 @@ impl Place {
 }
 
 fn settings(url: String) -> ClickHouseSettings {
-    // On a machine with much else to do, a slow query must not be over before it was looked at.
+    // On a busy machine, a slow query must not end before the test looks at it.
     let (query_timeout, timeout) = (Duration::from_secs(60), Duration::from_secs(80));
     ClickHouseSettings { url: SecretUrl::from(url), query_timeout, timeout, ..ClickHouseSettings::default() }
 }
 
-/// An id that no other test uses, and that is no beginning of another.
+/// Returns an id that no other test uses and that is no prefix of another id.
 fn an_id() -> QueryId {
     format!("{}-1-7", Uuid::now_v7()).parse().unwrap()
 }
 
-/// Works a second for each of its rows until its time is up, and can be ended between two.
+/// Runs one second for each of its rows until its time limit, and can be cancelled between two rows.
 const SLOW: &str = "SELECT sleep(1) FROM system.numbers LIMIT 300 SETTINGS max_block_size = 1";

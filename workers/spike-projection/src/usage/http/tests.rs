@@ -1,4 +1,4 @@
-//! The source against servers that answer, refuse, break off and hang.
+//! The source against servers that respond, reject, disconnect and hang.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::*;
 
 const HOURS: Range<Hour> = Hour(480_000)..Hour(480_168);
 
-/// Asks a server that says this, byte for byte, and then closes or, with `hangs`, says nothing more.
-async fn ask(said: &'static str, hangs: bool) -> Result<Usage, UsageError> {
+/// Queries a server that sends these bytes and then disconnects, or stays silent with `hangs`.
+async fn ask(response: &'static str, hangs: bool) -> Result<Usage, UsageError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = TaskTracker::new();
@@ -23,7 +23,7 @@ async fn ask(said: &'static str, hangs: bool) -> Result<Usage, UsageError> {
         assert!(
             request[..read].starts_with(b"GET /usage?organization_id=o&from=2024-10-04T00%3A00%3A00Z&to=")
         );
-        socket.write_all(said.as_bytes()).await.unwrap();
+        socket.write_all(response.as_bytes()).await.unwrap();
         if hangs {
             std::future::pending::<()>().await;
         }
@@ -43,7 +43,7 @@ macro_rules! says {
 }
 
 #[tokio::test]
-async fn a_whole_answer_is_usage() {
+async fn complete_response_is_usage() {
     let usage = ask(
         says!(
             "200 OK",
@@ -58,7 +58,7 @@ async fn a_whole_answer_is_usage() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_too_many_queries_is_overload_and_uses_no_attempt() {
+async fn rejection_for_too_many_queries_is_overload_and_consumes_no_attempt() {
     let body = says!("429 Too Many Requests", r#"{"error":{"type":"rate-limited","message":"too many"}}"#);
     let error = ask(body, false).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Overloaded { retry_after: None });
@@ -66,53 +66,55 @@ async fn a_refusal_for_too_many_queries_is_overload_and_uses_no_attempt() {
 }
 
 #[tokio::test]
-async fn other_refusals_are_permanent() {
-    for said in [
+async fn other_rejections_are_permanent() {
+    for response in [
         says!("400 Bad Request", r#"{"error":{"type":"invalid","message":"no such column"}}"#),
         says!("404 Not Found", ""),
         says!("302 Found", ""),
         says!("429 Too Many Requests", r#"{"error":{"type":"quota","message":"bill unpaid"}}"#),
     ] {
-        let error = ask(said, false).await.unwrap_err();
-        assert_eq!(error.class(), ErrorClass::Permanent, "{said}: {error}");
+        let error = ask(response, false).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Permanent, "{response}: {error}");
     }
 }
 
 #[tokio::test]
-async fn a_failure_of_the_backend_is_worth_another_attempt() {
-    for said in [says!("500 Oops", "no"), says!("503 Later", ""), says!("429 Too Many Requests", "<html>")] {
-        let error = ask(said, false).await.unwrap_err();
-        assert_eq!(error.class(), ErrorClass::Retry, "{said}");
-        assert!(!error.backend_may_run(), "{said}");
+async fn failure_of_the_backend_is_retried() {
+    for response in
+        [says!("500 Oops", "no"), says!("503 Later", ""), says!("429 Too Many Requests", "<html>")]
+    {
+        let error = ask(response, false).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Retry, "{response}");
+        assert!(!error.backend_may_run(), "{response}");
     }
     assert!(ask(says!("504 Gateway Timeout", ""), false).await.unwrap_err().backend_may_run());
 }
 
 #[tokio::test]
-async fn a_part_of_an_answer_is_never_usage() {
-    for said in [
+async fn partial_response_is_an_error() {
+    for response in [
         says!("200 OK", r#"{"rows":2,"known":[],"data":[]}"#),
         says!("200 OK", r#"{"rows":1,"known":[],"data":[{"project":"#),
         says!("200 OK", "not json"),
         "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"rows\":0,\"known\":[],\"data\":[]}",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1f\r\n{\"rows\":0,\"known\":[],\"data\":[]}\r\n",
     ] {
-        let error = ask(said, false).await.unwrap_err();
-        assert_eq!(error.class(), ErrorClass::Retry, "{said}: {error}");
+        let error = ask(response, false).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Retry, "{response}: {error}");
     }
 }
 
 #[tokio::test]
-async fn a_hanging_backend_is_given_up_and_may_still_be_at_work() {
-    for said in ["", ANSWER] {
-        let error = ask(said, true).await.unwrap_err();
+async fn hanging_backend_times_out_and_may_still_run_the_query() {
+    for response in ["", ANSWER] {
+        let error = ask(response, true).await.unwrap_err();
         assert_eq!(error.class(), ErrorClass::Retry);
         assert!(error.backend_may_run(), "{error}");
     }
 }
 
 #[tokio::test]
-async fn nobody_there_means_no_query_was_sent() {
+async fn refused_connection_means_that_no_query_was_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -123,7 +125,7 @@ async fn nobody_there_means_no_query_was_sent() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_ends_is_cut_off_and_fails() {
+async fn response_above_the_size_limit_fails() {
     let long: &'static str = Box::leak(format!("{ANSWER}{}", " ".repeat(3_000)).into_boxed_str());
     let error = ask(long, false).await.unwrap_err();
     assert!(matches!(error, UsageError::TooLarge { most: 2_000 }), "{error}");

@@ -1,4 +1,4 @@
-//! Each class of error, provoked for real.
+//! Each class of error, caused on a real server.
 
 use lockgate::{ErrorClass, JobError};
 
@@ -10,9 +10,9 @@ async fn error_of(client: &Client, statement: &'static str) -> ClickHouseError {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_query_is_permanent() {
-    let Some(place) = Place::find() else { return };
-    let client = place.client();
+async fn faulty_query_is_a_permanent_error() {
+    let Some(database) = TestDatabase::find() else { return };
+    let client = database.client();
     for (code, statement) in [
         (6, "SELECT toUInt64('many')"),
         (46, "SELECT no_such_function(1)"),
@@ -31,35 +31,36 @@ async fn what_is_wrong_with_a_query_is_permanent() {
         );
         assert_eq!((error.class(), error.backend_may_run()), (ErrorClass::Permanent, false), "{statement}");
     }
-    let answer = place.source().hourly("7", Hour(1)..Hour(2), &an_id()).await.unwrap_err();
+    let answer = database.source().hourly("7", Hour(1)..Hour(2), &an_id()).await.unwrap_err();
     assert!(answer.to_string().contains("usage import --to clickhouse"), "{answer}");
 }
 
 #[tokio::test]
-async fn too_little_memory_and_too_little_time_are_worth_another_attempt() {
-    let Some(place) = Place::find() else { return };
+async fn queries_that_exceed_memory_or_time_limits_are_retried() {
+    let Some(database) = TestDatabase::find() else { return };
     let hungry =
         "SELECT number, count() FROM (SELECT number FROM system.numbers LIMIT 10000000) GROUP BY number";
-    let error = error_of(&place.client_of("poor:hush"), hungry).await;
+    let error = error_of(&database.client_of("poor:hush"), hungry).await;
     assert!(matches!(error, ClickHouseError::Server { code: 241, .. }), "{error}");
     assert_eq!((error.class(), error.backend_may_run()), (ErrorClass::Retry, false));
 
-    let brief = ClickHouseSettings { query_timeout: Duration::from_secs(1), ..place.settings.clone() };
+    let brief = ClickHouseSettings { query_timeout: Duration::from_secs(1), ..database.settings.clone() };
     let error = error_of(&Client::new(&brief).unwrap(), SLOW).await;
     assert!(matches!(error, ClickHouseError::Server { code: 159, .. }), "{error}");
     assert_eq!((error.class(), error.backend_may_run()), (ErrorClass::Retry, false));
 }
 
 #[tokio::test]
-async fn an_error_after_the_first_rows_is_no_result() {
-    let Some(place) = Place::find() else { return };
+async fn error_after_the_first_rows_is_an_error() {
+    let Some(database) = TestDatabase::find() else { return };
     let late =
         "SELECT throwIf(number = 500000) FROM system.numbers LIMIT 600000 SETTINGS max_block_size = 1000";
-    let error = error_of(&place.client(), late).await;
+    let error = error_of(&database.client(), late).await;
     assert!(matches!(error, ClickHouseError::Server { code: 395, .. }), "{error}");
-    // As a server behind a proxy that drops the parameter would send it: rows first, with a status of success.
+    // As a server would respond behind a proxy that removes the parameter: rows first, with a successful
+    // status.
     let raw = ask_clickhouse(
-        &place.server,
+        &database.server,
         "SELECT throwIf(number = 500000) AS a FROM system.numbers LIMIT 600000 \
                              SETTINGS max_block_size = 1000 FORMAT JSONCompact",
     );
@@ -70,17 +71,17 @@ async fn an_error_after_the_first_rows_is_no_result() {
 }
 
 #[tokio::test]
-async fn a_result_that_the_server_would_cut_off_is_an_error_instead() {
-    let Some(place) = Place::find() else { return };
-    // A user whose profile cuts results off: the server then answers with a part, and says nothing of it.
+async fn result_that_the_server_would_truncate_is_an_error() {
+    let Some(database) = TestDatabase::find() else { return };
+    // The profile of this user truncates results. The server then returns a partial result without saying so.
     let part =
-        ask_clickhouse(&place.url_of("cut-off:hush"), "SELECT number FROM system.numbers LIMIT 1000000")
+        ask_clickhouse(&database.url_of("cut-off:hush"), "SELECT number FROM system.numbers LIMIT 1000000")
             .unwrap();
     assert!((1..1_000_000).contains(&part.lines().count()), "{}", part.len());
     let long = "SELECT number FROM system.numbers LIMIT 1000000 FORMAT JSONCompact";
-    let error = error_of(&place.client_of("cut-off:hush"), long).await;
+    let error = error_of(&database.client_of("cut-off:hush"), long).await;
     assert!(matches!(error, ClickHouseError::Server { code: 396, .. }), "{error}");
-    let small = ClickHouseSettings { max_answer_bytes: 2_000, ..place.settings.clone() };
+    let small = ClickHouseSettings { max_answer_bytes: 2_000, ..database.settings.clone() };
     let long = "SELECT number FROM system.numbers LIMIT 10000 FORMAT JSONCompact";
     let error = error_of(&Client::new(&small).unwrap(), long).await;
     assert!(matches!(error, ClickHouseError::TooLarge { most: 2_000 }), "{error}");
@@ -88,45 +89,45 @@ async fn a_result_that_the_server_would_cut_off_is_an_error_instead() {
 }
 
 #[tokio::test]
-async fn a_second_delivery_does_not_run_and_leaves_the_first_alone() {
-    let Some(place) = Place::find() else { return };
-    let (id, client) = (an_id(), place.client());
+async fn second_delivery_of_a_running_query_is_rejected_and_leaves_the_first_running() {
+    let Some(database) = TestDatabase::find() else { return };
+    let (id, client) = (an_id(), database.client());
     let first = async { client.read(&Statement::new(SLOW), &id).await };
     let second = async {
-        place.eventually("the first runs", |place| place.running(id.as_str()) == 1).await;
-        let error = place.client().read(&Statement::new("SELECT 1"), &id).await.unwrap_err();
+        database.eventually("the first query runs", |database| database.running(id.as_str()) == 1).await;
+        let error = database.client().read(&Statement::new("SELECT 1"), &id).await.unwrap_err();
         assert!(matches!(error, ClickHouseError::Server { code: 216, .. }), "{error}");
-        assert_eq!(error.class(), ErrorClass::Unavailable, "no attempt used");
-        assert!(error.backend_may_run(), "the first one runs");
-        assert_eq!(place.running(id.as_str()), 1);
-        place.queries().end(id.as_str()).await.unwrap()
+        assert_eq!(error.class(), ErrorClass::Unavailable, "it consumes no attempt");
+        assert!(error.backend_may_run(), "the first query runs");
+        assert_eq!(database.running(id.as_str()), 1);
+        database.queries().end(id.as_str()).await.unwrap()
     };
     let (first, ended) = tokio::join!(first, second);
-    assert_eq!(ended, Ended::Killed);
+    assert_eq!(ended, CancelOutcome::Killed);
     let error = first.unwrap_err();
     assert!(matches!(error, ClickHouseError::Server { code: 394, .. }), "{error}");
     assert_eq!((error.class(), error.backend_may_run()), (ErrorClass::Retry, false));
 }
 
 #[tokio::test]
-async fn rights_that_are_missing_are_named_with_the_way_out() {
-    let Some(place) = Place::find() else { return };
-    for (user, code, way_out) in [
+async fn missing_rights_are_reported_with_a_hint() {
+    let Some(database) = TestDatabase::find() else { return };
+    for (user, code, hint) in [
         ("worker:wrong", 193, "check user and password"),
         ("nobody:hush", 192, "check user and password"),
         ("readonly:hush", 164, "readonly = 2"),
     ] {
-        let error = error_of(&place.client_of(user), "SELECT 1").await;
+        let error = error_of(&database.client_of(user), "SELECT 1").await;
         assert!(matches!(error, ClickHouseError::Server { code: got, .. } if got == code), "{error}");
         assert_eq!(error.class(), ErrorClass::Permanent);
         let text = error.to_string();
-        assert!(text.contains(way_out) && !text.contains("hush"), "{text}");
+        assert!(text.contains(hint) && !text.contains("hush"), "{text}");
     }
-    place.client_of("worker:hush").read(&Statement::new("SELECT 1"), &an_id()).await.unwrap();
+    database.client_of("worker:hush").read(&Statement::new("SELECT 1"), &an_id()).await.unwrap();
 }
 
 #[tokio::test]
-async fn nobody_there_means_no_query_was_sent() {
+async fn refused_connection_means_that_no_query_was_sent() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);

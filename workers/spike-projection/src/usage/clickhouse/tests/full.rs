@@ -1,4 +1,4 @@
-//! A full server: the evening of the 159 queries, on a server of its own.
+//! A full server: 159 queries at once on a private server that allows 100.
 
 use lockgate::{ErrorClass, JobError};
 use support::servers::{ClickHouse, clickhouse_available};
@@ -8,13 +8,13 @@ use tokio_util::task::TaskTracker;
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_159_queries_at_once_59_are_refused_at_once_and_the_rest_can_be_ended_on_a_full_server() {
+async fn of_159_queries_59_are_rejected_at_once_and_the_others_can_be_cancelled_on_the_full_server() {
     if !clickhouse_available().unwrap() {
         return;
     }
     let server = ClickHouse::start().unwrap();
-    let place = Place::on(server.url());
-    let client = place.client();
+    let database = TestDatabase::on(server.url());
+    let client = database.client();
     let (answers, mut answered) = mpsc::unbounded_channel();
     let queries = TaskTracker::new();
     for n in 0..159 {
@@ -22,7 +22,7 @@ async fn of_159_queries_at_once_59_are_refused_at_once_and_the_rest_can_be_ended
         queries.spawn(async move {
             let id = format!("evening-{n}").parse().unwrap();
             let answer = client.read(&Statement::new(SLOW), &id).await;
-            // Nobody listens any more once the rest is given up.
+            // The receiver is dropped at the end of the test, while queries still run.
             drop(answers.send(answer));
         });
     }
@@ -34,14 +34,14 @@ async fn of_159_queries_at_once_59_are_refused_at_once_and_the_rest_can_be_ended
             (ErrorClass::Overloaded { retry_after: None }, false)
         );
     }
-    // All others run, so the 59 were not refused for a queue that was slow to move.
-    assert_eq!(place.running("evening-"), 100);
-    let operator = place.queries();
+    // All others run, so the 59 were rejected because of the limit and not because of a slow queue.
+    assert_eq!(database.running("evening-"), 100);
+    let operator = database.queries();
     let running = operator.running("evening-").await.unwrap();
     assert_eq!(running.len(), 100);
-    assert_eq!(operator.end(&running[0]).await.unwrap(), Ended::Killed);
+    assert_eq!(operator.end(&running[0]).await.unwrap(), CancelOutcome::Killed);
     let killed = answered.recv().await.unwrap().unwrap_err();
     assert!(matches!(killed, ClickHouseError::Server { code: 394, .. }), "{killed}");
-    assert!(answered.try_recv().is_err(), "one was ended, and no other");
-    assert_eq!(place.running("evening-"), 99);
+    assert!(answered.try_recv().is_err(), "one query was cancelled, and no other");
+    assert_eq!(database.running("evening-"), 99);
 }

@@ -1,16 +1,17 @@
-//! A stand-in for the usage backend, because the embedded engine comes with none: a small HTTP server that serves usage
-//! from the database, takes its time for each query, and refuses the query above its limit.
+//! A fake usage backend for demos and tests, because the embedded engine has no real one. It is a small HTTP
+//! server that serves usage from the database, takes a fixed time for each query, and rejects queries above
+//! its concurrency limit.
 //!
-//! It is no ClickHouse and never pretends to be: every answer says that it is a stand-in. What it has in common with
-//! one is what matters to its callers: a query whose caller goes away runs on, and counts, until it is done.
+//! Every response says that the backend is fake. It shares one property with a real backend: a query whose
+//! caller disconnects continues to run, and is counted, until it is done.
 
-mod gauge;
+mod limiter;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query as Asked, State};
+use axum::extract::{Query as Params, State};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -24,31 +25,32 @@ use tokio_util::task::TaskTracker;
 
 use crate::usage::SqlSource;
 use crate::usage::wire::{Answer, Query, RATE_LIMITED, Refusal, RefusalError};
-use gauge::{Gauge, Seat};
+use limiter::{QueryLimiter, QueryPermit};
 
-pub use gauge::Reading;
+pub use limiter::QueryCounts;
 
-/// What every answer says.
+/// The text in every response.
 pub const NOTICE: &str =
-    "this is Lockgate's stand-in for a usage backend: it serves the local database and only counts queries";
+    "this is Lockgate's fake usage backend: it serves the local database and only counts queries";
 
-const HEADER: (HeaderName, &str) = (HeaderName::from_static("x-lockgate-stand-in"), "true");
+const HEADER: (HeaderName, &str) = (HeaderName::from_static("x-lockgate-fake-backend"), "true");
 
-/// Connections beyond those of queries that run: of callers that are refused, or keep theirs for the next query.
+/// Connections in addition to those of running queries: for rejected callers, and for callers that keep their
+/// connection open.
 const SPARE_CONNECTIONS: usize = 1_024;
 
-/// How it behaves.
+/// The behaviour of a fake backend.
 #[derive(Debug, Clone, Copy)]
-pub struct StandInOptions {
-    /// Queries that it runs at once; the next one is refused.
+pub struct FakeBackendOptions {
+    /// Queries that run at once; the next one is rejected. Default of the command: 100.
     pub limit: u32,
-    /// How long each query takes.
+    /// Duration of each query. Default of the command: 50 ms.
     pub query_time: Duration,
 }
 
-/// A stand-in that listens.
+/// A fake backend with its listener.
 #[derive(Debug)]
-pub struct StandIn {
+pub struct FakeBackend {
     listener: TcpListener,
     hosts: Vec<String>,
     shared: Arc<Shared>,
@@ -56,50 +58,50 @@ pub struct StandIn {
 
 #[derive(Debug)]
 struct Shared {
-    options: StandInOptions,
+    options: FakeBackendOptions,
     usage: SqlSource,
-    gauge: Arc<Gauge>,
+    limiter: Arc<QueryLimiter>,
     queries: TaskTracker,
 }
 
-/// What `GET /status` answers.
+/// Body of the response to `GET /status`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Status {
     /// Always true.
-    pub stand_in: bool,
-    /// The same in words.
+    pub fake_backend: bool,
+    /// The notice in words.
     pub notice: &'static str,
-    /// Queries that it runs at once.
+    /// Queries that run at once.
     pub limit: u32,
-    /// How long each takes, in milliseconds.
+    /// Duration of each query, in milliseconds.
     pub query_time_ms: u64,
-    /// Its own count.
+    /// Counters of queries.
     #[serde(flatten)]
-    pub reading: Reading,
+    pub counts: QueryCounts,
 }
 
-impl StandIn {
-    /// A stand-in that will answer whoever connects to this listener.
+impl FakeBackend {
+    /// Creates a backend that will serve connections to this listener.
     #[must_use]
-    pub fn new(listener: TcpListener, options: StandInOptions, usage: SqlSource) -> Self {
-        let gauge = Arc::new(Gauge::new(options.limit));
-        let shared = Shared { options, usage, gauge, queries: TaskTracker::new() };
+    pub fn new(listener: TcpListener, options: FakeBackendOptions, usage: SqlSource) -> Self {
+        let limiter = Arc::new(QueryLimiter::new(options.limit));
+        let shared = Shared { options, usage, limiter, queries: TaskTracker::new() };
         Self { listener, hosts: Vec::new(), shared: Arc::new(shared) }
     }
 
-    /// Answers requests that are addressed to these host names too, besides `localhost` and its own addresses.
+    /// Accepts requests for these host names too, in addition to `localhost` and the listener's addresses.
     #[must_use]
     pub fn hosts(self, hosts: Vec<String>) -> Self {
         Self { hosts, ..self }
     }
 
-    /// Its count, readable while it serves and after.
+    /// Returns a reader of the query counters, usable during and after [`Self::serve`].
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        Counts(Arc::clone(&self.shared.gauge))
+    pub fn counts(&self) -> CountsReader {
+        CountsReader(Arc::clone(&self.shared.limiter))
     }
 
-    /// Serves until `stop` fires; then lets running queries end.
+    /// Serves until `stop` is cancelled, then waits for running queries.
     ///
     /// # Errors
     /// When the listener fails.
@@ -121,56 +123,56 @@ impl StandIn {
     }
 }
 
-/// A stand-in's own count. Cheap to clone.
+/// Reads the query counters of a fake backend. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Counts(Arc<Gauge>);
+pub struct CountsReader(Arc<QueryLimiter>);
 
-impl Counts {
-    /// The count now.
+impl CountsReader {
+    /// Returns the current counters.
     #[must_use]
-    pub fn read(&self) -> Reading {
+    pub fn read(&self) -> QueryCounts {
         self.0.read()
     }
 }
 
-async fn usage(State(shared): State<Arc<Shared>>, asked: Result<Asked<Query>, QueryRejection>) -> Response {
-    let query = match asked {
-        Ok(Asked(query)) => query,
+async fn usage(State(shared): State<Arc<Shared>>, params: Result<Params<Query>, QueryRejection>) -> Response {
+    let query = match params {
+        Ok(Params(query)) => query,
         Err(error) => return refusal(StatusCode::BAD_REQUEST, "invalid", error.body_text()),
     };
-    let Some(seat) = shared.gauge.enter() else { return too_many(shared.options.limit) };
+    let Some(permit) = shared.limiter.try_acquire() else { return too_many(shared.options.limit) };
     let queries = shared.queries.clone();
-    // Not awaited in place: the caller may go away, and the query must run on all the same.
-    match queries.spawn(run(shared, query, seat)).await {
+    // Spawned, not awaited in place: when the caller disconnects, the query must continue to run.
+    match queries.spawn(run(shared, query, permit)).await {
         Ok(answer) => answer,
         Err(error) => failed(error.to_string()),
     }
 }
 
-/// Runs one query: reads, and holds its seat until its time has passed. The seat is free before the caller hears of it,
-/// as the caller may send its next query at once.
-async fn run(shared: Arc<Shared>, query: Query, seat: Seat) -> Response {
+/// Runs one query: reads the usage and holds its permit until the query time has passed. The permit is
+/// released before the response is sent, because the caller may send its next query at once.
+async fn run(shared: Arc<Shared>, query: Query, permit: QueryPermit) -> Response {
     let until = tokio::time::Instant::now() + shared.options.query_time;
     let read = shared.usage.0.of(&query.organization_id, query.from..query.to).await;
     tokio::time::sleep_until(until).await;
     let answer = match read {
-        Ok(usage) => (StatusCode::OK, [HEADER], Json(Said::of(Answer::of(usage)))).into_response(),
+        Ok(usage) => (StatusCode::OK, [HEADER], Json(WithNotice::of(Answer::of(usage)))).into_response(),
         Err(error) => failed(chain(&error)),
     };
-    seat.leave();
+    permit.finish();
     answer
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {
-    let StandInOptions { limit, query_time } = shared.options;
+    let FakeBackendOptions { limit, query_time } = shared.options;
     let query_time_ms = u64::try_from(query_time.as_millis()).unwrap_or(u64::MAX);
     let status =
-        Status { stand_in: true, notice: NOTICE, limit, query_time_ms, reading: shared.gauge.read() };
+        Status { fake_backend: true, notice: NOTICE, limit, query_time_ms, counts: shared.limiter.read() };
     ([HEADER], Json(status)).into_response()
 }
 
 async fn reset(State(shared): State<Arc<Shared>>) -> Response {
-    shared.gauge.reset();
+    shared.limiter.reset();
     status(State(shared)).await
 }
 
@@ -179,7 +181,7 @@ async fn nothing_here() -> Response {
     refusal(StatusCode::NOT_FOUND, "not-found", message)
 }
 
-/// As Snuba says it, without a Retry-After.
+/// Responds as Snuba does, without a Retry-After header.
 fn too_many(limit: u32) -> Response {
     let message = format!("too many concurrent queries: {limit} of {limit} are running");
     refusal(StatusCode::TOO_MANY_REQUESTS, RATE_LIMITED, message)
@@ -191,21 +193,21 @@ fn failed(message: String) -> Response {
 
 fn refusal(status: StatusCode, kind: &str, message: String) -> Response {
     let error = RefusalError { kind: kind.to_owned(), message };
-    (status, [HEADER], Json(Said::of(Refusal { error }))).into_response()
+    (status, [HEADER], Json(WithNotice::of(Refusal { error }))).into_response()
 }
 
-/// A body that says who speaks.
+/// A response body with the notice that the backend is fake.
 #[derive(Serialize)]
-struct Said<T> {
-    stand_in: bool,
+struct WithNotice<T> {
+    fake_backend: bool,
     notice: &'static str,
     #[serde(flatten)]
     body: T,
 }
 
-impl<T> Said<T> {
+impl<T> WithNotice<T> {
     fn of(body: T) -> Self {
-        Self { stand_in: true, notice: NOTICE, body }
+        Self { fake_backend: true, notice: NOTICE, body }
     }
 }
 

@@ -1,6 +1,5 @@
-//! Where a demo plays: in a file of its own, or on the servers of the config, apart from what else they do.
-//!
-//! It must never let a demo and real work share a ledger: each would work the other's jobs off.
+//! Where a demo stores its data: in a file of its own, or on the servers in the config, separate from other
+//! work. A demo and real work must not share a ledger, because each would execute the other's jobs.
 
 use std::path::PathBuf;
 
@@ -11,31 +10,31 @@ use lockgate::Lockgate;
 use lockgate::core::ledger::RunQuery;
 use lockgate::core::run::RunStatus;
 use lockgate::settings::EngineName;
-use lockgate_cli::{Problem, Session};
+use lockgate_cli::{CommandContext, Problem};
 use uuid::Uuid;
 
 use super::ids;
 use crate::store::Store;
 
-/// Runs and organizations looked at.
-const LOOKED_AT: u32 = 1_000;
+/// Runs and organizations that are checked.
+const CHECKED: u32 = 1_000;
 
-/// Where a demo plays.
-pub(super) enum Place {
-    /// In this file.
+/// Where a demo stores its data.
+pub(super) enum Location {
+    /// In this SQLite file.
     File(PathBuf),
-    /// On the config's servers; queues and slots in a namespace of this demo alone.
+    /// On the servers in the config. Queues and slots use a namespace of this demo.
     Servers {
-        /// The ledger's address, without its password.
+        /// Address of the ledger, without its password.
         ledger: String,
-        /// The namespace.
+        /// Namespace of queues and slots.
         namespace: String,
     },
 }
 
-impl Place {
-    /// The one that the settings and flags name.
-    pub(super) fn of(session: &Session, matches: &ArgMatches) -> anyhow::Result<Self> {
+impl Location {
+    /// Returns the location that the settings and flags select.
+    pub(super) fn of(session: &CommandContext, matches: &ArgMatches) -> anyhow::Result<Self> {
         let loaded = session.loaded();
         match (loaded.settings.engine, loaded.servers()) {
             (EngineName::Distributed, Some(servers)) => {
@@ -46,7 +45,7 @@ impl Place {
         }
     }
 
-    /// What a setting must be for it.
+    /// Returns the setting that selects this location.
     pub(super) fn setting(&self) -> (String, String) {
         match self {
             Self::File(path) => (String::from("embedded.path"), path.display().to_string()),
@@ -54,7 +53,7 @@ impl Place {
         }
     }
 
-    /// As people call it.
+    /// Returns the name of the database for people.
     pub(super) fn database(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
@@ -62,7 +61,7 @@ impl Place {
         }
     }
 
-    /// The flags with which another command finds it again.
+    /// Returns the flags with which another command opens the same database.
     pub(super) fn flags(&self) -> String {
         match self {
             Self::File(path) => format!("--db {}", path.display()),
@@ -70,34 +69,36 @@ impl Place {
         }
     }
 
-    /// Refuses servers whose database has more than what demos left there. A file was named on purpose.
+    /// Rejects a server database that contains data of anything but demos. A file was named on purpose and is
+    /// not checked.
     pub(super) async fn check(&self, lockgate: &Lockgate, store: &Store) -> anyhow::Result<()> {
         let Self::Servers { ledger, .. } = self else { return Ok(()) };
-        let refused = |what: String, why: &str| {
+        let rejected = |what: String, why: &str| {
             Problem::refused(format!(
-                "{ledger} has {what}; {why}; name a database that only demos use, with \
-                 LOCKGATE__DISTRIBUTED__POSTGRES__URL or --set distributed.postgres.url_file=FILE"
+                "{ledger} has {what}; {why}; use a database for demos alone, with \
+                LOCKGATE__DISTRIBUTED__POSTGRES__URL or --set distributed.postgres.url_file=FILE"
             ))
         };
-        let query = RunQuery { limit: LOOKED_AT, ..RunQuery::default() };
+        let query = RunQuery { limit: CHECKED, ..RunQuery::default() };
         let runs = lockgate.engine.ledger.runs(query).await?;
         let live = |status| status != RunStatus::Cancelled;
         if let Some(open) = runs.iter().find(|run| live(run.run.status) && !run.settled()) {
-            let why = "a demo would work off its jobs, too, and against the stand-in";
-            return Err(refused(format!("the run {}, which is not over", open.run.name), why).into());
+            let why = "the demo's workers would execute its jobs against the fake backend";
+            return Err(rejected(format!("the unfinished run {}", open.run.name), why).into());
         }
-        let organizations = store.organizations.list(0, LOOKED_AT).await?;
-        match organizations.iter().find(|one| !ids::is_of_a_demo(&one.organization_id)) {
+        let organizations = store.organizations.list(0, CHECKED).await?;
+        match organizations.iter().find(|listed| !ids::is_of_a_demo(&listed.organization_id)) {
             None => Ok(()),
             Some(own) => {
-                let why = "a demo would put its own beside them, into every run to come";
-                Err(refused(format!("organizations such as {}", own.organization_id), why).into())
+                let why = "later runs would include the demo's organizations";
+                Err(rejected(format!("organizations such as {}", own.organization_id), why).into())
             }
         }
     }
 }
 
-/// The file that `--db` names, or a new one. It is kept: the summary's next commands are to find it.
+/// Returns the file that `--db` names, or a new one. The file is kept so that the commands proposed in the
+/// summary can open it.
 fn file(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
     if matches.value_source("db") == Some(ValueSource::CommandLine)
         && let Some(path) = matches.get_one::<String>("db")
@@ -105,6 +106,6 @@ fn file(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
         return Ok(PathBuf::from(path));
     }
     let folder = tempfile::Builder::new().prefix("lockgate-demo-").tempdir();
-    let folder = folder.context("cannot make a temporary folder; name a database with --db")?.keep();
+    let folder = folder.context("cannot create a temporary folder; name a database with --db")?.keep();
     Ok(folder.join("demo.db"))
 }

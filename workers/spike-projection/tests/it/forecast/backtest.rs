@@ -1,61 +1,58 @@
-//! One series, forecast from many origins and compared with what came. Never with a look past the origin.
+//! The backtest of one series: forecasts from many origins, compared with the counted usage. A forecast sees
+//! only hours before its origin.
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-
-use crate::bundled::Series;
-use crate::category::Category;
-use crate::projection::number::float;
-use crate::projection::{
+use spike_projection::bundled::Series;
+use spike_projection::category::Category;
+use spike_projection::projection::{
     Count, Expectation, HORIZON, Method, Organization, PlanMinimum, Project, Projection, Rules, Usage,
     project,
 };
 
-/// Origins are a day apart.
+/// Hours between two forecast origins: one day.
 const STEP: usize = 24;
 
-/// A spike: so many times the usage, for so many hours.
+/// A spike: factor on the usage, and its length in hours.
 const SPIKE: (u64, usize) = (10, 6);
 
-/// What was measured on one series.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SeriesReport {
-    /// Its name.
-    pub series: String,
-    /// Whether its variation stays within what the multiplier can follow.
-    pub regular: bool,
-    /// Forecasts made.
-    pub origins: u32,
-    /// Hours forecast that no label calls an anomaly.
-    pub ordinary_hours: u32,
-    /// Spikes injected, one at a time.
-    pub spikes: u32,
-    /// WAPE of "the same hour last week".
-    pub last_week_wape: f64,
-    /// Figures of the kernel.
-    pub kernel: Figures,
-    /// Figures of the median.
-    pub median: Figures,
+/// The results of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct SeriesReport {
+    /// Name of the series.
+    pub(super) series: String,
+    /// Whether the variation stays within what the multiplier can follow.
+    pub(super) regular: bool,
+    /// Number of forecasts.
+    pub(super) origins: u32,
+    /// Forecast hours outside the labelled anomalies.
+    pub(super) ordinary_hours: u32,
+    /// Number of injected spikes, one at a time.
+    pub(super) spikes: u32,
+    /// WAPE of the naive forecast "the same hour last week".
+    pub(super) last_week_wape: f64,
+    /// Results of the kernel.
+    pub(super) kernel: MethodResult,
+    /// Results of the median.
+    pub(super) median: MethodResult,
 }
 
-/// What was measured of one method.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Figures {
-    /// Sum of absolute errors by sum of usage.
-    pub wape: f64,
-    /// The largest error of one week by that of "the same hour last week".
-    pub worst_week: f64,
+/// The results of one method.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct MethodResult {
+    /// Sum of absolute errors divided by the sum of usage.
+    pub(super) wape: f64,
+    /// Largest error of one week, divided by that of "the same hour last week".
+    pub(super) worst_week: f64,
     /// Share of ordinary hours above their limit.
-    pub flagged: f64,
+    pub(super) flagged: f64,
     /// Share of injected spikes with an hour above its limit.
-    pub caught: f64,
+    pub(super) caught: f64,
 }
 
 impl SeriesReport {
-    /// The figures of this method.
-    #[must_use]
-    pub fn of(&self, method: Method) -> &Figures {
+    /// Returns the results of this method.
+    pub(super) fn of(&self, method: Method) -> &MethodResult {
         match method {
             Method::Kernel => &self.kernel,
             Method::Median => &self.median,
@@ -63,17 +60,16 @@ impl SeriesReport {
     }
 }
 
-/// Measures one series.
-#[must_use]
+/// Runs the backtest of one series.
 pub(super) fn measure(series: &Series) -> SeriesReport {
     let (organization, usage) = (organization(), usage(series));
     let mut sums = Sums::default();
-    let mut methods = [(Method::Kernel, Tally::default()), (Method::Median, Tally::default())];
+    let mut methods = [(Method::Kernel, MethodSums::default()), (Method::Median, MethodSums::default())];
     for week in weeks(series) {
         sums.add(&week);
-        for (method, tally) in &mut methods {
+        for (method, results) in &mut methods {
             if let Some(projection) = forecast(&organization, &usage, &week, *method) {
-                tally.add(&week, &projection);
+                results.add(&week, &projection);
             }
         }
     }
@@ -85,12 +81,12 @@ pub(super) fn measure(series: &Series) -> SeriesReport {
         ordinary_hours: sums.ordinary,
         spikes: sums.spikes,
         last_week_wape: sums.last_week_error / sums.usage,
-        kernel: kernel.figures(&sums),
-        median: median.figures(&sums),
+        kernel: kernel.result(&sums),
+        median: median.result(&sums),
     }
 }
 
-/// A week that was forecast: what came, and what came a week before.
+/// A forecast week: its counted usage, and the usage of the week before.
 struct Week<'a> {
     series: &'a Series,
     origin: usize,
@@ -123,7 +119,7 @@ impl Week<'_> {
     }
 
     fn ordinary_hours(&self) -> u32 {
-        let hours = (self.origin..self.origin + self.actual.len()).map(|place| self.series.hour(place));
+        let hours = (self.origin..self.origin + self.actual.len()).map(|index| self.series.hour(index));
         count(hours.filter(|hour| !self.series.is_labelled(*hour)))
     }
 
@@ -155,7 +151,7 @@ impl Sums {
 }
 
 #[derive(Default)]
-struct Tally {
+struct MethodSums {
     error: f64,
     worst_week: f64,
     flagged: u32,
@@ -163,7 +159,7 @@ struct Tally {
     steepest: f64,
 }
 
-impl Tally {
+impl MethodSums {
     fn add(&mut self, week: &Week<'_>, projection: &Projection) {
         let hours = &projection.hours;
         let error = week.error(hours);
@@ -174,8 +170,8 @@ impl Tally {
         self.steepest = self.steepest.max(projection.multiplier);
     }
 
-    fn figures(&self, sums: &Sums) -> Figures {
-        Figures {
+    fn result(&self, sums: &Sums) -> MethodResult {
+        MethodResult {
             wape: self.error / sums.usage,
             worst_week: self.worst_week,
             flagged: f64::from(self.flagged) / f64::from(sums.ordinary),
@@ -205,7 +201,7 @@ fn organization() -> Organization {
 }
 
 fn usage(series: &Series) -> Usage {
-    let known: BTreeSet<_> = (0..series.len()).map(|place| series.hour(place)).collect();
+    let known: BTreeSet<_> = (0..series.len()).map(|index| series.hour(index)).collect();
     let count = |(&hour, &accepted)| Count { hour, accepted, dropped: 0 };
     let counts = known.iter().zip(&series.counts).map(count).collect();
     Usage { known, series: [((String::new(), Category::Errors), counts)].into() }
@@ -213,4 +209,9 @@ fn usage(series: &Series) -> Usage {
 
 fn count(items: impl Iterator) -> u32 {
     u32::try_from(items.count()).unwrap_or(u32::MAX)
+}
+
+/// Converts a count. The counts of the bundled series fit into 32 bits.
+fn float(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
 }

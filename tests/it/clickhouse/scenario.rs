@@ -1,6 +1,5 @@
-//! A private ClickHouse whose queries take long, workers that ask it, and a look at what it runs, by the server's own list.
-//!
-//! It must never take the program's word for what runs.
+//! The scenario of these tests: a private ClickHouse with slow queries, workers, and a watcher of the
+//! server's process list. The program's own counters are not trusted here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -9,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use support::program::{Place, Running};
+use support::program::{Running, Sandbox};
 use support::servers::{ClickHouse, ask_clickhouse, clickhouse_available};
 use support::wait::eventually;
 use support::{Context, Result, ensure};
@@ -17,63 +16,65 @@ use tokio::time::Instant;
 
 use crate::organizations::{self, AS_OF};
 
-/// As short as a worker's time without a sign of life may be on a busy machine.
+/// The shortest time to live that a busy machine allows.
 const TIMES: &str =
     "[slots]\nttl = \"3500ms\"\nheartbeat = \"600ms\"\nclock_cap = \"1200ms\"\nmargin = \"500ms\"\n";
 
-/// The workers need the processor, too.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// Interval between two reads of the process list. The workers need the processor, too.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a scene is made of.
-pub(super) struct Stage {
+/// The parameters of a scenario.
+pub(super) struct ScenarioOptions {
     pub(super) organizations: u32,
     pub(super) slots: u32,
-    /// How long each query takes: naps of at most 3 s, between which it can be ended.
-    pub(super) naps: &'static [u32],
-    /// More keys of `[spike_projection.clickhouse]`.
+    /// Duration of each query in seconds, as sleeps of at most 3 s. A query can be cancelled between two
+    /// sleeps.
+    pub(super) sleeps: &'static [u32],
+    /// Additional keys of `[spike_projection.clickhouse]`.
     pub(super) backend: &'static str,
-    /// More sections, or keys of `[pools.clickhouse]` at their beginning.
+    /// Additional keys of `[pools.clickhouse]`, followed by further sections.
     pub(super) config: &'static str,
 }
 
-/// The server and the program.
-pub(super) struct Scene {
+/// The server, and the sandbox of the program.
+pub(super) struct Scenario {
     pub(super) server: ClickHouse,
-    pub(super) place: Place,
+    pub(super) sandbox: Sandbox,
 }
 
-impl Scene {
-    /// Everything but the run and the workers. `None`: there is no server, which has been said aloud.
-    pub(super) fn set(stage: &Stage) -> Result<Option<Self>> {
+impl Scenario {
+    /// Starts everything but the run and the workers. Returns `None` if no server is installed; the skipped
+    /// test is reported.
+    pub(super) fn start(options: &ScenarioOptions) -> Result<Option<Self>> {
         if !clickhouse_available()? {
             return Ok(None);
         }
         let server = ClickHouse::start()?;
-        let scene = Self { server, place: Place::new()? };
-        // First: the pool is made as it says by the first command.
-        scene.configure(stage)?;
-        organizations::import_as_of(&scene.place, stage.organizations)?;
+        let scenario = Self { server, sandbox: Sandbox::new()? };
+        // Before the first command, which creates the pool from the config.
+        scenario.configure(options)?;
+        organizations::import_as_of(&scenario.sandbox, options.organizations)?;
         let import = ["--set", "spike_projection.clickhouse.table=usage_hourly"];
         let import = [&import[..], &["usage", "import", "usage.csv", "--to", "clickhouse"]].concat();
-        scene.place.run(&import)?.succeeded()?;
+        scenario.sandbox.run(&import)?.succeeded()?;
         let mut view = String::from("CREATE VIEW slow AS SELECT * FROM usage_hourly WHERE 1 = 1");
-        for (place, seconds) in stage.naps.iter().enumerate() {
-            // No two alike: the server works a subquery out once.
-            write!(view, " AND (SELECT sleep({seconds}) + {place}) = {place}")?;
+        for (index, seconds) in options.sleeps.iter().enumerate() {
+            // The subqueries must differ, because the server evaluates equal ones only once.
+            write!(view, " AND (SELECT sleep({seconds}) + {index}) = {index}")?;
         }
-        scene.ask(&view)?;
-        Ok(Some(scene))
+        scenario.ask(&view)?;
+        Ok(Some(scenario))
     }
 
-    fn configure(&self, stage: &Stage) -> Result {
-        let Stage { slots, backend, config, .. } = stage;
+    fn configure(&self, options: &ScenarioOptions) -> Result {
+        let ScenarioOptions { slots, backend, config, .. } = options;
         let backend = format!(
             "[spike_projection]\nsource = \"clickhouse\"\n[spike_projection.clickhouse]\nurl = \"{}/default\"\n\
              table = \"slow\"\nlog_queries = true\n{backend}",
             self.server.url()
         );
         let pool = format!("[pools.clickhouse]\nslots = {slots}\n{config}");
-        self.place.write("lockgate.toml", &format!("{TIMES}{backend}{pool}"))?;
+        self.sandbox.write("lockgate.toml", &format!("{TIMES}{backend}{pool}"))?;
         Ok(())
     }
 
@@ -83,32 +84,34 @@ impl Scene {
 
     pub(super) fn enqueue(&self) -> Result {
         let plan = ["enqueue", "--run", "r", "--as-of", AS_OF, "--batch-size", "1000", "--batch-delay", "0s"];
-        self.place.run(&plan)?.succeeded()?;
+        self.sandbox.run(&plan)?.succeeded()?;
         Ok(())
     }
 
     pub(super) fn work(&self, flags: &[&str]) -> Result<Running> {
-        self.place.start(&[&["work"], flags].concat())
+        self.sandbox.start(&[&["work"], flags].concat())
     }
 
-    pub(super) fn watch(&self) -> Watch {
-        Watch::of(self.server.url())
+    pub(super) fn watch(&self) -> QueryWatcher {
+        QueryWatcher::of(self.server.url())
     }
 
-    /// Every organization of the run has succeeded, the account is balanced, and every slot is back.
+    /// Waits until every organization has succeeded, then checks that the account is balanced and every slot
+    /// is free.
     pub(super) fn ends_well(&self, organizations: u32, within: Duration) -> Result {
         eventually("every organization has succeeded", within, || {
-            let counts = self.place.json(&["runs", "verify", "r"])?;
+            let counts = self.sandbox.json(&["runs", "verify", "r"])?;
             Ok((counts["succeeded"].as_u64() == Some(u64::from(organizations))).then_some(()))
         })?;
-        self.place.run(&["runs", "verify", "r"])?.succeeded()?;
-        eventually("every slot is back", Duration::from_secs(30), || {
-            let pool = self.place.json(&["slots", "show", "clickhouse"])?["pools"][0].take();
+        self.sandbox.run(&["runs", "verify", "r"])?.succeeded()?;
+        eventually("every slot is free", Duration::from_secs(30), || {
+            let pool = self.sandbox.json(&["slots", "show", "clickhouse"])?["pools"][0].take();
             Ok((pool["held"] == 0 && pool["draining"] == 0).then_some(()))
         })
     }
 
-    /// What the server has logged of queries on the slow view: how many came to their end, and how many it refused.
+    /// Returns how many queries on the slow view completed, and how many the server rejected, according to
+    /// its log.
     pub(super) fn logged(&self) -> Result<(u64, u64)> {
         self.ask("SYSTEM FLUSH LOGS")?;
         let counts = self.ask(
@@ -120,37 +123,38 @@ impl Scene {
     }
 }
 
-/// Looks at what the server runs, every few milliseconds, until it is dropped.
-pub(super) struct Watch {
-    seen: Arc<Mutex<Seen>>,
+/// Polls the server's process list until it is dropped.
+pub(super) struct QueryWatcher {
+    seen: Arc<Mutex<WatchedQueries>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What was seen.
+/// What the watcher has seen.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
-    /// The most executions that had a query at once.
+pub(super) struct WatchedQueries {
+    /// Largest number of executions with a running query at once.
     pub(super) peak: usize,
-    /// How often was looked.
-    pub(super) looks: u32,
-    /// Each execution, `JOB-ATTEMPT-FENCE`, and when its query was seen first and last.
+    /// Number of reads.
+    pub(super) reads: u32,
+    /// When the query of each execution, `JOB-ATTEMPT-FENCE`, was first and last seen.
     pub(super) executions: BTreeMap<String, (Duration, Duration)>,
 }
 
-impl Watch {
+impl QueryWatcher {
     fn of(url: String) -> Self {
-        let (seen, stop) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicBool::new(false)));
-        let (noted, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
+        let (seen, stop) =
+            (Arc::new(Mutex::new(WatchedQueries::default())), Arc::new(AtomicBool::new(false)));
+        let (recorded, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             let since = Instant::now();
             while !stopped.load(Ordering::Relaxed) {
-                std::thread::park_timeout(BETWEEN_LOOKS);
-                // A server that was stopped on purpose does not answer.
+                std::thread::park_timeout(POLL_INTERVAL);
+                // A server that a test has stopped does not respond.
                 let Ok(ids) = ask_clickhouse(&url, "SELECT query_id FROM system.processes") else { continue };
                 let running: BTreeSet<String> = ids.lines().filter_map(execution).collect();
-                let mut seen = noted.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.looks += 1;
+                let mut seen = recorded.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.reads += 1;
                 seen.peak = seen.peak.max(running.len());
                 let now = since.elapsed();
                 for id in running {
@@ -161,27 +165,27 @@ impl Watch {
         Self { seen, stop, thread: Some(thread) }
     }
 
-    pub(super) fn seen(&self) -> Seen {
+    pub(super) fn seen(&self) -> WatchedQueries {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until so many executions were seen at work, all in all.
+    /// Waits until this many executions were seen in total.
     pub(super) fn until(&self, executions: usize, within: Duration) -> Result {
         eventually(&format!("{executions} executions were seen"), within, || {
             Ok((self.seen().executions.len() >= executions).then_some(()))
         })
     }
 
-    /// That there were never more at once.
-    pub(super) fn never_above(&self, slots: u32) -> Result<Seen> {
+    /// Checks that there were never more executions than slots at once.
+    pub(super) fn never_above(&self, slots: u32) -> Result<WatchedQueries> {
         let seen = self.seen();
-        ensure!(seen.looks > 20, "looked {} times only", seen.looks);
+        ensure!(seen.reads > 20, "only {} reads", seen.reads);
         ensure!(seen.peak >= 1 && seen.peak <= usize::try_from(slots)?, "{} at once: {seen:#?}", seen.peak);
         Ok(seen)
     }
 }
 
-impl Drop for Watch {
+impl Drop for QueryWatcher {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -191,7 +195,7 @@ impl Drop for Watch {
     }
 }
 
-/// `JOB-ATTEMPT-FENCE` of an id that may have more behind; `None` for the id of somebody else's query.
+/// Returns the `JOB-ATTEMPT-FENCE` of a query id, or `None` for a query of another system.
 fn execution(id: &str) -> Option<String> {
     let parts: Vec<&str> = id.split('-').collect();
     (parts.len() >= 7 && parts[0].len() == 8).then(|| parts[..7].join("-"))

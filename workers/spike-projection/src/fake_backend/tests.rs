@@ -1,4 +1,4 @@
-//! The stand-in, asked over HTTP.
+//! The fake backend over HTTP.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::config::HttpSettings;
 use crate::hour::Hour;
 use crate::projection::Count;
 use crate::store::UsageRow;
-use crate::store::tests::{Stage, imported};
+use crate::store::tests::{Fixture, imported};
 use crate::usage::{HttpSource, QueryId, UsageSource};
 
 fn query() -> QueryId {
@@ -20,27 +20,28 @@ fn query() -> QueryId {
 const NOW: Hour = Hour(480_000);
 
 struct Running {
-    _stage: Stage,
+    _fixture: Fixture,
     url: String,
-    counts: Counts,
+    counts: CountsReader,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Running {
     async fn new(limit: u32, query_time: Duration) -> Self {
-        let stage = Stage::sqlite().await;
-        let store = stage.store.clone();
+        let fixture = Fixture::sqlite().await;
+        let store = fixture.store.clone();
         store.organizations.import(&[imported("o")]).await.unwrap();
         let count = Count { hour: NOW.plus(-1), accepted: 9, dropped: 2 };
         let row = UsageRow { project: "o".to_owned(), category: Category::Errors, count };
         store.usage.import(&[row]).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let stand_in = StandIn::new(listener, StandInOptions { limit, query_time }, SqlSource(store.usage));
-        let (counts, tasks, stop) = (stand_in.counts(), TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(stand_in.serve(stop.clone()));
-        Self { _stage: stage, url, counts, tasks, stop }
+        let fake_backend =
+            FakeBackend::new(listener, FakeBackendOptions { limit, query_time }, SqlSource(store.usage));
+        let (counts, tasks, stop) = (fake_backend.counts(), TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(fake_backend.serve(stop.clone()));
+        Self { _fixture: fixture, url, counts, tasks, stop }
     }
 
     fn source(&self, timeout: Duration) -> HttpSource {
@@ -48,11 +49,11 @@ impl Running {
         HttpSource::new(&settings).unwrap()
     }
 
-    async fn eventually(&self, what: &str, holds: impl Fn(Reading) -> bool) {
+    async fn eventually(&self, what: &str, holds: impl Fn(QueryCounts) -> bool) {
         let wait = async {
-            let mut look = tokio::time::interval(Duration::from_millis(2));
+            let mut poll = tokio::time::interval(Duration::from_millis(2));
             while !holds(self.counts.read()) {
-                look.tick().await;
+                poll.tick().await;
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(10), wait).await;
@@ -63,7 +64,7 @@ impl Running {
 const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn it_serves_the_same_usage_as_the_database() {
+async fn fake_backend_serves_the_usage_of_the_database() {
     let running = Running::new(1, Duration::ZERO).await;
     let usage = running.source(LONG).hourly("o", NOW.plus(-168)..NOW, &query()).await.unwrap();
     assert_eq!(usage.known, [NOW.plus(-1)].into());
@@ -72,7 +73,7 @@ async fn it_serves_the_same_usage_as_the_database() {
 }
 
 #[tokio::test]
-async fn the_query_above_the_limit_is_refused_at_once_as_overload() {
+async fn query_above_the_limit_is_rejected_as_overload() {
     let running = Running::new(2, LONG).await;
     let source = running.source(LONG);
     let tasks = TaskTracker::new();
@@ -80,33 +81,33 @@ async fn the_query_above_the_limit_is_refused_at_once_as_overload() {
         let source = source.clone();
         tasks.spawn(async move { source.hourly("o", NOW.plus(-1)..NOW, &query()).await });
     }
-    running.eventually("two run", |reading| reading.running == 2).await;
+    running.eventually("two queries run", |counts| counts.running == 2).await;
     let error = source.hourly("o", NOW.plus(-1)..NOW, &query()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Overloaded { retry_after: None });
-    assert_eq!(running.counts.read(), Reading { running: 2, peak: 2, refused: 1, served: 0 });
+    assert_eq!(running.counts.read(), QueryCounts { running: 2, peak: 2, refused: 1, served: 0 });
 }
 
 #[tokio::test]
-async fn a_query_whose_caller_is_gone_counts_until_its_time_has_passed() {
+async fn query_of_a_disconnected_caller_is_counted_until_its_time_has_passed() {
     let running = Running::new(1, Duration::from_secs(2)).await;
-    let gone =
+    let error =
         running.source(Duration::from_millis(50)).hourly("o", NOW.plus(-1)..NOW, &query()).await.unwrap_err();
-    assert!(gone.backend_may_run());
+    assert!(error.backend_may_run());
     assert_eq!(running.counts.read().running, 1);
-    running.eventually("it ends by itself", |reading| reading.running == 0 && reading.served == 1).await;
+    running.eventually("the query ends", |counts| counts.running == 0 && counts.served == 1).await;
 }
 
 #[tokio::test]
-async fn it_says_in_every_answer_that_it_is_a_stand_in() {
+async fn every_response_says_that_the_backend_is_fake() {
     let running = Running::new(1, Duration::ZERO).await;
     crate::usage::http::one_tls_provider();
     let client = reqwest::Client::new();
     let usage = "/usage?organization_id=o&from=2024-10-01T00:00:00Z&to=2024-10-02T00:00:00Z";
     for path in [usage, "/status", "/usage?from=x", "/elsewhere"] {
         let answer = client.get(format!("{}{path}", running.url)).send().await.unwrap();
-        assert_eq!(answer.headers()["x-lockgate-stand-in"], "true");
+        assert_eq!(answer.headers()["x-lockgate-fake-backend"], "true");
         let body: serde_json::Value = answer.json().await.unwrap();
-        assert_eq!((&body["stand_in"], body["notice"].as_str()), (&true.into(), Some(NOTICE)), "{path}");
+        assert_eq!((&body["fake_backend"], body["notice"].as_str()), (&true.into(), Some(NOTICE)), "{path}");
     }
     let reset = client.post(format!("{}/reset", running.url)).send().await.unwrap();
     let body: serde_json::Value = reset.json().await.unwrap();
@@ -117,7 +118,7 @@ async fn it_says_in_every_answer_that_it_is_a_stand_in() {
 }
 
 #[tokio::test]
-async fn a_reset_from_a_web_page_or_to_another_host_is_refused() {
+async fn reset_from_a_web_page_or_for_another_host_is_rejected() {
     let running = Running::new(1, Duration::ZERO).await;
     crate::usage::http::one_tls_provider();
     let client = reqwest::Client::new();
