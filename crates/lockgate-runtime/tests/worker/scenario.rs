@@ -148,7 +148,7 @@ impl Job for Probe {
     }
 }
 
-pub(crate) struct Stage {
+pub(crate) struct Scenario {
     pub(crate) memory: Memory,
     pub(crate) engine: Engine,
     pub(crate) seen: Arc<Seen>,
@@ -162,7 +162,7 @@ pub(crate) struct Stage {
     pub(crate) run: RunId,
 }
 
-impl Stage {
+impl Scenario {
     /// A pool `backend` of so many slots, and a run with one probe for each act.
     pub(crate) async fn new(slots: u32, acts: impl IntoIterator<Item = Act>) -> Self {
         let memory = Memory::new(SlotTiming::default());
@@ -263,7 +263,7 @@ impl Stage {
     }
 
     pub(crate) async fn until_running(&self, jobs: u32) {
-        self.until("jobs run", async |stage| stage.seen.running.load(Ordering::SeqCst) == jobs).await;
+        self.until("jobs run", async |scenario| scenario.seen.running.load(Ordering::SeqCst) == jobs).await;
     }
 }
 

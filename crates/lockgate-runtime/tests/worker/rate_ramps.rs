@@ -7,9 +7,9 @@ use lockgate_limits::{Changed, MemoryTokenStore, Quota, Ramp, RampState, TokenSt
 use tokio::time::Instant;
 
 use super::rates::{POOL, Starts, quick, rates};
-use super::stage::{Act, Stage};
+use super::scenario::{Act, Scenario};
 
-/// Puts the pool's limit into the first stage, as `limits ramp start` does.
+/// Puts the pool's limit into the first scenario, as `limits ramp start` does.
 async fn begin(chunks: &dyn TokenStore, ramp: &Ramp, configured: Option<Quota>) {
     let note = RampState { place: 0, configured, why: String::from("started") };
     assert!(matches!(chunks.set(POOL, note.change(ramp, 0)).await.unwrap(), Changed::Done(_)));
@@ -24,22 +24,22 @@ async fn place(chunks: &dyn TokenStore) -> Option<(usize, String)> {
 async fn a_limit_goes_through_its_stages_and_falls_back_on_a_breach() {
     // One job after another, each within the bound on latency, for more than two soak times; then jobs that fail.
     let good = std::iter::repeat_n(Act::Succeed { after: Duration::from_millis(900) }, 1_400);
-    let mut stage = Stage::new(50, good.chain(std::iter::repeat_n(Act::Permanent, 400))).await;
-    stage.options.concurrency = 1;
+    let mut scenario = Scenario::new(50, good.chain(std::iter::repeat_n(Act::Permanent, 400))).await;
+    scenario.options.concurrency = 1;
     let (chunks, ramp) = (Arc::new(MemoryTokenStore::new()), Ramp::default());
-    stage.options.rates = rates(chunks.clone(), &[(POOL, 100, 150)]);
+    scenario.options.rates = rates(chunks.clone(), &[(POOL, 100, 150)]);
     begin(chunks.as_ref(), &ramp, Some(Quota::per_second(100, 150).unwrap())).await;
     let begun = Instant::now();
-    let (_stop, mut tasks) = stage.start();
+    let (_stop, mut tasks) = scenario.start();
     let mut seen: Vec<(usize, String, u64)> = Vec::new();
     let mut slots = Vec::new();
-    stage
-        .until("it fell back", async |stage| {
+    scenario
+        .until("it fell back", async |scenario| {
             let (place, why) = place(chunks.as_ref()).await.unwrap();
             if seen.last().is_none_or(|(before, ..)| *before != place) {
                 seen.push((place, why, begun.elapsed().as_secs()));
             }
-            let pool = stage.pool().await;
+            let pool = scenario.pool().await;
             assert_eq!(pool.slots, 50, "a stage never changes the slots of the pool");
             slots.push(pool.limit());
             slots.dedup();
@@ -52,8 +52,8 @@ async fn a_limit_goes_through_its_stages_and_falls_back_on_a_breach() {
     assert!(seen[1].2 >= 600 && seen[2].2 >= 1_200, "no stage is shorter than its soak time: {seen:?}");
     let status = chunks.look().await.unwrap().remove(0);
     assert_eq!((status.quota, status.version), (Some(Quota::per_second(25, 37).unwrap()), 4));
-    stage.until("the slots fall back, too", async |stage| stage.pool().await.limit() == 12).await;
-    // The store came with a stage, the pool without its slots: the first worker sets them.
+    scenario.until("the slots fall back, too", async |scenario| scenario.pool().await.limit() == 12).await;
+    // The store came with a scenario, the pool without its slots: the first worker sets them.
     slots.truncate(4);
     assert_eq!(slots, [50, 2, 12, 50]);
     tasks.abort_all();
@@ -65,59 +65,63 @@ async fn three_workers_that_see_too_few_jobs_each_step_back_as_one() {
     let acts = (0..210).map(|n| {
         if n % 3 == 0 { Act::Permanent } else { Act::Succeed { after: Duration::from_millis(100) } }
     });
-    let mut stage = Stage::new(50, acts).await;
-    stage.options.concurrency = 1;
-    stage.options.until_idle = false;
+    let mut scenario = Scenario::new(50, acts).await;
+    scenario.options.concurrency = 1;
+    scenario.options.until_idle = false;
     let (chunks, ramp) = (Arc::new(MemoryTokenStore::new()), Ramp::default());
-    stage.options.rates = rates(chunks.clone(), &[]);
+    scenario.options.rates = rates(chunks.clone(), &[]);
     begin(chunks.as_ref(), &ramp, Some(Quota::per_second(200, 200).unwrap())).await;
     let note =
         RampState { place: 1, configured: Some(Quota::per_second(200, 200).unwrap()), why: String::new() };
     chunks.set(POOL, note.change(&ramp, 1)).await.unwrap();
-    let mut workers: Vec<_> = (0..3).map(|_| stage.start()).collect();
-    stage.until("it stepped back", async |_| place(chunks.as_ref()).await.unwrap().0 == 0).await;
+    let mut workers: Vec<_> = (0..3).map(|_| scenario.start()).collect();
+    scenario.until("it stepped back", async |_| place(chunks.as_ref()).await.unwrap().0 == 0).await;
     assert_eq!(place(chunks.as_ref()).await.unwrap().1, "too many jobs failed");
     workers.iter_mut().for_each(|(_, tasks)| tasks.abort_all());
 }
 
 #[tokio::test(start_paused = true)]
 async fn limit_whose_stages_are_not_configured_any_more_is_in_force_as_configured() {
-    let mut stage = Stage::new(50, quick(5)).await;
-    stage.options.until_idle = false;
+    let mut scenario = Scenario::new(50, quick(5)).await;
+    scenario.options.until_idle = false;
     let (chunks, configured) = (Arc::new(MemoryTokenStore::new()), Quota::per_second(100, 150).unwrap());
     begin(chunks.as_ref(), &Ramp::default(), Some(configured)).await;
     let none = Ramp { steps: Vec::new(), ..Ramp::default() };
     let mut options = rates(chunks.clone(), &[]).unwrap();
     options.ramp = [(POOL.to_owned(), none)].into();
-    stage.options.rates = Some(options);
-    let (_stop, mut tasks) = stage.start();
-    stage.until("the ramp end", async |_| place(chunks.as_ref()).await.is_none()).await;
+    scenario.options.rates = Some(options);
+    let (_stop, mut tasks) = scenario.start();
+    scenario.until("the ramp end", async |_| place(chunks.as_ref()).await.is_none()).await;
     assert_eq!(chunks.look().await.unwrap()[0].quota, Some(configured));
     tasks.abort_all();
 }
 
 #[tokio::test(start_paused = true)]
 async fn slots_of_a_stage_end_with_it_even_if_whoever_ended_it_did_not_come_to_them() {
-    let mut stage = Stage::new(50, quick(5)).await;
-    stage.options.until_idle = false;
+    let mut scenario = Scenario::new(50, quick(5)).await;
+    scenario.options.until_idle = false;
     let chunks = Arc::new(MemoryTokenStore::new());
-    stage.options.rates = rates(chunks.clone(), &[]);
+    scenario.options.rates = rates(chunks.clone(), &[]);
     begin(chunks.as_ref(), &Ramp::default(), None).await;
-    let (_stop, mut tasks) = stage.start();
-    stage.until("the slots are those of the stage", async |stage| stage.pool().await.limit() == 2).await;
+    let (_stop, mut tasks) = scenario.start();
+    scenario
+        .until("the slots are those of the stage", async |scenario| scenario.pool().await.limit() == 2)
+        .await;
     let note = RampState { place: 0, configured: None, why: String::new() };
     assert!(matches!(chunks.set(POOL, note.end(1)).await.unwrap(), Changed::Done(_)));
-    stage.until("the pool has its own slots again", async |stage| stage.pool().await.limit() == 50).await;
+    scenario
+        .until("the pool has its own slots again", async |scenario| scenario.pool().await.limit() == 50)
+        .await;
     tasks.abort_all();
 }
 
 #[tokio::test(start_paused = true)]
 async fn stages_without_a_rate_let_jobs_start_as_often_as_they_like() {
-    let mut stage = Stage::new(50, quick(60)).await;
+    let mut scenario = Scenario::new(50, quick(60)).await;
     let chunks = Arc::new(MemoryTokenStore::new());
-    stage.options.rates = rates(chunks.clone(), &[]);
+    scenario.options.rates = rates(chunks.clone(), &[]);
     begin(chunks.as_ref(), &Ramp::default(), None).await;
-    let starts = Starts::seen(&mut stage);
-    assert_eq!(stage.work().await.succeeded, 60);
+    let starts = Starts::seen(&mut scenario);
+    assert_eq!(scenario.work().await.succeeded, 60);
     assert!(*starts.sorted().last().unwrap() < Duration::from_secs(1), "{:?}", starts.sorted().last());
 }
