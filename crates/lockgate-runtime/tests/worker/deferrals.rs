@@ -1,4 +1,4 @@
-//! Deferrals: each in a row waits longer.
+//! Deferrals: consecutive deferrals wait longer and longer.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::scenario::{Act, Scenario};
 
 /// The only slot is held for 250 s.
 #[tokio::test(start_paused = true)]
-async fn job_that_finds_no_slot_comes_back_less_and_less_often() {
+async fn job_without_a_slot_is_deferred_with_growing_waits() {
     let held = Act::Succeed { after: Duration::from_secs(250) };
     let waiting = std::iter::repeat_n(Act::Succeed { after: Duration::from_millis(5) }, 8);
     let scenario = Scenario::new(1, std::iter::once(held.clone()).chain(waiting)).await;

@@ -1,4 +1,4 @@
-//! An orderly end: nothing new, running jobs finish within the grace, the rest is handed back.
+//! Drain: no new jobs start, running jobs may finish within the grace period, and the rest is handed back.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn running_jobs_finish_within_the_grace_and_waiting_ones_go_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_finish_in_the_grace_is_handed_back_without_an_attempt() {
+async fn unfinished_job_is_handed_back_without_an_attempt() {
     let scenario = Scenario::new(2, [Act::Hang]).await;
     let (stop, mut tasks) = scenario.start();
     scenario.until_running(1).await;

@@ -23,7 +23,7 @@ fn groups(scenario: &Scenario) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jobs_at_hand_share_an_execution_and_one_slot() {
+async fn jobs_in_flight_share_an_execution_and_one_slot() {
     let scenario = groups_of(4, 5, vec![SHORT; 10]).await;
     let counters = scenario.work().await;
     assert_eq!((counters.succeeded, counters.deferred, counters.retry), (10, 0, 0));
@@ -116,7 +116,7 @@ async fn what_a_group_leaves_at_the_backend_is_the_firsts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_else_runs_a_job_of_a_group_meanwhile() {
+async fn job_of_a_running_group_does_not_run_elsewhere() {
     let scenario = groups_of(2, 5, [Act::Hang, Act::Hang]).await;
     let (_stop, _tasks) = scenario.start();
     scenario.until_running(1).await;
@@ -142,7 +142,7 @@ async fn a_group_that_loses_its_slots_stops_and_uses_no_attempt() {
     scenario.engine.slots.control(PoolCommand::Reset { pool: backend() }).await.unwrap();
     scenario.until_running(0).await;
     scenario
-        .until("both are put off", async |scenario| {
+        .until("both are deferred", async |scenario| {
             scenario.jobs().await.iter().all(|job| job.attempt == 0 && job.state == JobState::Scheduled)
         })
         .await;

@@ -1,4 +1,5 @@
-//! Backend work that outlives its attempt: ended by a canceller, and its slot is free when that is confirmed, not before.
+//! Orphaned queries: backend work that outlives its attempt. A canceller ends it, and its slot is free only
+//! after that is confirmed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! What a worker logs while its slot store is away: each cause once, and its end.
+//! What a worker logs during an outage of its slot store: each cause once, and the end of the outage.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};

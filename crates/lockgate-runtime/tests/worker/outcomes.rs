@@ -1,4 +1,4 @@
-//! What attempts come to.
+//! Outcomes of attempts.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,7 +23,7 @@ async fn every_job_of_a_run_succeeds_and_no_more_run_at_once_than_there_are_slot
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_few_jobs_at_hand_does_not_idle_until_they_are_settled_together() {
+async fn worker_with_few_jobs_does_not_wait_to_batch_settlements() {
     let mut scenario = Scenario::new(2, vec![Act::Succeed { after: MS / 10 }; 100]).await;
     scenario.options.concurrency = 2;
     let begun = Instant::now();

@@ -21,7 +21,7 @@ async fn place(chunks: &dyn TokenStore) -> Option<(usize, String)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_goes_through_its_stages_and_falls_back_on_a_breach() {
+async fn limit_follows_its_ramp_and_falls_back_when_threshold_is_exceeded() {
     // One job after another, each within the bound on latency, for more than two soak times; then jobs that fail.
     let good = std::iter::repeat_n(Act::Succeed { after: Duration::from_millis(900) }, 1_400);
     let mut scenario = Scenario::new(50, good.chain(std::iter::repeat_n(Act::Permanent, 400))).await;
@@ -40,7 +40,7 @@ async fn a_limit_goes_through_its_stages_and_falls_back_on_a_breach() {
                 seen.push((place, why, begun.elapsed().as_secs()));
             }
             let pool = scenario.pool().await;
-            assert_eq!(pool.slots, 50, "a stage never changes the slots of the pool");
+            assert_eq!(pool.slots, 50, "a ramp step does not change the slots of the pool");
             slots.push(pool.limit());
             slots.dedup();
             seen.len() == 4
@@ -49,7 +49,7 @@ async fn a_limit_goes_through_its_stages_and_falls_back_on_a_breach() {
     let told: Vec<_> = seen.iter().map(|(place, why, _)| (*place, why.as_str())).collect();
     let kept = "it kept within its thresholds";
     assert_eq!(told, [(0, "started"), (1, kept), (2, kept), (1, "too many jobs failed")]);
-    assert!(seen[1].2 >= 600 && seen[2].2 >= 1_200, "no stage is shorter than its soak time: {seen:?}");
+    assert!(seen[1].2 >= 600 && seen[2].2 >= 1_200, "no ramp step is shorter than its soak time: {seen:?}");
     let status = chunks.look().await.unwrap().remove(0);
     assert_eq!((status.quota, status.version), (Some(Quota::per_second(25, 37).unwrap()), 4));
     scenario.until("the slots fall back, too", async |scenario| scenario.pool().await.limit() == 12).await;
@@ -81,7 +81,7 @@ async fn three_workers_that_see_too_few_jobs_each_step_back_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limit_whose_stages_are_not_configured_any_more_is_in_force_as_configured() {
+async fn limit_without_configured_ramp_uses_its_configured_rate() {
     let mut scenario = Scenario::new(50, quick(5)).await;
     scenario.options.until_idle = false;
     let (chunks, configured) = (Arc::new(MemoryTokenStore::new()), Quota::per_second(100, 150).unwrap());
@@ -97,7 +97,7 @@ async fn limit_whose_stages_are_not_configured_any_more_is_in_force_as_configure
 }
 
 #[tokio::test(start_paused = true)]
-async fn slots_of_a_stage_end_with_it_even_if_whoever_ended_it_did_not_come_to_them() {
+async fn slots_of_ended_ramp_step_are_restored_by_another_worker() {
     let mut scenario = Scenario::new(50, quick(5)).await;
     scenario.options.until_idle = false;
     let chunks = Arc::new(MemoryTokenStore::new());
@@ -116,7 +116,7 @@ async fn slots_of_a_stage_end_with_it_even_if_whoever_ended_it_did_not_come_to_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn stages_without_a_rate_let_jobs_start_as_often_as_they_like() {
+async fn ramp_without_rate_does_not_limit_starts() {
     let mut scenario = Scenario::new(50, quick(60)).await;
     let chunks = Arc::new(MemoryTokenStore::new());
     scenario.options.rates = rates(chunks.clone(), &[]);

@@ -91,7 +91,7 @@ async fn a_kind_has_a_rate_of_its_own_and_the_strictest_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_are_drawn_behind_the_slots_so_that_starts_do_not_bunch() {
+async fn tokens_are_acquired_after_slots_so_that_starts_do_not_bunch() {
     // One slot, held for 2 s each time: tokens that were drawn before it came would all be there by then.
     let mut scenario = Scenario::new(1, (0..3).map(|_| Act::Succeed { after: Duration::from_secs(2) })).await;
     let chunks = Arc::new(MemoryTokenStore::new());
@@ -106,7 +106,7 @@ async fn tokens_are_drawn_behind_the_slots_so_that_starts_do_not_bunch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_would_wait_longer_than_it_may_gives_its_slots_back_and_comes_again_without_an_attempt() {
+async fn job_that_would_wait_too_long_for_a_token_is_deferred_without_an_attempt() {
     let policy = PoolPolicy { max_wait: Duration::from_secs(3), ..PoolPolicy::default() };
     let mut scenario = Scenario::new(100, quick(8)).await.policy(policy);
     let quota = Quota::new("1/10s".parse().unwrap(), 2).unwrap();
@@ -269,7 +269,7 @@ async fn rate_that_is_unset_stops_nobody_who_waits_for_it() {
     tasks.abort_all();
 }
 
-/// A store that is away until it is told to come.
+/// A store that is unavailable until a test makes it available.
 #[derive(Debug, Default)]
 struct Away {
     chunks: MemoryTokenStore,
@@ -326,7 +326,7 @@ async fn while_the_store_is_away_nothing_starts_and_nothing_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_token_goes_back_to_the_queue_when_the_worker_drains() {
+async fn job_waiting_for_a_token_is_returned_when_worker_drains() {
     let mut scenario = Scenario::new(100, quick(5)).await;
     scenario.options.until_idle = false;
     scenario.options.rates = rates(Arc::new(MemoryTokenStore::new()), &[(POOL, 1, 1)]);

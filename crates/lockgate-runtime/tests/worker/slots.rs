@@ -77,7 +77,7 @@ async fn slots_lowered_below_a_jobs_weight_defer_it_with_the_numbers_and_fail_no
     let reason =
         "pool backend allows one job at most 5 slots now, and this job needs 8; `slots set` raises them";
     scenario
-        .until("one is done, and the others are put off for their weight", async |scenario| {
+        .until("one is done, and the others are deferred for their weight", async |scenario| {
             let jobs = scenario.jobs().await;
             let off = jobs.iter().filter(|job| {
                 job.state == JobState::Scheduled && job.reason.as_deref() == Some(reason) && job.attempt == 0
@@ -100,7 +100,7 @@ async fn a_reset_pool_stops_its_holders_and_uses_no_attempt() {
     scenario.until_running(0).await;
     assert!(reset_at.elapsed() < Duration::from_secs(4), "{:?}", reset_at.elapsed());
     scenario
-        .until("they are put off", async |scenario| {
+        .until("they are deferred", async |scenario| {
             scenario.jobs().await.iter().all(|job| job.attempt == 0 && job.state == JobState::Scheduled)
         })
         .await;
@@ -148,7 +148,7 @@ async fn a_store_out_of_reach_means_wait_and_nothing_is_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiter_is_woken_by_the_release_and_not_by_the_next_heartbeat() {
+async fn release_notifies_waiter_before_next_heartbeat() {
     let scenario = Scenario::new(1, vec![Act::Succeed { after: Duration::from_millis(50) }; 15]).await;
     let begun_at = Instant::now();
     scenario.work().await;
@@ -169,7 +169,7 @@ async fn a_lost_push_costs_at_most_a_heartbeat() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_lost_its_state_is_told_again_and_no_job_notices() {
+async fn loss_of_store_state_does_not_affect_jobs() {
     let mut scenario = Scenario::new(2, vec![Act::Succeed { after: Duration::from_secs(20) }; 4]).await;
     scenario.options.pools = vec![PoolSpec { name: backend(), slots: 2, per_tenant: None }];
     let (_stop, mut tasks) = scenario.start();
@@ -196,7 +196,7 @@ async fn a_pool_that_the_store_has_lost_is_made_again_for_the_first_job_that_mis
     // The job that runs takes a second; the next one asks, and does not wait for the round of ten seconds.
     assert!(lost_at.elapsed() < Duration::from_secs(3), "{:?}", lost_at.elapsed());
     let counters = tasks.join_next().await.unwrap().unwrap();
-    assert_eq!((counters.succeeded, counters.deferred), (3, 0), "nobody is put off for it");
+    assert_eq!((counters.succeeded, counters.deferred), (3, 0), "no job is deferred for it");
 }
 
 #[tokio::test(start_paused = true)]

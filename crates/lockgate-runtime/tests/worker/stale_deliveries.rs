@@ -59,7 +59,7 @@ async fn jobs_cancelled_while_they_wait_for_tokens_leave_them_to_others() {
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
 }
 
-/// Of a paused run and of a cancelled one, in turn: whoever waits for the only slot leaves its place.
+/// First with a paused run, then with a cancelled one: a job that waits for the only slot leaves the queue.
 #[tokio::test(start_paused = true)]
 async fn jobs_that_will_not_run_stop_waiting_for_slots() {
     let mut scenario = Scenario::new(1, [Act::Hang]).await;

@@ -1,5 +1,5 @@
-//! What a worker asks its ledger: for starts, which are on record before the work, beside it, or with its settlement; and
-//! whether work is left.
+//! What a worker writes and reads in its ledger: starts, which are recorded before the work, during it or
+//! with its settlement; and whether work is left.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,8 +16,8 @@ use lockgate_core::{EngineError, JobState};
 
 use crate::scenario::{Act, Scenario};
 
-/// A ledger that remembers how it was asked for starts, and how often for any jobs; the record of what is underway can be
-/// kept from it.
+/// A ledger that records the requested durability of each start and counts reads of jobs. It can fail to
+/// record starts that are underway.
 struct Watched {
     inner: Arc<dyn Ledger>,
     asked: Mutex<Vec<StartDurability>>,
@@ -100,7 +100,7 @@ async fn the_start_of_a_short_job_is_recorded_with_its_settlement() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_start_of_a_job_that_lasts_is_recorded_beside_it() {
+async fn start_of_long_job_is_recorded_while_it_runs() {
     let mut scenario = Scenario::new(1, [Act::Succeed { after: Duration::from_secs(5) }]).await;
     let ledger = Watched::around(&mut scenario);
     let (_stop, _tasks) = scenario.start();
@@ -113,7 +113,7 @@ async fn the_start_of_a_job_that_lasts_is_recorded_beside_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_work_does_not_ask_whether_some_is_left() {
+async fn busy_worker_does_not_ask_whether_work_is_left() {
     let mut scenario = Scenario::new(1, [Act::Succeed { after: Duration::from_secs(60) }]).await;
     let ledger = Watched::around(&mut scenario);
     assert_eq!(scenario.work().await.succeeded, 1);
@@ -123,7 +123,7 @@ async fn who_has_work_does_not_ask_whether_some_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ledger_that_is_away_keeps_no_slot_from_the_next() {
+async fn unavailable_ledger_does_not_keep_slots() {
     let mut scenario = Scenario::new(1, [Act::Succeed { after: Duration::from_secs(1) }]).await;
     let ledger = Watched::around(&mut scenario);
     ledger.away.store(true, Ordering::SeqCst);
@@ -137,7 +137,7 @@ async fn a_ledger_that_is_away_keeps_no_slot_from_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_is_on_record_before_it_runs() {
+async fn retry_is_recorded_before_it_runs() {
     let mut scenario = Scenario::new(1, [Act::Fail]).await;
     let ledger = Watched::around(&mut scenario);
     scenario.work().await;
