@@ -5,7 +5,7 @@
 mod slots;
 
 /// Creates a test for each case. `$fixture` is an async function without arguments that returns a
-/// [`Fixture`]($crate::conformance::Fixture).
+/// [`Fixture`](crate::conformance::Fixture).
 ///
 /// See [`crate::conformance`].
 #[macro_export]
