@@ -1,6 +1,7 @@
-//! The public conformance suite: what every engine keeps, case by case, callable from its author's tests.
+//! The public conformance suite: the cases that every engine must pass. An engine's author calls it from the
+//! engine's tests.
 //!
-//! It must never know an engine: it speaks to the three ports, and to what a [`Fixture`] can do to a store.
+//! The suite knows no engine. It uses only the three ports and what a [`Fixture`] can do to a store.
 //!
 //! ```ignore
 //! // tests/conformance.rs of an engine; `lockgate-runtime` with the feature `conformance`
@@ -8,12 +9,14 @@
 //! lockgate_runtime::conformance_suite!(fresh);
 //! ```
 //!
-//! Each case becomes a test of its own, `slots::order::nobody_overtakes_a_heavy_head`, that makes a fresh fixture.
-//! A second argument goes to `#[tokio::test]`, for an engine in virtual time: `conformance_suite!(fresh, (start_paused
-//! = true))`. [`model::check`] is the property test of the slots; it wants to be told how much to try.
+//! Each case becomes one test, such as `slots::order::light_waiter_does_not_overtake_heavy_one`, and gets a
+//! fresh fixture. The optional second argument is passed to `#[tokio::test]`, for an engine in virtual time:
+//! `conformance_suite!(fresh, (start_paused = true))`. [`model::check`] is the property test of the slots. An
+//! engine calls it separately, because the caller chooses how many sequences to try.
 //!
-//! An engine on a real clock takes short slot times, so that the cases that wait for a death do not take long: a ttl
-//! of 900 ms, a heartbeat of 150 ms, a clock cap of 250 ms and a margin of 50 ms pass [`SlotTiming::check`].
+//! An engine on a real clock uses short slot times, so that cases that wait until a session expires stay
+//! fast. A ttl of 900 ms, a heartbeat of 150 ms, a clock cap of 250 ms and a margin of 50 ms pass
+//! [`SlotTiming::check`].
 
 #![expect(
     clippy::unwrap_used,
@@ -35,62 +38,65 @@ pub mod model;
 pub mod slots;
 
 mod cases;
-mod desk;
-mod process;
-mod stage;
+mod ledger_driver;
+mod samples;
+mod slot_client;
+mod waiting;
 
-/// A fresh store, and what can be done to it.
+/// A fresh store, and the events that a case can cause on it.
 #[async_trait]
 pub trait Fixture: Send + Sync {
-    /// The engine, on a store that was empty when the fixture was made.
+    /// Returns the engine. Its store was empty when the fixture was created.
     fn engine(&self) -> Engine;
 
-    /// The engine of another process on the same store. It may be the same one, when one engine serves many
-    /// sessions and subscriptions.
+    /// Returns an engine for a second process on the same store. May return the same engine, if one engine
+    /// serves many sessions and subscriptions.
     async fn second(&self) -> Engine;
 
-    /// The store's slot times.
+    /// Returns the slot times of the store.
     fn timing(&self) -> SlotTiming;
 
-    /// What the engine can do.
+    /// Returns what the engine supports.
     fn capabilities(&self) -> Capabilities;
 
-    /// Lets time pass, for the store's clock too, while nobody calls it.
+    /// Lets time pass, also for the store's clock, without calling the store. Default: sleeps.
     async fn elapse(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
 
-    /// Sets the wall clock that the ledger's store and processes read so many seconds off the true time. Clocks that count
-    /// from a start run on as they are. Default: nothing, for an engine whose ledger reads no wall clock.
+    /// Shifts the wall clock that the ledger's store and its processes read by this many seconds from the
+    /// true time. Monotonic clocks are not affected. Default: does nothing, for an engine whose ledger reads
+    /// no wall clock.
     async fn step_clock(&self, _off_by_seconds: i64) {}
 
-    /// Empties the slot store, as a restart of a server without persistence does. Not called when the engine
-    /// declares that it cannot be.
+    /// Empties the slot store, like the restart of a server without persistence. Called only when the engine
+    /// declares [`Capabilities::loses_slots`].
     async fn lose_slots(&self);
 }
 
-/// What an engine declares. A case that needs what it lacks says so on standard error, and passes.
+/// What an engine supports. A case that needs a missing capability prints this to standard error and passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Time passes in [`Fixture::elapse`] alone, so that a case may say how long something takes at most.
+    /// Time passes only in [`Fixture::elapse`], so a case may assert how long something takes at most.
     pub virtual_time: bool,
-    /// [`Fixture::elapse`] is a leap for the slot store's clock: the store itself does nothing meanwhile.
+    /// [`Fixture::elapse`] is a jump of the slot store's clock: the store does nothing in between.
     pub clock_leaps: bool,
-    /// [`Fixture::lose_slots`] can be called.
+    /// The engine's slot store can lose its state: cases may call [`Fixture::lose_slots`].
     pub loses_slots: bool,
-    /// A queue's depth counts the deliveries that any process has unsettled; without it, those of the asking process.
+    /// The depth of a queue counts the unsettled deliveries of all processes. Without this capability, it
+    /// counts those of the calling process.
     pub counts_unsettled: bool,
 }
 
 impl Capabilities {
-    /// All of them.
+    /// Returns all capabilities.
     #[must_use]
     pub fn all() -> Self {
         Self { virtual_time: true, clock_leaps: true, loses_slots: true, counts_unsettled: true }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a case that is passed over must be seen")]
+#[expect(clippy::print_stderr, reason = "a skipped case must be visible")]
 fn undeclared(capability: &str) {
-    eprintln!("passed over: the engine declares that it lacks `{capability}`");
+    eprintln!("skipped: the engine does not declare `{capability}`");
 }

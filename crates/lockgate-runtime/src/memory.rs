@@ -1,8 +1,9 @@
-//! The memory engine: one process, plain structures, virtual time. It runs unit tests, is the model of other engines,
-//! and forecasts plans.
+//! The memory engine: one process, plain data structures, virtual time. It runs unit tests, is the model for
+//! other engines, and forecasts plans.
 //!
-//! It must never outgrow being obviously right: no index, no cache, no background task. Each port is one mutex around
-//! plain data, never held across an await. Its clock is tokio's, so that `tokio::time::pause` drives it.
+//! The engine stays simple enough to be obviously correct: it has no index, no cache and no background task.
+//! Each port is one mutex around plain data and is not held across an await. Its clock is tokio's, so
+//! `tokio::time::pause` controls it.
 
 mod broker;
 mod clock;
@@ -17,7 +18,7 @@ use lockgate_core::timing::SlotTiming;
 
 pub use slots::Ablation;
 
-/// A memory engine of its own, named `memory`.
+/// Creates a separate memory engine, named `memory`.
 ///
 /// ```
 /// # use lockgate_runtime::memory;
@@ -29,7 +30,7 @@ pub fn engine(timing: SlotTiming) -> Engine {
     Memory::new(timing).engine()
 }
 
-/// A handle to a memory engine that can also do to it what happens to stores.
+/// A handle to a memory engine. Tests use it to cause events of a store, such as a loss of state.
 #[derive(Debug, Clone)]
 pub struct Memory {
     ledger: Arc<ledger::MemoryLedger>,
@@ -38,13 +39,14 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// An empty engine whose slot store has these times.
+    /// Creates an empty engine with these slot times.
     #[must_use]
     pub fn new(timing: SlotTiming) -> Self {
         Self::build(timing, None)
     }
 
-    /// An engine with one rule of its slots taken out: a test that cannot tell it from the whole one tests nothing.
+    /// Creates an engine that lacks one rule of the slots. Tests use it to show that they notice the missing
+    /// rule.
     #[doc(hidden)]
     #[must_use]
     pub fn broken(timing: SlotTiming, ablation: Ablation) -> Self {
@@ -60,7 +62,8 @@ impl Memory {
         }
     }
 
-    /// Its ports. Every call gives the same store: sessions and subscriptions tell processes apart.
+    /// Returns the ports of the engine. Every call returns the same store; sessions and subscriptions tell
+    /// processes apart.
     #[must_use]
     pub fn engine(&self) -> Engine {
         Engine {
@@ -71,14 +74,14 @@ impl Memory {
         }
     }
 
-    /// Empties the slot store, as a restart of a server without persistence does: pools, leases, lines, sessions.
-    /// It learns for one ttl.
+    /// Empties the slot store, like the restart of a server without persistence: pools, leases, waiters and
+    /// sessions are lost. The store then recovers for one ttl.
     pub fn lose_slots(&self) {
         self.slots.lose();
     }
 }
 
-/// Takes a lock also after a panic elsewhere: every change here is whole before the lock is given back.
+/// Locks also after a panic elsewhere, because every change is complete before its lock is released.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

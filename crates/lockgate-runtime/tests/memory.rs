@@ -1,4 +1,4 @@
-//! The memory engine passes the conformance suite.
+//! Runs the conformance suite against the memory engine.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use lockgate_core::Engine;
 use lockgate_core::timing::SlotTiming;
 use lockgate_runtime::conformance::model::{self, Effort};
-use lockgate_runtime::conformance::slots::{losing, order, sessions};
+use lockgate_runtime::conformance::slots::{order, sessions, store_loss};
 use lockgate_runtime::conformance::{Capabilities, Fixture};
 use lockgate_runtime::memory::{Ablation, Memory};
 
@@ -47,7 +47,7 @@ async fn any_sequence_of_calls_agrees_with_the_model() {
     model::check(effort, fresh).await.unwrap_or_else(|broken| panic!("{broken}"));
 }
 
-/// Whether the property test notices that a rule is missing.
+/// Returns whether the property test fails when a rule is missing.
 async fn notices(ablation: Ablation) -> bool {
     let broken = async || InMemory(Memory::broken(SlotTiming::default(), ablation));
     let found = model::check(Effort { sequences: 1_000, calls: 60, seed: 1 }, broken).await;
@@ -55,18 +55,18 @@ async fn notices(ablation: Ablation) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_model_notices_a_store_that_does_not_learn() {
-    assert!(notices(Ablation::NoLearning).await);
+async fn model_detects_missing_recovery() {
+    assert!(notices(Ablation::NoRecovery).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_model_notices_a_newcomer_that_only_joins_the_line() {
+async fn model_detects_missing_grant_after_enqueue() {
     assert!(notices(Ablation::NoGrantAfterEnqueue).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_model_notices_a_waiter_that_leaves_and_wakes_nobody() {
-    assert!(notices(Ablation::NoWakeAfterCancel).await);
+async fn model_detects_missing_grant_after_leave() {
+    assert!(notices(Ablation::NoGrantAfterLeave).await);
 }
 
 async fn without(ablation: Ablation) -> InMemory {
@@ -74,32 +74,32 @@ async fn without(ablation: Ablation) -> InMemory {
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "nobody was given the time")]
-async fn a_case_notices_a_clock_that_leaps() {
-    sessions::a_leap_of_the_clock_expires_nobody(&without(Ablation::NoClockCap).await).await;
+#[should_panic(expected = "no process had time for a heartbeat")]
+async fn case_detects_missing_clock_cap() {
+    sessions::clock_jump_expires_no_session(&without(Ablation::NoClockCap).await).await;
 }
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "knows that it did")]
-async fn a_case_notices_a_store_that_does_not_learn() {
-    losing::nothing_is_granted_while_the_store_learns(&without(Ablation::NoLearning).await).await;
+async fn case_detects_missing_recovery() {
+    store_loss::nothing_is_granted_during_recovery(&without(Ablation::NoRecovery).await).await;
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "nobody is before it")]
-async fn a_case_notices_a_newcomer_that_only_joins_the_line() {
+#[should_panic(expected = "no waiter has precedence")]
+async fn case_detects_missing_grant_after_enqueue() {
     let broken = without(Ablation::NoGrantAfterEnqueue).await;
     order::a_waiter_behind_another_tenants_ineligible_head_is_granted(&broken).await;
 }
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "a grant behind the head that left")]
-async fn a_case_notices_a_waiter_that_leaves_and_wakes_nobody() {
-    let broken = without(Ablation::NoWakeAfterCancel).await;
-    order::cancelling_a_heavy_head_wakes_those_behind_it(&broken).await;
+async fn case_detects_missing_grant_after_leave() {
+    let broken = without(Ablation::NoGrantAfterLeave).await;
+    order::waiters_are_granted_when_heavy_head_leaves(&broken).await;
 }
 
-/// A case that is in no list is run by nobody.
+/// Checks that every case is in a list, because a case that is not listed does not run.
 #[test]
 fn every_case_of_the_suite_is_listed() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/conformance");
@@ -116,7 +116,7 @@ fn every_case_of_the_suite_is_listed() {
             }
             for case in cases(&std::fs::read_to_string(&path).unwrap()) {
                 let listed = lists.iter().any(|list| list.contains(&format!(" {case},")));
-                assert!(listed, "nobody runs {case} of {}", path.display());
+                assert!(listed, "{case} of {} is not listed", path.display());
                 seen += 1;
             }
         }

@@ -1,5 +1,5 @@
-//! Cases of the broker: it may deliver twice, late, or out of order; it may not lose what it confirmed, nor hand one
-//! message to two living subscribers.
+//! Broker cases. A broker may deliver a message twice, late or out of order. It does not lose a confirmed
+//! message, and it does not deliver one message to two live subscribers.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use lockgate_core::{Engine, Envelope};
 use tokio::time::timeout;
 
 use super::Fixture;
-use super::stage::{envelope, eventually, queue, receive, soon};
+use super::samples::{envelope, queue};
+use super::waiting::{eventually, receive, soon};
 
 async fn publish(engine: &Engine, n: u32) -> Vec<Envelope> {
     let envelopes: Vec<Envelope> = (0..n).map(|i| envelope("q", i)).collect();
@@ -18,19 +19,20 @@ async fn publish(engine: &Engine, n: u32) -> Vec<Envelope> {
     envelopes
 }
 
-async fn subscribe(engine: &Engine, window: u32) -> Box<dyn Deliveries> {
-    engine.broker.subscribe(&queue("q"), window).await.unwrap()
+async fn subscribe(engine: &Engine, prefetch: u32) -> Box<dyn Deliveries> {
+    engine.broker.subscribe(&queue("q"), prefetch).await.unwrap()
 }
 
 async fn depth(engine: &Engine) -> Depth {
     engine.broker.depth(&queue("q")).await.unwrap()
 }
 
-/// Looks again, because a store may count behind; at what is unsettled only where the engine counts it for everybody.
+/// Waits until the queue has this depth, because a store may update its counts late. Checks unsettled
+/// deliveries only where the engine counts those of all processes.
 async fn eventually_depth(fixture: &dyn Fixture, wanted: Depth) {
     let engine = fixture.engine();
     let counts_unsettled = fixture.capabilities().counts_unsettled;
-    eventually(fixture, "the queue's depth", async || {
+    eventually(fixture, "the queue has the expected depth", async || {
         let Depth { ready, unsettled, dead } = depth(&engine).await;
         let unsettled = if counts_unsettled { unsettled } else { wanted.unsettled };
         (Depth { ready, unsettled, dead } == wanted).then_some(())
@@ -50,26 +52,26 @@ fn keys(deliveries: &[Delivery]) -> BTreeSet<String> {
     deliveries.iter().map(|d| d.message.as_ref().unwrap().key.to_string()).collect()
 }
 
-/// Nothing more may come. A wait, because there is no event for "nothing": bounded, and short.
+/// Checks that no further delivery arrives. There is no event for "nothing", so this waits for a short time.
 async fn nothing_comes(deliveries: &mut dyn Deliveries) {
     let more = timeout(Duration::from_millis(200), deliveries.next()).await;
-    assert!(more.is_err(), "a delivery beyond the window, or one too many: {more:?}");
+    assert!(more.is_err(), "a delivery beyond the prefetch, or one too many: {more:?}");
 }
 
-/// A confirmed message is delivered as it was published, as a first delivery.
-pub async fn a_message_arrives_as_it_was_published(fixture: &dyn Fixture) {
+/// A confirmed message is delivered unchanged, and is not marked as redelivered.
+pub async fn message_arrives_as_published(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let published = publish(&engine, 3).await;
     let received = receive(&mut *subscribe(&engine, 10).await, 3).await;
     for delivery in &received {
         assert!(published.contains(delivery.message.as_ref().unwrap()));
-        assert!(!delivery.redelivered, "nobody had it before");
+        assert!(!delivery.redelivered, "this is the first delivery");
     }
     assert_eq!(keys(&received).len(), 3);
 }
 
-/// A subscriber that waits already is woken by a publication, also of another process.
-pub async fn a_waiting_subscriber_is_woken_by_a_publication(fixture: &dyn Fixture) {
+/// A publication wakes a waiting subscriber, also one of another process.
+pub async fn publication_wakes_waiting_subscriber(fixture: &dyn Fixture) {
     let (engine, other) = (fixture.engine(), fixture.second().await);
     let mut deliveries = subscribe(&engine, 10).await;
     let publication = async {
@@ -80,8 +82,8 @@ pub async fn a_waiting_subscriber_is_woken_by_a_publication(fixture: &dyn Fixtur
     assert_eq!(received.unwrap().len(), 1);
 }
 
-/// A queue's messages go to its own subscribers.
-pub async fn queues_are_apart(fixture: &dyn Fixture) {
+/// A subscriber gets only the messages of its queue.
+pub async fn subscriber_gets_messages_of_its_queue_only(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     engine.broker.publish(&[envelope("elsewhere", 1), envelope("q", 2)]).await.unwrap();
     let mut deliveries = subscribe(&engine, 10).await;
@@ -89,8 +91,8 @@ pub async fn queues_are_apart(fixture: &dyn Fixture) {
     nothing_comes(&mut *deliveries).await;
 }
 
-/// Never more unsettled deliveries than the window; each settlement makes room for one.
-pub async fn the_window_of_unsettled_deliveries_is_kept(fixture: &dyn Fixture) {
+/// A subscription has at most `prefetch` unsettled deliveries. Each settlement makes room for one more.
+pub async fn unsettled_deliveries_never_exceed_prefetch(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     publish(&engine, 5).await;
     let mut deliveries = subscribe(&engine, 2).await;
@@ -103,8 +105,8 @@ pub async fn the_window_of_unsettled_deliveries_is_kept(fixture: &dyn Fixture) {
     assert!(keys(&first).is_disjoint(&keys(&second)));
 }
 
-/// A message is with one living subscriber at a time.
-pub async fn two_subscribers_never_share_a_message(fixture: &dyn Fixture) {
+/// A message is with at most one live subscriber at a time.
+pub async fn message_is_delivered_to_one_subscriber_only(fixture: &dyn Fixture) {
     let (engine, other) = (fixture.engine(), fixture.second().await);
     publish(&engine, 20).await;
     let (mut one, mut two) = (subscribe(&engine, 10).await, subscribe(&other, 10).await);
@@ -112,8 +114,8 @@ pub async fn two_subscribers_never_share_a_message(fixture: &dyn Fixture) {
     assert_eq!(keys(&first).union(&keys(&second)).count(), 20);
 }
 
-/// An acknowledged message is gone, also when its subscription ends.
-pub async fn an_acknowledged_message_is_gone(fixture: &dyn Fixture) {
+/// An acknowledged message is not delivered again, even after its subscription ends.
+pub async fn acknowledged_message_is_not_redelivered(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     publish(&engine, 2).await;
     let mut deliveries = subscribe(&engine, 10).await;
@@ -124,28 +126,29 @@ pub async fn an_acknowledged_message_is_gone(fixture: &dyn Fixture) {
     eventually_depth(fixture, Depth::default()).await;
 }
 
-/// What a subscriber did not settle when it went is delivered again, and says so.
-pub async fn what_a_dropped_subscription_did_not_settle_comes_again(fixture: &dyn Fixture) {
+/// Messages that a dropped subscription did not settle are delivered again and marked as redelivered.
+pub async fn unsettled_messages_of_dropped_subscription_are_redelivered(fixture: &dyn Fixture) {
     let (engine, other) = (fixture.engine(), fixture.second().await);
     publish(&engine, 4).await;
-    let mut gone = subscribe(&engine, 3).await;
-    let received = receive(&mut *gone, 3).await;
+    let mut dropped = subscribe(&engine, 3).await;
+    let received = receive(&mut *dropped, 3).await;
     mark(&engine, &received[..1], ack).await;
-    drop(gone);
+    drop(dropped);
     let mut next = subscribe(&other, 10).await;
     let again = receive(&mut *next, 3).await;
     let redelivered: Vec<Delivery> = again.into_iter().filter(|d| d.redelivered).collect();
-    // Also what was on its way to it, and never came out, may say so.
+    // A prefetched message that the dropped subscription never returned may be marked as redelivered, too.
     assert!(keys(&redelivered).is_superset(&keys(&received[1..])), "{redelivered:?}");
 }
 
-/// A tag of a subscription that has ended settles nothing: its message is with somebody else by now.
-pub async fn a_late_ack_of_an_ended_subscription_is_passed_over(fixture: &dyn Fixture) {
+/// A tag of an ended subscription settles nothing, because its message may already be with another
+/// subscriber.
+pub async fn late_ack_of_ended_subscription_is_ignored(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     publish(&engine, 1).await;
-    let mut gone = subscribe(&engine, 1).await;
-    let late = receive(&mut *gone, 1).await;
-    drop(gone);
+    let mut dropped = subscribe(&engine, 1).await;
+    let late = receive(&mut *dropped, 1).await;
+    drop(dropped);
     let mut next = subscribe(&engine, 1).await;
     receive(&mut *next, 1).await;
     mark(&engine, &late, ack).await;
@@ -154,8 +157,8 @@ pub async fn a_late_ack_of_an_ended_subscription_is_passed_over(fixture: &dyn Fi
     receive(&mut *subscribe(&engine, 1).await, 1).await;
 }
 
-/// A returned message is ready for another at once.
-pub async fn a_returned_message_is_ready_at_once(fixture: &dyn Fixture) {
+/// A returned message can be delivered to another subscriber at once.
+pub async fn returned_message_is_ready_at_once(fixture: &dyn Fixture) {
     let (engine, other) = (fixture.engine(), fixture.second().await);
     publish(&engine, 1).await;
     let mut draining = subscribe(&engine, 1).await;
@@ -169,8 +172,8 @@ pub async fn a_returned_message_is_ready_at_once(fixture: &dyn Fixture) {
     assert_eq!(keys(&again), keys(&returned));
 }
 
-/// A living subscriber can return a message too, and get it again.
-pub async fn a_returned_message_leaves_its_window(fixture: &dyn Fixture) {
+/// A returned message frees its place in the prefetch. The same subscriber can receive it again.
+pub async fn returned_message_frees_its_prefetch_place(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     publish(&engine, 1).await;
     let mut deliveries = subscribe(&engine, 1).await;
@@ -180,24 +183,25 @@ pub async fn a_returned_message_leaves_its_window(fixture: &dyn Fixture) {
     assert!(again[0].redelivered);
 }
 
-/// A rejected message is kept for a person, and delivered to nobody.
-pub async fn a_rejected_message_is_a_dead_letter(fixture: &dyn Fixture) {
+/// A rejected message is kept as a dead letter and not delivered again.
+pub async fn rejected_message_becomes_dead_letter(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     publish(&engine, 2).await;
     let mut deliveries = subscribe(&engine, 1).await;
     let received = receive(&mut *deliveries, 1).await;
-    mark(&engine, &received, |d| Disposition::Reject { tag: d.tag, why: unreadable() }).await;
+    mark(&engine, &received, |d| Disposition::Reject { tag: d.tag, why: malformed() }).await;
     let next = receive(&mut *deliveries, 1).await;
     assert!(keys(&next).is_disjoint(&keys(&received)));
     eventually_depth(fixture, Depth { ready: 0, unsettled: 1, dead: 1 }).await;
 }
 
-/// A queue knows how many subscribers it has, whichever process they are of; a queue that nobody reads has none.
-pub async fn a_queue_counts_its_consumers(fixture: &dyn Fixture) {
+/// The consumer count of a queue includes the subscribers of all processes. It is zero for a queue without
+/// subscribers.
+pub async fn consumers_of_all_processes_are_counted(fixture: &dyn Fixture) {
     let (engine, other) = (fixture.engine(), fixture.second().await);
     publish(&engine, 1).await;
     let consumers = async |wanted: u64| {
-        eventually(fixture, "the consumers of the queue", async || {
+        eventually(fixture, "the queue has the expected consumers", async || {
             (engine.broker.consumers(&queue("q")).await.unwrap() == wanted).then_some(())
         })
         .await;
@@ -214,16 +218,16 @@ pub async fn a_queue_counts_its_consumers(fixture: &dyn Fixture) {
     consumers(0).await;
 }
 
-fn unreadable() -> Rejection {
-    Rejection::new(DeadReason::Malformed, "no JSON")
+fn malformed() -> Rejection {
+    Rejection::new(DeadReason::Malformed, "not JSON")
 }
 
-/// `n` messages, all of them dead letters; in the order of their dying.
+/// Creates `n` dead letters and returns them in the order in which they were rejected.
 async fn dead_letters(engine: &Engine, n: u32) -> Vec<DeadLetter> {
     publish(engine, n).await;
     let mut deliveries = subscribe(engine, n).await;
     let received = receive(&mut *deliveries, usize::try_from(n).unwrap()).await;
-    mark(engine, &received, |d| Disposition::Reject { tag: d.tag, why: unreadable() }).await;
+    mark(engine, &received, |d| Disposition::Reject { tag: d.tag, why: malformed() }).await;
     dead(engine, None).await
 }
 
@@ -231,13 +235,14 @@ async fn dead(engine: &Engine, id: Option<String>) -> Vec<DeadLetter> {
     engine.broker.dead(DeadQuery { queue: queue("q"), id, limit: 0 }).await.unwrap()
 }
 
-/// A dead letter says why it is one, and shows its body to whoever asks for it by its id; reading takes nothing away.
-pub async fn a_dead_letter_says_why_it_is_one(fixture: &dyn Fixture) {
+/// A dead letter has the reason of its rejection. Its body is shown when the query names its id. Reading dead
+/// letters does not remove them.
+pub async fn dead_letter_has_reason_and_body(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let listed = dead_letters(&engine, 2).await;
     assert_eq!(listed.len(), 2, "{listed:?}");
     for letter in &listed {
-        assert_eq!((letter.reason, letter.detail.as_str()), (DeadReason::Malformed, "no JSON"));
+        assert_eq!((letter.reason, letter.detail.as_str()), (DeadReason::Malformed, "not JSON"));
         assert_eq!((letter.kind.as_deref(), letter.body.as_ref()), (Some("kind"), None));
     }
     let shown = dead(&engine, Some(listed[1].id.clone())).await;
@@ -247,8 +252,8 @@ pub async fn a_dead_letter_says_why_it_is_one(fixture: &dyn Fixture) {
     assert_eq!(dead(&engine, Some("nobody".to_owned())).await, []);
 }
 
-/// A replayed dead letter is delivered again, as it came.
-pub async fn a_replayed_dead_letter_is_delivered_again(fixture: &dyn Fixture) {
+/// A replayed dead letter is delivered again, unchanged.
+pub async fn replayed_dead_letter_is_delivered_again(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let listed = dead_letters(&engine, 3).await;
     let ids = vec![listed[1].id.clone(), "nobody".to_owned()];
@@ -260,8 +265,8 @@ pub async fn a_replayed_dead_letter_is_delivered_again(fixture: &dyn Fixture) {
     assert_eq!(left.iter().map(|d| &d.id).collect::<Vec<_>>(), [&listed[0].id, &listed[2].id]);
 }
 
-/// Dropped dead letters are gone; no ids means all that lie there.
-pub async fn dropped_dead_letters_are_gone(fixture: &dyn Fixture) {
+/// Dropped dead letters are removed. An empty list of ids drops all of the queue.
+pub async fn dropped_dead_letters_are_removed(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let listed = dead_letters(&engine, 3).await;
     let one = vec![listed[0].id.clone()];
@@ -272,8 +277,8 @@ pub async fn dropped_dead_letters_are_gone(fixture: &dyn Fixture) {
     eventually_depth(fixture, Depth::default()).await;
 }
 
-/// A wait for deliveries that is given up loses none.
-pub async fn a_wait_that_is_given_up_loses_no_delivery(fixture: &dyn Fixture) {
+/// A wait for deliveries that is cancelled loses no delivery.
+pub async fn cancelled_wait_loses_no_delivery(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let mut deliveries = subscribe(&engine, 10).await;
     for n in 0..20 {

@@ -1,10 +1,11 @@
-//! The list of all cases, as a macro that makes a test of each.
+//! The list of all cases, as a macro that creates a test for each.
 //!
-//! A case that is not named here is run by nobody: the memory engine's tests look for that.
+//! A case that is not in the list does not run. A test of the memory engine checks that no case is missing.
 
 mod slots;
 
-/// Makes a test of each case, against the fixture that an async function of no arguments gives.
+/// Creates a test for each case. `$fixture` is an async function without arguments that returns a
+/// [`Fixture`](crate::conformance::Fixture).
 ///
 /// See [`crate::conformance`].
 #[macro_export]
@@ -17,170 +18,170 @@ macro_rules! conformance_suite {
     };
     (@ledger $fixture:ident $flavour:tt) => {
         mod ledger {
-            mod controlling {
-                $crate::conformance_suite!(@tests $crate::conformance::ledger::controlling, super::super::$fixture, $flavour, [
-                    a_paused_run_dispatches_nothing_until_it_is_resumed,
-                    what_runs_when_its_run_is_paused_may_end,
-                    a_pause_does_not_save_up_batches,
-                    a_cancelled_run_ends_what_is_not_over,
-                    a_cancelled_run_is_not_resumed,
-                    a_planning_is_not_resumed,
-                    a_retried_job_has_all_its_attempts,
-                    a_retry_takes_the_named_states_alone,
-                    one_job_is_cancelled_and_run_again,
-                    a_job_cancelled_before_its_batch_does_not_go_out,
-                    what_is_retried_in_a_cancelled_run_runs,
-                    a_new_rhythm_counts_from_the_next_batch_on,
-                    what_is_not_there_is_not_found,
+            mod commands {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::commands, super::super::$fixture, $flavour, [
+                    paused_run_dispatches_nothing_until_resumed,
+                    running_job_of_paused_run_may_finish,
+                    batches_do_not_accumulate_during_pause,
+                    cancelled_run_cancels_its_unfinished_jobs,
+                    cancelled_run_cannot_be_paused_or_resumed,
+                    planning_run_cannot_be_resumed,
+                    retried_job_gets_all_attempts_again,
+                    retry_affects_only_named_states,
+                    single_job_can_be_cancelled_and_retried,
+                    cancelled_job_is_left_out_of_its_batch,
+                    retried_job_of_cancelled_run_runs,
+                    new_cadence_applies_from_next_batch,
+                    command_for_unknown_run_or_job_is_not_found,
                 ]);
             }
             mod dispatching {
                 $crate::conformance_suite!(@tests $crate::conformance::ledger::dispatching, super::super::$fixture, $flavour, [
-                    a_claimed_batch_is_in_the_order_of_its_planning,
-                    batches_go_out_in_their_rhythm,
-                    a_claim_says_when_to_come_again,
-                    missed_batches_do_not_burst_out_together,
-                    a_run_starts_at_its_time,
-                    two_dispatchers_never_claim_the_same,
-                    a_claim_that_was_not_published_is_due_again,
-                    a_published_claim_is_not_due_again,
-                    a_retry_is_due_at_its_time,
-                    a_claim_keeps_its_limit_of_retries,
+                    batch_is_claimed_in_planning_order,
+                    batches_follow_cadence,
+                    claim_returns_next_due_time,
+                    missed_batches_are_not_dispatched_together,
+                    run_starts_at_its_start_time,
+                    two_dispatchers_never_claim_the_same_job,
+                    unpublished_claim_is_due_again,
+                    published_job_is_not_due_again,
+                    retry_is_due_after_its_wait,
+                    claim_size_bounds_retries,
                 ]);
             }
             mod planning {
                 $crate::conformance_suite!(@tests $crate::conformance::ledger::planning, super::super::$fixture, $flavour, [
-                    a_manifest_is_planned_as_it_was_given,
-                    nothing_is_dispatched_before_the_manifest_is_whole,
-                    a_planning_that_was_cut_off_is_taken_up_again,
-                    a_key_is_planned_once,
-                    runs_have_their_own_keys,
-                    a_sealed_run_is_not_changed_by_planning,
-                    a_second_seal_changes_nothing,
-                    a_name_is_not_shared_by_two_kinds_or_hours,
-                    a_run_that_was_never_opened_is_not_found,
-                    an_empty_run_is_over_at_once,
-                    a_planning_can_be_cancelled,
-                    a_batch_size_out_of_range_is_refused,
+                    manifest_is_planned_unchanged,
+                    nothing_is_dispatched_before_run_is_sealed,
+                    interrupted_planning_can_continue,
+                    key_is_planned_once_per_run,
+                    runs_may_share_keys,
+                    sealed_run_accepts_no_more_jobs,
+                    second_seal_changes_nothing,
+                    run_name_cannot_be_reused_for_other_kind_or_hour,
+                    unopened_run_is_not_found,
+                    empty_run_is_finished_at_once,
+                    planning_can_be_cancelled,
+                    out_of_range_batch_size_is_refused,
                 ]);
             }
-            mod admitting {
-                $crate::conformance_suite!(@tests $crate::conformance::ledger::admitting, super::super::$fixture, $flavour, [
-                    check_of_a_delivery_records_nothing,
-                    check_refuses_a_delivery_that_will_not_run,
-                    check_skips_a_job_after_the_runs_deadline,
-                    deferrals_in_a_row_are_counted_until_another_ending,
-                    operators_retry_forgets_earlier_deferrals,
+            mod start_checks {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::start_checks, super::super::$fixture, $flavour, [
+                    check_of_delivery_writes_nothing,
+                    check_refuses_delivery_that_will_not_run,
+                    check_skips_job_after_run_deadline,
+                    consecutive_deferrals_are_counted_until_other_outcome,
+                    operator_retry_resets_deferral_count,
                 ]);
             }
-            mod bounding {
-                $crate::conformance_suite!(@tests $crate::conformance::ledger::bounding, super::super::$fixture, $flavour, [
-                    wait_of_a_job_is_cut_to_the_longest,
-                    run_with_a_duration_out_of_range_is_refused,
-                    long_reason_is_cut,
+            mod bounds {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::bounds, super::super::$fixture, $flavour, [
+                    too_long_wait_is_shortened,
+                    run_with_out_of_range_duration_is_refused,
+                    long_reason_is_truncated,
                 ]);
             }
             mod ingesting {
                 $crate::conformance_suite!(@tests $crate::conformance::ledger::ingesting, super::super::$fixture, $flavour, [
-                    an_adopted_job_is_started_and_settled_like_any_other,
-                    an_adopted_job_is_adopted_once,
-                    two_adopted_jobs_may_have_one_key,
-                    a_retry_of_an_adopted_job_goes_out_by_the_dispatcher,
+                    ingested_job_is_started_and_settled_like_any_other,
+                    redelivered_message_is_ingested_once,
+                    ingested_jobs_may_share_a_key,
+                    retry_of_ingested_job_is_dispatched,
                     name_of_an_external_run_is_reserved,
-                    a_paused_inbox_starts_nothing,
-                    a_cancelled_inbox_is_open_for_what_comes_after,
+                    paused_external_run_starts_nothing,
+                    cancelled_external_run_accepts_new_jobs,
                 ]);
             }
             mod reading {
                 $crate::conformance_suite!(@tests $crate::conformance::ledger::reading, super::super::$fixture, $flavour, [
                     runs_are_read_newest_first,
-                    jobs_are_read_by_what_is_asked,
+                    jobs_are_filtered_by_run_state_key_and_id,
                     pages_cover_every_job_once,
-                    a_page_has_a_hundred_jobs_by_default,
-                    two_runs_are_compared_by_their_keys,
-                    a_run_is_finished_when_every_job_is_over,
-                    a_run_tells_its_timing_when_asked,
-                    another_process_reads_the_same,
+                    default_page_has_a_hundred_jobs,
+                    runs_are_compared_by_key,
+                    run_is_finished_when_every_job_is_finished,
+                    run_shows_timing_on_request,
+                    all_processes_read_the_same,
                 ]);
             }
             mod settling {
                 $crate::conformance_suite!(@tests $crate::conformance::ledger::settling, super::super::$fixture, $flavour, [
-                    an_outcome_is_recorded_with_its_reason,
-                    a_job_for_later_waits_in_the_ledger,
-                    a_settlement_said_twice_counts_once,
-                    a_put_off_delivery_said_twice_counts_once,
-                    an_older_execution_has_nothing_to_say,
-                    an_older_delivery_has_nothing_to_say,
-                    an_execution_counts_although_another_delivery_was_put_off,
-                    a_late_settlement_of_a_job_that_is_over_changes_nothing,
-                    deferrals_are_counted_by_run,
-                    waits_in_vain_count,
-                    reason_of_a_deferral_stays_until_the_next_settlement,
-                    a_winding_way_ends_once,
+                    outcome_is_stored_with_its_reason,
+                    retried_or_deferred_job_waits_in_ledger,
+                    repeated_settlement_counts_once,
+                    repeated_deferral_of_a_delivery_counts_once,
+                    older_execution_cannot_settle,
+                    older_delivery_cannot_settle,
+                    execution_counts_although_second_delivery_is_deferred,
+                    late_settlement_of_finished_job_changes_nothing,
+                    deferrals_are_counted_per_run,
+                    waits_of_deferred_deliveries_count,
+                    deferral_reason_stays_until_next_settlement,
+                    job_with_many_transitions_finishes_once,
                 ]);
             }
             mod starting {
                 $crate::conformance_suite!(@tests $crate::conformance::ledger::starting, super::super::$fixture, $flavour, [
-                    each_start_is_an_attempt,
-                    a_start_that_is_said_twice_is_one_start,
-                    a_deferral_uses_no_attempt,
-                    a_delivery_that_is_put_off_uses_no_attempt,
-                    a_stale_delivery_does_not_start,
-                    a_start_may_come_before_the_report_of_publishing,
-                    a_started_job_is_not_claimed_again,
-                    the_fourth_start_of_a_job_that_kills_its_process_is_refused,
-                    only_unsettled_starts_in_a_row_count_as_poison,
-                    a_delivery_that_is_put_off_forgives_no_start,
-                    a_paused_run_takes_its_deliveries_back,
-                    a_delivery_after_the_runs_deadline_is_skipped,
-                    many_starts_in_one_call_are_answered_in_order,
+                    each_start_uses_an_attempt,
+                    repeated_start_call_is_one_start,
+                    deferral_uses_no_attempt,
+                    delivery_deferred_before_start_uses_no_attempt,
+                    stale_delivery_does_not_start,
+                    start_may_precede_report_of_publication,
+                    started_job_is_not_claimed_again,
+                    fourth_start_of_crashing_job_is_refused,
+                    only_consecutive_unsettled_starts_count_as_poison,
+                    deferred_delivery_does_not_reset_unsettled_starts,
+                    paused_run_takes_its_deliveries_back,
+                    delivery_after_run_deadline_is_skipped,
+                    starts_of_one_call_are_answered_in_order,
                 ]);
             }
-            mod stepping {
-                $crate::conformance_suite!(@tests $crate::conformance::ledger::stepping, super::super::$fixture, $flavour, [
-                    batches_keep_their_rhythm_when_the_clock_steps,
-                    retries_and_deferrals_keep_their_time_when_the_clock_steps,
-                    claims_keep_their_time_when_the_clock_steps,
-                    deadlines_keep_their_time_when_the_clock_steps,
-                    messages_are_not_lost_when_the_clock_steps,
-                    a_process_that_starts_after_a_step_goes_on_with_the_others,
-                    people_read_wall_time_when_the_clock_has_stepped,
+            mod clock_steps {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::clock_steps, super::super::$fixture, $flavour, [
+                    clock_step_does_not_change_cadence,
+                    clock_step_does_not_change_wait_of_retries_and_deferrals,
+                    clock_step_does_not_change_hold_of_claims,
+                    clock_step_does_not_change_deadlines,
+                    clock_step_does_not_make_messages_lost,
+                    process_started_after_clock_step_agrees_with_others,
+                    times_shown_to_users_follow_wall_clock,
                 ]);
             }
-            mod sweeping {
-                $crate::conformance_suite!(@tests $crate::conformance::ledger::sweeping, super::super::$fixture, $flavour, [
-                    a_sweep_leaves_what_goes_on_alone,
-                    what_is_left_after_the_deadline_is_skipped,
-                    the_deadline_of_a_paused_run_passes_too,
-                    a_job_whose_message_was_lost_is_due_again,
-                    a_job_that_was_started_is_not_lost,
-                    runs_that_are_long_over_are_forgotten,
-                    a_sweep_keeps_its_limit,
-                    messages_are_recovered_queue_by_queue,
-                    lost_messages_are_recovered_portion_by_portion,
+            mod sweeps {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::sweeps, super::super::$fixture, $flavour, [
+                    sweep_does_not_change_active_jobs,
+                    unfinished_jobs_are_skipped_after_deadline,
+                    deadline_of_paused_run_expires,
+                    job_with_lost_message_is_due_again,
+                    started_or_waiting_job_is_not_lost,
+                    old_finished_runs_are_deleted,
+                    sweep_size_is_bounded,
+                    messages_are_recovered_per_queue,
+                    bounded_sweeps_recover_all_lost_messages,
                 ]);
             }
             mod transitions {
                 $crate::conformance_suite!(@tests $crate::conformance::ledger::transitions, super::super::$fixture, $flavour, [
-                    every_state_when_its_message_is_confirmed,
-                    every_state_when_a_delivery_ends,
-                    every_state_at_an_operators_command,
-                    every_state_when_the_deadline_passes,
-                    every_state_at_a_fourth_start,
-                    every_state_when_its_delivery_is_taken_back,
+                    every_state_when_message_is_confirmed,
+                    every_state_when_delivery_is_settled,
+                    every_state_on_operator_command,
+                    every_state_when_deadline_expires,
+                    every_state_on_fourth_unsettled_start,
+                    every_state_when_delivery_of_paused_run_is_taken_back,
                 ]);
             }
-            mod unrecorded {
-                $crate::conformance_suite!(@tests $crate::conformance::ledger::unrecorded, super::super::$fixture, $flavour, [
-                    a_start_left_for_later_counts_when_it_is_settled,
-                    a_start_after_one_that_stands_unsettled_is_recorded,
-                    an_unrecorded_execution_gives_way_to_a_recorded_one,
-                    a_start_is_recorded_while_its_job_runs,
-                    an_unrecorded_execution_is_heard_though_its_double_was_put_off,
-                    a_job_that_is_underway_stays_put_off_by_its_double,
-                    a_start_left_for_later_is_refused_like_any_other,
-                    an_unrecorded_execution_has_nothing_to_say_of_the_next_life,
-                    starts_of_every_kind_travel_in_one_call,
+            mod unrecorded_starts {
+                $crate::conformance_suite!(@tests $crate::conformance::ledger::unrecorded_starts, super::super::$fixture, $flavour, [
+                    unrecorded_start_counts_when_settled,
+                    start_after_unsettled_start_is_recorded_at_once,
+                    recorded_execution_supersedes_unrecorded_one,
+                    start_of_long_job_is_recorded_while_it_runs,
+                    unrecorded_execution_settles_although_duplicate_was_deferred,
+                    running_job_stays_deferred_by_duplicate,
+                    unrecorded_start_is_refused_like_any_other,
+                    unrecorded_execution_cannot_settle_job_after_operator_retry,
+                    starts_of_all_durabilities_in_one_call,
                 ]);
             }
         }
@@ -188,22 +189,22 @@ macro_rules! conformance_suite {
     (@broker $fixture:ident $flavour:tt) => {
         mod broker {
             $crate::conformance_suite!(@tests $crate::conformance::broker, super::$fixture, $flavour, [
-                a_message_arrives_as_it_was_published,
-                a_waiting_subscriber_is_woken_by_a_publication,
-                queues_are_apart,
-                the_window_of_unsettled_deliveries_is_kept,
-                two_subscribers_never_share_a_message,
-                an_acknowledged_message_is_gone,
-                what_a_dropped_subscription_did_not_settle_comes_again,
-                a_late_ack_of_an_ended_subscription_is_passed_over,
-                a_returned_message_is_ready_at_once,
-                a_returned_message_leaves_its_window,
-                a_rejected_message_is_a_dead_letter,
-                a_wait_that_is_given_up_loses_no_delivery,
-                a_queue_counts_its_consumers,
-                a_dead_letter_says_why_it_is_one,
-                a_replayed_dead_letter_is_delivered_again,
-                dropped_dead_letters_are_gone,
+                message_arrives_as_published,
+                publication_wakes_waiting_subscriber,
+                subscriber_gets_messages_of_its_queue_only,
+                unsettled_deliveries_never_exceed_prefetch,
+                message_is_delivered_to_one_subscriber_only,
+                acknowledged_message_is_not_redelivered,
+                unsettled_messages_of_dropped_subscription_are_redelivered,
+                late_ack_of_ended_subscription_is_ignored,
+                returned_message_is_ready_at_once,
+                returned_message_frees_its_prefetch_place,
+                rejected_message_becomes_dead_letter,
+                cancelled_wait_loses_no_delivery,
+                consumers_of_all_processes_are_counted,
+                dead_letter_has_reason_and_body,
+                replayed_dead_letter_is_delivered_again,
+                dropped_dead_letters_are_removed,
             ]);
         }
     };

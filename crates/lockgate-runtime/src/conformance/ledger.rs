@@ -1,15 +1,15 @@
-//! Cases of the ledger: what [`lockgate_core::ledger`] promises, rule by rule.
+//! Ledger cases: the guarantees of [`lockgate_core::ledger`].
 
-pub mod admitting;
-pub mod bounding;
-pub mod controlling;
+pub mod bounds;
+pub mod clock_steps;
+pub mod commands;
 pub mod dispatching;
 pub mod ingesting;
 pub mod planning;
 pub mod reading;
 pub mod settling;
+pub mod start_checks;
 pub mod starting;
-pub mod stepping;
-pub mod sweeping;
+pub mod sweeps;
 pub mod transitions;
-pub mod unrecorded;
+pub mod unrecorded_starts;

@@ -1,9 +1,9 @@
 //! The property test of the slots: any sequence of calls, by several processes, against a model.
 //!
-//! The model is a bag of leases and a line, with the order of [`lockgate_core::fairness`]. It must never be clever:
-//! where it and an engine differ, the model is right by being plain. After each step the answers are the same, no
-//! pool is above its slots or a tenant above its cap by a grant, nobody who may have slots waits for free ones, and
-//! fences have grown.
+//! The model is a list of leases and a wait queue, with the order of [`lockgate_core::fairness`]. It is kept
+//! plain, so where it and an engine differ, the engine is wrong. After each step the replies are equal, no
+//! grant exceeds the slots of a pool or the cap of a tenant, no eligible waiter waits for free slots, and
+//! fences have increased.
 
 mod comparing;
 mod driver;

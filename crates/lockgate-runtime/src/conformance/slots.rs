@@ -1,14 +1,14 @@
-//! Cases of the slots: what [`lockgate_core::slots`] promises, rule by rule.
+//! Slot cases: the guarantees of [`lockgate_core::slots`].
 
-pub mod advising;
-pub mod crowds;
+pub mod batched_calls;
 pub mod granting;
-pub mod grouping;
-pub mod losing;
+pub mod history;
+pub mod long_queues;
 pub mod order;
-pub mod owning;
-pub mod pausing;
+pub mod ownership;
+pub mod pauses;
 pub mod pools;
-pub mod recording;
+pub mod recommendations;
 pub mod sessions;
-pub mod stranding;
+pub mod store_loss;
+pub mod stranded_waiters;

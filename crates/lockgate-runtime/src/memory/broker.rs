@@ -1,6 +1,7 @@
 //! The memory engine's broker: a queue is a list of messages, some of them with a subscription.
 //!
-//! It must never hand a message to two living subscriptions, nor lose one that a subscription did not settle.
+//! A message has at most one live subscription, and a message that a subscription did not settle becomes
+//! ready again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -24,15 +25,15 @@ pub(super) struct MemoryBroker {
 #[derive(Debug, Default)]
 struct Shared {
     store: Mutex<Store>,
-    /// Rung whenever a message becomes ready, or a window has room again.
-    bell: Notify,
+    /// Notified when a message becomes ready, or when a subscription can prefetch another one.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Store {
-    /// By number: the order of publishing, which a message keeps when it comes back.
+    /// By number, in the order of publication. A returned message keeps its number.
     messages: BTreeMap<u64, Message>,
-    /// By number, as the messages were.
+    /// By the number that the message had.
     dead: BTreeMap<u64, Dead>,
     /// The queue of each subscription.
     subscriptions: BTreeMap<u64, QueueName>,
@@ -61,11 +62,11 @@ impl Broker for MemoryBroker {
             store.put(envelope.clone());
         }
         drop(store);
-        self.shared.bell.notify_waiters();
+        self.shared.changed.notify_waiters();
         Ok(())
     }
 
-    async fn subscribe(&self, queue: &QueueName, window: u32) -> Result<Box<dyn Deliveries>, EngineError> {
+    async fn subscribe(&self, queue: &QueueName, prefetch: u32) -> Result<Box<dyn Deliveries>, EngineError> {
         let mut store = lock(&self.shared.store);
         store.last_subscription += 1;
         let id = store.last_subscription;
@@ -73,18 +74,18 @@ impl Broker for MemoryBroker {
         Ok(Box::new(Subscription {
             shared: self.shared.clone(),
             queue: queue.clone(),
-            window: usize::try_from(window.max(1)).unwrap_or(usize::MAX),
+            prefetch: usize::try_from(prefetch.max(1)).unwrap_or(usize::MAX),
             id,
         }))
     }
 
     async fn acknowledge(&self, dispositions: Vec<Disposition>) -> Result<(), EngineError> {
         let mut store = lock(&self.shared.store);
-        for mark in dispositions {
-            store.end(&mark);
+        for disposition in dispositions {
+            store.end(&disposition);
         }
         drop(store);
-        self.shared.bell.notify_waiters();
+        self.shared.changed.notify_waiters();
         Ok(())
     }
 
@@ -139,7 +140,7 @@ impl Broker for MemoryBroker {
             }
         }
         drop(store);
-        self.shared.bell.notify_waiters();
+        self.shared.changed.notify_waiters();
         Ok(u64::try_from(asked.len()).unwrap_or(u64::MAX))
     }
 }
@@ -167,12 +168,12 @@ impl Store {
         self.messages.insert(self.last_number, message);
     }
 
-    fn end(&mut self, mark: &Disposition) {
-        let DeliveryTag { generation, number } = mark.tag();
+    fn end(&mut self, disposition: &Disposition) {
+        let DeliveryTag { generation, number } = disposition.tag();
         let Some(message) = self.messages.get_mut(&number).filter(|m| m.taken_by == Some(generation)) else {
             return;
         };
-        match mark {
+        match disposition {
             Disposition::Return(_) => message.taken_by = None,
             Disposition::Ack(_) => {
                 self.messages.remove(&number);
@@ -185,12 +186,12 @@ impl Store {
         }
     }
 
-    fn take(&mut self, queue: &QueueName, subscription: u64, window: usize) -> Vec<Delivery> {
+    fn take(&mut self, queue: &QueueName, subscription: u64, prefetch: usize) -> Vec<Delivery> {
         let unsettled = self.messages.values().filter(|m| m.taken_by == Some(subscription)).count();
         self.messages
             .iter_mut()
             .filter(|(_, m)| m.taken_by.is_none() && m.envelope.queue == *queue)
-            .take(window.saturating_sub(unsettled))
+            .take(prefetch.saturating_sub(unsettled))
             .map(|(number, message)| {
                 message.taken_by = Some(subscription);
                 Delivery {
@@ -207,7 +208,7 @@ impl Store {
 struct Subscription {
     shared: Arc<Shared>,
     queue: QueueName,
-    window: usize,
+    prefetch: usize,
     id: u64,
 }
 
@@ -215,13 +216,13 @@ struct Subscription {
 impl Deliveries for Subscription {
     async fn next(&mut self) -> Result<Vec<Delivery>, EngineError> {
         loop {
-            // In line for the bell before the look, so that what comes between the two is not missed.
-            let rung = self.shared.bell.notified();
-            let taken = lock(&self.shared.store).take(&self.queue, self.id, self.window);
+            // Register before taking messages, so that a notification between the two is not missed.
+            let changed = self.shared.changed.notified();
+            let taken = lock(&self.shared.store).take(&self.queue, self.id, self.prefetch);
             if !taken.is_empty() {
                 return Ok(taken);
             }
-            rung.await;
+            changed.await;
         }
     }
 }
@@ -236,6 +237,6 @@ impl Drop for Subscription {
             }
         }
         drop(store);
-        self.shared.bell.notify_waiters();
+        self.shared.changed.notify_waiters();
     }
 }

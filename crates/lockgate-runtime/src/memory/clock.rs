@@ -1,12 +1,12 @@
-//! The memory engine's clock: tokio's, on top of a fixed beginning. Never the wall clock, which a paused test cannot
-//! move.
+//! The memory engine's clock: tokio's clock with a fixed start. It does not use the wall clock, which a
+//! paused test cannot move.
 
 use std::time::Duration;
 
 use lockgate_core::Timestamp;
 use tokio::time::Instant;
 
-/// 2026-01-01T00:00:00Z: where virtual time begins.
+/// 2026-01-01T00:00:00Z, the start of virtual time.
 const BEGINNING: Duration = Duration::from_secs(1_767_225_600);
 
 #[derive(Debug, Clone, Copy)]

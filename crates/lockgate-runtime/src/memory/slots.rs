@@ -1,11 +1,11 @@
-//! The memory engine's slots: a bag of leases, a line of waiters, and the sessions they belong to.
+//! The memory engine's slots: a list of leases, a queue of waiters, and their sessions.
 //!
-//! It must never keep a second count of what is held: slots in use are counted from the leases, each time.
+//! There is no second count of held slots: slots in use are counted from the leases each time.
 
+mod history;
 mod hold;
 mod pools;
 mod queue;
-mod record;
 mod sessions;
 
 use std::collections::BTreeMap;
@@ -28,21 +28,21 @@ use tokio::sync::mpsc;
 use super::clock::Clock;
 use super::lock;
 
-/// One rule taken out, for tests that must notice.
+/// A rule that is left out, so that tests can show that they notice.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ablation {
-    /// After a loss of state, grants at once.
-    NoLearning,
-    /// A leap of the clock counts in full.
+    /// Grants at once after a loss of state, without a recovery grace period.
+    NoRecovery,
+    /// A jump of the clock counts in full.
     NoClockCap,
-    /// A newcomer that finds a line only joins it.
+    /// A request that finds a queue is enqueued without granting.
     NoGrantAfterEnqueue,
-    /// A waiter that leaves wakes nobody.
-    NoWakeAfterCancel,
+    /// A waiter that leaves does not cause grants to others.
+    NoGrantAfterLeave,
 }
 
-/// Pushes that a session has not read yet. More are dropped: the heartbeat says them again.
+/// Maximum of unread notifications of a session. Further ones are dropped, and the heartbeat repeats them.
 const UNREAD_PUSHES: usize = 1_024;
 
 #[derive(Debug)]
@@ -51,8 +51,9 @@ pub(super) struct MemorySlots {
     clock: Clock,
     ablation: Option<Ablation>,
     state: Mutex<State>,
-    /// Who listens. A connection, not state: it outlives a loss.
-    lines: Mutex<BTreeMap<SessionId, mpsc::Sender<Notification>>>,
+    /// Sessions that listen for notifications. These are connections rather than state, so they survive a
+    /// loss of state.
+    channels: Mutex<BTreeMap<SessionId, mpsc::Sender<Notification>>>,
 }
 
 #[derive(Debug)]
@@ -64,17 +65,17 @@ struct State {
     /// By ticket.
     waiters: BTreeMap<u64, Waiter>,
     sessions: BTreeMap<SessionId, Known>,
-    /// What this call has to push.
-    wakes: Vec<(SessionId, Notification)>,
+    /// Notifications that the current call pushes.
+    notifications: Vec<(SessionId, Notification)>,
     last_ticket: u64,
     last_session: u128,
     last_fence: u64,
     micros: u64,
     real_ms: i64,
-    /// Virtual time: it neither leaps nor goes back. All times below are of it.
+    /// Virtual time. It neither jumps nor goes back. All times below use it.
     now: i64,
-    learning_until: Option<i64>,
-    record: record::Record,
+    recovering_until: Option<i64>,
+    history: history::History,
 }
 
 #[derive(Debug)]
@@ -89,12 +90,12 @@ struct Pool {
     peak: u32,
     /// Moving average of how long its slots were held, in milliseconds.
     hold: Option<u64>,
-    /// Until when the backend is left alone.
+    /// End of the pause of the pool.
     paused_until: Option<i64>,
     recommendation: Option<Given>,
 }
 
-/// An recommendation, and since when it is given.
+/// The recommendation, and when it was made.
 #[derive(Debug, Clone)]
 struct Given {
     recommendation: NewRecommendation,
@@ -106,9 +107,9 @@ struct Held {
     lease: Lease,
     session: SessionId,
     since: i64,
-    /// Until when it drains, when its holder is gone.
+    /// End of draining, after the holder has gone.
     draining_until: Option<i64>,
-    /// Whether its holder was asked to stop.
+    /// Whether the holder was asked to stop.
     stopping: bool,
 }
 
@@ -128,34 +129,35 @@ struct Known {
 impl MemorySlots {
     pub(super) fn new(timing: SlotTiming, clock: Clock, ablation: Option<Ablation>) -> Self {
         let state = Mutex::new(State::new(timing, clock, ablation));
-        Self { timing, clock, ablation, state, lines: Mutex::default() }
+        Self { timing, clock, ablation, state, channels: Mutex::default() }
     }
 
     pub(super) fn lose(&self) {
         let mut state = lock(&self.state);
         let sessions = state.last_session;
         *state = State::new(self.timing, self.clock, self.ablation);
-        // An id of a session is never used twice, whatever else is forgotten.
+        // A session id is never reused, even after a loss of state.
         state.last_session = sessions;
-        if self.ablation != Some(Ablation::NoLearning) {
-            state.learning_until = Some(state.now + millis(self.timing.ttl));
+        if self.ablation != Some(Ablation::NoRecovery) {
+            state.recovering_until = Some(state.now + millis(self.timing.ttl));
         }
     }
 
-    /// One call: the clock moves, what has expired goes, the call is made, what is free is granted, pushes go out.
+    /// Runs one call: advances the clock, expires sessions and leases, makes the call, grants free slots and
+    /// pushes notifications.
     fn with<T>(&self, call: impl FnOnce(&mut State) -> T) -> T {
         let mut state = lock(&self.state);
         if state.tick(self.clock) | state.end_pauses() | state.expire() {
             state.grant();
         }
         let answer = call(&mut state);
-        let wakes = std::mem::take(&mut state.wakes);
+        let notifications = std::mem::take(&mut state.notifications);
         drop(state);
-        let lines = lock(&self.lines);
-        for (session, wake) in wakes {
-            if let Some(line) = lines.get(&session) {
-                // Only a hint: whom it does not reach learns it by its heartbeat.
-                line.try_send(wake).ok();
+        let channels = lock(&self.channels);
+        for (session, notification) in notifications {
+            if let Some(channel) = channels.get(&session) {
+                // Only a hint: a session that misses it learns of the grant by its heartbeat.
+                channel.try_send(notification).ok();
             }
         }
         answer
@@ -193,14 +195,14 @@ impl Slots for MemorySlots {
     }
 
     async fn notifications(&self, session: &Session) -> Result<Box<dyn Notifications>, EngineError> {
-        let (sender, line) = mpsc::channel(UNREAD_PUSHES);
-        lock(&self.lines).insert(session.id, sender);
-        Ok(Box::new(Line(line)))
+        let (sender, channel) = mpsc::channel(UNREAD_PUSHES);
+        lock(&self.channels).insert(session.id, sender);
+        Ok(Box::new(Channel(channel)))
     }
 
     async fn close(&self, session: &Session) -> Result<(), EngineError> {
         self.with(|state| state.close(session.id));
-        lock(&self.lines).remove(&session.id);
+        lock(&self.channels).remove(&session.id);
         Ok(())
     }
 
@@ -213,20 +215,20 @@ impl Slots for MemorySlots {
     }
 }
 
-struct Line(mpsc::Receiver<Notification>);
+struct Channel(mpsc::Receiver<Notification>);
 
 #[async_trait]
-impl Notifications for Line {
+impl Notifications for Channel {
     async fn next(&mut self) -> Result<Vec<Notification>, EngineError> {
         let closed = || EngineError::Failed {
-            doing: "waiting for wake-ups".to_owned(),
-            source: "the session is closed, or listens elsewhere".into(),
+            doing: "waiting for notifications".to_owned(),
+            source: "the session is closed or has another listener".into(),
         };
-        let mut wakes = vec![self.0.recv().await.ok_or_else(closed)?];
-        while let Ok(wake) = self.0.try_recv() {
-            wakes.push(wake);
+        let mut notifications = vec![self.0.recv().await.ok_or_else(closed)?];
+        while let Ok(notification) = self.0.try_recv() {
+            notifications.push(notification);
         }
-        Ok(wakes)
+        Ok(notifications)
     }
 }
 
@@ -240,20 +242,20 @@ impl State {
             leases: BTreeMap::new(),
             waiters: BTreeMap::new(),
             sessions: BTreeMap::new(),
-            wakes: Vec::new(),
+            notifications: Vec::new(),
             last_ticket: 0,
             last_session: 0,
             last_fence: 0,
             micros: clock.micros(),
             real_ms: now,
             now,
-            learning_until: None,
-            // The first fence is at least the clock.
-            record: record::Record::begin(Moment { number: clock.micros().saturating_sub(1), at_ms: now }),
+            recovering_until: None,
+            // The first fence is at least the clock's time.
+            history: history::History::begin(Moment { number: clock.micros().saturating_sub(1), at_ms: now }),
         }
     }
 
-    /// Moves the clock; answers whether the store has learned enough just now.
+    /// Advances the clock. Returns whether the recovery grace period has just ended.
     fn tick(&mut self, clock: Clock) -> bool {
         let real = clock.now().0;
         self.now = match self.ablation {
@@ -262,7 +264,7 @@ impl State {
         };
         self.real_ms = real;
         self.micros = clock.micros();
-        self.learning_until.take_if(|until| *until <= self.now).is_some()
+        self.recovering_until.take_if(|until| *until <= self.now).is_some()
     }
 
     fn until(&self, later: i64) -> Duration {

@@ -189,8 +189,8 @@ impl Broker for FaultyBroker {
         }
     }
 
-    async fn subscribe(&self, queue: &QueueName, window: u32) -> Result<Box<dyn Deliveries>, EngineError> {
-        let inner = self.inner.subscribe(queue, window).await?;
+    async fn subscribe(&self, queue: &QueueName, prefetch: u32) -> Result<Box<dyn Deliveries>, EngineError> {
+        let inner = self.inner.subscribe(queue, prefetch).await?;
         Ok(Box::new(Passed { inner, origin: self.origin }))
     }
 

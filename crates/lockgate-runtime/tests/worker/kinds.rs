@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::planning::plan_jobs;
-use crate::stage::{Act, Probe, Seen, Stage, state_of};
+use crate::scenario::{Act, Probe, Scenario, Seen, state_of};
 
 /// A job of the same queue as the probes, on a pool of its own.
 #[derive(Serialize, Deserialize)]
@@ -31,39 +31,40 @@ impl Job for Other {
     }
 }
 
-fn worker(stage: &Stage) -> Worker {
+fn worker(scenario: &Scenario) -> Worker {
     let mut registry = Registry::default();
     registry.add::<Probe>().unwrap();
     registry.add::<Other>().unwrap();
-    let state = State::default().with(Arc::clone(&stage.seen) as Arc<Seen>);
-    Worker::new(stage.engine.clone(), registry, state, stage.options.clone())
+    let state = State::default().with(Arc::clone(&scenario.seen) as Arc<Seen>);
+    Worker::new(scenario.engine.clone(), registry, state, scenario.options.clone())
 }
 
-async fn with_busy_pool(concurrency: u32, waiting: usize) -> Stage {
+async fn with_busy_pool(concurrency: u32, waiting: usize) -> Scenario {
     let acts = std::iter::once(Act::Hang);
     let waiting = std::iter::repeat_n(Act::Succeed { after: Duration::from_millis(5) }, waiting);
-    let mut stage = Stage::new(1, acts.chain(waiting)).await;
+    let mut scenario = Scenario::new(1, acts.chain(waiting)).await;
     let spec = PoolSpec { name: PoolName::new("other").unwrap(), slots: 1, per_tenant: None };
-    stage.engine.slots.control(PoolCommand::Ensure(spec)).await.unwrap();
-    stage.options.concurrency = concurrency;
-    stage.options.until_idle = false;
-    stage
+    scenario.engine.slots.control(PoolCommand::Ensure(spec)).await.unwrap();
+    scenario.options.concurrency = concurrency;
+    scenario.options.until_idle = false;
+    scenario
 }
 
 /// More jobs wait for the busy pool than there are places in flight, and they were there first.
 #[tokio::test(start_paused = true)]
 async fn kind_whose_pool_is_busy_leaves_places_to_kinds_whose_pools_are_free() {
     for concurrency in [2, 16] {
-        let mut stage = with_busy_pool(concurrency, 200).await;
+        let mut scenario = with_busy_pool(concurrency, 200).await;
         let (stop, mut tasks) = (CancellationToken::new(), tokio::task::JoinSet::new());
-        tasks.spawn(worker(&stage).run(stop.clone()));
-        stage.until_running(1).await;
-        stage.until("others wait", async |stage| stage.pool().await.waiters > 0).await;
-        stage.run = plan_jobs(&stage.engine, Other::KIND, std::iter::repeat_n("{}".to_owned(), 20)).await;
+        tasks.spawn(worker(&scenario).run(stop.clone()));
+        scenario.until_running(1).await;
+        scenario.until("others wait", async |scenario| scenario.pool().await.waiters > 0).await;
+        scenario.run =
+            plan_jobs(&scenario.engine, Other::KIND, std::iter::repeat_n("{}".to_owned(), 20)).await;
         let begun = Instant::now();
-        stage
-            .until("the other kind has run", async |stage| {
-                state_of(&stage.jobs().await, JobState::Succeeded) == 20
+        scenario
+            .until("the other kind has run", async |scenario| {
+                state_of(&scenario.jobs().await, JobState::Succeeded) == 20
             })
             .await;
         assert!(begun.elapsed() < Duration::from_secs(30), "{concurrency}: {:?}", begun.elapsed());
@@ -75,23 +76,23 @@ async fn kind_whose_pool_is_busy_leaves_places_to_kinds_whose_pools_are_free() {
 /// A kind that has its queue for itself may wait with every place.
 #[tokio::test(start_paused = true)]
 async fn kind_that_has_its_queue_for_itself_waits_with_every_place() {
-    let stage = with_busy_pool(16, 200).await;
-    let (_stop, _tasks) = stage.start();
-    stage.until_running(1).await;
-    stage.until("all places wait", async |stage| stage.pool().await.waiters == 15).await;
+    let scenario = with_busy_pool(16, 200).await;
+    let (_stop, _tasks) = scenario.start();
+    scenario.until_running(1).await;
+    scenario.until("all places wait", async |scenario| scenario.pool().await.waiters == 15).await;
     tokio::time::sleep(Duration::from_secs(5)).await; // virtual time
-    assert_eq!(stage.pool().await.waiters, 15);
-    assert!(stage.jobs().await.iter().all(|job| job.deferrals == 0));
+    assert_eq!(scenario.pool().await.waiters, 15);
+    assert!(scenario.jobs().await.iter().all(|job| job.deferrals == 0));
 }
 
 /// Slots that are free are used whatever the share of their kind is.
 #[tokio::test(start_paused = true)]
 async fn kind_may_run_on_every_place() {
-    let mut stage =
-        Stage::new(16, std::iter::repeat_n(Act::Succeed { after: Duration::from_secs(5) }, 16)).await;
+    let mut scenario =
+        Scenario::new(16, std::iter::repeat_n(Act::Succeed { after: Duration::from_secs(5) }, 16)).await;
     let spec = PoolSpec { name: PoolName::new("other").unwrap(), slots: 1, per_tenant: None };
-    stage.engine.slots.control(PoolCommand::Ensure(spec)).await.unwrap();
-    stage.options.concurrency = 16;
-    let tally = worker(&stage).run(CancellationToken::new()).await.unwrap();
-    assert_eq!((tally.succeeded, tally.deferred), (16, 0));
+    scenario.engine.slots.control(PoolCommand::Ensure(spec)).await.unwrap();
+    scenario.options.concurrency = 16;
+    let counters = worker(&scenario).run(CancellationToken::new()).await.unwrap();
+    assert_eq!((counters.succeeded, counters.deferred), (16, 0));
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::faults::FaultyBroker;
 use crate::messages::{message, queue};
-use crate::stage::{Act, Stage, state_of};
+use crate::scenario::{Act, Scenario, state_of};
 
 /// An error whose text cannot be had.
 #[derive(Debug)]
@@ -31,17 +31,17 @@ impl std::error::Error for Unprintable {}
 async fn worker_that_panics_over_jobs_goes_on_with_others() {
     let acts = std::iter::repeat_n(Act::Unprintable, 4);
     let acts = acts.chain(std::iter::repeat_n(Act::Succeed { after: Duration::from_millis(5) }, 4));
-    let mut stage = Stage::new(2, acts).await;
-    stage.options.concurrency = 2;
-    let (_stop, _tasks) = stage.start();
-    stage
-        .until("all jobs are over", async |stage| {
-            stage.jobs().await.iter().all(|job| job.state.is_terminal())
+    let mut scenario = Scenario::new(2, acts).await;
+    scenario.options.concurrency = 2;
+    let (_stop, _tasks) = scenario.start();
+    scenario
+        .until("all jobs are over", async |scenario| {
+            scenario.jobs().await.iter().all(|job| job.state.is_terminal())
         })
         .await;
-    let jobs = stage.jobs().await;
+    let jobs = scenario.jobs().await;
     assert_eq!((state_of(&jobs, JobState::Succeeded), state_of(&jobs, JobState::Failed)), (4, 4));
-    stage.until("all slots are free", async |stage| stage.pool().await.in_use() == 0).await;
+    scenario.until("all slots are free", async |scenario| scenario.pool().await.in_use() == 0).await;
 }
 
 #[derive(Serialize)]
@@ -68,35 +68,35 @@ impl Job for Explosive {
 
 #[tokio::test(start_paused = true)]
 async fn payload_whose_reading_panics_is_a_dead_letter() {
-    let mut stage = Stage::new(1, []).await;
-    stage.options.until_idle = false;
-    FaultyBroker::around(&mut stage.engine, 0, lockgate_core::broker::Origin::Client);
-    stage.engine.broker.publish(&[message("explosive", "{}")]).await.unwrap();
+    let mut scenario = Scenario::new(1, []).await;
+    scenario.options.until_idle = false;
+    FaultyBroker::around(&mut scenario.engine, 0, lockgate_core::broker::Origin::Client);
+    scenario.engine.broker.publish(&[message("explosive", "{}")]).await.unwrap();
     let mut registry = Registry::default();
     registry.add::<Explosive>().unwrap();
-    let worker = Worker::new(stage.engine.clone(), registry, State::default(), stage.options.clone());
+    let worker = Worker::new(scenario.engine.clone(), registry, State::default(), scenario.options.clone());
     let (stop, mut tasks) = (CancellationToken::new(), tokio::task::JoinSet::new());
     tasks.spawn(worker.run(stop.clone()));
-    let dead = async |stage: &Stage| stage.engine.broker.depth(&queue()).await.unwrap().dead == 1;
-    stage.until("it is a dead letter", dead).await;
+    let dead = async |scenario: &Scenario| scenario.engine.broker.depth(&queue()).await.unwrap().dead == 1;
+    scenario.until("it is a dead letter", dead).await;
     let query = DeadQuery { queue: queue(), id: None, limit: 0 };
-    let letter = stage.engine.broker.dead(query).await.unwrap().remove(0);
+    let letter = scenario.engine.broker.dead(query).await.unwrap().remove(0);
     assert_eq!(letter.reason, DeadReason::BadPayload);
     assert!(letter.detail.contains("boom while reading"), "{}", letter.detail);
 }
 
 #[tokio::test(start_paused = true)]
 async fn worker_with_a_duration_out_of_range_does_not_start() {
-    let stage = Stage::new(1, [Act::Skip]).await;
+    let scenario = Scenario::new(1, [Act::Skip]).await;
     let mut registry = Registry::default();
-    registry.add::<crate::stage::Probe>().unwrap();
+    registry.add::<crate::scenario::Probe>().unwrap();
     registry.adjust("probe", |options| options.deadline = Duration::MAX);
-    let worker = Worker::new(stage.engine.clone(), registry, State::default(), stage.options.clone());
+    let worker = Worker::new(scenario.engine.clone(), registry, State::default(), scenario.options.clone());
     let error = worker.run(CancellationToken::new()).await.unwrap_err().to_string();
     assert!(error.contains("probe") && error.contains("deadline must be 1ms to 366 days"), "{error}");
 
     let policy = lockgate_runtime::PoolPolicy { max_wait: Duration::MAX, ..Default::default() };
-    let stage = stage.policy(policy);
-    let error = stage.worker().run(CancellationToken::new()).await.unwrap_err().to_string();
+    let scenario = scenario.policy(policy);
+    let error = scenario.worker().run(CancellationToken::new()).await.unwrap_err().to_string();
     assert!(error.contains("max_wait must be at most 366 days"), "{error}");
 }

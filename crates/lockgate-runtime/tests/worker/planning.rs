@@ -9,7 +9,7 @@ use lockgate_core::{Engine, JobId, Key, Kind, QueueName, RunId, RunName, Tenant,
 use lockgate_runtime::Job;
 use uuid::Uuid;
 
-use crate::stage::{Act, Probe};
+use crate::scenario::{Act, Probe};
 
 /// Plans a run with one probe for each act.
 pub(crate) async fn plan(engine: &Engine, acts: impl IntoIterator<Item = Act>) -> RunId {

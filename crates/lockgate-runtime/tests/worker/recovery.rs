@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::planning::plan_with_deadline;
-use crate::stage::{Act, Probe, Stage};
+use crate::scenario::{Act, Probe, Scenario};
 
 const QUICK: Act = Act::Succeed { after: Duration::from_millis(1) };
 
@@ -55,14 +55,14 @@ async fn lose_messages(engine: &Engine, messages: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_worker_leaves_the_backlog_of_another_queue_alone() {
-    let stage = Stage::new(1, vec![QUICK; 5]).await;
-    publish_all(&stage.engine).await;
+    let scenario = Scenario::new(1, vec![QUICK; 5]).await;
+    publish_all(&scenario.engine).await;
     let mut registry = Registry::default();
     registry.add::<Elsewhere>().unwrap();
-    let mut options = stage.options.clone();
+    let mut options = scenario.options.clone();
     options.until_idle = false;
     let stop = CancellationToken::new();
-    let idle = Worker::new(stage.engine.clone(), registry, State::default(), options).run(stop.clone());
+    let idle = Worker::new(scenario.engine.clone(), registry, State::default(), options).run(stop.clone());
     let half_an_hour = async {
         sleep(Duration::from_secs(1_800)).await; // virtual time
         stop.cancel();
@@ -70,36 +70,36 @@ async fn an_idle_worker_leaves_the_backlog_of_another_queue_alone() {
     let (ended, ()) = tokio::join!(idle, half_an_hour);
     ended.unwrap();
     let queue = QueueName::new("probes").unwrap();
-    let depth = stage.engine.broker.depth(&queue).await.unwrap();
+    let depth = scenario.engine.broker.depth(&queue).await.unwrap();
     assert_eq!(depth.ready, 5, "the backlog was published again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn all_lost_messages_come_back_within_minutes() {
-    let mut stage = Stage::new(64, vec![QUICK; 2_200]).await;
-    stage.options.concurrency = 200;
-    publish_all(&stage.engine).await;
-    lose_messages(&stage.engine, 2_200).await;
+    let mut scenario = Scenario::new(64, vec![QUICK; 2_200]).await;
+    scenario.options.concurrency = 200;
+    publish_all(&scenario.engine).await;
+    lose_messages(&scenario.engine, 2_200).await;
     let lost_at = Instant::now();
-    stage.work().await;
+    scenario.work().await;
     let took = lost_at.elapsed();
-    assert_eq!(stage.summary().await.counts.succeeded, 2_200);
+    assert_eq!(scenario.summary().await.counts.succeeded, 2_200);
     assert!(took < Duration::from_secs(180), "the last of them came back after {took:?}");
-    let starts = stage.seen.starts.lock().unwrap();
+    let starts = scenario.seen.starts.lock().unwrap();
     assert!(starts.values().all(|starts| *starts == 1), "some were recovered twice");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_overdue_run_is_skipped_in_one_round() {
     let deadline = Duration::from_secs(3_600);
-    let mut stage = Stage::new(1, []).await;
+    let mut scenario = Scenario::new(1, []).await;
     let payloads = std::iter::repeat_n(serde_json::to_string(&Probe { act: QUICK }).unwrap(), 2_200);
-    stage.run = plan_with_deadline(&stage.engine, Probe::KIND, payloads, Some(deadline)).await;
-    stage.command(RunCommand::Pause(stage.run)).await;
-    stage.options.until_idle = false;
-    let (stop, mut tasks) = stage.start();
+    scenario.run = plan_with_deadline(&scenario.engine, Probe::KIND, payloads, Some(deadline)).await;
+    scenario.command(RunCommand::Pause(scenario.run)).await;
+    scenario.options.until_idle = false;
+    let (stop, mut tasks) = scenario.start();
     sleep(deadline + Duration::from_secs(11)).await; // virtual time: one round comes after the deadline
-    assert_eq!(stage.summary().await.counts.skipped, 2_200);
+    assert_eq!(scenario.summary().await.counts.skipped, 2_200);
     stop.cancel();
     tasks.join_next().await.unwrap().unwrap();
 }

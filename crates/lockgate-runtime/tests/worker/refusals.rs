@@ -11,22 +11,22 @@ use lockgate_core::{JobState, Key};
 use crate::faults::FaultyBroker;
 use crate::faulty_ledger::Refused;
 use crate::messages::{message, queue};
-use crate::stage::{Act, Probe, Stage, state_of};
+use crate::scenario::{Act, Probe, Scenario, state_of};
 
 const QUICK: Act = Act::Succeed { after: Duration::from_millis(5) };
 
 /// With one place in flight, a job that is retried forever would keep every other from running.
-async fn with_one_place(acts: impl IntoIterator<Item = Act>, refused: Refused) -> Stage {
-    let mut stage = Stage::new(2, acts).await;
-    stage.options.concurrency = 1;
-    stage.options.until_idle = false;
-    refused.by(&mut stage.engine);
-    stage
+async fn with_one_place(acts: impl IntoIterator<Item = Act>, refused: Refused) -> Scenario {
+    let mut scenario = Scenario::new(2, acts).await;
+    scenario.options.concurrency = 1;
+    scenario.options.until_idle = false;
+    refused.by(&mut scenario.engine);
+    scenario
 }
 
-async fn dead_letters(stage: &Stage) -> Vec<(DeadReason, String)> {
+async fn dead_letters(scenario: &Scenario) -> Vec<(DeadReason, String)> {
     let query = DeadQuery { queue: queue(), id: None, limit: 0 };
-    let letters = stage.engine.broker.dead(query).await.unwrap();
+    let letters = scenario.engine.broker.dead(query).await.unwrap();
     letters.into_iter().map(|letter| (letter.reason, letter.detail)).collect()
 }
 
@@ -36,21 +36,22 @@ async fn message_whose_job_the_ledger_refuses_is_a_dead_letter() {
         PlanStep::Ingest(ingestion) => ingestion.jobs.iter().any(|job| job.key.as_str() == "bad"),
         _ => false,
     };
-    let mut stage = with_one_place([], Refused { plan: is_bad, ..Refused::default() }).await;
-    stage.options.concurrency = 16;
-    FaultyBroker::around(&mut stage.engine, 0, Origin::Client);
+    let mut scenario = with_one_place([], Refused { plan: is_bad, ..Refused::default() }).await;
+    scenario.options.concurrency = 16;
+    FaultyBroker::around(&mut scenario.engine, 0, Origin::Client);
     let probe = serde_json::to_string(&Probe { act: QUICK }).unwrap();
     let mut messages: Vec<_> = (0..10).map(|_| message("probe", &probe)).collect();
     messages[4].key = Key::new("bad").unwrap();
-    stage.engine.broker.publish(&messages).await.unwrap();
-    let (_stop, _tasks) = stage.start();
-    stage
-        .until("all the others have run", async |stage| {
-            state_of(&stage.engine.ledger.jobs(JobQuery::default()).await.unwrap(), JobState::Succeeded) == 9
+    scenario.engine.broker.publish(&messages).await.unwrap();
+    let (_stop, _tasks) = scenario.start();
+    scenario
+        .until("all the others have run", async |scenario| {
+            state_of(&scenario.engine.ledger.jobs(JobQuery::default()).await.unwrap(), JobState::Succeeded)
+                == 9
         })
         .await;
-    stage.until("it is a dead letter", async |stage| dead_letters(stage).await.len() == 1).await;
-    let (reason, detail) = dead_letters(&stage).await.remove(0);
+    scenario.until("it is a dead letter", async |scenario| dead_letters(scenario).await.len() == 1).await;
+    let (reason, detail) = dead_letters(&scenario).await.remove(0);
     assert_eq!(reason, DeadReason::Refused);
     assert!(detail.contains("refuses its job") && detail.contains("out of range"), "{detail}");
 }
@@ -61,11 +62,11 @@ async fn job_whose_outcome_the_ledger_refuses_fails() {
         matches!(report, Report::Settled(Settlement { outcome: Outcome::Skipped { .. }, .. }))
     };
     let refused = Refused { report: is_skip, ..Refused::default() };
-    let stage = with_one_place([Act::Skip, QUICK, Act::Skip, QUICK], refused).await;
-    let (_stop, _tasks) = stage.start();
-    let over = async |stage: &Stage| stage.jobs().await.iter().all(|job| job.state.is_terminal());
-    stage.until("all jobs are over", over).await;
-    let jobs = stage.jobs().await;
+    let scenario = with_one_place([Act::Skip, QUICK, Act::Skip, QUICK], refused).await;
+    let (_stop, _tasks) = scenario.start();
+    let over = async |scenario: &Scenario| scenario.jobs().await.iter().all(|job| job.state.is_terminal());
+    scenario.until("all jobs are over", over).await;
+    let jobs = scenario.jobs().await;
     assert_eq!((state_of(&jobs, JobState::Succeeded), state_of(&jobs, JobState::Failed)), (2, 2));
     let reason = jobs[0].reason.clone().unwrap();
     assert!(reason.contains("could not be recorded") && reason.contains("out of range"), "{reason}");
@@ -80,12 +81,14 @@ async fn delivery_of_which_the_ledger_records_nothing_is_a_dead_letter() {
         )
     };
     let refused = Refused { report: is_bad, ..Refused::default() };
-    let stage = with_one_place([Act::Skip, QUICK], refused).await;
-    let (_stop, _tasks) = stage.start();
-    stage
-        .until("the other has run", async |stage| state_of(&stage.jobs().await, JobState::Succeeded) == 1)
+    let scenario = with_one_place([Act::Skip, QUICK], refused).await;
+    let (_stop, _tasks) = scenario.start();
+    scenario
+        .until("the other has run", async |scenario| {
+            state_of(&scenario.jobs().await, JobState::Succeeded) == 1
+        })
         .await;
-    let (reason, detail) = dead_letters(&stage).await.remove(0);
+    let (reason, detail) = dead_letters(&scenario).await.remove(0);
     assert_eq!(reason, DeadReason::Refused);
     assert!(detail.contains("refuses the outcome of its job"), "{detail}");
 }
@@ -93,12 +96,13 @@ async fn delivery_of_which_the_ledger_records_nothing_is_a_dead_letter() {
 #[tokio::test(start_paused = true)]
 async fn job_whose_start_the_ledger_refuses_fails_and_holds_no_slot() {
     let refused = Refused { start: |start| start.durability != StartDurability::Never, ..Refused::default() };
-    let stage = with_one_place([QUICK, QUICK], refused).await;
-    let (_stop, _tasks) = stage.start();
-    let over = async |stage: &Stage| stage.jobs().await.iter().all(|job| job.state == JobState::Failed);
-    stage.until("both have failed", over).await;
-    let reason = stage.jobs().await[0].reason.clone().unwrap();
+    let scenario = with_one_place([QUICK, QUICK], refused).await;
+    let (_stop, _tasks) = scenario.start();
+    let over =
+        async |scenario: &Scenario| scenario.jobs().await.iter().all(|job| job.state == JobState::Failed);
+    scenario.until("both have failed", over).await;
+    let reason = scenario.jobs().await[0].reason.clone().unwrap();
     assert!(reason.contains("its start could not be recorded"), "{reason}");
-    stage.until("all slots are free", async |stage| stage.pool().await.in_use() == 0).await;
-    assert_eq!(stage.seen.starts.lock().unwrap().len(), 0);
+    scenario.until("all slots are free", async |scenario| scenario.pool().await.in_use() == 0).await;
+    assert_eq!(scenario.seen.starts.lock().unwrap().len(), 0);
 }

@@ -1,5 +1,5 @@
-//! What a worker asks its ledger: for starts, which are on record before the work, beside it, or with its settlement; and
-//! whether work is left.
+//! What a worker writes and reads in its ledger: starts, which are recorded before the work, during it or
+//! with its settlement; and whether work is left.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,10 +14,10 @@ use lockgate_core::ledger::{
 use lockgate_core::run::RunSummary;
 use lockgate_core::{EngineError, JobState};
 
-use crate::stage::{Act, Stage};
+use crate::scenario::{Act, Scenario};
 
-/// A ledger that remembers how it was asked for starts, and how often for any jobs; the record of what is underway can be
-/// kept from it.
+/// A ledger that records the requested durability of each start and counts reads of jobs. It can fail to
+/// record starts that are underway.
 struct Watched {
     inner: Arc<dyn Ledger>,
     asked: Mutex<Vec<StartDurability>>,
@@ -26,15 +26,15 @@ struct Watched {
 }
 
 impl Watched {
-    fn around(stage: &mut Stage) -> Arc<Self> {
-        let inner = Arc::clone(&stage.engine.ledger);
+    fn around(scenario: &mut Scenario) -> Arc<Self> {
+        let inner = Arc::clone(&scenario.engine.ledger);
         let watched = Arc::new(Self {
             inner,
             asked: Mutex::default(),
             looks: AtomicU32::default(),
             away: AtomicBool::new(false),
         });
-        stage.engine.ledger = watched.clone();
+        scenario.engine.ledger = watched.clone();
         watched
     }
 
@@ -89,78 +89,79 @@ impl Ledger for Watched {
 
 #[tokio::test(start_paused = true)]
 async fn the_start_of_a_short_job_is_recorded_with_its_settlement() {
-    let mut stage = Stage::new(1, [Act::Succeed { after: Duration::from_millis(50) }]).await;
-    let ledger = Watched::around(&mut stage);
-    let (_stop, _tasks) = stage.start();
-    stage.until_running(1).await;
-    assert_eq!(stage.job().await.executions, 0);
-    stage.until("it is over", async |stage| stage.job().await.state == JobState::Succeeded).await;
-    let job = stage.job().await;
+    let mut scenario = Scenario::new(1, [Act::Succeed { after: Duration::from_millis(50) }]).await;
+    let ledger = Watched::around(&mut scenario);
+    let (_stop, _tasks) = scenario.start();
+    scenario.until_running(1).await;
+    assert_eq!(scenario.job().await.executions, 0);
+    scenario.until("it is over", async |scenario| scenario.job().await.state == JobState::Succeeded).await;
+    let job = scenario.job().await;
     assert_eq!((job.attempt, job.executions, ledger.asked()), (1, 1, vec![StartDurability::Later]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_start_of_a_job_that_lasts_is_recorded_beside_it() {
-    let mut stage = Stage::new(1, [Act::Succeed { after: Duration::from_secs(5) }]).await;
-    let ledger = Watched::around(&mut stage);
-    let (_stop, _tasks) = stage.start();
-    stage.until_running(1).await;
-    stage.until("it is on record", async |stage| stage.job().await.executions == 1).await;
-    stage.until_running(1).await;
-    stage.until("it is over", async |stage| stage.job().await.state == JobState::Succeeded).await;
+async fn start_of_long_job_is_recorded_while_it_runs() {
+    let mut scenario = Scenario::new(1, [Act::Succeed { after: Duration::from_secs(5) }]).await;
+    let ledger = Watched::around(&mut scenario);
+    let (_stop, _tasks) = scenario.start();
+    scenario.until_running(1).await;
+    scenario.until("it is on record", async |scenario| scenario.job().await.executions == 1).await;
+    scenario.until_running(1).await;
+    scenario.until("it is over", async |scenario| scenario.job().await.state == JobState::Succeeded).await;
     assert_eq!(ledger.asked(), [StartDurability::Later, StartDurability::Underway(1)]);
-    assert_eq!(stage.job().await.executions, 1);
+    assert_eq!(scenario.job().await.executions, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_work_does_not_ask_whether_some_is_left() {
-    let mut stage = Stage::new(1, [Act::Succeed { after: Duration::from_secs(60) }]).await;
-    let ledger = Watched::around(&mut stage);
-    assert_eq!(stage.work().await.succeeded, 1);
+async fn busy_worker_does_not_ask_whether_work_is_left() {
+    let mut scenario = Scenario::new(1, [Act::Succeed { after: Duration::from_secs(60) }]).await;
+    let ledger = Watched::around(&mut scenario);
+    assert_eq!(scenario.work().await.succeeded, 1);
     // One before the job has come, and one that finds nothing; in a minute at work it would have asked 600 times.
     let looks = ledger.looks.load(Ordering::SeqCst);
     assert!((1..=3).contains(&looks), "{looks}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ledger_that_is_away_keeps_no_slot_from_the_next() {
-    let mut stage = Stage::new(1, [Act::Succeed { after: Duration::from_secs(1) }]).await;
-    let ledger = Watched::around(&mut stage);
+async fn unavailable_ledger_does_not_keep_slots() {
+    let mut scenario = Scenario::new(1, [Act::Succeed { after: Duration::from_secs(1) }]).await;
+    let ledger = Watched::around(&mut scenario);
     ledger.away.store(true, Ordering::SeqCst);
-    let (_stop, _tasks) = stage.start();
-    stage.until_running(1).await;
-    stage.until("its slot is free", async |stage| stage.pool().await.in_use() == 0).await;
-    assert_eq!(stage.job().await.state, JobState::Enqueued, "not settled before its start is known");
+    let (_stop, _tasks) = scenario.start();
+    scenario.until_running(1).await;
+    scenario.until("its slot is free", async |scenario| scenario.pool().await.in_use() == 0).await;
+    assert_eq!(scenario.job().await.state, JobState::Enqueued, "not settled before its start is known");
     ledger.away.store(false, Ordering::SeqCst);
-    stage.until("it is over", async |stage| stage.job().await.state == JobState::Succeeded).await;
-    assert_eq!(stage.job().await.executions, 1);
+    scenario.until("it is over", async |scenario| scenario.job().await.state == JobState::Succeeded).await;
+    assert_eq!(scenario.job().await.executions, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_is_on_record_before_it_runs() {
-    let mut stage = Stage::new(1, [Act::Fail]).await;
-    let ledger = Watched::around(&mut stage);
-    stage.work().await;
+async fn retry_is_recorded_before_it_runs() {
+    let mut scenario = Scenario::new(1, [Act::Fail]).await;
+    let ledger = Watched::around(&mut scenario);
+    scenario.work().await;
     assert_eq!(ledger.asked(), [StartDurability::Later, StartDurability::Now, StartDurability::Now]);
-    assert_eq!(stage.job().await.executions, 3);
+    assert_eq!(scenario.job().await.executions, 3);
 }
 
 /// Also one that is quicker than any record of its start, and whose slots are held for a while by each process that it
 /// killed.
 #[tokio::test(start_paused = true)]
 async fn a_job_that_kills_its_process_at_once_is_started_three_times_after_the_first() {
-    let mut stage = Stage::new(1, [Act::Hang]).await;
-    stage.options.until_idle = false;
+    let mut scenario = Scenario::new(1, [Act::Hang]).await;
+    scenario.options.until_idle = false;
     // What a dead process would have recorded never gets there.
-    Watched::around(&mut stage).away.store(true, Ordering::SeqCst);
+    Watched::around(&mut scenario).away.store(true, Ordering::SeqCst);
     let mut deaths = 0;
-    let starts = || stage.seen.starts.lock().unwrap().values().sum::<u32>();
-    while stage.job().await.state != JobState::Failed {
-        let (_stop, mut tasks) = stage.start();
-        let stirs = async |stage: &Stage| starts() > deaths || stage.job().await.state == JobState::Failed;
-        stage.until("it runs again, or is given up", stirs).await;
+    let starts = || scenario.seen.starts.lock().unwrap().values().sum::<u32>();
+    while scenario.job().await.state != JobState::Failed {
+        let (_stop, mut tasks) = scenario.start();
+        let stirs =
+            async |scenario: &Scenario| starts() > deaths || scenario.job().await.state == JobState::Failed;
+        scenario.until("it runs again, or is given up", stirs).await;
         deaths = starts();
         tasks.shutdown().await;
     }
-    assert_eq!((deaths, stage.job().await.executions), (4, 3));
+    assert_eq!((deaths, scenario.job().await.executions), (4, 3));
 }

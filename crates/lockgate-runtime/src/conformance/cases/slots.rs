@@ -1,72 +1,72 @@
-//! The list of the cases of the slots; see the list of all.
+//! The list of the slot cases, included by the list of all cases.
 
-/// Makes a test of each case of the slots.
+/// Creates a test for each slot case.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_slots {
     ($fixture:ident $flavour:tt) => {
         mod slots {
-            mod advising {
-                $crate::conformance_suite!(@tests $crate::conformance::slots::advising, super::super::$fixture, $flavour, [
-                    an_enforced_advice_is_obeyed_by_grants,
-                    an_advice_that_is_not_enforced_is_only_shown,
-                    an_advice_that_is_taken_back_restores_what_was_configured,
-                    an_advice_never_raises_nor_undoes_what_an_operator_sets,
-                    an_advice_decided_on_an_older_version_is_refused,
-                    who_wants_more_than_is_advised_waits,
+            mod recommendations {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::recommendations, super::super::$fixture, $flavour, [
+                    enforced_recommendation_limits_grants,
+                    unenforced_recommendation_is_only_shown,
+                    removed_recommendation_restores_slots,
+                    recommendation_never_raises_slots,
+                    recommendation_for_older_version_is_refused,
+                    request_above_recommendation_waits,
                 ]);
             }
-            mod crowds {
-                $crate::conformance_suite!(@tests $crate::conformance::slots::crowds, super::super::$fixture, $flavour, [
-                    a_waiter_behind_many_ineligible_heads_is_granted,
-                    many_tenants_are_served_in_the_order_of_their_coming,
-                    who_holds_nothing_is_before_a_crowd_that_holds_something,
+            mod long_queues {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::long_queues, super::super::$fixture, $flavour, [
+                    waiter_behind_many_ineligible_heads_is_granted,
+                    many_tenants_are_served_in_order_of_arrival,
+                    tenant_without_slots_precedes_many_that_hold_some,
                 ]);
             }
             mod granting {
                 $crate::conformance_suite!(@tests $crate::conformance::slots::granting, super::super::$fixture, $flavour, [
-                    slots_are_granted_up_to_the_limit_and_no_further,
+                    slots_are_granted_up_to_the_limit,
                     a_heavy_lease_takes_its_weight,
                     two_pools_are_taken_all_or_none,
                     two_pools_in_opposite_order_do_not_deadlock,
-                    who_waits_for_one_pool_holds_up_only_that_pool,
+                    waiter_for_one_pool_does_not_block_other_pools,
                     a_pool_named_twice_counts_twice,
                     many_requests_in_one_call_are_answered_in_order,
-                    what_can_never_be_granted_is_refused_at_once,
+                    impossible_request_is_refused_at_once,
                     a_tenants_refusal_does_not_charge_the_pool,
                     a_release_hands_the_slot_to_the_next_waiter,
                     a_grant_is_pushed_to_the_waiter,
-                    a_release_does_not_wake_everybody,
-                    a_lost_push_is_said_again_by_the_heartbeat,
+                    release_notifies_one_waiter,
+                    heartbeat_repeats_lost_notification,
                     a_drained_release_keeps_its_slots_until_the_end_is_confirmed,
                     a_closed_pool_queues_and_opens_again,
                 ]);
             }
-            mod grouping {
-                $crate::conformance_suite!(@tests $crate::conformance::slots::grouping, super::super::$fixture, $flavour, [
+            mod batched_calls {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::batched_calls, super::super::$fixture, $flavour, [
                     requests_of_one_call_count_those_before_them,
-                    the_hold_time_is_learned_from_each_release_of_a_call,
+                    each_release_of_a_call_updates_average_hold_time,
                     a_request_that_a_later_one_lets_in_is_answered_as_granted,
                 ]);
             }
-            mod stranding {
-                $crate::conformance_suite!(@tests $crate::conformance::slots::stranding, super::super::$fixture, $flavour, [
-                    what_is_too_heavy_for_now_is_not_refused_for_good,
-                    a_waiter_that_became_too_heavy_holds_nobody_up,
-                    a_stranded_waiter_keeps_its_place,
+            mod stranded_waiters {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::stranded_waiters, super::super::$fixture, $flavour, [
+                    temporarily_too_heavy_request_is_not_refused_permanently,
+                    stranded_waiter_blocks_nobody,
+                    stranded_waiter_keeps_its_ticket,
                     a_lowered_cap_strands_only_what_is_heavier,
-                    a_stranded_waiter_that_leaves_is_told_why,
-                    an_advice_strands_and_refuses_nobody,
+                    stranded_waiter_that_leaves_gets_the_reason,
+                    recommendation_strands_but_refuses_nobody,
                     a_stranded_waiter_keeps_no_other_pool,
                     a_waiter_behind_many_stranded_ones_is_granted,
                 ]);
             }
-            mod losing {
-                $crate::conformance_suite!(@tests $crate::conformance::slots::losing, super::super::$fixture, $flavour, [
-                    a_new_store_grants_at_once,
+            mod store_loss {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::store_loss, super::super::$fixture, $flavour, [
+                    new_store_grants_at_once,
                     after_a_loss_holders_register_again_and_nobody_else_is_granted,
-                    nothing_is_granted_while_the_store_learns,
-                    waiters_get_in_line_again_after_a_loss,
+                    nothing_is_granted_during_recovery,
+                    waiters_rejoin_queue_after_loss,
                     a_returning_holder_is_before_a_waiter_for_the_same_job,
                     registered_again_above_the_limit_grants_nothing_until_it_is_below,
                     fences_grow_beyond_those_that_were_registered_again,
@@ -75,26 +75,26 @@ macro_rules! conformance_slots {
             mod order {
                 $crate::conformance_suite!(@tests $crate::conformance::slots::order, super::super::$fixture, $flavour, [
                     first_come_first_served_among_equals,
-                    asking_again_keeps_the_place_in_line,
+                    repeated_request_keeps_its_ticket,
                     a_tenant_with_many_waiters_does_not_stop_another,
                     tenants_share_by_their_weights,
                     a_tenant_never_holds_more_than_its_cap,
-                    nobody_overtakes_a_heavy_head,
+                    light_waiter_does_not_overtake_heavy_one,
                     an_arrival_never_overtakes_an_eligible_waiter,
                     a_waiter_behind_another_tenants_ineligible_head_is_granted,
                     an_arrival_that_must_wait_may_let_another_in,
                     an_arrival_that_is_granted_may_let_another_in,
                     a_lifted_cap_grants_at_once,
-                    cancelling_a_heavy_head_wakes_those_behind_it,
-                    a_head_that_closes_wakes_those_behind_it,
-                    a_tenants_own_line_is_kept_at_its_cap,
-                    a_raised_limit_grants_in_order,
-                    a_patient_waiter_is_never_refused_for_a_busy_pool,
-                    who_would_wait_in_vain_is_refused_at_once,
+                    waiters_are_granted_when_heavy_head_leaves,
+                    waiters_are_granted_when_process_of_head_closes,
+                    tenant_queue_keeps_its_order_at_cap,
+                    raised_slots_grant_in_queue_order,
+                    request_with_long_max_wait_is_never_refused_for_busy_pool,
+                    request_that_would_wait_too_long_is_refused_at_once,
                 ]);
             }
-            mod owning {
-                $crate::conformance_suite!(@tests $crate::conformance::slots::owning, super::super::$fixture, $flavour, [
+            mod ownership {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::ownership, super::super::$fixture, $flavour, [
                     fences_grow_with_each_grant,
                     the_same_request_again_is_the_same_lease,
                     a_lease_that_is_held_is_refused_to_another_process,
@@ -110,8 +110,8 @@ macro_rules! conformance_slots {
                     a_lease_that_the_store_does_not_have_is_lost,
                 ]);
             }
-            mod pausing {
-                $crate::conformance_suite!(@tests $crate::conformance::slots::pausing, super::super::$fixture, $flavour, [
+            mod pauses {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::pauses, super::super::$fixture, $flavour, [
                     a_paused_pool_grants_nothing_and_takes_nothing_away,
                     waiters_are_granted_when_the_pause_ends,
                     a_paused_pool_is_not_paused_again,
@@ -136,28 +136,28 @@ macro_rules! conformance_slots {
                     reading_a_pool_shows_its_holders,
                 ]);
             }
-            mod recording {
-                $crate::conformance_suite!(@tests $crate::conformance::slots::recording, super::super::$fixture, $flavour, [
-                    a_hold_that_ended_is_on_record,
-                    a_lease_of_two_pools_is_on_the_record_of_both,
-                    the_record_says_how_a_hold_ended,
-                    the_holds_of_a_dead_process_are_on_record,
-                    changes_of_the_limit_are_on_record,
-                    an_audit_tells_the_true_overlap,
-                    a_long_record_comes_in_pages,
-                    a_loss_begins_the_record_anew,
+            mod history {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::history, super::super::$fixture, $flavour, [
+                    ended_hold_is_in_history,
+                    lease_of_two_pools_is_in_both_histories,
+                    history_shows_how_a_hold_ended,
+                    holds_of_dead_process_are_in_history,
+                    slot_changes_are_in_history,
+                    audit_shows_true_overlap,
+                    long_history_is_read_in_pages,
+                    history_restarts_after_loss,
                 ]);
             }
             mod sessions {
                 $crate::conformance_suite!(@tests $crate::conformance::slots::sessions, super::super::$fixture, $flavour, [
                     a_dead_process_loses_its_slots_after_the_ttl_and_not_before,
-                    a_dead_process_leaves_the_line,
+                    dead_process_leaves_the_queue,
                     a_slow_but_live_holder_is_never_reclaimed,
                     a_lease_does_not_end_before_its_first_renewal,
-                    a_leap_of_the_clock_expires_nobody,
-                    a_closed_session_gives_its_slots_back_at_once,
-                    what_may_still_run_drains_before_it_is_free,
-                    a_dead_processs_slots_drain_after_its_ttl,
+                    clock_jump_expires_no_session,
+                    closed_session_releases_slots_at_once,
+                    slots_with_possible_backend_work_drain_before_they_are_free,
+                    slots_of_dead_process_drain_after_ttl,
                     a_process_that_comes_back_has_lost_its_leases,
                     a_process_that_comes_back_while_its_lease_drains_has_lost_it,
                     the_end_of_one_session_leaves_others_alone,

@@ -1,4 +1,4 @@
-//! Reading: what was asked for, in its order, page by page, balanced in itself.
+//! Reading runs and jobs: filters, order, pages, and balanced counts.
 
 use std::time::Duration;
 
@@ -8,59 +8,59 @@ use lockgate_core::run::{RunSpec, RunStatus};
 use lockgate_core::{JobId, Key, RunId, RunName};
 
 use super::super::Fixture;
-use super::super::desk::{Desk, failed};
-use super::super::stage::{id, manifest, spec};
+use super::super::ledger_driver::{LedgerDriver, failed};
+use super::super::samples::{id, manifest, spec};
 
 fn keys(jobs: &[lockgate_core::job::JobRow]) -> Vec<&str> {
     jobs.iter().map(|job| job.key.as_str()).collect()
 }
 
-/// The newest run first; by name, by id, at most so many.
+/// Runs are returned newest first, filtered by name or id, up to the page size.
 pub async fn runs_are_read_newest_first(fixture: &dyn Fixture) {
-    let desk = Desk::new(fixture);
+    let driver = LedgerDriver::new(fixture);
     let mut ids = Vec::new();
     for n in 0..3 {
-        ids.push(desk.plan(spec(&format!("r{n}")), n).await);
+        ids.push(driver.plan(spec(&format!("r{n}")), n).await);
         fixture.elapse(Duration::from_millis(2)).await;
     }
     let read =
         |runs: Vec<lockgate_core::run::RunSummary>| runs.iter().map(|r| r.run.id).collect::<Vec<RunId>>();
-    assert_eq!(read(desk.runs(RunQuery::default()).await), [ids[2], ids[1], ids[0]]);
-    assert_eq!(read(desk.runs(RunQuery { limit: 2, ..RunQuery::default() }).await), [ids[2], ids[1]]);
+    assert_eq!(read(driver.runs(RunQuery::default()).await), [ids[2], ids[1], ids[0]]);
+    assert_eq!(read(driver.runs(RunQuery { limit: 2, ..RunQuery::default() }).await), [ids[2], ids[1]]);
     for name in ["r1".to_owned(), ids[1].to_string()] {
         let query = RunQuery { run: Some(RunName::new(name).unwrap()), ..RunQuery::default() };
-        assert_eq!(read(desk.runs(query).await), [ids[1]]);
+        assert_eq!(read(driver.runs(query).await), [ids[1]]);
     }
     let nobody = RunQuery { run: Some(RunName::new("r").unwrap()), ..RunQuery::default() };
-    assert!(desk.runs(nobody).await.is_empty());
+    assert!(driver.runs(nobody).await.is_empty());
 }
 
-/// Jobs by run, state, key and id.
-pub async fn jobs_are_read_by_what_is_asked(fixture: &dyn Fixture) {
-    let desk = Desk::new(fixture);
-    let (one, two) = (desk.plan(spec("one"), 3).await, desk.plan(spec("two"), 2).await);
-    let envelope = desk.claim().await.remove(1);
-    desk.settle(envelope.job, SettlementToken::Delivery(1), failed()).await;
+/// Jobs are filtered by run, state, key and id.
+pub async fn jobs_are_filtered_by_run_state_key_and_id(fixture: &dyn Fixture) {
+    let driver = LedgerDriver::new(fixture);
+    let (one, two) = (driver.plan(spec("one"), 3).await, driver.plan(spec("two"), 2).await);
+    let envelope = driver.claim().await.remove(1);
+    driver.settle(envelope.job, SettlementToken::Delivery(1), failed()).await;
     let of = |run| JobQuery { run: Some(run), ..JobQuery::default() };
-    assert_eq!(keys(&desk.jobs(of(one)).await), ["k0", "k1", "k2"]);
-    assert_eq!(keys(&desk.jobs(of(two)).await), ["k0", "k1"]);
-    let failed = desk.jobs(JobQuery { states: vec![JobState::Failed, JobState::Skipped], ..of(one) }).await;
+    assert_eq!(keys(&driver.jobs(of(one)).await), ["k0", "k1", "k2"]);
+    assert_eq!(keys(&driver.jobs(of(two)).await), ["k0", "k1"]);
+    let failed = driver.jobs(JobQuery { states: vec![JobState::Failed, JobState::Skipped], ..of(one) }).await;
     assert_eq!(keys(&failed), ["k1"]);
     let key = Some(Key::new("k1").unwrap());
-    assert_eq!(desk.jobs(JobQuery { key, ..JobQuery::default() }).await.len(), 2);
+    assert_eq!(driver.jobs(JobQuery { key, ..JobQuery::default() }).await.len(), 2);
     let ids = vec![envelope.job, JobId(id())];
-    assert_eq!(keys(&desk.jobs(JobQuery { ids, ..JobQuery::default() }).await), ["k1"]);
+    assert_eq!(keys(&driver.jobs(JobQuery { ids, ..JobQuery::default() }).await), ["k1"]);
 }
 
-/// Page by page, every job once, in the order of planning.
+/// The pages together return every job once, in planning order.
 pub async fn pages_cover_every_job_once(fixture: &dyn Fixture) {
-    let desk = Desk::new(fixture);
-    desk.plan(spec("before"), 3).await;
-    let run = desk.plan(spec("r"), 25).await;
+    let driver = LedgerDriver::new(fixture);
+    driver.plan(spec("before"), 3).await;
+    let run = driver.plan(spec("r"), 25).await;
     let mut read = Vec::new();
     let mut after = None;
     for _ in 0..4 {
-        let page = desk.jobs(JobQuery { run: Some(run), after, limit: 10, ..JobQuery::default() }).await;
+        let page = driver.jobs(JobQuery { run: Some(run), after, limit: 10, ..JobQuery::default() }).await;
         assert!(page.len() <= 10);
         after = page.last().map(|last| last.id).or(after);
         read.extend(page);
@@ -69,49 +69,49 @@ pub async fn pages_cover_every_job_once(fixture: &dyn Fixture) {
     assert_eq!(keys(&read), wanted.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
-/// Without a limit a page has a hundred.
-pub async fn a_page_has_a_hundred_jobs_by_default(fixture: &dyn Fixture) {
-    let desk = Desk::new(fixture);
-    let run = desk.plan(spec("r"), 120).await;
-    assert_eq!(desk.jobs(JobQuery { run: Some(run), ..JobQuery::default() }).await.len(), 100);
+/// The default page size is 100.
+pub async fn default_page_has_a_hundred_jobs(fixture: &dyn Fixture) {
+    let driver = LedgerDriver::new(fixture);
+    let run = driver.plan(spec("r"), 120).await;
+    assert_eq!(driver.jobs(JobQuery { run: Some(run), ..JobQuery::default() }).await.len(), 100);
     let more = JobQuery { run: Some(run), limit: 1_000, ..JobQuery::default() };
-    assert_eq!(desk.jobs(more).await.len(), 120);
+    assert_eq!(driver.jobs(more).await.len(), 120);
 }
 
-/// The organizations that one run has and the other lacks, both ways.
-pub async fn two_runs_are_compared_by_their_keys(fixture: &dyn Fixture) {
-    let desk = Desk::new(fixture);
-    let one = desk.plan(spec("one"), 5).await;
-    let two = desk.step(lockgate_core::ledger::PlanStep::Open(spec("two"))).await.run.id;
-    desk.step(lockgate_core::ledger::PlanStep::Append { run: two, jobs: manifest(3..8) }).await;
-    desk.step(lockgate_core::ledger::PlanStep::Seal { run: two }).await;
+/// A query can return the keys that one run has and another lacks, in both directions.
+pub async fn runs_are_compared_by_key(fixture: &dyn Fixture) {
+    let driver = LedgerDriver::new(fixture);
+    let one = driver.plan(spec("one"), 5).await;
+    let two = driver.step(lockgate_core::ledger::PlanStep::Open(spec("two"))).await.run.id;
+    driver.step(lockgate_core::ledger::PlanStep::Append { run: two, jobs: manifest(3..8) }).await;
+    driver.step(lockgate_core::ledger::PlanStep::Seal { run: two }).await;
     let absent = |run, from| JobQuery { run: Some(run), absent_from: Some(from), ..JobQuery::default() };
-    assert_eq!(keys(&desk.jobs(absent(one, two)).await), ["k0", "k1", "k2"]);
-    assert_eq!(keys(&desk.jobs(absent(two, one)).await), ["k5", "k6", "k7"]);
-    assert!(desk.jobs(absent(one, one)).await.is_empty());
+    assert_eq!(keys(&driver.jobs(absent(one, two)).await), ["k0", "k1", "k2"]);
+    assert_eq!(keys(&driver.jobs(absent(two, one)).await), ["k5", "k6", "k7"]);
+    assert!(driver.jobs(absent(one, one)).await.is_empty());
 }
 
-/// A run is finished when every job is over, and not before; that is read, not stored.
-pub async fn a_run_is_finished_when_every_job_is_over(fixture: &dyn Fixture) {
-    let desk = Desk::new(fixture);
-    let run = desk.plan(spec("r"), 2).await;
-    for (n, envelope) in desk.claim().await.into_iter().enumerate() {
-        assert_eq!(desk.summary(run).await.status(), RunStatus::Active, "{n} are over");
-        desk.settle(envelope.job, SettlementToken::Delivery(1), Outcome::Succeeded).await;
+/// A run is finished as soon as every job is. The status is computed when it is read, not stored.
+pub async fn run_is_finished_when_every_job_is_finished(fixture: &dyn Fixture) {
+    let driver = LedgerDriver::new(fixture);
+    let run = driver.plan(spec("r"), 2).await;
+    for (n, envelope) in driver.claim().await.into_iter().enumerate() {
+        assert_eq!(driver.summary(run).await.status(), RunStatus::Active, "{n} jobs are finished");
+        driver.settle(envelope.job, SettlementToken::Delivery(1), Outcome::Succeeded).await;
     }
-    let summary = desk.summary(run).await;
+    let summary = driver.summary(run).await;
     assert_eq!((summary.status(), summary.run.status), (RunStatus::Finished, RunStatus::Active));
 }
 
-/// When asked, a run says when its jobs were settled and how long they waited.
-pub async fn a_run_tells_its_timing_when_asked(fixture: &dyn Fixture) {
-    let desk = Desk::new(fixture);
-    let run = desk.plan(spec("r"), 100).await;
+/// On request, a run shows when its jobs were settled and how long they waited.
+pub async fn run_shows_timing_on_request(fixture: &dyn Fixture) {
+    let driver = LedgerDriver::new(fixture);
+    let run = driver.plan(spec("r"), 100).await;
     let query = RunQuery { timing: true, ..RunQuery::default() };
-    assert_eq!(desk.runs(query.clone()).await[0].timing, None, "nothing ran yet");
+    assert_eq!(driver.runs(query.clone()).await[0].timing, None, "no job has run yet");
     let mut reports = Vec::new();
-    for (n, envelope) in (1..).zip(desk.claim().await) {
-        let by = SettlementToken::Execution(desk.run(&envelope).await.number);
+    for (n, envelope) in (1..).zip(driver.claim().await) {
+        let by = SettlementToken::Execution(driver.run(&envelope).await.number);
         let (waited, ran) = (Duration::from_millis(n), Duration::from_millis(1));
         reports.push(Report::Settled(Settlement {
             job: envelope.job,
@@ -121,21 +121,21 @@ pub async fn a_run_tells_its_timing_when_asked(fixture: &dyn Fixture) {
             ran,
         }));
     }
-    desk.ledger.settle(reports).await.unwrap();
-    assert_eq!(desk.summary(run).await.timing, None, "it was not asked for");
-    let timing = desk.runs(query).await[0].timing.unwrap();
+    driver.ledger.settle(reports).await.unwrap();
+    assert_eq!(driver.summary(run).await.timing, None, "the query did not request it");
+    let timing = driver.runs(query).await[0].timing.unwrap();
     assert!((49..=51).contains(&timing.wait_p50.as_millis()), "{timing:?}");
     assert!((98..=100).contains(&timing.wait_p99.as_millis()), "{timing:?}");
     assert!(timing.first <= timing.last);
 }
 
-/// Whatever process reads, it reads the same.
-pub async fn another_process_reads_the_same(fixture: &dyn Fixture) {
-    let desk = Desk::new(fixture);
-    let run = desk.plan(RunSpec { deadline: Some(Duration::from_secs(60)), ..spec("r") }, 3).await;
-    desk.claim().await;
+/// Another process reads the same runs and jobs.
+pub async fn all_processes_read_the_same(fixture: &dyn Fixture) {
+    let driver = LedgerDriver::new(fixture);
+    let run = driver.plan(RunSpec { deadline: Some(Duration::from_secs(60)), ..spec("r") }, 3).await;
+    driver.claim().await;
     let other = fixture.second().await.ledger;
-    assert_eq!(other.runs(RunQuery::default()).await.unwrap(), desk.runs(RunQuery::default()).await);
+    assert_eq!(other.runs(RunQuery::default()).await.unwrap(), driver.runs(RunQuery::default()).await);
     let query = JobQuery { run: Some(run), ..JobQuery::default() };
-    assert_eq!(other.jobs(query.clone()).await.unwrap(), desk.jobs(query).await);
+    assert_eq!(other.jobs(query.clone()).await.unwrap(), driver.jobs(query).await);
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lockgate_core::slots::{PoolQuery, PoolView};
 use lockgate_core::{Fence, LeaseId, PoolName};
 
-use super::super::slots::recording::audited;
+use super::super::slots::history::audited;
 use super::driver::Driver;
 
 impl Driver<'_> {
@@ -22,13 +22,13 @@ impl Driver<'_> {
             same("the holders", &shown, &self.holders(&name))?;
             same("slots in use", &status.in_use(), &self.truth.in_use(&name))?;
             let waiters =
-                self.truth.line.iter().filter(|e| e.request.needs.iter().any(|n| n.pool == name)).count();
-            same("the length of the line", &usize::try_from(status.waiters).unwrap(), &waiters)?;
+                self.truth.queue.iter().filter(|e| e.request.needs.iter().any(|n| n.pool == name)).count();
+            same("the queue length", &usize::try_from(status.waiters).unwrap(), &waiters)?;
             same("the stranded waiters", &usize::try_from(*stranded).unwrap(), &self.truth.stranded(&name))?;
             same("the slots", &status.slots, &slots)?;
             same("the limit", &status.limit(), &self.truth.limit(&name))?;
             same("whether it is paused", &status.paused.is_some(), &self.truth.paused.contains(&name))?;
-            same("whether it learns", &status.recovering.is_some(), &self.truth.recovering)?;
+            same("whether it recovers", &status.recovering.is_some(), &self.truth.recovering)?;
             if status.peak < status.in_use() {
                 return Err(format!("a peak below what is in use: {status:?}"));
             }
@@ -36,7 +36,7 @@ impl Driver<'_> {
         }
         self.compare_fences(&shown_fences)?;
         match self.truth.next().filter(|_| !self.truth.recovering) {
-            Some(place) => Err(format!("it may have slots, and waits: {:?}", self.truth.line[place])),
+            Some(place) => Err(format!("it may have slots, and waits: {:?}", self.truth.queue[place])),
             None => Ok(()),
         }
     }
@@ -80,7 +80,7 @@ impl Driver<'_> {
         self.highest = distinct.last().copied().unwrap_or(self.highest);
         self.fences.extend(grown);
         match self.told.drain(..).find(|lease| shown.get(&lease.id()) != Some(&lease.fence)) {
-            Some(lease) => Err(format!("told of {lease:?}, which the store does not show")),
+            Some(lease) => Err(format!("a process received {lease:?}, which the store does not show")),
             None => Ok(()),
         }
     }

@@ -7,8 +7,8 @@ use lockgate_core::pool::{Need, NewRecommendation, PoolChange, PoolCommand, Pool
 use lockgate_core::{Engine, Fence, LeaseId, PoolName, Tenant};
 
 use super::super::Fixture;
-use super::super::process::{Process, live};
-use super::super::stage::{LONG, id, pool, tenant};
+use super::super::samples::{LONG, id, pool, tenant};
+use super::super::slot_client::{SlotClient, keep_alive};
 use super::comparing::same;
 use super::ops::{End, LEASES, Op, POOLS, PROCESSES, SLOTS};
 use super::truth::{Answer, Entry, Truth, find};
@@ -36,7 +36,7 @@ enum By {
 pub(super) struct Driver<'a> {
     fixture: &'a dyn Fixture,
     pub(super) engine: Engine,
-    processes: Vec<Process>,
+    processes: Vec<SlotClient>,
     leases: Vec<LeaseId>,
     pub(super) truth: Truth,
     /// The last fence of each lease, as the store shows it.
@@ -52,7 +52,7 @@ impl<'a> Driver<'a> {
         let mut processes = Vec::new();
         for number in 0..PROCESSES {
             let of = if number % 2 == 0 { &engine } else { &second };
-            processes.push(Process::open(of, &format!("process {number}")).await);
+            processes.push(SlotClient::open(of, &format!("process {number}")).await);
         }
         let pools: Vec<(PoolName, u32)> = (0..POOLS).map(|number| (pool_number(number), SLOTS)).collect();
         let driver = Self {
@@ -78,7 +78,7 @@ impl<'a> Driver<'a> {
 
     async fn step(&mut self, op: &Op) -> Result<(), String> {
         for process in &mut self.processes {
-            process.beat_when_due().await;
+            process.heartbeat_when_due().await;
         }
         match *op {
             Op::Acquire { process, lease, tenant, weights } => {
@@ -102,9 +102,9 @@ impl<'a> Driver<'a> {
                 let end = self.expect_end(process, lease, End::Leave, By::Right);
                 self.end_all(process, &[end]).await
             }
-            Op::Beat { process } => self.beat(process).await,
+            Op::Heartbeat { process } => self.heartbeat(process).await,
             Op::Close { process } => {
-                let next = Process::open(&self.engine, "its successor").await;
+                let next = SlotClient::open(&self.engine, "its successor").await;
                 std::mem::replace(&mut self.processes[process], next).close().await;
                 self.truth.close(process);
                 Ok(())
@@ -130,14 +130,14 @@ impl<'a> Driver<'a> {
                 self.truth.grant();
                 self.change(pool, PoolChange { ramp: Some(slots), ..PoolChange::default() }).await
             }
-            Op::Advise { pool, slots, enforced } => self.advise(pool, slots, enforced).await,
+            Op::Recommend { pool, slots, enforced } => self.recommend(pool, slots, enforced).await,
             Op::Pause { pool } => {
                 self.truth.paused.insert(pool_number(pool));
                 let pause = Some(self.fixture.timing().ttl);
                 self.change(pool, PoolChange { pause, ..PoolChange::default() }).await
             }
             Op::Lose => self.lose().await,
-            Op::Live => self.live().await,
+            Op::Live => self.keep_alive().await,
         }
     }
 
@@ -156,7 +156,7 @@ impl<'a> Driver<'a> {
             }
         }
         let mut answers = Vec::new();
-        for answer in self.processes[process].ask_all(&requests).await {
+        for answer in self.processes[process].acquire_all(&requests).await {
             answers.push(match answer {
                 Admission::Granted(lease) => {
                     self.told.push(lease);
@@ -205,7 +205,7 @@ impl<'a> Driver<'a> {
     async fn end_all(&mut self, process: usize, ends: &[(Release, Answer)]) -> Result<(), String> {
         let (ends, wanted): (Vec<Release>, Vec<Answer>) = ends.iter().copied().unzip();
         let mut answers = Vec::new();
-        for answer in self.processes[process].end_all(&ends).await {
+        for answer in self.processes[process].release_all(&ends).await {
             answers.push(match answer {
                 Released::Done => Answer::Done,
                 Released::NotHeld => Answer::NotHeld,
@@ -221,11 +221,11 @@ impl<'a> Driver<'a> {
     }
 
     /// A heartbeat brings every grant that its process has not heard of, and nothing else.
-    async fn beat(&mut self, process: usize) -> Result<(), String> {
-        let pulse = self.processes[process].beat().await;
-        self.told.extend(pulse.granted.iter().cloned());
-        if !pulse.lost.is_empty() || !pulse.stop.is_empty() {
-            return Err(format!("a live process was told to stop: {pulse:?}"));
+    async fn heartbeat(&mut self, process: usize) -> Result<(), String> {
+        let reply = self.processes[process].heartbeat().await;
+        self.told.extend(reply.granted.iter().cloned());
+        if !reply.lost.is_empty() || !reply.stop.is_empty() {
+            return Err(format!("a live process was told to stop: {reply:?}"));
         }
         let book = &self.processes[process];
         let held: BTreeSet<LeaseId> = book.held.iter().map(Lease::id).collect();
@@ -235,7 +235,7 @@ impl<'a> Driver<'a> {
             entries.iter().filter(theirs).map(|entry| entry.request.lease).collect()
         };
         same("what it holds", &held, &ids(&self.truth.held))?;
-        same("what it waits for", &waiting, &ids(&self.truth.line))
+        same("what it waits for", &waiting, &ids(&self.truth.queue))
     }
 
     async fn change(&self, pool: usize, change: PoolChange) -> Result<(), String> {
@@ -243,7 +243,7 @@ impl<'a> Driver<'a> {
         self.engine.slots.control(command).await.map(drop).map_err(|error| error.to_string())
     }
 
-    async fn advise(&mut self, pool: usize, slots: Option<u32>, enforced: bool) -> Result<(), String> {
+    async fn recommend(&mut self, pool: usize, slots: Option<u32>, enforced: bool) -> Result<(), String> {
         let name = pool_number(pool);
         match slots.filter(|_| enforced) {
             Some(slots) => self.truth.recommendation.insert(name, slots),
@@ -263,10 +263,10 @@ impl<'a> Driver<'a> {
         self.beat_all().await
     }
 
-    async fn live(&mut self) -> Result<(), String> {
+    async fn keep_alive(&mut self) -> Result<(), String> {
         self.beat_all().await?;
         let ttl = self.fixture.timing().ttl;
-        live(self.fixture, ttl * 2, &mut self.processes.iter_mut().collect::<Vec<_>>()).await;
+        keep_alive(self.fixture, ttl * 2, &mut self.processes.iter_mut().collect::<Vec<_>>()).await;
         self.truth.recovering = false;
         self.truth.paused.clear();
         self.truth.grant();
@@ -275,7 +275,7 @@ impl<'a> Driver<'a> {
 
     async fn beat_all(&mut self) -> Result<(), String> {
         for process in 0..self.processes.len() {
-            self.beat(process).await?;
+            self.heartbeat(process).await?;
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ pub enum Op {
         /// Which lease.
         lease: usize,
     },
-    /// A process leaves the line.
+    /// A process leaves the queue.
     Leave {
         /// Which process.
         process: usize,
@@ -63,7 +63,7 @@ pub enum Op {
         lease: usize,
     },
     /// A process says what it holds and waits for.
-    Beat {
+    Heartbeat {
         /// Which process.
         process: usize,
     },
@@ -97,11 +97,11 @@ pub enum Op {
         /// Slots of the step.
         slots: Option<u32>,
     },
-    /// An recommendation for a pool is given, or taken back.
-    Advise {
+    /// A recommendation for a pool is set or removed.
+    Recommend {
         /// Which pool.
         pool: usize,
-        /// What is advised.
+        /// Recommended slots.
         slots: Option<u32>,
         /// Whether it is enforced.
         enforced: bool,
@@ -145,7 +145,7 @@ fn op(losses: bool) -> impl Strategy<Value = Op> {
             .prop_map(|(process, lease, wrong)| Op::Free { process, lease, wrong }),
         2 => (0..PROCESSES, 0..LEASES).prop_map(|(process, lease)| Op::Drain { process, lease }),
         4 => (0..PROCESSES, 0..LEASES).prop_map(|(process, lease)| Op::Leave { process, lease }),
-        3 => (0..PROCESSES).prop_map(|process| Op::Beat { process }),
+        3 => (0..PROCESSES).prop_map(|process| Op::Heartbeat { process }),
         1 => (0..PROCESSES).prop_map(|process| Op::Close { process }),
         5 => change(),
         rare => happening(),
@@ -159,7 +159,7 @@ fn change() -> impl Strategy<Value = Op> {
             .prop_map(|(pool, tenant, cap, weight)| Op::Share { pool, tenant, cap, weight }),
         1 => (0..POOLS, option::of(1..=SLOTS)).prop_map(|(pool, slots)| Op::PoolRamp { pool, slots }),
         1 => (0..POOLS, option::of(1..=SLOTS), proptest::bool::weighted(0.8))
-            .prop_map(|(pool, slots, enforced)| Op::Advise { pool, slots, enforced }),
+            .prop_map(|(pool, slots, enforced)| Op::Recommend { pool, slots, enforced }),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! The model: a bag of leases and a line. Plain lists, looked through from the beginning each time.
+//! The model (`Truth`): a list of leases and a wait queue, searched from the beginning each time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,9 +51,9 @@ pub(super) struct Truth {
     pub(super) ramp: BTreeMap<PoolName, u32>,
     pub(super) shares: Vec<(PoolName, Tenant, Option<u32>, u32)>,
     pub(super) held: Vec<Entry>,
-    pub(super) line: Vec<Entry>,
+    pub(super) queue: Vec<Entry>,
     pub(super) recovering: bool,
-    /// Advices that are enforced.
+    /// Enforced recommendations.
     pub(super) recommendation: BTreeMap<PoolName, u32>,
     pub(super) paused: BTreeSet<PoolName>,
 }
@@ -67,13 +67,13 @@ impl Truth {
                 (false, false) => Answer::Held,
             };
         }
-        if let Some(waiter) = find(&self.line, request.lease) {
+        if let Some(waiter) = find(&self.queue, request.lease) {
             return if waiter.process == process { Answer::Queued } else { Answer::Held };
         }
         if let Some(refused) = self.too_heavy(request) {
             return refused;
         }
-        self.line.push(Entry { request: request.clone(), process, draining: false });
+        self.queue.push(Entry { request: request.clone(), process, draining: false });
         self.grant();
         if find(&self.held, request.lease).is_some() { Answer::Granted } else { Answer::Queued }
     }
@@ -118,7 +118,7 @@ impl Truth {
 
     /// How many waiters for a pool are stranded.
     pub(super) fn stranded(&self, pool: &PoolName) -> usize {
-        let waiting = self.line.iter().map(|entry| &entry.request);
+        let waiting = self.queue.iter().map(|entry| &entry.request);
         let wants = |request: &&SlotRequest| request.needs.iter().any(|need| need.pool == *pool);
         waiting.filter(wants).filter(|request| self.is_stranded(request)).count()
     }
@@ -128,11 +128,11 @@ impl Truth {
         if find(&self.held, lease).is_some_and(own) {
             return Answer::WasGranted;
         }
-        let request = find(&self.line, lease).filter(|entry| own(entry)).map(|entry| entry.request.clone());
+        let request = find(&self.queue, lease).filter(|entry| own(entry)).map(|entry| entry.request.clone());
         let stranded = request.as_ref().filter(|request| self.is_stranded(request));
         let refused = stranded.and_then(|request| self.too_heavy(request));
         let answer = self.end(request.is_some(), |truth| {
-            truth.line.retain(|entry| entry.request.lease != lease);
+            truth.queue.retain(|entry| entry.request.lease != lease);
         });
         refused.unwrap_or(answer)
     }
@@ -147,15 +147,15 @@ impl Truth {
     }
 
     pub(super) fn close(&mut self, process: usize) {
-        self.line.retain(|entry| entry.process != process);
+        self.queue.retain(|entry| entry.process != process);
         self.held.retain(|entry| entry.process != process || entry.draining);
         self.grant();
     }
 
-    /// Leases drain for nobody: who holds one registers it again, and the line is gone.
+    /// A loss of state: draining leases and the queue are lost, and live holders register again.
     pub(super) fn lose(&mut self) {
         self.held.retain(|entry| !entry.draining);
-        self.line.clear();
+        self.queue.clear();
         self.shares.clear();
         self.recommendation.clear();
         self.ramp.clear();
@@ -166,14 +166,14 @@ impl Truth {
 
     pub(super) fn grant(&mut self) {
         while let Some(next) = self.next().filter(|_| !self.recovering) {
-            let entry = self.line.remove(next);
+            let entry = self.queue.remove(next);
             self.held.push(entry);
         }
     }
 
-    /// Who must not be waiting: its place in line.
+    /// Who must not be waiting: its place in queue.
     pub(super) fn next(&self) -> Option<usize> {
-        let heads: Vec<usize> = (0..self.line.len()).filter(|place| self.is_head(*place)).collect();
+        let heads: Vec<usize> = (0..self.queue.len()).filter(|place| self.is_head(*place)).collect();
         let contenders: Vec<Contender> = heads.iter().map(|place| self.contender(*place)).collect();
         let room: Room = self
             .pools
@@ -187,17 +187,17 @@ impl Truth {
     fn is_head(&self, place: usize) -> bool {
         let pools =
             |entry: &Entry| entry.request.needs.iter().map(|need| need.pool.clone()).collect::<Vec<_>>();
-        let this = &self.line[place];
+        let this = &self.queue[place];
         let before = |entry: &Entry| {
             entry.request.tenant == this.request.tenant
                 && pools(entry) == pools(this)
                 && !self.is_stranded(&entry.request)
         };
-        !self.is_stranded(&this.request) && !self.line[..place].iter().any(before)
+        !self.is_stranded(&this.request) && !self.queue[..place].iter().any(before)
     }
 
     fn contender(&self, place: usize) -> Contender {
-        let SlotRequest { needs, tenant, .. } = &self.line[place].request;
+        let SlotRequest { needs, tenant, .. } = &self.queue[place].request;
         let of_pool = |pool: &PoolName| {
             let (cap, weight) = self.share(pool, tenant);
             TenantUse { used: self.used(pool, Some(tenant)), cap, weight }

@@ -1,32 +1,34 @@
-//! Who is next: first come, first served within a tenant, the smallest share first among tenants (S5, S6).
+//! Order of grants: first come, first served within a tenant, and the smallest share first among tenants (S5,
+//! S6).
 
 use lockgate_core::Engine;
 use lockgate_core::lease::{Admission, Refusal, Released, SlotRequest};
 use lockgate_core::pool::PoolChange;
 
 use super::super::Fixture;
-use super::super::process::{Process, change, ensure, set_slots, share, status};
-use super::super::stage::{LONG, request, request_for, soon};
+use super::super::samples::{LONG, request, request_for};
+use super::super::slot_client::{SlotClient, change, ensure, set_slots, share, status};
+use super::super::waiting::soon;
 
 /// A process that holds `n` slots of the pool `p`, one lease each, for a tenant of its own.
-pub(super) async fn occupied(engine: &Engine, n: u32) -> Process {
+pub(super) async fn occupied(engine: &Engine, n: u32) -> SlotClient {
     ensure(engine, "p", n).await;
-    let mut holder = Process::open(engine, "holder").await;
+    let mut holder = SlotClient::open(engine, "holder").await;
     for _ in 0..n {
-        holder.take(&request("holder", 1)).await;
+        holder.acquire_now(&request("holder", 1)).await;
     }
     holder
 }
 
 /// Frees one slot of `holder`.
-pub(super) async fn free_one(holder: &mut Process) {
+pub(super) async fn free_one(holder: &mut SlotClient) {
     let lease = holder.held.first().unwrap().clone();
     assert_eq!(holder.free(&lease).await, Released::Done);
 }
 
 /// Which of the requests are held now.
-pub(super) async fn granted(process: &mut Process, requests: &[SlotRequest]) -> Vec<usize> {
-    process.beat().await;
+pub(super) async fn granted(process: &mut SlotClient, requests: &[SlotRequest]) -> Vec<usize> {
+    process.heartbeat().await;
     let held = |r: &SlotRequest| process.held.iter().any(|lease| lease.id() == r.lease);
     requests.iter().enumerate().filter(|(_, r)| held(r)).map(|(place, _)| place).collect()
 }
@@ -35,14 +37,14 @@ pub(super) async fn granted(process: &mut Process, requests: &[SlotRequest]) -> 
 pub async fn first_come_first_served_among_equals(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let mut holder = occupied(&engine, 1).await;
-    let mut a = Process::open(&engine, "a").await;
-    let mut b = Process::open(&fixture.second().await, "b").await;
-    let line: Vec<SlotRequest> = (0..6).map(|_| request("t", 1)).collect();
-    for (place, request) in line.iter().enumerate() {
-        if place % 2 == 0 { &mut a } else { &mut b }.wait(request).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    let mut b = SlotClient::open(&fixture.second().await, "b").await;
+    let queue: Vec<SlotRequest> = (0..6).map(|_| request("t", 1)).collect();
+    for (place, request) in queue.iter().enumerate() {
+        if place % 2 == 0 { &mut a } else { &mut b }.enqueue(request).await;
     }
     free_one(&mut holder).await;
-    for (place, request) in line.iter().enumerate() {
+    for (place, request) in queue.iter().enumerate() {
         let process = if place % 2 == 0 { &mut a } else { &mut b };
         assert!(process.holds(request).await, "number {place} was next");
         assert_eq!(status(&engine).await.held, 1);
@@ -50,15 +52,15 @@ pub async fn first_come_first_served_among_equals(fixture: &dyn Fixture) {
     }
 }
 
-/// Asking again keeps the place.
-pub async fn asking_again_keeps_the_place_in_line(fixture: &dyn Fixture) {
+/// A repeated request keeps its ticket.
+pub async fn repeated_request_keeps_its_ticket(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let mut holder = occupied(&engine, 1).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     let (first, second) = (request("t", 1), request("t", 1));
-    a.wait(&first).await;
-    a.wait(&second).await;
-    a.wait(&first).await;
+    a.enqueue(&first).await;
+    a.enqueue(&second).await;
+    a.enqueue(&first).await;
     assert_eq!(status(&engine).await.waiters, 2);
     free_one(&mut holder).await;
     assert_eq!(granted(&mut a, &[first, second]).await, [0]);
@@ -68,14 +70,14 @@ pub async fn asking_again_keeps_the_place_in_line(fixture: &dyn Fixture) {
 pub async fn a_tenant_with_many_waiters_does_not_stop_another(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 2).await;
-    let mut a = Process::open(&engine, "a").await;
-    a.take(&request("greedy", 1)).await;
-    a.take(&request("greedy", 1)).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    a.acquire_now(&request("greedy", 1)).await;
+    a.acquire_now(&request("greedy", 1)).await;
     for _ in 0..10 {
-        a.wait(&request("greedy", 1)).await;
+        a.enqueue(&request("greedy", 1)).await;
     }
     let modest = request("modest", 1);
-    a.wait(&modest).await;
+    a.enqueue(&modest).await;
     free_one(&mut a).await;
     assert_eq!(granted(&mut a, &[modest]).await, [0], "it holds nothing, so it is before all of them");
 }
@@ -85,15 +87,15 @@ pub async fn tenants_share_by_their_weights(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let mut holder = occupied(&engine, 6).await;
     share(&engine, "two", None, 2).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     for _ in 0..6 {
-        a.wait(&request("one", 1)).await;
-        a.wait(&request("two", 1)).await;
+        a.enqueue(&request("one", 1)).await;
+        a.enqueue(&request("two", 1)).await;
     }
     for _ in 0..6 {
         free_one(&mut holder).await;
     }
-    a.beat().await;
+    a.heartbeat().await;
     let of_two = a.held.iter().filter(|lease| lease.request.tenant.as_str() == "two").count();
     assert_eq!((a.held.len(), of_two), (6, 4));
 }
@@ -104,56 +106,56 @@ pub async fn a_tenant_never_holds_more_than_its_cap(fixture: &dyn Fixture) {
     ensure(&engine, "p", 10).await;
     change(&engine, "p", PoolChange { per_tenant: Some(Some(2)), ..PoolChange::default() }).await;
     share(&engine, "own", Some(3), 1).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     for (name, cap) in [("t", 2), ("own", 3)] {
         for _ in 0..cap {
-            a.take(&request(name, 1)).await;
+            a.acquire_now(&request(name, 1)).await;
         }
-        a.wait(&request(name, 1)).await;
+        a.enqueue(&request(name, 1)).await;
     }
     assert_eq!(status(&engine).await.held, 5);
     change(&engine, "p", PoolChange { per_tenant: Some(None), ..PoolChange::default() }).await;
     assert_eq!(status(&engine).await.held, 6, "without the pool's cap, only the tenant's own is left");
 }
 
-/// Nobody overtakes a heavy head, or it would wait for ever.
-pub async fn nobody_overtakes_a_heavy_head(fixture: &dyn Fixture) {
+/// A light waiter does not overtake a heavy head, which would otherwise wait forever.
+pub async fn light_waiter_does_not_overtake_heavy_one(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let mut holder = occupied(&engine, 3).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     let (heavy, light) = (request("t", 3), request("u", 1));
-    a.wait(&heavy).await;
-    a.wait(&light).await;
+    a.enqueue(&heavy).await;
+    a.enqueue(&light).await;
     free_one(&mut holder).await;
     free_one(&mut holder).await;
-    let line = [heavy, light];
-    assert_eq!(granted(&mut a, &line).await, [] as [usize; 0], "two are free, and kept for the head");
+    let queue = [heavy, light];
+    assert_eq!(granted(&mut a, &queue).await, [] as [usize; 0], "two are free, and kept for the head");
     free_one(&mut holder).await;
-    assert_eq!(granted(&mut a, &line).await, [0]);
+    assert_eq!(granted(&mut a, &queue).await, [0]);
     free_one(&mut a).await;
-    assert_eq!(granted(&mut a, &line).await, [1]);
+    assert_eq!(granted(&mut a, &queue).await, [1]);
 }
 
 /// A newcomer whose weight would fit does not overtake an eligible waiter.
 pub async fn an_arrival_never_overtakes_an_eligible_waiter(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let mut holder = occupied(&engine, 3).await;
-    let mut a = Process::open(&engine, "a").await;
-    a.wait(&request("t", 3)).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    a.enqueue(&request("t", 3)).await;
     free_one(&mut holder).await;
-    a.wait(&request("u", 1)).await;
+    a.enqueue(&request("u", 1)).await;
     assert_eq!(status(&engine).await.held, 2);
 }
 
-/// A prototype left this waiter standing behind a head that was not eligible, though it fitted.
+/// A waiter that fits is granted behind another tenant's ineligible head. A prototype left it waiting.
 pub async fn a_waiter_behind_another_tenants_ineligible_head_is_granted(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 3).await;
     share(&engine, "capped", Some(1), 1).await;
-    let mut a = Process::open(&engine, "a").await;
-    a.take(&request("capped", 1)).await;
-    a.wait(&request("capped", 1)).await;
-    a.take(&request("free", 1)).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    a.acquire_now(&request("capped", 1)).await;
+    a.enqueue(&request("capped", 1)).await;
+    a.acquire_now(&request("free", 1)).await;
     assert_eq!(status(&engine).await.held, 2);
 }
 
@@ -162,15 +164,15 @@ pub async fn an_arrival_that_must_wait_may_let_another_in(fixture: &dyn Fixture)
     let engine = fixture.engine();
     ensure(&engine, "p", 1).await;
     ensure(&engine, "q", 4).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     for (tenant, pool, weight) in [("z", "p", 1), ("h", "q", 1), ("g", "q", 2)] {
-        a.take(&request_for(tenant, &[(pool, weight)])).await;
+        a.acquire_now(&request_for(tenant, &[(pool, weight)])).await;
     }
     let (heavy, light) = (request_for("h", &[("p", 1), ("q", 2)]), request_for("g", &[("q", 1)]));
-    a.wait(&heavy).await;
-    a.wait(&light).await;
+    a.enqueue(&heavy).await;
+    a.enqueue(&light).await;
     let arrival = request("x", 1);
-    a.wait(&arrival).await;
+    a.enqueue(&arrival).await;
     assert_eq!(granted(&mut a, &[heavy, light, arrival]).await, [1]);
 }
 
@@ -179,15 +181,15 @@ pub async fn an_arrival_that_is_granted_may_let_another_in(fixture: &dyn Fixture
     let engine = fixture.engine();
     ensure(&engine, "p", 9).await;
     ensure(&engine, "q", 3).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     for tenant in ["g", "z"] {
-        a.take(&request_for(tenant, &[("q", 1)])).await;
+        a.acquire_now(&request_for(tenant, &[("q", 1)])).await;
     }
     // The tenant h holds nothing: its head keeps q, of which one slot is free, for the two that it wants.
     let (heavy, light) = (request_for("h", &[("p", 1), ("q", 2)]), request_for("g", &[("q", 1)]));
-    a.wait(&heavy).await;
-    a.wait(&light).await;
-    a.take(&request("h", 2)).await;
+    a.enqueue(&heavy).await;
+    a.enqueue(&light).await;
+    a.acquire_now(&request("h", 2)).await;
     assert_eq!(granted(&mut a, &[heavy, light]).await, [1]);
 }
 
@@ -196,23 +198,23 @@ pub async fn a_lifted_cap_grants_at_once(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 2).await;
     share(&engine, "capped", Some(1), 1).await;
-    let mut a = Process::open(&engine, "a").await;
-    a.take(&request("capped", 1)).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    a.acquire_now(&request("capped", 1)).await;
     let waiting = request("capped", 1);
-    a.wait(&waiting).await;
+    a.enqueue(&waiting).await;
     let after = share(&engine, "capped", Some(2), 1).await;
     assert_eq!((after.held, after.waiters), (2, 0));
 }
 
-/// A prototype forgot to look again when a heavy head left: those behind it fitted, and slept.
-pub async fn cancelling_a_heavy_head_wakes_those_behind_it(fixture: &dyn Fixture) {
+/// When a heavy head leaves, the waiters behind it that fit are granted. A prototype did not check them.
+pub async fn waiters_are_granted_when_heavy_head_leaves(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let mut holder = occupied(&engine, 3).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     let mut pushes = engine.slots.notifications(&a.session).await.unwrap();
     let (heavy, same, other) = (request("t", 3), request("t", 1), request("u", 1));
     for waiting in [&heavy, &same, &other] {
-        a.wait(waiting).await;
+        a.enqueue(waiting).await;
     }
     free_one(&mut holder).await;
     free_one(&mut holder).await;
@@ -225,15 +227,15 @@ pub async fn cancelling_a_heavy_head_wakes_those_behind_it(fixture: &dyn Fixture
     assert_eq!(granted(&mut a, &[same, other]).await, [0, 1]);
 }
 
-/// The head's process closes: those behind it are looked at again.
-pub async fn a_head_that_closes_wakes_those_behind_it(fixture: &dyn Fixture) {
+/// When the process of the head closes, the waiters behind it are granted.
+pub async fn waiters_are_granted_when_process_of_head_closes(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let mut holder = occupied(&engine, 2).await;
-    let mut head = Process::open(&fixture.second().await, "head").await;
-    head.wait(&request("t", 2)).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut head = SlotClient::open(&fixture.second().await, "head").await;
+    head.enqueue(&request("t", 2)).await;
+    let mut a = SlotClient::open(&engine, "a").await;
     let light = request("u", 1);
-    a.wait(&light).await;
+    a.enqueue(&light).await;
     free_one(&mut holder).await;
     assert_eq!(granted(&mut a, std::slice::from_ref(&light)).await, [] as [usize; 0]);
     head.close().await;
@@ -241,60 +243,61 @@ pub async fn a_head_that_closes_wakes_those_behind_it(fixture: &dyn Fixture) {
     assert_eq!(granted(&mut a, &[light]).await, [0]);
 }
 
-/// Within a tenant nobody overtakes either, also when the head is over the tenant's cap and the next is not.
-pub async fn a_tenants_own_line_is_kept_at_its_cap(fixture: &dyn Fixture) {
+/// Within a tenant no waiter overtakes another, even if the head exceeds the tenant's cap and the next one
+/// does not.
+pub async fn tenant_queue_keeps_its_order_at_cap(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 10).await;
     share(&engine, "t", Some(3), 1).await;
-    let mut a = Process::open(&engine, "a").await;
-    a.take(&request("t", 2)).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    a.acquire_now(&request("t", 2)).await;
     let (heavy, light) = (request("t", 2), request("t", 1));
-    a.wait(&heavy).await;
-    a.wait(&light).await;
+    a.enqueue(&heavy).await;
+    a.enqueue(&light).await;
     assert_eq!(status(&engine).await.held, 2);
     free_one(&mut a).await;
     assert_eq!(granted(&mut a, &[heavy, light]).await, [0, 1]);
 }
 
-/// The line survives a raise of the limit in its order.
-pub async fn a_raised_limit_grants_in_order(fixture: &dyn Fixture) {
+/// Raised slots are granted in the order of the queue.
+pub async fn raised_slots_grant_in_queue_order(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     occupied(&engine, 1).await;
-    let mut a = Process::open(&engine, "a").await;
-    let line: Vec<SlotRequest> = (0..4).map(|_| request("t", 1)).collect();
-    for request in &line {
-        a.wait(request).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    let queue: Vec<SlotRequest> = (0..4).map(|_| request("t", 1)).collect();
+    for request in &queue {
+        a.enqueue(request).await;
     }
     set_slots(&engine, "p", 3).await;
-    assert_eq!(granted(&mut a, &line).await, [0, 1]);
+    assert_eq!(granted(&mut a, &queue).await, [0, 1]);
 }
 
-/// A request that is ready to wait long is put in line, however busy the pool: a refusal is only for the hopeless.
-pub async fn a_patient_waiter_is_never_refused_for_a_busy_pool(fixture: &dyn Fixture) {
+/// A request with a long `max_wait` is queued, however busy the pool is.
+pub async fn request_with_long_max_wait_is_never_refused_for_busy_pool(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     occupied(&engine, 1).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     for _ in 0..20 {
         let patient = SlotRequest { max_wait: LONG, ..request("t", 1) };
-        assert_eq!(a.ask(&patient).await, Admission::Queued);
+        assert_eq!(a.acquire(&patient).await, Admission::Queued);
     }
 }
 
-/// Who cannot have a slot within its longest wait, by who stands ahead and how long slots were held of late, is told so at
-/// once; who is ready to wait longer is put in line.
-pub async fn who_would_wait_in_vain_is_refused_at_once(fixture: &dyn Fixture) {
+/// A request is refused at once if it would wait longer than its `max_wait`, judging by the queue ahead and
+/// the recent hold times. A request with a longer `max_wait` is queued.
+pub async fn request_that_would_wait_too_long_is_refused_at_once(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let mut holder = occupied(&engine, 1).await;
     let hold = fixture.timing().heartbeat;
     fixture.elapse(hold).await;
     free_one(&mut holder).await;
-    holder.take(&request("holder", 1)).await;
-    let mut a = Process::open(&engine, "a").await;
+    holder.acquire_now(&request("holder", 1)).await;
+    let mut a = SlotClient::open(&engine, "a").await;
     let hasty = |of: &str| SlotRequest { max_wait: hold, ..request(of, 1) };
-    a.wait(&hasty("t")).await;
-    a.wait(&hasty("u")).await;
-    let answer = a.ask(&hasty("v")).await;
+    a.enqueue(&hasty("t")).await;
+    a.enqueue(&hasty("u")).await;
+    let answer = a.acquire(&hasty("v")).await;
     assert!(matches!(answer, Admission::Refused(Refusal::TooBusy { .. })), "{answer:?}");
-    a.wait(&request("v", 1)).await;
+    a.enqueue(&request("v", 1)).await;
     assert_eq!(status(&engine).await.waiters, 3);
 }

@@ -6,8 +6,9 @@ use lockgate_core::pool::{Configured, PoolChange, PoolCommand, PoolSpec, PoolSta
 use lockgate_core::slots::PoolQuery;
 
 use super::super::Fixture;
-use super::super::process::{Process, change, ensure, set_slots, share, status, view, view_of};
-use super::super::stage::{pool, request, soon, tenant};
+use super::super::samples::{pool, request, tenant};
+use super::super::slot_client::{SlotClient, change, ensure, set_slots, share, status, view, view_of};
+use super::super::waiting::soon;
 
 /// A worker with an old file never reverts what an operator has set.
 pub async fn ensuring_a_pool_never_reverts_it(fixture: &dyn Fixture) {
@@ -32,11 +33,11 @@ pub async fn the_end_of_a_ramp_restores_the_slots_that_were_set(fixture: &dyn Fi
     let step = |slots| PoolChange { ramp: Some(slots), ..PoolChange::default() };
     let begun = change(&engine, "p", step(Some(2))).await;
     assert_eq!((begun.slots, begun.ramp, begun.allowed(), begun.limit()), (4, Some(2), 2, 2));
-    let mut a = Process::open(&engine, "a").await;
-    a.take(&request("t", 1)).await;
-    a.take(&request("t", 1)).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    a.acquire_now(&request("t", 1)).await;
+    a.acquire_now(&request("t", 1)).await;
     for _ in 0..2 {
-        a.wait(&request("t", 1)).await;
+        a.enqueue(&request("t", 1)).await;
     }
     let beyond = change(&engine, "p", step(Some(9))).await;
     assert_eq!((beyond.limit(), beyond.held), (4, 4), "a step never raises, and grants in the change");
@@ -102,8 +103,8 @@ pub async fn a_tenants_share_is_changed_shown_and_removed(fixture: &dyn Fixture)
     assert_eq!(shown().await, [a.clone(), t(Some(1), 3)]);
     set("t", Some(None), None).await;
     assert_eq!(shown().await, [a.clone(), t(None, 3)], "the weight stays");
-    let mut p = Process::open(&engine, "p").await;
-    p.take(&request("t", 2)).await;
+    let mut p = SlotClient::open(&engine, "p").await;
+    p.acquire_now(&request("t", 2)).await;
     set("t", None, Some(1)).await;
     set("nobody", Some(None), Some(1)).await;
     assert_eq!(shown().await, [a], "nothing of its own is left");
@@ -129,30 +130,30 @@ pub async fn a_pool_that_is_not_there_is_not_found(fixture: &dyn Fixture) {
 pub async fn a_lowered_limit_cancels_nothing_and_grants_nothing_until_it_is_below(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 4).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     for _ in 0..4 {
-        a.take(&request("t", 1)).await;
+        a.acquire_now(&request("t", 1)).await;
     }
-    let wish = request("t", 1);
-    a.wait(&wish).await;
+    let wanted = request("t", 1);
+    a.enqueue(&wanted).await;
     let lowered = set_slots(&engine, "p", 2).await;
     assert_eq!((lowered.held, lowered.over_by()), (4, 2));
-    assert_eq!(a.beat().await, Default::default(), "nobody is told to stop");
+    assert_eq!(a.heartbeat().await, Default::default(), "nobody is told to stop");
     for held_after in [3, 2, 2] {
         let lease = a.held[0].clone();
         assert_eq!(a.free(&lease).await, Released::Done);
         assert_eq!(view(&engine).await.status.held, held_after);
     }
-    assert!(a.holds(&wish).await, "granted as soon as it was below");
+    assert!(a.holds(&wanted).await, "granted as soon as it was below");
 }
 
 /// A raised limit grants at once, within the change.
 pub async fn a_raised_limit_grants_at_once(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 1).await;
-    let mut a = Process::open(&engine, "a").await;
-    a.take(&request("t", 1)).await;
-    a.wait(&request("t", 1)).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    a.acquire_now(&request("t", 1)).await;
+    a.enqueue(&request("t", 1)).await;
     let raised = set_slots(&engine, "p", 2).await;
     assert_eq!((raised.held, raised.waiters, raised.peak), (2, 0, 2));
 }
@@ -161,31 +162,31 @@ pub async fn a_raised_limit_grants_at_once(fixture: &dyn Fixture) {
 pub async fn a_reset_asks_holders_to_stop_and_frees_nothing(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let made = ensure(&engine, "p", 1).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     let mut pushes = engine.slots.notifications(&a.session).await.unwrap();
-    let lease = a.take(&request("t", 1)).await;
-    let wish = request("t", 1);
-    a.wait(&wish).await;
+    let lease = a.acquire_now(&request("t", 1)).await;
+    let wanted = request("t", 1);
+    a.enqueue(&wanted).await;
     let reset = fixture.second().await.slots.control(PoolCommand::Reset { pool: pool("p") }).await.unwrap();
     assert!(reset.epoch > made.epoch);
     assert_eq!((reset.in_use(), reset.waiters), (1, 1), "nothing is deleted, nothing over-admitted");
     assert_eq!(soon("the push to stop", pushes.next()).await.unwrap(), [Notification::Stop(lease.id())]);
     for _ in 0..2 {
-        assert_eq!(a.beat().await.stop, [lease.id()], "said until it has stopped");
+        assert_eq!(a.heartbeat().await.stop, [lease.id()], "said until it has stopped");
     }
     assert_eq!(status(&engine).await.in_use(), 1);
     assert_eq!(a.free(&lease).await, Released::Done);
-    assert!(a.holds(&wish).await);
-    assert!(a.beat().await.stop.is_empty(), "who came after the reset goes on");
+    assert!(a.holds(&wanted).await);
+    assert!(a.heartbeat().await.stop.is_empty(), "who came after the reset goes on");
 }
 
 /// A reset begins a new peak.
 pub async fn the_peak_is_kept_until_a_reset(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 3).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     for _ in 0..3 {
-        a.take(&request("t", 1)).await;
+        a.acquire_now(&request("t", 1)).await;
     }
     for _ in 0..2 {
         let lease = a.held[0].clone();
@@ -202,11 +203,11 @@ pub async fn reading_a_pool_shows_its_holders(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 5).await;
     ensure(&engine, "r", 1).await;
-    let mut a = Process::open(&engine, "process a").await;
-    let first = a.take(&request("t", 2)).await;
+    let mut a = SlotClient::open(&engine, "process a").await;
+    let first = a.acquire_now(&request("t", 2)).await;
     fixture.elapse(fixture.timing().heartbeat / 5).await;
-    let mut b = Process::open(&fixture.second().await, "process b").await;
-    b.take(&request("u", 1)).await;
+    let mut b = SlotClient::open(&fixture.second().await, "process b").await;
+    b.acquire_now(&request("u", 1)).await;
     let holders = view(&fixture.second().await).await.holders;
     assert_eq!(holders.len(), 2);
     let oldest = &holders[0];

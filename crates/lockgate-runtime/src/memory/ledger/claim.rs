@@ -1,4 +1,5 @@
-//! Claiming what is due. A job that waits for its batch has no due time of its own; every other scheduled job has one.
+//! Claims due jobs. A job that waits for its batch has no due time of its own; every other scheduled job has
+//! one.
 
 use std::time::Duration;
 
@@ -6,15 +7,16 @@ use lockgate_core::job::JobState;
 use lockgate_core::ledger::Claimed;
 use lockgate_core::{Envelope, RunId, Timestamp};
 
-use super::{Books, Job};
+use super::{Job, Tables};
 
-impl Books {
-    /// Retries first: they are older. A batch is claimed whole, so that the last one may exceed the limit.
+impl Tables {
+    /// Retries come first, because they are older. A batch is always claimed as a whole, so the last one may
+    /// exceed the page size.
     pub(super) fn claim(&mut self, limit: u32, hold: Duration) -> Claimed {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let due_again = self.now.plus(hold);
         let mut envelopes = self.claim_retries(limit, due_again);
-        let runs: Vec<RunId> = self.runs.iter().map(|run| run.record.id).collect();
+        let runs: Vec<RunId> = self.runs.iter().map(|run| run.row.id).collect();
         for run in runs {
             while envelopes.len() < limit {
                 let Some(batch) = self.claim_batch(run, due_again) else { break };
@@ -28,10 +30,10 @@ impl Books {
         let now = self.now;
         let (runs, jobs) = (&self.runs, &mut self.jobs);
         let mut due: Vec<&mut Job> = jobs.values_mut().filter(|job| job.is_due(now)).collect();
-        due.sort_by_key(|job| job.record.due_at);
+        due.sort_by_key(|job| job.row.due_at);
         due.into_iter()
             .filter_map(|job| {
-                let run = runs.iter().find(|run| Some(run.record.id) == job.record.run)?;
+                let run = runs.iter().find(|run| Some(run.row.id) == job.row.run)?;
                 run.may_dispatch(now).then(|| job.dispatch(due_again))
             })
             .take(limit)
@@ -40,23 +42,23 @@ impl Books {
 
     fn claim_batch(&mut self, id: RunId, due_again: Timestamp) -> Option<Vec<Envelope>> {
         let now = self.now;
-        let run = self.runs.iter_mut().find(|run| run.record.id == id)?;
-        let due = run.record.next_due.filter(|due| *due <= now && run.may_dispatch(now))?;
-        let size = usize::try_from(run.record.cadence.batch_size).unwrap_or(usize::MAX);
-        let number = run.record.batches + 1;
+        let run = self.runs.iter_mut().find(|run| run.row.id == id)?;
+        let due = run.row.next_due.filter(|due| *due <= now && run.may_dispatch(now))?;
+        let size = usize::try_from(run.row.cadence.batch_size).unwrap_or(usize::MAX);
+        let number = run.row.batches + 1;
         let mut waiting =
-            self.jobs.values_mut().filter(|j| j.record.run == Some(id) && j.awaits_batch()).peekable();
+            self.jobs.values_mut().filter(|j| j.row.run == Some(id) && j.awaits_batch()).peekable();
         let batch: Vec<Envelope> = waiting
             .by_ref()
             .take(size)
             .map(|job| {
-                job.record.batch = Some(number);
+                job.row.batch = Some(number);
                 job.dispatch(due_again)
             })
             .collect();
-        run.record.next_due = waiting.peek().map(|_| run.record.cadence.next_due(due, now));
+        run.row.next_due = waiting.peek().map(|_| run.row.cadence.next_due(due, now));
         if !batch.is_empty() {
-            run.record.batches = number;
+            run.row.batches = number;
             run.last_batch = Some(now);
         }
         Some(batch)
@@ -64,35 +66,35 @@ impl Books {
 
     fn next_due(&self) -> Option<Timestamp> {
         let active = || self.runs.iter().filter(|run| run.may_dispatch(self.now));
-        let batches = active().filter_map(|run| run.record.next_due);
-        let jobs = active().flat_map(|run| self.jobs_of(run.record.id)).filter_map(|job| job.record.due_at);
+        let batches = active().filter_map(|run| run.row.next_due);
+        let jobs = active().flat_map(|run| self.jobs_of(run.row.id)).filter_map(|job| job.row.due_at);
         batches.chain(jobs).min()
     }
 }
 
 impl Job {
     fn awaits_batch(&self) -> bool {
-        self.record.state == JobState::Scheduled && self.record.due_at.is_none()
+        self.row.state == JobState::Scheduled && self.row.due_at.is_none()
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
-        self.record.state == JobState::Scheduled && self.record.due_at.is_some_and(|due| due <= now)
+        self.row.state == JobState::Scheduled && self.row.due_at.is_some_and(|due| due <= now)
     }
 
-    /// Hands it out; unless it is reported as published it is due again.
+    /// Claims the job. It is due again if it is not reported as published.
     fn dispatch(&mut self, due_again: Timestamp) -> Envelope {
         self.dispatch += 1;
         self.dispatched = true;
-        self.record.due_at = Some(due_again);
+        self.row.due_at = Some(due_again);
         Envelope {
-            job: self.record.id,
-            kind: self.record.kind.clone(),
-            key: self.record.key.clone(),
-            tenant: self.record.tenant.clone(),
-            run: self.record.run,
-            queue: self.record.queue.clone(),
+            job: self.row.id,
+            kind: self.row.kind.clone(),
+            key: self.row.key.clone(),
+            tenant: self.row.tenant.clone(),
+            run: self.row.run,
+            queue: self.row.queue.clone(),
             dispatch: self.dispatch,
-            payload: self.record.payload.clone(),
+            payload: self.row.payload.clone(),
         }
     }
 }

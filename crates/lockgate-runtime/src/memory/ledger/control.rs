@@ -1,4 +1,4 @@
-//! Commands of an operator. None of them may lose a job's count of executions, by which late reports are known.
+//! Operator commands. Each keeps a job's count of executions, which identifies late reports.
 
 use lockgate_core::cadence::Cadence;
 use lockgate_core::error::EngineError;
@@ -9,9 +9,9 @@ use lockgate_core::transition::Event;
 use lockgate_core::{JobId, RunId, Timestamp};
 
 use super::super::{conflict, not_found};
-use super::{Books, Job};
+use super::{Job, Tables};
 
-impl Books {
+impl Tables {
     pub(super) fn control(&mut self, command: RunCommand) -> Result<u64, EngineError> {
         match command {
             RunCommand::Pause(run) => self.pause(run),
@@ -26,10 +26,10 @@ impl Books {
 
     fn pause(&mut self, id: RunId) -> Result<u64, EngineError> {
         let run = self.run_mut(id)?;
-        match run.record.status {
-            RunStatus::Active => run.record.status = RunStatus::Paused,
+        match run.row.status {
+            RunStatus::Active => run.row.status = RunStatus::Paused,
             RunStatus::Paused => return Ok(0),
-            other => return Err(out_of_place("paused", &run.record.name, other)),
+            other => return Err(out_of_place("paused", &run.row.name, other)),
         }
         Ok(1)
     }
@@ -37,21 +37,21 @@ impl Books {
     fn resume(&mut self, id: RunId) -> Result<u64, EngineError> {
         let now = self.now;
         let run = self.run_mut(id)?;
-        match run.record.status {
-            RunStatus::Paused => run.record.status = RunStatus::Active,
+        match run.row.status {
+            RunStatus::Paused => run.row.status = RunStatus::Active,
             RunStatus::Active => return Ok(0),
-            other => return Err(out_of_place("resumed", &run.record.name, other)),
+            other => return Err(out_of_place("resumed", &run.row.name, other)),
         }
-        // Batches that were missed during the pause do not burst out together.
-        run.record.next_due = run.record.next_due.map(|due| due.max(now));
+        // Batches that were missed during the pause are not dispatched together.
+        run.row.next_due = run.row.next_due.map(|due| due.max(now));
         Ok(1)
     }
 
     fn cancel(&mut self, id: RunId, reason: &str) -> Result<u64, EngineError> {
         let now = self.now;
         let run = self.run_mut(id)?;
-        run.record.status = RunStatus::Cancelled;
-        run.record.next_due = None;
+        run.row.status = RunStatus::Cancelled;
+        run.row.next_due = None;
         Ok(count(self.jobs_of_mut(id), |job| job.end(Event::Cancelled, reason, now)))
     }
 
@@ -63,7 +63,7 @@ impl Books {
         }
         let now = self.now;
         self.run(id)?;
-        let wanted = self.jobs_of_mut(id).filter(|job| states.contains(&job.record.state));
+        let wanted = self.jobs_of_mut(id).filter(|job| states.contains(&job.row.state));
         let revived = count(wanted, |job| job.revive(now));
         self.reactivate(id, revived);
         Ok(revived)
@@ -71,21 +71,21 @@ impl Books {
 
     fn set_cadence(&mut self, id: RunId, cadence: Cadence) -> Result<u64, EngineError> {
         let run = self.run_mut(id)?;
-        run.record.cadence = cadence;
-        run.record.next_due = run.record.next_due.map(|due| cadence.due_after_change(run.last_batch, due));
+        run.row.cadence = cadence;
+        run.row.next_due = run.row.next_due.map(|due| cadence.due_after_change(run.last_batch, due));
         Ok(1)
     }
 
     fn retry_job(&mut self, id: JobId) -> Result<u64, EngineError> {
         let now = self.now;
         let job = self.job_mut(id).ok_or_else(|| not_found("job", &id))?;
-        let state = job.record.state;
+        let state = job.row.state;
         if !job.revive(now) {
             return Err(conflict(format!(
                 "job {id} is {state}; only skipped, failed or cancelled ones are retried"
             )));
         }
-        if let Some(run) = job.record.run {
+        if let Some(run) = job.row.run {
             self.reactivate(run, 1);
         }
         Ok(1)
@@ -97,13 +97,13 @@ impl Books {
         Ok(u64::from(job.end(Event::Cancelled, reason, now)))
     }
 
-    /// A cancelled run goes on when jobs of it are run again.
+    /// A cancelled run becomes active again when its jobs are retried.
     fn reactivate(&mut self, id: RunId, revived: u64) {
         if let Ok(run) = self.run_mut(id)
-            && run.record.status == RunStatus::Cancelled
+            && run.row.status == RunStatus::Cancelled
             && revived > 0
         {
-            run.record.status = RunStatus::Active;
+            run.row.status = RunStatus::Active;
         }
     }
 }
@@ -113,13 +113,14 @@ impl Job {
         if self.step(Event::Retried, now).is_none() {
             return false;
         }
-        self.record.due_at = Some(now);
-        self.record.attempt = 0;
-        self.record.reason = None;
+        self.row.due_at = Some(now);
+        self.row.attempt = 0;
+        self.row.reason = None;
         self.unsettled = 0;
         self.deferrals_in_row = 0;
         self.dispatched = false;
-        // An execution that outlived the end of its job has nothing to say about the next, on record or not.
+        // An execution that outlived the end of its job cannot settle the retry, whether or not it was
+        // recorded.
         self.executing = false;
         self.dispatch += 1;
         true

@@ -1,5 +1,5 @@
-//! Starts and settlements. Only the latest dispatch may start a job, and only the latest execution, once, may say
-//! what it came to.
+//! Starts and settlements. Only the latest dispatch may start a job, and only the latest execution may settle
+//! it, once.
 
 use lockgate_core::Timestamp;
 use lockgate_core::job::Outcome;
@@ -7,20 +7,20 @@ use lockgate_core::ledger::{Execution, Report, Settled, Settlement, SettlementTo
 use lockgate_core::run::RunStatus;
 use lockgate_core::transition::{self, DEADLINE_PASSED, Ending, Event, JobSnapshot, POISONED, StartVerdict};
 
-use super::{Books, Job, Run};
+use super::{Job, Run, Tables};
 
-impl Books {
+impl Tables {
     pub(super) fn start(&mut self, start: Start) -> Started {
         let now = self.now;
         let (runs, jobs) = (&self.runs, &mut self.jobs);
-        let Some(job) = self.places.get(&start.job).and_then(|place| jobs.get_mut(place)) else {
+        let Some(job) = self.positions.get(&start.job).and_then(|position| jobs.get_mut(position)) else {
             return Started::Stale;
         };
         if let Some(execution) = job.started_already(start, now) {
             return Started::Run(execution);
         }
-        let run = runs.iter().find(|run| Some(run.record.id) == job.record.run);
-        match transition::may_start(&job.standing(run, now), start.dispatch, start.durability) {
+        let run = runs.iter().find(|run| Some(run.row.id) == job.row.run);
+        match transition::may_start(&job.snapshot(run, now), start.dispatch, start.durability) {
             StartVerdict::Stale => Started::Stale,
             StartVerdict::RunUnrecorded => Started::Run(job.next_execution(now)),
             StartVerdict::Run => Started::Run(job.execute(start.token, now)),
@@ -54,62 +54,62 @@ impl Books {
 }
 
 impl Job {
-    fn standing(&self, run: Option<&Run>, now: Timestamp) -> JobSnapshot {
+    fn snapshot(&self, run: Option<&Run>, now: Timestamp) -> JobSnapshot {
         JobSnapshot {
-            state: self.record.state,
+            state: self.row.state,
             dispatch: self.dispatch,
             dispatched: self.dispatched,
             unsettled: self.unsettled,
-            executions: self.record.executions,
-            paused: run.is_some_and(|run| run.record.status == RunStatus::Paused),
+            executions: self.row.executions,
+            paused: run.is_some_and(|run| run.row.status == RunStatus::Paused),
             expired: run.is_some_and(|run| run.is_expired(now)),
         }
     }
 
-    /// The execution that this very start began, when it is said again.
+    /// Returns the execution that this start began, when the start is repeated.
     fn started_already(&self, start: Start, now: Timestamp) -> Option<Execution> {
         let same = self.executing && self.started_by == start.token && self.dispatch == start.dispatch;
-        let (attempt, number) = (self.record.attempt, self.record.executions);
+        let (attempt, number) = (self.row.attempt, self.row.executions);
         let started_at = self.started_at.unwrap_or(now);
         let deferrals = self.deferrals_in_row;
         let execution = Execution { attempt, number, started_at, recorded: true, deferrals };
-        (same && !self.record.state.is_terminal()).then_some(execution)
+        (same && !self.row.state.is_terminal()).then_some(execution)
     }
 
-    /// What a start comes to that is left for later.
+    /// Decides a start with deferred durability.
     fn next_execution(&self, now: Timestamp) -> Execution {
-        let (attempt, number) = (self.record.attempt + 1, self.record.executions + 1);
+        let (attempt, number) = (self.row.attempt + 1, self.row.executions + 1);
         let deferrals = self.deferrals_in_row;
         Execution { attempt, number, started_at: now, recorded: false, deferrals }
     }
 
     fn execute(&mut self, token: i64, now: Timestamp) -> Execution {
-        // A fast worker sees the message before its dispatcher could report it as published. Where the message has come
-        // twice, and the other delivery was put off, the job stays put off.
+        // A fast worker sees the message before its dispatcher can report the publication. If the message
+        // came twice and the other delivery was deferred, the job stays deferred.
         if self.dispatched {
             self.step(Event::Published, now);
-            self.record.due_at = None;
+            self.row.due_at = None;
         }
-        self.record.updated_at = now;
-        self.record.attempt += 1;
-        self.record.executions += 1;
+        self.row.updated_at = now;
+        self.row.attempt += 1;
+        self.row.executions += 1;
         self.unsettled += 1;
         self.executing = true;
         self.started_by = token;
         self.started_at = Some(now);
-        let (attempt, number) = (self.record.attempt, self.record.executions);
+        let (attempt, number) = (self.row.attempt, self.row.executions);
         let deferrals = self.deferrals_in_row;
         Execution { attempt, number, started_at: now, recorded: true, deferrals }
     }
 
     fn published(&mut self, dispatch: u32, now: Timestamp) -> Settled {
-        // Not dispatched any more: it was taken back, or settled for later, before this report came.
+        // The dispatch is no longer in flight: it was taken back or deferred before this report.
         if self.dispatch != dispatch || !self.dispatched {
             return Settled::Stale;
         }
         match self.step(Event::Published, now) {
             Some(state) => {
-                self.record.due_at = None;
+                self.row.due_at = None;
                 self.published_at = Some(now);
                 Settled::Recorded(state)
             }
@@ -120,18 +120,18 @@ impl Job {
     fn settle(&mut self, settlement: Settlement, now: Timestamp) -> Settled {
         let started = match settlement.by {
             SettlementToken::Execution(number) => {
-                if !self.executing || self.record.executions != number {
+                if !self.executing || self.row.executions != number {
                     return Settled::Stale;
                 }
                 true
             }
             SettlementToken::Unrecorded { dispatch, number } => {
-                let standing = self.standing(None, now);
-                if !transition::is_latest_unrecorded(&standing, dispatch, number) {
+                let snapshot = self.snapshot(None, now);
+                if !transition::is_latest_unrecorded(&snapshot, dispatch, number) {
                     return Settled::Stale;
                 }
-                self.record.attempt += 1;
-                self.record.executions = number;
+                self.row.attempt += 1;
+                self.row.executions = number;
                 true
             }
             SettlementToken::Delivery(dispatch) => {
@@ -144,21 +144,21 @@ impl Job {
         let ending = Ending::from(&settlement.outcome);
         let Some(state) = self.step(Event::Ended(ending), now) else { return Settled::Stale };
         self.deferrals_in_row = transition::deferrals_in_row(self.deferrals_in_row, ending);
-        self.record.reason = settlement.outcome.reason().map(str::to_owned);
-        self.record.waited = Some(self.record.waited.unwrap_or_default().saturating_add(settlement.waited));
+        self.row.reason = settlement.outcome.reason().map(str::to_owned);
+        self.row.waited = Some(self.row.waited.unwrap_or_default().saturating_add(settlement.waited));
         self.dispatched = false;
         self.settled_at = Some(now);
         if started {
             self.executing = false;
             self.unsettled = 0;
-            self.record.ran = Some(settlement.ran);
+            self.row.ran = Some(settlement.ran);
         }
         match settlement.outcome {
-            Outcome::Retry { after, .. } => self.record.due_at = Some(now.plus(after)),
+            Outcome::Retry { after, .. } => self.row.due_at = Some(now.plus(after)),
             Outcome::Deferred { after, .. } => {
-                self.record.due_at = Some(now.plus(after));
-                self.record.deferrals += 1;
-                self.record.attempt -= u32::from(started && self.record.attempt > 0);
+                self.row.due_at = Some(now.plus(after));
+                self.row.deferrals += 1;
+                self.row.attempt -= u32::from(started && self.row.attempt > 0);
             }
             _ => {}
         }

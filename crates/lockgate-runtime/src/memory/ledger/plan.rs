@@ -1,4 +1,4 @@
-//! Planning. A run that is sealed, or cancelled, must never get another job.
+//! Planning. A sealed or cancelled run accepts no more jobs.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use lockgate_core::run::{self, RunRow, RunSpec, RunStatus};
 use lockgate_core::{RunId, Timestamp};
 
 use super::super::conflict;
-use super::{Books, Job, Run};
+use super::{Job, Run, Tables};
 
-impl Books {
+impl Tables {
     pub(super) fn plan(&mut self, step: PlanStep) -> Result<Planned, EngineError> {
         match step {
             PlanStep::Open(spec) => {
@@ -25,11 +25,11 @@ impl Books {
     }
 
     fn open(&mut self, spec: RunSpec) -> Result<Planned, EngineError> {
-        if let Some(found) = self.runs.iter().find(|run| run.record.name == spec.name) {
+        if let Some(found) = self.runs.iter().find(|run| run.row.name == spec.name) {
             return found.reopened(&spec);
         }
         let run = Run::new(spec, self.now);
-        let planned = Planned { run: run.record.clone(), existed: false, added: 0 };
+        let planned = Planned { run: run.row.clone(), existed: false, added: 0 };
         self.runs.push(run);
         Ok(planned)
     }
@@ -38,16 +38,16 @@ impl Books {
         let now = self.now;
         let found = self.run_mut(run)?;
         let mut added = Vec::new();
-        if found.record.status == RunStatus::Planning {
+        if found.row.status == RunStatus::Planning {
             added = jobs.into_iter().filter(|job| found.keys.insert(job.key.clone())).collect();
         }
         let count = u64::try_from(added.len()).unwrap_or(u64::MAX);
-        found.record.planned += count;
-        let record = found.record.clone();
+        found.row.planned += count;
+        let row = found.row.clone();
         for job in added {
-            self.put(Job::new(&record, job, now));
+            self.put(Job::new(&row, job, now));
         }
-        Ok(Planned { run: record, existed: true, added: count })
+        Ok(Planned { run: row, existed: true, added: count })
     }
 
     fn ingest(&mut self, ingestion: Ingestion) -> Result<Planned, EngineError> {
@@ -57,9 +57,9 @@ impl Books {
             run::external_run(external_run, kind, queue, now).map_err(|error| conflict(error.to_string()))?;
         let Planned { run: RunRow { id, .. }, existed, .. } = self.open(spec)?;
         let mut jobs: Vec<PlannedJob> =
-            jobs.into_iter().filter(|job| !self.places.contains_key(&job.id)).collect();
+            jobs.into_iter().filter(|job| !self.positions.contains_key(&job.id)).collect();
         let external_run = self.run_mut(id)?;
-        external_run.record.status = match external_run.record.status {
+        external_run.row.status = match external_run.row.status {
             RunStatus::Paused => RunStatus::Paused,
             _ => RunStatus::Active,
         };
@@ -72,36 +72,36 @@ impl Books {
             external_run.keys.insert(job.key.clone());
         }
         let added = u64::try_from(jobs.len()).unwrap_or(u64::MAX);
-        external_run.record.planned += added;
-        let record = external_run.record.clone();
+        external_run.row.planned += added;
+        let row = external_run.row.clone();
         for job in jobs {
-            self.put(Job::ingested(Job::new(&record, job, now), now));
+            self.put(Job::ingested(Job::new(&row, job, now), now));
         }
-        Ok(Planned { run: record, existed, added })
+        Ok(Planned { run: row, existed, added })
     }
 
     fn put(&mut self, job: Job) {
-        let place = self.jobs.last_key_value().map_or(1, |(last, _)| last + 1);
-        self.places.insert(job.record.id, place);
-        self.jobs.insert(place, job);
+        let position = self.jobs.last_key_value().map_or(1, |(last, _)| last + 1);
+        self.positions.insert(job.row.id, position);
+        self.jobs.insert(position, job);
     }
 
     fn seal(&mut self, run: RunId) -> Result<Planned, EngineError> {
         let now = self.now;
         let run = self.run_mut(run)?;
-        if run.record.status == RunStatus::Planning {
+        if run.row.status == RunStatus::Planning {
             let start = run.start_at.unwrap_or(now);
-            run.record.status = RunStatus::Active;
-            run.record.next_due = (run.record.planned > 0).then_some(start);
-            run.record.deadline_at = run.deadline.map(|deadline| start.plus(deadline));
+            run.row.status = RunStatus::Active;
+            run.row.next_due = (run.row.planned > 0).then_some(start);
+            run.row.deadline_at = run.deadline.map(|deadline| start.plus(deadline));
         }
-        Ok(Planned { run: run.record.clone(), existed: true, added: 0 })
+        Ok(Planned { run: run.row.clone(), existed: true, added: 0 })
     }
 }
 
 impl Run {
     fn new(spec: RunSpec, now: Timestamp) -> Self {
-        let record = RunRow {
+        let row = RunRow {
             id: spec.id,
             name: spec.name,
             kind: spec.kind,
@@ -116,7 +116,7 @@ impl Run {
             created_at: now,
         };
         Self {
-            record,
+            row,
             start_at: spec.start_at,
             deadline: spec.deadline,
             last_batch: None,
@@ -125,17 +125,17 @@ impl Run {
     }
 
     fn reopened(&self, spec: &RunSpec) -> Result<Planned, EngineError> {
-        if self.record.kind != spec.kind || self.record.as_of != spec.as_of {
+        if self.row.kind != spec.kind || self.row.as_of != spec.as_of {
             let name = &spec.name;
             return Err(conflict(format!("run {name} exists for another kind or hour; choose another name")));
         }
-        Ok(Planned { run: self.record.clone(), existed: true, added: 0 })
+        Ok(Planned { run: self.row.clone(), existed: true, added: 0 })
     }
 }
 
 impl Job {
     fn new(run: &RunRow, job: PlannedJob, now: Timestamp) -> Self {
-        let record = JobRow {
+        let row = JobRow {
             id: job.id,
             run: Some(run.id),
             kind: run.kind.clone(),
@@ -155,7 +155,7 @@ impl Job {
             payload: job.payload,
         };
         Self {
-            record,
+            row,
             dispatch: 0,
             dispatched: false,
             executing: false,
@@ -168,9 +168,9 @@ impl Job {
         }
     }
 
-    /// As if its first dispatch had just been published.
+    /// Treats the job as if its first dispatch had just been published.
     fn ingested(mut self, now: Timestamp) -> Self {
-        self.record.state = JobState::Enqueued;
+        self.row.state = JobState::Enqueued;
         self.dispatch = 1;
         self.dispatched = true;
         self.published_at = Some(now);

@@ -1,4 +1,4 @@
-//! Reading. Every answer must be balanced in itself: it is made under one lock.
+//! Reading. Each result is read under one lock, so it is balanced.
 
 use std::time::Duration;
 
@@ -6,18 +6,19 @@ use lockgate_core::job::JobRow;
 use lockgate_core::ledger::{JobQuery, RunQuery};
 use lockgate_core::run::{Counts, RunSummary, RunTiming};
 
-use super::{Books, Job, Run};
+use super::{Job, Run, Tables};
 
 const PAGE: usize = 100;
 
-impl Books {
+impl Tables {
     pub(super) fn runs(&self, query: &RunQuery) -> Vec<RunSummary> {
         let newest_first = self.runs.iter().rev();
         newest_first
             .filter(|run| {
-                query.run.as_ref().is_none_or(|wanted| {
-                    run.record.name == *wanted || run.record.id.to_string() == wanted.as_str()
-                })
+                query
+                    .run
+                    .as_ref()
+                    .is_none_or(|wanted| run.row.name == *wanted || run.row.id.to_string() == wanted.as_str())
             })
             .take(page(query.limit))
             .map(|run| self.summary(run, query.timing))
@@ -25,7 +26,7 @@ impl Books {
     }
 
     pub(super) fn jobs(&self, query: &JobQuery) -> Vec<JobRow> {
-        let after = query.after.and_then(|id| self.places.get(&id).copied()).unwrap_or(0);
+        let after = query.after.and_then(|id| self.positions.get(&id).copied()).unwrap_or(0);
         let other = query.absent_from.map(|id| self.run(id).map(|run| &run.keys));
         let absent = |job: &JobRow| match &other {
             Some(Ok(keys)) => !keys.contains(&job.key),
@@ -33,7 +34,7 @@ impl Books {
         };
         self.jobs
             .range(after + 1..)
-            .map(|(_, job)| &job.record)
+            .map(|(_, job)| &job.row)
             .filter(|job| query.run.is_none_or(|run| job.run == Some(run)))
             .filter(|job| query.states.is_empty() || query.states.contains(&job.state))
             .filter(|job| query.key.as_ref().is_none_or(|key| job.key == *key))
@@ -47,12 +48,12 @@ impl Books {
     fn summary(&self, run: &Run, timing: bool) -> RunSummary {
         let mut counts = Counts::default();
         let mut deferrals = 0;
-        for job in self.jobs_of(run.record.id) {
-            counts.add(job.record.state, 1);
-            deferrals += u64::from(job.record.deferrals);
+        for job in self.jobs_of(run.row.id) {
+            counts.add(job.row.state, 1);
+            deferrals += u64::from(job.row.deferrals);
         }
-        let timing = timing.then(|| timing_of(self.jobs_of(run.record.id))).flatten();
-        RunSummary { run: run.record.clone(), counts, deferrals, timing }
+        let timing = timing.then(|| timing_of(self.jobs_of(run.row.id))).flatten();
+        RunSummary { run: run.row.clone(), counts, deferrals, timing }
     }
 }
 
@@ -65,7 +66,7 @@ fn page(limit: u32) -> usize {
 }
 
 fn timing_of<'a>(jobs: impl Iterator<Item = &'a Job>) -> Option<RunTiming> {
-    let settled: Vec<_> = jobs.filter_map(|job| Some((job.settled_at?, job.record.waited?))).collect();
+    let settled: Vec<_> = jobs.filter_map(|job| Some((job.settled_at?, job.row.waited?))).collect();
     let mut waits: Vec<Duration> = settled.iter().map(|(_, waited)| *waited).collect();
     waits.sort_unstable();
     Some(RunTiming {
@@ -76,7 +77,7 @@ fn timing_of<'a>(jobs: impl Iterator<Item = &'a Job>) -> Option<RunTiming> {
     })
 }
 
-/// By nearest rank.
+/// Computes a percentile by nearest rank.
 fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied()

@@ -1,4 +1,4 @@
-//! Upkeep in bounded portions. A job that started after its message was published is never recovered.
+//! Sweeps of bounded size. A job that started after its message was published is not recovered.
 
 use std::collections::BTreeSet;
 
@@ -8,9 +8,9 @@ use lockgate_core::run::RunStatus;
 use lockgate_core::transition::{DEADLINE_PASSED, Event};
 use lockgate_core::{QueueName, RunId, Timestamp};
 
-use super::{Books, Job, Run};
+use super::{Job, Run, Tables};
 
-impl Books {
+impl Tables {
     pub(super) fn sweep(&mut self, sweep: &Sweep, limit: u32) -> Swept {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let jobs = match sweep {
@@ -24,35 +24,34 @@ impl Books {
     fn skip_overdue(&mut self, limit: usize) -> usize {
         let now = self.now;
         let overdue = self.run_ids(|run| run.is_expired(now));
-        let left =
-            self.jobs.values_mut().filter(|job| job.is_of(&overdue) && !job.record.state.is_terminal());
+        let left = self.jobs.values_mut().filter(|job| job.is_of(&overdue) && !job.row.state.is_terminal());
         left.take(limit).map(|job| job.end(Event::Expired, DEADLINE_PASSED, now)).count()
     }
 
     fn recover_lost(&mut self, queue: &QueueName, before: Timestamp, limit: usize) -> usize {
         let now = self.now;
-        let runs = self.run_ids(|run| run.record.queue == *queue);
+        let runs = self.run_ids(|run| run.row.queue == *queue);
         let lost = self.jobs.values_mut().filter(|job| job.is_of(&runs) && job.is_lost(before));
         lost.take(limit).map(|job| job.take_back(now)).count()
     }
 
     fn run_ids(&self, wanted: impl Fn(&Run) -> bool) -> BTreeSet<RunId> {
-        self.runs.iter().filter(|run| wanted(run)).map(|run| run.record.id).collect()
+        self.runs.iter().filter(|run| wanted(run)).map(|run| run.row.id).collect()
     }
 
-    /// Forgets whole runs: half a run would not balance.
+    /// Deletes whole runs, because a run that lost some of its jobs would not balance.
     fn prune(&mut self, before: Timestamp, limit: usize) -> usize {
         let mut pruned = 0;
         let over: Vec<RunId> =
-            self.runs.iter().map(|run| run.record.id).filter(|id| self.is_over(*id, before)).collect();
+            self.runs.iter().map(|run| run.row.id).filter(|id| self.is_over(*id, before)).collect();
         for id in over {
             if pruned >= limit {
                 break;
             }
             let had = self.jobs.len();
-            self.jobs.retain(|_, job| job.record.run != Some(id));
-            self.places.retain(|_, place| self.jobs.contains_key(place));
-            self.runs.retain(|run| run.record.id != id);
+            self.jobs.retain(|_, job| job.row.run != Some(id));
+            self.positions.retain(|_, position| self.jobs.contains_key(position));
+            self.runs.retain(|run| run.row.id != id);
             pruned += had - self.jobs.len();
         }
         pruned
@@ -61,19 +60,18 @@ impl Books {
     fn is_over(&self, id: RunId, before: Timestamp) -> bool {
         let sealed = self
             .run(id)
-            .is_ok_and(|run| run.record.status != RunStatus::Planning && run.record.created_at <= before);
-        sealed
-            && self.jobs_of(id).all(|job| job.record.state.is_terminal() && job.record.updated_at <= before)
+            .is_ok_and(|run| run.row.status != RunStatus::Planning && run.row.created_at <= before);
+        sealed && self.jobs_of(id).all(|job| job.row.state.is_terminal() && job.row.updated_at <= before)
     }
 }
 
 impl Job {
     fn is_of(&self, runs: &BTreeSet<RunId>) -> bool {
-        self.record.run.is_some_and(|run| runs.contains(&run))
+        self.row.run.is_some_and(|run| runs.contains(&run))
     }
 
     fn is_lost(&self, before: Timestamp) -> bool {
-        self.record.state == JobState::Enqueued
+        self.row.state == JobState::Enqueued
             && self.published_at.is_some_and(|published| {
                 published <= before && self.started_at.is_none_or(|started| started < published)
             })

@@ -1,4 +1,4 @@
-//! The end of holds and waits. A release must never end a hold that it does not name by its fence.
+//! Ends holds and waits. A release ends a hold only if it names the fence of the hold.
 
 use lockgate_core::admission;
 use lockgate_core::history::HoldEnd;
@@ -63,8 +63,8 @@ impl State {
         };
         let stranded = Some(&waiter.request).filter(|request| self.is_stranded(request));
         let refusal = stranded.and_then(|request| self.too_heavy(request));
-        // It may have been the heavy head that all others stood behind.
-        if self.ablation != Some(Ablation::NoWakeAfterCancel) {
+        // It may have been the heavy head that blocked the waiters behind it.
+        if self.ablation != Some(Ablation::NoGrantAfterLeave) {
             self.grant();
         }
         refusal.map_or(Released::Done, Released::WasStranded)
@@ -76,7 +76,7 @@ impl Held {
         self.session == session && self.lease.fence == fence && self.draining_until.is_none()
     }
 
-    /// Whoever knows that the backend work of a draining lease is over may free it.
+    /// Any process may free a draining lease once its backend work is confirmed to have ended.
     fn drains_under(&self, fence: Fence) -> bool {
         self.draining_until.is_some() && self.lease.fence == fence
     }

@@ -1,4 +1,4 @@
-//! Pools: making, changing, resetting, reading. A change must never take away what is held.
+//! Creates, changes, resets and reads pools. No change takes away a held slot.
 
 use lockgate_core::PoolName;
 use lockgate_core::error::EngineError;
@@ -26,7 +26,7 @@ impl State {
     }
 
     fn ensure(&mut self, spec: PoolSpec) -> PoolName {
-        // After a loss, leases may be registered before their pool is made again.
+        // After a loss, leases may be registered before their pool is created again.
         let in_use = self.in_use(&spec.name);
         let pool = self.pools.entry(spec.name.clone()).or_insert_with(|| Pool {
             configured: spec.configured(),
@@ -73,7 +73,7 @@ impl State {
         Ok(name)
     }
 
-    /// Ends the pauses that are over; answers whether there were any.
+    /// Ends expired pauses. Returns whether there were any.
     pub(super) fn end_pauses(&mut self) -> bool {
         let now = self.now;
         let ended = |pool: &mut Pool| pool.paused_until.take_if(|until| *until <= now).is_some();
@@ -89,7 +89,7 @@ impl State {
             |held: &&mut Held| weight_in(&held.lease.request, &name) > 0 && held.draining_until.is_none();
         for held in self.leases.values_mut().filter(holders) {
             held.stopping = true;
-            self.wakes.push((held.session, Notification::Stop(held.lease.id())));
+            self.notifications.push((held.session, Notification::Stop(held.lease.id())));
         }
         Ok(name)
     }
@@ -125,7 +125,7 @@ impl State {
             peak: pool.peak,
             waiters: u32::try_from(waiters().count()).unwrap_or(u32::MAX),
             oldest_wait: waiters().map(|w| self.now - w.since).max().map(|ms| self.until(self.now + ms)),
-            recovering: self.learning_until.map(|until| self.until(until)),
+            recovering: self.recovering_until.map(|until| self.until(until)),
             paused: pool.paused_until.map(|until| self.until(until)),
             recommendation: pool.recommendation.as_ref().map(|given| self.recommendation(given)),
         }
@@ -162,12 +162,12 @@ impl State {
 }
 
 impl Pool {
-    /// The slots that are allowed, whatever the adaptive limit advises.
+    /// Returns the allowed slots, ignoring any recommendation.
     pub(super) fn allowed(&self) -> u32 {
         pool::allowed(self.slots, self.ramp)
     }
 
-    /// The slots that grants obey when the pool is not paused.
+    /// Returns the slots that grants respect when the pool is not paused.
     pub(super) fn limit(&self) -> u32 {
         let enforced = self.recommendation.as_ref().filter(|given| given.recommendation.enforced);
         pool::limit(self.allowed(), enforced.map(|given| given.recommendation.slots))

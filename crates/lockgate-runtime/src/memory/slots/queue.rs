@@ -1,5 +1,5 @@
-//! Asking for slots, and who gets them. A grant must never take a pool above its slots, a tenant above its cap, nor
-//! happen while the store learns who held what.
+//! Requests and grants of slots. A grant keeps a pool within its slots and a tenant within its cap. Nothing
+//! is granted during the recovery grace period.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ impl State {
         let leases: Vec<LeaseId> = requests.iter().map(|request| request.lease).collect();
         let answers: Vec<Admission> =
             requests.into_iter().map(|request| self.ask(session, request)).collect();
-        // A later request of the call may have let an earlier one in.
+        // A later request of the call may have caused the grant of an earlier one.
         leases.into_iter().zip(answers).map(|(lease, answer)| self.latest(lease, answer)).collect()
     }
 
@@ -28,7 +28,7 @@ impl State {
         if let Some(refusal) = self.too_heavy(&request) {
             return Admission::Refused(refusal);
         }
-        let joins_a_line = !self.waiters.is_empty();
+        let joins_queue = !self.waiters.is_empty();
         let too_busy = self.too_busy(&request);
         self.last_ticket += 1;
         self.waiters.insert(self.last_ticket, Waiter { request, session, since: self.now });
@@ -36,24 +36,26 @@ impl State {
             self.waiters.remove(&self.last_ticket);
             return Admission::Refused(refusal);
         }
-        if !(joins_a_line && self.ablation == Some(Ablation::NoGrantAfterEnqueue)) {
+        if !(joins_queue && self.ablation == Some(Ablation::NoGrantAfterEnqueue)) {
             self.grant();
         }
         Admission::Queued
     }
 
-    /// The answer to a request at the end of its call. A grant that it tells is not pushed.
+    /// Returns the reply to a request at the end of its call. A grant in the reply is not pushed.
     fn latest(&mut self, lease: LeaseId, answer: Admission) -> Admission {
         match self.leases.get(&lease) {
             Some(held) if answer == Admission::Queued => {
-                self.wakes.retain(|(_, wake)| !matches!(wake, Notification::Granted(l) if l.id() == lease));
+                self.notifications.retain(
+                    |(_, notification)| !matches!(notification, Notification::Granted(l) if l.id() == lease),
+                );
                 Admission::Granted(held.lease.clone())
             }
             _ => answer,
         }
     }
 
-    /// What is held, drains or waits under this lease.
+    /// Returns what is held, drains or waits under this lease.
     fn known(&self, session: SessionId, lease: LeaseId) -> Option<Known<'_>> {
         if let Some(held) = self.leases.get(&lease) {
             return Some(match held.draining_until {
@@ -97,30 +99,33 @@ impl State {
         })
     }
 
-    /// Grants until nobody who may have slots waits for free ones.
+    /// Grants until no waiter is eligible for the free slots.
     pub(super) fn grant(&mut self) {
         while let Some(waiter) = self.next().and_then(|ticket| self.waiters.remove(&ticket)) {
             let fence = self.next_fence();
             let lease = Lease { request: waiter.request, fence };
-            self.wakes.push((waiter.session, Notification::Granted(lease.clone())));
+            self.notifications.push((waiter.session, Notification::Granted(lease.clone())));
             self.hold(waiter.session, lease);
         }
     }
 
-    /// The ticket of the waiter that is granted next.
+    /// Returns the ticket of the next waiter to be granted.
     fn next(&self) -> Option<u64> {
-        if self.learning_until.is_some() {
+        if self.recovering_until.is_some() {
             return None;
         }
         let free =
             |(name, pool): (&PoolName, &Pool)| (name.clone(), pool.open().saturating_sub(self.in_use(name)));
         let room: Room = self.pools.iter().map(free).collect();
         let contenders = self.heads();
-        fairness::next(&contenders, &room).and_then(|place| contenders.get(place)).map(|head| head.ticket)
+        fairness::next(&contenders, &room)
+            .and_then(|position| contenders.get(position))
+            .map(|head| head.ticket)
     }
 
-    /// The first of each line that is not stranded. A line is a tenant's waiters for the same pools: a waiter for one
-    /// backend holds up nobody that waits for another, not even of its tenant.
+    /// Returns the heads of the queues: the first waiter of each queue that is not stranded. A queue contains
+    /// a tenant's waiters for the same pools, so a waiter for one backend does not block waiters for another,
+    /// even of the same tenant.
     fn heads(&self) -> Vec<Contender> {
         let mut heads: Vec<(&Waiter, Contender)> = Vec::new();
         for (ticket, waiter) in &self.waiters {
@@ -148,7 +153,7 @@ impl State {
         Contender { ticket, needs: request.needs.clone(), tenant: tenant.collect() }
     }
 
-    /// Adds a lease, new or registered again.
+    /// Adds a new or re-registered lease.
     pub(super) fn hold(&mut self, session: SessionId, lease: Lease) {
         let held = Held { lease, session, since: self.now, draining_until: None, stopping: false };
         let pools: Vec<PoolName> = held.lease.request.needs.iter().map(|need| need.pool.clone()).collect();
@@ -161,7 +166,8 @@ impl State {
         }
     }
 
-    /// One counter for all pools. The clock in it carries it over a loss of state.
+    /// Returns the next fence. All pools share one counter, and it follows the clock, so fences also increase
+    /// across a loss of state.
     fn next_fence(&mut self) -> Fence {
         self.last_fence = (self.last_fence + 1).max(self.micros);
         Fence(self.last_fence)
@@ -178,12 +184,12 @@ impl State {
 }
 
 impl Pool {
-    /// The slots that grants obey now: none while the pool is paused.
+    /// Returns the slots that grants respect now: zero while the pool is paused.
     fn open(&self) -> u32 {
         if self.paused_until.is_some() { 0 } else { self.limit() }
     }
 
-    /// The most slots that this tenant may have.
+    /// Returns the cap of this tenant.
     fn cap(&self, tenant: &Tenant) -> Option<u32> {
         admission::cap(self.shares.get(tenant).and_then(|share| share.cap), self.per_tenant)
     }

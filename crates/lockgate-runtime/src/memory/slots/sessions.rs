@@ -1,5 +1,5 @@
-//! Sessions: their heartbeats, their end, and what becomes of what they held. A live holder must never be taken for
-//! dead: only the store's own clock, which does not leap, ends a session.
+//! Sessions: heartbeats, their end, and the release of what they held. Only the store's own clock, which does
+//! not jump, ends a session.
 
 use lockgate_core::history::HoldEnd;
 use lockgate_core::lease::{HeartbeatReply, Lease, Session, SlotRequest};
@@ -20,7 +20,7 @@ impl State {
         Session { id, timing: self.timing }
     }
 
-    /// Opens a session again that was taken for dead, or forgotten.
+    /// Reopens a session that has expired or was lost.
     pub(super) fn meet(&mut self, session: SessionId) {
         if !self.sessions.contains_key(&session) {
             self.renew(session);
@@ -40,39 +40,39 @@ impl State {
         waiting: &[SlotRequest],
     ) -> HeartbeatReply {
         self.renew(session);
-        if self.learning_until.is_some() {
+        if self.recovering_until.is_some() {
             for lease in held {
                 self.register_again(session, lease);
             }
         }
-        let mut pulse = HeartbeatReply::default();
+        let mut reply = HeartbeatReply::default();
         for lease in held {
             match self.leases.get(&lease.id()).filter(|known| known.is_with(session, lease.fence)) {
-                None => pulse.lost.push(lease.id()),
-                Some(known) if known.stopping => pulse.stop.push(lease.id()),
+                None => reply.lost.push(lease.id()),
+                Some(known) if known.stopping => reply.stop.push(lease.id()),
                 Some(_) => {}
             }
         }
         let theirs = self.leases.values().filter(|h| h.session == session && h.draining_until.is_none());
         let unnamed =
             theirs.filter(|h| !held.iter().any(|l| l.id() == h.lease.id() && l.fence == h.lease.fence));
-        pulse.granted = unnamed.map(|h| h.lease.clone()).collect();
+        reply.granted = unnamed.map(|h| h.lease.clone()).collect();
         let known = |request: &SlotRequest| {
             self.waiters.values().any(|w| w.request.lease == request.lease && w.session == session)
-                || pulse.granted.iter().any(|lease| lease.id() == request.lease)
+                || reply.granted.iter().any(|lease| lease.id() == request.lease)
         };
-        pulse.forgotten = waiting.iter().filter(|r| !known(r)).map(|r| r.lease).collect();
-        pulse
+        reply.forgotten = waiting.iter().filter(|r| !known(r)).map(|r| r.lease).collect();
+        reply
     }
 
     fn register_again(&mut self, session: SessionId, lease: &Lease) {
         if self.leases.contains_key(&lease.id()) {
             return;
         }
-        // Somebody else may have asked for this job while nobody knew that it was held.
+        // Another process may have requested this job while the store did not know that it was held.
         self.waiters.retain(|_, waiter| waiter.request.lease != lease.id());
         self.last_fence = self.last_fence.max(lease.fence.0);
-        self.record.saw(lease.fence);
+        self.history.saw(lease.fence);
         self.hold(session, lease.clone());
     }
 
@@ -81,7 +81,7 @@ impl State {
         self.grant();
     }
 
-    /// Ends what has expired: dead sessions, and leases that have drained. Answers whether anything had.
+    /// Ends expired sessions and drained leases. Returns whether there were any.
     pub(super) fn expire(&mut self) -> bool {
         let now = self.now;
         let before = (self.sessions.len(), self.leases.len());
@@ -102,7 +102,7 @@ impl State {
         for held in self.leases.values_mut().filter(theirs) {
             held.draining_until = Some(now.saturating_add(millis(held.lease.request.drain_for)));
         }
-        // What has no backend work that may go on has drained at once.
+        // A lease without backend work has drained at once.
         self.end_drained(end);
     }
 

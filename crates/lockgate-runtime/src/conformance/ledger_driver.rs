@@ -1,5 +1,5 @@
-//! A desk that keeps a ledger: the calls of planners, dispatchers, workers and operators, each followed by a look
-//! whether every run is still balanced (invariant 1).
+//! Drives a ledger through the calls of planners, dispatchers, workers and operators. After each call it
+//! checks that every run is balanced (invariant 1).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,13 +14,13 @@ use lockgate_core::run::{RunSpec, RunSummary};
 use lockgate_core::{EngineError, Envelope, JobId, RunId, RunName};
 
 use super::Fixture;
-use super::stage::{LONG, manifest};
+use super::samples::{LONG, manifest};
 
-pub(super) struct Desk {
+pub(super) struct LedgerDriver {
     pub(super) ledger: Arc<dyn Ledger>,
 }
 
-impl Desk {
+impl LedgerDriver {
     pub(super) fn new(fixture: &dyn Fixture) -> Self {
         Self { ledger: fixture.engine().ledger }
     }
@@ -31,7 +31,7 @@ impl Desk {
         planned
     }
 
-    /// A sealed run with the keys `k0` to `k<n - 1>`.
+    /// Plans and seals a run with the keys `k0` to `k<n - 1>`.
     pub(super) async fn plan(&self, spec: RunSpec, n: u32) -> RunId {
         let run = self.step(PlanStep::Open(spec)).await.run.id;
         self.step(PlanStep::Append { run, jobs: manifest(0..n) }).await;
@@ -50,14 +50,14 @@ impl Desk {
         claimed.envelopes
     }
 
-    /// Claims the one job that is due.
+    /// Claims one job. Panics unless exactly one is due.
     pub(super) async fn claim_one(&self) -> Envelope {
         let mut claimed = self.claim().await;
-        assert_eq!(claimed.len(), 1, "one job was due: {claimed:?}");
+        assert_eq!(claimed.len(), 1, "exactly one job should be due: {claimed:?}");
         claimed.remove(0)
     }
 
-    /// Claims, and reports as published, the one job that is due.
+    /// Claims one job and reports it as published.
     pub(super) async fn dispatch_one(&self) -> Envelope {
         let envelope = self.claim_one().await;
         assert_eq!(self.published(&envelope).await, Settled::Recorded(JobState::Enqueued));
@@ -69,7 +69,7 @@ impl Desk {
         self.report(report).await
     }
 
-    /// A delivery wants to start its job: each call is a start of its own.
+    /// Starts the job of a delivery, with a new start token on each call.
     pub(super) async fn start(&self, envelope: &Envelope) -> Started {
         static LAST: AtomicI64 = AtomicI64::new(1_000);
         self.start_by(envelope, LAST.fetch_add(1, Ordering::Relaxed)).await
@@ -95,11 +95,11 @@ impl Desk {
         Start { job: envelope.job, dispatch: envelope.dispatch, token, durability }
     }
 
-    /// Starts what must start.
+    /// Starts the job of a delivery. Panics when the start is refused.
     pub(super) async fn run(&self, envelope: &Envelope) -> Execution {
         match self.start(envelope).await {
             Started::Run(execution) => execution,
-            other => panic!("it did not start: {other:?}"),
+            other => panic!("the start was refused: {other:?}"),
         }
     }
 
@@ -115,7 +115,7 @@ impl Desk {
         answers.remove(0)
     }
 
-    /// Takes the one job that is due all the way to this outcome.
+    /// Dispatches and starts the only due job, and settles it with this outcome.
     pub(super) async fn work(&self, outcome: Outcome) -> (Envelope, Settled) {
         let envelope = self.dispatch_one().await;
         let execution = self.run(&envelope).await;
@@ -162,7 +162,7 @@ impl Desk {
         self.ledger.runs(query).await.unwrap()
     }
 
-    /// Every run is balanced, whatever has just happened.
+    /// Checks that every run is balanced.
     async fn check(&self) {
         for summary in self.runs(RunQuery::default()).await {
             assert!(summary.balanced(), "{summary:?}");
@@ -171,7 +171,7 @@ impl Desk {
 }
 
 pub(super) fn retry(after: Duration) -> Outcome {
-    Outcome::Retry { after, error: "it went wrong".to_owned() }
+    Outcome::Retry { after, error: "query failed".to_owned() }
 }
 
 pub(super) fn deferred(after: Duration) -> Outcome {
@@ -179,7 +179,7 @@ pub(super) fn deferred(after: Duration) -> Outcome {
 }
 
 pub(super) fn failed() -> Outcome {
-    Outcome::Failed { error: "it went wrong".to_owned() }
+    Outcome::Failed { error: "query failed".to_owned() }
 }
 
 pub(super) fn skipped() -> Outcome {

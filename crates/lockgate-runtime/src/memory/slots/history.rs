@@ -1,4 +1,4 @@
-//! The record: holds that ended, and changes of limits. It must never be written but with the event itself.
+//! The history of a pool: ended holds and changes of its slots. An entry is written together with its event.
 
 use std::collections::VecDeque;
 
@@ -11,19 +11,19 @@ use lockgate_core::{Fence, LeaseId, PoolName, Timestamp};
 use super::State;
 
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct History {
     since: Moment,
-    /// How many entries have fallen out.
+    /// Number of entries that were dropped because the history was full.
     dropped: u64,
     entries: VecDeque<(PoolName, HistoryEntry)>,
 }
 
-impl Record {
+impl History {
     pub(super) fn begin(since: Moment) -> Self {
         Self { since, dropped: 0, entries: VecDeque::new() }
     }
 
-    /// What was granted before the record began is told to it late.
+    /// Records the fence of a lease that was granted before the history began.
     pub(super) fn saw(&mut self, fence: Fence) {
         self.since.number = self.since.number.max(fence.0);
     }
@@ -58,7 +58,7 @@ impl State {
         Moment { number: self.last_fence, at_ms: self.real_ms }
     }
 
-    /// Ends a hold: its slots are free.
+    /// Ends a hold and records it. Its slots become free.
     pub(super) fn end_hold(&mut self, lease: LeaseId, end: HoldEnd) {
         let Some(held) = self.leases.remove(&lease) else { return };
         let Moment { number, at_ms } = self.moment();
@@ -66,7 +66,7 @@ impl State {
         for Need { pool, weight } in held.lease.request.needs {
             let (granted_at, ended_at) = (granted_at(fence), Timestamp(at_ms));
             let hold = EndedHold { lease, fence, weight, granted_at, ended_at, number, end };
-            self.record.push(pool, HistoryEntry::Hold(hold));
+            self.history.push(pool, HistoryEntry::Hold(hold));
         }
     }
 
@@ -74,12 +74,12 @@ impl State {
         let Moment { number, at_ms } = self.moment();
         if from != to {
             let change = SlotsChange { at: Timestamp(at_ms), number, from, to };
-            self.record.push(pool.clone(), HistoryEntry::Limit(change));
+            self.history.push(pool.clone(), HistoryEntry::Limit(change));
         }
     }
 
     pub(super) fn page(&self, pool: &PoolName, after: u64) -> HistoryPage {
-        self.record.page(pool, after, self.moment())
+        self.history.page(pool, after, self.moment())
     }
 }
 
@@ -88,20 +88,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_falls_out_moves_the_beginning_and_pages_go_on() {
+    fn dropped_entries_move_start_and_pages_continue() {
         let pool = PoolName::new("p").unwrap();
-        let mut record = Record::begin(Moment::default());
+        let mut history = History::begin(Moment::default());
         for number in 1..=KEPT + 5 {
             let at = Timestamp(i64::try_from(number).unwrap() * 10);
-            record.push(pool.clone(), HistoryEntry::Limit(SlotsChange { at, number, from: 1, to: 2 }));
+            history.push(pool.clone(), HistoryEntry::Limit(SlotsChange { at, number, from: 1, to: 2 }));
         }
-        let page = record.page(&pool, 0, Moment::default());
+        let page = history.page(&pool, 0, Moment::default());
         assert_eq!((page.since, page.entries.len()), (Moment { number: 5, at_ms: 50 }, 1_000));
         assert_eq!(page.entries.first().map(HistoryEntry::number), Some(6));
         let end = HistoryEntry::Limit(SlotsChange { at: Timestamp(0), number: KEPT + 6, from: 1, to: 2 });
-        record.push(pool.clone(), end);
-        let next = record.page(&pool, page.next.unwrap(), Moment::default());
+        history.push(pool.clone(), end);
+        let next = history.page(&pool, page.next.unwrap(), Moment::default());
         assert_eq!(next.entries.first().map(HistoryEntry::number), Some(1_006));
-        assert_eq!(record.page(&pool, KEPT, Moment::default()).next, None);
+        assert_eq!(history.page(&pool, KEPT, Moment::default()).next, None);
     }
 }

@@ -1,4 +1,4 @@
-//! The record of a pool: every hold that ended and every change of its limit, and from where on that is whole.
+//! The history of a pool: ended holds, changes of its slots, and the point from which it is complete.
 
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use lockgate_core::pool::{NewRecommendation, PoolChange};
 use lockgate_core::slots::{PoolQuery, PoolView};
 
 use super::super::Fixture;
-use super::super::process::{Process, change, ensure, live, set_slots, view};
-use super::super::stage::{LONG, ROUNDING, eventually, pool, request, request_for};
+use super::super::samples::{LONG, pool, request, request_for};
+use super::super::slot_client::{SlotClient, change, ensure, keep_alive, set_slots, view};
+use super::super::waiting::{ROUNDING, eventually};
 
 async fn record_of(engine: &Engine, name: &str, after: u64) -> PoolView {
     let mut views = engine.slots.inspect(&PoolQuery::history(&pool(name), after)).await.unwrap();
@@ -53,11 +54,11 @@ pub(in crate::conformance) async fn audited(engine: &Engine, name: &str) -> Audi
 }
 
 /// Who held what, from when to when: told when it has ended, and only then.
-pub async fn a_hold_that_ended_is_on_record(fixture: &dyn Fixture) {
+pub async fn ended_hold_is_in_history(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 3).await;
-    let mut a = Process::open(&engine, "a").await;
-    let lease = a.take(&request("t", 2)).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    let lease = a.acquire_now(&request("t", 2)).await;
     assert!(page(&engine).await.entries.is_empty(), "it is still held");
     let time = fixture.timing().heartbeat / 3;
     fixture.elapse(time).await;
@@ -72,12 +73,12 @@ pub async fn a_hold_that_ended_is_on_record(fixture: &dyn Fixture) {
 }
 
 /// A lease of two pools is on the record of each, with what it took there.
-pub async fn a_lease_of_two_pools_is_on_the_record_of_both(fixture: &dyn Fixture) {
+pub async fn lease_of_two_pools_is_in_both_histories(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 3).await;
     ensure(&engine, "q", 3).await;
-    let mut a = Process::open(&engine, "a").await;
-    let lease = a.take(&request_for("t", &[("p", 1), ("q", 3)])).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    let lease = a.acquire_now(&request_for("t", &[("p", 1), ("q", 3)])).await;
     a.free(&lease).await;
     for (name, weight) in [("p", 1), ("q", 3)] {
         let page = record_of(&engine, name, 0).await.history.unwrap();
@@ -87,19 +88,19 @@ pub async fn a_lease_of_two_pools_is_on_the_record_of_both(fixture: &dyn Fixture
 }
 
 /// How it ended: a drain that was confirmed, one that ran out, and a session that ended.
-pub async fn the_record_says_how_a_hold_ended(fixture: &dyn Fixture) {
+pub async fn history_shows_how_a_hold_ended(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 4).await;
-    let mut a = Process::open(&engine, "a").await;
-    let mut b = Process::open(&fixture.second().await, "b").await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    let mut b = SlotClient::open(&fixture.second().await, "b").await;
     let drain = |lease: &Lease, longest| Release::Drain { lease: lease.id(), fence: lease.fence, longest };
-    let confirmed = a.take(&request("t", 1)).await;
-    a.end(drain(&confirmed, LONG)).await;
+    let confirmed = a.acquire_now(&request("t", 1)).await;
+    a.release(drain(&confirmed, LONG)).await;
     b.free(&confirmed).await;
-    let drained = a.take(&request("t", 1)).await;
-    a.end(drain(&drained, Duration::from_millis(1))).await;
-    live(fixture, fixture.timing().heartbeat / 2, &mut [&mut a, &mut b]).await;
-    let closed = a.take(&request("t", 1)).await;
+    let drained = a.acquire_now(&request("t", 1)).await;
+    a.release(drain(&drained, Duration::from_millis(1))).await;
+    keep_alive(fixture, fixture.timing().heartbeat / 2, &mut [&mut a, &mut b]).await;
+    let closed = a.acquire_now(&request("t", 1)).await;
     a.close().await;
     let ends: Vec<_> = holds(&engine).await.iter().map(|hold| (hold.lease, hold.end)).collect();
     let expected = [
@@ -111,16 +112,16 @@ pub async fn the_record_says_how_a_hold_ended(fixture: &dyn Fixture) {
 }
 
 /// A process that is killed writes nothing, and its holds are on record all the same, with their draining.
-pub async fn the_holds_of_a_dead_process_are_on_record(fixture: &dyn Fixture) {
+pub async fn holds_of_dead_process_are_in_history(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 2).await;
-    let mut dead = Process::open(&engine, "dead").await;
-    let free = dead.take(&request("t", 1)).await;
+    let mut dead = SlotClient::open(&engine, "dead").await;
+    let free = dead.acquire_now(&request("t", 1)).await;
     let drain_for = fixture.timing().heartbeat;
-    let drains = dead.take(&SlotRequest { drain_for, ..request("t", 1) }).await;
-    let mut b = Process::open(&fixture.second().await, "b").await;
+    let drains = dead.acquire_now(&SlotRequest { drain_for, ..request("t", 1) }).await;
+    let mut b = SlotClient::open(&fixture.second().await, "b").await;
     let over = async || {
-        b.beat().await;
+        b.heartbeat().await;
         (view(&engine).await.status.in_use() == 0).then_some(())
     };
     eventually(fixture, "the slots of the dead come back", over).await;
@@ -132,29 +133,29 @@ pub async fn the_holds_of_a_dead_process_are_on_record(fixture: &dyn Fixture) {
 }
 
 /// Each change of what grants obey is there, with what it was before: by an operator or by an enforced recommendation.
-pub async fn changes_of_the_limit_are_on_record(fixture: &dyn Fixture) {
+pub async fn slot_changes_are_in_history(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 4).await;
-    let advise = |slots, enforced| {
+    let recommend = |slots, enforced| {
         let recommendation = Some(Some(NewRecommendation { slots, why: "why".to_owned(), enforced }));
         PoolChange { recommendation, ..PoolChange::default() }
     };
     set_slots(&engine, "p", 5).await;
     set_slots(&engine, "p", 5).await;
-    change(&engine, "p", advise(2, false)).await;
-    change(&engine, "p", advise(3, true)).await;
+    change(&engine, "p", recommend(2, false)).await;
+    change(&engine, "p", recommend(3, true)).await;
     change(&engine, "p", PoolChange { recommendation: Some(None), ..PoolChange::default() }).await;
     let changes: Vec<_> = limits(&engine).await.iter().map(|change| (change.from, change.to)).collect();
     assert_eq!(changes, [(4, 5), (5, 3), (3, 5)]);
 }
 
 /// The audit of what happened: the true peak, and that a lowered limit is no broken promise.
-pub async fn an_audit_tells_the_true_overlap(fixture: &dyn Fixture) {
+pub async fn audit_shows_true_overlap(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 3).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     for _ in 0..3 {
-        a.take(&request("t", 1)).await;
+        a.acquire_now(&request("t", 1)).await;
     }
     set_slots(&engine, "p", 1).await;
     fixture.elapse(fixture.timing().heartbeat / 3).await;
@@ -162,7 +163,7 @@ pub async fn an_audit_tells_the_true_overlap(fixture: &dyn Fixture) {
         let lease = a.held[0].clone();
         a.free(&lease).await;
     }
-    let last = a.take(&request("t", 1)).await;
+    let last = a.acquire_now(&request("t", 1)).await;
     let seen = audited(&engine, "p").await;
     assert_eq!((seen.peak, seen.grants, seen.limit), (3, 4, 3));
     assert_eq!((seen.is_kept(), seen.above), (true, Duration::ZERO));
@@ -171,15 +172,15 @@ pub async fn an_audit_tells_the_true_overlap(fixture: &dyn Fixture) {
 }
 
 /// A long record comes in pages, each entry once, in the order of the ends.
-pub async fn a_long_record_comes_in_pages(fixture: &dyn Fixture) {
+pub async fn long_history_is_read_in_pages(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let many = u32::try_from(PAGE).unwrap() + 200;
     ensure(&engine, "p", many).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     let requests: Vec<SlotRequest> = (0..many).map(|_| request("t", 1)).collect();
     for some in requests.chunks(250) {
         engine.slots.acquire(&a.session, some.to_vec()).await.unwrap();
-        a.beat().await;
+        a.heartbeat().await;
     }
     let held = a.held.clone();
     for some in held.chunks(250) {
@@ -204,24 +205,24 @@ pub async fn a_long_record_comes_in_pages(fixture: &dyn Fixture) {
 }
 
 /// A store that lost its state says that its record begins anew, and does not judge what was granted before.
-pub async fn a_loss_begins_the_record_anew(fixture: &dyn Fixture) {
+pub async fn history_restarts_after_loss(fixture: &dyn Fixture) {
     if !fixture.capabilities().loses_slots {
         return super::super::undeclared("loses_slots");
     }
     let engine = fixture.engine();
     ensure(&engine, "p", 2).await;
-    let mut a = Process::open(&engine, "a").await;
-    let gone = a.take(&request("t", 1)).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    let gone = a.acquire_now(&request("t", 1)).await;
     a.free(&gone).await;
-    a.take(&request("t", 1)).await;
-    a.take(&request("t", 1)).await;
+    a.acquire_now(&request("t", 1)).await;
+    a.acquire_now(&request("t", 1)).await;
     // The clock may have gone back with the loss.
     a.held[1].fence.0 += 3_600_000_000;
     let before = page(&engine).await;
     fixture.lose_slots().await;
     let engine = fixture.engine();
     ensure(&engine, "p", 1).await;
-    assert_eq!(a.beat().await.lost, []);
+    assert_eq!(a.heartbeat().await.lost, []);
     let after = page(&engine).await;
     assert_eq!(after.entries, []);
     assert!(after.since.at_ms >= before.since.at_ms);

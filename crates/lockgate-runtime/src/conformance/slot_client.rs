@@ -1,4 +1,5 @@
-//! A process as the slot store sees it: a session, what it holds, what it waits for, kept up as a runtime would.
+//! A process as the slot store sees it: a session, its leases and its waiting requests. The client sends
+//! heartbeats as a runtime does.
 
 use lockgate_core::lease::{
     Admission, HeartbeatReply, Lease, Notification, Release, Released, Session, SlotRequest,
@@ -9,17 +10,17 @@ use lockgate_core::{Engine, LeaseId};
 use tokio::time::Instant;
 
 use super::Fixture;
-use super::stage::{pool, tenant};
+use super::samples::{pool, tenant};
 
-pub(super) struct Process {
+pub(super) struct SlotClient {
     engine: Engine,
     pub(super) session: Session,
     pub(super) held: Vec<Lease>,
     pub(super) waiting: Vec<SlotRequest>,
-    last_beat: Instant,
+    last_heartbeat: Instant,
 }
 
-impl Process {
+impl SlotClient {
     pub(super) async fn open(engine: &Engine, name: &str) -> Self {
         let session = engine.slots.open(name).await.unwrap();
         Self {
@@ -27,19 +28,19 @@ impl Process {
             session,
             held: Vec::new(),
             waiting: Vec::new(),
-            last_beat: Instant::now(),
+            last_heartbeat: Instant::now(),
         }
     }
 
-    pub(super) async fn ask(&mut self, request: &SlotRequest) -> Admission {
-        self.beat_when_due().await;
-        self.ask_all(std::slice::from_ref(request)).await.remove(0)
+    pub(super) async fn acquire(&mut self, request: &SlotRequest) -> Admission {
+        self.heartbeat_when_due().await;
+        self.acquire_all(std::slice::from_ref(request)).await.remove(0)
     }
 
-    /// Asks in one call.
-    pub(super) async fn ask_all(&mut self, requests: &[SlotRequest]) -> Vec<Admission> {
+    /// Sends several requests in one call.
+    pub(super) async fn acquire_all(&mut self, requests: &[SlotRequest]) -> Vec<Admission> {
         let answers = self.engine.slots.acquire(&self.session, requests.to_vec()).await.unwrap();
-        assert_eq!(answers.len(), requests.len(), "one answer a request");
+        assert_eq!(answers.len(), requests.len(), "there is one answer for each request");
         for (request, answer) in requests.iter().zip(&answers) {
             match answer {
                 Admission::Granted(lease) => self.granted(lease.clone()),
@@ -52,37 +53,37 @@ impl Process {
         answers
     }
 
-    /// Asks for what must be granted at once.
-    pub(super) async fn take(&mut self, request: &SlotRequest) -> Lease {
-        match self.ask(request).await {
+    /// Acquires slots that must be granted at once.
+    pub(super) async fn acquire_now(&mut self, request: &SlotRequest) -> Lease {
+        match self.acquire(request).await {
             Admission::Granted(lease) => lease,
-            other => panic!("not granted, although it fits and nobody is before it: {other:?}"),
+            other => panic!("not granted, although it fits and no waiter has precedence: {other:?}"),
         }
     }
 
-    /// Asks for what cannot be granted now.
-    pub(super) async fn wait(&mut self, request: &SlotRequest) {
-        let answer = self.ask(request).await;
+    /// Sends a request that cannot be granted yet, and expects that it is queued.
+    pub(super) async fn enqueue(&mut self, request: &SlotRequest) {
+        let answer = self.acquire(request).await;
         assert_eq!(answer, Admission::Queued, "{request:?}");
     }
 
     pub(super) async fn free(&mut self, lease: &Lease) -> Released {
-        self.end(Release::Free { lease: lease.id(), fence: lease.fence }).await
+        self.release(Release::Free { lease: lease.id(), fence: lease.fence }).await
     }
 
     pub(super) async fn leave(&mut self, request: &SlotRequest) -> Released {
-        self.end(Release::Leave { lease: request.lease }).await
+        self.release(Release::Leave { lease: request.lease }).await
     }
 
-    pub(super) async fn end(&mut self, end: Release) -> Released {
-        self.beat_when_due().await;
-        self.end_all(&[end]).await.remove(0)
+    pub(super) async fn release(&mut self, end: Release) -> Released {
+        self.heartbeat_when_due().await;
+        self.release_all(&[end]).await.remove(0)
     }
 
-    /// Ends in one call.
-    pub(super) async fn end_all(&mut self, ends: &[Release]) -> Vec<Released> {
+    /// Ends several holds or waits in one call.
+    pub(super) async fn release_all(&mut self, ends: &[Release]) -> Vec<Released> {
         let answers = self.engine.slots.release(&self.session, ends.to_vec()).await.unwrap();
-        assert_eq!(answers.len(), ends.len(), "one answer a release");
+        assert_eq!(answers.len(), ends.len(), "there is one answer for each release");
         for (end, answer) in ends.iter().zip(&answers) {
             match (answer, end) {
                 (Released::Done | Released::WasStranded(_), Release::Leave { lease }) => {
@@ -98,32 +99,32 @@ impl Process {
         answers
     }
 
-    /// A heartbeat, and what follows from it.
-    pub(super) async fn beat(&mut self) -> HeartbeatReply {
-        self.last_beat = Instant::now();
-        let pulse = self
+    /// Sends a heartbeat and applies the reply.
+    pub(super) async fn heartbeat(&mut self) -> HeartbeatReply {
+        self.last_heartbeat = Instant::now();
+        let reply = self
             .engine
             .slots
             .heartbeat(&self.session, self.held.clone(), self.waiting.clone())
             .await
             .unwrap();
-        self.held.retain(|lease| !pulse.lost.contains(&lease.id()));
-        self.waiting.retain(|request| !pulse.forgotten.contains(&request.lease));
-        for lease in &pulse.granted {
+        self.held.retain(|lease| !reply.lost.contains(&lease.id()));
+        self.waiting.retain(|request| !reply.forgotten.contains(&request.lease));
+        for lease in &reply.granted {
             self.granted(lease.clone());
         }
-        pulse
+        reply
     }
 
-    /// Whether it holds the lease of this request, by its own book after a heartbeat.
+    /// Returns whether the client holds the lease of this request after a heartbeat.
     pub(super) async fn holds(&mut self, request: &SlotRequest) -> bool {
-        self.beat().await;
+        self.heartbeat().await;
         self.held.iter().any(|lease| lease.id() == request.lease)
     }
 
-    /// Keeps the book up with a push.
-    pub(super) fn hear(&mut self, wake: &Notification) {
-        if let Notification::Granted(lease) = wake {
+    /// Applies a pushed notification.
+    pub(super) fn apply(&mut self, notification: &Notification) {
+        if let Notification::Granted(lease) = notification {
             self.granted(lease.clone());
         }
     }
@@ -132,10 +133,10 @@ impl Process {
         self.engine.slots.close(&self.session).await.unwrap();
     }
 
-    /// A process that is slow to act lives on.
-    pub(super) async fn beat_when_due(&mut self) {
-        if self.last_beat.elapsed() >= self.session.timing.heartbeat {
-            self.beat().await;
+    /// Sends a heartbeat when one is due, so that the session of a slow case does not expire.
+    pub(super) async fn heartbeat_when_due(&mut self) {
+        if self.last_heartbeat.elapsed() >= self.session.timing.heartbeat {
+            self.heartbeat().await;
         }
     }
 
@@ -147,13 +148,17 @@ impl Process {
     }
 }
 
-/// Lets time pass while these processes live.
-pub(super) async fn live(fixture: &dyn Fixture, time: std::time::Duration, processes: &mut [&mut Process]) {
+/// Lets time pass while these clients send heartbeats.
+pub(super) async fn keep_alive(
+    fixture: &dyn Fixture,
+    time: std::time::Duration,
+    processes: &mut [&mut SlotClient],
+) {
     let end = Instant::now() + time;
     while Instant::now() < end {
         fixture.elapse(fixture.timing().heartbeat / 2).await;
         for process in processes.iter_mut() {
-            process.beat().await;
+            process.heartbeat().await;
         }
     }
 }
@@ -176,23 +181,23 @@ pub(super) async fn share(engine: &Engine, of: &str, cap: Option<u32>, weight: u
     change(engine, "p", PoolChange { tenant, ..PoolChange::default() }).await
 }
 
-/// The pool `p` with its holders.
+/// Returns the pool `p` with its holders.
 pub(super) async fn view(engine: &Engine) -> PoolView {
     view_of(engine, "p").await
 }
 
 pub(super) async fn view_of(engine: &Engine, name: &str) -> PoolView {
     let mut views = engine.slots.inspect(&PoolQuery::of(&pool(name))).await.unwrap();
-    assert_eq!(views.len(), 1, "one pool was asked for");
+    assert_eq!(views.len(), 1, "one pool was requested");
     let view = views.remove(0);
     let held: u32 = view.holders.iter().map(|holder| holder.weight).sum();
-    assert_eq!(held, view.status.in_use(), "the holders and the count are one thing: {view:?}");
+    assert_eq!(held, view.status.in_use(), "the holders' weights add up to the slots in use: {view:?}");
     view
 }
 
-/// The pool `p`, which must not be above its slots.
+/// Returns the status of the pool `p`, and checks that no more than its slots are in use.
 pub(super) async fn status(engine: &Engine) -> PoolStatus {
     let status = view(engine).await.status;
-    assert_eq!(status.over_by(), 0, "above its slots: {status:?}");
+    assert_eq!(status.over_by(), 0, "more slots in use than the pool has: {status:?}");
     status
 }

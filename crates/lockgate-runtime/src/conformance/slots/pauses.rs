@@ -8,8 +8,9 @@ use lockgate_core::pool::{LONGEST_PAUSE, PoolChange, PoolCommand};
 use tokio::time::Instant;
 
 use super::super::Fixture;
-use super::super::process::{Process, change, ensure, live, set_slots, status, view};
-use super::super::stage::{LONG, ROUNDING, eventually, pool, request, request_for};
+use super::super::samples::{LONG, pool, request, request_for};
+use super::super::slot_client::{SlotClient, change, ensure, keep_alive, set_slots, status, view};
+use super::super::waiting::{ROUNDING, eventually};
 
 fn pause(time: Duration) -> PoolChange {
     PoolChange { pause: Some(time), ..PoolChange::default() }
@@ -19,15 +20,15 @@ fn pause(time: Duration) -> PoolChange {
 pub async fn a_paused_pool_grants_nothing_and_takes_nothing_away(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 2).await;
-    let mut a = Process::open(&engine, "a").await;
-    let lease = a.take(&request("t", 1)).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    let lease = a.acquire_now(&request("t", 1)).await;
     let made = status(&engine).await;
     let paused = change(&engine, "p", pause(LONGEST_PAUSE)).await;
     assert!(paused.paused.is_some_and(|left| left <= LONGEST_PAUSE), "{paused:?}");
     assert_eq!((paused.held, paused.version), (1, made.version), "it passes by itself: no new version");
-    let mut b = Process::open(&fixture.second().await, "b").await;
-    b.wait(&request("u", 1)).await;
-    assert_eq!(a.beat().await, Default::default(), "who holds a slot goes on");
+    let mut b = SlotClient::open(&fixture.second().await, "b").await;
+    b.enqueue(&request("u", 1)).await;
+    assert_eq!(a.heartbeat().await, Default::default(), "who holds a slot goes on");
     assert_eq!(a.free(&lease).await, Released::Done);
     set_slots(&engine, "p", 3).await;
     let status = status(&engine).await;
@@ -39,19 +40,19 @@ pub async fn a_paused_pool_grants_nothing_and_takes_nothing_away(fixture: &dyn F
 pub async fn waiters_are_granted_when_the_pause_ends(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 2).await;
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     let begin = Instant::now();
     let time = fixture.timing().heartbeat;
     change(&engine, "p", pause(time)).await;
-    let wish = request("t", 1);
-    a.wait(&wish).await;
-    let held = async || a.holds(&wish).await.then_some(());
+    let wanted = request("t", 1);
+    a.enqueue(&wanted).await;
+    let held = async || a.holds(&wanted).await.then_some(());
     eventually(fixture, "the pause ends", held).await;
     let took = begin.elapsed();
     assert!(took + ROUNDING >= time, "granted after {took:?} of a pause of {time:?}");
     let after = status(&engine).await;
     assert_eq!((after.held, after.waiters, after.paused), (1, 0, None));
-    a.take(&request("t", 1)).await;
+    a.acquire_now(&request("t", 1)).await;
 }
 
 /// One pause for one congestion: many who were refused at once pause it once.
@@ -62,9 +63,9 @@ pub async fn a_paused_pool_is_not_paused_again(fixture: &dyn Fixture) {
     change(&engine, "p", pause(time)).await;
     let again = change(&fixture.second().await, "p", pause(LONGEST_PAUSE)).await;
     assert!(again.paused.is_some_and(|left| left <= time), "the later call changed it: {again:?}");
-    let mut a = Process::open(&engine, "a").await;
+    let mut a = SlotClient::open(&engine, "a").await;
     let over = async || {
-        a.beat().await;
+        a.heartbeat().await;
         view(&engine).await.status.paused.is_none().then_some(())
     };
     eventually(fixture, "the first pause ends", over).await;
@@ -87,10 +88,10 @@ pub async fn a_paused_pool_holds_up_only_those_who_want_it(fixture: &dyn Fixture
     ensure(&engine, "p", 1).await;
     ensure(&engine, "q", 1).await;
     change(&engine, "p", pause(LONGEST_PAUSE)).await;
-    let mut a = Process::open(&engine, "a").await;
-    a.wait(&request_for("t", &[("p", 1), ("q", 1)])).await;
-    a.wait(&request_for("t", &[("p", 1)])).await;
-    a.take(&request_for("t", &[("q", 1)])).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    a.enqueue(&request_for("t", &[("p", 1), ("q", 1)])).await;
+    a.enqueue(&request_for("t", &[("p", 1)])).await;
+    a.acquire_now(&request_for("t", &[("q", 1)])).await;
 }
 
 /// A pause that was decided on an older version is refused, and pauses nothing.
@@ -109,14 +110,14 @@ pub async fn a_pause_decided_on_an_older_version_is_refused(fixture: &dyn Fixtur
 pub async fn slots_of_the_dead_come_back_to_a_paused_pool(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 1).await;
-    let mut a = Process::open(&engine, "a").await;
-    a.take(&request("t", 1)).await;
-    let mut b = Process::open(&fixture.second().await, "b").await;
-    let wish = request("u", 1);
-    b.wait(&wish).await;
+    let mut a = SlotClient::open(&engine, "a").await;
+    a.acquire_now(&request("t", 1)).await;
+    let mut b = SlotClient::open(&fixture.second().await, "b").await;
+    let wanted = request("u", 1);
+    b.enqueue(&wanted).await;
     change(&engine, "p", pause(LONGEST_PAUSE)).await;
     a.close().await;
-    live(fixture, fixture.timing().heartbeat, &mut [&mut b]).await;
+    keep_alive(fixture, fixture.timing().heartbeat, &mut [&mut b]).await;
     let after = status(&engine).await;
     assert_eq!((after.held, after.draining, after.waiters), (0, 0, 1));
 }

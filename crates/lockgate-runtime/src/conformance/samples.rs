@@ -1,11 +1,8 @@
-//! What the cases share: names, waiting with a deadline, a process that holds slots, a desk that keeps a ledger.
-//!
-//! It must never hide a rule under test: it only says what any caller says.
+//! Inputs that the cases share: names, slot requests, runs, jobs and messages.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lockgate_core::broker::Deliveries;
 use lockgate_core::cadence::Cadence;
 use lockgate_core::lease::SlotRequest;
 use lockgate_core::ledger::PlannedJob;
@@ -14,18 +11,9 @@ use lockgate_core::run::RunSpec;
 use lockgate_core::{
     Envelope, JobId, Key, Kind, LeaseId, PoolName, QueueName, RunId, RunName, Tenant, Timestamp,
 };
-use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use super::Fixture;
-
-/// Longer than any answer of a healthy store takes, also on a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Two clocks, a store's and a test's, may round differently.
-pub(super) const ROUNDING: Duration = Duration::from_millis(3);
-
-/// Longer than any case lasts.
+/// A time that no case reaches.
 pub(super) const LONG: Duration = Duration::from_secs(3_600);
 
 pub(super) fn id() -> Uuid {
@@ -101,38 +89,4 @@ pub(super) fn envelope(to: &str, n: u32) -> Envelope {
         dispatch: 1,
         payload: format!("{{\"n\":{n}}}"),
     }
-}
-
-/// Looks again and again until `look` gives something, for [`PATIENCE`] at most. The store's time passes meanwhile.
-pub(super) async fn eventually<T>(
-    fixture: &dyn Fixture,
-    what: &str,
-    mut look: impl AsyncFnMut() -> Option<T>,
-) -> T {
-    let deadline = Instant::now() + PATIENCE.max(fixture.timing().ttl * 4);
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "did not come to pass: {what}");
-        fixture.elapse(fixture.timing().heartbeat / 3).await;
-    }
-}
-
-/// Waits for what a store pushes by itself.
-pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("did not come: {what}"))
-}
-
-/// The next `n` deliveries, which must come; more must not come with them.
-pub(super) async fn receive(
-    deliveries: &mut dyn Deliveries,
-    n: usize,
-) -> Vec<lockgate_core::broker::Delivery> {
-    let mut received = Vec::new();
-    while received.len() < n {
-        received.extend(soon("a delivery", deliveries.next()).await.unwrap());
-    }
-    assert_eq!(received.len(), n, "more than was to come: {received:?}");
-    received
 }

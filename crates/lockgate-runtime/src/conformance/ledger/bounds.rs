@@ -1,4 +1,4 @@
-//! Bounds: no duration and no text is stored that is out of range, whoever gives it.
+//! Bounds: the ledger stores no duration and no text that is out of range.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use lockgate_core::run::RunSpec;
 use lockgate_core::{EngineError, RunId, Timestamp};
 
 use super::super::Fixture;
-use super::super::desk::Desk;
-use super::super::stage::{LONG, id, spec};
+use super::super::ledger_driver::LedgerDriver;
+use super::super::samples::{LONG, id, spec};
 
-/// A text longer than any that is stored.
+/// Returns a text longer than the longest that a ledger stores.
 fn long() -> String {
     format!("head {} tail", "x".repeat(1_000_000))
 }
@@ -24,9 +24,10 @@ fn assert_is_cut(text: Option<String>) {
     assert!(text.starts_with("head ") && text.ends_with(" tail") && text.contains("bytes cut"), "{text}");
 }
 
-/// A backend may ask for any wait, and a kind may have any backoff: the settlement is recorded, and the job comes back.
-pub async fn wait_of_a_job_is_cut_to_the_longest(fixture: &dyn Fixture) {
-    let (after, desk) = (Duration::MAX, Desk::new(fixture));
+/// A backend may request any wait, and a kind may have any backoff. The settlement is recorded with the
+/// longest allowed wait.
+pub async fn too_long_wait_is_shortened(fixture: &dyn Fixture) {
+    let (after, driver) = (Duration::MAX, LedgerDriver::new(fixture));
     for (n, outcome) in [
         Outcome::Retry { after, error: "boom".to_owned() },
         Outcome::Deferred { after, reason: "busy".to_owned() },
@@ -34,18 +35,19 @@ pub async fn wait_of_a_job_is_cut_to_the_longest(fixture: &dyn Fixture) {
     .into_iter()
     .enumerate()
     {
-        desk.plan(spec(&format!("r{n}")), 1).await;
-        let (envelope, settled) = desk.work(outcome).await;
+        driver.plan(spec(&format!("r{n}")), 1).await;
+        let (envelope, settled) = driver.work(outcome).await;
         assert_eq!(settled, Settled::Recorded(JobState::Scheduled));
-        let job = desk.job(envelope.job).await;
+        let job = driver.job(envelope.job).await;
         assert_eq!(job.due_at, Some(job.updated_at.plus(LONGEST)));
-        assert!(desk.claim().await.is_empty());
+        assert!(driver.claim().await.is_empty());
     }
 }
 
-/// A run whose deadline, batch delay or start is out of range is refused by name, and nothing is planned.
-pub async fn run_with_a_duration_out_of_range_is_refused(fixture: &dyn Fixture) {
-    let desk = Desk::new(fixture);
+/// A run whose deadline, batch delay or start is out of range is refused. The error names the field, and no
+/// run is created.
+pub async fn run_with_out_of_range_duration_is_refused(fixture: &dyn Fixture) {
+    let driver = LedgerDriver::new(fixture);
     let too_long = LONGEST + Duration::from_millis(1);
     let delayed = |batch_delay| Cadence { batch_size: 1, batch_delay };
     for (what, bad) in [
@@ -54,21 +56,21 @@ pub async fn run_with_a_duration_out_of_range_is_refused(fixture: &dyn Fixture) 
         ("batch_delay", RunSpec { cadence: delayed(too_long), ..spec("r") }),
         ("start_at", RunSpec { start_at: Some(Timestamp(i64::MAX)), ..spec("r") }),
     ] {
-        let answer = desk.ledger.plan(PlanStep::Open(bad)).await;
+        let answer = driver.ledger.plan(PlanStep::Open(bad)).await;
         let Err(EngineError::Conflict { reason }) = answer else { panic!("{what}: {answer:?}") };
         assert!(reason.contains(what) && reason.contains("366 days"), "{reason}");
     }
     let longest = RunSpec { deadline: Some(LONGEST), cadence: delayed(LONGEST), ..spec("r") };
-    let run = desk.plan(RunSpec { id: RunId(id()), ..longest }, 2).await;
-    assert_eq!(desk.claim().await.len(), 1);
-    let answer = desk.command(RunCommand::SetCadence { run, cadence: delayed(Duration::MAX) }).await;
+    let run = driver.plan(RunSpec { id: RunId(id()), ..longest }, 2).await;
+    assert_eq!(driver.claim().await.len(), 1);
+    let answer = driver.command(RunCommand::SetCadence { run, cadence: delayed(Duration::MAX) }).await;
     assert!(matches!(answer, Err(EngineError::Conflict { .. })), "{answer:?}");
-    assert_eq!(desk.summary(run).await.run.cadence, delayed(LONGEST));
+    assert_eq!(driver.summary(run).await.run.cadence, delayed(LONGEST));
 }
 
-/// Reasons and errors are stored with their head and their tail.
-pub async fn long_reason_is_cut(fixture: &dyn Fixture) {
-    let desk = Desk::new(fixture);
+/// Long reasons and errors are stored with their beginning and their end.
+pub async fn long_reason_is_truncated(fixture: &dyn Fixture) {
+    let driver = LedgerDriver::new(fixture);
     for (n, outcome) in [
         Outcome::Retry { after: LONG, error: long() },
         Outcome::Deferred { after: LONG, reason: long() },
@@ -79,15 +81,15 @@ pub async fn long_reason_is_cut(fixture: &dyn Fixture) {
     .into_iter()
     .enumerate()
     {
-        desk.plan(spec(&format!("r{n}")), 1).await;
-        let (envelope, _) = desk.work(outcome).await;
-        assert_is_cut(desk.job(envelope.job).await.reason);
+        driver.plan(spec(&format!("r{n}")), 1).await;
+        let (envelope, _) = driver.work(outcome).await;
+        assert_is_cut(driver.job(envelope.job).await.reason);
     }
-    let run = desk.plan(spec("cancelled"), 2).await;
-    let jobs = desk.claim().await;
-    desk.command(RunCommand::CancelJob { job: jobs[0].job, reason: long() }).await.unwrap();
-    desk.command(RunCommand::Cancel { run, reason: long() }).await.unwrap();
+    let run = driver.plan(spec("cancelled"), 2).await;
+    let jobs = driver.claim().await;
+    driver.command(RunCommand::CancelJob { job: jobs[0].job, reason: long() }).await.unwrap();
+    driver.command(RunCommand::Cancel { run, reason: long() }).await.unwrap();
     for envelope in jobs {
-        assert_is_cut(desk.job(envelope.job).await.reason);
+        assert_is_cut(driver.job(envelope.job).await.reason);
     }
 }

@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::messages::queue;
 use crate::planning::plan;
-use crate::stage::{Act, Stage, state_of};
+use crate::scenario::{Act, Scenario, state_of};
 
 const QUICK: Act = Act::Succeed { after: Duration::from_millis(5) };
 
-async fn dispatch(stage: &Stage) {
-    while dispatch_due(&stage.engine, &CancellationToken::new()).await.unwrap().is_none() {}
+async fn dispatch(scenario: &Scenario) {
+    while dispatch_due(&scenario.engine, &CancellationToken::new()).await.unwrap().is_none() {}
 }
 
 fn one_start_a_second() -> RateOptions {
@@ -30,51 +30,53 @@ fn one_start_a_second() -> RateOptions {
 /// The rate lets one job start a second, so each token that is spent on a stale delivery delays the next run by one.
 #[tokio::test(start_paused = true)]
 async fn messages_of_a_cancelled_run_use_no_tokens() {
-    let mut stage = Stage::new(4, std::iter::repeat_n(QUICK, 60)).await;
-    dispatch(&stage).await;
-    stage.command(RunCommand::Cancel { run: stage.run, reason: "wrong".to_owned() }).await;
-    stage.options.rates = Some(one_start_a_second());
-    stage.run = plan(&stage.engine, [QUICK, QUICK]).await;
+    let mut scenario = Scenario::new(4, std::iter::repeat_n(QUICK, 60)).await;
+    dispatch(&scenario).await;
+    scenario.command(RunCommand::Cancel { run: scenario.run, reason: "wrong".to_owned() }).await;
+    scenario.options.rates = Some(one_start_a_second());
+    scenario.run = plan(&scenario.engine, [QUICK, QUICK]).await;
     let begun = Instant::now();
-    assert_eq!(stage.work().await.succeeded, 2);
+    assert_eq!(scenario.work().await.succeeded, 2);
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
-    assert_eq!(stage.engine.broker.depth(&queue()).await.unwrap(), Depth::default());
+    assert_eq!(scenario.engine.broker.depth(&queue()).await.unwrap(), Depth::default());
 }
 
 /// They wait behind a rate of one start a second, with slots, when their run is cancelled.
 #[tokio::test(start_paused = true)]
 async fn jobs_cancelled_while_they_wait_for_tokens_leave_them_to_others() {
-    let mut stage = Stage::new(64, std::iter::repeat_n(QUICK, 40)).await;
-    stage.options.rates = Some(one_start_a_second());
-    stage.options.concurrency = 64;
-    stage.options.until_idle = false;
-    let (_stop, _tasks) = stage.start();
-    stage.until("some have run", async |stage| state_of(&stage.jobs().await, JobState::Succeeded) >= 3).await;
-    stage.command(RunCommand::Cancel { run: stage.run, reason: "wrong".to_owned() }).await;
-    stage.run = plan(&stage.engine, [QUICK]).await;
+    let mut scenario = Scenario::new(64, std::iter::repeat_n(QUICK, 40)).await;
+    scenario.options.rates = Some(one_start_a_second());
+    scenario.options.concurrency = 64;
+    scenario.options.until_idle = false;
+    let (_stop, _tasks) = scenario.start();
+    scenario
+        .until("some have run", async |scenario| state_of(&scenario.jobs().await, JobState::Succeeded) >= 3)
+        .await;
+    scenario.command(RunCommand::Cancel { run: scenario.run, reason: "wrong".to_owned() }).await;
+    scenario.run = plan(&scenario.engine, [QUICK]).await;
     let begun = Instant::now();
-    stage.until("the next run is over", async |stage| stage.summary().await.settled()).await;
+    scenario.until("the next run is over", async |scenario| scenario.summary().await.settled()).await;
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
 }
 
-/// Of a paused run and of a cancelled one, in turn: whoever waits for the only slot leaves its place.
+/// First with a paused run, then with a cancelled one: a job that waits for the only slot leaves the queue.
 #[tokio::test(start_paused = true)]
 async fn jobs_that_will_not_run_stop_waiting_for_slots() {
-    let mut stage = Stage::new(1, [Act::Hang]).await;
-    let (_stop, _tasks) = stage.start();
-    stage.until_running(1).await;
+    let mut scenario = Scenario::new(1, [Act::Hang]).await;
+    let (_stop, _tasks) = scenario.start();
+    scenario.until_running(1).await;
     for cancels in [false, true] {
-        stage.run = plan(&stage.engine, [QUICK, QUICK, QUICK]).await;
-        stage.until("they wait", async |stage| stage.pool().await.waiters == 3).await;
-        let (run, reason) = (stage.run, "wrong".to_owned());
-        stage
+        scenario.run = plan(&scenario.engine, [QUICK, QUICK, QUICK]).await;
+        scenario.until("they wait", async |scenario| scenario.pool().await.waiters == 3).await;
+        let (run, reason) = (scenario.run, "wrong".to_owned());
+        scenario
             .command(if cancels { RunCommand::Cancel { run, reason } } else { RunCommand::Pause(run) })
             .await;
         let begun = Instant::now();
-        stage.until("nobody waits", async |stage| stage.pool().await.waiters == 0).await;
+        scenario.until("nobody waits", async |scenario| scenario.pool().await.waiters == 0).await;
         assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
         let (state, jobs) =
-            (if cancels { JobState::Cancelled } else { JobState::Scheduled }, stage.jobs().await);
+            (if cancels { JobState::Cancelled } else { JobState::Scheduled }, scenario.jobs().await);
         assert_eq!(state_of(&jobs, state), 3, "{jobs:?}");
         assert!(jobs.iter().all(|job| job.attempt == 0 && job.deferrals == 0));
     }

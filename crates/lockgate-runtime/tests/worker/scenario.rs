@@ -1,4 +1,4 @@
-//! A run of probe jobs, a worker for them, and looks at what became of them.
+//! A scenario: a run of probe jobs, a worker for them, and queries for the results.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -59,16 +59,16 @@ pub(crate) struct Seen {
     pub(crate) groups: Mutex<Vec<usize>>,
 }
 
-/// A backend that goes on working for probes that are gone, until it is told to end that.
+/// A backend that keeps running the queries of ended probes until they are cancelled.
 #[derive(Default)]
 pub(crate) struct Backend {
-    /// How long it takes to end.
+    /// How long the cancellation takes.
     pub(crate) takes: Duration,
-    /// How often it says that it has not ended yet.
+    /// How often the canceller reports that a query still runs.
     pub(crate) denials: AtomicU32,
     /// How often it panics instead.
     pub(crate) panics: AtomicU32,
-    /// What it was asked to end.
+    /// The queries that it was asked to cancel.
     pub(crate) asked: Mutex<Vec<OrphanedQuery>>,
 }
 
@@ -148,11 +148,11 @@ impl Job for Probe {
     }
 }
 
-pub(crate) struct Stage {
+pub(crate) struct Scenario {
     pub(crate) memory: Memory,
     pub(crate) engine: Engine,
     pub(crate) seen: Arc<Seen>,
-    /// What ends the work of probes that are gone; none: nothing does.
+    /// Cancels the queries of ended probes. `None`: no canceller.
     pub(crate) backend: Option<Arc<Backend>>,
     /// How many jobs may share an execution.
     pub(crate) group: u32,
@@ -162,8 +162,8 @@ pub(crate) struct Stage {
     pub(crate) run: RunId,
 }
 
-impl Stage {
-    /// A pool `backend` of so many slots, and a run with one probe for each act.
+impl Scenario {
+    /// Creates a pool `backend` with this many slots, and a run with one probe for each act.
     pub(crate) async fn new(slots: u32, acts: impl IntoIterator<Item = Act>) -> Self {
         let memory = Memory::new(SlotTiming::default());
         let engine = memory.engine();
@@ -253,17 +253,17 @@ impl Stage {
         self.engine.ledger.control(command).await.unwrap();
     }
 
-    /// Lets virtual time pass until it is so.
-    pub(crate) async fn until(&self, what: &str, mut look: impl AsyncFnMut(&Self) -> bool) {
+    /// Lets virtual time pass until the condition holds.
+    pub(crate) async fn until(&self, what: &str, mut poll: impl AsyncFnMut(&Self) -> bool) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(3_600);
-        while !look(self).await {
+        while !poll(self).await {
             assert!(tokio::time::Instant::now() < deadline, "not within an hour: {what}");
             tokio::time::sleep(Duration::from_millis(50)).await; // eventually, in virtual time
         }
     }
 
     pub(crate) async fn until_running(&self, jobs: u32) {
-        self.until("jobs run", async |stage| stage.seen.running.load(Ordering::SeqCst) == jobs).await;
+        self.until("jobs run", async |scenario| scenario.seen.running.load(Ordering::SeqCst) == jobs).await;
     }
 }
 
