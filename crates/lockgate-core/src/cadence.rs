@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::{self, LONGEST};
+use crate::bounds::{self, MAX_DURATION};
 use crate::error::EngineError;
 use crate::time::Timestamp;
 
@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 pub struct Cadence {
     /// Jobs dispatched together, 1 to [`MAX_BATCH_SIZE`]. Default 25.
     pub batch_size: u32,
-    /// Time from one batch to the next, at most [`LONGEST`]. Zero dispatches everything at once. Default 2 s.
+    /// Time from one batch to the next, at most [`MAX_DURATION`]. Zero dispatches everything at once. Default 2 s.
     pub batch_delay: Duration,
 }
 
@@ -40,7 +40,7 @@ impl Cadence {
             let reason = format!("a batch has 1 to {MAX_BATCH_SIZE} jobs, not {size}; change batch_size");
             return Err(EngineError::Conflict { reason });
         }
-        Ok(bounds::at_most("batch_delay", self.batch_delay, LONGEST)?)
+        Ok(bounds::at_most("batch_delay", self.batch_delay, MAX_DURATION)?)
     }
 
     /// When the batch after the one that was due at `due` is due, seen from `now`.

@@ -16,7 +16,7 @@ use crate::pool::Need;
 
 /// The head of one tenant's line. Waiters that are stranded are in no line: see [`crate::admission::is_stranded`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contender {
+pub struct QueueHead {
     /// Its place by time of arrival; smaller is older.
     pub ticket: u64,
     /// What it takes.
@@ -50,7 +50,7 @@ impl TenantUse {
     }
 }
 
-impl Contender {
+impl QueueHead {
     /// Its place: the largest share among its pools, then its age.
     #[must_use]
     pub fn rank(&self) -> (u64, u64) {
@@ -65,14 +65,14 @@ impl Contender {
 }
 
 /// Free slots by pool: slots minus held minus draining, never below zero.
-pub type Room = BTreeMap<PoolName, u32>;
+pub type FreeSlots = BTreeMap<PoolName, u32>;
 
 /// The contender to be granted next: its place in the list, or `None` when nobody may be.
 ///
 /// Call it again after each grant, with the shares and the room as they are then.
 #[must_use]
-pub fn next(contenders: &[Contender], room: &Room) -> Option<usize> {
-    let mut order: Vec<(usize, &Contender)> =
+pub fn next(contenders: &[QueueHead], room: &FreeSlots) -> Option<usize> {
+    let mut order: Vec<(usize, &QueueHead)> =
         contenders.iter().enumerate().filter(|(_, c)| c.is_eligible()).collect();
     order.sort_by_key(|(_, c)| c.rank());
     let mut spoken_for: BTreeSet<&PoolName> = BTreeSet::new();
@@ -102,15 +102,15 @@ mod tests {
         PoolName::new(name).unwrap()
     }
 
-    fn contender(ticket: u64, weight: u32, used: u32) -> Contender {
-        Contender {
+    fn contender(ticket: u64, weight: u32, used: u32) -> QueueHead {
+        QueueHead {
             ticket,
             needs: vec![Need { pool: pool("p"), weight }],
             tenant: vec![TenantUse { used, cap: None, weight: 1 }],
         }
     }
 
-    fn room(n: u32) -> Room {
+    fn room(n: u32) -> FreeSlots {
         [(pool("p"), n)].into()
     }
 
@@ -143,14 +143,14 @@ mod tests {
     #[test]
     fn who_waits_for_one_pool_holds_up_only_that_pool() {
         let tenant = TenantUse { used: 0, cap: None, weight: 1 };
-        let both = Contender {
+        let both = QueueHead {
             ticket: 1,
             needs: vec![Need { pool: pool("full"), weight: 1 }, Need { pool: pool("p"), weight: 1 }],
             tenant: vec![tenant, tenant],
         };
-        let room: Room = [(pool("full"), 0), (pool("p"), 1)].into();
+        let room: FreeSlots = [(pool("full"), 0), (pool("p"), 1)].into();
         assert_eq!(next(&[both.clone(), contender(2, 1, 0)], &room), Some(1));
-        let behind = Contender { ticket: 3, needs: vec![both.needs[0].clone()], tenant: vec![tenant] };
+        let behind = QueueHead { ticket: 3, needs: vec![both.needs[0].clone()], tenant: vec![tenant] };
         assert_eq!(next(&[both, behind], &room), None);
     }
 }

@@ -13,10 +13,10 @@ use crate::id::{Fence, LeaseId};
 use crate::time::Timestamp;
 
 /// Entries that a store keeps at least, of all its pools; it may keep some more, because it drops many at once.
-pub const KEPT: u64 = 100_000;
+pub const KEPT_ENTRIES: u64 = 100_000;
 
 /// Entries that are looked through for one page, those of other pools included.
-pub const PAGE: u64 = 1_000;
+pub const PAGE_SIZE: u64 = 1_000;
 
 /// How a hold ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ impl HistoryEntry {
 
 /// A point in a store's time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Moment {
+pub struct HistoryPoint {
     /// The last number given out.
     pub number: u64,
     /// The store's clock, in milliseconds since 1970.
@@ -125,9 +125,9 @@ pub struct Moment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HistoryPage {
     /// From here on the record is whole: what ended before fell out, or was lost with the store's state.
-    pub since: Moment,
+    pub since: HistoryPoint,
     /// When the store was asked.
-    pub now: Moment,
+    pub now: HistoryPoint,
     /// The entries.
     pub entries: Vec<HistoryEntry>,
     /// What to ask for the next page with; `None`: this was the last one.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::LONGEST;
+use crate::bounds::MAX_DURATION;
 use crate::id::{Fence, LeaseId, SessionId};
 use crate::name::{PoolName, Tenant};
 use crate::pool::Need;
@@ -35,10 +35,14 @@ pub struct SlotRequest {
 }
 
 impl SlotRequest {
-    /// The same request with durations of at most [`LONGEST`].
+    /// The same request with durations of at most [`MAX_DURATION`].
     #[must_use]
     pub fn bounded(self) -> Self {
-        Self { drain_for: self.drain_for.min(LONGEST), max_wait: self.max_wait.min(LONGEST), ..self }
+        Self {
+            drain_for: self.drain_for.min(MAX_DURATION),
+            max_wait: self.max_wait.min(MAX_DURATION),
+            ..self
+        }
     }
 }
 

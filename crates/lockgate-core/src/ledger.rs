@@ -156,7 +156,7 @@ pub struct Settlement {
     /// Which job.
     pub job: JobId,
     /// What gives the right to say so.
-    pub by: SettlementToken,
+    pub token: SettlementToken,
     /// What it came to.
     pub outcome: Outcome,
     /// How long it waited for slots.

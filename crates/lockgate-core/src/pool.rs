@@ -119,7 +119,7 @@ pub struct PoolChange {
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The longest reason of an recommendation, in bytes; the rest is cut off.
-pub const MAX_WHY_BYTES: usize = 200;
+pub const MAX_REASON_BYTES: usize = 200;
 
 /// What the adaptive limit has found out about a pool. It can only lower its slots for a while, never raise them nor
 /// change what was configured.
@@ -141,7 +141,7 @@ impl PoolChange {
         self.ramp = self.ramp.map(|step| step.map(|slots| slots.max(1)));
         if let Some(Some(recommendation)) = &mut self.recommendation {
             recommendation.slots = recommendation.slots.max(1);
-            recommendation.why.truncate(recommendation.why.floor_char_boundary(MAX_WHY_BYTES));
+            recommendation.why.truncate(recommendation.why.floor_char_boundary(MAX_REASON_BYTES));
         }
         self
     }
@@ -292,13 +292,13 @@ mod tests {
 
     #[test]
     fn a_change_is_cut_to_its_bounds() {
-        let why = "ü".repeat(MAX_WHY_BYTES);
+        let why = "ü".repeat(MAX_REASON_BYTES);
         let recommendation = Some(Some(NewRecommendation { slots: 0, why, enforced: true }));
         let pause = Some(Duration::from_secs(3_600));
         let bounded = PoolChange { pause, recommendation, ..PoolChange::default() }.bounded();
         assert_eq!(bounded.pause, Some(LONGEST_PAUSE));
         let recommendation = bounded.recommendation.unwrap().unwrap();
-        assert_eq!((recommendation.slots, recommendation.why.len()), (1, MAX_WHY_BYTES));
+        assert_eq!((recommendation.slots, recommendation.why.len()), (1, MAX_REASON_BYTES));
         let none = PoolChange { pause: Some(Duration::ZERO), ..PoolChange::default() }.bounded();
         assert_eq!(none.pause, None);
     }

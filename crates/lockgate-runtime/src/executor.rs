@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use lockgate_core::bounds::LONGEST;
+use lockgate_core::bounds::MAX_DURATION;
 use lockgate_core::broker::{Delivery, Disposition, Rejection};
 use lockgate_core::dead::DeadReason;
 use lockgate_core::error::chain;
@@ -197,7 +197,7 @@ impl Executor {
     fn limit(&self, first: &Begun<'_>) -> Limit {
         let deadline = first.taken.kind.options.deadline;
         let max_hold = first.hold.as_ref().map_or(Duration::MAX, |_| self.policy(first.taken.kind).max_hold);
-        let longest = deadline.min(max_hold).min(LONGEST);
+        let longest = deadline.min(max_hold).min(MAX_DURATION);
         Limit {
             longest,
             cut: if max_hold < deadline { Cut::HeldTooLong(longest) } else { Cut::TimedOut(longest) },
@@ -244,7 +244,7 @@ impl Executor {
         self.tally.count(&outcome);
         telemetry::settled(&taken.envelope.kind, &outcome);
         let (waited, ran) = times;
-        let settlement = Settlement { job: taken.envelope.job, by, outcome, waited, ran };
+        let settlement = Settlement { job: taken.envelope.job, token: by, outcome, waited, ran };
         match self.records.settled(settlement).await {
             Ok(settled) => {
                 tracing::debug!(?settled, "settled");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_core::PoolName;
-use lockgate_core::bounds::{self, DurationError, LONGEST, LONGEST_KEEP};
+use lockgate_core::bounds::{self, DurationError, LONGEST_KEEP, MAX_DURATION};
 use lockgate_core::pool::{OnBusy, PoolSpec};
 use lockgate_limits::AdaptiveMode;
 
@@ -64,11 +64,11 @@ impl WorkerOptions {
     /// # Errors
     /// When one is out of range.
     pub fn check(&self) -> Result<(), DurationError> {
-        bounds::at_most("grace", self.grace, LONGEST)?;
+        bounds::at_most("grace", self.grace, MAX_DURATION)?;
         bounds::at_most("keep", self.keep.unwrap_or_default(), LONGEST_KEEP)?;
         for policy in self.policies.values() {
-            bounds::at_most("max_wait", policy.max_wait, LONGEST)?;
-            bounds::at_most("max_hold", policy.max_hold, LONGEST)?;
+            bounds::at_most("max_wait", policy.max_wait, MAX_DURATION)?;
+            bounds::at_most("max_hold", policy.max_hold, MAX_DURATION)?;
         }
         Ok(())
     }

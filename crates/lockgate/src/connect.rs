@@ -22,7 +22,7 @@ pub struct Lockgate {
     /// All settings, with the program's own sections.
     pub loaded: Loaded,
     /// What rates are drawn from.
-    pub chunks: Arc<dyn TokenStore>,
+    pub token_store: Arc<dyn TokenStore>,
     database: Database,
 }
 
@@ -81,11 +81,11 @@ impl ConnectError {
 /// # Errors
 /// When its stores cannot be opened or their tables are not this program's.
 pub async fn connect(loaded: &Loaded, tables: &[Tables]) -> Result<Lockgate, ConnectError> {
-    let (engine, chunks, database) = open(loaded).await?;
+    let (engine, token_store, database) = open(loaded).await?;
     for tables in tables {
         database.migrate(tables).await?;
     }
-    let lockgate = Lockgate { engine, loaded: loaded.clone(), chunks, database };
+    let lockgate = Lockgate { engine, loaded: loaded.clone(), token_store, database };
     lockgate.ensure_pools([]).await?;
     Ok(lockgate)
 }
@@ -195,7 +195,7 @@ impl Lockgate {
     async fn warn_of_other_rates(&self) {
         let configured = quotas(self.settings());
         // A store that is away now is waited for when tokens are needed.
-        for limit in self.chunks.look().await.unwrap_or_default() {
+        for limit in self.token_store.look().await.unwrap_or_default() {
             // A stage is a share of what is configured; one that was unset has the rate of the config again.
             let stored = limit.note.parse::<RampState>().map_or(limit.quota, |note| note.configured);
             let is_other = |quota: &&Quota| !limit.is_unset() && Some(**quota) != stored;
@@ -222,7 +222,7 @@ impl Lockgate {
         let policies = pools.iter().map(|(name, pool)| (name.clone(), policy(pool))).collect();
         let (concurrency, grace) = (worker.concurrency, worker.grace);
         let rates = RateOptions {
-            chunks: Arc::clone(&self.chunks),
+            chunks: Arc::clone(&self.token_store),
             quotas: quotas(self.settings()),
             ramp: ramp(self.settings()),
         };

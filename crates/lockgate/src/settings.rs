@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use garde::Validate;
-use lockgate_core::bounds::{LONGEST, LONGEST_KEEP};
+use lockgate_core::bounds::{LONGEST_KEEP, MAX_DURATION};
 use lockgate_core::cadence::{Cadence, MAX_BATCH_SIZE};
 use lockgate_core::timing::SlotTiming;
 use schemars::JsonSchema;
@@ -160,7 +160,7 @@ pub struct RunSettings {
     /// How long after its start a run's jobs are still worth running, at most 366 days, or `forever`.
     #[serde(with = "durations::or_forever")]
     #[schemars(with = "String")]
-    #[garde(custom(within_or_forever(SECOND, LONGEST)))]
+    #[garde(custom(within_or_forever(SECOND, MAX_DURATION)))]
     pub deadline: Option<Duration>,
     /// How long finished runs are kept, or `forever`.
     #[serde(with = "durations::or_forever")]

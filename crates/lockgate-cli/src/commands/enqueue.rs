@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches};
-use lockgate::core::bounds::LONGEST;
+use lockgate::core::bounds::MAX_DURATION;
 use lockgate::core::cadence::MAX_BATCH_SIZE;
 use lockgate::core::ledger::Planned;
 use lockgate::core::run::RunSpec;
@@ -51,7 +51,7 @@ struct Arguments {
     as_of: Timestamp,
 
     /// How long after its start the run's jobs are still worth running; what is left then is skipped
-    #[arg(long, value_name = "DURATION", value_parser = duration(Duration::from_secs(1), LONGEST))]
+    #[arg(long, value_name = "DURATION", value_parser = duration(Duration::from_secs(1), MAX_DURATION))]
     deadline: Option<Duration>,
 
     /// Says what the run would be, and plans nothing

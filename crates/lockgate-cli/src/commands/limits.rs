@@ -142,12 +142,12 @@ async fn find(lockgate: &Lockgate, limit: &str) -> anyhow::Result<Option<LimitSt
 }
 
 async fn look(lockgate: &Lockgate) -> anyhow::Result<Vec<LimitStatus>> {
-    lockgate.chunks.look().await.map_err(failed)
+    lockgate.token_store.look().await.map_err(failed)
 }
 
 /// Changes a limit. Fails with a conflict when it was changed concurrently.
 async fn change(lockgate: &Lockgate, limit: &str, change: LimitChange) -> anyhow::Result<LimitStatus> {
-    match lockgate.chunks.set(limit, change).await.map_err(failed)? {
+    match lockgate.token_store.set(limit, change).await.map_err(failed)? {
         Changed::Done(status) => Ok(status),
         Changed::Version(version) => {
             let reason = format!("limit {limit} is at version {version} by now; read it again");

@@ -23,7 +23,7 @@ const READING: &str = "reading dead letters";
 const ENDING: &str = "ending dead letters";
 
 /// Rows of an answer, when the query names no limit.
-const PAGE: u32 = 100;
+const PAGE_SIZE: u32 = 100;
 
 /// Letters that are ended at once: each round is confirmed before they leave here. The server makes one command of each
 /// acknowledgement of a letter, keeps those beyond 32 back until others are done, and forgets what it keeps back when
@@ -83,7 +83,7 @@ impl Look {
 
     /// Reads what was asked for.
     pub(super) async fn read(&mut self, query: &DeadQuery) -> Result<Vec<DeadLetter>, EngineError> {
-        let limit = if query.limit == 0 { PAGE } else { query.limit };
+        let limit = if query.limit == 0 { PAGE_SIZE } else { query.limit };
         let mut found = Vec::new();
         // One by its id may lie anywhere; the queue has a limit of its own, so there is an end.
         for _ in 0..MAX_DEAD_LETTERS {

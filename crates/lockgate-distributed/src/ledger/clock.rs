@@ -58,7 +58,7 @@ impl Clock {
         match told {
             Ok(Told { ledger, wall }) => {
                 database.saw(wall);
-                self.count(clock.heard(ledger, uptime), uptime)
+                self.count(clock.at_least(ledger, uptime), uptime)
             }
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "ledger time was not told");
@@ -75,7 +75,7 @@ impl Clock {
     fn count(&self, clock: LedgerClock, told_at: i64) -> Timestamp {
         let uptime = uptime();
         let mut counting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let clock = counting.map_or(clock, |known| known.clock.heard(clock.now(uptime), uptime));
+        let clock = counting.map_or(clock, |known| known.clock.at_least(clock.now(uptime), uptime));
         *counting = Some(Counting { clock, told_at });
         clock.now(uptime)
     }

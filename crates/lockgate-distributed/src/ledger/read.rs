@@ -20,7 +20,7 @@ use crate::columns::{count, maybe_small, name, small, sql};
 use crate::database::{Doing, Patience, Work};
 
 /// Rows of an answer, when the query names no limit.
-const PAGE: u32 = 100;
+const PAGE_SIZE: u32 = 100;
 
 /// A run as its row has it: what all may know, and what the dispatcher keeps.
 pub(super) struct Run {
@@ -192,7 +192,7 @@ impl Jobs {
 }
 
 fn page(limit: u32) -> i64 {
-    i64::from(if limit == 0 { PAGE } else { limit })
+    i64::from(if limit == 0 { PAGE_SIZE } else { limit })
 }
 
 fn job(row: &PgRow) -> sqlx::Result<JobRow> {

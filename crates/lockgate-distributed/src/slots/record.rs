@@ -3,7 +3,7 @@
 //! It must never put anything there: only the script of the event itself does.
 
 use lockgate_core::error::EngineError;
-use lockgate_core::history::{EndedHold, HistoryEntry, HistoryPage, Moment, SlotsChange, granted_at};
+use lockgate_core::history::{EndedHold, HistoryEntry, HistoryPage, HistoryPoint, SlotsChange, granted_at};
 use lockgate_core::{PoolName, Timestamp};
 use redis::Value;
 
@@ -22,8 +22,8 @@ pub(super) fn page(said: Value) -> Result<Option<HistoryPage>, EngineError> {
     Ok(Some(HistoryPage { since, now, entries, next: row.perhaps()? }))
 }
 
-fn moment(row: &mut Row) -> Result<Moment, EngineError> {
-    Ok(Moment { number: row.number()?, at_ms: row.integer()? })
+fn moment(row: &mut Row) -> Result<HistoryPoint, EngineError> {
+    Ok(HistoryPoint { number: row.number()?, at_ms: row.integer()? })
 }
 
 fn entry(mut row: Row) -> Result<HistoryEntry, EngineError> {

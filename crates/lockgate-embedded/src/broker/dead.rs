@@ -15,7 +15,7 @@ use crate::columns::{name, sql, text, to_json};
 use crate::database::{Database, Doing, Write};
 
 /// Rows of an answer, when the query names no limit.
-const PAGE: u32 = 100;
+const PAGE_SIZE: u32 = 100;
 
 /// Reads them. An id that is no number names none.
 pub(super) async fn read(database: &Database, query: &DeadQuery) -> sqlx::Result<Vec<DeadLetter>> {
@@ -26,7 +26,7 @@ pub(super) async fn read(database: &Database, query: &DeadQuery) -> sqlx::Result
     let rows = sqlx::query(sql!("broker/dead"))
         .bind(query.queue.as_str())
         .bind(number)
-        .bind(if query.limit == 0 { PAGE } else { query.limit })
+        .bind(if query.limit == 0 { PAGE_SIZE } else { query.limit })
         .fetch_all(database.reader())
         .await?;
     rows.iter().map(|row| letter(row, number.is_some())).collect()

@@ -20,7 +20,7 @@ use crate::columns::{duration, maybe_duration, name, sql, text, to_json};
 use crate::database::Doing;
 
 /// Rows of an answer, when the query names no limit.
-const PAGE: u32 = 100;
+const PAGE_SIZE: u32 = 100;
 
 /// A run as its row has it: what all may know, and what the dispatcher keeps.
 pub(super) struct Run {
@@ -144,7 +144,7 @@ pub(super) async fn jobs(connection: &mut SqliteConnection, query: &JobQuery) ->
 }
 
 fn page(limit: u32) -> u32 {
-    if limit == 0 { PAGE } else { limit }
+    if limit == 0 { PAGE_SIZE } else { limit }
 }
 
 fn job(row: &SqliteRow) -> sqlx::Result<JobRow> {

@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::history::{HoldEnd, Moment};
+use lockgate_core::history::{HistoryPoint, HoldEnd};
 use lockgate_core::time::millis;
 use lockgate_core::timing::SlotTiming;
 use lockgate_core::{Fence, LeaseId, SessionId, Tenant};
@@ -146,8 +146,8 @@ impl<'t> Desk<'t> {
     }
 
     /// The point in the store's time.
-    pub(super) fn moment(&self) -> Moment {
-        Moment { number: self.number, at_ms: integer(self.wall_micros / 1_000) }
+    pub(super) fn moment(&self) -> HistoryPoint {
+        HistoryPoint { number: self.number, at_ms: integer(self.wall_micros / 1_000) }
     }
 
     /// Grants until nobody who may have slots waits for free ones.

@@ -7,8 +7,8 @@ mod write;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use lockgate_core::admission::{self, Bounds, Pace};
-use lockgate_core::fairness::{self, Contender, Room, TenantUse};
+use lockgate_core::admission::{self, Bounds, Throughput};
+use lockgate_core::fairness::{self, FreeSlots, QueueHead, TenantUse};
 use lockgate_core::pool::{Configured, Need, allowed};
 use lockgate_core::{Fence, PoolName, Tenant};
 use serde::Serialize;
@@ -24,13 +24,13 @@ pub(super) struct Queue {
     pools: HashMap<PoolName, Pool>,
     shares: HashMap<(PoolName, Tenant), Share>,
     used: HashMap<(PoolName, Tenant), u32>,
-    room: Room,
+    room: FreeSlots,
     /// Every set of pools that somebody waits for, and whether more heads wait there than were read.
     sets: Vec<Set>,
     lines: Vec<Line>,
     places: HashMap<LineKey, usize>,
     /// The heads of the lines that are not empty, and, in the same order, where those lines are.
-    heads: Vec<Contender>,
+    heads: Vec<QueueHead>,
     heads_of: Vec<usize>,
     arrivals: u64,
 }
@@ -89,9 +89,9 @@ impl Queue {
     }
 
     /// How fast a pool has served lately.
-    pub(super) fn pace(&self, pool: &PoolName, tenant: &Tenant) -> Option<Pace> {
+    pub(super) fn pace(&self, pool: &PoolName, tenant: &Tenant) -> Option<Throughput> {
         let Pool { hold, slots, ramp, .. } = *self.pools.get(pool)?;
-        Some(Pace { hold, slots: allowed(slots, ramp), cap: self.cap(pool, tenant) })
+        Some(Throughput { hold, slots: allowed(slots, ramp), cap: self.cap(pool, tenant) })
     }
 
     /// Whether a waiter with these needs is stranded.
@@ -254,7 +254,7 @@ impl Queue {
         }
     }
 
-    fn contender(&self, waiting: &Waiting, tenant: &Tenant) -> Contender {
+    fn contender(&self, waiting: &Waiting, tenant: &Tenant) -> QueueHead {
         let uses = waiting.needs.iter().map(|need| {
             let place = (need.pool.clone(), tenant.clone());
             TenantUse {
@@ -263,7 +263,7 @@ impl Queue {
                 weight: self.shares.get(&place).map_or(1, |share| share.weight),
             }
         });
-        Contender { ticket: waiting.ticket, needs: waiting.needs.clone(), tenant: uses.collect() }
+        QueueHead { ticket: waiting.ticket, needs: waiting.needs.clone(), tenant: uses.collect() }
     }
 
     fn room_of(&self, pool: &PoolName) -> u32 {
@@ -273,7 +273,7 @@ impl Queue {
     /// Whether somebody who was not read might be granted: heads wait beyond the page, there is room for them, and no
     /// older one keeps that room for itself.
     fn has_unread(&self) -> bool {
-        let keeps = |head: &Contender, pool: &PoolName| {
+        let keeps = |head: &QueueHead, pool: &PoolName| {
             matches!(head.needs.as_slice(), [need] if need.pool == *pool && need.weight > self.room_of(pool))
                 && head.is_eligible()
                 && head.rank().0 == 0

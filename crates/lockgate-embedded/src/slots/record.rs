@@ -4,7 +4,8 @@
 
 use lockgate_core::error::EngineError;
 use lockgate_core::history::{
-    EndedHold, HistoryEntry, HistoryPage, HoldEnd, KEPT, Moment, PAGE, SlotsChange, granted_at,
+    EndedHold, HistoryEntry, HistoryPage, HistoryPoint, HoldEnd, KEPT_ENTRIES, PAGE_SIZE, SlotsChange,
+    granted_at,
 };
 use lockgate_core::{Fence, LeaseId, PoolName, Timestamp};
 use sqlx::Row;
@@ -35,7 +36,7 @@ impl Desk<'_> {
         sqlx::query(sql!("slots/free_leases")).bind(&ids).execute(&mut *self.tx).await?;
         let rows = integer(added.rows_affected());
         if added.last_insert_rowid().rem_euclid(AT_ONCE) < rows {
-            self.shorten_record(KEPT).await?;
+            self.shorten_record(KEPT_ENTRIES).await?;
         }
         Ok(())
     }
@@ -45,7 +46,7 @@ impl Desk<'_> {
         if from == to {
             return Ok(());
         }
-        let Moment { number, at_ms } = self.moment();
+        let HistoryPoint { number, at_ms } = self.moment();
         sqlx::query(sql!("slots/record_limit"))
             .bind(pool.as_str())
             .bind(at_ms)
@@ -59,7 +60,7 @@ impl Desk<'_> {
 
     /// The state was lost, and with it what ended meanwhile.
     pub(super) async fn begin_record(&mut self) -> sqlx::Result<()> {
-        let Moment { number, at_ms } = self.moment();
+        let HistoryPoint { number, at_ms } = self.moment();
         let begin = sqlx::query(sql!("slots/begin_record")).bind(at_ms).bind(integer(number));
         begin.execute(&mut *self.tx).await?;
         sqlx::query(sql!("slots/prune_record")).execute(&mut *self.tx).await.map(drop)
@@ -87,9 +88,9 @@ impl Desk<'_> {
 
     async fn read_page(&mut self, pool: &PoolName, after: u64) -> sqlx::Result<HistoryPage> {
         let start = sqlx::query(sql!("slots/record_start")).fetch_one(&mut *self.tx).await?;
-        let since = Moment { number: start.try_get("number")?, at_ms: start.try_get("at")? };
+        let since = HistoryPoint { number: start.try_get("number")?, at_ms: start.try_get("at")? };
         let after = after.max(start.try_get("serial")?);
-        let end = after.saturating_add(PAGE);
+        let end = after.saturating_add(PAGE_SIZE);
         let rows = sqlx::query(sql!("slots/record_page"))
             .bind(pool.as_str())
             .bind(integer(after))

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::history::Moment;
+use lockgate_core::history::HistoryPoint;
 use lockgate_core::lease::{
     Admission, HeartbeatReply, Lease, Notification, Release, Released, Session, SlotRequest,
 };
@@ -249,7 +249,10 @@ impl State {
             now,
             learning_until: None,
             // The first fence is at least the clock.
-            record: record::Record::begin(Moment { number: clock.micros().saturating_sub(1), at_ms: now }),
+            record: record::Record::begin(HistoryPoint {
+                number: clock.micros().saturating_sub(1),
+                at_ms: now,
+            }),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_core::Fence;
-use lockgate_core::bounds::LONGEST;
+use lockgate_core::bounds::MAX_DURATION;
 use lockgate_core::lease::{Lease, Release};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +50,7 @@ impl Hold {
     /// Gives the slots back to drain: the backend may work on for `longest`.
     pub async fn drain(mut self, longest: Duration) {
         if let Some(lease) = self.taken() {
-            let longest = longest.min(LONGEST);
+            let longest = longest.min(MAX_DURATION);
             self.inner.give_back(Release::Drain { lease: lease.id(), fence: lease.fence, longest }).await;
         }
     }

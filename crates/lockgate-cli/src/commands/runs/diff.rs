@@ -11,7 +11,7 @@ use super::find;
 use crate::{Exit, Terminal};
 
 /// Keys read at once.
-const PAGE: u32 = 1_000;
+const PAGE_SIZE: u32 = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Diff {
@@ -55,7 +55,8 @@ impl Diff {
 
 async fn only_in(lockgate: &Lockgate, run: RunId, other: RunId) -> anyhow::Result<Vec<String>> {
     let mut keys = Vec::new();
-    let mut query = JobQuery { run: Some(run), absent_from: Some(other), limit: PAGE, ..JobQuery::default() };
+    let mut query =
+        JobQuery { run: Some(run), absent_from: Some(other), limit: PAGE_SIZE, ..JobQuery::default() };
     loop {
         let page = lockgate.engine.ledger.jobs(query.clone()).await?;
         query.after = page.last().map(|job| job.id);

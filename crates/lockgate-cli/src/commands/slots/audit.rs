@@ -23,7 +23,7 @@ use crate::{Exit, Problem};
 use view::{Audited, OfRun};
 
 /// Jobs of a run read at once.
-const PAGE: u32 = 1_000;
+const PAGE_SIZE: u32 = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Audit {
@@ -92,7 +92,7 @@ impl Audit {
     async fn of_run(&self, lockgate: &Lockgate, run: &RunRow, evidence: &Evidence) -> anyhow::Result<OfRun> {
         let held: HashSet<LeaseId> = evidence.holds().iter().map(|hold| hold.lease).collect();
         let mut of_run = HashSet::new();
-        let mut query = JobQuery { run: Some(run.id), limit: PAGE, ..JobQuery::default() };
+        let mut query = JobQuery { run: Some(run.id), limit: PAGE_SIZE, ..JobQuery::default() };
         loop {
             let page = lockgate.engine.ledger.jobs(query.clone()).await?;
             query.after = page.last().map(|job| job.id);

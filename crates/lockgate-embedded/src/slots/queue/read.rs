@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use lockgate_core::fairness::Room;
+use lockgate_core::fairness::FreeSlots;
 use lockgate_core::pool::{Configured, allowed, limit};
 use lockgate_core::{PoolName, Tenant};
 use sqlx::Row;
@@ -31,7 +31,7 @@ impl Queue {
             pools: HashMap::new(),
             shares: HashMap::new(),
             used: HashMap::new(),
-            room: Room::new(),
+            room: FreeSlots::new(),
             sets: sets.iter().map(Set::from_row).collect::<sqlx::Result<_>>()?,
             lines: Vec::new(),
             places: HashMap::new(),

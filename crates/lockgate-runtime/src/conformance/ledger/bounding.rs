@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockgate_core::bounds::{LONGEST, MAX_TEXT_BYTES};
+use lockgate_core::bounds::{MAX_DURATION, MAX_TEXT_BYTES};
 use lockgate_core::cadence::Cadence;
 use lockgate_core::job::{JobState, Outcome};
 use lockgate_core::ledger::{PlanStep, RunCommand, Settled};
@@ -38,7 +38,7 @@ pub async fn wait_of_a_job_is_cut_to_the_longest(fixture: &dyn Fixture) {
         let (envelope, settled) = desk.work(outcome).await;
         assert_eq!(settled, Settled::Recorded(JobState::Scheduled));
         let job = desk.job(envelope.job).await;
-        assert_eq!(job.due_at, Some(job.updated_at.plus(LONGEST)));
+        assert_eq!(job.due_at, Some(job.updated_at.plus(MAX_DURATION)));
         assert!(desk.claim().await.is_empty());
     }
 }
@@ -46,7 +46,7 @@ pub async fn wait_of_a_job_is_cut_to_the_longest(fixture: &dyn Fixture) {
 /// A run whose deadline, batch delay or start is out of range is refused by name, and nothing is planned.
 pub async fn run_with_a_duration_out_of_range_is_refused(fixture: &dyn Fixture) {
     let desk = Desk::new(fixture);
-    let too_long = LONGEST + Duration::from_millis(1);
+    let too_long = MAX_DURATION + Duration::from_millis(1);
     let delayed = |batch_delay| Cadence { batch_size: 1, batch_delay };
     for (what, bad) in [
         ("deadline", RunSpec { deadline: Some(too_long), ..spec("r") }),
@@ -58,12 +58,12 @@ pub async fn run_with_a_duration_out_of_range_is_refused(fixture: &dyn Fixture) 
         let Err(EngineError::Conflict { reason }) = answer else { panic!("{what}: {answer:?}") };
         assert!(reason.contains(what) && reason.contains("366 days"), "{reason}");
     }
-    let longest = RunSpec { deadline: Some(LONGEST), cadence: delayed(LONGEST), ..spec("r") };
+    let longest = RunSpec { deadline: Some(MAX_DURATION), cadence: delayed(MAX_DURATION), ..spec("r") };
     let run = desk.plan(RunSpec { id: RunId(id()), ..longest }, 2).await;
     assert_eq!(desk.claim().await.len(), 1);
     let answer = desk.command(RunCommand::SetCadence { run, cadence: delayed(Duration::MAX) }).await;
     assert!(matches!(answer, Err(EngineError::Conflict { .. })), "{answer:?}");
-    assert_eq!(desk.summary(run).await.run.cadence, delayed(LONGEST));
+    assert_eq!(desk.summary(run).await.run.cadence, delayed(MAX_DURATION));
 }
 
 /// Reasons and errors are stored with their head and their tail.

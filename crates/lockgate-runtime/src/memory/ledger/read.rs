@@ -8,7 +8,7 @@ use lockgate_core::run::{Counts, RunSummary, RunTiming};
 
 use super::{Books, Job, Run};
 
-const PAGE: usize = 100;
+const PAGE_SIZE: usize = 100;
 
 impl Books {
     pub(super) fn runs(&self, query: &RunQuery) -> Vec<RunSummary> {
@@ -58,7 +58,7 @@ impl Books {
 
 fn page(limit: u32) -> usize {
     match usize::try_from(limit) {
-        Ok(0) => PAGE,
+        Ok(0) => PAGE_SIZE,
         Ok(limit) => limit,
         Err(_) => usize::MAX,
     }
