@@ -1,4 +1,4 @@
-//! Who is admitted to a pool: the answers to a request that follow from numbers alone.
+//! Admission to a pool: the decisions about a request that follow from numbers alone.
 //!
 //! These are the rules of every store, and this is their one home. The memory and the embedded engine call them. The Lua
 //! scripts of Redis implement them again, and a test runs those against [`vectors`] computed from here. The order among
@@ -29,7 +29,7 @@ pub enum KnownLease<'a> {
         /// Whether the session that asks holds it.
         is_own: bool,
     },
-    /// A lease whose holder is gone while its backend work may still run.
+    /// A lease whose holder is dead or disconnected while its backend work may still run.
     Draining {
         /// How long it still drains.
         left: Duration,
@@ -71,7 +71,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// The most slots that one job may take now. An recommendation does not count: it passes. A closed pool does not either: it
+    /// The most slots that one job may take now. A recommendation does not count, because it is temporary. A closed pool does not either: it
     /// opens again, and jobs wait for that.
     fn now(&self) -> u32 {
         open(allowed(self.slots, self.ramp)).min(self.cap.unwrap_or(u32::MAX))
@@ -140,7 +140,7 @@ pub struct Ahead {
     pub queues: u64,
 }
 
-/// How fast a pool has served lately.
+/// How fast a pool has recently served its waiters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Throughput {
     /// Moving average of how long its slots were held, in milliseconds: see [`average_hold`]. `None`: not known yet.
@@ -164,7 +164,7 @@ impl Throughput {
     }
 }
 
-/// Refuses a request that would wait in vain: at the pace of late, those ahead take longer than it is ready to wait.
+/// Refuses a request that would wait in vain: at the recent throughput, the waiters ahead take longer than its `max_wait`.
 #[must_use]
 pub fn too_busy(
     paces: impl IntoIterator<Item = Throughput>,
@@ -172,8 +172,8 @@ pub fn too_busy(
     max_wait: Duration,
 ) -> Option<Refusal> {
     let wait = paces.into_iter().filter_map(|pace| pace.wait(ahead)).max()?;
-    let patience = u64::try_from(millis(max_wait)).unwrap_or(0);
-    let excess = wait.checked_sub(patience).filter(|excess| *excess > 0)?;
+    let max_wait_ms = u64::try_from(millis(max_wait)).unwrap_or(0);
+    let excess = wait.checked_sub(max_wait_ms).filter(|excess| *excess > 0)?;
     let [shortest, longest] = RETRY;
     Some(Refusal::TooBusy {
         wait: Duration::from_millis(wait),

@@ -1,8 +1,8 @@
 //! Whether a pool kept its promise: the true overlap of holds, from the record of a store.
 //!
-//! It must never take a lowered limit for a broken promise. Holds are stacked in the order of their grants. A hold is
+//! A lowered limit alone is not a broken promise. Holds are stacked in the order of their grants. A hold is
 //! *above* while the slots that were granted before it and are still held, together with its own, are more than the limit
-//! that was in force when it was granted. So who held slots before the limit was lowered is never above, and a grant that
+//! that was in force when it was granted. A hold from before the limit was lowered is therefore never above, and a grant that
 //! ignored the lower limit is, until enough of the older ones have ended.
 //!
 //! What was granted before the record began counts in the overlap and is not judged itself: what it obeyed is not known.
@@ -46,7 +46,7 @@ pub struct Hold {
     pub ended: Option<HistoryPoint>,
 }
 
-/// What came out.
+/// The result of an audit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Audit {
     /// From here on the record is whole.

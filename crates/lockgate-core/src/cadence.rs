@@ -1,6 +1,6 @@
-//! The rhythm of a run: how many jobs are dispatched together, and when the next batch is due.
+//! The cadence of a run: how many jobs are dispatched together, and when the next batch is due.
 //!
-//! A run keeps only a place in its manifest and the time of its next batch. Size and delay are read when a batch is
+//! A run stores only a position in its manifest and the time of its next batch. Size and delay are read when a batch is
 //! claimed, so that a change takes effect at the next one, with no rows to rewrite.
 
 use std::time::Duration;
@@ -45,8 +45,8 @@ impl Cadence {
 
     /// When the batch after the one that was due at `due` is due, seen from `now`.
     ///
-    /// The rhythm is kept when a dispatcher is a little late. After an outage the missed batches do not burst out
-    /// together: at most one is made up for at once.
+    /// A dispatcher that is a little late keeps the cadence. After an outage the missed batches are not sent in one
+    /// burst: at most one is sent at once.
     #[must_use]
     pub fn next_due(&self, due: Timestamp, now: Timestamp) -> Timestamp {
         due.plus(self.batch_delay).max(now)
@@ -79,7 +79,7 @@ mod tests {
     const EVERY_2S: Cadence = Cadence { batch_size: 25, batch_delay: Duration::from_secs(2) };
 
     #[test]
-    fn a_late_dispatcher_keeps_the_rhythm_and_an_outage_does_not_burst() {
+    fn a_late_dispatcher_keeps_the_cadence_and_an_outage_does_not_burst() {
         assert_eq!(EVERY_2S.next_due(Timestamp(0), Timestamp(500)), Timestamp(2_000));
         assert_eq!(EVERY_2S.next_due(Timestamp(0), Timestamp(60_000)), Timestamp(60_000));
         assert_eq!(EVERY_2S.next_due(Timestamp(60_000), Timestamp(60_001)), Timestamp(62_000));

@@ -1,8 +1,8 @@
-//! Who gets the next slot.
+//! Fairness: decides which waiter gets the next slot.
 //!
 //! Within a tenant: first come, first served. Among tenants: whoever holds the smallest share of the pool, weighted;
 //! among equals the oldest. This is weighted max-min fairness over slots *in use*: a tenant with 10,000 waiting jobs
-//! stands behind one that holds nothing. The shares are counted from the leases, so no virtual time is kept that
+//! is served after one that holds nothing. The shares are counted from the leases, so no virtual time is kept that
 //! could drift.
 //!
 //! Nobody overtakes the first in that order: when its weight does not fit, its pool waits for it. A tenant at its cap
@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::name::PoolName;
 use crate::pool::Need;
 
-/// The head of one tenant's line. Waiters that are stranded are in no line: see [`crate::admission::is_stranded`].
+/// The head of one tenant's wait queue. Stranded waiters are left out: see [`crate::admission::is_stranded`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueHead {
-    /// Its place by time of arrival; smaller is older.
+    /// Order of arrival; a smaller ticket is older.
     pub ticket: u64,
-    /// What it takes.
+    /// Slots that it needs, by pool.
     pub needs: Vec<Need>,
     /// What its tenant has of each of these pools, in the same order.
     pub tenant: Vec<TenantUse>,

@@ -1,9 +1,9 @@
-//! The record of a pool: each hold that ended, and each change of what its grants obey, in the order of their coming.
+//! The history of a pool: each hold that ended, and each change of its effective slots, in the order of the events.
 //!
 //! A store keeps it by itself, in the transaction of the event, so that it is whole also when a process is killed. It is
 //! bounded, and says from where on it is whole.
 //!
-//! Order is told by numbers, never by clocks: fences come from one counter of the store, and whatever ends is stamped with
+//! Numbers define the order, never clocks: fences come from one counter of the store, and whatever ends is stamped with
 //! the last number given out. So a hold of fence `f` ended before the grant of fence `g` when its stamp is below `g`.
 //! Clocks say only how long something took.
 
@@ -91,7 +91,7 @@ pub struct SlotsChange {
     pub to: u32,
 }
 
-/// An entry of a pool's record.
+/// An entry of a pool's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HistoryEntry {
@@ -121,7 +121,7 @@ pub struct HistoryPoint {
     pub at_ms: i64,
 }
 
-/// A page of a pool's record, oldest first.
+/// A page of a pool's history, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HistoryPage {
     /// From here on the record is whole: what ended before fell out, or was lost with the store's state.

@@ -146,7 +146,7 @@ impl JobOptions {
         self
     }
 
-    /// Lets up to so many jobs that are at hand share one execution and the slots of one job; see `Job::run_group`. Each is
+    /// Lets up to this many jobs in flight share one execution and the slots of one job; see `Job::run_group`. Each is
     /// started and settled on its own. Default 1: each job runs alone.
     pub fn groups_of(mut self, jobs: u32) -> Self {
         self.group = jobs;
@@ -247,13 +247,13 @@ pub struct JobRow {
     pub attempt: u32,
     /// How often it was started, attempts that were given back included.
     pub executions: u32,
-    /// How often it was put off without an attempt.
+    /// How often it was deferred without using an attempt.
     pub deferrals: u32,
     /// The batch that it was dispatched with, from 1.
     pub batch: Option<u32>,
     /// When it is due again.
     pub due_at: Option<Timestamp>,
-    /// Why it was put off, skipped, failed or cancelled; kept while it is enqueued again, until its next settlement.
+    /// Why it was deferred, skipped, failed or cancelled; kept while it is enqueued again, until its next settlement.
     pub reason: Option<String>,
     /// How long it has waited for slots in all its deliveries, also in those that got none.
     pub waited: Option<Duration>,

@@ -21,7 +21,7 @@ pub struct Lockgate {
     pub engine: Engine,
     /// All settings, with the program's own sections.
     pub loaded: Loaded,
-    /// What rates are drawn from.
+    /// The store of rate tokens.
     pub token_store: Arc<dyn TokenStore>,
     database: Database,
 }
@@ -171,8 +171,8 @@ impl Lockgate {
         Ok(())
     }
 
-    /// A worker for the app's jobs, with their options as `[kinds.NAME]` changes them. The pools that they use are made where they are missing, now and whenever the slot
-    /// store has lost them; a pool that has other slots than the config says is warned of.
+    /// A worker for the app's jobs, with their options as `[kinds.NAME]` changes them. Pools that they use are created when they are
+    /// missing, now and whenever the slot store has lost them. Logs a warning for a pool whose slots differ from the config.
     ///
     /// # Errors
     /// When the store fails.
@@ -196,7 +196,7 @@ impl Lockgate {
         let configured = quotas(self.settings());
         // A store that is away now is waited for when tokens are needed.
         for limit in self.token_store.look().await.unwrap_or_default() {
-            // A stage is a share of what is configured; one that was unset has the rate of the config again.
+            // A ramp step is a share of what is configured; one that was unset has the rate of the config again.
             let stored = limit.note.parse::<RampState>().map_or(limit.quota, |note| note.configured);
             let is_other = |quota: &&Quota| !limit.is_unset() && Some(**quota) != stored;
             if let Some(quota) = configured.get(&limit.name).filter(is_other) {

@@ -1,4 +1,4 @@
-//! The audit against an observer with a stop watch, and case by case. It must never know how the audit counts.
+//! The audit against an observer with a stop watch, and case by case. The observer counts independently of the audit.
 
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::{collection::vec, prop_assert_eq, proptest};
@@ -13,11 +13,11 @@ fn lease(n: u64) -> LeaseId {
     LeaseId(Uuid::from_u128(u128::from(n)))
 }
 
-/// A store that does as it is told, and what an observer with a stop watch sees.
+/// A store that performs every given operation, and what an observer with a stop watch sees.
 struct World {
     evidence: Evidence,
     limit: u32,
-    /// Who holds, in the order of the grants: fence, weight, and the limit that it had to obey.
+    /// Current holds in the order of their grants: fence, weight, limit at the grant, and time of the grant.
     held: Vec<(u64, u32, u32, i64)>,
     seen: Seen,
     stretch: i64,
