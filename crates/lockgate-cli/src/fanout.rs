@@ -16,7 +16,7 @@ use crate::terminal::Progress;
 use crate::times;
 
 /// Jobs that one transaction plans: large enough to be fast, small enough to need little memory.
-pub const PAGE: usize = 1_000;
+pub const PAGE_SIZE: usize = 1_000;
 
 /// Returns the run of a manifest with its defaults: named after its kind and hour, in the queue of its kind,
 /// with the cadence and deadline of the settings.
@@ -118,7 +118,7 @@ pub fn first_and_last(start: Timestamp, cadence: Cadence, jobs: u64) -> Option<(
 }
 
 async fn next_page(manifest: &mut dyn Manifest) -> anyhow::Result<Vec<PlannedJob>> {
-    let jobs = manifest.next(PAGE).await.context("cannot read the manifest")?;
+    let jobs = manifest.next(PAGE_SIZE).await.context("cannot read the manifest")?;
     check(&jobs)?;
     Ok(jobs)
 }

@@ -1,4 +1,4 @@
-//! Who is admitted to a pool: the answers to a request that follow from numbers alone.
+//! Admission to a pool: the decisions about a request that follow from numbers alone.
 //!
 //! These are the rules of every store, and this is their one home. The memory and the embedded engine call them. The Lua
 //! scripts of Redis implement them again, and a test runs those against [`vectors`] computed from here. The order among
@@ -21,7 +21,7 @@ pub const RETRY_TOO_HEAVY: Duration = Duration::from_secs(30);
 
 /// What a store already has under the lease id of a request.
 #[derive(Debug, Clone, Copy)]
-pub enum Known<'a> {
+pub enum KnownLease<'a> {
     /// A lease that is held.
     Held {
         /// The lease.
@@ -29,7 +29,7 @@ pub enum Known<'a> {
         /// Whether the session that asks holds it.
         is_own: bool,
     },
-    /// A lease whose holder is gone while its backend work may still run.
+    /// A lease whose holder is dead or disconnected while its backend work may still run.
     Draining {
         /// How long it still drains.
         left: Duration,
@@ -41,7 +41,7 @@ pub enum Known<'a> {
     },
 }
 
-impl Known<'_> {
+impl KnownLease<'_> {
     /// Returns the answer to the same request again: a lease has one holder.
     #[must_use]
     pub fn answer(self, ttl: Duration) -> Admission {
@@ -71,7 +71,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// The most slots that one job may take now. An recommendation does not count: it passes. A closed pool does not either: it
+    /// The most slots that one job may take now. A recommendation does not count, because it is temporary. A closed pool does not either: it
     /// opens again, and jobs wait for that.
     fn now(&self) -> u32 {
         open(allowed(self.slots, self.ramp)).min(self.cap.unwrap_or(u32::MAX))
@@ -140,10 +140,10 @@ pub struct Ahead {
     pub queues: u64,
 }
 
-/// How fast a pool has served lately.
+/// How fast a pool has recently served its waiters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Moving average of how long its slots were held, in milliseconds: see [`learned_hold`]. `None`: not known yet.
+pub struct Throughput {
+    /// Moving average of how long its slots were held, in milliseconds: see [`average_hold`]. `None`: not known yet.
     pub hold: Option<u64>,
     /// Slots that are allowed.
     pub slots: u32,
@@ -151,7 +151,7 @@ pub struct Pace {
     pub cap: Option<u32>,
 }
 
-impl Pace {
+impl Throughput {
     /// Returns the time until a request is granted, in milliseconds. `None`: too few wait to tell, at least twice the slots.
     fn wait(&self, ahead: Ahead) -> Option<u64> {
         let hold = self.hold?;
@@ -164,12 +164,16 @@ impl Pace {
     }
 }
 
-/// Refuses a request that would wait in vain: at the pace of late, those ahead take longer than it is ready to wait.
+/// Refuses a request that would wait in vain: at the recent throughput, the waiters ahead take longer than its `max_wait`.
 #[must_use]
-pub fn too_busy(paces: impl IntoIterator<Item = Pace>, ahead: Ahead, max_wait: Duration) -> Option<Refusal> {
+pub fn too_busy(
+    paces: impl IntoIterator<Item = Throughput>,
+    ahead: Ahead,
+    max_wait: Duration,
+) -> Option<Refusal> {
     let wait = paces.into_iter().filter_map(|pace| pace.wait(ahead)).max()?;
-    let patience = u64::try_from(millis(max_wait)).unwrap_or(0);
-    let excess = wait.checked_sub(patience).filter(|excess| *excess > 0)?;
+    let max_wait_ms = u64::try_from(millis(max_wait)).unwrap_or(0);
+    let excess = wait.checked_sub(max_wait_ms).filter(|excess| *excess > 0)?;
     let [shortest, longest] = RETRY;
     Some(Refusal::TooBusy {
         wait: Duration::from_millis(wait),
@@ -181,7 +185,7 @@ pub fn too_busy(paces: impl IntoIterator<Item = Pace>, ahead: Ahead, max_wait: D
 /// Returns the average time that slots of a pool are held, after a lease that held them for `held` milliseconds was
 /// released. Called once for each lease, in the order of the releases.
 #[must_use]
-pub fn learned_hold(before: Option<u64>, held: u64) -> u64 {
+pub fn average_hold(before: Option<u64>, held: u64) -> u64 {
     before.map_or(held, |before| before.saturating_mul(7).saturating_add(held) / 8)
 }
 
@@ -257,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_request_is_refused_when_those_ahead_take_longer_than_it_waits() {
-        let pace = |hold, slots, cap| Pace { hold, slots, cap };
+        let pace = |hold, slots, cap| Throughput { hold, slots, cap };
         let busy = |pace, own_queue, queues, max_wait| {
             too_busy([pace], Ahead { own_queue, queues }, Duration::from_millis(max_wait))
         };
@@ -274,9 +278,9 @@ mod tests {
 
     #[test]
     fn the_hold_time_moves_by_an_eighth() {
-        assert_eq!(learned_hold(None, 900), 900);
-        assert_eq!(learned_hold(Some(900), 100), 800);
-        let after_eight = (0..8).fold(800, |hold, _| learned_hold(Some(hold), 8_000));
+        assert_eq!(average_hold(None, 900), 900);
+        assert_eq!(average_hold(Some(900), 100), 800);
+        let after_eight = (0..8).fold(800, |hold, _| average_hold(Some(hold), 8_000));
         assert_eq!(after_eight, 5_524);
     }
 }

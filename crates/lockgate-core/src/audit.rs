@@ -1,8 +1,8 @@
 //! Whether a pool kept its promise: the true overlap of holds, from the record of a store.
 //!
-//! It must never take a lowered limit for a broken promise. Holds are stacked in the order of their grants. A hold is
+//! A lowered limit alone is not a broken promise. Holds are stacked in the order of their grants. A hold is
 //! *above* while the slots that were granted before it and are still held, together with its own, are more than the limit
-//! that was in force when it was granted. So who held slots before the limit was lowered is never above, and a grant that
+//! that was in force when it was granted. A hold from before the limit was lowered is therefore never above, and a grant that
 //! ignored the lower limit is, until enough of the older ones have ended.
 //!
 //! What was granted before the record began counts in the overlap and is not judged itself: what it obeyed is not known.
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::history::{EndedHold, HistoryEntry, HistoryPage, Moment, SlotsChange, granted_at};
+use crate::history::{EndedHold, HistoryEntry, HistoryPage, HistoryPoint, SlotsChange, granted_at};
 use crate::id::{Fence, LeaseId};
 use crate::slots::PoolView;
 use crate::time::Timestamp;
@@ -22,9 +22,9 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     /// From here on the record is whole.
-    pub since: Moment,
+    pub since: HistoryPoint,
     /// When the store was first asked: nothing is said about what came later.
-    pub now: Moment,
+    pub now: HistoryPoint,
     /// The limit at that time.
     pub limit: u32,
     holds: Vec<Hold>,
@@ -43,10 +43,10 @@ pub struct Hold {
     /// When it was granted.
     pub granted_at: Timestamp,
     /// When it ended, and the last number given out then; `None`: it had not.
-    pub ended: Option<Moment>,
+    pub ended: Option<HistoryPoint>,
 }
 
-/// What came out.
+/// The result of an audit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Audit {
     /// From here on the record is whole.
@@ -129,8 +129,8 @@ impl Evidence {
     #[must_use]
     pub fn during(&self, from: Timestamp, to: Timestamp) -> Self {
         let number = |at: Timestamp| u64::try_from(at.0).unwrap_or(0).saturating_mul(1_000);
-        let first = Moment { number: number(from).saturating_sub(1), at_ms: from.0 };
-        let last = Moment { number: number(to).saturating_add(999), at_ms: to.0 };
+        let first = HistoryPoint { number: number(from).saturating_sub(1), at_ms: from.0 };
+        let last = HistoryPoint { number: number(to).saturating_add(999), at_ms: to.0 };
         let since = self.since.max(first);
         let now = self.now.min(last).max(since);
         let (changes, later): (Vec<_>, Vec<_>) =
@@ -162,7 +162,7 @@ impl Evidence {
 
 impl From<EndedHold> for Hold {
     fn from(hold: EndedHold) -> Self {
-        let ended = Some(Moment { number: hold.number, at_ms: hold.ended_at.0 });
+        let ended = Some(HistoryPoint { number: hold.number, at_ms: hold.ended_at.0 });
         let EndedHold { lease, fence, weight, granted_at, .. } = hold;
         Self { lease, fence, weight, granted_at, ended }
     }

@@ -14,7 +14,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The longest duration of anything that concerns a job, a run or a worker: 366 days. It holds for deadlines, backoff,
 /// backend time, batch delays, delayed starts, waits for slots, holds of slots and the grace of a worker.
-pub const LONGEST: Duration = DAY.saturating_mul(366);
+pub const MAX_DURATION: Duration = DAY.saturating_mul(366);
 
 /// The longest time that finished runs are kept: ten years. `None` keeps them forever.
 pub const LONGEST_KEEP: Duration = Duration::from_secs(315_576_000);
@@ -116,10 +116,10 @@ mod tests {
 
     #[test]
     fn duration_out_of_range_is_refused_with_its_name_and_the_range() {
-        assert_eq!(at_most("deadline", LONGEST, LONGEST), Ok(()));
-        let error = at_most("deadline", LONGEST + Duration::from_nanos(1), LONGEST).unwrap_err();
+        assert_eq!(at_most("deadline", MAX_DURATION, MAX_DURATION), Ok(()));
+        let error = at_most("deadline", MAX_DURATION + Duration::from_nanos(1), MAX_DURATION).unwrap_err();
         assert_eq!(error.to_string(), "deadline must be at most 366 days, not 31622400.000000001s");
-        let error = within("deadline", Duration::ZERO, Duration::from_millis(1)..=LONGEST).unwrap_err();
+        let error = within("deadline", Duration::ZERO, Duration::from_millis(1)..=MAX_DURATION).unwrap_err();
         assert_eq!(error.to_string(), "deadline must be 1ms to 366 days, not 0ns");
     }
 

@@ -17,10 +17,10 @@ pub trait Broker: Send + Sync + 'static {
     /// Publishes messages. `Ok`: every one is stored where a restart does not lose it. An error: any of them may be.
     async fn publish(&self, envelopes: &[Envelope]) -> Result<(), EngineError>;
 
-    /// Subscribes to a queue, with at most `window` deliveries unsettled at any time.
-    async fn subscribe(&self, queue: &QueueName, window: u32) -> Result<Box<dyn Deliveries>, EngineError>;
+    /// Subscribes to a queue, with at most `prefetch` deliveries in flight at any time.
+    async fn subscribe(&self, queue: &QueueName, prefetch: u32) -> Result<Box<dyn Deliveries>, EngineError>;
 
-    /// Ends deliveries. One that is no longer this process's (its subscription ended) is passed over.
+    /// Ends deliveries. A delivery whose subscription has ended is skipped: the broker delivers it again.
     async fn acknowledge(&self, dispositions: Vec<Disposition>) -> Result<(), EngineError>;
 
     /// How many messages a queue holds.
@@ -32,8 +32,8 @@ pub trait Broker: Send + Sync + 'static {
     /// Reads dead letters of a queue. They stay where they are.
     async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError>;
 
-    /// Ends the dead letters of these ids (empty: all that lie there now); answers how many. One that is gone is
-    /// passed over; a replayed one is stored in its queue before it leaves here.
+    /// Resolves the dead letters of these ids (empty: all that exist now) and returns their number. Unknown ids are
+    /// skipped. A replayed message is stored in its queue before it is removed here.
     async fn resolve(&self, queue: &QueueName, ids: Vec<String>, end: Resolution)
     -> Result<u64, EngineError>;
 }
@@ -54,7 +54,7 @@ pub struct Delivery {
     pub tag: DeliveryTag,
     /// The message, or why it cannot be read.
     pub message: Result<Envelope, Rejection>,
-    /// Who sent it.
+    /// The sender: the dispatcher or another client.
     pub origin: Origin,
     /// Whether it was, or may have been, delivered before.
     pub redelivered: bool,
@@ -68,7 +68,7 @@ impl Delivery {
     }
 }
 
-/// Who sent a message.
+/// The sender of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// The dispatcher: the ledger has its job.
@@ -91,14 +91,14 @@ pub struct DeliveryTag {
 pub enum Disposition {
     /// The job's settlement is durable, or there is nothing to settle.
     Ack(DeliveryTag),
-    /// Nobody can do anything with it: to the dead letters.
+    /// No worker can handle the message: move it to the dead letters.
     Reject {
         /// Which delivery.
         tag: DeliveryTag,
         /// Why.
         why: Rejection,
     },
-    /// Back to the queue, for another worker: this one is draining.
+    /// Return the message to the queue for another worker, because this one is draining.
     Return(DeliveryTag),
 }
 
@@ -115,9 +115,9 @@ impl Disposition {
 /// Messages of a queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Depth {
-    /// Wait for a worker.
+    /// Messages that wait for a worker.
     pub ready: u64,
-    /// With a worker.
+    /// Messages in flight: delivered to a worker and not acknowledged.
     pub unsettled: u64,
     /// Dead letters.
     pub dead: u64,

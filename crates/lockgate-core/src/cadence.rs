@@ -1,13 +1,13 @@
-//! The rhythm of a run: how many jobs are dispatched together, and when the next batch is due.
+//! The cadence of a run: how many jobs are dispatched together, and when the next batch is due.
 //!
-//! A run keeps only a place in its manifest and the time of its next batch. Size and delay are read when a batch is
+//! A run stores only a position in its manifest and the time of its next batch. Size and delay are read when a batch is
 //! claimed, so that a change takes effect at the next one, with no rows to rewrite.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::{self, LONGEST};
+use crate::bounds::{self, MAX_DURATION};
 use crate::error::EngineError;
 use crate::time::Timestamp;
 
@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 pub struct Cadence {
     /// Jobs dispatched together, 1 to [`MAX_BATCH_SIZE`]. Default 25.
     pub batch_size: u32,
-    /// Time from one batch to the next, at most [`LONGEST`]. Zero dispatches everything at once. Default 2 s.
+    /// Time from one batch to the next, at most [`MAX_DURATION`]. Zero dispatches everything at once. Default 2 s.
     pub batch_delay: Duration,
 }
 
@@ -40,13 +40,13 @@ impl Cadence {
             let reason = format!("a batch has 1 to {MAX_BATCH_SIZE} jobs, not {size}; change batch_size");
             return Err(EngineError::Conflict { reason });
         }
-        Ok(bounds::at_most("batch_delay", self.batch_delay, LONGEST)?)
+        Ok(bounds::at_most("batch_delay", self.batch_delay, MAX_DURATION)?)
     }
 
     /// When the batch after the one that was due at `due` is due, seen from `now`.
     ///
-    /// The rhythm is kept when a dispatcher is a little late. After an outage the missed batches do not burst out
-    /// together: at most one is made up for at once.
+    /// A dispatcher that is a little late keeps the cadence. After an outage the missed batches are not sent in one
+    /// burst: at most one is sent at once.
     #[must_use]
     pub fn next_due(&self, due: Timestamp, now: Timestamp) -> Timestamp {
         due.plus(self.batch_delay).max(now)
@@ -79,7 +79,7 @@ mod tests {
     const EVERY_2S: Cadence = Cadence { batch_size: 25, batch_delay: Duration::from_secs(2) };
 
     #[test]
-    fn a_late_dispatcher_keeps_the_rhythm_and_an_outage_does_not_burst() {
+    fn a_late_dispatcher_keeps_the_cadence_and_an_outage_does_not_burst() {
         assert_eq!(EVERY_2S.next_due(Timestamp(0), Timestamp(500)), Timestamp(2_000));
         assert_eq!(EVERY_2S.next_due(Timestamp(0), Timestamp(60_000)), Timestamp(60_000));
         assert_eq!(EVERY_2S.next_due(Timestamp(60_000), Timestamp(60_001)), Timestamp(62_000));

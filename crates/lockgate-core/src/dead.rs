@@ -1,6 +1,6 @@
 //! Dead letters: messages that nobody can handle, kept for a person with the reason.
 //!
-//! A job that is out of attempts is a dead letter too, but of the ledger: it is read and revived there, as a job.
+//! A job that is out of attempts is a dead letter too, but of the ledger: it is read and retried there, as a job.
 
 use std::fmt;
 
@@ -134,16 +134,16 @@ pub struct DeadQuery {
     pub queue: QueueName,
     /// Only the one of this id, with its body.
     pub id: Option<String>,
-    /// At most so many, the oldest first; zero: 100.
+    /// Page size, oldest first. 0 means 100.
     pub limit: u32,
 }
 
 /// What becomes of dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
-    /// Back to its queue, as it came.
+    /// Publish it to its queue again, unchanged.
     Replay,
-    /// Forgotten.
+    /// Delete it.
     Drop,
 }
 

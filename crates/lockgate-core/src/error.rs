@@ -44,7 +44,7 @@ pub enum EngineError {
     /// The call makes no sense as things stand now.
     #[error("{reason}")]
     Conflict {
-        /// Why, and the way out.
+        /// Why the call was refused, and the remedy.
         reason: String,
     },
     /// The store that this process opened is deleted, replaced or damaged. Nothing that the process does can be kept any
@@ -74,8 +74,8 @@ pub enum ErrorClass {
         /// When the backend asked to be called again, if it did.
         retry_after: Option<Duration>,
     },
-    /// The backend cannot be asked now, and the job has no part in that: it is away, say. Again later, and no attempt used.
-    /// Not for an answer that broke off: a job that brings its backend down must not do so for ever.
+    /// The backend is unreachable for reasons that the job did not cause. The job is deferred and uses no attempt.
+    /// Not for a connection that breaks mid-query: a job that crashes its backend would be retried forever.
     Unavailable,
     /// Another attempt would fail in the same way.
     Permanent,

@@ -1,8 +1,8 @@
-//! Who gets the next slot.
+//! Fairness: decides which waiter gets the next slot.
 //!
 //! Within a tenant: first come, first served. Among tenants: whoever holds the smallest share of the pool, weighted;
 //! among equals the oldest. This is weighted max-min fairness over slots *in use*: a tenant with 10,000 waiting jobs
-//! stands behind one that holds nothing. The shares are counted from the leases, so no virtual time is kept that
+//! is served after one that holds nothing. The shares are counted from the leases, so no virtual time is kept that
 //! could drift.
 //!
 //! Nobody overtakes the first in that order: when its weight does not fit, its pool waits for it. A tenant at its cap
@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::name::PoolName;
 use crate::pool::Need;
 
-/// The head of one tenant's line. Waiters that are stranded are in no line: see [`crate::admission::is_stranded`].
+/// The head of one tenant's wait queue. Stranded waiters are left out: see [`crate::admission::is_stranded`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contender {
-    /// Its place by time of arrival; smaller is older.
+pub struct QueueHead {
+    /// Order of arrival; a smaller ticket is older.
     pub ticket: u64,
-    /// What it takes.
+    /// Slots that it needs, by pool.
     pub needs: Vec<Need>,
     /// What its tenant has of each of these pools, in the same order.
     pub tenant: Vec<TenantUse>,
@@ -50,7 +50,7 @@ impl TenantUse {
     }
 }
 
-impl Contender {
+impl QueueHead {
     /// Its place: the largest share among its pools, then its age.
     #[must_use]
     pub fn rank(&self) -> (u64, u64) {
@@ -65,14 +65,14 @@ impl Contender {
 }
 
 /// Free slots by pool: slots minus held minus draining, never below zero.
-pub type Room = BTreeMap<PoolName, u32>;
+pub type FreeSlots = BTreeMap<PoolName, u32>;
 
 /// The contender to be granted next: its place in the list, or `None` when nobody may be.
 ///
 /// Call it again after each grant, with the shares and the room as they are then.
 #[must_use]
-pub fn next(contenders: &[Contender], room: &Room) -> Option<usize> {
-    let mut order: Vec<(usize, &Contender)> =
+pub fn next(contenders: &[QueueHead], room: &FreeSlots) -> Option<usize> {
+    let mut order: Vec<(usize, &QueueHead)> =
         contenders.iter().enumerate().filter(|(_, c)| c.is_eligible()).collect();
     order.sort_by_key(|(_, c)| c.rank());
     let mut spoken_for: BTreeSet<&PoolName> = BTreeSet::new();
@@ -102,15 +102,15 @@ mod tests {
         PoolName::new(name).unwrap()
     }
 
-    fn contender(ticket: u64, weight: u32, used: u32) -> Contender {
-        Contender {
+    fn contender(ticket: u64, weight: u32, used: u32) -> QueueHead {
+        QueueHead {
             ticket,
             needs: vec![Need { pool: pool("p"), weight }],
             tenant: vec![TenantUse { used, cap: None, weight: 1 }],
         }
     }
 
-    fn room(n: u32) -> Room {
+    fn room(n: u32) -> FreeSlots {
         [(pool("p"), n)].into()
     }
 
@@ -143,14 +143,14 @@ mod tests {
     #[test]
     fn who_waits_for_one_pool_holds_up_only_that_pool() {
         let tenant = TenantUse { used: 0, cap: None, weight: 1 };
-        let both = Contender {
+        let both = QueueHead {
             ticket: 1,
             needs: vec![Need { pool: pool("full"), weight: 1 }, Need { pool: pool("p"), weight: 1 }],
             tenant: vec![tenant, tenant],
         };
-        let room: Room = [(pool("full"), 0), (pool("p"), 1)].into();
+        let room: FreeSlots = [(pool("full"), 0), (pool("p"), 1)].into();
         assert_eq!(next(&[both.clone(), contender(2, 1, 0)], &room), Some(1));
-        let behind = Contender { ticket: 3, needs: vec![both.needs[0].clone()], tenant: vec![tenant] };
+        let behind = QueueHead { ticket: 3, needs: vec![both.needs[0].clone()], tenant: vec![tenant] };
         assert_eq!(next(&[both, behind], &room), None);
     }
 }

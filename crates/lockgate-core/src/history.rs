@@ -1,9 +1,9 @@
-//! The record of a pool: each hold that ended, and each change of what its grants obey, in the order of their coming.
+//! The history of a pool: each hold that ended, and each change of its effective slots, in the order of the events.
 //!
 //! A store keeps it by itself, in the transaction of the event, so that it is whole also when a process is killed. It is
 //! bounded, and says from where on it is whole.
 //!
-//! Order is told by numbers, never by clocks: fences come from one counter of the store, and whatever ends is stamped with
+//! Numbers define the order, never clocks: fences come from one counter of the store, and whatever ends is stamped with
 //! the last number given out. So a hold of fence `f` ended before the grant of fence `g` when its stamp is below `g`.
 //! Clocks say only how long something took.
 
@@ -13,10 +13,10 @@ use crate::id::{Fence, LeaseId};
 use crate::time::Timestamp;
 
 /// Entries that a store keeps at least, of all its pools; it may keep some more, because it drops many at once.
-pub const KEPT: u64 = 100_000;
+pub const KEPT_ENTRIES: u64 = 100_000;
 
 /// Entries that are looked through for one page, those of other pools included.
-pub const PAGE: u64 = 1_000;
+pub const PAGE_SIZE: u64 = 1_000;
 
 /// How a hold ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ pub struct SlotsChange {
     pub to: u32,
 }
 
-/// An entry of a pool's record.
+/// An entry of a pool's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HistoryEntry {
@@ -114,20 +114,20 @@ impl HistoryEntry {
 
 /// A point in a store's time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Moment {
+pub struct HistoryPoint {
     /// The last number given out.
     pub number: u64,
     /// The store's clock, in milliseconds since 1970.
     pub at_ms: i64,
 }
 
-/// A page of a pool's record, oldest first.
+/// A page of a pool's history, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HistoryPage {
     /// From here on the record is whole: what ended before fell out, or was lost with the store's state.
-    pub since: Moment,
+    pub since: HistoryPoint,
     /// When the store was asked.
-    pub now: Moment,
+    pub now: HistoryPoint,
     /// The entries.
     pub entries: Vec<HistoryEntry>,
     /// What to ask for the next page with; `None`: this was the last one.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::{self, DurationError, LONGEST};
+use crate::bounds::{self, DurationError, MAX_DURATION};
 use crate::id::{JobId, RunId};
 use crate::name::{Key, Kind, NameError, PoolName, QueueName, Tenant};
 use crate::pool::Need;
@@ -126,27 +126,27 @@ impl JobOptions {
         self
     }
 
-    /// Sets how long an attempt may run: 1 ms to [`LONGEST`]. Default 90 s.
+    /// Sets how long an attempt may run: 1 ms to [`MAX_DURATION`]. Default 90 s.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
     /// Sets the wait before the next attempt, and the wait of a job that is deferred. Default: from 5 s, doubled, at most
-    /// 5 min, full jitter. Neither time may exceed [`LONGEST`].
+    /// 5 min, full jitter. Neither time may exceed [`MAX_DURATION`].
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
     /// Sets the longest time that the backend may go on working for an attempt that is gone. The attempt's slots
-    /// drain for as long, at most [`LONGEST`]. Default zero: the work ends with the attempt.
+    /// drain for as long, at most [`MAX_DURATION`]. Default zero: the work ends with the attempt.
     pub fn backend_time(mut self, longest: Duration) -> Self {
         self.backend_time = longest;
         self
     }
 
-    /// Lets up to so many jobs that are at hand share one execution and the slots of one job; see `Job::run_group`. Each is
+    /// Lets up to this many jobs in flight share one execution and the slots of one job; see `Job::run_group`. Each is
     /// started and settled on its own. Default 1: each job runs alone.
     pub fn groups_of(mut self, jobs: u32) -> Self {
         self.group = jobs;
@@ -219,10 +219,10 @@ impl KindOptions {
     /// # Errors
     /// When a duration is out of range.
     pub fn check(&self) -> Result<(), DurationError> {
-        bounds::within("deadline", self.deadline, Duration::from_millis(1)..=LONGEST)?;
-        bounds::at_most("backoff.base", self.backoff.base, LONGEST)?;
-        bounds::at_most("backoff.cap", self.backoff.cap, LONGEST)?;
-        bounds::at_most("backend_time", self.backend_time, LONGEST)
+        bounds::within("deadline", self.deadline, Duration::from_millis(1)..=MAX_DURATION)?;
+        bounds::at_most("backoff.base", self.backoff.base, MAX_DURATION)?;
+        bounds::at_most("backoff.cap", self.backoff.cap, MAX_DURATION)?;
+        bounds::at_most("backend_time", self.backend_time, MAX_DURATION)
     }
 }
 
@@ -247,13 +247,13 @@ pub struct JobRow {
     pub attempt: u32,
     /// How often it was started, attempts that were given back included.
     pub executions: u32,
-    /// How often it was put off without an attempt.
+    /// How often it was deferred without using an attempt.
     pub deferrals: u32,
     /// The batch that it was dispatched with, from 1.
     pub batch: Option<u32>,
     /// When it is due again.
     pub due_at: Option<Timestamp>,
-    /// Why it was put off, skipped, failed or cancelled; kept while it is enqueued again, until its next settlement.
+    /// Why it was deferred, skipped, failed or cancelled; kept while it is enqueued again, until its next settlement.
     pub reason: Option<String>,
     /// How long it has waited for slots in all its deliveries, also in those that got none.
     pub waited: Option<Duration>,
@@ -291,7 +291,7 @@ mod tests {
             let Err(OptionsError::Duration(error)) = options.check() else { panic!("{what} was accepted") };
             assert_eq!(error.what, what);
         }
-        let longest = options().deadline(LONGEST).backend_time(LONGEST);
-        assert!(longest.backoff(Backoff { base: LONGEST, cap: LONGEST }).check().is_ok());
+        let longest = options().deadline(MAX_DURATION).backend_time(MAX_DURATION);
+        assert!(longest.backoff(Backoff { base: MAX_DURATION, cap: MAX_DURATION }).check().is_ok());
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::LONGEST;
+use crate::bounds::MAX_DURATION;
 use crate::id::{Fence, LeaseId, SessionId};
 use crate::name::{PoolName, Tenant};
 use crate::pool::Need;
 use crate::timing::SlotTiming;
 
-/// A process's standing with the slot store.
+/// A process's session with the slot store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
     /// Its id.
@@ -19,7 +19,7 @@ pub struct Session {
     pub timing: SlotTiming,
 }
 
-/// A wish for slots, of several pools at once: all or none.
+/// A request for slots of one or more pools: all are granted, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotRequest {
     /// The lease that it is to become.
@@ -35,10 +35,14 @@ pub struct SlotRequest {
 }
 
 impl SlotRequest {
-    /// The same request with durations of at most [`LONGEST`].
+    /// The same request with durations of at most [`MAX_DURATION`].
     #[must_use]
     pub fn bounded(self) -> Self {
-        Self { drain_for: self.drain_for.min(LONGEST), max_wait: self.max_wait.min(LONGEST), ..self }
+        Self {
+            drain_for: self.drain_for.min(MAX_DURATION),
+            max_wait: self.max_wait.min(MAX_DURATION),
+            ..self
+        }
     }
 }
 
@@ -64,13 +68,13 @@ impl Lease {
 pub enum Admission {
     /// Held from now on. The same request again from the same session gets the same answer.
     Granted(Lease),
-    /// In line; a [`Notification`] follows.
+    /// In the wait queue; a [`Notification`] follows.
     Queued,
     /// Not now, or never.
     Refused(Refusal),
 }
 
-/// Why a request is not even in line.
+/// Why a request does not enter the wait queue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Another session holds the lease, or waits for it: the job runs, or is about to, elsewhere.
@@ -85,7 +89,7 @@ pub enum Refusal {
         /// When to ask again.
         retry_after: Duration,
     },
-    /// At the pace of late, the waiters ahead of it take longer than its `max_wait`.
+    /// At the recent throughput, the waiters ahead of it take longer than its `max_wait`.
     #[error("no slot expected within {max_wait:?}: the waiters ahead take about {wait:?}")]
     TooBusy {
         /// How long it would wait.
@@ -197,11 +201,11 @@ pub enum Released {
 /// What a heartbeat brings back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeartbeatReply {
-    /// Leases that the store has for this session and the heartbeat did not name: grants whose wake-up was lost.
+    /// Leases that the store has for this session and the heartbeat did not name: grants whose notification was lost.
     pub granted: Vec<Lease>,
     /// Leases that the heartbeat named and the store no longer has: their work must stop at once.
     pub lost: Vec<LeaseId>,
-    /// Waiters that the heartbeat named and the store no longer has: they must get in line again.
+    /// Waiters that the heartbeat named and the store no longer has: the process must request their slots again.
     pub forgotten: Vec<LeaseId>,
     /// Leases whose holder is asked to stop, because their pool was reset.
     pub stop: Vec<LeaseId>,
@@ -227,7 +231,7 @@ pub struct Holder {
     pub weight: u32,
     /// Its fence.
     pub fence: Fence,
-    /// Who holds it.
+    /// The session that holds it.
     pub session: SessionId,
     /// That process, as it called itself.
     pub process: String,

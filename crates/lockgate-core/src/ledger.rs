@@ -45,7 +45,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// Reads jobs, in the order of their planning.
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRow>, EngineError>;
 
-    /// Carries out an operator's command; answers how many jobs, or runs, it changed.
+    /// Applies an operator's command and returns how many jobs or runs it changed.
     async fn control(&self, command: RunCommand) -> Result<u64, EngineError>;
 
     /// Does one portion of upkeep, on at most `limit` jobs. The caller repeats it as long as there is more.
@@ -87,7 +87,7 @@ pub enum StartDurability {
     /// that may not takes no slots and no tokens. It is asked again when it has been admitted. A job whose run is paused
     /// goes back to its place, and one that has expired or is poisoned ends, as at any other start.
     Never,
-    /// It was put off to be recorded later, its execution has this number, and it still runs: neither a pause nor a
+    /// Its recording was left for later, its execution has this number, and it still runs: neither a pause nor a
     /// deadline that came since speaks against it.
     Underway(u32),
 }
@@ -156,7 +156,7 @@ pub struct Settlement {
     /// Which job.
     pub job: JobId,
     /// What gives the right to say so.
-    pub by: SettlementToken,
+    pub token: SettlementToken,
     /// What it came to.
     pub outcome: Outcome,
     /// How long it waited for slots.
@@ -198,7 +198,7 @@ pub struct RunQuery {
     pub run: Option<RunName>,
     /// Whether to work out when jobs ran and how long they waited: a look at every job.
     pub timing: bool,
-    /// At most so many; zero: 100.
+    /// Page size. 0 means 100.
     pub limit: u32,
 }
 
@@ -217,7 +217,7 @@ pub struct JobQuery {
     pub absent_from: Option<RunId>,
     /// Only those planned after this one: the last of the page before.
     pub after: Option<JobId>,
-    /// At most so many; zero: 100.
+    /// Page size. 0 means 100.
     pub limit: u32,
 }
 

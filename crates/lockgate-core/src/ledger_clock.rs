@@ -65,7 +65,7 @@ impl LedgerClock {
     /// The clock after another process has told its ledger time: the later of the two counts. A process that was suspended
     /// may be behind; ledger time never goes back.
     #[must_use]
-    pub fn heard(self, ledger: Timestamp, monotonic: i64) -> Self {
+    pub fn at_least(self, ledger: Timestamp, monotonic: i64) -> Self {
         if ledger > self.now(monotonic) { Self { ledger, monotonic } } else { self }
     }
 }
@@ -163,8 +163,12 @@ mod tests {
     fn a_process_counts_by_its_monotonic_clock_and_never_goes_back() {
         let clock = LedgerClock::new(Timestamp(1_000), 50);
         assert_eq!(clock.now(250), Timestamp(1_200));
-        assert_eq!(clock.heard(Timestamp(1_100), 250).now(250), Timestamp(1_200), "the other is behind");
-        assert_eq!(clock.heard(Timestamp(9_000), 250).now(251), Timestamp(9_001), "this one was suspended");
+        assert_eq!(clock.at_least(Timestamp(1_100), 250).now(250), Timestamp(1_200), "the other is behind");
+        assert_eq!(
+            clock.at_least(Timestamp(9_000), 250).now(251),
+            Timestamp(9_001),
+            "this one was suspended"
+        );
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The words of Lockgate, its pure decisions, and the three ports that an engine implements.
 //!
-//! Nothing here reads a clock, opens a socket, spawns or waits: what decides takes data and returns an answer, and
-//! somebody else acts. Read it in this order:
+//! Nothing here reads a clock, opens a socket, spawns or waits: a decision takes data and returns a value, and
+//! the caller acts on it. Read it in this order:
 //!
 //! - words: [`name`], [`id`], [`time`], [`job`], [`run`], [`pool`], [`envelope`], [`dead`],
-//!   [`lease`], [`record`], [`text`] (what may be printed), and the [`bounds`] of what comes from outside;
+//!   [`lease`], [`history`], [`text`] (what may be printed), and the [`bounds`] of what comes from outside;
 //! - decisions: [`transition`] (the job state machine), [`retry`], [`cadence`] (batches), [`fairness`] (who gets the
 //!   next slot), [`timing`] (leases and heartbeats), [`audit`] (whether a pool kept its promise);
 //! - ports: [`ledger`] (with [`planning`]), [`broker`], [`slots`], held together by [`engine::Engine`].

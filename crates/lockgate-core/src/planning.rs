@@ -27,14 +27,14 @@ pub enum PlanStep {
     /// Takes in jobs whose messages came from elsewhere than the dispatcher, as if their first dispatch had been
     /// published. They belong to the [`crate::run::external_run`] of their kind and of the ledger's day, which is made when
     /// it is not there, and is active again when it was cancelled. A job that is there already, by its id, is passed
-    /// over; a key that another job of the external_run has gets the job's id behind it.
+    /// over; a key that another job of the external run has gets the job's id behind it.
     Ingest(Ingestion),
 }
 
 /// Jobs of one kind, out of one queue, whose messages came from elsewhere than the dispatcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ingestion {
-    /// The id of the external_run, used when it is new.
+    /// The id of the external run, used when it is new.
     pub external_run: RunId,
     /// Their kind.
     pub kind: Kind,
@@ -57,7 +57,7 @@ pub struct PlannedJob {
     pub payload: String,
 }
 
-/// The key of an ingested job whose own key another job of its external_run has.
+/// The key of an ingested job whose own key another job of its external run has.
 #[must_use]
 pub fn ingested_key(key: &Key, job: JobId) -> Key {
     let mut text = key.as_str().to_owned();

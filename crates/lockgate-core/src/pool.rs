@@ -83,7 +83,7 @@ pub enum PoolCommand {
         /// The version that the change was decided on.
         version: Option<u64>,
     },
-    /// Begin a new epoch: every holder is told to stop, and what they hold drains. What sessions hold that no longer exist is
+    /// Begin a new epoch: every holder is asked to stop, and its slots drain. What sessions hold that no longer exist is
     /// freed, or drains, at once.
     Reset {
         /// Which pool.
@@ -103,11 +103,11 @@ pub struct PoolChange {
     pub ramp: Option<Option<u32>>,
     /// A tenant's own cap and weight.
     pub tenant: Option<TenantChange>,
-    /// Grant nothing for so long, at most [`LONGEST_PAUSE`]: the backend said that it is overloaded. What is held stays,
-    /// who waits goes on waiting. A pool that is paused already is not paused again: one pause for one congestion. A
+    /// Grant nothing for this long, at most [`LONGEST_PAUSE`]: the backend said that it is overloaded. What is held stays,
+    /// and waiters keep waiting. A pool that is paused already is not paused again: one pause for one congestion. A
     /// pause passes by itself, so it is no new version of the pool.
     pub pause: Option<Duration>,
-    /// What the adaptive limit advises; `Some(None)` takes it back.
+    /// What the adaptive limit recommends; `Some(None)` takes it back.
     pub recommendation: Option<Option<NewRecommendation>>,
     /// How long backend work on this pool may outlive its process: the longest `backend_time` of the kinds that use it. Each
     /// worker announces it when it starts. A store that can lose its state keeps the longest: after a loss it grants no slot
@@ -118,8 +118,8 @@ pub struct PoolChange {
 /// The longest pause of a pool: a longer one is cut to it, so that no mistaken answer of a backend stops a pool for good.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The longest reason of an recommendation, in bytes; the rest is cut off.
-pub const MAX_WHY_BYTES: usize = 200;
+/// The longest reason of a recommendation, in bytes; the rest is cut off.
+pub const MAX_REASON_BYTES: usize = 200;
 
 /// What the adaptive limit has found out about a pool. It can only lower its slots for a while, never raise them nor
 /// change what was configured.
@@ -141,7 +141,7 @@ impl PoolChange {
         self.ramp = self.ramp.map(|step| step.map(|slots| slots.max(1)));
         if let Some(Some(recommendation)) = &mut self.recommendation {
             recommendation.slots = recommendation.slots.max(1);
-            recommendation.why.truncate(recommendation.why.floor_char_boundary(MAX_WHY_BYTES));
+            recommendation.why.truncate(recommendation.why.floor_char_boundary(MAX_REASON_BYTES));
         }
         self
     }
@@ -161,10 +161,10 @@ pub fn allowed(slots: u32, ramp: Option<u32>) -> u32 {
     ramp.map_or(slots, |step| step.min(slots))
 }
 
-/// Returns the slots that grants obey: those that are allowed, or fewer while an recommendation is enforced.
+/// Returns the slots that grants obey: those that are allowed, or fewer while a recommendation is enforced.
 #[must_use]
-pub fn limit(allowed: u32, enforced_advice: Option<u32>) -> u32 {
-    enforced_advice.map_or(allowed, |recommendation| recommendation.min(allowed))
+pub fn limit(allowed: u32, enforced: Option<u32>) -> u32 {
+    enforced.map_or(allowed, |recommendation| recommendation.min(allowed))
 }
 
 /// A change of what one tenant may have of a pool; what is `None` stays.
@@ -222,7 +222,7 @@ pub struct PoolStatus {
     pub draining: u32,
     /// The most that was held and draining at once, since the pool was made or reset.
     pub peak: u32,
-    /// Requests in line.
+    /// Requests in the wait queue.
     pub waiters: u32,
     /// How long the oldest of them has waited.
     pub oldest_wait: Option<Duration>,
@@ -230,11 +230,11 @@ pub struct PoolStatus {
     pub recovering: Option<Duration>,
     /// How long nothing is granted yet because the backend said that it is overloaded.
     pub paused: Option<Duration>,
-    /// What the adaptive limit advises.
+    /// What the adaptive limit recommends.
     pub recommendation: Option<Recommendation>,
 }
 
-/// An recommendation in force.
+/// A recommendation in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Recommendation {
     /// How many slots the backend seems to bear.
@@ -292,13 +292,13 @@ mod tests {
 
     #[test]
     fn a_change_is_cut_to_its_bounds() {
-        let why = "ü".repeat(MAX_WHY_BYTES);
+        let why = "ü".repeat(MAX_REASON_BYTES);
         let recommendation = Some(Some(NewRecommendation { slots: 0, why, enforced: true }));
         let pause = Some(Duration::from_secs(3_600));
         let bounded = PoolChange { pause, recommendation, ..PoolChange::default() }.bounded();
         assert_eq!(bounded.pause, Some(LONGEST_PAUSE));
         let recommendation = bounded.recommendation.unwrap().unwrap();
-        assert_eq!((recommendation.slots, recommendation.why.len()), (1, MAX_WHY_BYTES));
+        assert_eq!((recommendation.slots, recommendation.why.len()), (1, MAX_REASON_BYTES));
         let none = PoolChange { pause: Some(Duration::ZERO), ..PoolChange::default() }.bounded();
         assert_eq!(none.pause, None);
     }
@@ -339,12 +339,12 @@ mod tests {
     }
 
     #[test]
-    fn advice_lowers_the_limit_and_never_raises_it() {
+    fn recommendation_lowers_the_limit_and_never_raises_it() {
         assert_eq!([limit(5, None), limit(5, Some(3)), limit(5, Some(9)), limit(0, Some(1))], [5, 3, 5, 0]);
     }
 
     #[test]
-    fn a_paused_or_learning_pool_grants_nothing_whatever_its_slots() {
+    fn a_paused_or_recovering_pool_grants_nothing_whatever_its_slots() {
         let status = PoolStatus {
             name: PoolName::new("p").unwrap(),
             configured: Configured { slots: 10, per_tenant: None },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::{self, LONGEST};
+use crate::bounds::{self, MAX_DURATION};
 use crate::cadence::Cadence;
 use crate::error::EngineError;
 use crate::id::RunId;
@@ -25,16 +25,16 @@ pub struct RunSpec {
     pub queue: QueueName,
     /// The hour that it is for.
     pub as_of: Timestamp,
-    /// When the first batch is due, at most [`LONGEST`] from now. `None`: as soon as the plan is whole.
+    /// When the first batch is due, at most [`MAX_DURATION`] from now. `None`: as soon as the plan is whole.
     pub start_at: Option<Timestamp>,
-    /// Its rhythm.
+    /// Batch size and batch delay.
     pub cadence: Cadence,
-    /// How long after its start its jobs are still worth running, at most [`LONGEST`]; what is left then is skipped.
+    /// How long after its start its jobs are still worth running, at most [`MAX_DURATION`]; what is left then is skipped.
     /// `None`: forever.
     pub deadline: Option<Duration>,
 }
 
-/// What the name of every external_run begins with. No other run may have such a name, because the jobs of external messages
+/// What the name of every external run begins with. No other run may have such a name, because the jobs of external messages
 /// would then have no run to go to.
 const EXTERNAL: &str = "external-";
 
@@ -54,8 +54,8 @@ impl RunSpec {
         }
         self.cadence.check()?;
         let delay = self.start_at.map_or(Duration::ZERO, |start| start.since(now));
-        bounds::at_most("the time until start_at", delay, LONGEST)?;
-        Ok(bounds::at_most("deadline", self.deadline.unwrap_or_default(), LONGEST)?)
+        bounds::at_most("the time until start_at", delay, MAX_DURATION)?;
+        Ok(bounds::at_most("deadline", self.deadline.unwrap_or_default(), MAX_DURATION)?)
     }
 }
 
@@ -120,7 +120,7 @@ pub struct RunRow {
     pub as_of: Timestamp,
     /// How it stands.
     pub status: RunStatus,
-    /// Its rhythm.
+    /// Batch size and batch delay.
     pub cadence: Cadence,
     /// Jobs in its manifest.
     pub planned: u64,
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_inbox_is_named_after_its_day_and_its_kind() {
+    fn an_external_run_is_named_after_its_day_and_its_kind() {
         let name = |kind: &str, now| {
             let (kind, queue) = (Kind::new(kind).unwrap(), QueueName::new("q").unwrap());
             external_run(RunId(uuid::Uuid::nil()), kind, queue, Timestamp(now)).unwrap().name

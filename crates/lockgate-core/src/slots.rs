@@ -1,4 +1,4 @@
-//! The slots port: a distributed semaphore with leases, fences and a fair line.
+//! The slots port: a distributed semaphore with leases, fences and a fair wait queue.
 //!
 //! What every store promises (the conformance suite and the property test hold it to this):
 //!
@@ -14,7 +14,7 @@
 //! - expiry is decided by the store's clock alone (invariant 10);
 //! - each hold that ended is on record, written down with the event itself (see [`crate::history`]).
 //!
-//! Waiting, timeouts and coalescing are the runtime's: a store only answers, and pushes wake-ups.
+//! The runtime implements waiting, timeouts and coalescing. A store only answers calls and pushes notifications.
 
 use async_trait::async_trait;
 
@@ -115,7 +115,7 @@ impl PoolQuery {
 pub struct PoolView {
     /// The pool.
     pub status: PoolStatus,
-    /// Who holds its slots, the longest first. Empty unless one pool was asked for.
+    /// Holders of its slots, the longest hold first. Empty unless one pool was asked for.
     pub holders: Vec<Holder>,
     /// Waiters that need more slots than they may have now, here or of another pool: see
     /// [`crate::admission::is_stranded`]. 0 unless one pool was asked for.

@@ -107,8 +107,8 @@ pub struct JobSnapshot {
     pub dispatch: u32,
     /// Whether that dispatch is out: its message was published, or is being published.
     pub dispatched: bool,
-    /// Starts in a row that were never settled: their processes died. A delivery that is put off before it starts says
-    /// nothing about them.
+    /// Starts in a row that were never settled: their processes died. A delivery that is deferred before it starts
+    /// does not change this count.
     pub unsettled: u32,
     /// How many starts are on record.
     pub executions: u32,
@@ -166,7 +166,7 @@ pub fn may_start(job: &JobSnapshot, dispatch: u32, durability: StartDurability) 
 
 /// Whether the execution of this number, which is not on record, is still the latest of its job: no other was recorded, and
 /// nothing was dispatched since. Its dispatch need not be out any more: where the same message came twice, the other
-/// delivery may have been put off meanwhile.
+/// delivery may have been deferred meanwhile.
 #[must_use]
 pub fn is_latest_unrecorded(job: &JobSnapshot, dispatch: u32, number: u32) -> bool {
     !job.state.is_terminal() && job.dispatch == dispatch && job.executions.checked_add(1) == Some(number)
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(
             underway(JobSnapshot { dispatched: false, ..job() }, 3, 5),
             StartVerdict::Run,
-            "its double was put off"
+            "the duplicate delivery was deferred"
         );
         assert_eq!(underway(JobSnapshot { state: JobState::Failed, ..job() }, 3, 5), StartVerdict::Stale);
     }

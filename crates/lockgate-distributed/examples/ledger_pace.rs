@@ -146,7 +146,7 @@ async fn execute(ledger: &dyn Ledger, batch: &[Envelope]) -> Result {
             Outcome::Succeeded,
         );
         let (waited, ran) = (Duration::from_millis(3), Duration::from_millis(5));
-        Some(Report::Settled(Settlement { job: e.job, by, outcome, waited, ran }))
+        Some(Report::Settled(Settlement { job: e.job, token: by, outcome, waited, ran }))
     });
     ledger.settle(settled.collect()).await?;
     Ok(())

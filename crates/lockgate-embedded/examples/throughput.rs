@@ -180,7 +180,7 @@ async fn run(engine: &Engine, session: &Session, received: &[Delivery], leases: 
     let reports = started_jobs.iter().zip(started).filter_map(|((_, envelope), started)| match started {
         Started::Run(execution) => Some(Report::Settled(Settlement {
             job: envelope.job,
-            by: SettlementToken::Unrecorded { dispatch: envelope.dispatch, number: execution.number },
+            token: SettlementToken::Unrecorded { dispatch: envelope.dispatch, number: execution.number },
             outcome: Outcome::Succeeded,
             waited: Duration::ZERO,
             ran: Duration::ZERO,

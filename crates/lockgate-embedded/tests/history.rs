@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockgate_core::history::{HistoryEntry, KEPT};
+use lockgate_core::history::{HistoryEntry, KEPT_ENTRIES};
 use lockgate_core::lease::{Admission, Release, SlotRequest};
 use lockgate_core::pool::{Need, PoolCommand, PoolSpec};
 use lockgate_core::slots::PoolQuery;
@@ -44,10 +44,10 @@ async fn history_that_is_too_long_is_trimmed_and_its_start_is_reported() {
     slots.release(&session, vec![free]).await.unwrap();
 
     let page = slots.inspect(&PoolQuery::history(&name, 0)).await.unwrap().remove(0).history.unwrap();
-    let last = 102_000 - KEPT;
+    let last = 102_000 - KEPT_ENTRIES;
     assert_eq!((page.since.number, page.since.at_ms), (last, 3_000), "the last entry that was trimmed");
     assert_eq!(page.entries.first().map(HistoryEntry::number), Some(last + 1));
     let mut file = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
     let rows: u64 = sqlx::query_scalar("select count(*) from record").fetch_one(&mut file).await.unwrap();
-    assert_eq!(rows, KEPT);
+    assert_eq!(rows, KEPT_ENTRIES);
 }

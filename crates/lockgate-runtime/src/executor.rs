@@ -222,7 +222,7 @@ impl Executor {
         steps::log_outcome(&outcome, ran);
         self.counters.count(&outcome);
         telemetry::settled(&delivery.envelope.kind, &outcome);
-        let settlement = Settlement { job: delivery.envelope.job, by: token, outcome, waited, ran };
+        let settlement = Settlement { job: delivery.envelope.job, token, outcome, waited, ran };
         match self.ledger_writer.settle(settlement).await {
             Ok(settled) => {
                 tracing::debug!(?settled, "settled");

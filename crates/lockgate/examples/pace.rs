@@ -61,12 +61,12 @@ async fn main() -> Anything {
     let begun = Instant::now();
     let app = App::new().job::<Nothing>()?;
     let options = WorkerOptions { concurrency, until_idle: true, ..WorkerOptions::default() };
-    let tally =
+    let counters =
         Worker::new(engine.clone(), app.registry, app.state, options).run(CancellationToken::new()).await?;
     let took = begun.elapsed();
     println!(
-        "{} jobs of {jobs} in {took:.2?}: {:.0} jobs/s ({concurrency} at hand, {slots} slots)",
-        tally.succeeded,
+        "{} jobs of {jobs} in {took:.2?}: {:.0} jobs/s ({concurrency} in flight, {slots} slots)",
+        counters.succeeded,
         f64::from(jobs) / took.as_secs_f64()
     );
     hand_off(&engine, &pool, slots).await
@@ -86,12 +86,12 @@ async fn plan(engine: &Engine, jobs: u32) -> Anything {
     };
     engine.ledger.plan(PlanStep::Open(spec)).await?;
     let keys: Vec<String> = (0..jobs).map(|n| n.to_string()).collect();
-    for chunk in keys.chunks(1_000) {
+    for batch in keys.chunks(1_000) {
         let planned = |key: &String| {
             let (key, tenant) = (Key::new(key.clone())?, Tenant::new(key.clone())?);
             Anything::Ok(PlannedJob { id: JobId(Uuid::now_v7()), key, tenant, payload: String::from("{}") })
         };
-        let jobs = chunk.iter().map(planned).collect::<Anything<_>>()?;
+        let jobs = batch.iter().map(planned).collect::<Anything<_>>()?;
         engine.ledger.plan(PlanStep::Append { run, jobs }).await?;
     }
     engine.ledger.plan(PlanStep::Seal { run }).await?;

@@ -1,6 +1,6 @@
 //! A program's jobs and the state that they share.
 //!
-//! It must never know an engine.
+//! Independent of the engine.
 
 use lockgate_core::KindOptions;
 use lockgate_runtime::{Job, Registry, RegistryError, State};

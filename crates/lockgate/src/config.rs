@@ -100,7 +100,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 }
 
 impl Loaded {
-    /// The defaults, whatever the sources say: for what must work beside a faulty config.
+    /// The defaults, whatever the sources say: for commands that must work despite a faulty config.
     #[must_use]
     pub fn defaults(sources: Sources) -> Self {
         Self {

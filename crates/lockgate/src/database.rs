@@ -1,6 +1,6 @@
 //! The database beneath an engine, for tables of a program's own, and what these tables are in each engine.
 //!
-//! It must never speak SQL: which database it is, the program's own code asks and answers.
+//! Contains no SQL: the program's own code selects its queries by the kind of database.
 
 use lockgate_core::Timestamp;
 

@@ -1,6 +1,6 @@
 //! What this process calls itself to others: in leases, in the names of its connections, in logs.
 //!
-//! It must never be taken for an identity: two containers may have the same name.
+//! The name is not an identity: two containers may have the same name.
 
 /// The host's name and the process's number, `host:4711`.
 #[must_use]

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use garde::Validate;
-use lockgate_core::bounds::{LONGEST, LONGEST_KEEP};
+use lockgate_core::bounds::{LONGEST_KEEP, MAX_DURATION};
 use lockgate_core::cadence::{Cadence, MAX_BATCH_SIZE};
 use lockgate_core::timing::SlotTiming;
 use schemars::JsonSchema;
@@ -93,7 +93,7 @@ impl EngineName {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct EmbeddedSettings {
-    /// The database file; it is made when it is missing.
+    /// The database file, created when it is missing. Default `lockgate.db`.
     #[garde(custom(bounds::not_empty))]
     pub path: PathBuf,
 }
@@ -102,22 +102,24 @@ pub struct EmbeddedSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct SlotSettings {
-    /// A process without a heartbeat for this long is dead, and its slots are taken back.
+    /// A process without a heartbeat for this long is dead, and its slots are released. 100ms to 1 day, default 15s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::from_millis(100), DAY)))]
     pub ttl: Duration,
-    /// Time between heartbeats.
+    /// Time between heartbeats: 10ms to 1 day, default 3s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::from_millis(10), DAY)))]
     pub heartbeat: Duration,
-    /// The longest step of the store's clock: a jump of the machine's clock cannot expire everybody at once.
+    /// The longest step of the store's clock: a jump of the machine's clock cannot expire all leases at
+    /// once. 10ms to 1 day, default 6s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::from_millis(10), DAY)))]
     pub clock_cap: Duration,
-    /// How much earlier than it must a process stops when it cannot reach the store.
+    /// How long before its leases could expire a process that cannot reach the store stops its jobs: at most 1 day,
+    /// default 1s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::ZERO, DAY)))]
@@ -128,10 +130,11 @@ pub struct SlotSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct WorkerSettings {
-    /// Deliveries in flight at once, running or waiting for a slot; at least one for each kind of job.
+    /// Deliveries in flight at once, running or waiting for a slot; at least one for each kind of job. 1 to
+    /// 10,000, default 64.
     #[garde(custom(between(1, 10_000)))]
     pub concurrency: u32,
-    /// How long running jobs may finish after a stop.
+    /// How long running jobs may take to finish after a stop: at most 1 day, default 25s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::ZERO, DAY)))]
@@ -149,20 +152,20 @@ pub struct WorkerSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct RunSettings {
-    /// Jobs dispatched together.
+    /// Jobs dispatched together: 1 to 1,000, default 25.
     #[garde(custom(between(1, MAX_BATCH_SIZE)))]
     pub batch_size: u32,
-    /// Time from one batch to the next; `0s` dispatches everything at once.
+    /// Time from one batch to the next; `0s` dispatches everything at once. At most 1 day, default 2s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::ZERO, DAY)))]
     pub batch_delay: Duration,
-    /// How long after its start a run's jobs are still worth running, at most 366 days, or `forever`.
+    /// How long after its start a run's jobs are still worth running, 1s to 366 days, or `forever`, the default.
     #[serde(with = "durations::or_forever")]
     #[schemars(with = "String")]
-    #[garde(custom(within_or_forever(SECOND, LONGEST)))]
+    #[garde(custom(within_or_forever(SECOND, MAX_DURATION)))]
     pub deadline: Option<Duration>,
-    /// How long finished runs are kept, or `forever`.
+    /// How long finished runs are kept: 1m to 10 years, or `forever`. Default 30 days.
     #[serde(with = "durations::or_forever")]
     #[schemars(with = "String")]
     #[garde(custom(within_or_forever(MINUTE, LONGEST_KEEP)))]
@@ -196,7 +199,7 @@ impl WorkerSettings {
 }
 
 impl RunSettings {
-    /// The rhythm of a run that names none.
+    /// The cadence of a run that sets none.
     #[must_use]
     pub fn cadence(&self) -> Cadence {
         Cadence { batch_size: self.batch_size, batch_delay: self.batch_delay }

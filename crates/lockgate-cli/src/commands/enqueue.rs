@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, FromArgMatches};
-use lockgate::core::bounds::LONGEST;
+use lockgate::core::bounds::MAX_DURATION;
 use lockgate::core::cadence::MAX_BATCH_SIZE;
 use lockgate::core::ledger::Planned;
 use lockgate::core::run::RunSpec;
@@ -49,7 +49,7 @@ struct EnqueueArgs {
     as_of: Timestamp,
 
     /// Skip jobs that have not run this long after the start of the run
-    #[arg(long, value_name = "DURATION", value_parser = duration(Duration::from_secs(1), LONGEST))]
+    #[arg(long, value_name = "DURATION", value_parser = duration(Duration::from_secs(1), MAX_DURATION))]
     deadline: Option<Duration>,
 
     /// Show the plan without creating the run

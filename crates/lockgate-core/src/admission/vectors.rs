@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Ahead, Bounds, Pace, cap, learned_hold, too_busy, too_heavy};
+use super::{Ahead, Bounds, Throughput, average_hold, cap, too_busy, too_heavy};
 use crate::lease::Refusal;
 use crate::name::PoolName;
 use crate::pool::{Configured, Need, allowed};
@@ -40,7 +40,7 @@ impl Vector {
         let Self { configured, slots, ramp, .. } = self;
         let need = Need { pool: pool.clone(), weight: self.weight };
         let heavy = too_heavy(&[need], |_| Some(Bounds { configured, slots, ramp, cap }));
-        let pace = Pace { hold: self.hold, slots: allowed(slots, ramp), cap };
+        let pace = Throughput { hold: self.hold, slots: allowed(slots, ramp), cap };
         self.expected = heavy.or_else(|| too_busy([pace], self.ahead, self.max_wait));
         self
     }
@@ -120,7 +120,7 @@ pub fn holds() -> Vec<(Option<u64>, Vec<u64>, Option<u64>)> {
     let mut vectors = Vec::new();
     for before in [None, Some(0), Some(1), Some(13), Some(900), Some(3_600_001)] {
         for held in held {
-            let after = held.iter().fold(before, |hold, held| Some(learned_hold(hold, *held)));
+            let after = held.iter().fold(before, |hold, held| Some(average_hold(hold, *held)));
             vectors.push((before, held.to_vec(), after));
         }
     }

@@ -1,4 +1,4 @@
-//! The audit against an observer with a stop watch, and case by case. It must never know how the audit counts.
+//! The audit against an observer with a stop watch, and case by case. The observer counts independently of the audit.
 
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::{collection::vec, prop_assert_eq, proptest};
@@ -13,11 +13,11 @@ fn lease(n: u64) -> LeaseId {
     LeaseId(Uuid::from_u128(u128::from(n)))
 }
 
-/// A store that does as it is told, and what an observer with a stop watch sees.
+/// A store that performs every given operation, and what an observer with a stop watch sees.
 struct World {
     evidence: Evidence,
     limit: u32,
-    /// Who holds, in the order of the grants: fence, weight, and the limit that it had to obey.
+    /// Current holds in the order of their grants: fence, weight, limit at the grant, and time of the grant.
     held: Vec<(u64, u32, u32, i64)>,
     seen: Seen,
     stretch: i64,
@@ -34,7 +34,7 @@ struct Seen {
 
 impl World {
     fn new(limit: u32) -> Self {
-        let start = Moment { number: 100, at_ms: START };
+        let start = HistoryPoint { number: 100, at_ms: START };
         let evidence = Evidence { since: start, now: start, limit, holds: Vec::new(), changes: Vec::new() };
         Self { evidence, limit, held: Vec::new(), seen: Seen::default(), stretch: 0 }
     }
@@ -63,7 +63,7 @@ impl World {
             Op::End(place) if !self.held.is_empty() => self.end(place % self.held.len()),
             Op::End(_) => {}
             Op::Limit(to) => {
-                let Moment { number, at_ms } = self.evidence.now;
+                let HistoryPoint { number, at_ms } = self.evidence.now;
                 let change = SlotsChange { at: Timestamp(at_ms), number, from: self.limit, to };
                 self.evidence.changes.push(change);
                 (self.limit, self.evidence.limit) = (to, to);
@@ -81,7 +81,7 @@ impl World {
             return;
         }
         self.evidence.now.number += 1;
-        let Moment { number, at_ms } = self.evidence.now;
+        let HistoryPoint { number, at_ms } = self.evidence.now;
         self.held.push((number, weight, self.limit, at_ms));
         self.seen.grants += 1;
         self.seen.broken += u64::from(!fits);
@@ -215,14 +215,15 @@ fn what_ended_while_the_pages_were_read_counts_once_and_what_came_later_not_at_a
 /// A hold of one slot from a millisecond after the start to another, and its evidence so far.
 fn hold(n: u64, from_ms: i64, to_ms: Option<i64>) -> Hold {
     let number = |ms: i64| u64::try_from((START + ms) * 1_000).unwrap() + n;
-    let ended = to_ms.map(|ms| Moment { number: number(ms), at_ms: START + ms });
+    let ended = to_ms.map(|ms| HistoryPoint { number: number(ms), at_ms: START + ms });
     let granted_at = Timestamp(START + from_ms);
     Hold { lease: lease(n), fence: Fence(number(from_ms)), weight: 1, granted_at, ended }
 }
 
 #[test]
 fn a_stretch_of_the_record_is_judged_by_its_own_grants_and_limits() {
-    let moment = |ms: i64| Moment { number: u64::try_from((START + ms) * 1_000).unwrap(), at_ms: START + ms };
+    let moment =
+        |ms: i64| HistoryPoint { number: u64::try_from((START + ms) * 1_000).unwrap(), at_ms: START + ms };
     let change = |ms: i64, from: u32, to: u32| SlotsChange {
         at: Timestamp(START + ms),
         number: moment(ms).number,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bounds::{self, LONGEST};
+use crate::bounds::{self, MAX_DURATION};
 
 /// What an attempt, or a delivery that came to none, came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,17 +54,17 @@ impl Outcome {
         }
     }
 
-    /// The same outcome within the bounds of [`crate::bounds`]: no wait is longer than [`LONGEST`], and reasons and errors
+    /// The same outcome within the bounds of [`crate::bounds`]: no wait is longer than [`MAX_DURATION`], and reasons and errors
     /// are cut. A worker applies it before it logs or reports an outcome, and every ledger before it stores one.
     #[must_use]
     pub fn bounded(self) -> Self {
         match self {
             Self::Succeeded => Self::Succeeded,
             Self::Retry { after, error } => {
-                Self::Retry { after: after.min(LONGEST), error: bounds::text(error) }
+                Self::Retry { after: after.min(MAX_DURATION), error: bounds::text(error) }
             }
             Self::Deferred { after, reason } => {
-                Self::Deferred { after: after.min(LONGEST), reason: bounds::text(reason) }
+                Self::Deferred { after: after.min(MAX_DURATION), reason: bounds::text(reason) }
             }
             Self::Skipped { reason } => Self::Skipped { reason: bounds::text(reason) },
             Self::Failed { error } => Self::Failed { error: bounds::text(error) },
@@ -102,7 +102,7 @@ mod tests {
             let bounded = outcome.bounded();
             assert!(bounded.reason().unwrap().len() <= bounds::MAX_TEXT_BYTES, "{}", bounded.as_str());
             if let Outcome::Retry { after, .. } | Outcome::Deferred { after, .. } = bounded {
-                assert_eq!(after, LONGEST);
+                assert_eq!(after, MAX_DURATION);
             }
         }
     }

@@ -27,11 +27,11 @@ pub enum RunCommand {
         /// Which of its jobs.
         states: Vec<JobState>,
     },
-    /// Change its rhythm, from the next batch on.
+    /// Change its cadence, from the next batch on.
     SetCadence {
         /// Which run.
         run: RunId,
-        /// The new rhythm.
+        /// The new cadence.
         cadence: Cadence,
     },
     /// Run one job again.

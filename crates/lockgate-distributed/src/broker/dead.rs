@@ -23,7 +23,7 @@ const READING: &str = "reading dead letters";
 const RESOLVING: &str = "resolving dead letters";
 
 /// Page size when the query has none.
-const PAGE: u32 = 100;
+const PAGE_SIZE: u32 = 100;
 
 /// Letters that are resolved at once. The server turns each acknowledgement into a command, holds those
 /// beyond 32 back until others are done, and forgets the held ones when the channel ends: their letters would
@@ -86,7 +86,7 @@ impl DeadLetterReader {
 
     /// Returns the letters of the query.
     pub(super) async fn read(&mut self, query: &DeadQuery) -> Result<Vec<DeadLetter>, EngineError> {
-        let limit = if query.limit == 0 { PAGE } else { query.limit };
+        let limit = if query.limit == 0 { PAGE_SIZE } else { query.limit };
         let mut letters = Vec::new();
         // A letter with a given id may be anywhere. The queue is bounded, so the search ends.
         for _ in 0..MAX_DEAD_LETTERS {

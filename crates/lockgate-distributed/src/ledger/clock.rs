@@ -63,7 +63,7 @@ impl Clock {
         match reading {
             Ok(Reading { ledger, wall }) => {
                 database.observe_clock(wall);
-                self.count(clock.heard(ledger, uptime), uptime)
+                self.count(clock.at_least(ledger, uptime), uptime)
             }
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "ledger time not reported");
@@ -80,7 +80,7 @@ impl Clock {
     fn count(&self, clock: LedgerClock, reported_at: i64) -> Timestamp {
         let uptime = uptime();
         let mut counting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let clock = counting.map_or(clock, |known| known.clock.heard(clock.now(uptime), uptime));
+        let clock = counting.map_or(clock, |known| known.clock.at_least(clock.now(uptime), uptime));
         *counting = Some(Counting { clock, reported_at });
         clock.now(uptime)
     }

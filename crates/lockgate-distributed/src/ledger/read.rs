@@ -18,7 +18,7 @@ use crate::columns::{read_count, read_name, read_optional_u32, read_u32, sql};
 use crate::database::{Doing, TimeLimit, Work};
 
 /// Page size when the query has none.
-const PAGE: u32 = 100;
+const PAGE_SIZE: u32 = 100;
 
 /// A run with the columns that only the ledger needs.
 pub(super) struct Run {
@@ -190,7 +190,7 @@ impl Jobs {
 }
 
 fn page(limit: u32) -> i64 {
-    i64::from(if limit == 0 { PAGE } else { limit })
+    i64::from(if limit == 0 { PAGE_SIZE } else { limit })
 }
 
 fn job(row: &PgRow) -> sqlx::Result<JobRow> {

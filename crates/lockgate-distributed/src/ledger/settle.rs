@@ -168,7 +168,7 @@ impl Columns {
     }
 
     fn push(&mut self, settlement: &Settlement) {
-        let Settlement { job, by, outcome, waited, ran } = settlement;
+        let Settlement { job, token: by, outcome, waited, ran } = settlement;
         let (execution, dispatch) = match by {
             SettlementToken::Execution(number) => (Some(*number), None),
             SettlementToken::Unrecorded { dispatch, number } => (Some(*number), Some(*dispatch)),

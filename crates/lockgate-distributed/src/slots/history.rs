@@ -1,7 +1,7 @@
 //! Reads the history of a pool: holds that ended and changes of its slots. Only scripts write it.
 
 use lockgate_core::error::EngineError;
-use lockgate_core::history::{EndedHold, HistoryEntry, HistoryPage, Moment, SlotsChange, granted_at};
+use lockgate_core::history::{EndedHold, HistoryEntry, HistoryPage, HistoryPoint, SlotsChange, granted_at};
 use lockgate_core::{PoolName, Timestamp};
 use redis::Value;
 
@@ -20,8 +20,8 @@ pub(super) fn page(answer: Value) -> Result<Option<HistoryPage>, EngineError> {
     Ok(Some(HistoryPage { since, now, entries, next: row.optional()? }))
 }
 
-fn moment(row: &mut Row) -> Result<Moment, EngineError> {
-    Ok(Moment { number: row.number()?, at_ms: row.integer()? })
+fn moment(row: &mut Row) -> Result<HistoryPoint, EngineError> {
+    Ok(HistoryPoint { number: row.number()?, at_ms: row.integer()? })
 }
 
 fn entry(mut row: Row) -> Result<HistoryEntry, EngineError> {

@@ -77,7 +77,7 @@ async fn plan(ledger: &dyn Ledger, name: &str, jobs: u32) -> RunId {
 }
 
 fn settled(job: JobId, by: SettlementToken, outcome: Outcome) -> Report {
-    Report::Settled(Settlement { job, by, outcome, waited: Duration::ZERO, ran: Duration::ZERO })
+    Report::Settled(Settlement { job, token: by, outcome, waited: Duration::ZERO, ran: Duration::ZERO })
 }
 
 fn published(envelope: &Envelope) -> Report {

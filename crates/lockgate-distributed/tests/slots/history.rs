@@ -1,6 +1,6 @@
 //! The history in Redis is bounded, and always says since when it is complete.
 
-use lockgate_core::history::KEPT;
+use lockgate_core::history::KEPT_ENTRIES;
 use lockgate_core::slots::{PoolQuery, Slots};
 
 use super::fixture::{acquire_lease, ensure, pool, release, request};
@@ -18,7 +18,7 @@ async fn long_history_is_shortened_and_reports_its_start() {
     ensure(&slots, "p", 5).await;
     let session = slots.open("a").await.unwrap();
     let mut redis = server.connect().await;
-    let many = KEPT + 2_000;
+    let many = KEPT_ENTRIES + 2_000;
     for from in (1..=many).step_by(1_000) {
         let mut fill = redis::cmd("EVAL");
         fill.arg(FILL).arg(1).arg(server.key("record")).arg(from).arg(from + 999);
@@ -32,7 +32,7 @@ async fn long_history_is_shortened_and_reports_its_start() {
     assert_eq!((page.since.number, page.since.at_ms), (2_001, 3_001), "the last entry that was dropped");
     assert_eq!(page.entries.first().map(lockgate_core::history::HistoryEntry::number), Some(2_002));
     let length: u64 = redis::cmd("LLEN").arg(server.key("record")).query_async(&mut redis).await.unwrap();
-    assert_eq!(length, KEPT + 1, "the entries and their start");
+    assert_eq!(length, KEPT_ENTRIES + 1, "the entries and their start");
 }
 
 #[tokio::test]

@@ -212,7 +212,7 @@ impl LoadedJob {
     }
 
     fn settle(&mut self, settlement: &Settlement, now: Timestamp) -> Settled {
-        let by_execution = match settlement.by {
+        let by_execution = match settlement.token {
             SettlementToken::Execution(number) if self.executing && number == self.executions => true,
             SettlementToken::Delivery(dispatch) if self.dispatched && dispatch == self.dispatch => false,
             SettlementToken::Unrecorded { dispatch, number }

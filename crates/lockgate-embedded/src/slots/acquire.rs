@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
-use lockgate_core::admission::{Ahead, Known, too_busy, too_heavy};
+use lockgate_core::admission::{Ahead, KnownLease, too_busy, too_heavy};
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Admission, Lease, Refusal, SlotRequest};
 use lockgate_core::pool::merged;
@@ -183,20 +183,20 @@ impl AcquireBatch {
     }
 
     /// Returns whether this lease is already held, draining or waiting.
-    fn known(&self, tx: &SlotTransaction<'_>, lease: LeaseId) -> Option<Known<'_>> {
+    fn known(&self, tx: &SlotTransaction<'_>, lease: LeaseId) -> Option<KnownLease<'_>> {
         if let Some((_, lease)) = self.granted.iter().find(|(request, _)| request.lease == lease) {
-            return Some(Known::Held { lease, is_own: true });
+            return Some(KnownLease::Held { lease, is_own: true });
         }
         if self.queued.iter().any(|queued| queued.request.lease == lease) {
-            return Some(Known::Waiting { is_own: true });
+            return Some(KnownLease::Waiting { is_own: true });
         }
         if let Some(held) = self.leases.get(&lease) {
             return Some(match held.draining_until {
-                Some(until) => Known::Draining { left: tx.until(until) },
-                None => Known::Held { lease: &held.lease, is_own: held.session == self.session },
+                Some(until) => KnownLease::Draining { left: tx.until(until) },
+                None => KnownLease::Held { lease: &held.lease, is_own: held.session == self.session },
             });
         }
-        self.waiters.get(&lease).map(|session| Known::Waiting { is_own: *session == self.session })
+        self.waiters.get(&lease).map(|session| KnownLease::Waiting { is_own: *session == self.session })
     }
 
     fn too_busy(&self, request: &SlotRequest, key: &QueueKey, length: u64) -> Option<Refusal> {

@@ -4,7 +4,7 @@
 
 use lockgate_core::error::EngineError;
 use lockgate_core::history::{
-    EndedHold, HistoryEntry, HistoryPage, HoldEnd, KEPT, Moment, PAGE, SlotsChange, granted_at,
+    EndedHold, HistoryEntry, HistoryPage, HoldEnd, KEPT_ENTRIES, HistoryPoint, PAGE_SIZE, SlotsChange, granted_at,
 };
 use lockgate_core::{Fence, LeaseId, PoolName, Timestamp};
 use sqlx::Row;
@@ -35,7 +35,7 @@ impl SlotTransaction<'_> {
         sqlx::query(sql!("slots/free_leases")).bind(&ids).execute(&mut *self.connection).await?;
         let rows = integer(added.rows_affected());
         if added.last_insert_rowid().rem_euclid(TRIM_INTERVAL) < rows {
-            self.trim_history(KEPT).await?;
+            self.trim_history(KEPT_ENTRIES).await?;
         }
         Ok(())
     }
@@ -50,7 +50,7 @@ impl SlotTransaction<'_> {
         if from == to {
             return Ok(());
         }
-        let Moment { number, at_ms } = self.moment();
+        let HistoryPoint { number, at_ms } = self.moment();
         sqlx::query(sql!("slots/record_slots_change"))
             .bind(pool.as_str())
             .bind(at_ms)
@@ -64,7 +64,7 @@ impl SlotTransaction<'_> {
 
     /// Starts the history anew after a loss of state, because holds that ended in between are unknown.
     pub(super) async fn restart_history(&mut self) -> sqlx::Result<()> {
-        let Moment { number, at_ms } = self.moment();
+        let HistoryPoint { number, at_ms } = self.moment();
         let begin = sqlx::query(sql!("slots/restart_history")).bind(at_ms).bind(integer(number));
         begin.execute(&mut *self.connection).await?;
         sqlx::query(sql!("slots/prune_history")).execute(&mut *self.connection).await.map(drop)
@@ -93,9 +93,9 @@ impl SlotTransaction<'_> {
 
     async fn read_history(&mut self, pool: &PoolName, after: u64) -> sqlx::Result<HistoryPage> {
         let start = sqlx::query(sql!("slots/history_start")).fetch_one(&mut *self.connection).await?;
-        let since = Moment { number: start.try_get("number")?, at_ms: start.try_get("at")? };
+        let since = HistoryPoint { number: start.try_get("number")?, at_ms: start.try_get("at")? };
         let after = after.max(start.try_get("serial")?);
-        let end = after.saturating_add(PAGE);
+        let end = after.saturating_add(PAGE_SIZE);
         let rows = sqlx::query(sql!("slots/history_page"))
             .bind(pool.as_str())
             .bind(integer(after))

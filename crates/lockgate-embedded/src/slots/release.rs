@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
-use lockgate_core::admission::{learned_hold, too_heavy};
+use lockgate_core::admission::{average_hold, too_heavy};
 use lockgate_core::error::EngineError;
 use lockgate_core::lease::{Release, Released, SlotRequest};
 use lockgate_core::time::millis;
@@ -193,7 +193,7 @@ impl ReleaseBatch {
         let time = u64::try_from(self.now.saturating_sub(held.granted_at)).unwrap_or(0);
         for need in &held.lease.request.needs {
             if let Some((hold, is_changed)) = self.holds.get_mut(&need.pool) {
-                *hold = Some(learned_hold(*hold, time));
+                *hold = Some(average_hold(*hold, time));
                 *is_changed = true;
             }
         }

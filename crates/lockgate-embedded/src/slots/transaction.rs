@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::history::{HoldEnd, Moment};
+use lockgate_core::history::{HoldEnd, HistoryPoint};
 use lockgate_core::time::millis;
 use lockgate_core::timing::SlotTiming;
 use lockgate_core::{Fence, LeaseId, SessionId, Tenant};
@@ -157,8 +157,8 @@ impl<'t> SlotTransaction<'t> {
     }
 
     /// Returns the current position in the history: the last number and the wall-clock time.
-    pub(super) fn moment(&self) -> Moment {
-        Moment { number: self.number, at_ms: integer(self.wall_micros / 1_000) }
+    pub(super) fn moment(&self) -> HistoryPoint {
+        HistoryPoint { number: self.number, at_ms: integer(self.wall_micros / 1_000) }
     }
 
     /// Returns the time from now until `later` (virtual ms), zero if it has passed.

@@ -9,8 +9,8 @@ mod write;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use lockgate_core::admission::{self, Bounds, Pace};
-use lockgate_core::fairness::{Contender, Room};
+use lockgate_core::admission::{self, Bounds, Throughput};
+use lockgate_core::fairness::{QueueHead, FreeSlots};
 use lockgate_core::pool::{Configured, Need, allowed};
 use lockgate_core::{Fence, PoolName, Tenant};
 use serde::Serialize;
@@ -28,14 +28,14 @@ pub(super) struct WaitQueues {
     /// Slots in use by pool and tenant, draining ones included.
     used: HashMap<(PoolName, Tenant), u32>,
     /// Free slots by pool.
-    room: Room,
+    room: FreeSlots,
     /// Every set of pools that requests wait for, stranded ones excluded.
     pool_sets: Vec<PoolSet>,
     queues: Vec<WaitQueue>,
     /// Positions in `queues`.
     index_of: HashMap<QueueKey, usize>,
     /// The heads of the queues that are not empty.
-    heads: Vec<Contender>,
+    heads: Vec<QueueHead>,
     /// The positions in `queues` of those heads, in the same order.
     head_queues: Vec<usize>,
     /// The ticket of the last new request of this call.
@@ -102,9 +102,9 @@ impl WaitQueues {
     }
 
     /// Returns how fast a pool has served recently, to estimate waiting times.
-    pub(super) fn pace(&self, pool: &PoolName, tenant: &Tenant) -> Option<Pace> {
+    pub(super) fn pace(&self, pool: &PoolName, tenant: &Tenant) -> Option<Throughput> {
         let Pool { hold, slots, ramp, .. } = *self.pools.get(pool)?;
-        Some(Pace { hold, slots: allowed(slots, ramp), cap: self.cap(pool, tenant) })
+        Some(Throughput { hold, slots: allowed(slots, ramp), cap: self.cap(pool, tenant) })
     }
 
     /// Returns whether a request with these needs is stranded.
@@ -224,7 +224,7 @@ impl WaitQueues {
     /// Returns whether a head that was not read might be granted: its pool set was truncated, all pools of
     /// the set have free slots, and no older request keeps those slots for itself.
     fn has_unread(&self) -> bool {
-        let keeps = |head: &Contender, pool: &PoolName| {
+        let keeps = |head: &QueueHead, pool: &PoolName| {
             matches!(head.needs.as_slice(), [need] if need.pool == *pool && need.weight > self.room_of(pool))
                 && head.is_eligible()
                 && head.rank().0 == 0

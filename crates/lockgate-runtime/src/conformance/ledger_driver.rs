@@ -105,7 +105,7 @@ impl LedgerDriver {
 
     pub(super) async fn settle(&self, job: JobId, by: SettlementToken, outcome: Outcome) -> Settled {
         let (waited, ran) = (Duration::from_millis(7), Duration::from_millis(11));
-        self.report(Report::Settled(Settlement { job, by, outcome, waited, ran })).await
+        self.report(Report::Settled(Settlement { job, token: by, outcome, waited, ran })).await
     }
 
     async fn report(&self, report: Report) -> Settled {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use lockgate_core::bounds::LONGEST;
+use lockgate_core::bounds::MAX_DURATION;
 use lockgate_core::ledger::Execution;
 use lockgate_core::{Failure, Fence};
 use tokio::time::{Instant, sleep_until};
@@ -65,7 +65,7 @@ impl TimeLimit {
     /// Combines the deadline of the kind with the `max_hold` of its pools. `None`: the job holds no slots.
     pub(crate) fn new(deadline: Duration, max_hold: Option<Duration>) -> Self {
         let max_hold = max_hold.unwrap_or(Duration::MAX);
-        let longest = deadline.min(max_hold).min(LONGEST);
+        let longest = deadline.min(max_hold).min(MAX_DURATION);
         let interruption = if max_hold < deadline {
             Interruption::HeldTooLong(longest)
         } else {

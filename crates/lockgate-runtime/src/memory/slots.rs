@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::history::Moment;
+use lockgate_core::history::HistoryPoint;
 use lockgate_core::lease::{
     Admission, HeartbeatReply, Lease, Notification, Release, Released, Session, SlotRequest,
 };
@@ -251,7 +251,7 @@ impl State {
             now,
             recovering_until: None,
             // The first fence is at least the clock's time.
-            history: history::History::begin(Moment { number: clock.micros().saturating_sub(1), at_ms: now }),
+            history: history::History::begin(HistoryPoint { number: clock.micros().saturating_sub(1), at_ms: now }),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_core::Fence;
-use lockgate_core::bounds::LONGEST;
+use lockgate_core::bounds::MAX_DURATION;
 use lockgate_core::lease::{Lease, Release};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +52,7 @@ impl Hold {
     /// Releases the slots, which drain first: the backend may keep working for `longest`.
     pub async fn drain(mut self, longest: Duration) {
         if let Some(lease) = self.take_lease() {
-            let longest = longest.min(LONGEST);
+            let longest = longest.min(MAX_DURATION);
             self.session.release(Release::Drain { lease: lease.id(), fence: lease.fence, longest }).await;
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_core::PoolName;
-use lockgate_core::bounds::{self, DurationError, LONGEST, LONGEST_KEEP};
+use lockgate_core::bounds::{self, DurationError, MAX_DURATION, LONGEST_KEEP};
 use lockgate_core::pool::PoolSpec;
 
 pub use crate::executor::pool_policy::PoolPolicy;
@@ -69,11 +69,11 @@ impl WorkerOptions {
     /// # Errors
     /// When a duration is out of range.
     pub fn check(&self) -> Result<(), DurationError> {
-        bounds::at_most("grace", self.grace, LONGEST)?;
+        bounds::at_most("grace", self.grace, MAX_DURATION)?;
         bounds::at_most("keep", self.keep.unwrap_or_default(), LONGEST_KEEP)?;
         for policy in self.policies.values() {
-            bounds::at_most("max_wait", policy.max_wait, LONGEST)?;
-            bounds::at_most("max_hold", policy.max_hold, LONGEST)?;
+            bounds::at_most("max_wait", policy.max_wait, MAX_DURATION)?;
+            bounds::at_most("max_hold", policy.max_hold, MAX_DURATION)?;
         }
         Ok(())
     }

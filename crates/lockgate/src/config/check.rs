@@ -1,4 +1,4 @@
-//! From a tree of values to a section's type, with every fault on the way.
+//! From a tree of values to a section's type, with every fault that it finds.
 //!
 //! A faulty key is taken out and the rest read again, so that one reading names them all.
 
@@ -19,8 +19,9 @@ const MOST_FAULTS: usize = 50;
 const OTHER_WORDS: [(&str, &str); 1] =
     [("in_flight", "what is in flight on a backend at once is its pool's slots: set slots instead")];
 
-/// Reads the section; `beside` are known to be its neighbours. `None`: not even what is left of it makes a value.
-pub(super) fn check<T: Typed>(tree: &Tree, beside: &[Section], faults: &mut Vec<Fault>) -> Option<T> {
+/// Reads a section; `siblings` are the sections at its level. Returns `None` when no valid value remains after the
+/// faulty keys are removed.
+pub(super) fn check<T: Typed>(tree: &Tree, siblings: &[Section], faults: &mut Vec<Fault>) -> Option<T> {
     let schema = schema_of::<T>();
     let mut value = tree.value.clone();
     type_texts(&mut value, "", tree, schema.as_value());
@@ -29,7 +30,7 @@ pub(super) fn check<T: Typed>(tree: &Tree, beside: &[Section], faults: &mut Vec<
         let mut unknown = Vec::new();
         match read::<T>(value.clone(), &mut unknown) {
             Ok(read) => {
-                faults.extend(unknown.iter().map(|key| unknown_key(tree, &schema, beside, key)));
+                faults.extend(unknown.iter().map(|key| unknown_key(tree, &schema, siblings, key)));
                 validate(&read, tree, &schema, faults);
                 return Some(read);
             }
@@ -118,23 +119,23 @@ fn fault<T: Typed>(tree: &Tree, schema: &Schema, key: &str, problem: &str) -> Fa
     }
 }
 
-/// The way out of every fault: what stands there by default.
+/// The hint at the end of every fault: the default of the key.
 fn example<T: Typed>(key: &str) -> String {
     let default = serde_json::to_value(T::default()).unwrap_or_default();
     let usual = find(&default, key).filter(|value| !value.is_object() && !value.is_null());
     usual.map(|value| format!("; by default {value}")).unwrap_or_default()
 }
 
-fn unknown_key(tree: &Tree, schema: &Schema, beside: &[Section], key: &str) -> Fault {
+fn unknown_key(tree: &Tree, schema: &Schema, siblings: &[Section], key: &str) -> Fault {
     let (parent, name) = key.rsplit_once('.').unwrap_or(("", key));
     let properties = at(schema.as_value(), parent).and_then(|s| s.get("properties")?.as_object());
     let mut known: Vec<&str> = properties.into_iter().flatten().map(|(key, _)| key.as_str()).collect();
     if parent.is_empty() {
-        known.extend(beside.iter().map(|section| section.name));
+        known.extend(siblings.iter().map(|section| section.name));
     }
     let closest = closest(name, known.iter().copied());
     let other = OTHER_WORDS.iter().find(|(word, _)| *word == name);
-    let way_out = match closest {
+    let hint = match closest {
         _ if other.is_some() => other.map(|(_, meant)| (*meant).to_owned()).unwrap_or_default(),
         Some(known) => format!("did you mean {known:?}?"),
         None => format!("one of {}", known.join(", ")),
@@ -143,7 +144,7 @@ fn unknown_key(tree: &Tree, schema: &Schema, beside: &[Section], key: &str) -> F
         key: tree.full(key),
         value: None,
         origin: tree.origin(key).map(|origin| origin.name.clone()),
-        problem: format!("there is no such key; {way_out}"),
+        problem: format!("there is no such key; {hint}"),
     }
 }
 

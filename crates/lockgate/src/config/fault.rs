@@ -1,4 +1,4 @@
-//! Faults of a config: each names its key, its value, where that came from, and the way out. A secret's value is
+//! Faults of a config: each names its key, its value, where that came from, and the remedy. A secret's value is
 //! never shown.
 
 use std::fmt;
@@ -12,7 +12,7 @@ pub struct Fault {
     pub value: Option<String>,
     /// Where the value came from: a file, `the environment`, a flag.
     pub origin: Option<String>,
-    /// What is wrong, and the way out.
+    /// What is wrong, and the remedy.
     pub problem: String,
 }
 

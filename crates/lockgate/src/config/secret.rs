@@ -57,7 +57,7 @@ impl JsonSchema for Secret {
 #[serde(transparent)]
 pub struct SecretUrl(Secret);
 
-/// The fragment by which Redis' driver is told not to check the server's certificate; shown, as it is no secret.
+/// The fragment that disables the certificate check of the Redis driver. It is not secret, so it is shown.
 const INSECURE: &str = "insecure";
 
 /// Parts of an address's query that are shown as they are.

@@ -1,6 +1,6 @@
 //! A section that a worker brings along: its type, checked and described like the framework's own.
 //!
-//! It must never know whose section it is.
+//! Works for every section type alike.
 
 use std::fmt;
 

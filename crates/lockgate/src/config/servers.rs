@@ -1,6 +1,6 @@
 //! The addresses of the distributed engine's servers: from the config or from files, each fit to be used.
 //!
-//! It must never say what is in an address: a fault names the key, and what is wrong with it.
+//! No address appears in a message: a fault names the key, and what is wrong with it.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,7 +15,7 @@ use super::{Fault, SecretUrl, mask_addresses};
 use crate::settings::{EngineName, ServerSettings, Settings};
 
 /// The longest address in a file.
-const LONGEST: u64 = 64 * 1024;
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// What PostgreSQL's `sslmode` may be; only the last one looks whose certificate it is.
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
@@ -51,7 +51,7 @@ pub(super) fn find(settings: &Settings, tree: &Tree, faults: &mut Vec<Fault>) ->
     Some(Servers { postgres: postgres?, amqp: amqp?, redis: redis? })
 }
 
-/// What is wrong with a key of a server's table, and the way out.
+/// What is wrong with a key of a server's table, and the remedy.
 type Wrong = (&'static str, String);
 
 fn server(
@@ -106,7 +106,7 @@ fn read(path: &Path) -> Result<String, String> {
     let shown = path.display().to_string();
     let named = |problem: &str| format!("{}: {problem}", mask_addresses(&shown));
     let mut text = String::new();
-    let file = File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+    let file = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text));
     if let Err(error) = file {
         return Err(named(&format!("cannot read it: {error}; name a text file that this user may read")));
     }

@@ -160,7 +160,7 @@ fn every_fault_is_named_with_its_value_and_the_way_out() {
         "pools.clickhouse.in_flight (from lockgate.toml): there is no such key; what is in flight on a backend at once is \
          its pool's slots: set slots instead",
         "pools.other.burst = 0 (from lockgate.toml): must be at least 1; leave it out for what the rate brings in a second",
-        "pools.third.burst = 5 (from lockgate.toml): is of no use without a rate; set one beside it",
+        "pools.third.burst = 5 (from lockgate.toml): is of no use without a rate; also set a rate",
         "pools.fourth.rate = \"0/s\" (from lockgate.toml): \"0/s\" is not a rate: a rate is between one token a day",
         "kinds.greet.rate = 10 (from lockgate.toml): invalid type: integer `10`, expected a rate such as \"10/s\"",
         "kinds.wave.burst = 900 (from lockgate.toml): a burst fills within 200 days; this one takes longer at its rate; make",
@@ -225,9 +225,9 @@ fn stages_of_the_documented_example_are_read_and_shown() {
     let seen: Vec<_> = ramp
         .steps
         .iter()
-        .map(|stage| {
-            let quota = stage.quota(Some(configured)).unwrap();
-            (stage.share, quota.rate().to_string(), quota.burst(), stage.slots(500))
+        .map(|step_of_ramp| {
+            let quota = step_of_ramp.quota(Some(configured)).unwrap();
+            (step_of_ramp.share, quota.rate().to_string(), quota.burst(), step_of_ramp.slots(500))
         })
         .collect();
     let step = |share, rate: &str, burst, slots| (share, rate.to_owned(), burst, slots);

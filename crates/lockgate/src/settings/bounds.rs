@@ -1,4 +1,4 @@
-//! Bounds of settings, worded so that the message names the way out. For `#[garde(custom(..))]`.
+//! Bounds of settings, worded so that the message names the remedy. For `#[garde(custom(..))]`.
 //!
 //! They must never depend on another section.
 
@@ -35,7 +35,7 @@ pub fn within(least: Duration, most: Duration) -> impl Fn(&Duration, &()) -> gar
     }
 }
 
-/// The same, or nothing, which is for ever.
+/// A duration from `least` to `most`, or `None`, which means forever.
 pub fn within_or_forever(
     least: Duration,
     most: Duration,

@@ -1,6 +1,6 @@
 //! `[distributed]`: the three servers of the distributed engine.
 //!
-//! It must never read a file, nor judge an address: `config` does so, once the engine is chosen that needs them.
+//! Reads no file and checks no address: `config` does that, and only when this engine is chosen.
 
 use std::path::PathBuf;
 

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use garde::{Path, Report, Validate};
-use lockgate_core::bounds::LONGEST;
+use lockgate_core::bounds::MAX_DURATION;
 use lockgate_core::{Kind, KindOptions};
 use lockgate_limits::Rate;
 use schemars::JsonSchema;
@@ -97,7 +97,7 @@ impl KindSettings {
             ("backend_time", Duration::ZERO, self.backend_time),
         ];
         let durations = durations.map(|(name, least, duration)| {
-            (name, duration.map_or(Ok(()), |duration| within(least, LONGEST)(&duration, &())))
+            (name, duration.map_or(Ok(()), |duration| within(least, MAX_DURATION)(&duration, &())))
         });
         let checked = counts.into_iter().chain(durations);
         checked.filter_map(|(name, checked)| Some((name, checked.err()?))).collect()

@@ -1,6 +1,6 @@
 //! The pools of the config, by name.
 //!
-//! It must never be taken for what a pool is now: that its store knows, see `slots show`.
+//! The numbers in force are in the slot store and may differ; see `slots show`.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -29,18 +29,19 @@ pub struct Pools(#[schemars(with = "BTreeMap<String, PoolSettings>")] BTreeMap<P
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct PoolSettings {
-    /// Its slots when it is first made; later `slots set` changes them, and the store's number holds.
+    /// Slots of the pool when it is created: at most 1,000,000, default 50. Later the store's number is in force; `slots
+    /// set` changes it.
     #[garde(custom(at_most(1_000_000)))]
     pub slots: u32,
     /// The most slots of one tenant. Not set: no cap.
     #[garde(custom(some_at_least(1)))]
     pub per_tenant: Option<u32>,
-    /// The longest wait for a slot.
+    /// The longest wait for a slot: at most 1 day, default 60s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::ZERO, DAY)))]
     pub max_wait: Duration,
-    /// The longest hold of a slot: the job is cancelled then.
+    /// The longest hold of a slot, after which the job is cancelled: 1s to 1 day, default 5m.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(SECOND, DAY)))]

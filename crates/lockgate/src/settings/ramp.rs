@@ -22,24 +22,24 @@ const MOST_STEPS: usize = 20;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct RampSettings {
-    /// The ramp in their order, at most 20, each a share of the configured rate, burst and slots. An empty list: no
+    /// The steps in order, at most 20, each a share of the configured rate, burst and slots. An empty list: no
     /// ramp; a limit that is in one goes back to what is configured.
     #[garde(dive)]
     #[garde(custom(rising))]
     pub steps: Vec<RampStepSettings>,
-    /// How long a stage lasts before the next one begins: 1 s to 30 days.
+    /// How long a step lasts before the next one begins: 1 s to 30 days.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(SECOND, DAY * 30)))]
     pub soak: Duration,
-    /// Jobs of all workers together that must have ended in a stage before it is left, forward or back: 1 to
+    /// Jobs of all workers together that must have ended in a step before it is left, forward or back: 1 to
     /// 1,000,000.
     #[garde(custom(between(1, 1_000_000)))]
     pub min_samples: u32,
-    /// The share of failed jobs above which the stage before begins again: 0.0 to 1.0.
+    /// The share of failed jobs above which the previous step begins again: 0.0 to 1.0.
     #[garde(custom(a_share))]
     pub max_error_rate: f64,
-    /// The time within which 95 % of the jobs must end, else the stage before begins again: 1 ms to 1 day.
+    /// The time within which 95 % of the jobs must end, else the previous step begins again: 1 ms to 1 day.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::from_millis(1), DAY)))]
@@ -110,7 +110,7 @@ pub fn ramp(settings: &Settings) -> BTreeMap<String, Ramp> {
 }
 
 fn rising(steps: &[RampStepSettings], (): &()) -> garde::Result {
-    check(steps.len() <= MOST_STEPS, || format!("must be at most {MOST_STEPS} ramp"))?;
+    check(steps.len() <= MOST_STEPS, || format!("must be at most {MOST_STEPS} steps"))?;
     check(steps.is_sorted_by_key(|step| step.share), || {
         String::from("must have shares that rise, such as 5, 25 and 100")
     })

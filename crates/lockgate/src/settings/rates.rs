@@ -1,6 +1,6 @@
 //! Rates of the config, of pools and of kinds of jobs.
 //!
-//! It must never be taken for what a rate is now: that its store knows, see `limits show`.
+//! The rates in force are in the token store and may differ; see `limits show`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,7 +42,7 @@ pub(super) fn validate(
         }
         Err(error) => format!("{error}; make it smaller, or the rate faster"),
         Ok(None) if burst.is_some() => {
-            String::from("is of no use without a rate; set one beside it, such as rate = \"10/s\"")
+            String::from("is of no use without a rate; also set a rate, such as rate = \"10/s\"")
         }
         Ok(_) => return,
     };

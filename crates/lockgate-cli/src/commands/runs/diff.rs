@@ -9,7 +9,7 @@ use super::find;
 use crate::{Exit, Terminal};
 
 /// Jobs that one query reads.
-const PAGE: u32 = 1_000;
+const PAGE_SIZE: u32 = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct DiffArgs {
@@ -53,7 +53,7 @@ impl DiffArgs {
 
 async fn only_in(lockgate: &Lockgate, run: RunId, other: RunId) -> anyhow::Result<Vec<String>> {
     let mut keys = Vec::new();
-    let mut query = JobQuery { run: Some(run), absent_from: Some(other), limit: PAGE, ..JobQuery::default() };
+    let mut query = JobQuery { run: Some(run), absent_from: Some(other), limit: PAGE_SIZE, ..JobQuery::default() };
     loop {
         let page = lockgate.engine.ledger.jobs(query.clone()).await?;
         query.after = page.last().map(|job| job.id);

@@ -24,7 +24,7 @@ use crate::{Exit, Problem};
 use view::{AuditOutput, RunShare};
 
 /// Jobs that one query reads.
-const PAGE: u32 = 1_000;
+const PAGE_SIZE: u32 = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct AuditArgs {
@@ -102,7 +102,7 @@ impl AuditArgs {
     ) -> anyhow::Result<RunShare> {
         let held: HashSet<LeaseId> = evidence.holds().iter().map(|hold| hold.lease).collect();
         let mut leases = HashSet::new();
-        let mut query = JobQuery { run: Some(run.id), limit: PAGE, ..JobQuery::default() };
+        let mut query = JobQuery { run: Some(run.id), limit: PAGE_SIZE, ..JobQuery::default() };
         loop {
             let page = lockgate.engine.ledger.jobs(query.clone()).await?;
             query.after = page.last().map(|job| job.id);

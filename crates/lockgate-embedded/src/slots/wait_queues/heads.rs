@@ -1,7 +1,7 @@
 //! Keeps the heads of the wait queues up to date, as [`fairness::next`] needs them.
 
 use lockgate_core::Tenant;
-use lockgate_core::fairness::{self, Contender, TenantUse};
+use lockgate_core::fairness::{self, QueueHead, TenantUse};
 
 use super::{WaitQueues, Waiter};
 
@@ -62,7 +62,7 @@ impl WaitQueues {
         }
     }
 
-    fn contender(&self, waiter: &Waiter, tenant: &Tenant) -> Contender {
+    fn contender(&self, waiter: &Waiter, tenant: &Tenant) -> QueueHead {
         let uses = waiter.needs.iter().map(|need| {
             let key = (need.pool.clone(), tenant.clone());
             TenantUse {
@@ -71,6 +71,6 @@ impl WaitQueues {
                 weight: self.shares.get(&key).map_or(1, |share| share.weight),
             }
         });
-        Contender { ticket: waiter.ticket, needs: waiter.needs.clone(), tenant: uses.collect() }
+        QueueHead { ticket: waiter.ticket, needs: waiter.needs.clone(), tenant: uses.collect() }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use lockgate_core::fairness::Room;
+use lockgate_core::fairness::FreeSlots;
 use lockgate_core::pool::{Configured, allowed, limit};
 use lockgate_core::{PoolName, Tenant};
 use sqlx::Row;
@@ -32,7 +32,7 @@ impl WaitQueues {
             pools: HashMap::new(),
             shares: HashMap::new(),
             used: HashMap::new(),
-            room: Room::new(),
+            room: FreeSlots::new(),
             pool_sets: sets.iter().map(PoolSet::from_row).collect::<sqlx::Result<_>>()?,
             queues: Vec::new(),
             index_of: HashMap::new(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockgate_core::bounds::{LONGEST, MAX_TEXT_BYTES};
+use lockgate_core::bounds::{MAX_DURATION, MAX_TEXT_BYTES};
 use lockgate_core::cadence::Cadence;
 use lockgate_core::job::{JobState, Outcome};
 use lockgate_core::ledger::{PlanStep, RunCommand, Settled};
@@ -39,7 +39,7 @@ pub async fn too_long_wait_is_shortened(fixture: &dyn Fixture) {
         let (envelope, settled) = driver.work(outcome).await;
         assert_eq!(settled, Settled::Recorded(JobState::Scheduled));
         let job = driver.job(envelope.job).await;
-        assert_eq!(job.due_at, Some(job.updated_at.plus(LONGEST)));
+        assert_eq!(job.due_at, Some(job.updated_at.plus(MAX_DURATION)));
         assert!(driver.claim().await.is_empty());
     }
 }
@@ -48,7 +48,7 @@ pub async fn too_long_wait_is_shortened(fixture: &dyn Fixture) {
 /// run is created.
 pub async fn run_with_out_of_range_duration_is_refused(fixture: &dyn Fixture) {
     let driver = LedgerDriver::new(fixture);
-    let too_long = LONGEST + Duration::from_millis(1);
+    let too_long = MAX_DURATION + Duration::from_millis(1);
     let delayed = |batch_delay| Cadence { batch_size: 1, batch_delay };
     for (what, bad) in [
         ("deadline", RunSpec { deadline: Some(too_long), ..spec("r") }),
@@ -60,12 +60,12 @@ pub async fn run_with_out_of_range_duration_is_refused(fixture: &dyn Fixture) {
         let Err(EngineError::Conflict { reason }) = answer else { panic!("{what}: {answer:?}") };
         assert!(reason.contains(what) && reason.contains("366 days"), "{reason}");
     }
-    let longest = RunSpec { deadline: Some(LONGEST), cadence: delayed(LONGEST), ..spec("r") };
+    let longest = RunSpec { deadline: Some(MAX_DURATION), cadence: delayed(MAX_DURATION), ..spec("r") };
     let run = driver.plan(RunSpec { id: RunId(id()), ..longest }, 2).await;
     assert_eq!(driver.claim().await.len(), 1);
     let answer = driver.command(RunCommand::SetCadence { run, cadence: delayed(Duration::MAX) }).await;
     assert!(matches!(answer, Err(EngineError::Conflict { .. })), "{answer:?}");
-    assert_eq!(driver.summary(run).await.run.cadence, delayed(LONGEST));
+    assert_eq!(driver.summary(run).await.run.cadence, delayed(MAX_DURATION));
 }
 
 /// Long reasons and errors are stored with their beginning and their end.

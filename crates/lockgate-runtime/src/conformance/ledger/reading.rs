@@ -115,7 +115,7 @@ pub async fn run_shows_timing_on_request(fixture: &dyn Fixture) {
         let (waited, ran) = (Duration::from_millis(n), Duration::from_millis(1));
         reports.push(Report::Settled(Settlement {
             job: envelope.job,
-            by,
+            token: by,
             outcome: Outcome::Succeeded,
             waited,
             ran,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockgate_core::admission::{self, Bounds};
-use lockgate_core::fairness::{self, Contender, Room, TenantUse};
+use lockgate_core::fairness::{self, QueueHead, FreeSlots, TenantUse};
 use lockgate_core::lease::{Refusal, SlotRequest};
 use lockgate_core::pool::{Configured, allowed, limit};
 use lockgate_core::{LeaseId, PoolName, Tenant};
@@ -174,8 +174,8 @@ impl Truth {
     /// Who must not be waiting: its place in queue.
     pub(super) fn next(&self) -> Option<usize> {
         let heads: Vec<usize> = (0..self.queue.len()).filter(|place| self.is_head(*place)).collect();
-        let contenders: Vec<Contender> = heads.iter().map(|place| self.contender(*place)).collect();
-        let room: Room = self
+        let contenders: Vec<QueueHead> = heads.iter().map(|place| self.contender(*place)).collect();
+        let room: FreeSlots = self
             .pools
             .iter()
             .map(|(pool, _)| (pool.clone(), self.open(pool).saturating_sub(self.in_use(pool))))
@@ -196,14 +196,14 @@ impl Truth {
         !self.is_stranded(&this.request) && !self.queue[..place].iter().any(before)
     }
 
-    fn contender(&self, place: usize) -> Contender {
+    fn contender(&self, place: usize) -> QueueHead {
         let SlotRequest { needs, tenant, .. } = &self.queue[place].request;
         let of_pool = |pool: &PoolName| {
             let (cap, weight) = self.share(pool, tenant);
             TenantUse { used: self.used(pool, Some(tenant)), cap, weight }
         };
         let ticket = u64::try_from(place).unwrap();
-        Contender { ticket, needs: needs.clone(), tenant: needs.iter().map(|n| of_pool(&n.pool)).collect() }
+        QueueHead { ticket, needs: needs.clone(), tenant: needs.iter().map(|n| of_pool(&n.pool)).collect() }
     }
 
     pub(super) fn share(&self, pool: &PoolName, tenant: &Tenant) -> (Option<u32>, u32) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockgate_core::Engine;
 use lockgate_core::audit::{Audit, Evidence, audit};
-use lockgate_core::history::{EndedHold, HistoryEntry, HistoryPage, HoldEnd, PAGE, SlotsChange};
+use lockgate_core::history::{EndedHold, HistoryEntry, HistoryPage, HoldEnd, PAGE_SIZE, SlotsChange};
 use lockgate_core::lease::{Lease, Release, Released, SlotRequest};
 use lockgate_core::pool::{NewRecommendation, PoolChange};
 use lockgate_core::slots::{PoolQuery, PoolView};
@@ -174,7 +174,7 @@ pub async fn audit_shows_true_overlap(fixture: &dyn Fixture) {
 /// A long record comes in pages, each entry once, in the order of the ends.
 pub async fn long_history_is_read_in_pages(fixture: &dyn Fixture) {
     let engine = fixture.engine();
-    let many = u32::try_from(PAGE).unwrap() + 200;
+    let many = u32::try_from(PAGE_SIZE).unwrap() + 200;
     ensure(&engine, "p", many).await;
     let mut a = SlotClient::open(&engine, "a").await;
     let requests: Vec<SlotRequest> = (0..many).map(|_| request("t", 1)).collect();

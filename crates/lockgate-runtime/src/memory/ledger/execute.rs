@@ -118,7 +118,7 @@ impl Job {
     }
 
     fn settle(&mut self, settlement: Settlement, now: Timestamp) -> Settled {
-        let started = match settlement.by {
+        let started = match settlement.token {
             SettlementToken::Execution(number) => {
                 if !self.executing || self.row.executions != number {
                     return Settled::Stale;

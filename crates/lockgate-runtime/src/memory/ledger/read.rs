@@ -8,7 +8,7 @@ use lockgate_core::run::{Counts, RunSummary, RunTiming};
 
 use super::{Job, Run, Tables};
 
-const PAGE: usize = 100;
+const PAGE_SIZE: usize = 100;
 
 impl Tables {
     pub(super) fn runs(&self, query: &RunQuery) -> Vec<RunSummary> {
@@ -59,7 +59,7 @@ impl Tables {
 
 fn page(limit: u32) -> usize {
     match usize::try_from(limit) {
-        Ok(0) => PAGE,
+        Ok(0) => PAGE_SIZE,
         Ok(limit) => limit,
         Err(_) => usize::MAX,
     }

@@ -46,7 +46,7 @@ impl State {
         let time = u64::try_from(self.now - held.since).unwrap_or(0);
         for need in &held.lease.request.needs {
             if let Some(pool) = self.pools.get_mut(&need.pool) {
-                pool.hold = Some(admission::learned_hold(pool.hold, time));
+                pool.hold = Some(admission::average_hold(pool.hold, time));
             }
         }
     }

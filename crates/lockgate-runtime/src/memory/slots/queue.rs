@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use lockgate_core::admission::{self, Ahead, Bounds, Known, Pace};
-use lockgate_core::fairness::{self, Contender, Room, TenantUse};
+use lockgate_core::admission::{self, Ahead, Bounds, KnownLease, Throughput};
+use lockgate_core::fairness::{self, QueueHead, FreeSlots, TenantUse};
 use lockgate_core::lease::{Admission, Lease, Notification, Refusal, SlotRequest};
 use lockgate_core::pool::merged;
 use lockgate_core::{Fence, LeaseId, PoolName, SessionId, Tenant};
@@ -56,15 +56,15 @@ impl State {
     }
 
     /// Returns what is held, drains or waits under this lease.
-    fn known(&self, session: SessionId, lease: LeaseId) -> Option<Known<'_>> {
+    fn known(&self, session: SessionId, lease: LeaseId) -> Option<KnownLease<'_>> {
         if let Some(held) = self.leases.get(&lease) {
             return Some(match held.draining_until {
-                Some(until) => Known::Draining { left: self.until(until) },
-                None => Known::Held { lease: &held.lease, is_own: held.session == session },
+                Some(until) => KnownLease::Draining { left: self.until(until) },
+                None => KnownLease::Held { lease: &held.lease, is_own: held.session == session },
             });
         }
         let waiter = self.waiters.values().find(|waiter| waiter.request.lease == lease)?;
-        Some(Known::Waiting { is_own: waiter.session == session })
+        Some(KnownLease::Waiting { is_own: waiter.session == session })
     }
 
     pub(super) fn too_heavy(&self, request: &SlotRequest) -> Option<Refusal> {
@@ -87,7 +87,7 @@ impl State {
         let ahead = Ahead { own_queue: count(own_queue), queues: count(queues.len()) };
         let pools = request.needs.iter().filter_map(|need| self.pools.get(&need.pool));
         let pace =
-            |pool: &Pool| Pace { hold: pool.hold, slots: pool.allowed(), cap: pool.cap(&request.tenant) };
+            |pool: &Pool| Throughput { hold: pool.hold, slots: pool.allowed(), cap: pool.cap(&request.tenant) };
         admission::too_busy(pools.map(pace), ahead, request.max_wait)
     }
 
@@ -116,7 +116,7 @@ impl State {
         }
         let free =
             |(name, pool): (&PoolName, &Pool)| (name.clone(), pool.open().saturating_sub(self.in_use(name)));
-        let room: Room = self.pools.iter().map(free).collect();
+        let room: FreeSlots = self.pools.iter().map(free).collect();
         let contenders = self.heads();
         fairness::next(&contenders, &room)
             .and_then(|position| contenders.get(position))
@@ -126,10 +126,10 @@ impl State {
     /// Returns the heads of the queues: the first waiter of each queue that is not stranded. A queue contains
     /// a tenant's waiters for the same pools, so a waiter for one backend does not block waiters for another,
     /// even of the same tenant.
-    fn heads(&self) -> Vec<Contender> {
-        let mut heads: Vec<(&Waiter, Contender)> = Vec::new();
+    fn heads(&self) -> Vec<QueueHead> {
+        let mut heads: Vec<(&Waiter, QueueHead)> = Vec::new();
         for (ticket, waiter) in &self.waiters {
-            let behind = |(head, _): &(&Waiter, Contender)| {
+            let behind = |(head, _): &(&Waiter, QueueHead)| {
                 head.request.tenant == waiter.request.tenant && same_pools(&head.request, &waiter.request)
             };
             if !heads.iter().any(behind) && !self.is_stranded(&waiter.request) {
@@ -139,7 +139,7 @@ impl State {
         heads.into_iter().map(|(_, contender)| contender).collect()
     }
 
-    fn contender(&self, ticket: u64, request: &SlotRequest) -> Contender {
+    fn contender(&self, ticket: u64, request: &SlotRequest) -> QueueHead {
         let tenant = request.needs.iter().map(|need| {
             let pool = self.pools.get(&need.pool);
             TenantUse {
@@ -150,7 +150,7 @@ impl State {
                     .map_or(1, |share| share.weight),
             }
         });
-        Contender { ticket, needs: request.needs.clone(), tenant: tenant.collect() }
+        QueueHead { ticket, needs: request.needs.clone(), tenant: tenant.collect() }
     }
 
     /// Adds a new or re-registered lease.
