@@ -1,4 +1,5 @@
-//! The rules of the house, held by a test: edges between crates, heads and lengths of files, no sleeping in tests.
+//! The rules of the house, held by a test: edges between crates, heads and lengths of files, no sleeping in
+//! tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -8,8 +9,8 @@ use support::{Context, Result};
 
 use crate::files::{files, is_test, root};
 
-/// Which of the workspace's crates each crate may depend on, outside its tests. A new edge is a design change: it
-/// needs a reason in ARCHITECTURE.md.
+/// Which of the workspace's crates each crate may depend on, outside its tests. A new edge is a design
+/// change: it needs a reason in ARCHITECTURE.md.
 const EDGES: &[(&str, &[&str])] = &[
     ("lockgate-core", &[]),
     ("lockgate-limits", &[]),
@@ -91,8 +92,8 @@ fn every_file_says_what_it_is_and_none_is_too_long() -> Result {
     Ok(())
 }
 
-/// Lines outside the inline test modules, wherever those stand. `mod tests;` is a line like any other, and what follows it
-/// counts.
+/// Lines outside the inline test modules, wherever those stand. `mod tests;` is a line like any other, and
+/// what follows it counts.
 fn lines_without_tests(text: &str) -> usize {
     let (mut count, mut lines) = (0, text.lines().peekable());
     while let Some(line) = lines.next() {

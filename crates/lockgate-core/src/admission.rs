@@ -1,8 +1,8 @@
 //! Admission to a pool: the decisions about a request that follow from numbers alone.
 //!
-//! These are the rules of every store, and this is their one home. The memory and the embedded engine call them. The Lua
-//! scripts of Redis implement them again, and a test runs those against [`vectors`] computed from here. The order among
-//! waiters is [`crate::fairness`].
+//! These are the rules of every store, and this is their one home. The memory and the embedded engine call
+//! them. The Lua scripts of Redis implement them again, and a test runs those against [`vectors`] computed
+//! from here. The order among waiters is [`crate::fairness`].
 
 pub mod vectors;
 
@@ -71,8 +71,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// The most slots that one job may take now. A recommendation does not count, because it is temporary. A closed pool does not either: it
-    /// opens again, and jobs wait for that.
+    /// The most slots that one job may take now. A recommendation does not count, because it is temporary. A
+    /// closed pool does not either: it opens again, and jobs wait for that.
     fn now(&self) -> u32 {
         open(allowed(self.slots, self.ramp)).min(self.cap.unwrap_or(u32::MAX))
     }
@@ -99,11 +99,11 @@ pub fn cap(own: Option<u32>, per_tenant: Option<u32>) -> Option<u32> {
     own.or(per_tenant)
 }
 
-/// Refuses a request that needs more slots than a pool, or its tenant, may have. `bounds` returns `None` for an unknown
-/// pool.
+/// Refuses a request that needs more slots than a pool, or its tenant, may have. `bounds` returns `None` for
+/// an unknown pool.
 ///
-/// More than a pool was ever configured for is refused for good, whatever the other pools say. Otherwise the first pool in
-/// the order of names decides.
+/// More than a pool was ever configured for is refused for good, whatever the other pools say. Otherwise the
+/// first pool in the order of names decides.
 #[must_use]
 pub fn too_heavy(needs: &[Need], bounds: impl Fn(&PoolName) -> Option<Bounds>) -> Option<Refusal> {
     let mut needs: Vec<&Need> = needs.iter().collect();
@@ -122,9 +122,9 @@ pub fn too_heavy(needs: &[Need], bounds: impl Fn(&PoolName) -> Option<Bounds>) -
     refusals.into_iter().nth(for_good.unwrap_or(0))
 }
 
-/// Whether a waiter needs more slots of a pool than its limit, or more than the tenant's cap, so that it cannot be granted
-/// before these change. Such a waiter keeps its ticket, and all others pass it, those behind it in its own queue too. A
-/// closed pool strands nobody: nothing is granted there anyway.
+/// Whether a waiter needs more slots of a pool than its limit, or more than the tenant's cap, so that it
+/// cannot be granted before these change. Such a waiter keeps its ticket, and all others pass it, those
+/// behind it in its own queue too. A closed pool strands nobody: nothing is granted there anyway.
 #[must_use]
 pub fn is_stranded(weight: u32, limit: u32, cap: Option<u32>) -> bool {
     weight > open(limit).min(cap.unwrap_or(u32::MAX))
@@ -135,15 +135,16 @@ pub fn is_stranded(weight: u32, limit: u32, cap: Option<u32>) -> bool {
 pub struct Ahead {
     /// Waiters of its tenant for the same pools.
     pub own_queue: u64,
-    /// Tenants with waiters for the same pools: each head may be served first. Waiters behind those heads may have to
-    /// wait longer than the request.
+    /// Tenants with waiters for the same pools: each head may be served first. Waiters behind those heads may
+    /// have to wait longer than the request.
     pub queues: u64,
 }
 
 /// How fast a pool has recently served its waiters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Throughput {
-    /// Moving average of how long its slots were held, in milliseconds: see [`average_hold`]. `None`: not known yet.
+    /// Moving average of how long its slots were held, in milliseconds: see [`average_hold`]. `None`: not
+    /// known yet.
     pub hold: Option<u64>,
     /// Slots that are allowed.
     pub slots: u32,
@@ -152,7 +153,8 @@ pub struct Throughput {
 }
 
 impl Throughput {
-    /// Returns the time until a request is granted, in milliseconds. `None`: too few wait to tell, at least twice the slots.
+    /// Returns the time until a request is granted, in milliseconds. `None`: too few wait to tell, at least
+    /// twice the slots.
     fn wait(&self, ahead: Ahead) -> Option<u64> {
         let hold = self.hold?;
         let wait = |ahead: u64, slots: u32| {
@@ -164,7 +166,8 @@ impl Throughput {
     }
 }
 
-/// Refuses a request that would wait in vain: at the recent throughput, the waiters ahead take longer than its `max_wait`.
+/// Refuses a request that would wait in vain: at the recent throughput, the waiters ahead take longer than
+/// its `max_wait`.
 #[must_use]
 pub fn too_busy(
     paces: impl IntoIterator<Item = Throughput>,
@@ -182,8 +185,8 @@ pub fn too_busy(
     })
 }
 
-/// Returns the average time that slots of a pool are held, after a lease that held them for `held` milliseconds was
-/// released. Called once for each lease, in the order of the releases.
+/// Returns the average time that slots of a pool are held, after a lease that held them for `held`
+/// milliseconds was released. Called once for each lease, in the order of the releases.
 #[must_use]
 pub fn average_hold(before: Option<u64>, held: u64) -> u64 {
     before.map_or(held, |before| before.saturating_mul(7).saturating_add(held) / 8)

@@ -1,12 +1,13 @@
 //! Whether a pool kept its promise: the true overlap of holds, from the record of a store.
 //!
 //! A lowered limit alone is not a broken promise. Holds are stacked in the order of their grants. A hold is
-//! *above* while the slots that were granted before it and are still held, together with its own, are more than the limit
-//! that was in force when it was granted. A hold from before the limit was lowered is therefore never above, and a grant that
-//! ignored the lower limit is, until enough of the older ones have ended.
+//! *above* while the slots that were granted before it and are still held, together with its own, are more
+//! than the limit that was in force when it was granted. A hold from before the limit was lowered is
+//! therefore never above, and a grant that ignored the lower limit is, until enough of the older ones have
+//! ended.
 //!
-//! What was granted before the record began counts in the overlap and is not judged itself: what it obeyed is not known.
-//! So are leases that were registered again after the store had lost its state.
+//! What was granted before the record began counts in the overlap and is not judged itself: what it obeyed is
+//! not known. So are leases that were registered again after the store had lost its state.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Bounds of what comes from outside: how long anything may last, and how much text is kept of it.
 //!
-//! Each bound is stated here once. A value of a program, its configuration or its operator that is out of range is an
-//! error that names the setting. A value that arises while jobs run, such as the `retry_after` of a backend, is cut to
-//! the bound instead, because nobody is there to correct it.
+//! Each bound is stated here once. A value of a program, its configuration or its operator that is out of
+//! range is an error that names the setting. A value that arises while jobs run, such as the `retry_after` of
+//! a backend, is cut to the bound instead, because nobody is there to correct it.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,18 +12,20 @@ use crate::error::EngineError;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The longest duration of anything that concerns a job, a run or a worker: 366 days. It holds for deadlines, backoff,
-/// backend time, batch delays, delayed starts, waits for slots, holds of slots and the grace of a worker.
+/// The longest duration of anything that concerns a job, a run or a worker: 366 days. It holds for deadlines,
+/// backoff, backend time, batch delays, delayed starts, waits for slots, holds of slots and the grace of a
+/// worker.
 pub const MAX_DURATION: Duration = DAY.saturating_mul(366);
 
 /// The longest time that finished runs are kept: ten years. `None` keeps them forever.
 pub const LONGEST_KEEP: Duration = Duration::from_secs(315_576_000);
 
-/// The longest time that a backend can ask a job to stay away. A backend that asks for more is mistaken, or means
-/// "never", and asking it once a day is harmless.
+/// The longest time that a backend can ask a job to stay away. A backend that asks for more is mistaken, or
+/// means "never", and asking it once a day is harmless.
 pub const LONGEST_RETRY_AFTER: Duration = DAY;
 
-/// The longest reason or error text that is stored or logged, in bytes. Of a longer one the head and the tail are kept.
+/// The longest reason or error text that is stored or logged, in bytes. Of a longer one the head and the tail
+/// are kept.
 pub const MAX_TEXT_BYTES: usize = 4 * 1024;
 
 /// Bytes kept of the end of a text that is too long: the root cause of an error usually comes last.
@@ -69,8 +71,8 @@ pub fn within(
     if range.contains(&given) { Ok(()) } else { Err(DurationError { what, given, range }) }
 }
 
-/// The text itself, or the head and the tail of one that has more than [`MAX_TEXT_BYTES`], with a note between them
-/// that says how many bytes were cut. Applied twice it changes nothing more.
+/// The text itself, or the head and the tail of one that has more than [`MAX_TEXT_BYTES`], with a note
+/// between them that says how many bytes were cut. Applied twice it changes nothing more.
 #[must_use]
 pub fn text(text: String) -> String {
     if text.len() <= MAX_TEXT_BYTES {

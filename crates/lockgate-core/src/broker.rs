@@ -1,7 +1,7 @@
 //! The broker port: moves messages to workers. A transport, never the truth.
 //!
-//! It may deliver twice, late, or out of order; it may not lose what it confirmed, nor hand one message to two
-//! subscribers at once while both live.
+//! It may deliver twice, late, or out of order; it may not lose what it confirmed, nor hand one message to
+//! two subscribers at once while both live.
 
 use async_trait::async_trait;
 
@@ -14,7 +14,8 @@ use crate::name::QueueName;
 /// Moves messages to workers.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
-    /// Publishes messages. `Ok`: every one is stored where a restart does not lose it. An error: any of them may be.
+    /// Publishes messages. `Ok`: every one is stored where a restart does not lose it. An error: any of them
+    /// may be.
     async fn publish(&self, envelopes: &[Envelope]) -> Result<(), EngineError>;
 
     /// Subscribes to a queue, with at most `prefetch` deliveries in flight at any time.
@@ -32,8 +33,8 @@ pub trait Broker: Send + Sync + 'static {
     /// Reads dead letters of a queue. They stay where they are.
     async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError>;
 
-    /// Resolves the dead letters of these ids (empty: all that exist now) and returns their number. Unknown ids are
-    /// skipped. A replayed message is stored in its queue before it is removed here.
+    /// Resolves the dead letters of these ids (empty: all that exist now) and returns their number. Unknown
+    /// ids are skipped. A replayed message is stored in its queue before it is removed here.
     async fn resolve(&self, queue: &QueueName, ids: Vec<String>, end: Resolution)
     -> Result<u64, EngineError>;
 }
@@ -118,7 +119,7 @@ pub struct Depth {
     /// Messages that wait for a worker.
     pub ready: u64,
     /// Messages in flight: delivered to a worker and not acknowledged.
-    pub unsettled: u64,
+    pub in_flight: u64,
     /// Dead letters.
     pub dead: u64,
 }

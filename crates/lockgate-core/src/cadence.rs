@@ -1,7 +1,7 @@
 //! The cadence of a run: how many jobs are dispatched together, and when the next batch is due.
 //!
-//! A run stores only a position in its manifest and the time of its next batch. Size and delay are read when a batch is
-//! claimed, so that a change takes effect at the next one, with no rows to rewrite.
+//! A run stores only a position in its manifest and the time of its next batch. Size and delay are read when
+//! a batch is claimed, so that a change takes effect at the next one, with no rows to rewrite.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use crate::time::Timestamp;
 pub struct Cadence {
     /// Jobs dispatched together, 1 to [`MAX_BATCH_SIZE`]. Default 25.
     pub batch_size: u32,
-    /// Time from one batch to the next, at most [`MAX_DURATION`]. Zero dispatches everything at once. Default 2 s.
+    /// Time from one batch to the next, at most [`MAX_DURATION`]. Zero dispatches everything at once. Default
+    /// 2 s.
     pub batch_delay: Duration,
 }
 
@@ -45,14 +46,15 @@ impl Cadence {
 
     /// When the batch after the one that was due at `due` is due, seen from `now`.
     ///
-    /// A dispatcher that is a little late keeps the cadence. After an outage the missed batches are not sent in one
-    /// burst: at most one is sent at once.
+    /// A dispatcher that is a little late keeps the cadence. After an outage the missed batches are not sent
+    /// in one burst: at most one is sent at once.
     #[must_use]
     pub fn next_due(&self, due: Timestamp, now: Timestamp) -> Timestamp {
         due.plus(self.batch_delay).max(now)
     }
 
-    /// When the next batch is due after the delay has been changed to this one's, given when the last batch went out.
+    /// When the next batch is due after the delay has been changed to this one's, given when the last batch
+    /// went out.
     #[must_use]
     pub fn due_after_change(&self, last: Option<Timestamp>, due: Timestamp) -> Timestamp {
         last.map_or(due, |last| last.plus(self.batch_delay))

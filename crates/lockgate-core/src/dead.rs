@@ -1,6 +1,7 @@
 //! Dead letters: messages that nobody can handle, kept for a person with the reason.
 //!
-//! A job that is out of attempts is a dead letter too, but of the ledger: it is read and retried there, as a job.
+//! A job that is out of attempts is a dead letter too, but of the ledger: it is read and retried there, as a
+//! job.
 
 use std::fmt;
 

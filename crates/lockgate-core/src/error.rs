@@ -47,8 +47,8 @@ pub enum EngineError {
         /// Why the call was refused, and the remedy.
         reason: String,
     },
-    /// The store that this process opened is deleted, replaced or damaged. Nothing that the process does can be kept any
-    /// more, so it stops its jobs and ends.
+    /// The store that this process opened is deleted, replaced or damaged. Nothing that the process does can
+    /// be kept any more, so it stops its jobs and ends.
     #[error("{reason}")]
     StoreLost {
         /// What happened to the store, and the remedy.
@@ -74,8 +74,9 @@ pub enum ErrorClass {
         /// When the backend asked to be called again, if it did.
         retry_after: Option<Duration>,
     },
-    /// The backend is unreachable for reasons that the job did not cause. The job is deferred and uses no attempt.
-    /// Not for a connection that breaks mid-query: a job that crashes its backend would be retried forever.
+    /// The backend is unreachable for reasons that the job did not cause. The job is deferred and uses no
+    /// attempt. Not for a connection that breaks mid-query: a job that crashes its backend would be retried
+    /// forever.
     Unavailable,
     /// Another attempt would fail in the same way.
     Permanent,
@@ -106,9 +107,9 @@ pub trait JobError: Error + Send + Sync + 'static {
         ErrorClass::Retry
     }
 
-    /// Whether the backend may still be at work for the attempt that met it: a time-out, say, or a connection that
-    /// broke after the query was sent. The attempt's slots then drain for the kind's `backend_time` instead of being
-    /// free at once.
+    /// Whether the backend may still be at work for the attempt that met it: a time-out, say, or a connection
+    /// that broke after the query was sent. The attempt's slots then drain for the kind's `backend_time`
+    /// instead of being free at once.
     fn backend_may_run(&self) -> bool {
         false
     }

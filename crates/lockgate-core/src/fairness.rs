@@ -1,13 +1,13 @@
 //! Fairness: decides which waiter gets the next slot.
 //!
-//! Within a tenant: first come, first served. Among tenants: whoever holds the smallest share of the pool, weighted;
-//! among equals the oldest. This is weighted max-min fairness over slots *in use*: a tenant with 10,000 waiting jobs
-//! is served after one that holds nothing. The shares are counted from the leases, so no virtual time is kept that
-//! could drift.
+//! Within a tenant: first come, first served. Among tenants: whoever holds the smallest share of the pool,
+//! weighted; among equals the oldest. This is weighted max-min fairness over slots *in use*: a tenant with
+//! 10,000 waiting jobs is served after one that holds nothing. The shares are counted from the leases, so no
+//! virtual time is kept that could drift.
 //!
-//! Nobody overtakes the first in that order: when its weight does not fit, its pool waits for it. A tenant at its cap
-//! is not in the order at all, and holds nobody up. Neither does a waiter that needs more slots than the pool or its tenant
-//! may have now: see [`crate::admission::is_stranded`].
+//! Nobody overtakes the first in that order: when its weight does not fit, its pool waits for it. A tenant at
+//! its cap is not in the order at all, and holds nobody up. Neither does a waiter that needs more slots than
+//! the pool or its tenant may have now: see [`crate::admission::is_stranded`].
 
 use std::collections::{BTreeMap, BTreeSet};
 

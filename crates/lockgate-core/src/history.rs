@@ -1,18 +1,20 @@
-//! The history of a pool: each hold that ended, and each change of its effective slots, in the order of the events.
+//! The history of a pool: each hold that ended, and each change of its effective slots, in the order of the
+//! events.
 //!
-//! A store keeps it by itself, in the transaction of the event, so that it is whole also when a process is killed. It is
-//! bounded, and says from where on it is whole.
+//! A store keeps it by itself, in the transaction of the event, so that it is whole also when a process is
+//! killed. It is bounded, and says from where on it is whole.
 //!
-//! Numbers define the order, never clocks: fences come from one counter of the store, and whatever ends is stamped with
-//! the last number given out. So a hold of fence `f` ended before the grant of fence `g` when its stamp is below `g`.
-//! Clocks say only how long something took.
+//! Numbers define the order, never clocks: fences come from one counter of the store, and whatever ends is
+//! stamped with the last number given out. So a hold of fence `f` ended before the grant of fence `g` when
+//! its stamp is below `g`. Clocks say only how long something took.
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Fence, LeaseId};
 use crate::time::Timestamp;
 
-/// Entries that a store keeps at least, of all its pools; it may keep some more, because it drops many at once.
+/// Entries that a store keeps at least, of all its pools; it may keep some more, because it drops many at
+/// once.
 pub const KEPT_ENTRIES: u64 = 100_000;
 
 /// Entries that are looked through for one page, those of other pools included.
@@ -134,8 +136,8 @@ pub struct HistoryPage {
     pub next: Option<u64>,
 }
 
-/// When the lease with this fence was granted: fences are the store's clock in microseconds, or a little more when many
-/// are given out at once.
+/// When the lease with this fence was granted: fences are the store's clock in microseconds, or a little more
+/// when many are given out at once.
 #[must_use]
 pub fn granted_at(fence: Fence) -> Timestamp {
     Timestamp(i64::try_from(fence.0 / 1_000).unwrap_or(i64::MAX))

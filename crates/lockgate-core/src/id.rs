@@ -52,8 +52,8 @@ impl From<JobId> for LeaseId {
 
 /// A number that grows with each grant: a later holder's is larger, also after the store lost its state.
 ///
-/// A sink that refuses a smaller fence than the last one it saw for its key is safe even from a process that was
-/// frozen between its check and its write.
+/// A sink that refuses a smaller fence than the last one it saw for its key is safe even from a process that
+/// was frozen between its check and its write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fence(pub u64);

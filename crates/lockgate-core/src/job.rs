@@ -111,10 +111,11 @@ impl JobOptions {
         }
     }
 
-    /// Adds a pool of which the job takes `weight` slots (at least 1) before it runs: of all its pools, or of none.
+    /// Adds a pool of which the job takes `weight` slots (at least 1) before it runs: of all its pools, or of
+    /// none.
     ///
-    /// A kind without a pool runs without a lease, and then nothing keeps a job from running twice at once after a
-    /// second delivery.
+    /// A kind without a pool runs without a lease, and then nothing keeps a job from running twice at once
+    /// after a second delivery.
     pub fn pool(mut self, name: impl Into<String>, weight: u32) -> Self {
         self.pools.push((name.into(), weight));
         self
@@ -132,22 +133,22 @@ impl JobOptions {
         self
     }
 
-    /// Sets the wait before the next attempt, and the wait of a job that is deferred. Default: from 5 s, doubled, at most
-    /// 5 min, full jitter. Neither time may exceed [`MAX_DURATION`].
+    /// Sets the wait before the next attempt, and the wait of a job that is deferred. Default: from 5 s,
+    /// doubled, at most 5 min, full jitter. Neither time may exceed [`MAX_DURATION`].
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// Sets the longest time that the backend may go on working for an attempt that is gone. The attempt's slots
-    /// drain for as long, at most [`MAX_DURATION`]. Default zero: the work ends with the attempt.
+    /// Sets the longest time that the backend may go on working for an attempt that is gone. The attempt's
+    /// slots drain for as long, at most [`MAX_DURATION`]. Default zero: the work ends with the attempt.
     pub fn backend_time(mut self, longest: Duration) -> Self {
         self.backend_time = longest;
         self
     }
 
-    /// Lets up to this many jobs in flight share one execution and the slots of one job; see `Job::run_group`. Each is
-    /// started and settled on its own. Default 1: each job runs alone.
+    /// Lets up to this many jobs in flight share one execution and the slots of one job; see
+    /// `Job::run_group`. Each is started and settled on its own. Default 1: each job runs alone.
     pub fn groups_of(mut self, jobs: u32) -> Self {
         self.group = jobs;
         self
@@ -253,7 +254,8 @@ pub struct JobRow {
     pub batch: Option<u32>,
     /// When it is due again.
     pub due_at: Option<Timestamp>,
-    /// Why it was deferred, skipped, failed or cancelled; kept while it is enqueued again, until its next settlement.
+    /// Why it was deferred, skipped, failed or cancelled; kept while it is enqueued again, until its next
+    /// settlement.
     pub reason: Option<String>,
     /// How long it has waited for slots in all its deliveries, also in those that got none.
     pub waited: Option<Duration>,

@@ -99,7 +99,8 @@ pub enum Refusal {
         /// When to ask again.
         retry_after: Duration,
     },
-    /// It needs more than the pool, or its tenant, may have now. An operator, or the end of a ramp, can change that.
+    /// It needs more than the pool, or its tenant, may have now. An operator, or the end of a ramp, can
+    /// change that.
     #[error(
         "pool {pool} allows one job at most {now} slots now, and this job needs {weight}; `slots set` raises them"
     )]
@@ -201,11 +202,13 @@ pub enum Released {
 /// What a heartbeat brings back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeartbeatReply {
-    /// Leases that the store has for this session and the heartbeat did not name: grants whose notification was lost.
+    /// Leases that the store has for this session and the heartbeat did not name: grants whose notification
+    /// was lost.
     pub granted: Vec<Lease>,
     /// Leases that the heartbeat named and the store no longer has: their work must stop at once.
     pub lost: Vec<LeaseId>,
-    /// Waiters that the heartbeat named and the store no longer has: the process must request their slots again.
+    /// Waiters that the heartbeat named and the store no longer has: the process must request their slots
+    /// again.
     pub forgotten: Vec<LeaseId>,
     /// Leases whose holder is asked to stop, because their pool was reset.
     pub stop: Vec<LeaseId>,

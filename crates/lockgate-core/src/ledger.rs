@@ -1,8 +1,8 @@
 //! The ledger port: the durable record of runs and jobs, and the source of truth.
 //!
-//! Every method is one transaction. The ledger keeps a time of its own, see [`crate::ledger_clock`]: no caller says what time
-//! it is, and no step of a wall clock moves what is due. A call whose answer is lost may be repeated: each is written so
-//! that twice is once.
+//! Every method is one transaction. The ledger keeps a time of its own, see [`crate::ledger_clock`]: no
+//! caller says what time it is, and no step of a wall clock moves what is due. A call whose answer is lost
+//! may be repeated: each is written so that twice is once.
 
 mod command;
 
@@ -24,16 +24,16 @@ use crate::time::Timestamp;
 /// The durable record of runs and jobs.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// Plans a run, step by step, so that a manifest of any length is planned in little memory, and a planning that
-    /// was cut off is taken up again under the same name.
+    /// Plans a run, step by step, so that a manifest of any length is planned in little memory, and a
+    /// planning that was cut off is taken up again under the same name.
     async fn plan(&self, step: PlanStep) -> Result<Planned, EngineError>;
 
-    /// Claims what is due, batches and retries, for this caller to publish within `hold`. What is not reported as
-    /// published by then is due again.
+    /// Claims what is due, batches and retries, for this caller to publish within `hold`. What is not
+    /// reported as published by then is due again.
     async fn claim(&self, limit: u32, hold: Duration) -> Result<Claimed, EngineError>;
 
-    /// Decides which jobs may run, and records their starts, or leaves that for later. Answers in the order of the
-    /// starts.
+    /// Decides which jobs may run, and records their starts, or leaves that for later. Answers in the order
+    /// of the starts.
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError>;
 
     /// Records what happened to jobs. A report that is late changes nothing, and its answer says so.
@@ -68,8 +68,9 @@ pub struct Start {
     pub job: JobId,
     /// From the delivery of which dispatch.
     pub dispatch: u32,
-    /// Acquired at random for this start. The same token again, while the execution that it began is unsettled, is the same
-    /// start said twice, because its answer was lost: it is answered with the same execution, and uses no attempt.
+    /// Acquired at random for this start. The same token again, while the execution that it began is
+    /// unsettled, is the same start said twice, because its answer was lost: it is answered with the same
+    /// execution, and uses no attempt.
     pub token: i64,
     /// When it has to be on record.
     pub durability: StartDurability,
@@ -80,15 +81,16 @@ pub struct Start {
 pub enum StartDurability {
     /// Before the job runs.
     Now,
-    /// With its settlement, if the job is over soon. The ledger records it now all the same where a start of the job
-    /// stands unsettled: that is how a job is found that kills its processes.
+    /// With its settlement, if the job is over soon. The ledger records it now all the same where a start of
+    /// the job stands unsettled: that is how a job is found that kills its processes.
     Later,
-    /// Not at all: the delivery has not been admitted yet, and whether it may still start its job is asked so that one
-    /// that may not takes no slots and no tokens. It is asked again when it has been admitted. A job whose run is paused
-    /// goes back to its place, and one that has expired or is poisoned ends, as at any other start.
+    /// Not at all: the delivery has not been admitted yet, and whether it may still start its job is asked so
+    /// that one that may not takes no slots and no tokens. It is asked again when it has been admitted. A job
+    /// whose run is paused goes back to its place, and one that has expired or is poisoned ends, as at any
+    /// other start.
     Never,
-    /// Its recording was left for later, its execution has this number, and it still runs: neither a pause nor a
-    /// deadline that came since speaks against it.
+    /// Its recording was left for later, its execution has this number, and it still runs: neither a pause
+    /// nor a deadline that came since speaks against it.
     Underway(u32),
 }
 
@@ -112,8 +114,8 @@ pub enum Started {
 pub struct Execution {
     /// The attempt that it is, from 1.
     pub attempt: u32,
-    /// How often the job was started, this time included. Never goes back, unlike the attempt, which a deferral
-    /// gives back.
+    /// How often the job was started, this time included. Never goes back, unlike the attempt, which a
+    /// deferral gives back.
     pub number: u32,
     /// When it was started.
     pub started_at: Timestamp,
@@ -172,8 +174,8 @@ pub enum SettlementToken {
     Delivery(u32),
     /// The execution of this number.
     Execution(u32),
-    /// The execution of this number, whose start was left for later, and is recorded with its settlement. None other of the
-    /// job may have been recorded meanwhile.
+    /// The execution of this number, whose start was left for later, and is recorded with its settlement.
+    /// None other of the job may have been recorded meanwhile.
     Unrecorded {
         /// The dispatch whose delivery it came from.
         dispatch: u32,
@@ -226,9 +228,9 @@ pub struct JobQuery {
 pub enum Sweep {
     /// Skips unfinished jobs of runs whose deadline has passed.
     Overdue,
-    /// Makes jobs of one queue due again whose message was lost: they were published at least `silent_for` ago, and have
-    /// neither started nor settled since. Only a process that consumes the queue can tell that the broker has no message
-    /// of it any more, so jobs of other queues are left alone.
+    /// Makes jobs of one queue due again whose message was lost: they were published at least `silent_for`
+    /// ago, and have neither started nor settled since. Only a process that consumes the queue can tell that
+    /// the broker has no message of it any more, so jobs of other queues are left alone.
     Lost {
         /// The queue that the jobs were published to.
         queue: QueueName,

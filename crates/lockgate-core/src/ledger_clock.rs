@@ -1,12 +1,12 @@
 //! Ledger time: a clock that every process of a ledger shares, and that no step of a wall clock moves.
 //!
-//! Due times, deadlines and the ages of messages are kept in ledger time. Were they kept in wall time, a wall clock that is
-//! set back by an hour, or a failover to a server whose clock is behind, would stop every run for an hour; one that is set
-//! forward would end deadlines and claims that have not passed.
+//! Due times, deadlines and the ages of messages are kept in ledger time. Were they kept in wall time, a wall
+//! clock that is set back by an hour, or a failover to a server whose clock is behind, would stop every run
+//! for an hour; one that is set forward would end deadlines and claims that have not passed.
 //!
-//! Each process counts ledger time by its own monotonic clock. The store keeps a [`ClockPoint`], from which a process that
-//! starts goes on; running processes renew it. Wall time is used only where no process has counted, and for people: times
-//! that they read or write are converted by the present [`WallOffset`].
+//! Each process counts ledger time by its own monotonic clock. The store keeps a [`ClockPoint`], from which a
+//! process that starts goes on; running processes renew it. Wall time is used only where no process has
+//! counted, and for people: times that they read or write are converted by the present [`WallOffset`].
 
 use crate::job::JobRow;
 use crate::planning::PlanStep;
@@ -31,10 +31,10 @@ const LONGEST_GAP: i64 = 5_000;
 impl ClockPoint {
     /// Ledger time for a process that starts, now that the wall clock shows `wall`.
     ///
-    /// Where no other process has counted since the point, the time that has passed counts: a run whose deadline passes
-    /// overnight, while no process runs, is overdue in the morning. Where another one has (`is_counted`), it has renewed the
-    /// point a moment ago, so a wall clock that is far ahead of it was set forward. One that is behind it was set back, and
-    /// says nothing about the time that has passed.
+    /// Where no other process has counted since the point, the time that has passed counts: a run whose
+    /// deadline passes overnight, while no process runs, is overdue in the morning. Where another one has
+    /// (`is_counted`), it has renewed the point a moment ago, so a wall clock that is far ahead of it was set
+    /// forward. One that is behind it was set back, and says nothing about the time that has passed.
     #[must_use]
     pub fn at(self, wall: Timestamp, is_counted: bool) -> Timestamp {
         let gap = wall.0.saturating_sub(self.wall.0).max(0);
@@ -62,8 +62,8 @@ impl LedgerClock {
         Timestamp(self.ledger.0.saturating_add(monotonic.saturating_sub(self.monotonic)))
     }
 
-    /// The clock after another process has told its ledger time: the later of the two counts. A process that was suspended
-    /// may be behind; ledger time never goes back.
+    /// The clock after another process has told its ledger time: the later of the two counts. A process that
+    /// was suspended may be behind; ledger time never goes back.
     #[must_use]
     pub fn at_least(self, ledger: Timestamp, monotonic: i64) -> Self {
         if ledger > self.now(monotonic) { Self { ledger, monotonic } } else { self }

@@ -1,12 +1,12 @@
 //! The words of Lockgate, its pure decisions, and the three ports that an engine implements.
 //!
-//! Nothing here reads a clock, opens a socket, spawns or waits: a decision takes data and returns a value, and
-//! the caller acts on it. Read it in this order:
+//! Nothing here reads a clock, opens a socket, spawns or waits: a decision takes data and returns a value,
+//! and the caller acts on it. Read it in this order:
 //!
 //! - words: [`name`], [`id`], [`time`], [`job`], [`run`], [`pool`], [`envelope`], [`dead`],
 //!   [`lease`], [`history`], [`text`] (what may be printed), and the [`bounds`] of what comes from outside;
-//! - decisions: [`transition`] (the job state machine), [`retry`], [`cadence`] (batches), [`fairness`] (who gets the
-//!   next slot), [`timing`] (leases and heartbeats), [`audit`] (whether a pool kept its promise);
+//! - decisions: [`transition`] (the job state machine), [`retry`], [`cadence`] (batches), [`fairness`] (who
+//!   gets the next slot), [`timing`] (leases and heartbeats), [`audit`] (whether a pool kept its promise);
 //! - ports: [`ledger`] (with [`planning`]), [`broker`], [`slots`], held together by [`engine::Engine`].
 
 pub mod admission;

@@ -1,6 +1,7 @@
 //! Names that travel: validated once, where they enter, and never again.
 //!
-//! A name is never empty, and never holds a character that a terminal would obey, or more than [`MAX_NAME_BYTES`] bytes.
+//! A name is never empty, and never holds a character that a terminal would obey, or more than
+//! [`MAX_NAME_BYTES`] bytes.
 
 use std::fmt;
 

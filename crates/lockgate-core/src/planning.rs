@@ -6,13 +6,14 @@ use crate::id::{JobId, RunId};
 use crate::name::{Key, Kind, MAX_NAME_BYTES, QueueName, Tenant};
 use crate::run::{RunRow, RunSpec};
 
-/// A step of a planning: one `Open`, any number of `Append`s, one `Seal`; or an `Ingest`, which is all three at once.
+/// A step of a planning: one `Open`, any number of `Append`s, one `Seal`; or an `Ingest`, which is all three
+/// at once.
 #[derive(Debug, Clone)]
 pub enum PlanStep {
     /// Makes the run, or finds the one of that name.
     Open(RunSpec),
-    /// Adds jobs to a run that is being planned; a key that it has already is passed over. To a run that is sealed
-    /// nothing is added.
+    /// Adds jobs to a run that is being planned; a key that it has already is passed over. To a run that is
+    /// sealed nothing is added.
     Append {
         /// Which run.
         run: RunId,
@@ -24,10 +25,11 @@ pub enum PlanStep {
         /// Which run.
         run: RunId,
     },
-    /// Takes in jobs whose messages came from elsewhere than the dispatcher, as if their first dispatch had been
-    /// published. They belong to the [`crate::run::external_run`] of their kind and of the ledger's day, which is made when
-    /// it is not there, and is active again when it was cancelled. A job that is there already, by its id, is passed
-    /// over; a key that another job of the external run has gets the job's id behind it.
+    /// Takes in jobs whose messages came from elsewhere than the dispatcher, as if their first dispatch had
+    /// been published. They belong to the [`crate::run::external_run`] of their kind and of the ledger's day,
+    /// which is made when it is not there, and is active again when it was cancelled. A job that is there
+    /// already, by its id, is passed over; a key that another job of the external run has gets the job's id
+    /// behind it.
     Ingest(Ingestion),
 }
 

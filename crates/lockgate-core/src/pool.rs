@@ -58,8 +58,9 @@ impl PoolSpec {
     }
 }
 
-/// The numbers that a config gives a pool. The numbers in force may differ: operators, ramp and the adaptive limit
-/// change those while everything runs, and never change these. A job that needs more than both can never run.
+/// The numbers that a config gives a pool. The numbers in force may differ: operators, ramp and the adaptive
+/// limit change those while everything runs, and never change these. A job that needs more than both can
+/// never run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Configured {
     /// Slots of the pool.
@@ -71,8 +72,9 @@ pub struct Configured {
 /// What can be done to a pool, by an operator or when a process starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PoolCommand {
-    /// Create the pool if it does not exist. An existing pool only notes the spec as [`PoolStatus::configured`]; its
-    /// numbers in force stay, so a worker with an old file never reverts what an operator has set.
+    /// Create the pool if it does not exist. An existing pool only notes the spec as
+    /// [`PoolStatus::configured`]; its numbers in force stay, so a worker with an old file never reverts what
+    /// an operator has set.
     Ensure(PoolSpec),
     /// Change it, when it is still at `version` (`None`: whatever it is at).
     Set {
@@ -83,8 +85,8 @@ pub enum PoolCommand {
         /// The version that the change was decided on.
         version: Option<u64>,
     },
-    /// Begin a new epoch: every holder is asked to stop, and its slots drain. What sessions hold that no longer exist is
-    /// freed, or drains, at once.
+    /// Begin a new epoch: every holder is asked to stop, and its slots drain. What sessions hold that no
+    /// longer exist is freed, or drains, at once.
     Reset {
         /// Which pool.
         pool: PoolName,
@@ -98,31 +100,33 @@ pub struct PoolChange {
     pub slots: Option<u32>,
     /// The most slots of one tenant; `Some(None)` lifts the cap.
     pub per_tenant: Option<Option<u32>>,
-    /// Slots of a ramp step, at least 1. Grants obey the smaller of these and `slots`, which stay as they are.
-    /// `Some(None)` ends the ramp: the pool has its own slots again.
+    /// Slots of a ramp step, at least 1. Grants obey the smaller of these and `slots`, which stay as they
+    /// are. `Some(None)` ends the ramp: the pool has its own slots again.
     pub ramp: Option<Option<u32>>,
     /// A tenant's own cap and weight.
     pub tenant: Option<TenantChange>,
-    /// Grant nothing for this long, at most [`LONGEST_PAUSE`]: the backend said that it is overloaded. What is held stays,
-    /// and waiters keep waiting. A pool that is paused already is not paused again: one pause for one congestion. A
-    /// pause passes by itself, so it is no new version of the pool.
+    /// Grant nothing for this long, at most [`LONGEST_PAUSE`]: the backend said that it is overloaded. What
+    /// is held stays, and waiters keep waiting. A pool that is paused already is not paused again: one pause
+    /// for one congestion. A pause passes by itself, so it is no new version of the pool.
     pub pause: Option<Duration>,
     /// What the adaptive limit recommends; `Some(None)` takes it back.
     pub recommendation: Option<Option<NewRecommendation>>,
-    /// How long backend work on this pool may outlive its process: the longest `backend_time` of the kinds that use it. Each
-    /// worker announces it when it starts. A store that can lose its state keeps the longest: after a loss it grants no slot
-    /// of the pool until draining leases that it has forgotten would have ended. Announcing it is no new version of the pool.
+    /// How long backend work on this pool may outlive its process: the longest `backend_time` of the kinds
+    /// that use it. Each worker announces it when it starts. A store that can lose its state keeps the
+    /// longest: after a loss it grants no slot of the pool until draining leases that it has forgotten would
+    /// have ended. Announcing it is no new version of the pool.
     pub longest_drain: Option<Duration>,
 }
 
-/// The longest pause of a pool: a longer one is cut to it, so that no mistaken answer of a backend stops a pool for good.
+/// The longest pause of a pool: a longer one is cut to it, so that no mistaken answer of a backend stops a
+/// pool for good.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The longest reason of a recommendation, in bytes; the rest is cut off.
 pub const MAX_REASON_BYTES: usize = 200;
 
-/// What the adaptive limit has found out about a pool. It can only lower its slots for a while, never raise them nor
-/// change what was configured.
+/// What the adaptive limit has found out about a pool. It can only lower its slots for a while, never raise
+/// them nor change what was configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecommendation {
     /// How many slots the backend seems to bear; at least 1, since recommendation does not close a pool.
@@ -179,7 +183,8 @@ pub struct TenantChange {
 }
 
 impl TenantChange {
-    /// Returns what the tenant has after the change; `None`: nothing of its own, as every tenant that was never named.
+    /// Returns what the tenant has after the change; `None`: nothing of its own, as every tenant that was
+    /// never named.
     #[must_use]
     pub fn applied(&self, before: Option<&TenantShare>) -> Option<TenantShare> {
         let (cap, weight) = before.map_or((None, 1), |share| (share.cap, share.weight));
@@ -195,7 +200,8 @@ pub struct TenantShare {
     pub tenant: Tenant,
     /// Its own cap, instead of the pool's.
     pub cap: Option<u32>,
-    /// Its share against others that wait: 2 may hold twice as many slots before it stands behind them. Default 1.
+    /// Its share against others that wait: 2 may hold twice as many slots before it stands behind them.
+    /// Default 1.
     pub weight: u32,
 }
 
@@ -254,7 +260,8 @@ impl PoolStatus {
         self.held.saturating_add(self.draining)
     }
 
-    /// The slots that are allowed: those that were set, or fewer during a ramp. The adaptive limit works below them.
+    /// The slots that are allowed: those that were set, or fewer during a ramp. The adaptive limit works
+    /// below them.
     #[must_use]
     pub fn allowed(&self) -> u32 {
         allowed(self.slots, self.ramp)
@@ -272,14 +279,15 @@ impl PoolStatus {
         )
     }
 
-    /// Returns the slots that grants obey at this instant: none while the pool is paused or its store has yet to learn
-    /// who holds slots.
+    /// Returns the slots that grants obey at this instant: none while the pool is paused or its store has yet
+    /// to learn who holds slots.
     #[must_use]
     pub fn limit_now(&self) -> u32 {
         if self.paused.is_some() || self.recovering.is_some() { 0 } else { self.limit() }
     }
 
-    /// How far the pool is above the slots that are allowed, because they were lowered or leases were registered again.
+    /// How far the pool is above the slots that are allowed, because they were lowered or leases were
+    /// registered again.
     #[must_use]
     pub fn over_by(&self) -> u32 {
         self.in_use().saturating_sub(self.allowed())

@@ -1,15 +1,16 @@
 //! When a job that went wrong runs again.
 //!
-//! Exponential backoff with full jitter: the wait is drawn evenly from zero to a ceiling that doubles with each
-//! attempt. Source: Marc Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). The random number
-//! is handed in.
+//! Exponential backoff with full jitter: the wait is drawn evenly from zero to a ceiling that doubles with
+//! each attempt. Source: Marc Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). The
+//! random number is handed in.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest wait of a job that is deferred, unless it was asked to stay away for longer. It is shorter than the cap
-/// between attempts: a deferred job has done nothing wrong, and the slots it waits for may be free at any time.
+/// The longest wait of a job that is deferred, unless it was asked to stay away for longer. It is shorter
+/// than the cap between attempts: a deferred job has done nothing wrong, and the slots it waits for may be
+/// free at any time.
 pub const LONGEST_DEFERRAL: Duration = Duration::from_secs(60);
 
 /// How long to wait before the next attempt.
@@ -35,8 +36,8 @@ impl Backoff {
         self.base.saturating_mul(factor).min(self.cap)
     }
 
-    /// The wait after the given attempt, for `random` drawn evenly from 0 to 1. Never below `floor`, which a backend
-    /// may have asked for.
+    /// The wait after the given attempt, for `random` drawn evenly from 0 to 1. Never below `floor`, which a
+    /// backend may have asked for.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -49,8 +50,8 @@ impl Backoff {
         jittered(self.ceiling(attempt), random).max(floor)
     }
 
-    /// The wait of a job that is deferred and was deferred `earlier` times in a row before: as [`Backoff::wait`], with
-    /// ceilings of at most [`LONGEST_DEFERRAL`].
+    /// The wait of a job that is deferred and was deferred `earlier` times in a row before: as
+    /// [`Backoff::wait`], with ceilings of at most [`LONGEST_DEFERRAL`].
     ///
     /// ```
     /// # use std::time::Duration;

@@ -29,13 +29,13 @@ pub struct RunSpec {
     pub start_at: Option<Timestamp>,
     /// Batch size and batch delay.
     pub cadence: Cadence,
-    /// How long after its start its jobs are still worth running, at most [`MAX_DURATION`]; what is left then is skipped.
-    /// `None`: forever.
+    /// How long after its start its jobs are still worth running, at most [`MAX_DURATION`]; what is left then
+    /// is skipped. `None`: forever.
     pub deadline: Option<Duration>,
 }
 
-/// What the name of every external run begins with. No other run may have such a name, because the jobs of external messages
-/// would then have no run to go to.
+/// What the name of every external run begins with. No other run may have such a name, because the jobs of
+/// external messages would then have no run to go to.
 const EXTERNAL: &str = "external-";
 
 impl RunSpec {
@@ -59,8 +59,8 @@ impl RunSpec {
     }
 }
 
-/// The run that messages of clients belong to: one for each kind and day, so that they are listed, paused, retried,
-/// verified and forgotten as all others are. `now` is the ledger's.
+/// The run that messages of clients belong to: one for each kind and day, so that they are listed, paused,
+/// retried, verified and forgotten as all others are. `now` is the ledger's.
 ///
 /// # Errors
 /// Never: the name is as long as a name may be, at most.

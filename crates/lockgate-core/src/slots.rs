@@ -2,19 +2,21 @@
 //!
 //! What every store promises (the conformance suite and the property test hold it to this):
 //!
-//! - granted only when held + draining + weight <= the pool's limit (its slots, or an enforced recommendation when that is
-//!   lower), the pool is not paused, and the tenant stays within its cap (S1);
+//! - granted only when held + draining + weight <= the pool's limit (its slots, or an enforced recommendation
+//!   when that is lower), the pool is not paused, and the tenant stays within its cap (S1);
 //! - fences strictly grow (S3); the same request twice is one lease, and a lease has one holder (S4);
-//! - nobody waits while the first in line fits, nobody overtakes it (S5, S6; see [`crate::fairness`]); a waiter that
-//!   needs more slots than are allowed now holds nobody up (see [`crate::admission`]);
+//! - nobody waits while the first in line fits, nobody overtakes it (S5, S6; see [`crate::fairness`]); a
+//!   waiter that needs more slots than are allowed now holds nobody up (see [`crate::admission`]);
 //! - a dead session's slots come back within its ttl and a heartbeat (S7);
 //! - a freed slot is given to the next waiter in the same transaction as the release (S8);
-//! - after a loss of its state a store grants nothing for a ttl, while holders register again, and nothing of a pool until
-//!   draining leases that it has forgotten must have ended (S10; see [`PoolChange::longest_drain`](crate::pool::PoolChange));
+//! - after a loss of its state a store grants nothing for a ttl, while holders register again, and nothing of
+//!   a pool until draining leases that it has forgotten must have ended (S10; see
+//!   [`PoolChange::longest_drain`](crate::pool::PoolChange));
 //! - expiry is decided by the store's clock alone (invariant 10);
 //! - each hold that ended is on record, written down with the event itself (see [`crate::history`]).
 //!
-//! The runtime implements waiting, timeouts and coalescing. A store only answers calls and pushes notifications.
+//! The runtime implements waiting, timeouts and coalescing. A store only answers calls and pushes
+//! notifications.
 
 use async_trait::async_trait;
 
@@ -32,8 +34,9 @@ pub trait Slots: Send + Sync + 'static {
     /// Opens a session for this process, which calls itself `process`.
     async fn open(&self, process: &str) -> Result<Session, EngineError>;
 
-    /// Asks for slots. Each request is answered at once and in order, as if it had come alone: a waiter is in the wait
-    /// queue when this returns. A request that a later one of the same call lets in is answered as granted.
+    /// Asks for slots. Each request is answered at once and in order, as if it had come alone: a waiter is in
+    /// the wait queue when this returns. A request that a later one of the same call lets in is answered as
+    /// granted.
     async fn acquire(
         &self,
         session: &Session,
@@ -43,9 +46,9 @@ pub trait Slots: Send + Sync + 'static {
     /// Ends holds and waits, and grants what they free to whoever is next. Answers in order.
     async fn release(&self, session: &Session, releases: Vec<Release>) -> Result<Vec<Released>, EngineError>;
 
-    /// Keeps a session alive, with everything that it holds and waits for. After a loss of state this registers the
-    /// leases again, with their fences. A session that the store took for dead is opened again by it; its leases are
-    /// lost.
+    /// Keeps a session alive, with everything that it holds and waits for. After a loss of state this
+    /// registers the leases again, with their fences. A session that the store took for dead is opened again
+    /// by it; its leases are lost.
     async fn heartbeat(
         &self,
         session: &Session,
@@ -78,9 +81,11 @@ pub trait Notifications: Send {
 pub struct PoolQuery {
     /// Only this one, with its holders.
     pub pool: Option<PoolName>,
-    /// A page of that pool's record, from behind this place: 0 for the first page, then what the last one named next.
+    /// A page of that pool's record, from behind this place: 0 for the first page, then what the last one
+    /// named next.
     pub history: Option<u64>,
-    /// Fail when the store would refuse to grant slots, also where it could still be read: it is out of memory, say.
+    /// Fail when the store would refuse to grant slots, also where it could still be read: it is out of
+    /// memory, say.
     pub writable: bool,
 }
 
@@ -120,7 +125,8 @@ pub struct PoolView {
     /// Waiters that need more slots than they may have now, here or of another pool: see
     /// [`crate::admission::is_stranded`]. 0 unless one pool was asked for.
     pub stranded: u32,
-    /// Tenants with a cap or a weight of their own, in the order of names. Empty unless one pool was asked for.
+    /// Tenants with a cap or a weight of their own, in the order of names. Empty unless one pool was asked
+    /// for.
     pub shares: Vec<TenantShare>,
     /// A page of its record, when it was asked for.
     pub history: Option<HistoryPage>,

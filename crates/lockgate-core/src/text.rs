@@ -1,11 +1,11 @@
-//! Makes text from outside safe to print: names of kinds, headers, reasons and payloads come from anybody who can send
-//! a message, and a terminal obeys the control characters in them.
+//! Makes text from outside safe to print: names of kinds, headers, reasons and payloads come from anybody who
+//! can send a message, and a terminal obeys the control characters in them.
 
 use std::borrow::Cow;
 
-/// Returns whether a terminal or a reader could be misled by the character: control characters (C0, DEL, C1), which
-/// move the cursor or change the title, and characters that change the direction of the text around them or are not
-/// visible as a line break.
+/// Returns whether a terminal or a reader could be misled by the character: control characters (C0, DEL, C1),
+/// which move the cursor or change the title, and characters that change the direction of the text around
+/// them or are not visible as a line break.
 #[must_use]
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
@@ -13,8 +13,8 @@ pub fn is_unprintable(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// Returns the text as one printable line: a line break or a tab becomes a blank, every other character that is
-/// [unprintable](is_unprintable) is written as `\u{1b}`.
+/// Returns the text as one printable line: a line break or a tab becomes a blank, every other character that
+/// is [unprintable](is_unprintable) is written as `\u{1b}`.
 ///
 /// ```
 /// use lockgate_core::text::printable;

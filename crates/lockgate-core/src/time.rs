@@ -44,8 +44,8 @@ impl Timestamp {
         Self(self.0.saturating_sub(self.0.rem_euclid(DAY_MS)))
     }
 
-    /// Year, month and day, in UTC. The arithmetic is Howard Hinnant's `civil_from_days`, which counts years from
-    /// March so that a leap day is the last one.
+    /// Year, month and day, in UTC. The arithmetic is Howard Hinnant's `civil_from_days`, which counts years
+    /// from March so that a leap day is the last one.
     #[must_use]
     pub fn date(self) -> (i64, i64, i64) {
         let days = self.0.div_euclid(DAY_MS).saturating_add(719_468);

@@ -1,9 +1,10 @@
-//! How long a lease lives, and when its holder must stop: the arithmetic behind "never above, and never leaked".
+//! How long a lease lives, and when its holder must stop: the arithmetic behind "never above, and never
+//! leaked".
 //!
 //! A store counts time with a virtual clock that advances by at most `clock_cap` a step, so that one jump (a
-//! suspended laptop, a moved clock) cannot expire everybody at once. A holder therefore stops its work `clock_cap`
-//! and a margin before the store could give its slots away, on its own monotonic clock, counted from before it sent
-//! its last successful heartbeat. No clock of two machines is ever compared.
+//! suspended laptop, a moved clock) cannot expire everybody at once. A holder therefore stops its work
+//! `clock_cap` and a margin before the store could give its slots away, on its own monotonic clock, counted
+//! from before it sent its last successful heartbeat. No clock of two machines is ever compared.
 
 use std::time::Duration;
 

@@ -62,7 +62,8 @@ impl From<&Outcome> for Ending {
 
 /// The state after the event, or `None` when the event changes nothing there.
 ///
-/// A terminal state is left by an operator alone. Everything else that reaches a terminal job is late, and is ignored.
+/// A terminal state is left by an operator alone. Everything else that reaches a terminal job is late, and is
+/// ignored.
 #[must_use]
 pub fn next(state: JobState, event: Event) -> Option<JobState> {
     use JobState::{Cancelled, Enqueued, Failed, Scheduled, Skipped, Succeeded};
@@ -87,9 +88,10 @@ pub fn next(state: JobState, event: Event) -> Option<JobState> {
     }
 }
 
-/// How often a job has been deferred in a row, after it ended so, given how often before. The count sets the backoff of its
-/// next deferral. It begins again when an execution ends in any other way, and when an operator runs the job again; an
-/// execution that is itself deferred, because its backend is overloaded, made no progress and keeps it.
+/// How often a job has been deferred in a row, after it ended so, given how often before. The count sets the
+/// backoff of its next deferral. It begins again when an execution ends in any other way, and when an
+/// operator runs the job again; an execution that is itself deferred, because its backend is overloaded, made
+/// no progress and keeps it.
 #[must_use]
 pub fn deferrals_in_row(before: u32, ending: Ending) -> u32 {
     match ending {
@@ -107,8 +109,8 @@ pub struct JobSnapshot {
     pub dispatch: u32,
     /// Whether that dispatch is out: its message was published, or is being published.
     pub dispatched: bool,
-    /// Starts in a row that were never settled: their processes died. A delivery that is deferred before it starts
-    /// does not change this count.
+    /// Starts in a row that were never settled: their processes died. A delivery that is deferred before it
+    /// starts does not change this count.
     pub unsettled: u32,
     /// How many starts are on record.
     pub executions: u32,
@@ -118,9 +120,9 @@ pub struct JobSnapshot {
     pub expired: bool,
 }
 
-/// Starts in a row that may stay unsettled. Whatever a dying process ran is hit with it, guilty or not: two deaths in a row
-/// do happen to innocent jobs where many workers are killed, three hardly. A start that was left for later, and whose
-/// process died before it was recorded, is none of them: such a job gets one more.
+/// Starts in a row that may stay unsettled. Whatever a dying process ran is hit with it, guilty or not: two
+/// deaths in a row do happen to innocent jobs where many workers are killed, three hardly. A start that was
+/// left for later, and whose process died before it was recorded, is none of them: such a job gets one more.
 pub const MAX_UNSETTLED_STARTS: u32 = 3;
 
 /// Whether a delivery may start its job.
@@ -140,7 +142,8 @@ pub enum StartVerdict {
     Poisoned,
 }
 
-/// Decides whether the delivery of dispatch number `dispatch` may start its job, and whether that is recorded.
+/// Decides whether the delivery of dispatch number `dispatch` may start its job, and whether that is
+/// recorded.
 #[must_use]
 pub fn may_start(job: &JobSnapshot, dispatch: u32, durability: StartDurability) -> StartVerdict {
     if let StartDurability::Underway(number) = durability {
@@ -164,9 +167,9 @@ pub fn may_start(job: &JobSnapshot, dispatch: u32, durability: StartDurability) 
     }
 }
 
-/// Whether the execution of this number, which is not on record, is still the latest of its job: no other was recorded, and
-/// nothing was dispatched since. Its dispatch need not be out any more: where the same message came twice, the other
-/// delivery may have been deferred meanwhile.
+/// Whether the execution of this number, which is not on record, is still the latest of its job: no other was
+/// recorded, and nothing was dispatched since. Its dispatch need not be out any more: where the same message
+/// came twice, the other delivery may have been deferred meanwhile.
 #[must_use]
 pub fn is_latest_unrecorded(job: &JobSnapshot, dispatch: u32, number: u32) -> bool {
     !job.state.is_terminal() && job.dispatch == dispatch && job.executions.checked_add(1) == Some(number)

@@ -232,7 +232,7 @@ impl Broker for RabbitBroker {
         let counting = async {
             let ready = self.counts(self.names.queue(queue)).await?.ready;
             let dead = self.counts(self.names.dead(queue)).await?.ready;
-            Ok(Depth { ready, unsettled: self.subscriptions.in_flight(queue), dead })
+            Ok(Depth { ready, in_flight: self.subscriptions.in_flight(queue), dead })
         };
         self.with_down_reason(&self.consume, within(DEADLINE, COUNTING, counting).await, COUNTING)
     }

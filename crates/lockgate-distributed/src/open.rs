@@ -41,7 +41,7 @@ pub struct Distributed {
     /// The three ports, named `distributed`.
     pub engine: Engine,
     /// The token store: rate limits that all processes of the namespace share.
-    pub chunks: Arc<RedisTokenStore>,
+    pub token_store: Arc<RedisTokenStore>,
     /// The ledger's database.
     pub database: Database,
 }
@@ -97,5 +97,5 @@ pub async fn open(options: Options) -> Result<Distributed, OpenError> {
         broker: Arc::new(broker),
         slots: Arc::new(slots),
     };
-    Ok(Distributed { engine, chunks: Arc::new(tokens), database })
+    Ok(Distributed { engine, token_store: Arc::new(tokens), database })
 }

@@ -141,7 +141,7 @@ impl Fixture for Store {
         let loses_slots = !matches!(self, Self::Servers { loses_slots: false, .. });
         // A passive declaration counts ready messages, with a delay, but not what other processes have in
         // flight.
-        Capabilities { virtual_time: false, counts_unsettled: false, loses_slots, ..Capabilities::all() }
+        Capabilities { virtual_time: false, counts_in_flight: false, loses_slots, ..Capabilities::all() }
     }
 
     async fn step_clock(&self, off_by_seconds: i64) {

@@ -68,7 +68,7 @@ impl Broker for SqliteBroker {
             .await
             .doing("counting messages")?;
         let count = |column| row.try_get(column).doing("counting messages");
-        Ok(Depth { ready: count("ready")?, unsettled: count("in_flight")?, dead: count("dead")? })
+        Ok(Depth { ready: count("ready")?, in_flight: count("in_flight")?, dead: count("dead")? })
     }
 
     async fn consumers(&self, queue: &QueueName) -> Result<u64, EngineError> {

@@ -117,7 +117,8 @@ impl Database {
     #[must_use]
     pub fn reader(&self) -> &SqlitePool {
         if self.inner.writer.guard().is_lost() && !self.inner.readers.is_closed() {
-            // Calling `close` already closes the pool to new readers. Nothing depends on when its connections end.
+            // Calling `close` already closes the pool to new readers. Nothing depends on when its connections
+            // end.
             drop(self.inner.readers.close());
         }
         &self.inner.readers

@@ -51,7 +51,7 @@ pub struct Embedded {
     /// The ledger, the broker and the slots. The name of the engine is `embedded`.
     pub engine: Engine,
     /// The token store of rate limits, which all processes on the file share.
-    pub chunks: Arc<dyn TokenStore>,
+    pub token_store: Arc<dyn TokenStore>,
     /// The database of the engine, where a worker can also keep tables of its own.
     pub database: Database,
 }
@@ -82,6 +82,6 @@ pub async fn open(options: Options) -> Result<Embedded, OpenError> {
         broker: Arc::new(broker::SqliteBroker::new(database.clone(), timing)),
         slots: Arc::new(slots::SqliteSlots::new(database.clone(), timing)),
     };
-    let chunks = Arc::new(token_store::SqliteTokenStore::new(database.clone()));
-    Ok(Embedded { engine, chunks, database })
+    let token_store = Arc::new(token_store::SqliteTokenStore::new(database.clone()));
+    Ok(Embedded { engine, token_store, database })
 }

@@ -17,7 +17,7 @@ async fn process(folder: &TempDir) -> Embedded {
 
 async fn fresh() -> StorePair {
     let folder = tempfile::tempdir().unwrap();
-    let (one, other) = (process(&folder).await.chunks, process(&folder).await.chunks);
+    let (one, other) = (process(&folder).await.token_store, process(&folder).await.token_store);
     StorePair { first: one, second: other, guard: Box::new(folder) }
 }
 
@@ -40,14 +40,14 @@ async fn after_a_reboot_the_bucket_is_empty_and_settings_are_kept() {
     let quota = Quota::per_second(1, 40).unwrap();
     let embedded = process(&folder).await;
     let set = LimitChange { quota: Some(quota), note: Some("kept".to_owned()), version: None };
-    embedded.chunks.set("n", set).await.unwrap();
+    embedded.token_store.set("n", set).await.unwrap();
     drop(embedded);
     // Makes the file look as if it was last used before a reboot.
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("lockgate.db"));
     let file = sqlx::SqlitePool::connect_with(options).await.unwrap();
     sqlx::query("update rates set boot = 'before'").execute(&file).await.unwrap();
     file.close().await;
-    let tokens = process(&folder).await.chunks;
+    let tokens = process(&folder).await.token_store;
     let acquired = tokens.acquire("n", request(Quota::per_second(1_000, 1_000).unwrap())).await.unwrap();
     assert!(matches!(acquired, Acquired::Insufficient { .. }), "{acquired:?}");
     let status = tokens.list().await.unwrap().remove(0);
@@ -60,7 +60,7 @@ async fn four_processes_share_one_rate() {
     let quota = Quota::per_second(500, 50).unwrap();
     let mut limiters = Vec::new();
     for _ in 0..4 {
-        limiters.push(DistributedLimiter::new(process(&folder).await.chunks, "n", quota));
+        limiters.push(DistributedLimiter::new(process(&folder).await.token_store, "n", quota));
     }
     let start = Instant::now();
     let lasts = Duration::from_secs(3);

@@ -83,16 +83,16 @@ pub struct Capabilities {
     pub clock_leaps: bool,
     /// The engine's slot store can lose its state: cases may call [`Fixture::lose_slots`].
     pub loses_slots: bool,
-    /// The depth of a queue counts the unsettled deliveries of all processes. Without this capability, it
+    /// The depth of a queue counts the deliveries in flight of all processes. Without this capability, it
     /// counts those of the calling process.
-    pub counts_unsettled: bool,
+    pub counts_in_flight: bool,
 }
 
 impl Capabilities {
     /// Returns all capabilities.
     #[must_use]
     pub fn all() -> Self {
-        Self { virtual_time: true, clock_leaps: true, loses_slots: true, counts_unsettled: true }
+        Self { virtual_time: true, clock_leaps: true, loses_slots: true, counts_in_flight: true }
     }
 }
 

@@ -51,9 +51,9 @@ pub const RATE_DEFERRED: &str = "lockgate_rate_deferred_total";
 /// Counter: leases lost while their job ran, by `reason`.
 pub const LOST: &str = "lockgate_leases_lost_total";
 /// Counter: orphaned queries that a canceller was called for, by `kind` and `end`: confirmed or not.
-pub const ORPHANED_QUERIES: &str = "lockgate_leftovers_total";
+pub const ORPHANED_QUERIES: &str = "lockgate_orphaned_queries_total";
 /// Counter: unclaimed grants that were released.
-pub const UNCLAIMED_GRANTS: &str = "lockgate_leases_astray_total";
+pub const UNCLAIMED_GRANTS: &str = "lockgate_unclaimed_grants_total";
 /// Counter: waiting requests that the slot store had forgotten and that were repeated.
 pub const REGISTERED_AGAIN: &str = "lockgate_slot_waiters_registered_again_total";
 /// Gauge: slots held, by `pool`.
@@ -69,7 +69,7 @@ pub const LIMIT: &str = "lockgate_slots_limit";
 pub const OVER: &str = "lockgate_slots_over";
 /// Gauge, seconds: the rest of the recovery grace period, in which nothing is granted because the slot store
 /// has lost its state, by `pool`.
-pub const RECOVERING: &str = "lockgate_slots_learning_seconds";
+pub const RECOVERING: &str = "lockgate_slots_recovering_seconds";
 /// Gauge: requests in the wait queue, by `pool`.
 pub const WAITERS: &str = "lockgate_slot_waiters";
 /// Gauge, seconds: how long the oldest request in the wait queue has waited, by `pool`.
@@ -77,7 +77,7 @@ pub const OLDEST: &str = "lockgate_slot_oldest_wait_seconds";
 /// Gauge: messages ready for delivery, by `queue`.
 pub const READY: &str = "lockgate_queue_ready";
 /// Gauge: deliveries in flight, by `queue`.
-pub const UNSETTLED: &str = "lockgate_queue_unsettled";
+pub const IN_FLIGHT: &str = "lockgate_queue_in_flight";
 /// Gauge: dead letters, by `queue`.
 pub const DEAD: &str = "lockgate_queue_dead";
 /// Gauge: published jobs of a queue without a consumer, by `queue`.
@@ -122,7 +122,7 @@ pub const GAUGES: [(&str, &str); 12] = [
     (WAITERS, "Requests in the wait queue"),
     (OLDEST, "How long the oldest request in the wait queue has waited"),
     (READY, "Messages ready for delivery"),
-    (UNSETTLED, "Deliveries in flight"),
+    (IN_FLIGHT, "Deliveries in flight"),
     (DEAD, "Dead letters"),
     (UNREAD, "Published jobs of a queue without a consumer"),
 ];
@@ -257,7 +257,7 @@ pub(crate) fn pool(status: &PoolStatus) {
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; no queue holds 2^53 messages")]
 pub(crate) fn queue(queue: &QueueName, depth: Depth) {
-    for (name, messages) in [(READY, depth.ready), (UNSETTLED, depth.unsettled), (DEAD, depth.dead)] {
+    for (name, messages) in [(READY, depth.ready), (IN_FLIGHT, depth.in_flight), (DEAD, depth.dead)] {
         gauge!(name, "queue" => queue.to_string()).set(messages as f64);
     }
 }

@@ -1,5 +1,5 @@
-//! How fast the embedded engine is with a worker on top: no-op jobs a second with a slot for each, every step durable,
-//! and how long a freed slot takes to reach the next in line.
+//! How fast the embedded engine is with a worker on top: no-op jobs a second with a slot for each, every step
+//! durable, and how long a freed slot takes to reach the next in line.
 //!
 //! `cargo run --release -p lockgate --example pace -- [jobs] [concurrency] [slots]`
 
@@ -98,8 +98,8 @@ async fn plan(engine: &Engine, jobs: u32) -> Anything {
     Ok(())
 }
 
-/// Twice as many waiters as slots, each holding one for 40 to 60 ms: from the moment in which a holder gives its slot
-/// back to the one in which a waiter has it.
+/// Twice as many waiters as slots, each holding one for 40 to 60 ms: from the moment in which a holder gives
+/// its slot back to the one in which a waiter has it.
 async fn hand_off(engine: &Engine, pool: &PoolName, slots: u32) -> Anything {
     let client = SlotClient::open(Arc::clone(&engine.slots), "pace", HeartbeatOn::OwnThread).await?;
     let freed: Arc<Mutex<Vec<Instant>>> = Arc::default();

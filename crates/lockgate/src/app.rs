@@ -53,7 +53,8 @@ impl App {
         self
     }
 
-    /// Changes the options of all kinds to what `[kinds.NAME]` says. What the program's code and [`App::adjust`] say is weaker.
+    /// Changes the options of all kinds to what `[kinds.NAME]` says. What the program's code and
+    /// [`App::adjust`] say is weaker.
     pub fn configured(mut self, kinds: &Kinds) -> Self {
         for (kind, settings) in kinds.iter() {
             self.registry.adjust(kind.as_str(), |options| settings.apply(options));

@@ -1,6 +1,7 @@
 //! Reads the settings: `lockgate.toml`, then the environment, then flags, each stronger than the one before.
 //!
-//! It collects every fault before it answers, and never guesses: a text is a number only where a section wants one.
+//! It collects every fault before it answers, and never guesses: a text is a number only where a section
+//! wants one.
 
 mod check;
 mod fault;
@@ -113,14 +114,15 @@ impl Loaded {
         }
     }
 
-    /// The addresses of the distributed engine's servers, those from files included; `None` when the engine is another.
+    /// The addresses of the distributed engine's servers, those from files included; `None` when the engine
+    /// is another.
     #[must_use]
     pub fn servers(&self) -> Option<&Servers> {
         self.servers.as_ref()
     }
 
-    /// Returns what is probably a mistake, although nothing forbids it: pools and kinds that nothing uses, and variables of
-    /// the environment that set nothing.
+    /// Returns what is probably a mistake, although nothing forbids it: pools and kinds that nothing uses,
+    /// and variables of the environment that set nothing.
     #[must_use]
     pub fn warnings(&self) -> &[Fault] {
         &self.warnings
@@ -141,15 +143,15 @@ impl Loaded {
         }
     }
 
-    /// Where the value of a key comes from: the path of the file, `the environment` or `a flag`. `None`: nothing sets it, so it
-    /// has its default. The key has its section, such as `worker.concurrency`.
+    /// Where the value of a key comes from: the path of the file, `the environment` or `a flag`. `None`:
+    /// nothing sets it, so it has its default. The key has its section, such as `worker.concurrency`.
     #[must_use]
     pub fn origin(&self, key: &str) -> Option<&str> {
         self.origins.get(key).map(|origin| origin.name.as_str())
     }
 
-    /// Returns all settings in effect, secrets masked; also the secrets of addresses in settings that are not declared
-    /// to be secret.
+    /// Returns all settings in effect, secrets masked; also the secrets of addresses in settings that are not
+    /// declared to be secret.
     #[must_use]
     pub fn show(&self) -> Map<String, Value> {
         let mut all = object(&self.settings);

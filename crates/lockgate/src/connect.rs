@@ -22,7 +22,7 @@ pub struct Lockgate {
     /// All settings, with the program's own sections.
     pub loaded: Loaded,
     /// What rates are drawn from.
-    pub chunks: Arc<dyn TokenStore>,
+    pub token_store: Arc<dyn TokenStore>,
     database: Database,
 }
 
@@ -60,8 +60,8 @@ impl ConnectError {
     }
 }
 
-/// Connects the engine that the settings name: opens its stores, brings their tables and the program's own up to date,
-/// and makes the configured pools that are not there yet.
+/// Connects the engine that the settings name: opens its stores, brings their tables and the program's own up
+/// to date, and makes the configured pools that are not there yet.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -81,11 +81,11 @@ impl ConnectError {
 /// # Errors
 /// When its stores cannot be opened or their tables are not this program's.
 pub async fn connect(loaded: &Loaded, tables: &[Tables]) -> Result<Lockgate, ConnectError> {
-    let (engine, chunks, database) = open(loaded).await?;
+    let (engine, token_store, database) = open(loaded).await?;
     for tables in tables {
         database.migrate(tables).await?;
     }
-    let lockgate = Lockgate { engine, loaded: loaded.clone(), chunks, database };
+    let lockgate = Lockgate { engine, loaded: loaded.clone(), token_store, database };
     lockgate.ensure_pools([]).await?;
     Ok(lockgate)
 }
@@ -99,7 +99,7 @@ async fn open(loaded: &Loaded) -> Result<(Engine, Arc<dyn TokenStore>, Database)
         (EngineName::Embedded, _) => {
             let options = lockgate_embedded::Options { path: settings.embedded.path.clone(), timing };
             let opened = lockgate_embedded::open(options).await?;
-            Ok((opened.engine, opened.chunks, Database::Embedded(opened.database)))
+            Ok((opened.engine, opened.token_store, Database::Embedded(opened.database)))
         }
         #[cfg(feature = "distributed")]
         (EngineName::Distributed, Some(servers)) => {
@@ -112,7 +112,7 @@ async fn open(loaded: &Loaded) -> Result<(Engine, Arc<dyn TokenStore>, Database)
                 process: crate::process_name(),
             };
             let opened = lockgate_distributed::open(options).await?;
-            Ok((opened.engine, opened.chunks, Database::Distributed(opened.database)))
+            Ok((opened.engine, opened.token_store, Database::Distributed(opened.database)))
         }
         // Settings that were loaded have servers for this engine; only those that nobody loaded have none.
         (engine, _) => Err(ConnectError::NotBuilt(engine.as_str())),
@@ -140,14 +140,16 @@ impl Lockgate {
         &self.database
     }
 
-    /// The wall clock of the ledger's store: the same for all processes. The ledger decides what is due by a time of its own.
+    /// The wall clock of the ledger's store: the same for all processes. The ledger decides what is due by a
+    /// time of its own.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.database.now()
     }
 
-    /// Creates the configured pools, and those `used` by name, that do not exist yet. A pool that nobody configured has the
-    /// defaults. An existing pool keeps the numbers of its store, which only notes what this config says.
+    /// Creates the configured pools, and those `used` by name, that do not exist yet. A pool that nobody
+    /// configured has the defaults. An existing pool keeps the numbers of its store, which only notes what
+    /// this config says.
     ///
     /// # Errors
     /// When the store fails.
@@ -171,8 +173,9 @@ impl Lockgate {
         Ok(())
     }
 
-    /// A worker for the app's jobs, with their options as `[kinds.NAME]` changes them. The pools that they use are made where they are missing, now and whenever the slot
-    /// store has lost them; a pool that has other slots than the config says is warned of.
+    /// A worker for the app's jobs, with their options as `[kinds.NAME]` changes them. The pools that they
+    /// use are made where they are missing, now and whenever the slot store has lost them; a pool that has
+    /// other slots than the config says is warned of.
     ///
     /// # Errors
     /// When the store fails.
@@ -195,7 +198,7 @@ impl Lockgate {
     async fn warn_of_other_rates(&self) {
         let configured = quotas(self.settings());
         // A store that is away now is waited for when tokens are needed.
-        for limit in self.chunks.list().await.unwrap_or_default() {
+        for limit in self.token_store.list().await.unwrap_or_default() {
             // A stage is a share of what is configured; one that was unset has the rate of the config again.
             let stored = limit.note.parse::<RampState>().map_or(limit.quota, |note| note.configured);
             let is_other = |quota: &&Quota| !limit.is_unset() && Some(**quota) != stored;
@@ -222,7 +225,7 @@ impl Lockgate {
         let policies = pools.iter().map(|(name, pool)| (name.clone(), policy(pool))).collect();
         let (concurrency, grace) = (worker.concurrency, worker.grace);
         let rates = RateOptions {
-            token_store: Arc::clone(&self.chunks),
+            token_store: Arc::clone(&self.token_store),
             quotas: quotas(self.settings()),
             ramp: ramp(self.settings()),
         };

@@ -42,7 +42,8 @@ pub struct MigrationStatus {
 }
 
 impl Database {
-    /// The wall clock of the ledger's store: the same for all processes. The ledger decides what is due by a time of its own.
+    /// The wall clock of the ledger's store: the same for all processes. The ledger decides what is due by a
+    /// time of its own.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match self {

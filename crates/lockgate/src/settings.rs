@@ -1,5 +1,5 @@
-//! The settings of the framework: one small struct a section, with defaults and bounds. A worker's own sections are
-//! its own, and nothing here reads a file or the environment.
+//! The settings of the framework: one small struct a section, with defaults and bounds. A worker's own
+//! sections are its own, and nothing here reads a file or the environment.
 
 pub mod bounds;
 mod distributed;
@@ -36,8 +36,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct Settings {
-    /// Where runs, messages and slots are kept: `embedded` is one SQLite file, `distributed` is PostgreSQL, RabbitMQ and
-    /// Redis.
+    /// Where runs, messages and slots are kept: `embedded` is one SQLite file, `distributed` is PostgreSQL,
+    /// RabbitMQ and Redis.
     #[garde(skip)]
     pub engine: EngineName,
     /// The embedded engine.
@@ -53,7 +53,8 @@ pub struct Settings {
     /// The pools, by name: one for each backend that is to be protected.
     #[garde(dive)]
     pub pools: Pools,
-    /// Kinds of jobs, by name: how often they start, how long and how often they are tried. Stronger than the kind's code.
+    /// Kinds of jobs, by name: how often they start, how long and how often they are tried. Stronger than the
+    /// kind's code.
     #[garde(dive)]
     pub kinds: Kinds,
     /// What one worker process does at once.
@@ -102,7 +103,8 @@ pub struct EmbeddedSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct SlotSettings {
-    /// A process without a heartbeat for this long is dead, and its slots are released. 100ms to 1 day, default 15s.
+    /// A process without a heartbeat for this long is dead, and its slots are released. 100ms to 1 day,
+    /// default 15s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::from_millis(100), DAY)))]
@@ -118,8 +120,8 @@ pub struct SlotSettings {
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::from_millis(10), DAY)))]
     pub clock_cap: Duration,
-    /// How long before its leases could expire a process that cannot reach the store stops its jobs: at most 1 day,
-    /// default 1s.
+    /// How long before its leases could expire a process that cannot reach the store stops its jobs: at most
+    /// 1 day, default 1s.
     #[serde(with = "durations")]
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::ZERO, DAY)))]
@@ -139,11 +141,12 @@ pub struct WorkerSettings {
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::ZERO, DAY)))]
     pub grace: Duration,
-    /// Where a worker process tells its metrics and whether it is ready, such as `127.0.0.1:9464`. Empty: nowhere.
+    /// Where a worker process tells its metrics and whether it is ready, such as `127.0.0.1:9464`. Empty:
+    /// nowhere.
     #[garde(custom(address_or_nothing))]
     pub listen: String,
-    /// Host names that requests to `listen` may be addressed to, such as `["worker-1.internal"]`, besides `localhost` and
-    /// its own addresses: those by which a scraper calls it. `["*"]`: any.
+    /// Host names that requests to `listen` may be addressed to, such as `["worker-1.internal"]`, besides
+    /// `localhost` and its own addresses: those by which a scraper calls it. `["*"]`: any.
     #[garde(length(max = 100))]
     pub hosts: Vec<String>,
 }
@@ -160,7 +163,8 @@ pub struct RunSettings {
     #[schemars(with = "String")]
     #[garde(custom(within(Duration::ZERO, DAY)))]
     pub batch_delay: Duration,
-    /// How long after its start a run's jobs are still worth running, 1s to 366 days, or `forever`, the default.
+    /// How long after its start a run's jobs are still worth running, 1s to 366 days, or `forever`, the
+    /// default.
     #[serde(with = "durations::or_forever")]
     #[schemars(with = "String")]
     #[garde(custom(within_or_forever(SECOND, MAX_DURATION)))]
@@ -176,7 +180,8 @@ pub struct RunSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct LogSettings {
-    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or pairs such as `info,lockgate=debug`.
+    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or pairs such as
+    /// `info,lockgate=debug`.
     #[garde(custom(bounds::not_blank))]
     pub filter: String,
 }

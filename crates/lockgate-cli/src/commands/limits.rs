@@ -149,12 +149,12 @@ async fn find(lockgate: &Lockgate, limit: &str) -> anyhow::Result<Option<LimitSt
 }
 
 async fn read_all(lockgate: &Lockgate) -> anyhow::Result<Vec<LimitStatus>> {
-    lockgate.chunks.list().await.map_err(engine_error)
+    lockgate.token_store.list().await.map_err(engine_error)
 }
 
 /// Changes a limit. Fails with a conflict if it was changed concurrently.
 async fn change(lockgate: &Lockgate, limit: &str, change: LimitChange) -> anyhow::Result<LimitStatus> {
-    match lockgate.chunks.set(limit, change).await.map_err(engine_error)? {
+    match lockgate.token_store.set(limit, change).await.map_err(engine_error)? {
         Changed::Applied(status) => Ok(status),
         Changed::Conflict(version) => {
             let reason = format!(

@@ -1,6 +1,7 @@
 //! Test vectors of the rules of [`super`], for stores that implement them in another language.
 //!
-//! They are enumerated, so they are the same in each run, and their expected answers are computed by the rules themselves.
+//! They are enumerated, so they are the same in each run, and their expected answers are computed by the
+//! rules themselves.
 
 use std::time::Duration;
 
@@ -112,7 +113,8 @@ pub fn queues(pool: &PoolName) -> Vec<Vector> {
     vectors
 }
 
-/// The average before, how long the leases of one call were held, in order, and the average after it, in milliseconds.
+/// The average before, how long the leases of one call were held, in order, and the average after it, in
+/// milliseconds.
 #[must_use]
 pub fn holds() -> Vec<(Option<u64>, Vec<u64>, Option<u64>)> {
     let held: [&[u64]; 6] =

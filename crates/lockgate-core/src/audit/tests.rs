@@ -1,4 +1,5 @@
-//! The audit against an observer with a stop watch, and case by case. The observer counts independently of the audit.
+//! The audit against an observer with a stop watch, and case by case. The observer counts independently of
+//! the audit.
 
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::{collection::vec, prop_assert_eq, proptest};

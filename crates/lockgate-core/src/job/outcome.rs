@@ -54,8 +54,9 @@ impl Outcome {
         }
     }
 
-    /// The same outcome within the bounds of [`crate::bounds`]: no wait is longer than [`MAX_DURATION`], and reasons and errors
-    /// are cut. A worker applies it before it logs or reports an outcome, and every ledger before it stores one.
+    /// The same outcome within the bounds of [`crate::bounds`]: no wait is longer than [`MAX_DURATION`], and
+    /// reasons and errors are cut. A worker applies it before it logs or reports an outcome, and every ledger
+    /// before it stores one.
     #[must_use]
     pub fn bounded(self) -> Self {
         match self {

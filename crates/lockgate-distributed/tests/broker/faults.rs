@@ -190,7 +190,7 @@ async fn connections_closed_by_the_server_are_opened_again() {
     // An acknowledgement of the older generation is dropped, because its numbers stand for other messages
     // now.
     fixture.broker.acknowledge(late.iter().map(|d| Disposition::Ack(d.tag)).collect()).await.unwrap();
-    assert_eq!(fixture.broker.depth(&queue()).await.unwrap().unsettled, 3);
+    assert_eq!(fixture.broker.depth(&queue()).await.unwrap().in_flight, 3);
 }
 
 #[tokio::test]
@@ -254,8 +254,8 @@ async fn frozen_server_is_detected_by_pings() {
     publish_when_possible(&fixture, &envelopes(1)).await;
     let mut again = subscribe_when_possible(&fixture).await;
     receive(again.as_mut(), 2).await;
-    let empty = Depth { unsettled: 2, ..Depth::default() };
+    let empty = Depth { in_flight: 2, ..Depth::default() };
     // Messages published during the freeze may arrive too, because their outcome was unknown.
     let depth = fixture.broker.depth(&queue()).await.unwrap();
-    assert!(depth.unsettled >= empty.unsettled && depth.dead == 0, "{depth:?}");
+    assert!(depth.in_flight >= empty.in_flight && depth.dead == 0, "{depth:?}");
 }

@@ -145,5 +145,5 @@ async fn every_dead_letter_is_replayed_once() {
     assert_eq!(fixture.broker.resolve(&queue(), Vec::new(), Resolution::Replay).await.unwrap(), 300);
     receive(deliveries.as_mut(), 300).await;
     let depth = fixture.broker.depth(&queue()).await.unwrap();
-    assert_eq!(depth, Depth { ready: 0, unsettled: 300, dead: 0 });
+    assert_eq!(depth, Depth { ready: 0, in_flight: 300, dead: 0 });
 }

@@ -4,7 +4,8 @@
 
 use lockgate_core::error::EngineError;
 use lockgate_core::history::{
-    EndedHold, HistoryEntry, HistoryPage, HoldEnd, KEPT_ENTRIES, HistoryPoint, PAGE_SIZE, SlotsChange, granted_at,
+    EndedHold, HistoryEntry, HistoryPage, HistoryPoint, HoldEnd, KEPT_ENTRIES, PAGE_SIZE, SlotsChange,
+    granted_at,
 };
 use lockgate_core::{Fence, LeaseId, PoolName, Timestamp};
 use sqlx::Row;

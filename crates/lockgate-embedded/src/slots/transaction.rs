@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockgate_core::error::EngineError;
-use lockgate_core::history::{HoldEnd, HistoryPoint};
+use lockgate_core::history::{HistoryPoint, HoldEnd};
 use lockgate_core::time::millis;
 use lockgate_core::timing::SlotTiming;
 use lockgate_core::{Fence, LeaseId, SessionId, Tenant};

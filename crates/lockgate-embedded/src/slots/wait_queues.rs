@@ -10,7 +10,7 @@ mod write;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use lockgate_core::admission::{self, Bounds, Throughput};
-use lockgate_core::fairness::{QueueHead, FreeSlots};
+use lockgate_core::fairness::{FreeSlots, QueueHead};
 use lockgate_core::pool::{Configured, Need, allowed};
 use lockgate_core::{Fence, PoolName, Tenant};
 use serde::Serialize;

@@ -27,15 +27,15 @@ async fn depth(engine: &Engine) -> Depth {
     engine.broker.depth(&queue("q")).await.unwrap()
 }
 
-/// Waits until the queue has this depth, because a store may update its counts late. Checks unsettled
-/// deliveries only where the engine counts those of all processes.
+/// Waits until the queue has this depth, because a store may update its counts late. Checks deliveries in
+/// flight deliveries only where the engine counts those of all processes.
 async fn eventually_depth(fixture: &dyn Fixture, wanted: Depth) {
     let engine = fixture.engine();
-    let counts_unsettled = fixture.capabilities().counts_unsettled;
+    let counts_in_flight = fixture.capabilities().counts_in_flight;
     eventually(fixture, "the queue has the expected depth", async || {
-        let Depth { ready, unsettled, dead } = depth(&engine).await;
-        let unsettled = if counts_unsettled { unsettled } else { wanted.unsettled };
-        (Depth { ready, unsettled, dead } == wanted).then_some(())
+        let Depth { ready, in_flight, dead } = depth(&engine).await;
+        let in_flight = if counts_in_flight { in_flight } else { wanted.in_flight };
+        (Depth { ready, in_flight, dead } == wanted).then_some(())
     })
     .await;
 }
@@ -91,14 +91,14 @@ pub async fn subscriber_gets_messages_of_its_queue_only(fixture: &dyn Fixture) {
     nothing_comes(&mut *deliveries).await;
 }
 
-/// A subscription has at most `prefetch` unsettled deliveries. Each settlement makes room for one more.
+/// A subscription has at most `prefetch` deliveries in flight. Each settlement makes room for one more.
 pub async fn unsettled_deliveries_never_exceed_prefetch(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     publish(&engine, 5).await;
     let mut deliveries = subscribe(&engine, 2).await;
     let first = receive(&mut *deliveries, 2).await;
     nothing_comes(&mut *deliveries).await;
-    eventually_depth(fixture, Depth { ready: 3, unsettled: 2, dead: 0 }).await;
+    eventually_depth(fixture, Depth { ready: 3, in_flight: 2, dead: 0 }).await;
     mark(&engine, &first[..1], ack).await;
     let second = receive(&mut *deliveries, 1).await;
     nothing_comes(&mut *deliveries).await;
@@ -152,7 +152,7 @@ pub async fn late_ack_of_ended_subscription_is_ignored(fixture: &dyn Fixture) {
     let mut next = subscribe(&engine, 1).await;
     receive(&mut *next, 1).await;
     mark(&engine, &late, ack).await;
-    eventually_depth(fixture, Depth { ready: 0, unsettled: 1, dead: 0 }).await;
+    eventually_depth(fixture, Depth { ready: 0, in_flight: 1, dead: 0 }).await;
     drop(next);
     receive(&mut *subscribe(&engine, 1).await, 1).await;
 }
@@ -192,7 +192,7 @@ pub async fn rejected_message_becomes_dead_letter(fixture: &dyn Fixture) {
     mark(&engine, &received, |d| Disposition::Reject { tag: d.tag, why: malformed() }).await;
     let next = receive(&mut *deliveries, 1).await;
     assert!(keys(&next).is_disjoint(&keys(&received)));
-    eventually_depth(fixture, Depth { ready: 0, unsettled: 1, dead: 1 }).await;
+    eventually_depth(fixture, Depth { ready: 0, in_flight: 1, dead: 1 }).await;
 }
 
 /// The consumer count of a queue includes the subscribers of all processes. It is zero for a queue without

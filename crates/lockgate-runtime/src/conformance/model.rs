@@ -33,8 +33,8 @@ impl Default for Effort {
     }
 }
 
-/// Tries sequences of calls, each against a fresh store; the error is the shortest sequence found that breaks a rule,
-/// with what was broken.
+/// Tries sequences of calls, each against a fresh store; the error is the shortest sequence found that breaks
+/// a rule, with what was broken.
 ///
 /// # Errors
 /// When the engine differs from the model, or breaks an invariant.

@@ -96,7 +96,7 @@ impl Broker for MemoryBroker {
         for message in store.messages.values().filter(|m| m.envelope.queue == *queue) {
             match message.taken_by {
                 None => depth.ready += 1,
-                Some(_) => depth.unsettled += 1,
+                Some(_) => depth.in_flight += 1,
             }
         }
         Ok(depth)
@@ -187,11 +187,11 @@ impl Store {
     }
 
     fn take(&mut self, queue: &QueueName, subscription: u64, prefetch: usize) -> Vec<Delivery> {
-        let unsettled = self.messages.values().filter(|m| m.taken_by == Some(subscription)).count();
+        let in_flight = self.messages.values().filter(|m| m.taken_by == Some(subscription)).count();
         self.messages
             .iter_mut()
             .filter(|(_, m)| m.taken_by.is_none() && m.envelope.queue == *queue)
-            .take(prefetch.saturating_sub(unsettled))
+            .take(prefetch.saturating_sub(in_flight))
             .map(|(number, message)| {
                 message.taken_by = Some(subscription);
                 Delivery {

@@ -251,7 +251,10 @@ impl State {
             now,
             recovering_until: None,
             // The first fence is at least the clock's time.
-            history: history::History::begin(HistoryPoint { number: clock.micros().saturating_sub(1), at_ms: now }),
+            history: history::History::begin(HistoryPoint {
+                number: clock.micros().saturating_sub(1),
+                at_ms: now,
+            }),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_core::PoolName;
-use lockgate_core::bounds::{self, DurationError, MAX_DURATION, LONGEST_KEEP};
+use lockgate_core::bounds::{self, DurationError, LONGEST_KEEP, MAX_DURATION};
 use lockgate_core::pool::PoolSpec;
 
 pub use crate::executor::pool_policy::PoolPolicy;

@@ -29,7 +29,8 @@ async fn job_without_a_slot_is_deferred_with_growing_waits() {
         .await;
     let deferrals: Vec<u32> =
         scenario.jobs().await.iter().map(|job| job.deferrals).filter(|n| *n > 0).collect();
-    // 5, 10, 20, 40 and then 60 s at most, half of it on average, is 12 in 250 s; without growth it is about 90.
+    // 5, 10, 20, 40 and then 60 s at most, half of it on average, is 12 in 250 s; without growth it is about
+    // 90.
     assert!(deferrals.iter().all(|n| *n <= 30), "{deferrals:?}");
     assert!(deferrals.iter().sum::<u32>() <= 8 * 20, "{deferrals:?}");
     scenario

@@ -1,5 +1,5 @@
-//! A slot store that can be cut off, and whose pushes can be lost; a broker that fails to publish, and one with messages
-//! of other clients.
+//! A slot store that can be cut off, and whose pushes can be lost; a broker that fails to publish, and one
+//! with messages of other clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

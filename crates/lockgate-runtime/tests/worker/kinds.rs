@@ -1,4 +1,5 @@
-//! Kinds that share a queue and use different pools: one whose pool is busy keeps no other from its free pool.
+//! Kinds that share a queue and use different pools: one whose pool is busy keeps no other from its free
+//! pool.
 
 use std::sync::Arc;
 use std::time::Duration;

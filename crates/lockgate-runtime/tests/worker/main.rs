@@ -1,4 +1,5 @@
-//! A worker on the memory engine, in virtual time: what happens to jobs that end well, end badly, or do not end.
+//! A worker on the memory engine, in virtual time: what happens to jobs that end well, end badly, or do not
+//! end.
 
 #![cfg(test)]
 

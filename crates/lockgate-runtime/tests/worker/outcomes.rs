@@ -145,5 +145,5 @@ async fn a_second_delivery_of_a_running_job_does_not_run() {
     assert_eq!((job.state, job.executions, job.attempt), (JobState::Succeeded, 1, 1));
     assert_eq!(scenario.seen.peak.load(Ordering::SeqCst), 1);
     let depth = scenario.engine.broker.depth(&QueueName::new("probes").unwrap()).await.unwrap();
-    assert_eq!((depth.ready, depth.unsettled, depth.dead), (0, 0, 1));
+    assert_eq!((depth.ready, depth.in_flight, depth.dead), (0, 0, 1));
 }

@@ -1,4 +1,5 @@
-//! Ramp of a limit, in virtual time: what the jobs of all workers came to moves the limit, and its slots with it.
+//! Ramp of a limit, in virtual time: what the jobs of all workers came to moves the limit, and its slots with
+//! it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,8 @@ async fn place(token_store: &dyn TokenStore) -> Option<(usize, String)> {
 
 #[tokio::test(start_paused = true)]
 async fn limit_follows_its_ramp_and_falls_back_when_threshold_is_exceeded() {
-    // One job after another, each within the bound on latency, for more than two soak times; then jobs that fail.
+    // One job after another, each within the bound on latency, for more than two soak times; then jobs that
+    // fail.
     let good = std::iter::repeat_n(Act::Succeed { after: Duration::from_millis(900) }, 1_400);
     let mut scenario = Scenario::new(50, good.chain(std::iter::repeat_n(Act::Permanent, 400))).await;
     scenario.options.concurrency = 1;

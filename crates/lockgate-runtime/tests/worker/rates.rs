@@ -1,4 +1,5 @@
-//! Rates, in virtual time: starts keep them, slots are not kept for who would wait too long, and a change is learned.
+//! Rates, in virtual time: starts keep them, slots are not kept for who would wait too long, and a change is
+//! learned.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
-//! Deliveries whose job will not run: they take no slots and no tokens, also when that turns out while they wait.
+//! Deliveries whose job will not run: they take no slots and no tokens, also when that turns out while they
+//! wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ fn one_start_a_second() -> RateOptions {
     RateOptions { token_store: Arc::new(MemoryTokenStore::new()), quotas, ramp: BTreeMap::new() }
 }
 
-/// The rate lets one job start a second, so each token that is spent on a stale delivery delays the next run by one.
+/// The rate lets one job start a second, so each token that is spent on a stale delivery delays the next run
+/// by one.
 #[tokio::test(start_paused = true)]
 async fn messages_of_a_cancelled_run_use_no_tokens() {
     let mut scenario = Scenario::new(4, std::iter::repeat_n(QUICK, 60)).await;

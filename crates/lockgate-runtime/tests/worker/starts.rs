@@ -117,7 +117,8 @@ async fn busy_worker_does_not_ask_whether_work_is_left() {
     let mut scenario = Scenario::new(1, [Act::Succeed { after: Duration::from_secs(60) }]).await;
     let ledger = Watched::around(&mut scenario);
     assert_eq!(scenario.work().await.succeeded, 1);
-    // One before the job has come, and one that finds nothing; in a minute at work it would have asked 600 times.
+    // One before the job has come, and one that finds nothing; in a minute at work it would have asked 600
+    // times.
     let looks = ledger.looks.load(Ordering::SeqCst);
     assert!((1..=3).contains(&looks), "{looks}");
 }
@@ -145,8 +146,8 @@ async fn retry_is_recorded_before_it_runs() {
     assert_eq!(scenario.job().await.executions, 3);
 }
 
-/// Also one that is quicker than any record of its start, and whose slots are held for a while by each process that it
-/// killed.
+/// Also one that is quicker than any record of its start, and whose slots are held for a while by each
+/// process that it killed.
 #[tokio::test(start_paused = true)]
 async fn a_job_that_kills_its_process_at_once_is_started_three_times_after_the_first() {
     let mut scenario = Scenario::new(1, [Act::Hang]).await;

@@ -14,13 +14,13 @@ use super::{Fault, Section, mask_addresses};
 /// More faults than anybody reads at once.
 const MOST_FAULTS: usize = 50;
 
-/// What others call something that has a word here already. One word for one thing: a second key would be a second
-/// number, and nobody would know which holds.
+/// What others call something that has a word here already. One word for one thing: a second key would be a
+/// second number, and nobody would know which holds.
 const OTHER_WORDS: [(&str, &str); 1] =
     [("in_flight", "what is in flight on a backend at once is its pool's slots: set slots instead")];
 
-/// Reads a section; `siblings` are the sections at its level. Returns `None` when no valid value remains after the
-/// faulty keys are removed.
+/// Reads a section; `siblings` are the sections at its level. Returns `None` when no valid value remains
+/// after the faulty keys are removed.
 pub(super) fn check<T: Typed>(tree: &Tree, siblings: &[Section], faults: &mut Vec<Fault>) -> Option<T> {
     let schema = schema_of::<T>();
     let mut value = tree.value.clone();
@@ -45,7 +45,8 @@ pub(super) fn check<T: Typed>(tree: &Tree, siblings: &[Section], faults: &mut Ve
     None
 }
 
-/// Numbers and flags that came as texts become what the schema wants. What is none stays a text, for serde to refuse.
+/// Numbers and flags that came as texts become what the schema wants. What is none stays a text, for serde to
+/// refuse.
 fn type_texts(value: &mut Value, key: &str, tree: &Tree, schema: &Value) {
     match value {
         Value::Object(map) => {

@@ -1,5 +1,5 @@
-//! Faults of a config: each names its key, its value, where that came from, and the remedy. A secret's value is
-//! never shown.
+//! Faults of a config: each names its key, its value, where that came from, and the remedy. A secret's value
+//! is never shown.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Names of pools and kinds in the config, compared with those that the program uses: a shell cannot spell some of them
-//! in the environment, and one that nothing uses is most likely misspelled.
+//! Names of pools and kinds in the config, compared with those that the program uses: a shell cannot spell
+//! some of them in the environment, and one that nothing uses is most likely misspelled.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,7 +11,8 @@ use super::merge::{ENVIRONMENT, FLAG, Origin, PREFIX, Tree};
 use super::{Fault, Sources};
 use crate::settings::Settings;
 
-/// The names that a program uses. Where none are given, none are known, and nothing is said about those of the config.
+/// The names that a program uses. Where none are given, none are known, and nothing is said about those of
+/// the config.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
     /// The pools that its jobs need.
@@ -30,8 +31,9 @@ impl Names {
     }
 }
 
-/// Gives values of the environment to the name that was meant: `LOCKGATE__KINDS__SPIKE_PROJECTION__RATE` is that of
-/// `spike-projection`, when that is a kind of the program or a name in the file, and no other name is spelled alike.
+/// Gives values of the environment to the name that was meant: `LOCKGATE__KINDS__SPIKE_PROJECTION__RATE` is
+/// that of `spike-projection`, when that is a kind of the program or a name in the file, and no other name is
+/// spelled alike.
 pub(super) fn resolve(value: &mut Value, origins: &mut BTreeMap<String, Origin>, names: &Names) {
     for (table, used) in names.tables() {
         let Some(Value::Object(entries)) = value.get_mut(table) else { continue };

@@ -71,16 +71,16 @@ impl SecretUrl {
     }
 
     /// Returns the address with every part masked that may be a secret: the password, the user of a web
-    /// address (which may be a token), unknown parameters and the fragment. A text that is no address is masked
-    /// as a whole.
+    /// address (which may be a token), unknown parameters and the fragment. A text that is no address is
+    /// masked as a whole.
     #[must_use]
     pub fn masked(&self) -> String {
         mask(self.expose()).unwrap_or_else(|| String::from(HIDDEN))
     }
 }
 
-/// Masks the secrets of every address in a text that is printed although it was not declared to be secret: somebody
-/// may have given an address with a password for any setting. Other texts are returned unchanged.
+/// Masks the secrets of every address in a text that is printed although it was not declared to be secret:
+/// somebody may have given an address with a password for any setting. Other texts are returned unchanged.
 #[must_use]
 pub fn mask_addresses(text: &str) -> Cow<'_, str> {
     if !text.contains("://") {

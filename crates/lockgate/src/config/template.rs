@@ -1,4 +1,5 @@
-//! The config as a documented file: made from the sections' own schemas and defaults, so that it cannot lag behind.
+//! The config as a documented file: made from the sections' own schemas and defaults, so that it cannot lag
+//! behind.
 
 use std::fmt::Write;
 

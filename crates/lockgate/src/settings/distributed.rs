@@ -17,11 +17,12 @@ const LONGEST_NAMESPACE: usize = 64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct DistributedSettings {
-    /// What keeps the queues and slots of these processes apart from those of others on the same servers. The same in
-    /// every process that shares a limit.
+    /// What keeps the queues and slots of these processes apart from those of others on the same servers. The
+    /// same in every process that shares a limit.
     #[garde(custom(fit_for_names))]
     pub namespace: String,
-    /// The ledger's server, `postgres://USER@HOST:5432/DATABASE`. To another host `sslmode=verify-full` is the default.
+    /// The ledger's server, `postgres://USER@HOST:5432/DATABASE`. To another host `sslmode=verify-full` is
+    /// the default.
     #[garde(skip)]
     pub postgres: ServerSettings,
     /// The broker's server, `amqps://USER@HOST:5671/VHOST`.

@@ -25,7 +25,8 @@ pub fn deserialize<'de, D: Deserializer<'de>>(format: D) -> Result<Duration, D::
 /// Parses a duration.
 ///
 /// # Errors
-/// When the text is none, or is finer than a millisecond, which the stores would cut to zero. The error says how to write one.
+/// When the text is none, or is finer than a millisecond, which the stores would cut to zero. The error says
+/// how to write one.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| {
         format!("{text:?} is not a duration ({error}); write it as \"500ms\", \"2s\" or \"1m 30s\"")

@@ -38,8 +38,8 @@ pub struct KindSettings {
     #[serde(with = "optional")]
     #[schemars(with = "Option<String>")]
     pub deadline: Option<Duration>,
-    /// The longest wait after the first attempt; it doubles with each further one. Not set: as the kind's code has it, by
-    /// default 5s.
+    /// The longest wait after the first attempt; it doubles with each further one. Not set: as the kind's
+    /// code has it, by default 5s.
     #[serde(with = "optional")]
     #[schemars(with = "Option<String>")]
     pub backoff_base: Option<Duration>,
@@ -47,18 +47,19 @@ pub struct KindSettings {
     #[serde(with = "optional")]
     #[schemars(with = "Option<String>")]
     pub backoff_cap: Option<Duration>,
-    /// How long the backend may go on working for an attempt that has ended: its slots drain for that long. Not set: as the
-    /// kind's code has it, by default 0s.
+    /// How long the backend may go on working for an attempt that has ended: its slots drain for that long.
+    /// Not set: as the kind's code has it, by default 0s.
     #[serde(with = "optional")]
     #[schemars(with = "Option<String>")]
     pub backend_time: Option<Duration>,
-    /// How many jobs may share one execution and its slots, 1 to 1000, when the kind's code can run a group. Not set: as the
-    /// kind's code has it, by default 1.
+    /// How many jobs may share one execution and its slots, 1 to 1000, when the kind's code can run a group.
+    /// Not set: as the kind's code has it, by default 1.
     pub group: Option<u32>,
 }
 
 impl KindSettings {
-    /// Returns the settings that would give a kind these options. Rate and burst are not options and stay unset.
+    /// Returns the settings that would give a kind these options. Rate and burst are not options and stay
+    /// unset.
     #[must_use]
     pub fn of(options: &KindOptions) -> Self {
         Self {
@@ -104,8 +105,8 @@ impl KindSettings {
     }
 }
 
-/// The most attempts of a job, and jobs of a group. More attempts are a retry that never ends; larger groups hold up each
-/// other's settlement.
+/// The most attempts of a job, and jobs of a group. More attempts are a retry that never ends; larger groups
+/// hold up each other's settlement.
 const MAX_COUNT: u32 = 1_000;
 
 impl Deref for Kinds {

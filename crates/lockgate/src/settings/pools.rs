@@ -29,8 +29,8 @@ pub struct Pools(#[schemars(with = "BTreeMap<String, PoolSettings>")] BTreeMap<P
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct PoolSettings {
-    /// Slots of the pool when it is created: at most 1,000,000, default 50. Later the store's number is in force; `slots
-    /// set` changes it.
+    /// Slots of the pool when it is created: at most 1,000,000, default 50. Later the store's number is in
+    /// force; `slots set` changes it.
     #[garde(custom(at_most(1_000_000)))]
     pub slots: u32,
     /// The most slots of one tenant. Not set: no cap.
@@ -46,8 +46,8 @@ pub struct PoolSettings {
     #[schemars(with = "String")]
     #[garde(custom(within(SECOND, DAY)))]
     pub max_hold: Duration,
-    /// How often jobs start on it, such as `10/s`, in all processes together; `limits set` changes it, and the store's
-    /// number holds. Not set: as often as slots come free.
+    /// How often jobs start on it, such as `10/s`, in all processes together; `limits set` changes it, and
+    /// the store's number holds. Not set: as often as slots come free.
     #[serde(with = "rates::text")]
     #[schemars(with = "Option<String>")]
     #[garde(skip)]
@@ -55,13 +55,14 @@ pub struct PoolSettings {
     /// The most starts that are saved up while none comes. Not set: what its rate brings in a second.
     #[garde(skip)]
     pub burst: Option<u32>,
-    /// What becomes of a job that got no slot in `max_wait`: `defer` (again later, no attempt used) or `skip`.
+    /// What becomes of a job that got no slot in `max_wait`: `defer` (again later, no attempt used) or
+    /// `skip`.
     #[schemars(with = "OnBusyText")]
     #[garde(skip)]
     pub on_busy: OnBusy,
-    /// What becomes of the adaptive limit, which lowers slots while the backend is overloaded: `off`, `observe` (it is
-    /// shown by `slots show`, and changes nothing) or `enforce` (grants obey it). The pool is paused for a moment
-    /// whenever its backend says that it is overloaded, unless it is `off`.
+    /// What becomes of the adaptive limit, which lowers slots while the backend is overloaded: `off`,
+    /// `observe` (it is shown by `slots show`, and changes nothing) or `enforce` (grants obey it). The pool
+    /// is paused for a moment whenever its backend says that it is overloaded, unless it is `off`.
     #[garde(skip)]
     pub adaptive: Adaptive,
     /// The fewest slots that the adaptive limit goes down to; a job that takes more than that raises it.

@@ -22,8 +22,8 @@ const MOST_STEPS: usize = 20;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default)]
 pub struct RampSettings {
-    /// The steps in order, at most 20, each a share of the configured rate, burst and slots. An empty list: no
-    /// ramp; a limit that is in one goes back to what is configured.
+    /// The steps in order, at most 20, each a share of the configured rate, burst and slots. An empty list:
+    /// no ramp; a limit that is in one goes back to what is configured.
     #[garde(dive)]
     #[garde(custom(rising))]
     pub steps: Vec<RampStepSettings>,

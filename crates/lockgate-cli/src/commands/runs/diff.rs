@@ -53,7 +53,8 @@ impl DiffArgs {
 
 async fn only_in(lockgate: &Lockgate, run: RunId, other: RunId) -> anyhow::Result<Vec<String>> {
     let mut keys = Vec::new();
-    let mut query = JobQuery { run: Some(run), absent_from: Some(other), limit: PAGE_SIZE, ..JobQuery::default() };
+    let mut query =
+        JobQuery { run: Some(run), absent_from: Some(other), limit: PAGE_SIZE, ..JobQuery::default() };
     loop {
         let page = lockgate.engine.ledger.jobs(query.clone()).await?;
         query.after = page.last().map(|job| job.id);

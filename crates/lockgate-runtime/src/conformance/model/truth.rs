@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockgate_core::admission::{self, Bounds};
-use lockgate_core::fairness::{self, QueueHead, FreeSlots, TenantUse};
+use lockgate_core::fairness::{self, FreeSlots, QueueHead, TenantUse};
 use lockgate_core::lease::{Refusal, SlotRequest};
 use lockgate_core::pool::{Configured, allowed, limit};
 use lockgate_core::{LeaseId, PoolName, Tenant};

@@ -8,7 +8,8 @@ use super::super::samples::{request, request_for};
 use super::super::slot_client::{SlotClient, change, ensure, status};
 use super::order::{free_one, occupied};
 
-/// Requests that find others of their own call in front of them are refused like those that come one after the other.
+/// Requests that find others of their own call in front of them are refused like those that come one after
+/// the other.
 pub async fn requests_of_one_call_count_those_before_them(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let mut holder = occupied(&engine, 1).await;
@@ -71,7 +72,8 @@ pub async fn each_release_of_a_call_updates_average_hold_time(fixture: &dyn Fixt
     let hasty = SlotRequest { max_wait: std::time::Duration::ZERO, ..request("v", 1) };
     let answer = a.acquire(&hasty).await;
     let Admission::Refused(Refusal::TooBusy { wait, .. }) = answer else { panic!("not refused: {answer:?}") };
-    // Sixteen ahead for eight slots: twice the average. Eight leases bring it to two thirds of their time, one to an eighth.
+    // Sixteen ahead for eight slots: twice the average. Eight leases bring it to two thirds of their time,
+    // one to an eighth.
     assert!(wait >= hold, "the average is {:?} after eight leases of {hold:?}", wait / 2);
 }
 
@@ -85,7 +87,8 @@ pub async fn a_request_that_a_later_one_lets_in_is_answered_as_granted(fixture: 
         a.acquire_now(&request_for(tenant, &[(pool, weight)])).await;
     }
     a.enqueue(&request_for("h", &[("p", 1), ("q", 2)])).await;
-    // The arrival takes upon itself the pool that the head waits for, so that the head no longer keeps the other one.
+    // The arrival takes upon itself the pool that the head waits for, so that the head no longer keeps the
+    // other one.
     let (light, arrival) = (request_for("g", &[("q", 1)]), request("x", 1));
     let answers = a.acquire_all(&[light.clone(), arrival, light.clone()]).await;
     assert!(matches!(&answers[0], Admission::Granted(lease) if lease.request == light), "{answers:?}");

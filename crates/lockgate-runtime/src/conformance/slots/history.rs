@@ -132,7 +132,8 @@ pub async fn holds_of_dead_process_are_in_history(fixture: &dyn Fixture) {
     assert_eq!(ends, expected);
 }
 
-/// Each change of what grants obey is there, with what it was before: by an operator or by an enforced recommendation.
+/// Each change of what grants obey is there, with what it was before: by an operator or by an enforced
+/// recommendation.
 pub async fn slot_changes_are_in_history(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 4).await;

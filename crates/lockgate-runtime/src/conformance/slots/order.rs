@@ -159,7 +159,8 @@ pub async fn a_waiter_behind_another_tenants_ineligible_head_is_granted(fixture:
     assert_eq!(status(&engine).await.held, 2);
 }
 
-/// Who arrives before a heavy head takes the pool that both wait for upon itself: the other pool is free for the next.
+/// Who arrives before a heavy head takes the pool that both wait for upon itself: the other pool is free for
+/// the next.
 pub async fn an_arrival_that_must_wait_may_let_another_in(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 1).await;
@@ -176,7 +177,8 @@ pub async fn an_arrival_that_must_wait_may_let_another_in(fixture: &dyn Fixture)
     assert_eq!(granted(&mut a, &[heavy, light, arrival]).await, [1]);
 }
 
-/// What a tenant is granted makes its heavy head stand further behind: who was held up by it is granted in the same call.
+/// What a tenant is granted makes its heavy head stand further behind: who was held up by it is granted in
+/// the same call.
 pub async fn an_arrival_that_is_granted_may_let_another_in(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 9).await;

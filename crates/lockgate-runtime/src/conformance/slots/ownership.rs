@@ -60,7 +60,8 @@ pub async fn a_lease_that_is_held_is_refused_to_another_process(fixture: &dyn Fi
     assert!(next.fence > lease.fence);
 }
 
-/// A request that takes no slots holds its lease all the same: nobody else has it meanwhile, and no pool has fewer slots.
+/// A request that takes no slots holds its lease all the same: nobody else has it meanwhile, and no pool has
+/// fewer slots.
 pub async fn a_lease_without_slots_has_one_holder_too(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 1).await;

@@ -1,4 +1,5 @@
-//! A pool whose backend is overloaded: nothing is granted for a while, and nobody has to do anything when it is over.
+//! A pool whose backend is overloaded: nothing is granted for a while, and nobody has to do anything when it
+//! is over.
 
 use std::time::Duration;
 

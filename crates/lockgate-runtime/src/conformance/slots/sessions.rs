@@ -22,7 +22,8 @@ async fn until_held(
     since.elapsed()
 }
 
-/// A crash must not keep the slot, and must not free it early: the process may still run until its time is over.
+/// A crash must not keep the slot, and must not free it early: the process may still run until its time is
+/// over.
 pub async fn a_dead_process_loses_its_slots_after_the_ttl_and_not_before(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let timing = fixture.timing();
@@ -57,7 +58,8 @@ pub async fn dead_process_leaves_the_queue(fixture: &dyn Fixture) {
     assert_eq!((status.held, status.waiters), (2, 0));
 }
 
-/// A holder whose heartbeats are slow, but come, keeps what it holds, and so does a job longer than any lease.
+/// A holder whose heartbeats are slow, but come, keeps what it holds, and so does a job longer than any
+/// lease.
 pub async fn a_slow_but_live_holder_is_never_reclaimed(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let timing = fixture.timing();
@@ -171,8 +173,8 @@ pub async fn slots_of_dead_process_drain_after_ttl(fixture: &dyn Fixture) {
     assert!(took + ROUNDING >= timing.ttl + drain_for, "its backend work may still have run: {took:?}");
 }
 
-/// A process that was taken for dead and comes back has lost its leases; its late release changes nothing, and it
-/// can go on.
+/// A process that was taken for dead and comes back has lost its leases; its late release changes nothing,
+/// and it can go on.
 pub async fn a_process_that_comes_back_has_lost_its_leases(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 1).await;

@@ -35,7 +35,8 @@ pub async fn new_store_grants_at_once(fixture: &dyn Fixture) {
     SlotClient::open(&engine, "a").await.acquire_now(&request("t", 1)).await;
 }
 
-/// Holders register again, with their fences; never more than the limit runs, and in the end all is as before.
+/// Holders register again, with their fences; never more than the limit runs, and in the end all is as
+/// before.
 pub async fn after_a_loss_holders_register_again_and_nobody_else_is_granted(fixture: &dyn Fixture) {
     if !fixture.capabilities().loses_slots {
         return super::super::undeclared("loses_slots");
@@ -104,7 +105,8 @@ pub async fn waiters_rejoin_queue_after_loss(fixture: &dyn Fixture) {
     assert!(a.holds(&wanted).await);
 }
 
-/// A job whose holder has not spoken yet is asked for by another process: its holder comes first, and stays alone.
+/// A job whose holder has not spoken yet is asked for by another process: its holder comes first, and stays
+/// alone.
 pub async fn a_returning_holder_is_before_a_waiter_for_the_same_job(fixture: &dyn Fixture) {
     if !fixture.capabilities().loses_slots {
         return super::super::undeclared("loses_slots");
@@ -126,7 +128,8 @@ pub async fn a_returning_holder_is_before_a_waiter_for_the_same_job(fixture: &dy
     assert_eq!(status(&engine).await.held, 1);
 }
 
-/// Leases that were registered again may be more than the slots are by now: nothing is granted until it is below.
+/// Leases that were registered again may be more than the slots are by now: nothing is granted until it is
+/// below.
 pub async fn registered_again_above_the_limit_grants_nothing_until_it_is_below(fixture: &dyn Fixture) {
     if !fixture.capabilities().loses_slots {
         return super::super::undeclared("loses_slots");

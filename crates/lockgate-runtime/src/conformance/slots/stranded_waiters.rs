@@ -35,8 +35,8 @@ async fn free_all(holder: &mut SlotClient) {
     holder.release_all(&ends).await;
 }
 
-/// A job that is heavier than what operators leave now is refused for now; only one that the pool was never configured for
-/// is refused for good.
+/// A job that is heavier than what operators leave now is refused for now; only one that the pool was never
+/// configured for is refused for good.
 pub async fn temporarily_too_heavy_request_is_not_refused_permanently(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 10).await;

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use lockgate_core::history::{
-    EndedHold, HistoryEntry, HistoryPage, HoldEnd, KEPT_ENTRIES, HistoryPoint, PAGE_SIZE, SlotsChange, granted_at,
+    EndedHold, HistoryEntry, HistoryPage, HistoryPoint, HoldEnd, KEPT_ENTRIES, PAGE_SIZE, SlotsChange,
+    granted_at,
 };
 use lockgate_core::pool::Need;
 use lockgate_core::{Fence, LeaseId, PoolName, Timestamp};
@@ -98,7 +99,8 @@ mod tests {
         let page = history.page(&pool, 0, HistoryPoint::default());
         assert_eq!((page.since, page.entries.len()), (HistoryPoint { number: 5, at_ms: 50 }, 1_000));
         assert_eq!(page.entries.first().map(HistoryEntry::number), Some(6));
-        let end = HistoryEntry::Limit(SlotsChange { at: Timestamp(0), number: KEPT_ENTRIES + 6, from: 1, to: 2 });
+        let end =
+            HistoryEntry::Limit(SlotsChange { at: Timestamp(0), number: KEPT_ENTRIES + 6, from: 1, to: 2 });
         history.push(pool.clone(), end);
         let next = history.page(&pool, page.next.unwrap(), HistoryPoint::default());
         assert_eq!(next.entries.first().map(HistoryEntry::number), Some(1_006));

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use lockgate_core::admission::{self, Ahead, Bounds, KnownLease, Throughput};
-use lockgate_core::fairness::{self, QueueHead, FreeSlots, TenantUse};
+use lockgate_core::fairness::{self, FreeSlots, QueueHead, TenantUse};
 use lockgate_core::lease::{Admission, Lease, Notification, Refusal, SlotRequest};
 use lockgate_core::pool::merged;
 use lockgate_core::{Fence, LeaseId, PoolName, SessionId, Tenant};
@@ -86,8 +86,11 @@ impl State {
         let own_queue = ahead.iter().filter(|other| other.tenant == request.tenant).count();
         let ahead = Ahead { own_queue: count(own_queue), queues: count(queues.len()) };
         let pools = request.needs.iter().filter_map(|need| self.pools.get(&need.pool));
-        let pace =
-            |pool: &Pool| Throughput { hold: pool.hold, slots: pool.allowed(), cap: pool.cap(&request.tenant) };
+        let pace = |pool: &Pool| Throughput {
+            hold: pool.hold,
+            slots: pool.allowed(),
+            cap: pool.cap(&request.tenant),
+        };
         admission::too_busy(pools.map(pace), ahead, request.max_wait)
     }
 
