@@ -85,7 +85,7 @@ fn every_file_says_what_it_is_and_none_is_too_long() -> Result {
             bad.push(format!("{} has {lines} lines, at most {LONGEST_FILE}", file.display()));
         }
         if file.file_name().is_some_and(|name| name == "mod.rs") {
-            bad.push(format!("{}: `foo.rs` beside `foo/`, never mod.rs", file.display()));
+            bad.push(format!("{}: `foo.rs` next to `foo/`, never mod.rs", file.display()));
         }
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));

@@ -190,7 +190,7 @@ fn exit_of_engine(error: &EngineError) -> Exit {
 fn exit_of_file(error: &embedded::OpenError) -> Exit {
     use embedded::OpenError;
     match error {
-        OpenError::Folder { .. } | OpenError::NoFolder { .. } | OpenError::NoTurnstile { .. } => {
+        OpenError::Folder { .. } | OpenError::NoFolder { .. } | OpenError::NoWriteLock { .. } => {
             Exit::CantCreate
         }
         OpenError::ReadOnly { .. } | OpenError::Denied { .. } => Exit::NoPermission,

@@ -24,7 +24,7 @@ pub const RETRY_TOO_HEAVY: Duration = Duration::from_secs(30);
 pub enum KnownLease<'a> {
     /// A lease that is held.
     Held {
-        /// The lease.
+        /// The lease as it was granted.
         lease: &'a Lease,
         /// Whether the session that asks holds it.
         is_own: bool,

@@ -35,9 +35,9 @@ pub struct Evidence {
 /// A hold, ended or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
-    /// The lease.
+    /// The lease; the lease of a job has the id of the job.
     pub lease: LeaseId,
-    /// Its fence.
+    /// The fence of the lease, which orders it among all grants.
     pub fence: Fence,
     /// Slots.
     pub weight: u32,

@@ -96,7 +96,7 @@ pub enum Disposition {
     Reject {
         /// Which delivery.
         tag: DeliveryTag,
-        /// Why.
+        /// The reason that the dead letter keeps.
         why: Rejection,
     },
     /// Return the message to the queue for another worker, because this one is draining.

@@ -131,7 +131,7 @@ pub struct DeadLetter {
 /// Which dead letters to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadQuery {
-    /// Of which queue.
+    /// The queue whose dead letters are read, without prefix.
     pub queue: QueueName,
     /// Only the one of this id, with its body.
     pub id: Option<String>,

@@ -8,7 +8,7 @@ use crate::name::{Key, Kind, QueueName, Tenant};
 /// What a message says. The ledger stays the truth: a message that disagrees with it is dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// The job.
+    /// The id of the job, the same in every dispatch.
     pub job: JobId,
     /// Its type.
     pub kind: Kind,
@@ -16,7 +16,7 @@ pub struct Envelope {
     pub key: Key,
     /// Whom it is charged to.
     pub tenant: Tenant,
-    /// Its run.
+    /// The run that the job belongs to. `None`: the message came from another client.
     pub run: Option<RunId>,
     /// Where it waits.
     pub queue: QueueName,

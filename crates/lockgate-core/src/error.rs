@@ -38,7 +38,7 @@ pub enum EngineError {
     NotFound {
         /// What kind of thing.
         what: &'static str,
-        /// Its name.
+        /// What was looked up, as the caller wrote it.
         name: String,
     },
     /// The call makes no sense as things stand now.
@@ -128,9 +128,9 @@ impl JobError for EngineError {
 pub enum Failure {
     /// An error, with what it means.
     Error {
-        /// Its class.
+        /// Whether the job is retried, deferred or failed.
         class: ErrorClass,
-        /// The error.
+        /// The cause. Its chain of sources becomes the reason of the job.
         error: Source,
         /// Whether the backend may still be at work for the attempt.
         backend_may_run: bool,

@@ -66,7 +66,7 @@ impl std::str::FromStr for HoldEnd {
 pub struct EndedHold {
     /// The lease; a job's has the job's id.
     pub lease: LeaseId,
-    /// Its fence.
+    /// The fence of the lease. It also tells when the lease was granted: see [`granted_at`].
     pub fence: Fence,
     /// Slots of this pool.
     pub weight: u32,
@@ -130,7 +130,7 @@ pub struct HistoryPage {
     pub since: HistoryPoint,
     /// When the store was asked.
     pub now: HistoryPoint,
-    /// The entries.
+    /// At most [`PAGE_SIZE`] entries of this pool, in the order of their stamps.
     pub entries: Vec<HistoryEntry>,
     /// What to ask for the next page with; `None`: this was the last one.
     pub next: Option<u64>,

@@ -28,7 +28,7 @@ macro_rules! id {
 }
 
 id!(
-    /// One run.
+    /// Identifies a run. A UUIDv7, so ids sort by creation.
     RunId
 );
 id!(

@@ -230,7 +230,7 @@ impl KindOptions {
 /// A job as the ledger knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobRow {
-    /// Its id.
+    /// The id, stable over all dispatches and retries.
     pub id: JobId,
     /// Its run, when it belongs to one.
     pub run: Option<RunId>,

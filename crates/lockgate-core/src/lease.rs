@@ -13,7 +13,7 @@ use crate::timing::SlotTiming;
 /// A process's session with the slot store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
-    /// Its id.
+    /// Identifies the session in every call.
     pub id: SessionId,
     /// The store's times.
     pub timing: SlotTiming,
@@ -51,7 +51,7 @@ impl SlotRequest {
 pub struct Lease {
     /// What was asked for.
     pub request: SlotRequest,
-    /// Its fence.
+    /// Grows with every grant, so that a sink can reject writes of an older lease.
     pub fence: Fence,
 }
 
@@ -105,7 +105,7 @@ pub enum Refusal {
         "pool {pool} allows one job at most {now} slots now, and this job needs {weight}; `slots set` raises them"
     )]
     TooHeavy {
-        /// The pool.
+        /// The pool that allows too few slots now.
         pool: PoolName,
         /// Slots that are needed.
         weight: u32,
@@ -121,7 +121,7 @@ pub enum Refusal {
         "pool {pool} never grants {weight} slots to one job: it is configured for {most}; lower the weight or raise the pool"
     )]
     Never {
-        /// The pool.
+        /// The pool that was configured for fewer slots.
         pool: PoolName,
         /// Slots that are needed.
         weight: u32,
@@ -131,7 +131,7 @@ pub enum Refusal {
     /// No such pool.
     #[error("there is no pool {pool}; name it under [pools] in the config")]
     UnknownPool {
-        /// The pool.
+        /// The pool that does not exist.
         pool: PoolName,
     },
 }
@@ -155,14 +155,14 @@ impl Refusal {
 pub enum Release {
     /// The work is over, at the backend too: the slots are free.
     Free {
-        /// Which lease.
+        /// The lease to end.
         lease: LeaseId,
         /// By its fence.
         fence: Fence,
     },
     /// The attempt is over, its backend work may not be: the slots drain.
     Drain {
-        /// Which lease.
+        /// The lease whose slots drain.
         lease: LeaseId,
         /// By its fence.
         fence: Fence,
@@ -189,7 +189,7 @@ impl Release {
 /// A store's answer to a [`Release`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Released {
-    /// Done.
+    /// The slots are free or draining, or the waiter has left.
     Done,
     /// Nothing is held, or waits, by that name and fence: late, or said twice. Nothing was changed.
     NotHeld,
@@ -232,7 +232,7 @@ pub struct Holder {
     pub tenant: Tenant,
     /// Slots of this pool.
     pub weight: u32,
-    /// Its fence.
+    /// The fence of the lease, which a release must name.
     pub fence: Fence,
     /// The session that holds it.
     pub session: SessionId,

@@ -64,7 +64,7 @@ pub struct Claimed {
 /// A job that a worker is about to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
-    /// Which job.
+    /// The job to start.
     pub job: JobId,
     /// From the delivery of which dispatch.
     pub dispatch: u32,
@@ -130,9 +130,9 @@ pub struct Execution {
 pub enum Report {
     /// The broker has confirmed the message of this dispatch.
     Published {
-        /// Which job.
+        /// The job that was published.
         job: JobId,
-        /// Which dispatch.
+        /// The number of the published dispatch. An older one changes nothing.
         dispatch: u32,
     },
     /// A delivery of the job came to this.
@@ -155,7 +155,7 @@ impl Report {
 /// What a delivery of a job came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
-    /// Which job.
+    /// The job to settle.
     pub job: JobId,
     /// What gives the right to say so.
     pub token: SettlementToken,
@@ -179,7 +179,7 @@ pub enum SettlementToken {
     Unrecorded {
         /// The dispatch whose delivery it came from.
         dispatch: u32,
-        /// Its number.
+        /// See [`Execution::number`].
         number: u32,
     },
 }

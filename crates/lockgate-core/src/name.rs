@@ -37,7 +37,7 @@ pub enum NameError {
     BadCharacter {
         /// What the name was to be.
         what: &'static str,
-        /// The text.
+        /// The refused text.
         text: String,
     },
 }

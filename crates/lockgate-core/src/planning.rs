@@ -15,14 +15,14 @@ pub enum PlanStep {
     /// Adds jobs to a run that is being planned; a key that it has already is passed over. To a run that is
     /// sealed nothing is added.
     Append {
-        /// Which run.
+        /// The run that is being planned.
         run: RunId,
         /// Its next jobs.
         jobs: Vec<PlannedJob>,
     },
     /// Makes the manifest whole: batches are due from now on. A second seal changes nothing.
     Seal {
-        /// Which run.
+        /// The run whose manifest is complete.
         run: RunId,
     },
     /// Takes in jobs whose messages came from elsewhere than the dispatcher, as if their first dispatch had
@@ -42,7 +42,7 @@ pub struct Ingestion {
     pub kind: Kind,
     /// Where they came from, and where their retries go.
     pub queue: QueueName,
-    /// The jobs.
+    /// Jobs to ingest. Existing ones, by id, are skipped.
     pub jobs: Vec<PlannedJob>,
 }
 
@@ -74,7 +74,7 @@ pub fn ingested_key(key: &Key, job: JobId) -> Key {
 /// The run after a step of its planning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
-    /// The run.
+    /// The run as it is after the step.
     pub run: RunRow,
     /// Whether `Open` found it.
     pub existed: bool,

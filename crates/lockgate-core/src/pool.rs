@@ -9,7 +9,7 @@ use crate::name::{PoolName, Tenant};
 /// Slots that a job takes of one pool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Need {
-    /// The pool.
+    /// The pool that the job takes slots of.
     pub pool: PoolName,
     /// How many slots, at least 1.
     pub weight: u32,
@@ -78,7 +78,7 @@ pub enum PoolCommand {
     Ensure(PoolSpec),
     /// Change it, when it is still at `version` (`None`: whatever it is at).
     Set {
-        /// Which pool.
+        /// The pool to change. An unknown one is an error.
         pool: PoolName,
         /// What to change.
         change: PoolChange,
@@ -88,7 +88,7 @@ pub enum PoolCommand {
     /// Begin a new epoch: every holder is asked to stop, and its slots drain. What sessions hold that no
     /// longer exist is freed, or drains, at once.
     Reset {
-        /// Which pool.
+        /// The pool to reset. An unknown one is an error.
         pool: PoolName,
     },
 }
@@ -174,7 +174,7 @@ pub fn limit(allowed: u32, enforced: Option<u32>) -> u32 {
 /// A change of what one tenant may have of a pool; what is `None` stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantChange {
-    /// The tenant.
+    /// The tenant whose cap or weight changes.
     pub tenant: Tenant,
     /// Its own cap; `Some(None)` removes it, so that the pool's holds.
     pub cap: Option<Option<u32>>,
@@ -196,7 +196,7 @@ impl TenantChange {
 /// What one tenant may have of a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantShare {
-    /// The tenant.
+    /// The tenant that has a cap or a weight of its own.
     pub tenant: Tenant,
     /// Its own cap, instead of the pool's.
     pub cap: Option<u32>,
@@ -245,7 +245,7 @@ pub struct PoolStatus {
 pub struct Recommendation {
     /// How many slots the backend seems to bear.
     pub slots: u32,
-    /// Why.
+    /// A short reason for people, at most [`MAX_REASON_BYTES`].
     pub why: String,
     /// Whether grants obey it.
     pub enforced: bool,

@@ -108,9 +108,9 @@ impl RunStatus {
 /// A run as the ledger knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunRow {
-    /// Its id.
+    /// The id. A UUIDv7, so ids sort by creation.
     pub id: RunId,
-    /// Its name.
+    /// The name that people and commands use, unique in the ledger.
     pub name: RunName,
     /// The type of its jobs.
     pub kind: Kind,
@@ -184,7 +184,7 @@ impl Counts {
 /// A run with its jobs counted, in one reading of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunSummary {
-    /// The run.
+    /// The row that the counts belong to.
     pub run: RunRow,
     /// Its jobs.
     pub counts: Counts,

@@ -181,7 +181,7 @@ pub async fn tokens_spent_at_once_are_not_outstanding(store: StorePair) {
     }
 }
 
-/// Limits of different names are independent.
+/// Acquiring from one limit leaves the tokens of another unchanged.
 pub async fn limits_of_different_names_are_independent(store: StorePair) {
     for name in ["a", "b", "a:b"] {
         let acquired = store.first.acquire(name, wish(slow(40), 40)).await.unwrap();

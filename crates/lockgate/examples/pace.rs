@@ -1,5 +1,5 @@
 //! How fast the embedded engine is with a worker on top: no-op jobs a second with a slot for each, every step
-//! durable, and how long a freed slot takes to reach the next in line.
+//! durable, and how long a freed slot takes to reach the next waiter.
 //!
 //! `cargo run --release -p lockgate --example pace -- [jobs] [concurrency] [slots]`
 

@@ -17,7 +17,7 @@ use crate::settings::{EngineName, PoolSettings, Settings, quotas, ramp};
 /// A connected engine with the settings that it was made from. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Lockgate {
-    /// The engine.
+    /// The three ports of the engine that the config chooses.
     pub engine: Engine,
     /// All settings, with the program's own sections.
     pub loaded: Loaded,

@@ -33,9 +33,9 @@ pub struct Tables {
 pub struct MigrationStatus {
     /// Whose tables.
     pub component: &'static str,
-    /// Its version.
+    /// Migrations are applied in the order of their versions.
     pub version: i64,
-    /// Its name.
+    /// A short description, shown by `migrate status`.
     pub name: &'static str,
     /// When it was applied; `None`: not yet.
     pub applied_at: Option<Timestamp>,

@@ -15,21 +15,21 @@ pub enum RunCommand {
     Resume(RunId),
     /// End every job of it that is not over.
     Cancel {
-        /// Which run.
+        /// The run to cancel.
         run: RunId,
         /// Why.
         reason: String,
     },
     /// Run its jobs in these states again, with all their attempts.
     Retry {
-        /// Which run.
+        /// The run whose jobs are retried.
         run: RunId,
         /// Which of its jobs.
         states: Vec<JobState>,
     },
     /// Change its cadence, from the next batch on.
     SetCadence {
-        /// Which run.
+        /// The run to change.
         run: RunId,
         /// The new cadence.
         cadence: Cadence,
@@ -38,7 +38,7 @@ pub enum RunCommand {
     RetryJob(JobId),
     /// End one job.
     CancelJob {
-        /// Which job.
+        /// The job to cancel.
         job: JobId,
         /// Why.
         reason: String,

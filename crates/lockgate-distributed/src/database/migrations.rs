@@ -89,6 +89,7 @@ pub const LOCKGATE: Component = Component {
         migration!("0004", "recovery"),
         migration!("0005", "ledger_clock"),
         migration!("0006", "job_queue"),
+        migration!("0007", "plain_names"),
     ],
 };
 

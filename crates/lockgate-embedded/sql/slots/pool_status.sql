@@ -3,7 +3,7 @@
 -- ?1 pool (null: all).
 select p.name, p.configured_slots, p.configured_per_tenant, p.slots, p.per_tenant, p.ramp, p.version, p.epoch,
     p.peak,
-    p.paused_until, p.advice, p.advice_enforced, p.advice_why, p.advised_at,
+    p.paused_until, p.recommended_slots, p.recommendation_enforced, p.recommendation_reason, p.recommended_at,
     coalesce((select sum(n.weight) from lease_needs n join leases l on l.id = n.lease
         where n.pool = p.name and l.draining_until is null), 0) as held,
     coalesce((select sum(n.weight) from lease_needs n join leases l on l.id = n.lease

@@ -1,4 +1,4 @@
 -- Returns all rate limits, ordered by name. Times are ns of uptime of the boot `boot`.
-select name, boot, rate, burst, anchor, issued, next_chunk, out, version, note,
+select name, boot, rate, burst, anchor, issued, next_batch, outstanding, version, note,
     is_limited, changed_at, ended, failed, slow
 from rates order by name

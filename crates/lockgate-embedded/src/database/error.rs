@@ -87,7 +87,7 @@ pub enum OpenError {
     },
     /// The file of the write lock, next to the database, cannot be created or opened.
     #[error("cannot open the write lock {path:?}; let this user create and write it")]
-    NoTurnstile {
+    NoWriteLock {
         /// The lock file.
         path: PathBuf,
         /// The operating system's error.

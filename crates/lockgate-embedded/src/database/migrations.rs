@@ -101,6 +101,7 @@ pub const LOCKGATE: Component = Component {
         migration!("0013", "consumer_queues"),
         migration!("0014", "limit_samples"),
         migration!("0015", "stranded"),
+        migration!("0016", "plain_names"),
     ],
 };
 

@@ -41,7 +41,7 @@ impl WriteLock {
         let path = PathBuf::from(name);
         match open(database, &path) {
             Ok(file) => Ok(Self(file)),
-            Err(source) => Err(OpenError::NoTurnstile { path, source }),
+            Err(source) => Err(OpenError::NoWriteLock { path, source }),
         }
     }
 

@@ -25,7 +25,7 @@ impl Operation for OpenSession {
         Some(&self.caller)
     }
 
-    async fn run(&self, _desk: &mut SlotTransaction<'_>) -> Result<(), EngineError> {
+    async fn run(&self, _tx: &mut SlotTransaction<'_>) -> Result<(), EngineError> {
         Ok(())
     }
 }

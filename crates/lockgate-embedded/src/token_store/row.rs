@@ -22,7 +22,7 @@ impl Row {
     pub(super) fn from_columns(row: &SqliteRow) -> sqlx::Result<Self> {
         let rate: Rate = parsed(row, "rate")?;
         let quota = Quota::new(rate, row.try_get("burst")?);
-        let out: Vec<(u64, u64, u64)> = json(row, "out")?;
+        let out: Vec<(u64, u64, u64)> = json(row, "outstanding")?;
         let out = out
             .into_iter()
             .map(|(id, tokens, ends)| (TokenBatchId(id), OutstandingBatch { tokens, expires_at: ends }));
@@ -30,7 +30,7 @@ impl Row {
             quota: quota.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
             anchor: row.try_get("anchor")?,
             issued: row.try_get("issued")?,
-            next_batch: row.try_get("next_chunk")?,
+            next_batch: row.try_get("next_batch")?,
             outstanding: out.collect::<BTreeMap<_, _>>(),
         };
         let state = LimitState {

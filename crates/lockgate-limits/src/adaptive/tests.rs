@@ -125,7 +125,7 @@ fn growth_that_makes_calls_slower_is_taken_back_and_not_tried_for_a_while() {
 }
 
 #[test]
-fn growth_of_an_advice_that_nobody_obeys_is_not_to_blame_for_slower_calls() {
+fn growth_without_enforcement_is_not_blamed_for_slower_calls() {
     let options = AdaptiveOptions { mode: AdaptiveMode::Observe, min: 1, configured: 100 };
     let (mut limit, now) = (AdaptiveLimit::new(options), Instant::now());
     answers(&mut limit, 10 * MS, 70, now);
@@ -149,7 +149,7 @@ fn changed_mix_of_kinds_is_not_mistaken_for_load() {
 }
 
 #[test]
-fn modes_say_what_becomes_of_the_advice() {
+fn mode_decides_whether_the_recommendation_is_enforced() {
     for (mode, recommended, in_force) in
         [(AdaptiveMode::Off, 100, 100), (AdaptiveMode::Observe, 70, 100), (AdaptiveMode::Enforce, 70, 70)]
     {

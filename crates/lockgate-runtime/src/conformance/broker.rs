@@ -82,7 +82,7 @@ pub async fn publication_wakes_waiting_subscriber(fixture: &dyn Fixture) {
     assert_eq!(received.unwrap().len(), 1);
 }
 
-/// A subscriber gets only the messages of its queue.
+/// A subscriber never receives a message that was published to another queue.
 pub async fn subscriber_gets_messages_of_its_queue_only(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     engine.broker.publish(&[envelope("elsewhere", 1), envelope("q", 2)]).await.unwrap();

@@ -4,6 +4,7 @@ pub mod batched_calls;
 pub mod granting;
 pub mod history;
 pub mod long_queues;
+pub mod max_wait;
 pub mod order;
 pub mod ownership;
 pub mod pauses;

@@ -294,8 +294,8 @@ impl TokenStore for Away {
         })
     }
 
-    fn give_back<'a>(&'a self, limit: &'a str, chunk: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()> {
-        self.token_store.give_back(limit, chunk, unspent)
+    fn give_back<'a>(&'a self, limit: &'a str, batch: TokenBatchId, unspent: u32) -> StoreFuture<'a, ()> {
+        self.token_store.give_back(limit, batch, unspent)
     }
 
     fn list(&self) -> StoreFuture<'_, Vec<LimitStatus>> {

@@ -74,14 +74,14 @@ pub(crate) struct Backend {
 
 #[async_trait]
 impl Canceller for Backend {
-    async fn end(&self, leftovers: &[OrphanedQuery]) -> Result<Vec<OrphanedQuery>, Source> {
-        self.asked.lock().unwrap().extend(leftovers);
+    async fn end(&self, orphans: &[OrphanedQuery]) -> Result<Vec<OrphanedQuery>, Source> {
+        self.asked.lock().unwrap().extend(orphans);
         let panics = self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         assert!(panics.is_err(), "out of order");
         tokio::time::sleep(self.takes).await; // virtual time
         let denials =
             self.denials.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        Ok(if denials.is_ok() { Vec::new() } else { leftovers.to_vec() })
+        Ok(if denials.is_ok() { Vec::new() } else { orphans.to_vec() })
     }
 }
 

@@ -71,7 +71,7 @@ pub struct ListedOrganization {
     /// Position in the list. Pass it to [`Organizations::list`] to get the next page.
     #[serde(skip)]
     pub number: i64,
-    /// Id of the organization.
+    /// The id from the import, unique in the store.
     pub organization_id: String,
     /// Short name of the organization.
     pub slug: String,

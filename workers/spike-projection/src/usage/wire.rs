@@ -19,7 +19,7 @@ pub const RATE_LIMITED: &str = "rate-limited";
 /// The parameters of a query.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Query {
-    /// Id of the organization.
+    /// The id that the backend knows the organization by.
     pub organization_id: String,
     /// First hour.
     pub from: Hour,
@@ -58,7 +58,7 @@ pub struct Row {
 /// The body of an error response.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Refusal {
-    /// The error.
+    /// What the backend says about its refusal.
     pub error: RefusalError,
 }
 

@@ -94,12 +94,12 @@ fn status_of(tx: &SlotTransaction<'_>, row: &SqliteRow) -> sqlx::Result<PoolStat
 }
 
 fn recommendation(tx: &SlotTransaction<'_>, row: &SqliteRow) -> sqlx::Result<Option<Recommendation>> {
-    let Some(slots) = row.try_get("advice")? else { return Ok(None) };
+    let Some(slots) = row.try_get("recommended_slots")? else { return Ok(None) };
     Ok(Some(Recommendation {
         slots,
-        why: text(row, "advice_why")?,
-        enforced: row.try_get("advice_enforced")?,
-        age: tx.since(row.try_get("advised_at")?),
+        why: text(row, "recommendation_reason")?,
+        enforced: row.try_get("recommendation_enforced")?,
+        age: tx.since(row.try_get("recommended_at")?),
     }))
 }
 

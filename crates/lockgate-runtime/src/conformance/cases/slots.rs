@@ -72,6 +72,12 @@ macro_rules! conformance_slots {
                     fences_grow_beyond_those_that_were_registered_again,
                 ]);
             }
+            mod max_wait {
+                $crate::conformance_suite!(@tests $crate::conformance::slots::max_wait, super::super::$fixture, $flavour, [
+                    request_with_long_max_wait_is_never_refused_for_busy_pool,
+                    request_that_would_wait_too_long_is_refused_at_once,
+                ]);
+            }
             mod order {
                 $crate::conformance_suite!(@tests $crate::conformance::slots::order, super::super::$fixture, $flavour, [
                     first_come_first_served_among_equals,
@@ -89,8 +95,6 @@ macro_rules! conformance_slots {
                     waiters_are_granted_when_process_of_head_closes,
                     tenant_queue_keeps_its_order_at_cap,
                     raised_slots_grant_in_queue_order,
-                    request_with_long_max_wait_is_never_refused_for_busy_pool,
-                    request_that_would_wait_too_long_is_refused_at_once,
                 ]);
             }
             mod ownership {

@@ -35,7 +35,7 @@ pub async fn runs_are_read_newest_first(fixture: &dyn Fixture) {
     assert!(driver.runs(nobody).await.is_empty());
 }
 
-/// Jobs are filtered by run, state, key and id.
+/// Each filter of a query selects jobs alone and together with the others.
 pub async fn jobs_are_filtered_by_run_state_key_and_id(fixture: &dyn Fixture) {
     let driver = LedgerDriver::new(fixture);
     let (one, two) = (driver.plan(spec("one"), 3).await, driver.plan(spec("two"), 2).await);

@@ -67,7 +67,7 @@ pub async fn check_refuses_delivery_that_will_not_run(fixture: &dyn Fixture) {
     assert_eq!(check(&driver, &third).await, Started::Stale, "cancelled");
 }
 
-/// After the deadline of the run, the check skips the job.
+/// A job whose run has expired ends as skipped before it waits for slots.
 pub async fn check_skips_job_after_run_deadline(fixture: &dyn Fixture) {
     let driver = LedgerDriver::new(fixture);
     let deadline = fixture.timing().heartbeat * 3;

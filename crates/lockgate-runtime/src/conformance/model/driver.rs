@@ -42,7 +42,7 @@ pub(super) struct Driver<'a> {
     /// The last fence of each lease, as the store shows it.
     pub(super) fences: BTreeMap<LeaseId, Fence>,
     pub(super) highest: Fence,
-    /// Leases that processes were told of since the last comparison.
+    /// Leases that processes have received since the last comparison.
     pub(super) told: Vec<Lease>,
 }
 

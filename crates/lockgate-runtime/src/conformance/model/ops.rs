@@ -16,9 +16,9 @@ pub(super) const SLOTS: u32 = 4;
 pub enum Op {
     /// A process asks for slots of the first pool, of the second, or of both.
     Acquire {
-        /// Which process.
+        /// Index of the process.
         process: usize,
-        /// Which lease.
+        /// Index of the lease.
         lease: usize,
         /// For which tenant.
         tenant: usize,
@@ -27,63 +27,63 @@ pub enum Op {
     },
     /// A process asks in one call, as by [`Op::Acquire`]: lease, tenant and weights of each.
     AcquireMany {
-        /// Which process.
+        /// Index of the process.
         process: usize,
         /// What it asks for.
         asks: Vec<(usize, usize, [u32; POOLS])>,
     },
     /// A process ends holds and waits in one call.
     EndMany {
-        /// Which process.
+        /// Index of the process.
         process: usize,
         /// Which leases, and how: freed, drained, left.
         ends: Vec<(usize, End)>,
     },
     /// A process frees a lease, by the fence that the model knows, or by one off.
     Free {
-        /// Which process.
+        /// Index of the process.
         process: usize,
-        /// Which lease.
+        /// Index of the lease.
         lease: usize,
         /// Whether it names another fence.
         wrong: bool,
     },
     /// A process lets a lease drain, for longer than the test lasts.
     Drain {
-        /// Which process.
+        /// Index of the process.
         process: usize,
-        /// Which lease.
+        /// Index of the lease.
         lease: usize,
     },
     /// A process leaves the queue.
     Leave {
-        /// Which process.
+        /// Index of the process.
         process: usize,
-        /// Which lease.
+        /// Index of the lease.
         lease: usize,
     },
     /// A process says what it holds and waits for.
     Heartbeat {
-        /// Which process.
+        /// Index of the process.
         process: usize,
     },
     /// A process ends, and another takes its number.
     Close {
-        /// Which process.
+        /// Index of the process.
         process: usize,
     },
     /// An operator changes a pool.
     Slots {
-        /// Which pool.
+        /// Index of the pool.
         pool: usize,
         /// Its slots from now on.
         slots: u32,
     },
     /// An operator changes a tenant's share of a pool.
     Share {
-        /// Which pool.
+        /// Index of the pool.
         pool: usize,
-        /// Which tenant.
+        /// Index of the tenant.
         tenant: usize,
         /// Its cap; `None`: as it is.
         cap: Option<Option<u32>>,
@@ -92,14 +92,14 @@ pub enum Op {
     },
     /// A ramp step begins, or the ramp ends.
     PoolRamp {
-        /// Which pool.
+        /// Index of the pool.
         pool: usize,
         /// Slots of the step.
         slots: Option<u32>,
     },
     /// A recommendation for a pool is set or removed.
     Recommend {
-        /// Which pool.
+        /// Index of the pool.
         pool: usize,
         /// Recommended slots.
         slots: Option<u32>,
@@ -108,7 +108,7 @@ pub enum Op {
     },
     /// A pool is paused until the next [`Op::Live`] is over.
     Pause {
-        /// Which pool.
+        /// Index of the pool.
         pool: usize,
     },
     /// The store loses its state; its pools are made again.

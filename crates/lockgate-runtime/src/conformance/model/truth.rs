@@ -171,7 +171,7 @@ impl Truth {
         }
     }
 
-    /// Who must not be waiting: its place in queue.
+    /// The first waiter that should have been granted: its index in the queue.
     pub(super) fn next(&self) -> Option<usize> {
         let heads: Vec<usize> = (0..self.queue.len()).filter(|place| self.is_head(*place)).collect();
         let contenders: Vec<QueueHead> = heads.iter().map(|place| self.contender(*place)).collect();

@@ -53,7 +53,7 @@ pub(in crate::conformance) async fn audited(engine: &Engine, name: &str) -> Audi
     audit(&evidence)
 }
 
-/// Who held what, from when to when: told when it has ended, and only then.
+/// The history lists a hold with its start and end, after it has ended and not before.
 pub async fn ended_hold_is_in_history(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 3).await;

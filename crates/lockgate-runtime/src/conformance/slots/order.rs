@@ -2,11 +2,11 @@
 //! S6).
 
 use lockgate_core::Engine;
-use lockgate_core::lease::{Admission, Refusal, Released, SlotRequest};
+use lockgate_core::lease::{Released, SlotRequest};
 use lockgate_core::pool::PoolChange;
 
 use super::super::Fixture;
-use super::super::samples::{LONG, request, request_for};
+use super::super::samples::{request, request_for};
 use super::super::slot_client::{SlotClient, change, ensure, set_slots, share, status};
 use super::super::waiting::soon;
 
@@ -52,7 +52,7 @@ pub async fn first_come_first_served_among_equals(fixture: &dyn Fixture) {
     }
 }
 
-/// A repeated request keeps its ticket.
+/// Asking again, after a lost answer, does not move a waiter to the back of the queue.
 pub async fn repeated_request_keeps_its_ticket(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let mut holder = occupied(&engine, 1).await;
@@ -159,7 +159,7 @@ pub async fn a_waiter_behind_another_tenants_ineligible_head_is_granted(fixture:
     assert_eq!(status(&engine).await.held, 2);
 }
 
-/// Who arrives before a heavy head takes the pool that both wait for upon itself: the other pool is free for
+/// A request that arrives before a heavy head takes the pool that both wait for upon itself: the other pool is free for
 /// the next.
 pub async fn an_arrival_that_must_wait_may_let_another_in(fixture: &dyn Fixture) {
     let engine = fixture.engine();
@@ -272,34 +272,4 @@ pub async fn raised_slots_grant_in_queue_order(fixture: &dyn Fixture) {
     }
     set_slots(&engine, "p", 3).await;
     assert_eq!(granted(&mut a, &queue).await, [0, 1]);
-}
-
-/// A request with a long `max_wait` is queued, however busy the pool is.
-pub async fn request_with_long_max_wait_is_never_refused_for_busy_pool(fixture: &dyn Fixture) {
-    let engine = fixture.engine();
-    occupied(&engine, 1).await;
-    let mut a = SlotClient::open(&engine, "a").await;
-    for _ in 0..20 {
-        let patient = SlotRequest { max_wait: LONG, ..request("t", 1) };
-        assert_eq!(a.acquire(&patient).await, Admission::Queued);
-    }
-}
-
-/// A request is refused at once if it would wait longer than its `max_wait`, judging by the queue ahead and
-/// the recent hold times. A request with a longer `max_wait` is queued.
-pub async fn request_that_would_wait_too_long_is_refused_at_once(fixture: &dyn Fixture) {
-    let engine = fixture.engine();
-    let mut holder = occupied(&engine, 1).await;
-    let hold = fixture.timing().heartbeat;
-    fixture.elapse(hold).await;
-    free_one(&mut holder).await;
-    holder.acquire_now(&request("holder", 1)).await;
-    let mut a = SlotClient::open(&engine, "a").await;
-    let hasty = |of: &str| SlotRequest { max_wait: hold, ..request(of, 1) };
-    a.enqueue(&hasty("t")).await;
-    a.enqueue(&hasty("u")).await;
-    let answer = a.acquire(&hasty("v")).await;
-    assert!(matches!(answer, Admission::Refused(Refusal::TooBusy { .. })), "{answer:?}");
-    a.enqueue(&request("v", 1)).await;
-    assert_eq!(status(&engine).await.waiters, 3);
 }

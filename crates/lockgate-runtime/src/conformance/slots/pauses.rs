@@ -83,7 +83,7 @@ pub async fn a_pause_has_a_bound(fixture: &dyn Fixture) {
     assert!(paused.paused.is_some_and(|left| left <= LONGEST_PAUSE), "{paused:?}");
 }
 
-/// Who waits for another pool does not wait for the one that is paused.
+/// A waiter for another pool does not wait for the paused one.
 pub async fn a_paused_pool_holds_up_only_those_who_want_it(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 1).await;

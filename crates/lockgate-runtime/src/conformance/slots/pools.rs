@@ -25,7 +25,7 @@ pub async fn ensuring_a_pool_never_reverts_it(fixture: &dyn Fixture) {
     assert_eq!(status(&engine).await, ensured);
 }
 
-/// A ramp step lowers what grants obey, beside the slots that were set; its end restores exactly those.
+/// A ramp step lowers the limit of grants and leaves the slots that were set. Its end restores exactly those.
 pub async fn the_end_of_a_ramp_restores_the_slots_that_were_set(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 5).await;

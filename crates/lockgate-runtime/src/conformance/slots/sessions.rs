@@ -195,7 +195,7 @@ pub async fn a_process_that_comes_back_has_lost_its_leases(fixture: &dyn Fixture
     assert!(frozen.holds(&again).await, "its session is open again");
 }
 
-/// One that comes back while its work drains has lost it too, and may not run the same job beside it.
+/// One that comes back while its work drains has lost it too, and may not run the same job at the same time.
 pub async fn a_process_that_comes_back_while_its_lease_drains_has_lost_it(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 2).await;

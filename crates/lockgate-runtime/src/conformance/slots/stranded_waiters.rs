@@ -176,7 +176,7 @@ pub async fn a_stranded_waiter_keeps_no_other_pool(fixture: &dyn Fixture) {
     assert_eq!(granted(&mut a, &queue).await, [0]);
 }
 
-/// A waiter behind many stranded ones is granted.
+/// Engines read a bounded part of a queue; stranded waiters do not fill that part.
 pub async fn a_waiter_behind_many_stranded_ones_is_granted(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     let mut holder = full(&engine).await;

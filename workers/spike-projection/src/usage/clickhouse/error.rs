@@ -65,7 +65,7 @@ pub enum ClickHouseError {
     NotANumber {
         /// What the id identifies.
         what: &'static str,
-        /// The id.
+        /// The value that is not a whole number.
         id: String,
     },
     /// A `DateTime` cannot hold the hour.
