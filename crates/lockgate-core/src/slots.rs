@@ -5,8 +5,9 @@
 //! - granted only when held + draining + weight <= the pool's limit (its slots, or an enforced recommendation
 //!   when that is lower), the pool is not paused, and the tenant stays within its cap (S1);
 //! - fences strictly grow (S3); the same request twice is one lease, and a lease has one holder (S4);
-//! - no request waits while the first of the wait queue fits, and none overtakes it (S5, S6; see [`crate::fairness`]); a
-//!   waiter that needs more slots than are allowed now holds nobody up (see [`crate::admission`]);
+//! - no request waits while the first of the wait queue fits, and none overtakes it (S5, S6; see
+//!   [`crate::fairness`]); a waiter that needs more slots than are allowed now holds nobody up (see
+//!   [`crate::admission`]);
 //! - a dead session's slots come back within its ttl and a heartbeat (S7);
 //! - a freed slot is given to the next waiter in the same transaction as the release (S8);
 //! - after a loss of its state a store grants nothing for a ttl, while holders register again, and nothing of

@@ -1,4 +1,5 @@
-//! Requests that would wait longer than their `max_wait` are refused at once, judging by the recent hold times.
+//! Requests that would wait longer than their `max_wait` are refused at once, judging by the recent hold
+//! times.
 
 use lockgate_core::lease::{Admission, Refusal, SlotRequest};
 

@@ -159,8 +159,8 @@ pub async fn a_waiter_behind_another_tenants_ineligible_head_is_granted(fixture:
     assert_eq!(status(&engine).await.held, 2);
 }
 
-/// A request that arrives before a heavy head takes the pool that both wait for upon itself: the other pool is free for
-/// the next.
+/// A request that arrives before a heavy head takes the pool that both wait for upon itself: the other pool
+/// is free for the next.
 pub async fn an_arrival_that_must_wait_may_let_another_in(fixture: &dyn Fixture) {
     let engine = fixture.engine();
     ensure(&engine, "p", 1).await;

@@ -1,4 +1,5 @@
-//! Ownership of leases: fences grow, a lease has one holder, and only the owner ends a hold (S3, S4; invariant 5).
+//! Ownership of leases: fences grow, a lease has one holder, and only the owner ends a hold (S3, S4;
+//! invariant 5).
 
 use lockgate_core::lease::{Admission, Lease, Refusal, Release, Released, SlotRequest};
 use lockgate_core::{Fence, LeaseId};
