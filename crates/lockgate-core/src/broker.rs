@@ -1,7 +1,7 @@
-//! The broker port: moves messages to workers. A transport, never the truth.
+//! The broker port: moves messages to workers and decides nothing.
 //!
-//! It may deliver twice, late, or out of order; it may not lose what it confirmed, nor hand one message to
-//! two subscribers at once while both live.
+//! It may deliver a message twice, late, or out of order. It must not lose what it has confirmed, nor deliver
+//! one message to two live subscribers at once.
 
 use async_trait::async_trait;
 
@@ -14,8 +14,8 @@ use crate::name::QueueName;
 /// Moves messages to workers.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
-    /// Publishes messages. `Ok`: every one is stored where a restart does not lose it. An error: any of them
-    /// may be.
+    /// Publishes messages. `Ok`: every message survives a restart of the broker. An error: any of them may
+    /// have been published.
     async fn publish(&self, envelopes: &[Envelope]) -> Result<(), EngineError>;
 
     /// Subscribes to a queue, with at most `prefetch` deliveries in flight at any time.
@@ -24,13 +24,13 @@ pub trait Broker: Send + Sync + 'static {
     /// Ends deliveries. A delivery whose subscription has ended is skipped: the broker delivers it again.
     async fn acknowledge(&self, dispositions: Vec<Disposition>) -> Result<(), EngineError>;
 
-    /// How many messages a queue holds.
+    /// Returns the number of messages of a queue.
     async fn depth(&self, queue: &QueueName) -> Result<Depth, EngineError>;
 
-    /// How many subscribers a queue has, of any process. Zero: nobody reads it.
+    /// Returns the number of subscribers of a queue, over all processes. Zero: nobody consumes it.
     async fn consumers(&self, queue: &QueueName) -> Result<u64, EngineError>;
 
-    /// Reads dead letters of a queue. They stay where they are.
+    /// Reads dead letters of a queue without removing them.
     async fn dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, EngineError>;
 
     /// Resolves the dead letters of these ids (empty: all that exist now) and returns their number. Unknown
@@ -39,10 +39,12 @@ pub trait Broker: Send + Sync + 'static {
     -> Result<u64, EngineError>;
 }
 
-/// A stream of deliveries. Dropping it ends the subscription; what was not settled is delivered again.
+/// A stream of deliveries. Dropping it ends the subscription, and what was not acknowledged is delivered
+/// again.
 #[async_trait]
 pub trait Deliveries: Send {
-    /// The next deliveries, at least one; waits for them without polling. An error ends the subscription.
+    /// Waits for the next deliveries without polling and returns at least one. An error ends the
+    /// subscription.
     ///
     /// Cancel-safe: dropping the future loses no delivery.
     async fn next(&mut self) -> Result<Vec<Delivery>, EngineError>;
@@ -51,9 +53,9 @@ pub trait Deliveries: Send {
 /// One hand-over of a message to a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// What it is settled by.
+    /// Identifies the delivery when it is acknowledged.
     pub tag: DeliveryTag,
-    /// The message, or why it cannot be read.
+    /// The message, or the reason why it is rejected.
     pub message: Result<Envelope, Rejection>,
     /// The sender: the dispatcher or another client.
     pub origin: Origin,
@@ -62,7 +64,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Whether nobody had the job before: it is the first delivery of its first dispatch.
+    /// Returns whether this is the first delivery of the first dispatch: no worker had the job before.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         !self.redelivered && self.message.as_ref().is_ok_and(|envelope| envelope.dispatch == 1)
@@ -72,29 +74,29 @@ impl Delivery {
 /// The sender of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The dispatcher: the ledger has its job.
+    /// The dispatcher. The ledger has the job.
     Dispatcher,
-    /// Some client of the broker: the ledger must ingest its job before it runs.
+    /// Another client of the broker. The ledger ingests the job before it runs.
     Client,
 }
 
-/// What a delivery is settled by; it means something to its engine alone.
+/// Identifies a delivery. Only its engine interprets the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DeliveryTag {
-    /// The subscription, or connection, that it came by.
+    /// The subscription, or connection, of the delivery.
     pub generation: u64,
-    /// Its number there.
+    /// The number of the delivery in this generation.
     pub number: u64,
 }
 
 /// How a delivery ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
-    /// The job's settlement is durable, or there is nothing to settle.
+    /// The settlement of the job is durable, or there is nothing to settle.
     Ack(DeliveryTag),
     /// No worker can handle the message: move it to the dead letters.
     Reject {
-        /// Which delivery.
+        /// The delivery to reject.
         tag: DeliveryTag,
         /// The reason that the dead letter keeps.
         why: Rejection,

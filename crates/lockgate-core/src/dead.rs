@@ -1,7 +1,6 @@
 //! Dead letters: messages that nobody can handle, kept for a person with the reason.
 //!
-//! A job that is out of attempts is a dead letter too, but of the ledger: it is read and retried there, as a
-//! job.
+//! A job without attempts left is not a dead letter of the broker: it is read and retried in the ledger.
 
 use std::fmt;
 
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::QueueName;
 use crate::time::Timestamp;
 
-/// Why a message is a dead letter: a word that scripts and alerts may rely on.
+/// Why a message is a dead letter. Scripts and alerts may rely on the word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeadReason {
@@ -18,21 +17,21 @@ pub enum DeadReason {
     Oversized,
     /// Its body is not UTF-8 text.
     NotUtf8,
-    /// Its body is no JSON.
+    /// Its body is not valid JSON.
     Malformed,
     /// Its JSON is nested deeper than [`MAX_DEPTH`].
     TooDeep,
-    /// It does not say of which kind it is.
+    /// It has no kind.
     NoKind,
-    /// One of its headers is not what the contract says.
+    /// A property or header is invalid.
     BadHeader,
     /// No worker of its queue knows its kind.
     UnknownKind,
-    /// Its payload is not one of its kind.
+    /// Its payload does not fit its kind.
     BadPayload,
-    /// The ledger cannot store its job, or what became of it, and trying again would fail in the same way.
+    /// The ledger cannot store its job or its outcome, and another attempt would fail in the same way.
     Refused,
-    /// It was delivered again and again and never settled.
+    /// It was delivered repeatedly and never settled.
     DeliveryLimit,
     /// The broker gives another reason.
     Other,
@@ -42,7 +41,7 @@ pub enum DeadReason {
 pub const MAX_DEPTH: usize = 64;
 
 impl DeadReason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 11] = [
         Self::Oversized,
         Self::NotUtf8,
@@ -57,7 +56,7 @@ impl DeadReason {
         Self::Other,
     ];
 
-    /// The word in headers, commands and metrics.
+    /// Returns the word in headers, commands and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,7 +74,7 @@ impl DeadReason {
         }
     }
 
-    /// The reason of this word; [`Self::Other`] when there is none.
+    /// Returns the reason with this word, or [`Self::Other`].
     #[must_use]
     pub fn of(word: &str) -> Self {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word).unwrap_or(Self::Other)
@@ -88,18 +87,18 @@ impl fmt::Display for DeadReason {
     }
 }
 
-/// Why a message cannot be handled: the word, and what exactly is wrong.
+/// Why a message cannot be handled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {detail}")]
 pub struct Rejection {
-    /// The word.
+    /// The reason that scripts rely on.
     pub reason: DeadReason,
-    /// What exactly is wrong.
+    /// A detail for people, at most [`crate::bounds::MAX_TEXT_BYTES`].
     pub detail: String,
 }
 
 impl Rejection {
-    /// A reason with what exactly is wrong, cut to [`crate::bounds::MAX_TEXT_BYTES`].
+    /// Creates a rejection, with the detail cut to [`crate::bounds::MAX_TEXT_BYTES`].
     pub fn new(reason: DeadReason, detail: impl Into<String>) -> Self {
         Self { reason, detail: crate::bounds::text(detail.into()) }
     }
@@ -108,23 +107,23 @@ impl Rejection {
 /// A message that nobody could handle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
-    /// What it is named by, stable while it lies there.
+    /// Names the letter in commands. Stable until it is resolved.
     pub id: String,
-    /// The queue that it came from, and that it is replayed to.
+    /// The queue that the message came from, and that a replay publishes it to.
     pub queue: QueueName,
-    /// Why it is here.
+    /// The reason that scripts rely on.
     pub reason: DeadReason,
-    /// What exactly was wrong.
+    /// A detail for people.
     pub detail: String,
-    /// The kind that it names, when it names one.
+    /// The kind that the message names, if any.
     pub kind: Option<String>,
-    /// The id that its sender gave it.
+    /// The message id that its sender set.
     pub message_id: Option<String>,
-    /// When it was put here, when the store knows.
+    /// When it became a dead letter, if the store knows.
     pub died_at: Option<Timestamp>,
-    /// How long its body is.
+    /// The length of its body.
     pub bytes: u64,
-    /// Its body, as much of it as is text; not there in a list.
+    /// The textual part of its body. `None` in a list.
     pub body: Option<String>,
 }
 
@@ -133,13 +132,13 @@ pub struct DeadLetter {
 pub struct DeadQuery {
     /// The queue whose dead letters are read, without prefix.
     pub queue: QueueName,
-    /// Only the one of this id, with its body.
+    /// Only the letter with this id, with its body.
     pub id: Option<String>,
     /// Page size, oldest first. 0 means 100.
     pub limit: u32,
 }
 
-/// What becomes of dead letters.
+/// How dead letters are resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
     /// Publish it to its queue again, unchanged.

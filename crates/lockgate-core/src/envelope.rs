@@ -1,30 +1,30 @@
-//! A job as it travels through the broker.
+//! A job as a message.
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{JobId, RunId};
 use crate::name::{Key, Kind, QueueName, Tenant};
 
-/// What a message says. The ledger stays the truth: a message that disagrees with it is dropped.
+/// The content of a message. The ledger is the truth: a message that contradicts it is dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// The id of the job, the same in every dispatch.
     pub job: JobId,
-    /// Its type.
+    /// The kind, which selects the code.
     pub kind: Kind,
-    /// What it is about.
+    /// What the job is about, unique in its run.
     pub key: Key,
-    /// Whom it is charged to.
+    /// Who is charged for its slots.
     pub tenant: Tenant,
     /// The run that the job belongs to. `None`: the message came from another client.
     pub run: Option<RunId>,
-    /// Where it waits.
+    /// The queue of the message, without prefix.
     pub queue: QueueName,
-    /// The n-th dispatch of this job, from 1. A delivery of an older one does not run.
+    /// The number of the dispatch, from 1. A delivery of an older dispatch does not run.
     pub dispatch: u32,
-    /// JSON text, read by the kind alone.
+    /// JSON text that only the kind reads.
     pub payload: String,
 }
 
-/// The longest payload, in bytes: a job carries a reference to its data, not the data.
+/// The longest payload in bytes. A job carries a reference to its data, not the data.
 pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;

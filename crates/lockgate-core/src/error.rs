@@ -1,54 +1,54 @@
-//! Errors: what an engine could not do, and what a job's failure means for it.
+//! Errors of engines, and what an error means for a job.
 
 use std::error::Error;
 use std::time::Duration;
 
-/// The cause beneath an error.
+/// The cause of an error.
 pub type Source = Box<dyn Error + Send + Sync + 'static>;
 
-/// What an engine could not do.
+/// Why a call to an engine failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The store did not answer, or not in time: the same call may go through later.
+    /// The store did not answer, or not in time. The same call may succeed later.
     #[error("cannot reach the store while {doing}")]
     Unavailable {
-        /// What we were doing.
+        /// The operation that failed.
         doing: String,
-        /// Why not.
+        /// The cause.
         source: Source,
     },
-    /// The store has no room left: the same call goes through when there is some again.
+    /// The store is full. The same call succeeds when there is space again.
     #[error("the disk is full while {doing}; free some space, nothing that was accepted is lost")]
     Full {
-        /// What we were doing.
+        /// The operation that failed.
         doing: String,
-        /// The store's error.
+        /// The error of the store.
         source: Source,
     },
-    /// The store refused the call, or its answer made no sense: the same call will fail again.
+    /// The store refused the call, or its answer was invalid. The same call will fail again.
     #[error("the store failed while {doing}")]
     Failed {
-        /// What we were doing.
+        /// The operation that failed.
         doing: String,
-        /// Why.
+        /// The cause.
         source: Source,
     },
-    /// There is no such thing.
+    /// The named thing does not exist.
     #[error("there is no {what} {name}")]
     NotFound {
-        /// What kind of thing.
+        /// The kind of thing, such as `run` or `pool`.
         what: &'static str,
         /// What was looked up, as the caller wrote it.
         name: String,
     },
-    /// The call makes no sense as things stand now.
+    /// The current state does not allow the call.
     #[error("{reason}")]
     Conflict {
         /// Why the call was refused, and the remedy.
         reason: String,
     },
-    /// The store that this process opened is deleted, replaced or damaged. Nothing that the process does can
-    /// be kept any more, so it stops its jobs and ends.
+    /// The store that this process opened was deleted, replaced or damaged. Nothing can be recorded any more,
+    /// so the process stops its jobs and ends.
     #[error("{reason}")]
     StoreLost {
         /// What happened to the store, and the remedy.
@@ -57,21 +57,21 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Whether the same call may go through later.
+    /// Returns whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Full { .. })
     }
 }
 
-/// What an error means for the job that met it.
+/// What an error means for the job that returned it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// Worth another attempt.
+    /// Another attempt may succeed.
     Retry,
-    /// The backend is overloaded: again later, and no attempt used.
+    /// The backend is overloaded. The job is deferred and uses no attempt.
     Overloaded {
-        /// When the backend asked to be called again, if it did.
+        /// The time after which the backend wants to be called again, if it said so.
         retry_after: Option<Duration>,
     },
     /// The backend is unreachable for reasons that the job did not cause. The job is deferred and uses no
@@ -82,7 +82,7 @@ pub enum ErrorClass {
     Permanent,
 }
 
-/// An error that a job may return with `?`: it knows its own class.
+/// An error that a job may return with `?`, because it knows its class.
 ///
 /// ```
 /// use lockgate_core::{ErrorClass, JobError};
@@ -102,14 +102,14 @@ pub enum ErrorClass {
 /// }
 /// ```
 pub trait JobError: Error + Send + Sync + 'static {
-    /// What it means for the job.
+    /// Returns what the error means for the job.
     fn class(&self) -> ErrorClass {
         ErrorClass::Retry
     }
 
-    /// Whether the backend may still be at work for the attempt that met it: a time-out, say, or a connection
-    /// that broke after the query was sent. The attempt's slots then drain for the kind's `backend_time`
-    /// instead of being free at once.
+    /// Returns whether the backend may still work for the attempt, for example after a timeout or a
+    /// connection that broke after the query was sent. The slots of the attempt then drain for the kind's
+    /// `backend_time`.
     fn backend_may_run(&self) -> bool {
         false
     }
@@ -123,37 +123,37 @@ impl JobError for EngineError {
     }
 }
 
-/// How a job ended when it did not succeed.
+/// Why a job did not succeed.
 #[derive(Debug)]
 pub enum Failure {
-    /// An error, with what it means.
+    /// An error, and what it means for the job.
     Error {
         /// Whether the job is retried, deferred or failed.
         class: ErrorClass,
         /// The cause. Its chain of sources becomes the reason of the job.
         error: Source,
-        /// Whether the backend may still be at work for the attempt.
+        /// Whether the backend may still work for the attempt.
         backend_may_run: bool,
     },
-    /// Not done, on purpose.
+    /// The job is not done, on purpose.
     Skip {
-        /// Why.
+        /// The reason, shown to operators.
         reason: String,
     },
 }
 
 impl Failure {
-    /// Another attempt, with backoff.
+    /// Creates a failure that is retried with backoff.
     pub fn retry(error: impl Into<Source>) -> Self {
         Self::Error { class: ErrorClass::Retry, error: error.into(), backend_may_run: false }
     }
 
-    /// No other attempt.
+    /// Creates a failure that is not retried.
     pub fn permanent(error: impl Into<Source>) -> Self {
         Self::Error { class: ErrorClass::Permanent, error: error.into(), backend_may_run: false }
     }
 
-    /// Not done, on purpose: counted, with its reason.
+    /// Creates a skip: the job ends, counted and with its reason.
     pub fn skip(reason: impl Into<String>) -> Self {
         Self::Skip { reason: reason.into() }
     }
@@ -167,7 +167,8 @@ impl<E: JobError> From<E> for Failure {
     }
 }
 
-/// An error with its causes, on one line, no cause repeated, cut to [`crate::bounds::MAX_TEXT_BYTES`].
+/// Returns an error with its causes on one line, without repeated causes, cut to
+/// [`crate::bounds::MAX_TEXT_BYTES`].
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();

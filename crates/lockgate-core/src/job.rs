@@ -1,4 +1,4 @@
-//! A job: one unit of work, its options, its states, and what an attempt of it came to.
+//! Jobs: units of work, their options, states and outcomes.
 
 mod outcome;
 
@@ -16,19 +16,19 @@ use crate::time::Timestamp;
 
 pub use outcome::Outcome;
 
-/// Where a job stands. Which jobs run right now is read from the leases, never stored here too.
+/// The state of a job. Which jobs run now is read from the leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
-    /// Waits for its batch, or for the time of its next attempt.
+    /// Waits for its batch or its next attempt.
     Scheduled,
-    /// Handed to the broker.
+    /// In the queue or with a worker.
     Enqueued,
-    /// Done.
+    /// Ended successfully.
     Succeeded,
-    /// Not done, on purpose and with a reason.
+    /// Ended without running to success, on purpose and with a reason.
     Skipped,
-    /// Out of attempts, or failed for good: a dead letter, kept for a person.
+    /// Failed for good: no attempt is left, or another would fail in the same way.
     Failed,
     /// Ended by an operator.
     Cancelled,
@@ -39,13 +39,13 @@ impl JobState {
     pub const ALL: [Self; 6] =
         [Self::Scheduled, Self::Enqueued, Self::Succeeded, Self::Skipped, Self::Failed, Self::Cancelled];
 
-    /// Whether a job in this state is over.
+    /// Returns whether a job in this state has ended.
     #[must_use]
     pub fn is_terminal(self) -> bool {
         !matches!(self, Self::Scheduled | Self::Enqueued)
     }
 
-    /// The name in the ledger, in commands and in metrics.
+    /// Returns the name in the ledger, in commands and in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl fmt::Display for JobState {
     }
 }
 
-/// A text that names no job state.
+/// A text that is not the name of a job state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a job state; one of scheduled, enqueued, succeeded, skipped, failed, cancelled")]
 pub struct UnknownState(pub String);
@@ -77,7 +77,7 @@ impl std::str::FromStr for JobState {
     }
 }
 
-/// What a kind of job asks of the framework, as its author writes it. Checked when the kind is registered.
+/// The options of a kind, as its author writes them. They are checked when the kind is registered.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -98,7 +98,7 @@ pub struct JobOptions {
 }
 
 impl JobOptions {
-    /// Options with their defaults, for jobs that wait in the queue of this name.
+    /// Creates options with defaults for jobs of this queue.
     pub fn queue(name: impl Into<String>) -> Self {
         Self {
             queue: name.into(),
@@ -111,59 +111,59 @@ impl JobOptions {
         }
     }
 
-    /// Adds a pool of which the job takes `weight` slots (at least 1) before it runs: of all its pools, or of
-    /// none.
+    /// Adds a pool. The job takes `weight` slots (at least 1) of it before it runs: of all its pools at once,
+    /// or of none.
     ///
-    /// A kind without a pool runs without a lease, and then nothing keeps a job from running twice at once
-    /// after a second delivery.
+    /// A kind without a pool runs without a lease, so nothing prevents a job from running twice at once after
+    /// a second delivery.
     pub fn pool(mut self, name: impl Into<String>, weight: u32) -> Self {
         self.pools.push((name.into(), weight));
         self
     }
 
-    /// Sets how many attempts a job has before it is a dead letter, at least 1. Default 3.
+    /// Sets the number of attempts of a job, at least 1. Default 3.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
         self
     }
 
-    /// Sets how long an attempt may run: 1 ms to [`MAX_DURATION`]. Default 90 s.
+    /// Sets the longest time of an attempt, 1 ms to [`MAX_DURATION`]. Default 90 s.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Sets the wait before the next attempt, and the wait of a job that is deferred. Default: from 5 s,
-    /// doubled, at most 5 min, full jitter. Neither time may exceed [`MAX_DURATION`].
+    /// Sets the wait before the next attempt, and the wait of a deferred job. Default: from 5 s, doubled, at
+    /// most 5 min, full jitter. Neither time may exceed [`MAX_DURATION`].
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// Sets the longest time that the backend may go on working for an attempt that is gone. The attempt's
-    /// slots drain for as long, at most [`MAX_DURATION`]. Default zero: the work ends with the attempt.
+    /// Sets the longest time that the backend may continue after an attempt has ended. The slots of the
+    /// attempt drain for this time, at most [`MAX_DURATION`]. Default 0: the work ends with the attempt.
     pub fn backend_time(mut self, longest: Duration) -> Self {
         self.backend_time = longest;
         self
     }
 
-    /// Lets up to this many jobs in flight share one execution and the slots of one job; see
-    /// `Job::run_group`. Each is started and settled on its own. Default 1: each job runs alone.
+    /// Lets up to this many jobs in flight share one execution and the slots of one job: see
+    /// `Job::run_group`. Each is started and settled on its own. Default 1.
     pub fn groups_of(mut self, jobs: u32) -> Self {
         self.group = jobs;
         self
     }
 
-    /// Takes the pools away: the job runs without slots.
+    /// Removes all pools: the job runs without slots.
     pub fn without_pools(mut self) -> Self {
         self.pools.clear();
         self
     }
 
-    /// The same with every name and duration checked.
+    /// Checks every name and duration.
     ///
     /// # Errors
-    /// When the queue or a pool has no proper name, or a duration is out of range.
+    /// If the queue or a pool has an invalid name, or a duration is out of range.
     pub fn check(self) -> Result<KindOptions, OptionsError> {
         let needs = self
             .pools
@@ -184,10 +184,10 @@ impl JobOptions {
     }
 }
 
-/// Why options of a kind are refused.
+/// Why the options of a kind are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
-    /// A name is none.
+    /// A queue or a pool has an invalid name.
     #[error(transparent)]
     Name(#[from] NameError),
     /// A duration is out of range.
@@ -195,30 +195,31 @@ pub enum OptionsError {
     Duration(#[from] DurationError),
 }
 
-/// [`JobOptions`], checked.
+/// Checked [`JobOptions`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KindOptions {
-    /// Where its messages wait.
+    /// The queue of its messages, without prefix.
     pub queue: QueueName,
-    /// The slots it takes before it runs, all or none. May be empty.
+    /// The slots that a job takes before it runs, all or none. Empty: it runs without a lease.
     pub needs: Vec<Need>,
-    /// Attempts before it is a dead letter.
+    /// Attempts of a job, at least 1.
     pub max_attempts: u32,
-    /// How long an attempt may run.
+    /// The longest time of an attempt.
     pub deadline: Duration,
     /// The wait before the next attempt.
     pub backoff: Backoff,
-    /// How long its slots drain when its backend work may go on without it.
+    /// How long slots drain when the backend may continue after an attempt.
     pub backend_time: Duration,
-    /// How many jobs may share one execution, at least 1.
+    /// The most jobs that share one execution, at least 1.
     pub group: u32,
 }
 
 impl KindOptions {
-    /// Checks every duration: a program may have changed the options since [`JobOptions::check`].
+    /// Checks every duration again, because a program may have changed the options since
+    /// [`JobOptions::check`].
     ///
     /// # Errors
-    /// When a duration is out of range.
+    /// If a duration is out of range.
     pub fn check(&self) -> Result<(), DurationError> {
         bounds::within("deadline", self.deadline, Duration::from_millis(1)..=MAX_DURATION)?;
         bounds::at_most("backoff.base", self.backoff.base, MAX_DURATION)?;
@@ -227,43 +228,42 @@ impl KindOptions {
     }
 }
 
-/// A job as the ledger knows it.
+/// A job as stored in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobRow {
     /// The id, stable over all dispatches and retries.
     pub id: JobId,
-    /// Its run, when it belongs to one.
+    /// The run that the job belongs to.
     pub run: Option<RunId>,
-    /// Its type.
+    /// The kind, which selects the code.
     pub kind: Kind,
-    /// The queue that its messages are published to.
+    /// The queue of its messages, without prefix.
     pub queue: QueueName,
-    /// What it is about.
+    /// What the job is about, unique in its run.
     pub key: Key,
-    /// Whom it is charged to.
+    /// Who is charged for its slots.
     pub tenant: Tenant,
-    /// Where it stands.
+    /// The current state.
     pub state: JobState,
-    /// Attempts used.
+    /// Attempts used so far.
     pub attempt: u32,
-    /// How often it was started, attempts that were given back included.
+    /// Starts so far, including those that used no attempt.
     pub executions: u32,
-    /// How often it was deferred without using an attempt.
+    /// Deferrals so far.
     pub deferrals: u32,
-    /// The batch that it was dispatched with, from 1.
+    /// The number of its batch, from 1.
     pub batch: Option<u32>,
-    /// When it is due again.
+    /// When it is due again. `None`: it is not scheduled.
     pub due_at: Option<Timestamp>,
-    /// Why it was deferred, skipped, failed or cancelled; kept while it is enqueued again, until its next
-    /// settlement.
+    /// Why it was last deferred, skipped, failed or cancelled. Kept until its next settlement.
     pub reason: Option<String>,
-    /// How long it has waited for slots in all its deliveries, also in those that got none.
+    /// The wait for slots, summed over all deliveries, including those that got none.
     pub waited: Option<Duration>,
-    /// How long its last execution ran.
+    /// Duration of the latest execution.
     pub ran: Option<Duration>,
-    /// Last change.
+    /// When the row last changed.
     pub updated_at: Timestamp,
-    /// Its payload, JSON text.
+    /// The payload as JSON text.
     pub payload: String,
 }
 

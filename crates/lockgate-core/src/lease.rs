@@ -1,4 +1,4 @@
-//! A lease: a time-bounded, fenced hold on slots by one job, and what is said about it.
+//! Leases: time-bounded, fenced holds on slots by one job, and the messages about them.
 
 use std::time::Duration;
 
@@ -15,27 +15,28 @@ use crate::timing::SlotTiming;
 pub struct Session {
     /// Identifies the session in every call.
     pub id: SessionId,
-    /// The store's times.
+    /// The timing that the store uses for all its sessions.
     pub timing: SlotTiming,
 }
 
 /// A request for slots of one or more pools: all are granted, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotRequest {
-    /// The lease that it is to become.
+    /// The id of the lease, which is the id of the job. Repeating a request repeats its answer.
     pub lease: LeaseId,
-    /// Whom it is charged to.
+    /// Who is charged for the slots.
     pub tenant: Tenant,
-    /// What it takes.
+    /// The pools, each with a weight.
     pub needs: Vec<Need>,
-    /// How long its backend work may outlive its process: the slots drain that long. Zero: not at all.
+    /// How long the slots drain if the process dies, because its query may continue. Zero: they are free at
+    /// once.
     pub drain_for: Duration,
-    /// How long it is ready to wait. A store may refuse it at once when it cannot get a slot in that time.
+    /// The longest wait. A store may refuse the request at once if the expected wait is longer.
     pub max_wait: Duration,
 }
 
 impl SlotRequest {
-    /// The same request with durations of at most [`MAX_DURATION`].
+    /// Cuts the durations to [`MAX_DURATION`].
     #[must_use]
     pub fn bounded(self) -> Self {
         Self {
@@ -46,17 +47,17 @@ impl SlotRequest {
     }
 }
 
-/// Slots held.
+/// A hold on slots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// What was asked for.
+    /// The request that was granted.
     pub request: SlotRequest,
     /// Grows with every grant, so that a sink can reject writes of an older lease.
     pub fence: Fence,
 }
 
 impl Lease {
-    /// Its id.
+    /// Returns the id of the lease.
     #[must_use]
     pub fn id(&self) -> LeaseId {
         self.request.lease
@@ -66,69 +67,69 @@ impl Lease {
 /// A store's answer to a [`SlotRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
-    /// Held from now on. The same request again from the same session gets the same answer.
+    /// The slots are held. Repeating the request from the same session gives the same answer.
     Granted(Lease),
     /// In the wait queue; a [`Notification`] follows.
     Queued,
-    /// Not now, or never.
+    /// The request is not waiting.
     Refused(Refusal),
 }
 
 /// Why a request does not enter the wait queue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Another session holds the lease, or waits for it: the job runs, or is about to, elsewhere.
+    /// Another session holds the lease or waits for it: the job runs, or will run, elsewhere.
     #[error("another process holds this job's slots")]
     Held {
-        /// When to ask again.
+        /// Time until a new request makes sense.
         retry_after: Duration,
     },
-    /// The last holder is gone and its backend work may still run.
+    /// The last holder has ended, and its query may still run.
     #[error("the backend may still work for an earlier attempt of this job")]
     Draining {
-        /// When to ask again.
+        /// The remaining time of the drain.
         retry_after: Duration,
     },
     /// At the recent throughput, the waiters ahead of it take longer than its `max_wait`.
     #[error("no slot expected within {max_wait:?}: the waiters ahead take about {wait:?}")]
     TooBusy {
-        /// How long it would wait.
+        /// The expected wait.
         wait: Duration,
-        /// How long it was ready to wait.
+        /// The longest wait that the request allows.
         max_wait: Duration,
-        /// When to ask again.
+        /// Time until a new request makes sense.
         retry_after: Duration,
     },
-    /// It needs more than the pool, or its tenant, may have now. An operator, or the end of a ramp, can
-    /// change that.
+    /// The request needs more slots than the pool or its tenant may have now. An operator, or the end of a
+    /// ramp, can change that.
     #[error(
         "pool {pool} allows one job at most {now} slots now, and this job needs {weight}; `slots set` raises them"
     )]
     TooHeavy {
         /// The pool that allows too few slots now.
         pool: PoolName,
-        /// Slots that are needed.
+        /// Slots that the request needs.
         weight: u32,
         /// The most slots that one job may take now.
         now: u32,
-        /// The most slots that one job may take as configured, or as set when that is more.
+        /// The most slots that one job may take as configured, or as set if that is more.
         most: u32,
-        /// When to ask again.
+        /// Time until a new request makes sense.
         retry_after: Duration,
     },
-    /// It needs more than the pool, or its tenant, was ever configured for.
+    /// The request needs more slots than the pool or its tenant was ever configured for.
     #[error(
         "pool {pool} never grants {weight} slots to one job: it is configured for {most}; lower the weight or raise the pool"
     )]
     Never {
         /// The pool that was configured for fewer slots.
         pool: PoolName,
-        /// Slots that are needed.
+        /// Slots that the request needs.
         weight: u32,
-        /// The most slots that one job may take as configured, or as set when that is more.
+        /// The most slots that one job may take as configured, or as set if that is more.
         most: u32,
     },
-    /// No such pool.
+    /// The pool does not exist.
     #[error("there is no pool {pool}; name it under [pools] in the config")]
     UnknownPool {
         /// The pool that does not exist.
@@ -137,7 +138,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// When to ask again; `None` for a refusal that stays.
+    /// Returns the time until a new request makes sense. `None`: the refusal is permanent.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -150,34 +151,34 @@ impl Refusal {
     }
 }
 
-/// The end of a hold, or of a wait.
+/// Ends a hold or a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
-    /// The work is over, at the backend too: the slots are free.
+    /// The work has ended, also at the backend. The slots are free.
     Free {
         /// The lease to end.
         lease: LeaseId,
-        /// By its fence.
+        /// The fence of the lease. Another one changes nothing.
         fence: Fence,
     },
-    /// The attempt is over, its backend work may not be: the slots drain.
+    /// The attempt has ended, its query may not have. The slots drain.
     Drain {
         /// The lease whose slots drain.
         lease: LeaseId,
-        /// By its fence.
+        /// The fence of the lease. Another one changes nothing.
         fence: Fence,
-        /// For how long at most.
+        /// The longest time of the drain.
         longest: Duration,
     },
-    /// A waiter leaves the line.
+    /// A waiter leaves the wait queue.
     Leave {
-        /// Which request.
+        /// The waiting request.
         lease: LeaseId,
     },
 }
 
 impl Release {
-    /// The lease it is about.
+    /// Returns the lease or request that this ends.
     #[must_use]
     pub fn lease(&self) -> LeaseId {
         match self {
@@ -191,35 +192,34 @@ impl Release {
 pub enum Released {
     /// The slots are free or draining, or the waiter has left.
     Done,
-    /// Nothing is held, or waits, by that name and fence: late, or said twice. Nothing was changed.
+    /// No lease or waiter has this id and fence: the call is late or repeated. Nothing was changed.
     NotHeld,
-    /// The waiter has left. It could not have been granted, because it needs more slots than are allowed now.
+    /// The waiter has left. It was stranded: it needs more slots than are allowed now.
     WasStranded(Refusal),
-    /// The waiter that wanted to leave had been granted its slots meanwhile, and holds them still.
+    /// The waiter was granted its slots before it could leave, and holds them.
     WasGranted(Lease),
 }
 
-/// What a heartbeat brings back.
+/// The answer to a heartbeat: how the store differs from what the process reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeartbeatReply {
-    /// Leases that the store has for this session and the heartbeat did not name: grants whose notification
-    /// was lost.
+    /// Leases of this session that the heartbeat did not name: grants whose notification was lost.
     pub granted: Vec<Lease>,
-    /// Leases that the heartbeat named and the store no longer has: their work must stop at once.
+    /// Leases that the heartbeat named and the store does not have. Their work must stop at once.
     pub lost: Vec<LeaseId>,
-    /// Waiters that the heartbeat named and the store no longer has: the process must request their slots
+    /// Waiters that the heartbeat named and the store does not have. The process must request their slots
     /// again.
     pub forgotten: Vec<LeaseId>,
-    /// Leases whose holder is asked to stop, because their pool was reset.
+    /// Leases whose holder must stop, because the pool was reset.
     pub stop: Vec<LeaseId>,
 }
 
-/// A push from the store to a session. Only a hint: whatever it says, a heartbeat says again.
+/// A message that the store pushes to a session. It may be lost; the next heartbeat reports the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notification {
     /// A waiter was granted its slots.
     Granted(Lease),
-    /// A holder is asked to stop.
+    /// A holder must stop.
     Stop(LeaseId),
 }
 
@@ -228,18 +228,18 @@ pub enum Notification {
 pub struct Holder {
     /// The lease; a job's has the job's id.
     pub lease: LeaseId,
-    /// Whom it is charged to.
+    /// Who is charged for the slots.
     pub tenant: Tenant,
-    /// Slots of this pool.
+    /// Slots of this pool that the lease holds.
     pub weight: u32,
     /// The fence of the lease, which a release must name.
     pub fence: Fence,
     /// The session that holds it.
     pub session: SessionId,
-    /// That process, as it called itself.
+    /// The name that the process gave when it opened its session.
     pub process: String,
-    /// How long it has been held.
+    /// Time since the grant.
     pub held_for: Duration,
-    /// Whether it is draining.
+    /// Whether the holder has ended and the slots drain.
     pub draining: bool,
 }

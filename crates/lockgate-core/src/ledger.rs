@@ -1,8 +1,8 @@
 //! The ledger port: the durable record of runs and jobs, and the source of truth.
 //!
-//! Every method is one transaction. The ledger keeps a time of its own, see [`crate::ledger_clock`]: no
-//! caller says what time it is, and no step of a wall clock moves what is due. A call whose answer is lost
-//! may be repeated: each is written so that twice is once.
+//! Every method is one transaction. The ledger keeps a time of its own (see [`crate::ledger_clock`]): callers
+//! pass no time, and a step of a wall clock changes no due time. A call whose answer was lost may be
+//! repeated, because repeating any of them changes nothing.
 
 mod command;
 
@@ -24,40 +24,40 @@ use crate::time::Timestamp;
 /// The durable record of runs and jobs.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// Plans a run, step by step, so that a manifest of any length is planned in little memory, and a
-    /// planning that was cut off is taken up again under the same name.
+    /// Plans a run in steps, so that a manifest of any length needs little memory. A planning that was
+    /// interrupted continues under the same name.
     async fn plan(&self, step: PlanStep) -> Result<Planned, EngineError>;
 
-    /// Claims what is due, batches and retries, for this caller to publish within `hold`. What is not
-    /// reported as published by then is due again.
+    /// Claims due batches and retries for this caller to publish within `hold`. What is not reported as
+    /// published by then is due again.
     async fn claim(&self, limit: u32, hold: Duration) -> Result<Claimed, EngineError>;
 
-    /// Decides which jobs may run, and records their starts, or leaves that for later. Answers in the order
-    /// of the starts.
+    /// Decides which jobs may run. Records their starts now or later, as [`Start::durability`] says. Returns
+    /// the answers in the order of the starts.
     async fn start(&self, starts: Vec<Start>) -> Result<Vec<Started>, EngineError>;
 
-    /// Records what happened to jobs. A report that is late changes nothing, and its answer says so.
+    /// Records reports about jobs. A late report changes nothing and is answered with [`Settled::Stale`].
     async fn settle(&self, reports: Vec<Report>) -> Result<Vec<Settled>, EngineError>;
 
-    /// Reads runs, the newest first, each balanced in itself.
+    /// Reads runs, the newest first. The counts of each run belong to one instant.
     async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, EngineError>;
 
-    /// Reads jobs, in the order of their planning.
+    /// Reads jobs in the order in which they were planned.
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobRow>, EngineError>;
 
     /// Applies an operator's command and returns how many jobs or runs it changed.
     async fn control(&self, command: RunCommand) -> Result<u64, EngineError>;
 
-    /// Does one portion of upkeep, on at most `limit` jobs. The caller repeats it as long as there is more.
+    /// Does one portion of upkeep, on at most `limit` jobs. The caller repeats it while [`Swept::more`].
     async fn sweep(&self, sweep: Sweep, limit: u32) -> Result<Swept, EngineError>;
 }
 
-/// What is to be published.
+/// Messages to publish.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claimed {
-    /// The messages. Empty: nothing is due.
+    /// Empty: nothing is due.
     pub envelopes: Vec<Envelope>,
-    /// How long until something falls due, as far as the ledger knows now.
+    /// Time until the next batch or retry is due, as far as the ledger knows now. `None`: nothing is planned.
     pub next_due: Option<Duration>,
 }
 
@@ -66,66 +66,64 @@ pub struct Claimed {
 pub struct Start {
     /// The job to start.
     pub job: JobId,
-    /// From the delivery of which dispatch.
+    /// The number of the dispatch that was delivered.
     pub dispatch: u32,
-    /// Acquired at random for this start. The same token again, while the execution that it began is
-    /// unsettled, is the same start said twice, because its answer was lost: it is answered with the same
-    /// execution, and uses no attempt.
+    /// A random number for this start. Repeating it while the execution that it started is unsettled is the
+    /// same start, whose answer was lost: the answer is the same execution, and no attempt is used.
     pub token: i64,
-    /// When it has to be on record.
+    /// When the start becomes durable.
     pub durability: StartDurability,
 }
 
-/// When a start has to be on record.
+/// When a start becomes durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartDurability {
     /// Before the job runs.
     Now,
-    /// With its settlement, if the job is over soon. The ledger records it now all the same where a start of
-    /// the job stands unsettled: that is how a job is found that kills its processes.
+    /// With the settlement, if the job ends soon. If the job has an unsettled start, the ledger records this
+    /// one now, because that is how a job that kills its process is found.
     Later,
-    /// Not at all: the delivery has not been admitted yet, and whether it may still start its job is asked so
-    /// that one that may not takes no slots and no tokens. It is asked again when it has been admitted. A job
-    /// whose run is paused goes back to its place, and one that has expired or is poisoned ends, as at any
-    /// other start.
+    /// Never: this only checks a delivery before it waits for slots and tokens, so that stale deliveries take
+    /// none. The start is requested again after admission. Paused, expired and poison jobs are handled as at
+    /// any other start.
     Never,
-    /// Its recording was left for later, its execution has this number, and it still runs: neither a pause
-    /// nor a deadline that came since speaks against it.
+    /// The start with this execution number was left for later, and the job still runs. A pause or deadline
+    /// that came since does not matter.
     Underway(u32),
 }
 
 /// The ledger's answer to a [`Start`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Started {
-    /// Run it.
+    /// Run the job.
     Run(Execution),
-    /// The job is over, unknown, or a later dispatch of it is on its way: drop this delivery.
+    /// The job is finished or unknown, or a later dispatch of it exists. Drop this delivery.
     Stale,
-    /// Its run is paused; the job is back at its place. Drop this delivery.
+    /// Its run is paused, and the job is scheduled again. Drop this delivery.
     Paused,
-    /// Its run's deadline has passed; the job is skipped now. Drop this delivery.
+    /// The deadline of its run has passed, and the job is now skipped. Drop this delivery.
     Expired,
-    /// It was started three times and its process died each time; the job is failed now. Drop this delivery.
+    /// Its process has died during three starts, and the job has now failed. Drop this delivery.
     Poisoned,
 }
 
 /// One execution of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Execution {
-    /// The attempt that it is, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// How often the job was started, this time included. Never goes back, unlike the attempt, which a
-    /// deferral gives back.
+    /// The number of starts of the job, including this one. It never decreases, unlike the attempt, which a
+    /// deferral returns.
     pub number: u32,
-    /// When it was started.
+    /// The start, in ledger time.
     pub started_at: Timestamp,
-    /// Whether its start is on record. If not, [`SettlementToken::Unrecorded`] settles it.
+    /// Whether the start is durable. If not, [`SettlementToken::Unrecorded`] settles it.
     pub recorded: bool,
-    /// How often the job was deferred in a row before, see [`crate::transition::deferrals_in_row`].
+    /// Deferrals in a row before this execution: see [`crate::transition::deferrals_in_row`].
     pub deferrals: u32,
 }
 
-/// Something that happened to a job.
+/// An event of a job that the ledger records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// The broker has confirmed the message of this dispatch.
@@ -135,12 +133,12 @@ pub enum Report {
         /// The number of the published dispatch. An older one changes nothing.
         dispatch: u32,
     },
-    /// A delivery of the job came to this.
+    /// A delivery of the job has ended.
     Settled(Settlement),
 }
 
 impl Report {
-    /// The same report within its bounds. Every ledger applies it first.
+    /// Cuts texts and durations to their bounds. Every ledger applies this first.
     #[must_use]
     pub fn bounded(self) -> Self {
         match self {
@@ -152,32 +150,32 @@ impl Report {
     }
 }
 
-/// What a delivery of a job came to.
+/// The end of one delivery of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
     /// The job to settle.
     pub job: JobId,
-    /// What gives the right to say so.
+    /// Proves that no newer delivery or execution exists.
     pub token: SettlementToken,
-    /// What it came to.
+    /// The outcome, which decides the next state.
     pub outcome: Outcome,
-    /// How long it waited for slots.
+    /// The wait for slots.
     pub waited: Duration,
-    /// How long it ran.
+    /// The duration of the execution. Zero: the job did not start.
     pub ran: Duration,
 }
 
-/// What gives a settlement the right to change its job: nothing older than the latest may.
+/// Gives a settlement the right to change its job. The ledger accepts only the latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettlementToken {
     /// The delivery of this dispatch, which never started the job.
     Delivery(u32),
-    /// The execution of this number.
+    /// The execution with this number.
     Execution(u32),
-    /// The execution of this number, whose start was left for later, and is recorded with its settlement.
-    /// None other of the job may have been recorded meanwhile.
+    /// The execution with this number, whose start is recorded together with this settlement. It is rejected
+    /// if another start was recorded meanwhile.
     Unrecorded {
-        /// The dispatch whose delivery it came from.
+        /// The dispatch that was delivered.
         dispatch: u32,
         /// See [`Execution::number`].
         number: u32,
@@ -187,18 +185,18 @@ pub enum SettlementToken {
 /// The ledger's answer to a [`Report`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
-    /// Recorded; the job is now in this state.
+    /// The settlement counts, and the job is now in this state.
     Recorded(JobState),
-    /// Late: the job is over, unknown, or something newer has happened to it. Nothing was changed.
+    /// The job is finished or unknown, or something newer has happened to it. Nothing was changed.
     Stale,
 }
 
 /// Which runs to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunQuery {
-    /// Only the run of this name or id.
+    /// Only the run with this name or id.
     pub run: Option<RunName>,
-    /// Whether to work out when jobs ran and how long they waited: a look at every job.
+    /// Whether to compute [`RunSummary::timing`], which reads every job of the run.
     pub timing: bool,
     /// Page size. 0 means 100.
     pub limit: u32,
@@ -207,34 +205,34 @@ pub struct RunQuery {
 /// Which jobs to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobQuery {
-    /// Only of this run.
+    /// Only jobs of this run.
     pub run: Option<RunId>,
-    /// Only in one of these states; empty: any.
+    /// Only jobs in one of these states. Empty: any state.
     pub states: Vec<JobState>,
-    /// Only with this key.
+    /// Only jobs with this key.
     pub key: Option<Key>,
-    /// Only these; empty: any.
+    /// Only these jobs. Empty: any job.
     pub ids: Vec<JobId>,
-    /// Only those whose key this run does not have.
+    /// Only jobs whose key does not occur in this run.
     pub absent_from: Option<RunId>,
-    /// Only those planned after this one: the last of the page before.
+    /// Only jobs after this one: the last job of the previous page.
     pub after: Option<JobId>,
     /// Page size. 0 means 100.
     pub limit: u32,
 }
 
-/// One kind of upkeep. Each call of [`Ledger::sweep`] does a bounded portion of it.
+/// A kind of upkeep. Each call of [`Ledger::sweep`] does a bounded portion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sweep {
     /// Skips unfinished jobs of runs whose deadline has passed.
     Overdue,
-    /// Makes jobs of one queue due again whose message was lost: they were published at least `silent_for`
-    /// ago, and have neither started nor settled since. Only a process that consumes the queue can tell that
-    /// the broker has no message of it any more, so jobs of other queues are left alone.
+    /// Makes jobs of one queue due again whose message was lost: published at least `silent_for` ago, and
+    /// neither started nor settled since. Jobs of other queues are left alone, because only a consumer of a
+    /// queue can tell that the broker has no message of it any more.
     Lost {
         /// The queue that the jobs were published to.
         queue: QueueName,
-        /// The shortest time since the publication.
+        /// The minimum time since the publication.
         silent_for: Duration,
     },
     /// Deletes runs that finished at least `keep` ago, with their jobs.
@@ -244,11 +242,11 @@ pub enum Sweep {
     },
 }
 
-/// What a portion of a [`Sweep`] did.
+/// The result of one portion of a [`Sweep`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Jobs that were skipped, made due again, or deleted.
+    /// Jobs that were skipped, made due again or deleted.
     pub jobs: u64,
-    /// Whether another portion may find more. `false`: everything was looked at.
+    /// Whether another portion may find more.
     pub more: bool,
 }

@@ -1,46 +1,44 @@
-//! Planning: how jobs come into the ledger, by a run's manifest or from clients of the broker.
+//! Planning: how jobs enter the ledger, from the manifest of a run or from other clients of the broker.
 //!
-//! Nothing here may depend on being said once: every step can be repeated.
+//! Every step may be repeated without effect, because its answer may be lost.
 
 use crate::id::{JobId, RunId};
 use crate::name::{Key, Kind, MAX_NAME_BYTES, QueueName, Tenant};
 use crate::run::{RunRow, RunSpec};
 
-/// A step of a planning: one `Open`, any number of `Append`s, one `Seal`; or an `Ingest`, which is all three
-/// at once.
+/// A step of planning: one `Open`, any number of `Append`s, and one `Seal`; or an `Ingest`, which does all
+/// three.
 #[derive(Debug, Clone)]
 pub enum PlanStep {
-    /// Makes the run, or finds the one of that name.
+    /// Creates the run, or returns the one with this name.
     Open(RunSpec),
-    /// Adds jobs to a run that is being planned; a key that it has already is passed over. To a run that is
-    /// sealed nothing is added.
+    /// Adds jobs to a run that is being planned. Existing keys are skipped. A sealed run does not change.
     Append {
         /// The run that is being planned.
         run: RunId,
-        /// Its next jobs.
+        /// The next jobs of the manifest.
         jobs: Vec<PlannedJob>,
     },
-    /// Makes the manifest whole: batches are due from now on. A second seal changes nothing.
+    /// Seals the manifest: its batches become due. Sealing again changes nothing.
     Seal {
         /// The run whose manifest is complete.
         run: RunId,
     },
-    /// Takes in jobs whose messages came from elsewhere than the dispatcher, as if their first dispatch had
-    /// been published. They belong to the [`crate::run::external_run`] of their kind and of the ledger's day,
-    /// which is made when it is not there, and is active again when it was cancelled. A job that is there
-    /// already, by its id, is passed over; a key that another job of the external run has gets the job's id
-    /// behind it.
+    /// Adds jobs whose messages were not sent by the dispatcher, as if their first dispatch had been
+    /// published. They belong to the [`crate::run::external_run`] of their kind and the ledger's day, which
+    /// is created if missing and active again if it was cancelled. Existing jobs, by id, are skipped. If
+    /// another job of the run has the same key, the job's id is appended to the key.
     Ingest(Ingestion),
 }
 
-/// Jobs of one kind, out of one queue, whose messages came from elsewhere than the dispatcher.
+/// Jobs of one kind from one queue whose messages were not sent by the dispatcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ingestion {
-    /// The id of the external run, used when it is new.
+    /// The id of the external run, used if the run is new.
     pub external_run: RunId,
-    /// Their kind.
+    /// The kind that the messages name.
     pub kind: Kind,
-    /// Where they came from, and where their retries go.
+    /// The queue of the messages, and of their retries.
     pub queue: QueueName,
     /// Jobs to ingest. Existing ones, by id, are skipped.
     pub jobs: Vec<PlannedJob>,
@@ -49,17 +47,17 @@ pub struct Ingestion {
 /// A job of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedJob {
-    /// Its id, used when its key is new.
+    /// The id, used if the key is new.
     pub id: JobId,
-    /// What it is about, unique in its run.
+    /// What the job is about, unique in its run.
     pub key: Key,
-    /// Whom it is charged to.
+    /// Who is charged for the slots of the job.
     pub tenant: Tenant,
     /// JSON text, at most [`crate::envelope::MAX_PAYLOAD_BYTES`].
     pub payload: String,
 }
 
-/// The key of an ingested job whose own key another job of its external run has.
+/// Returns the key of an ingested job whose own key is taken in its external run.
 #[must_use]
 pub fn ingested_key(key: &Key, job: JobId) -> Key {
     let mut text = key.as_str().to_owned();
@@ -71,12 +69,12 @@ pub fn ingested_key(key: &Key, job: JobId) -> Key {
     Key::new(format!("{text}/{id}")).unwrap_or_else(|_| key.clone())
 }
 
-/// The run after a step of its planning.
+/// The result of a planning step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
     /// The run as it is after the step.
     pub run: RunRow,
-    /// Whether `Open` found it.
+    /// Whether `Open` returned an existing run.
     pub existed: bool,
     /// Jobs added by this step.
     pub added: u64,

@@ -1,4 +1,4 @@
-//! A pool: a named capacity that belongs to a backend. All who call that backend share it.
+//! Pools: named capacities that belong to a backend. All callers of the backend share its pool.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{PoolName, Tenant};
 
-/// Slots that a job takes of one pool.
+/// Slots of one pool that a job takes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Need {
     /// The pool that the job takes slots of.
     pub pool: PoolName,
-    /// How many slots, at least 1.
+    /// The number of slots, at least 1.
     pub weight: u32,
 }
 
-/// One need a pool: a request that names a pool twice takes the sum.
+/// Merges needs of the same pool: a request that names a pool twice takes the sum.
 #[must_use]
 pub fn merged(needs: Vec<Need>) -> Vec<Need> {
     let mut one_each: Vec<Need> = Vec::with_capacity(needs.len());
@@ -28,39 +28,38 @@ pub fn merged(needs: Vec<Need>) -> Vec<Need> {
     one_each
 }
 
-/// What becomes of a job that waited as long as its pool lets it and got no slot.
+/// What happens to a job that has waited for `max_wait` and got no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnBusy {
-    /// Back to the ledger, no attempt used, until the run's deadline.
+    /// The job returns to the ledger without using an attempt, until the run's deadline.
     #[default]
     Defer,
-    /// A terminal, counted state with its reason: for work that is stale when it is late.
+    /// The job ends as skipped, counted and with its reason: for work that is stale when it is late.
     Skip,
 }
 
 /// A pool as a config describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSpec {
-    /// The pool.
+    /// The name, unique in the store.
     pub name: PoolName,
-    /// Slots of the pool.
+    /// Slots of the pool. Zero closes it.
     pub slots: u32,
     /// The most slots that one tenant may hold. `None`: all of them.
     pub per_tenant: Option<u32>,
 }
 
 impl PoolSpec {
-    /// The numbers without the name.
+    /// Returns the numbers without the name.
     #[must_use]
     pub fn configured(&self) -> Configured {
         Configured { slots: self.slots, per_tenant: self.per_tenant }
     }
 }
 
-/// The numbers that a config gives a pool. The numbers in force may differ: operators, ramp and the adaptive
-/// limit change those while everything runs, and never change these. A job that needs more than both can
-/// never run.
+/// The numbers that the config gives a pool. Operators, ramps and the adaptive limit change the numbers in
+/// force and never these. A job that needs more than both can never run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Configured {
     /// Slots of the pool.
@@ -69,76 +68,75 @@ pub struct Configured {
     pub per_tenant: Option<u32>,
 }
 
-/// What can be done to a pool, by an operator or when a process starts.
+/// A command on a pool, by an operator or a starting process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PoolCommand {
-    /// Create the pool if it does not exist. An existing pool only notes the spec as
-    /// [`PoolStatus::configured`]; its numbers in force stay, so a worker with an old file never reverts what
-    /// an operator has set.
+    /// Creates the pool if it does not exist. For an existing pool only [`PoolStatus::configured`] changes;
+    /// its numbers in force stay, so that a worker with an old file never reverts what an operator has set.
     Ensure(PoolSpec),
-    /// Change it, when it is still at `version` (`None`: whatever it is at).
+    /// Changes the pool if it is still at `version`. `None`: at any version.
     Set {
         /// The pool to change. An unknown one is an error.
         pool: PoolName,
-        /// What to change.
+        /// The change. Absent values stay.
         change: PoolChange,
         /// The version that the change was decided on.
         version: Option<u64>,
     },
-    /// Begin a new epoch: every holder is asked to stop, and its slots drain. What sessions hold that no
-    /// longer exist is freed, or drains, at once.
+    /// Begins a new epoch: every holder must stop, and its slots drain. Slots of sessions that no longer
+    /// exist are freed or drain at once.
     Reset {
         /// The pool to reset. An unknown one is an error.
         pool: PoolName,
     },
 }
 
-/// A change of a pool; what is `None` stays.
+/// A change of a pool. Values that are `None` stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PoolChange {
-    /// Its slots. Zero closes it: nothing new is granted, nothing held is taken away.
+    /// Slots of the pool. Zero closes it: nothing is granted, and nothing that is held is taken away.
     pub slots: Option<u32>,
-    /// The most slots of one tenant; `Some(None)` lifts the cap.
+    /// The most slots of one tenant. `Some(None)` removes the cap.
     pub per_tenant: Option<Option<u32>>,
-    /// Slots of a ramp step, at least 1. Grants obey the smaller of these and `slots`, which stay as they
-    /// are. `Some(None)` ends the ramp: the pool has its own slots again.
+    /// Slots of a ramp step, at least 1. Grants obey the smaller of these and `slots`. `Some(None)` ends the
+    /// ramp.
     pub ramp: Option<Option<u32>>,
-    /// A tenant's own cap and weight.
+    /// The cap and weight of one tenant.
     pub tenant: Option<TenantChange>,
-    /// Grant nothing for this long, at most [`LONGEST_PAUSE`]: the backend said that it is overloaded. What
-    /// is held stays, and waiters keep waiting. A pool that is paused already is not paused again: one pause
-    /// for one congestion. A pause passes by itself, so it is no new version of the pool.
+    /// Grants nothing for this long, at most [`LONGEST_PAUSE`], because the backend reported overload. Held
+    /// slots stay, and waiters keep waiting. A paused pool is not paused again: one pause per congestion
+    /// event. A pause ends by itself and is not a new version of the pool.
     pub pause: Option<Duration>,
-    /// What the adaptive limit recommends; `Some(None)` takes it back.
+    /// What the adaptive limit recommends. `Some(None)` withdraws the recommendation.
     pub recommendation: Option<Option<NewRecommendation>>,
-    /// How long backend work on this pool may outlive its process: the longest `backend_time` of the kinds
-    /// that use it. Each worker announces it when it starts. A store that can lose its state keeps the
-    /// longest: after a loss it grants no slot of the pool until draining leases that it has forgotten would
-    /// have ended. Announcing it is no new version of the pool.
+    /// How long queries on this pool may outlive their process: the longest `backend_time` of the kinds that
+    /// use it. Each worker announces it. A store that can lose its state keeps the longest, and after a loss
+    /// grants no slot of the pool until forgotten draining leases must have ended. Announcing it is not a new
+    /// version of the pool.
     pub longest_drain: Option<Duration>,
 }
 
-/// The longest pause of a pool: a longer one is cut to it, so that no mistaken answer of a backend stops a
-/// pool for good.
+/// The longest pause of a pool. Longer ones are cut, so that a wrong answer of a backend cannot stop a pool
+/// for good.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The longest reason of a recommendation, in bytes; the rest is cut off.
+/// The longest reason of a recommendation in bytes. The rest is cut.
 pub const MAX_REASON_BYTES: usize = 200;
 
-/// What the adaptive limit has found out about a pool. It can only lower its slots for a while, never raise
-/// them nor change what was configured.
+/// A recommendation of the adaptive limit. It can lower the slots in force for a while. It never raises them
+/// nor changes the configured ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecommendation {
-    /// How many slots the backend seems to bear; at least 1, since recommendation does not close a pool.
+    /// The slots that the backend seems to bear, at least 1, because a recommendation does not close a pool.
     pub slots: u32,
-    /// Why, in a few words.
+    /// A short reason for people.
     pub why: String,
     /// Whether grants obey it. Otherwise it is only shown.
     pub enforced: bool,
 }
 
 impl PoolChange {
-    /// The same change within its bounds: what every store makes of it first.
+    /// Cuts the change to its bounds. Every store applies this first.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         self.pause = self.pause.filter(|pause| !pause.is_zero()).map(|pause| pause.min(LONGEST_PAUSE));
@@ -150,7 +148,7 @@ impl PoolChange {
         self
     }
 
-    /// Whether it makes a new version of its pool: a pause or a longest drain alone does not.
+    /// Returns whether this makes a new version of the pool. A pause or an announced drain alone does not.
     #[must_use]
     pub fn is_new_version(&self) -> bool {
         let Self { slots, per_tenant, tenant, ramp, pause, recommendation, longest_drain } = self;
@@ -159,32 +157,31 @@ impl PoolChange {
     }
 }
 
-/// Returns the slots that are allowed: those that were set, or fewer during a ramp.
+/// Returns the allowed slots: those in force, or fewer during a ramp.
 #[must_use]
 pub fn allowed(slots: u32, ramp: Option<u32>) -> u32 {
     ramp.map_or(slots, |step| step.min(slots))
 }
 
-/// Returns the slots that grants obey: those that are allowed, or fewer while a recommendation is enforced.
+/// Returns the slots that grants obey: the allowed ones, or fewer while a recommendation is enforced.
 #[must_use]
 pub fn limit(allowed: u32, enforced: Option<u32>) -> u32 {
     enforced.map_or(allowed, |recommendation| recommendation.min(allowed))
 }
 
-/// A change of what one tenant may have of a pool; what is `None` stays.
+/// A change of the cap and weight of one tenant. Values that are `None` stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantChange {
     /// The tenant whose cap or weight changes.
     pub tenant: Tenant,
-    /// Its own cap; `Some(None)` removes it, so that the pool's holds.
+    /// The cap of the tenant. `Some(None)` removes it, so that the cap of the pool applies.
     pub cap: Option<Option<u32>>,
-    /// Its weight, at least 1, which is the default.
+    /// The weight, at least 1. Default 1.
     pub weight: Option<u32>,
 }
 
 impl TenantChange {
-    /// Returns what the tenant has after the change; `None`: nothing of its own, as every tenant that was
-    /// never named.
+    /// Returns the share after the change. `None`: the tenant has no values of its own.
     #[must_use]
     pub fn applied(&self, before: Option<&TenantShare>) -> Option<TenantShare> {
         let (cap, weight) = before.map_or((None, 1), |share| (share.cap, share.weight));
@@ -193,14 +190,14 @@ impl TenantChange {
     }
 }
 
-/// What one tenant may have of a pool.
+/// The cap and weight of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantShare {
     /// The tenant that has a cap or a weight of its own.
     pub tenant: Tenant,
-    /// Its own cap, instead of the pool's.
+    /// The cap, instead of that of the pool.
     pub cap: Option<u32>,
-    /// Its share against others that wait: 2 may hold twice as many slots before it stands behind them.
+    /// The weight in fairness: a tenant with weight 2 may hold twice as many slots before others precede it.
     /// Default 1.
     pub weight: u32,
 }
@@ -208,66 +205,65 @@ pub struct TenantShare {
 /// A pool as its store sees it at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PoolStatus {
-    /// The pool.
+    /// The name, unique in the store.
     pub name: PoolName,
-    /// What the config says, by the last worker that started. Only a comparison: grants do not obey it.
+    /// The numbers of the config, as the latest starting worker reported them. Grants do not obey them.
     pub configured: Configured,
-    /// Slots of the pool: as configured, until an operator sets them.
+    /// Slots in force: as configured, until an operator sets them.
     pub slots: u32,
-    /// The most slots of one tenant: as configured, until an operator sets it.
+    /// The most slots of one tenant in force. `None`: all.
     pub per_tenant: Option<u32>,
     /// Slots of the ramp step in force. `None`: no ramp.
     pub ramp: Option<u32>,
-    /// Grows with each change.
+    /// Grows by one with each change.
     pub version: u64,
-    /// Grows with each reset.
+    /// Grows by one with each reset.
     pub epoch: u64,
-    /// Slots held.
+    /// Slots held by live sessions.
     pub held: u32,
-    /// Slots whose holder is gone while its backend work may still run.
+    /// Slots whose holder has ended while its query may still run.
     pub draining: u32,
-    /// The most that was held and draining at once, since the pool was made or reset.
+    /// The largest sum of held and draining slots since the pool was created or reset.
     pub peak: u32,
     /// Requests in the wait queue.
     pub waiters: u32,
-    /// How long the oldest of them has waited.
+    /// The wait of the oldest request. `None`: nobody waits.
     pub oldest_wait: Option<Duration>,
-    /// How long nothing is granted yet because the store lost its state.
+    /// Time until grants resume after a loss of the store's state. `None`: not recovering.
     pub recovering: Option<Duration>,
-    /// How long nothing is granted yet because the backend said that it is overloaded.
+    /// Time until grants resume after the backend reported overload. `None`: not paused.
     pub paused: Option<Duration>,
-    /// What the adaptive limit recommends.
+    /// The current recommendation of the adaptive limit.
     pub recommendation: Option<Recommendation>,
 }
 
 /// A recommendation in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Recommendation {
-    /// How many slots the backend seems to bear.
+    /// The slots that the backend seems to bear.
     pub slots: u32,
     /// A short reason for people, at most [`MAX_REASON_BYTES`].
     pub why: String,
     /// Whether grants obey it.
     pub enforced: bool,
-    /// How long ago it was given.
+    /// Time since it was made.
     pub age: Duration,
 }
 
 impl PoolStatus {
-    /// Slots in use: held or draining.
+    /// Returns the slots that are held or draining.
     #[must_use]
     pub fn in_use(&self) -> u32 {
         self.held.saturating_add(self.draining)
     }
 
-    /// The slots that are allowed: those that were set, or fewer during a ramp. The adaptive limit works
-    /// below them.
+    /// Returns the slots in force, or fewer during a ramp. The adaptive limit works below them.
     #[must_use]
     pub fn allowed(&self) -> u32 {
         allowed(self.slots, self.ramp)
     }
 
-    /// The slots that grants obey.
+    /// Returns the slots that grants obey, without pauses and recovery.
     #[must_use]
     pub fn limit(&self) -> u32 {
         limit(
@@ -279,15 +275,13 @@ impl PoolStatus {
         )
     }
 
-    /// Returns the slots that grants obey at this instant: none while the pool is paused or its store has yet
-    /// to learn who holds slots.
+    /// Returns the slots that grants obey at this instant: none while the pool is paused or recovering.
     #[must_use]
     pub fn limit_now(&self) -> u32 {
         if self.paused.is_some() || self.recovering.is_some() { 0 } else { self.limit() }
     }
 
-    /// How far the pool is above the slots that are allowed, because they were lowered or leases were
-    /// registered again.
+    /// Returns the slots in use above the allowed number. They were lowered, or leases were registered again.
     #[must_use]
     pub fn over_by(&self) -> u32 {
         self.in_use().saturating_sub(self.allowed())

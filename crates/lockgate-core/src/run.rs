@@ -12,37 +12,37 @@ use crate::job::JobState;
 use crate::name::{Kind, MAX_NAME_BYTES, NameError, QueueName, RunName};
 use crate::time::Timestamp;
 
-/// What a run is to be.
+/// Describes a run to plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunSpec {
-    /// Its id, used when the name is new.
+    /// The id, used if the name is new.
     pub id: RunId,
-    /// Its name. The same name again is answered with the run that exists.
+    /// The name. An existing one returns that run.
     pub name: RunName,
-    /// The type of its jobs.
+    /// The kind of its jobs.
     pub kind: Kind,
-    /// Where its messages wait.
+    /// The queue of its messages, without prefix.
     pub queue: QueueName,
-    /// The hour that it is for.
+    /// The hour that the run is about.
     pub as_of: Timestamp,
-    /// When the first batch is due, at most [`MAX_DURATION`] from now. `None`: as soon as the plan is whole.
+    /// When the first batch is due, at most [`MAX_DURATION`] from now. `None`: when the plan is sealed.
     pub start_at: Option<Timestamp>,
     /// Batch size and batch delay.
     pub cadence: Cadence,
-    /// How long after its start its jobs are still worth running, at most [`MAX_DURATION`]; what is left then
-    /// is skipped. `None`: forever.
+    /// How long after the start its jobs may still run, at most [`MAX_DURATION`]. Remaining jobs are then
+    /// skipped. `None`: forever.
     pub deadline: Option<Duration>,
 }
 
-/// What the name of every external run begins with. No other run may have such a name, because the jobs of
-/// external messages would then have no run to go to.
+/// The prefix of the names of external runs. It is reserved: otherwise the jobs of external messages might
+/// have no run to belong to.
 const EXTERNAL: &str = "external-";
 
 impl RunSpec {
-    /// Checks a run that a client wants to plan. `now` is the ledger's.
+    /// Checks a run that a client wants to plan. `now` is ledger time.
     ///
     /// # Errors
-    /// When its name is reserved, or its cadence, its start or its deadline is out of range.
+    /// If the name is reserved, or cadence, start or deadline are out of range.
     pub fn check(&self, now: Timestamp) -> Result<(), EngineError> {
         if self.name.as_str().starts_with(EXTERNAL) {
             let reason = format!(
@@ -59,11 +59,11 @@ impl RunSpec {
     }
 }
 
-/// The run that messages of clients belong to: one for each kind and day, so that they are listed, paused,
-/// retried, verified and forgotten as all others are. `now` is the ledger's.
+/// Returns the run that collects the jobs of other clients, one per kind and day, so that they are listed,
+/// paused, retried, verified and deleted like all others. `now` is ledger time.
 ///
 /// # Errors
-/// Never: the name is as long as a name may be, at most.
+/// Never: the name is shortened to the maximum length.
 pub fn external_run(id: RunId, kind: Kind, queue: QueueName, now: Timestamp) -> Result<RunSpec, NameError> {
     let (year, month, day) = now.date();
     let mut name = format!("{EXTERNAL}{year:04}-{month:02}-{day:02}-{kind}");
@@ -75,24 +75,24 @@ pub fn external_run(id: RunId, kind: Kind, queue: QueueName, now: Timestamp) -> 
     Ok(RunSpec { id, name, kind, queue, as_of: now.day(), start_at: None, cadence, deadline: None })
 }
 
-/// How an operator, or its planning, left a run. Whether it is finished is read from its jobs, not stored.
+/// The stored state of a run. Whether it is finished follows from its jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
-    /// Its manifest is not whole yet; nothing is dispatched.
+    /// The manifest is not sealed yet. Nothing is dispatched.
     Planning,
-    /// Its batches go out as they fall due.
+    /// Batches are dispatched when they are due.
     Active,
-    /// Nothing of it is dispatched or started until it is resumed.
+    /// Nothing is dispatched or started until it is resumed.
     Paused,
-    /// Ended by an operator.
+    /// An operator has ended it.
     Cancelled,
     /// Every job is in a terminal state. Never stored.
     Finished,
 }
 
 impl RunStatus {
-    /// The name in the ledger and in commands.
+    /// Returns the name in the ledger and in commands.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -105,47 +105,47 @@ impl RunStatus {
     }
 }
 
-/// A run as the ledger knows it.
+/// A run as stored in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunRow {
     /// The id. A UUIDv7, so ids sort by creation.
     pub id: RunId,
     /// The name that people and commands use, unique in the ledger.
     pub name: RunName,
-    /// The type of its jobs.
+    /// The kind of its jobs.
     pub kind: Kind,
-    /// The queue that its messages are published to: that of its kind when the run was planned.
+    /// The queue of its messages: that of its kind when the run was planned.
     pub queue: QueueName,
-    /// The hour that it is for.
+    /// The hour that the run is about.
     pub as_of: Timestamp,
-    /// How it stands.
+    /// The stored state. See [`RunSummary::status`] for the one to show.
     pub status: RunStatus,
     /// Batch size and batch delay.
     pub cadence: Cadence,
-    /// Jobs in its manifest.
+    /// Jobs of the manifest so far.
     pub planned: u64,
-    /// Batches that went out.
+    /// Batches that were claimed.
     pub batches: u32,
-    /// When its next batch is due; `None` when the last one went out.
+    /// When the next batch is due. `None`: all batches were claimed.
     pub next_due: Option<Timestamp>,
-    /// When what is left is skipped.
+    /// When the remaining jobs are skipped. `None`: never.
     pub deadline_at: Option<Timestamp>,
-    /// When it was made.
+    /// When planning began.
     pub created_at: Timestamp,
 }
 
-/// Jobs of a run by state.
+/// Numbers of jobs by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Wait for a batch or a retry.
+    /// Wait for their batch or retry.
     pub scheduled: u64,
-    /// With the broker or a worker.
+    /// In the queue or with a worker.
     pub enqueued: u64,
-    /// Done.
+    /// Ended successfully.
     pub succeeded: u64,
-    /// Not done on purpose.
+    /// Ended without running, on purpose.
     pub skipped: u64,
-    /// Dead letters.
+    /// Failed for good.
     pub failed: u64,
     /// Ended by an operator.
     pub cancelled: u64,
@@ -168,33 +168,33 @@ impl Counts {
         }
     }
 
-    /// Jobs that are over.
+    /// Returns the number of jobs in a terminal state.
     #[must_use]
     pub fn terminal(&self) -> u64 {
         self.succeeded + self.skipped + self.failed + self.cancelled
     }
 
-    /// All jobs.
+    /// Returns the number of all jobs.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.terminal() + self.scheduled + self.enqueued
     }
 }
 
-/// A run with its jobs counted, in one reading of the ledger.
+/// A run and the counts of its jobs, read at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunSummary {
     /// The row that the counts belong to.
     pub run: RunRow,
-    /// Its jobs.
+    /// Jobs by state.
     pub counts: Counts,
     /// Deferrals of all its jobs.
     pub deferrals: u64,
-    /// First and last settlement, when the query asked for timing.
+    /// Present if [`RunQuery::timing`](crate::ledger::RunQuery) was set and a job has settled.
     pub timing: Option<RunTiming>,
 }
 
-/// When a run's jobs ran, and how long they waited for slots.
+/// When the jobs of a run settled, and how long they waited for slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RunTiming {
     /// First settlement.
@@ -208,19 +208,19 @@ pub struct RunTiming {
 }
 
 impl RunSummary {
-    /// Whether every planned job is in exactly one state.
+    /// Returns whether every planned job is in exactly one state.
     #[must_use]
     pub fn balanced(&self) -> bool {
         self.run.status == RunStatus::Planning || self.run.planned == self.counts.total()
     }
 
-    /// Whether every job is over.
+    /// Returns whether every job is in a terminal state.
     #[must_use]
     pub fn settled(&self) -> bool {
         self.run.status != RunStatus::Planning && self.counts.terminal() == self.counts.total()
     }
 
-    /// How the run stands, its jobs seen.
+    /// Returns the state to show, which is finished when every job has ended.
     #[must_use]
     pub fn status(&self) -> RunStatus {
         match self.run.status {

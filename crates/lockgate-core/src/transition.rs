@@ -1,45 +1,45 @@
 //! The job state machine: every legal transition, and nothing else.
 //!
-//! Engines write the same rules as SQL; the conformance suite holds them to this table.
+//! Engines write some of these rules as SQL. The conformance suite checks them against this table.
 
 use crate::job::{JobState, Outcome};
 use crate::ledger::StartDurability;
 
-/// What may happen to a job.
+/// An event that may change the state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// The broker has confirmed its message.
     Published,
-    /// An attempt, or a delivery without one, came to this.
+    /// An attempt, or a delivery without one, ended.
     Ended(Ending),
-    /// An operator, or the end of its run, ended it.
+    /// An operator ended it or its run.
     Cancelled,
     /// The run's deadline has passed.
     Expired,
-    /// It was started three times and its process died each time: it is not started again.
+    /// Its process died during three starts in a row.
     Poisoned,
-    /// Its message was lost, or its run was paused before it started: back to its place in the ledger.
+    /// Its message was lost, or its run was paused before it started: it is scheduled again.
     Returned,
-    /// An operator runs it again.
+    /// An operator retried it.
     Retried,
 }
 
-/// Why a job was skipped that its run's deadline overtook.
+/// The reason of a job that was skipped because its run had expired.
 pub const DEADLINE_PASSED: &str = "the deadline of its run has passed";
 
-/// Why a job failed that killed its processes.
+/// The reason of a poison job.
 pub const POISONED: &str = "its process died three times while it ran; it is not started again";
 
 /// An [`Outcome`] without its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Done.
+    /// Ended successfully.
     Succeeded,
-    /// Again, an attempt used.
+    /// Runs again; an attempt is used.
     Retry,
-    /// Again, no attempt used.
+    /// Runs again; no attempt is used.
     Deferred,
-    /// Not done on purpose.
+    /// Ended without success, on purpose.
     Skipped,
     /// Failed for good.
     Failed,
@@ -60,7 +60,7 @@ impl From<&Outcome> for Ending {
     }
 }
 
-/// The state after the event, or `None` when the event changes nothing there.
+/// Returns the state after the event. `None`: the event changes nothing.
 ///
 /// A terminal state is left by an operator alone. Everything else that reaches a terminal job is late, and is
 /// ignored.
@@ -100,19 +100,19 @@ pub fn deferrals_in_row(before: u32, ending: Ending) -> u32 {
     }
 }
 
-/// What the ledger knows of a job when a worker wants to start it.
+/// What the ledger knows about a job when a worker wants to start it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobSnapshot {
-    /// Where the job stands.
+    /// The stored state.
     pub state: JobState,
     /// The number of its latest dispatch.
     pub dispatch: u32,
-    /// Whether that dispatch is out: its message was published, or is being published.
+    /// Whether the message of that dispatch was published, or is being published.
     pub dispatched: bool,
     /// Starts in a row that were never settled: their processes died. A delivery that is deferred before it
     /// starts does not change this count.
     pub unsettled: u32,
-    /// How many starts are on record.
+    /// The number of recorded starts.
     pub executions: u32,
     /// Whether its run is paused.
     pub paused: bool,
@@ -128,13 +128,13 @@ pub const MAX_UNSETTLED_STARTS: u32 = 3;
 /// Whether a delivery may start its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartVerdict {
-    /// It may, and its start is recorded.
+    /// It may. Its start is recorded now.
     Run,
-    /// It may, and its start is recorded later.
+    /// It may. Its start is recorded later.
     RunUnrecorded,
-    /// The job is over, or a later dispatch of it is on its way: drop this delivery.
+    /// The job has ended, or a later dispatch exists: drop this delivery.
     Stale,
-    /// The run is paused: the job goes back to its place in the ledger.
+    /// The run is paused: the job is scheduled again.
     Paused,
     /// The run's deadline has passed: the job is skipped.
     Expired,

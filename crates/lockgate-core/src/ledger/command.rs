@@ -1,4 +1,4 @@
-//! What operators do to runs and jobs.
+//! Commands of operators on runs and jobs.
 
 use crate::bounds;
 use crate::cadence::Cadence;
@@ -6,50 +6,50 @@ use crate::error::EngineError;
 use crate::id::{JobId, RunId};
 use crate::job::JobState;
 
-/// What an operator can do to runs and jobs.
+/// A command of an operator on a run or a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunCommand {
-    /// Dispatch and start nothing of it.
+    /// Stops dispatching and starting jobs of the run. Running jobs finish.
     Pause(RunId),
-    /// Go on where it was paused.
+    /// Continues a paused run.
     Resume(RunId),
-    /// End every job of it that is not over.
+    /// Ends every unfinished job of the run.
     Cancel {
         /// The run to cancel.
         run: RunId,
-        /// Why.
+        /// The reason that its jobs keep.
         reason: String,
     },
-    /// Run its jobs in these states again, with all their attempts.
+    /// Schedules jobs in these states again, with all their attempts.
     Retry {
         /// The run whose jobs are retried.
         run: RunId,
-        /// Which of its jobs.
+        /// The states of the jobs to retry.
         states: Vec<JobState>,
     },
-    /// Change its cadence, from the next batch on.
+    /// Changes batch size and delay, from the next batch on.
     SetCadence {
         /// The run to change.
         run: RunId,
         /// The new cadence.
         cadence: Cadence,
     },
-    /// Run one job again.
+    /// Schedules one job again, with all its attempts.
     RetryJob(JobId),
-    /// End one job.
+    /// Ends one job.
     CancelJob {
         /// The job to cancel.
         job: JobId,
-        /// Why.
+        /// The reason that the job keeps.
         reason: String,
     },
 }
 
 impl RunCommand {
-    /// The same command within its bounds: reasons are cut. Every ledger applies it first.
+    /// Checks the command and cuts its reason to the bound. Every ledger applies this first.
     ///
     /// # Errors
-    /// When its cadence is out of range.
+    /// If the cadence is out of range.
     pub fn checked(self) -> Result<Self, EngineError> {
         match self {
             Self::Cancel { run, reason } => Ok(Self::Cancel { run, reason: bounds::text(reason) }),
