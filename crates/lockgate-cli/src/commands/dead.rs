@@ -54,9 +54,9 @@ impl Command for Dead {
                 ("{bin} dead drop 17 18", "delete two dead letters"),
             ]))
             .after_help(
-                "A dead letter is a message that no worker could read as a job.\nA job that has used all its attempts is \
-                 not a dead letter but a failed job: `jobs list --state failed` lists those, `jobs retry JOB` and \
-                 `runs retry RUN` retry them.",
+                "A dead letter is a message that no worker could read as a job. A job that has used all its attempts\n\
+                 is a failed job: list those with `jobs list --state failed`, and retry them with\n\
+                 `jobs retry JOB` or `runs retry RUN`.",
             )
     }
 
