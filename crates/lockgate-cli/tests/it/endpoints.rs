@@ -97,7 +97,7 @@ fn worker_serves_its_metrics_and_its_readiness() {
         "lockgate_queue_dead{queue=\"greetings\"} 0",
         "lockgate_slots_limit{pool=\"door\"} 50",
         "lockgate_slots_configured{pool=\"door\"} 50",
-        "# HELP lockgate_slots_limit Slots that grants obey now",
+        "# HELP lockgate_slots_limit Slots in force",
         "lockgate_leases_lost_total{reason=\"lost\"} 0",
         "lockgate_build_info{program=\"greeter\"",
         "# TYPE process_cpu_seconds_total counter",
