@@ -56,6 +56,7 @@ pub async fn each_release_of_a_call_updates_average_hold_time(fixture: &dyn Fixt
     let mut a = SlotClient::open(&engine, "a").await;
     let brief = a.acquire_now(&request("t", 1)).await;
     a.free(&brief).await;
+    let granted_at = tokio::time::Instant::now();
     for n in 0..8 {
         a.acquire_now(&request(&format!("t{n}"), 1)).await;
     }
@@ -64,6 +65,7 @@ pub async fn each_release_of_a_call_updates_average_hold_time(fixture: &dyn Fixt
     let ends: Vec<Release> =
         a.held.iter().map(|lease| Release::Free { lease: lease.id(), fence: lease.fence }).collect();
     assert_eq!(a.release_all(&ends).await, vec![Released::Done; 8]);
+    let longest_hold = hold.max(granted_at.elapsed());
     for n in 0..8 {
         a.acquire_now(&request(&format!("t{n}"), 1)).await;
     }
@@ -72,9 +74,14 @@ pub async fn each_release_of_a_call_updates_average_hold_time(fixture: &dyn Fixt
     let hasty = SlotRequest { max_wait: std::time::Duration::ZERO, ..request("v", 1) };
     let answer = a.acquire(&hasty).await;
     let Admission::Refused(Refusal::TooBusy { wait, .. }) = answer else { panic!("not refused: {answer:?}") };
-    // Sixteen ahead for eight slots: twice the average. Eight leases bring it to two thirds of their time,
-    // one to an eighth.
+    // Sixteen ahead for eight slots: twice the average. Eight leases, an eighth of the way each, bring the
+    // average to two thirds of their time; one lease would bring it to an eighth.
     assert!(wait >= hold, "the average is {:?} after eight leases of {hold:?}", wait / 2);
+    assert!(
+        wait < longest_hold.mul_f64(1.6),
+        "the average is {:?} after leases of {longest_hold:?}",
+        wait / 2
+    );
 }
 
 /// What a later request of a call lets in is answered as granted.
