@@ -8,8 +8,8 @@
 //! 6. **settle** its outcome in the ledger.
 //! 7. **acknowledge** the delivery at the broker.
 //!
-//! A crash after any step leads to a redelivery, never to a lost job, and the ledger counts the job once.
-//! This depends on the order, so no step is skipped because a later one is likely to succeed.
+//! A crash before step 7 leads to a redelivery, never to a lost job, and the ledger counts the job once. This
+//! depends on the order of the steps.
 //!
 //! The methods below are these steps. Each takes the value that the step before has returned (`steps.rs`).
 
@@ -161,6 +161,7 @@ impl Executor {
         match start::start(&self.ledger_writer, &delivery).await {
             Ok(start) => Some(StartedJob { delivery, hold, start, asked_at, admitted_at }),
             Err(reason) => {
+                // A job that did not start has no query, so its slots may be released last.
                 self.end_unstarted(&delivery, reason, Timings::default()).await;
                 self.release(&delivery, hold, false).await;
                 None

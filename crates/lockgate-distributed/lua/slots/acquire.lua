@@ -1,4 +1,5 @@
--- Requests slots. Each request is answered on its own, in order, as if it had come alone.
+-- Requests slots. Each request is answered on its own, in order, as if it had come alone. This is the last
+-- part of the script; slots/script.rs names the parts before it.
 --
 -- KEYS as in prologue.lua. ARGV from 9: the name of the process; then for each request: lease, tenant,
 -- longest drain (ms), longest wait (ms), the request (opaque), its number of pools, and the name and weight
