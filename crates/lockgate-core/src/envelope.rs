@@ -14,7 +14,7 @@ pub struct Envelope {
     pub kind: Kind,
     /// What the job is about, unique in its run.
     pub key: Key,
-    /// Who is charged for its slots.
+    /// The tenant that is charged for its slots.
     pub tenant: Tenant,
     /// The run that the job belongs to. `None`: the message came from another client.
     pub run: Option<RunId>,

@@ -241,7 +241,7 @@ pub struct JobRow {
     pub queue: QueueName,
     /// What the job is about, unique in its run.
     pub key: Key,
-    /// Who is charged for its slots.
+    /// The tenant that is charged for its slots.
     pub tenant: Tenant,
     /// The current state.
     pub state: JobState,

@@ -24,7 +24,7 @@ pub struct Session {
 pub struct SlotRequest {
     /// The id of the lease, which is the id of the job. Repeating a request repeats its answer.
     pub lease: LeaseId,
-    /// Who is charged for the slots.
+    /// The tenant that is charged for the slots.
     pub tenant: Tenant,
     /// The pools, each with a weight.
     pub needs: Vec<Need>,
@@ -228,7 +228,7 @@ pub enum Notification {
 pub struct Holder {
     /// The lease; a job's has the job's id.
     pub lease: LeaseId,
-    /// Who is charged for the slots.
+    /// The tenant that is charged for the slots.
     pub tenant: Tenant,
     /// Slots of this pool that the lease holds.
     pub weight: u32,

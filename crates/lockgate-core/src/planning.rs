@@ -51,7 +51,7 @@ pub struct PlannedJob {
     pub id: JobId,
     /// What the job is about, unique in its run.
     pub key: Key,
-    /// Who is charged for the slots of the job.
+    /// The tenant that is charged for the slots of the job.
     pub tenant: Tenant,
     /// JSON text, at most [`crate::envelope::MAX_PAYLOAD_BYTES`].
     pub payload: String,

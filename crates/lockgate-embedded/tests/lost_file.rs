@@ -213,6 +213,7 @@ async fn files_are_accessible_to_their_owner_only() {
 async fn files_next_to_a_shared_database_get_its_permissions() {
     let folder = tempfile::tempdir().unwrap();
     drop(process(&folder).await);
+    closed(&folder).await;
     std::fs::remove_file(next_to_database(&folder, "-write-lock")).unwrap();
     std::fs::set_permissions(path(&folder), PermissionsExt::from_mode(0o660)).unwrap();
     let _again = process(&folder).await;
@@ -220,4 +221,14 @@ async fn files_next_to_a_shared_database_get_its_permissions() {
         let metadata = std::fs::metadata(next_to_database(&folder, suffix)).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o660, "{suffix}");
     }
+}
+
+/// Waits until the last connection of a dropped process is closed, which removes the log.
+async fn closed(folder: &TempDir) {
+    let gone = async {
+        while next_to_database(folder, "-wal").exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await; // eventually
+        }
+    };
+    timeout(Duration::from_secs(10), gone).await.unwrap();
 }
