@@ -26,7 +26,7 @@ use crate::slots::Slots;
 /// After this time without a message, the worker checks whether the queue is empty.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// What each job uses.
+/// The settings and channels that all jobs of a worker share.
 #[derive(Clone)]
 struct Bench {
     mode: Mode,

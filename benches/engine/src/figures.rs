@@ -35,9 +35,9 @@ pub(crate) fn waits(samples: &[Sample]) -> Vec<u64> {
 /// Returns the hand-offs of slots: from the end of one execution to the grant of the next, and to the start
 /// of its job.
 ///
-/// While all `slots` are in use, the first grant after them answers the first release, the second grant the
-/// second release, and so on: releases and grants are paired by their order. A pair is left out when its
-/// grant was requested after its release: there the slot was free, and nobody waited for it.
+/// The first `slots` grants take free slots. Each later grant reuses a released slot, so the first of them is
+/// paired with the first release, the second with the second release, and so on. A pair is left out when its
+/// grant was requested after its release, because then the slot was free and no job waited for it.
 pub(crate) fn hand_offs(samples: &[Sample], slots: u32) -> (Vec<u64>, Vec<u64>) {
     let mut releases: Vec<u64> = samples.iter().map(|sample| sample.ended).collect();
     releases.sort_unstable();

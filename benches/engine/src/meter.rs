@@ -26,7 +26,7 @@ pub(crate) fn parse_watched(text: &str) -> Result<WatchedProcess, String> {
     }
 }
 
-/// What a process used.
+/// Processor time and memory of one process during a measurement.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ProcessUsage {
     /// Its name in the report.

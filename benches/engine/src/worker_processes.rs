@@ -27,7 +27,7 @@ struct WorkerProcess {
     stdout: Lines<BufReader<ChildStdout>>,
 }
 
-/// What a worker process reports when it stops.
+/// The report that a worker process prints when it stops.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WorkerReport {
     /// Processor time since the order to start, in nanoseconds.

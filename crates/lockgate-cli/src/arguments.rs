@@ -139,11 +139,11 @@ pub fn duration(
     }
 }
 
-/// What to print when the command line names no command to run.
+/// The text to print for a command line that runs no command.
 pub(crate) enum ParseOutcome {
     /// The help or the version, as requested.
     Help(String),
-    /// What is wrong with the command line, on one line.
+    /// The error in the command line, on one line.
     UsageError(String),
 }
 

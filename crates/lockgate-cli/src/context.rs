@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use crate::program::Program;
 use crate::terminal::Terminal;
 
-/// What a command receives.
+/// The context in which a command runs: program, terminal, settings, and the engine once it is opened.
 pub struct CommandContext {
     program: Arc<dyn Program>,
     terminal: Terminal,

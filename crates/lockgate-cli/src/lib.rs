@@ -22,13 +22,9 @@ pub mod times;
 
 pub use arguments::{duration, examples, number};
 pub use context::CommandContext;
-// The former name, until every worker uses the new one.
-pub use context::CommandContext as Session;
 pub use problem::{Exit, Problem};
 pub use program::{
     About, BackendCount, BackendQuery, Command, Input, Manifest, ManifestRequest, Program, Window,
 };
 pub use run::{run, run_only};
-// The former name, until every worker uses the new one.
-pub use terminal::Style as Look;
 pub use terminal::{Output, Progress, Style, Terminal};

@@ -5,7 +5,7 @@
 use std::fs;
 use std::time::Duration;
 
-/// What a process has used up to now.
+/// Processor time, memory and threads of a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Processor time of the process, and of its children that have ended and were waited for.

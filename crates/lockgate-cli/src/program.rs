@@ -1,4 +1,4 @@
-//! What a worker defines: its jobs, its manifest, its tables, its sections of the config, its own commands.
+//! The parts that a worker binary defines: jobs, manifest, tables, config sections and commands of its own.
 //!
 //! Nothing here is specific to one worker.
 
@@ -99,14 +99,14 @@ pub struct About {
     pub name: &'static str,
     /// The version, such as that of its package.
     pub version: &'static str,
-    /// What it does, in one imperative sentence without a full stop.
+    /// The purpose of the program, in one imperative sentence without a full stop.
     pub summary: &'static str,
     /// Example command lines without the binary, each with what it does: `("demo", "a tour of one minute")`.
     pub examples: &'static [(&'static str, &'static str)],
 }
 
-/// What a backend counts: only the work of these executions. Other systems may use the same backend, and
-/// their work says nothing about this pool.
+/// Selects the executions that a backend counts. Other systems may use the same backend, and their work says
+/// nothing about this pool.
 #[derive(Debug, Clone, Copy)]
 pub struct BackendQuery<'a> {
     /// The pool that protects the backend.
@@ -127,7 +127,7 @@ pub struct Window {
     pub to: Timestamp,
 }
 
-/// What a protected backend counted itself.
+/// Counts that the protected backend itself reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BackendCount {
     /// Where the counts come from, such as `system.query_log of ClickHouse`.

@@ -107,7 +107,7 @@ pub struct PoolChange {
     /// slots stay, and waiters keep waiting. A paused pool is not paused again: one pause per congestion
     /// event. A pause ends by itself and is not a new version of the pool.
     pub pause: Option<Duration>,
-    /// What the adaptive limit recommends. `Some(None)` withdraws the recommendation.
+    /// The recommendation of the adaptive limit. `Some(None)` withdraws it.
     pub recommendation: Option<Option<NewRecommendation>>,
     /// How long queries on this pool may outlive their process: the longest `backend_time` of the kinds that
     /// use it. Each worker announces it. A store that can lose its state keeps the longest, and after a loss

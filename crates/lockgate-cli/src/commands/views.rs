@@ -1,4 +1,4 @@
-//! What the commands print. In JSON durations are in milliseconds and times in RFC 3339.
+//! Output of the commands. In JSON, durations are in milliseconds and times in RFC 3339.
 //!
 //! Programs read these names, so a name never changes its meaning.
 

@@ -17,7 +17,7 @@ pub(super) struct RampArgs {
     /// Name of the pool, or kind:NAME
     target: LimitTarget,
 
-    /// What to do; without an action, show the ramp
+    /// Action to take; without one, show the ramp
     action: Option<Action>,
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct PoolView {
     pub(crate) shares: Vec<TenantShare>,
 }
 
-/// What the adaptive limit recommends.
+/// The recommendation of the adaptive limit.
 #[derive(Debug, Serialize)]
 pub(crate) struct RecommendationView {
     pub(crate) slots: u32,
