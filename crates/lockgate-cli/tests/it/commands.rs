@@ -112,14 +112,18 @@ fn run_is_paused_changed_resumed_and_cancelled() {
     let cancelled = greeter.json(&["runs", "cancel", "party"]);
     assert_eq!((&cancelled["changed"], &cancelled["run"]["cancelled"]), (&10.into(), &10.into()));
     assert!(greeter.fails(&["runs", "resume", "party"], 1).contains("party"));
+    greeter.ok(&["runs", "retry", "party", "--state", "cancelled"]);
+    let again = greeter.json(&["runs", "cancel", "party"]);
+    assert_eq!(again["changed"], 10, "retried jobs of a cancelled run can be cancelled");
 }
 
 #[test]
-fn finished_run_cannot_be_paused_resumed_or_changed() {
+fn finished_run_cannot_be_paused_resumed_changed_or_cancelled() {
     let greeter = Greeter::new();
     greeter.ok(&["enqueue", "--run", "party"]);
     greeter.ok(&["work", "--until-idle"]);
-    for command in [&["pause", "party"][..], &["resume", "party"], &["set", "party", "--batch-size", "9"]] {
+    let set = ["set", "party", "--batch-size", "9"];
+    for command in [&["pause", "party"][..], &["resume", "party"], &set, &["cancel", "party"]] {
         let line = greeter.fails(&[&["runs"], command].concat(), 1);
         assert!(line.contains("party is finished") && line.contains("runs retry party"), "{line}");
     }

@@ -90,6 +90,11 @@ impl ResumeArgs {
 impl CancelArgs {
     pub(super) async fn run(self, lockgate: &Lockgate, terminal: &Terminal) -> anyhow::Result<Exit> {
         let Self { run, reason } = self;
+        let current = find(lockgate, &run, false).await?;
+        // A cancelled run may have jobs that were retried; those can still be cancelled.
+        if current.settled() {
+            return Err(closed(&run, current.status(), "cancelled").into());
+        }
         let done = |changed| format!("cancelled {run}: {changed} jobs were cancelled");
         control(lockgate, terminal, &run, |run| RunCommand::Cancel { run, reason }, done).await
     }
@@ -121,15 +126,16 @@ impl SetArgs {
 async fn find_open(lockgate: &Lockgate, name: &RunName, done: &str) -> anyhow::Result<RunSummary> {
     let run = find(lockgate, name, false).await?;
     match run.status() {
-        status @ (RunStatus::Finished | RunStatus::Cancelled) => {
-            let status = status.as_str();
-            Err(Problem::refused(format!(
-                "the run {name} is {status} and cannot be {done}; `runs retry {name}` retries its jobs"
-            ))
-            .into())
-        }
+        status @ (RunStatus::Finished | RunStatus::Cancelled) => Err(closed(name, status, done).into()),
         _ => Ok(run),
     }
+}
+
+fn closed(name: &RunName, status: RunStatus, done: &str) -> Problem {
+    let status = status.as_str();
+    Problem::refused(format!(
+        "the run {name} is {status} and cannot be {done}; `runs retry {name}` retries its jobs"
+    ))
 }
 
 async fn control(
